@@ -56,7 +56,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
             choices.choice(STEPS)(walker)
             walker.look()
             exam.read(other.ref)
-            if run.met_trouble():
+            if run.has_trouble():
                 break
         for walker in pair:
             walker.rest()

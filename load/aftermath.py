@@ -1,6 +1,6 @@
 """What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
 
-It is done in rounds, and each request says in its note what it is for: see touchstone/rules/rounds.py.
+It is done in rounds, and each request says in its note what it is for: see touchstone/rules/limits.py.
 """
 
 import itertools

@@ -15,9 +15,8 @@ from typing import Any
 
 from tests.loadlogs import header, workload
 from tests.rules.exchanges import build, exchange
-from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog, TemplateAction, Worker
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
 from touchstone.facts.sample import Window
 from touchstone.twin.limits import FixedWindow, Limiter
 

@@ -7,11 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.facts.events import Footer, Header, LedgerClaim, RunLog, Tally, Target
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Attempt, Build, BuildEnd, Limit, Worker, Workload
+from touchstone.facts.events import (
+    Attempt,
+    Build,
+    BuildEnd,
+    Footer,
+    Header,
+    LedgerClaim,
+    Limit,
+    Occurrence,
+    Remark,
+    RunLog,
+    Tally,
+    Target,
+    Worker,
+    Workload,
+)
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.facts.sample import UNSENT, Sample, Window
+from touchstone.facts.sample import UNSENT, Histogram, Sample, Window
 
 BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
 RTT_S = 0.004
@@ -71,23 +84,14 @@ def log_of(planned: Workload, **facts: Any) -> RunLog:
 def write(log: RunLog, path: Path) -> Path:
     """Puts a run log on disk, as a run would."""
     with RunLogWriter(path) as writer:
-        writer.header(log.header)
+        writer.write(log.header)
         if log.workload is not None:
-            writer.workload(log.workload)
-        for fact, put in (
-            (log.windows, writer.window),
-            (log.attempts, writer.attempt),
-            (log.builds, writer.build),
-            (log.workers, writer.worker),
-            (log.tallies, writer.tally),
-            (log.warnings, writer.warning),
-        ):
-            for one in fact:
-                put(one)
+            writer.write(log.workload)
+        writer.write(*log.windows, *log.attempts, *log.builds, *log.workers, *log.tallies, *map(Remark, log.warnings))
         for occurrence in log.occurrences:
-            writer.finding(occurrence.finding, occurrence.case)
+            writer.write(Occurrence(occurrence.finding, occurrence.case))
         if log.footer is not None:
-            writer.footer(log.footer)
+            writer.write(log.footer)
     return path
 
 

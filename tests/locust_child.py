@@ -27,7 +27,7 @@ from locust.stats import RequestStats  # noqa: E402 - the same
 from tests.loadlogs import header  # noqa: E402 - the same
 from touchstone import __version__  # noqa: E402 - the same
 from touchstone.config import Settings  # noqa: E402 - the same
-from touchstone.facts import sample_json  # noqa: E402 - the same
+from touchstone.facts import runlog  # noqa: E402 - the same
 from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
 from touchstone.loadgen import locust_listener  # noqa: E402 - the same
@@ -59,7 +59,7 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
     """What a master is started with."""
     log = folder / "runlog.jsonl"
     with RunLogWriter(log) as writer:
-        writer.header(header())
+        writer.write(header())
     stage = Stage({"ready": ("default/a@1.0.0",)}, {}, 0.001)
     go = Go(options(), stage, "run", began_at=0.0, origin=time.monotonic(), workers=workers)
     (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
@@ -134,7 +134,7 @@ def window(worker: int, count: int, took_s: float = 0.001, at_s: int = 1) -> dic
     counted = Window(worker, at_s, "getBuild", "200")
     for _ in range(count):
         counted.add(Sample("getBuild", "200", at_s, at_s, at_s + took_s, 10))
-    return {"type": "window", **sample_json.encode(counted)}
+    return runlog.encode(counted)
 
 
 # --- the master -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.command import Shell
 from touchstone.cli import app
-from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
 from touchstone.limiter.probe import command
@@ -85,10 +85,6 @@ class StandIn:
             sure=self.why == "settled",
             why=self.why,
         )
-
-    def stretch(self) -> Stretch | None:
-        """Something to draw."""
-        return Stretch((0.0, 1.0), (4.0, 0.0)) if self.answers else None
 
 
 class Endless(StandIn):

@@ -7,9 +7,8 @@ from typing import Any
 from tests.crowd import Crowd, Server
 from tests.rules.exchanges import build, exchange
 from touchstone.contract import claims
-from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog, TemplateAction
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.loadgen.not_judged import Ruling
 from touchstone.loadgen.rules import judge_load
 

@@ -24,7 +24,7 @@ from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
 from touchstone.rules.rule import Rule, held, rule
 from touchstone.target.answer import Answer
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 REF = "default/touchstone-t1-hello@1.0.0"
 SECRETS = [key for key in (keys().primary, keys().second, keys().restricted) if key]

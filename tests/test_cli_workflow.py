@@ -15,9 +15,8 @@ from tests.command import KEYS, Command, Ended, Shell
 from tests.recorded import document, entry, saved
 from tests.report.conftest import write_failing, write_interrupted
 from touchstone.check.runner import Outcome
-from touchstone.cli.github_job import Inert, guarded, tell
-from touchstone.config import Workflow, workflow_in
-from touchstone.facts.load_events import Limit
+from touchstone.cli.github_job import Inert, Workflow, guarded, tell, workflow_in
+from touchstone.facts.events import Limit
 from touchstone.report.github import MAX_SUMMARY_BYTES
 
 EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `|` <script>"

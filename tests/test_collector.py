@@ -1,14 +1,9 @@
 """What a worker gathers until it tells it: nothing is lost, nothing is told twice, and lateness is noticed."""
 
-from dataclasses import asdict
-
 from tests.test_runlog import FINDING, exchange
-from touchstone.facts import sample_json
-from touchstone.facts.events import Tally
-from touchstone.facts.exchange_json import encode
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Attempt, Build, Worker
-from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window
+from touchstone.facts import runlog
+from touchstone.facts.events import Attempt, Build, Occurrence, Remark, Tally, Worker
+from touchstone.facts.sample import NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.loadgen.handover import BEHIND_S, Collector
 
 
@@ -19,7 +14,7 @@ def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operat
 
 def windows(collector: Collector) -> list[Window]:
     """The windows among what is to be told."""
-    return [sample_json.decode(event) for event in collector.drain() if event["type"] == "window"]
+    return [runlog.decode(event) for event in collector.drain() if event["type"] == "window"]
 
 
 def test_samples_are_told_by_second_outcome_and_pace() -> None:
@@ -43,7 +38,7 @@ def test_what_was_told_is_not_told_again() -> None:
     """Each sample and event is drained once; what belongs to a second that was told already adds to it later."""
     collector = Collector(0)
     collector.sample(sample(5.0), paced=True)
-    collector.warning("careful")
+    collector.write(Remark("careful"))
     first = collector.drain()
     collector.sample(sample(5.1, late_s=2.0), paced=True)
     second = collector.drain()
@@ -102,23 +97,12 @@ def test_events_are_told_in_order_as_a_run_log_takes_them() -> None:
     worker = Worker(0, "running", 2.0, 5, 0, 9)
     tally = Tally("load.steady", "protocol.answered", "http.answers", 4)
     collector = Collector(0)
-    collector.exchange(exchange())
-    collector.add("attempt", attempt)
-    collector.add("build", build)
-    collector.add("finding", FINDING, case="load.steady", times=3)
-    collector.add("tally", tally)
-    collector.add("worker", worker)
-    collector.warning("careful")
+    found = Occurrence(FINDING, "load.steady", 3)
+    events = (exchange(), attempt, build, found, tally, worker, Remark("careful"))
+    for event in events:
+        collector.write(event)
     collector.sample(sample(5.0), paced=True)
 
     window, *others = collector.drain()
     assert window["type"] == "window"
-    assert others == [
-        {"type": "exchange", **encode(exchange())},
-        {"type": "attempt", **asdict(attempt)},
-        {"type": "build", **asdict(build)},
-        {"type": "finding", **asdict(FINDING), "case": "load.steady", "times": 3},
-        {"type": "tally", **asdict(tally)},
-        {"type": "worker", **asdict(worker)},
-        {"type": "warning", "text": "careful"},
-    ]
+    assert others == list(map(runlog.encode, events))

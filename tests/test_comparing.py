@@ -15,8 +15,7 @@ from tests.report.conftest import Story, found, header, ledger
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import NO_ANSWER, Sample
+from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
 from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, Lack, LoadComparison, compare_loads
 from touchstone.report.comparison import compare
 from touchstone.report.resampling import (

@@ -24,7 +24,7 @@ FULL = {
     "probe": ("probe", "--max-requests", "2000"),
     "record": ("record", "--out", "made"),
 }
-# Of these `make test` has two, and `make kill` the others.
+# Of these `make test` has two, and `make thorough` the others.
 MORE = ("probe", "record")
 NAMES = [pytest.param(name, marks=pytest.mark.kill) if name in MORE else name for name in FULL]
 
@@ -153,7 +153,7 @@ def test_folder_that_cannot_be_made_is_told_before_anything_is_sent(tmp_path: Pa
     (tmp_path / "run").mkdir()
     header = LedgerClaim("status.x", "must", "It is so.", "x", "status")
     with RunLogWriter(tmp_path / "run" / "runlog.jsonl") as log:
-        log.header(
+        log.write(
             Header(
                 "1",
                 "0",

@@ -9,8 +9,7 @@ from tests.loadlogs import BEGAN_AT, fold, worker
 from tests.loadlogs import log_of as load_log
 from tests.loadlogs import workload as load_of
 from tests.ruled import attempt, ended, log_of, ruled
-from touchstone.facts.events import Case, Footer, RunLog
-from touchstone.facts.load_events import Attempt
+from touchstone.facts.events import Attempt, Case, Footer, RunLog
 from touchstone.facts.sample import NO_ANSWER, Sample
 from touchstone.loadgen.not_judged import ABORTED, Ending, ending
 

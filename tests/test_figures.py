@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.facts.figures import figure, percentage
+from touchstone.facts.wording import figure, percentage
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.loadlogs import header
-from touchstone.facts.histogram import Histogram, cell, middle_s
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window, cell, middle_s
 
 NS = 1e-9
 # From a nanosecond to three hours, as many of one magnitude as of any other.
@@ -147,8 +146,8 @@ def test_histogram_survives_the_run_log(tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("log") / "runlog.jsonl"
     window = Window(1, 7, "getBuild", "200", len(samples), of(samples), Histogram(), of([0.0]), 96, paced=False)
     with RunLogWriter(path) as writer:
-        writer.header(header())
-        writer.window(window)
+        writer.write(header())
+        writer.write(window)
     (found,) = read(path).windows
 
     assert (found.worker, found.at_s, found.operation, found.outcome) == (1, 7, "getBuild", "200")
@@ -163,8 +162,8 @@ def test_empty_histogram_is_written_as_nothing(tmp_path: Path) -> None:
     """An empty histogram takes four letters in the run log, not a table of nothing."""
     path = tmp_path / "runlog.jsonl"
     with RunLogWriter(path) as writer:
-        writer.header(header())
-        writer.window(Window(0, 3, "getBuild", "unsent", 5))
+        writer.write(header())
+        writer.write(Window(0, 3, "getBuild", "unsent", 5))
 
     assert b'"response":null,"service":null,"late":null' in path.read_bytes()
     assert read(path).windows == (Window(0, 3, "getBuild", "unsent", 5),)

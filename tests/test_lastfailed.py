@@ -9,10 +9,10 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.report.conftest import BASE, header
-from touchstone.check.lastfailed import narrowed
+from touchstone.check.baseline import narrowed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.facts.events import Footer, LedgerClaim, Notice, Tally, Target
+from touchstone.facts.events import Footer, LedgerClaim, Notice, Occurrence, Tally, Target
 from touchstone.facts.finding import Finding
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.report.view import view
@@ -32,14 +32,14 @@ def run(tmp_path: Path) -> Run:
         names = (HELD, BROKEN, *([STUCK] if stuck else []))
         claims = tuple(LedgerClaim(name, "must", "It holds.", "build", name.partition(".")[0]) for name in names)
         with RunLogWriter(path) as log:
-            log.header(header(**{"run_id": at, "started_at": at, "claims": claims, **changes}))
-            log.tally(Tally("c", "r", HELD, held=1))
-            log.tally(Tally("c", "r", BROKEN, held=1))
+            log.write(header(**{"run_id": at, "started_at": at, "claims": claims, **changes}))
+            log.write(Tally("c", "r", HELD, held=1))
+            log.write(Tally("c", "r", BROKEN, held=1))
             for name in broken:
-                log.finding(Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ()))
+                log.write(Occurrence(Finding(name, name, "must", "getBuild", "r", "404", "200", "GET", "curl", ())))
             if stuck:
-                log.notice(Notice(STUCK, "could-not-run", "nothing answered"))
-            log.footer(Footer(at, 1.0, 0, ""))
+                log.write(Notice(STUCK, "could-not-run", "nothing answered"))
+            log.write(Footer(at, 1.0, 0, ""))
         return path
 
     return write

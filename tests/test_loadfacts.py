@@ -9,8 +9,7 @@ import pytest
 from tests.loadlogs import ENDS, LIMITS, Storm, header, log_of, workload, write
 from tests.test_runlog import FINDING
 from touchstone.errors import RunLogError
-from touchstone.facts.events import Occurrence
-from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
+from touchstone.facts.events import Attempt, Build, BuildEnd, Occurrence, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Window
 from touchstone.loadgen.handover import Collector
@@ -20,7 +19,7 @@ from touchstone.rules.verdict import CheckCount, judge
 ATTEMPT = Attempt(7, 2, "default/a@1.0.0", "second", "alone", True, 1.0, 1.25, 1.5, 429, 3.0, True, 31)
 BUILD = Build(7, "default/a@1.0.0", "primary", 1.5, 4.0, "ready", 3.75, 40)
 WORKER = Worker(1, "lost", 9.5, 40, 2, 60, 0.011, 7.5, 0.4, 0.97, 61_000_000, 0.0012, 0.0002, "no word from it")
-PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_requests": None, "engine": "auto"})
+PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_requests": None})
 
 
 @pytest.fixture
@@ -32,9 +31,9 @@ def path(tmp_path: Path) -> Path:
 def log_with(path: Path, event: dict[str, Any]) -> Path:
     """A run log whose second line is this event."""
     with RunLogWriter(path) as writer:
-        writer.header(header())
+        writer.write(header())
         writer.write(event)
-        writer.warning("after")
+        writer.write(Remark("after"))
     return path
 
 
@@ -65,9 +64,9 @@ def test_every_fact_of_a_load_comes_back(path: Path) -> None:
 def test_last_workload_counts(path: Path) -> None:
     """The parent says what is planned, and whoever conducts the run says again when it began."""
     with RunLogWriter(path) as writer:
-        writer.header(header())
-        writer.workload(replace(PLANNED, began_at=0.0))
-        writer.workload(PLANNED)
+        writer.write(header())
+        writer.write(replace(PLANNED, began_at=0.0))
+        writer.write(PLANNED)
 
     assert read(path).workload == PLANNED
 
@@ -101,7 +100,7 @@ def test_damaged_fact_is_an_error_with_its_place(path: Path, event: dict[str, An
 def finding_event(**changes: Any) -> dict[str, Any]:
     """What a worker tells of a finding."""
     collector = Collector(0)
-    collector.add("finding", FINDING, case="load.storm", times=4)
+    collector.write(Occurrence(FINDING, "load.storm", 4))
     (event,) = collector.drain()
     return event | changes
 
@@ -109,16 +108,16 @@ def finding_event(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("times", ["4", 0, -3, 1.5, True, None])
 def test_number_of_times_that_is_none_is_an_error_with_its_place(path: Path, times: object) -> None:
     """A finding that was met so many times says how many; a number that counts nothing is damage."""
-    with pytest.raises(RunLogError, match=r"line 2: finding\.times: expected a whole number of 1 or more, got "):
+    with pytest.raises(RunLogError, match=r"line 2: finding\.times: Input should be "):
         read(log_with(path, finding_event(times=times)))
 
 
 def test_times_of_a_finding_add_up_everywhere(path: Path) -> None:
     """Occasions that somebody counted weigh as much as occasions that were written down one by one."""
     with RunLogWriter(path) as writer:
-        writer.header(header())
+        writer.write(header())
         writer.write(finding_event())
-        writer.finding(FINDING, "load.storm")
+        writer.write(Occurrence(FINDING, "load.storm"))
     log = read(path)
 
     assert log.occurrences == (Occurrence(FINDING, "load.storm", 4), Occurrence(FINDING, "load.storm"))

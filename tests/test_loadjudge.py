@@ -17,10 +17,9 @@ from touchstone.check.opening import finish, write_header
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Footer, Occurrence, RunLog, Tally
+from touchstone.facts.events import Attempt, Build, Case, Footer, Limit, Occurrence, RunLog, Tally
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.facts.load_events import Attempt, Build, Limit
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
@@ -87,21 +86,13 @@ class Court:
         ledger = ledger_of_claims.load().raised(INVARIANTS)
         write_header(self.path, "r1", self.settings, ["load", name], ledger, Contract.load(), LOAD, ALSO)
         with RunLogWriter(self.path) as writer:
-            writer.workload(log.workload)
-            for facts, put in (
-                (log.exchanges, writer.exchange),
-                (log.windows, writer.window),
-                (log.attempts, writer.attempt),
-                (log.builds, writer.build),
-                (log.workers, writer.worker),
-            ):
-                for fact in facts:
-                    put(fact)
+            writer.write(log.workload)
+            writer.write(*log.exchanges, *log.windows, *log.attempts, *log.builds, *log.workers)
             for occurrence in log.occurrences:
-                writer.finding(occurrence.finding, occurrence.case)
+                writer.write(Occurrence(occurrence.finding, occurrence.case))
             asked = [READS] if how.pop("asked", name == "storm") else []
             for claim in (*(SCENARIOS[name].shows if shown is None else shown), *asked):
-                writer.tally(Tally(f"load.{name}", "appraised", claim, held=9))
+                writer.write(Tally(f"load.{name}", "appraised", claim, held=9))
         judged = finish(self.path, judge_load_run(self.path, self.settings, footer, **how))
         return Judged(read(self.path), judged)
 

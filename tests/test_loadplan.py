@@ -13,8 +13,7 @@ from tests.command import PRIMARY, SECOND, Shell
 from tests.loads import THRESHOLDS
 from tests.watched import Watched
 from touchstone.errors import UsageError
-from touchstone.facts.events import RunLog
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import UNSENT
 from touchstone.loadgen.plan import MAX_BUILDS, POLL_S, ROOM_TURNS, Cost, Need, Plan, phase_of, plan

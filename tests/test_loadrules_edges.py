@@ -7,7 +7,7 @@ import pytest
 
 from tests.ruled import LEDGER, REF, accused, attempt, ended, log_of, outcomes, read, reasons, ruled
 from tests.rules.exchanges import exchange
-from touchstone.facts.load_events import Attempt, Build, BuildEnd, Worker
+from touchstone.facts.events import Attempt, Build, BuildEnd, Worker
 from touchstone.loadgen.rules import RULES, judge_load
 
 FIRST = "default/first@1.0.0"

@@ -13,7 +13,7 @@ def log_of(folder: Path) -> bytes:
     """Writes the log of a run; its bytes."""
     run_log = new_log(folder)
     with RunLogWriter(run_log) as writer:
-        writer.header(header())
+        writer.write(header())
     return run_log.read_bytes()
 
 

@@ -19,16 +19,16 @@ from touchstone.facts.events import (
     LedgerClaim,
     Notice,
     Occurrence,
+    Remark,
     RunLog,
     Tally,
     Target,
     TemplateAction,
     tallies,
 )
-from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.facts.exchange_json import MAX_BODY_BYTES, decode, encode
+from touchstone.facts.exchange import MAX_BODY_BYTES, Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.facts.runlog import RunLogWriter, follow, read
+from touchstone.facts.runlog import RunLogWriter, decode, encode, follow, read
 
 HEADER = Header(
     run_id="r1",
@@ -72,7 +72,7 @@ def exchange(seq: int = 1, **changes: Any) -> Exchange:
 def log_of(path: Path, *lines: bytes) -> Path:
     """A run log with a sound header and these raw lines behind it."""
     with RunLogWriter(path) as writer:
-        writer.header(HEADER)
+        writer.write(HEADER)
     with path.open("ab") as file:
         file.write(b"".join(lines))
     return path
@@ -91,15 +91,15 @@ class TestRoundTrip:
         template = TemplateAction("default/demo@1.0.0", "purpose", "ab" * 32, "published", 0.5)
         tally = Tally("c", "rules.start", "start.answers-202", 3, 1, "why")
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.exchange(exchange())
-            writer.finding(FINDING, "c")
-            writer.tally(tally)
-            writer.case(case)
-            writer.notice(notice)
-            writer.template(template)
-            writer.warning("careful")
-            writer.footer(FOOTER)
+            writer.write(HEADER)
+            writer.write(exchange())
+            writer.write(Occurrence(FINDING, "c"))
+            writer.write(tally)
+            writer.write(case)
+            writer.write(notice)
+            writer.write(template)
+            writer.write(Remark("careful"))
+            writer.write(FOOTER)
 
         expected = RunLog(
             header=HEADER,
@@ -130,8 +130,8 @@ class TestRoundTrip:
         """Bodies that are no text, URLs that are no Unicode and pieces of streams survive the way to disk and back."""
         odd = exchange(**changes)
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.exchange(odd)
+            writer.write(HEADER)
+            writer.write(odd)
 
         assert read(path).exchanges == (odd,)
 
@@ -142,14 +142,14 @@ class TestRoundTrip:
         chunks = tuple(Chunk(0.25 * n, body[a:b]) for n, (a, b) in enumerate(pairwise(edges)))
         sent = exchange(response=Response(200, (), body, chunks), request=Request("POST", "u", (), body))
 
-        assert decode(json.loads(json.dumps(encode(sent)))).exchange == sent
+        assert decode(json.loads(json.dumps(encode(sent)))) == sent
 
     def test_long_body_is_cut_and_says_how_long_it_was(self, path: Path) -> None:
         """Of a body over 64 KiB the log holds the beginning and the full length."""
         long = exchange(response=Response(200, (), b"x" * (MAX_BODY_BYTES + 5)))
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.exchange(long)
+            writer.write(HEADER)
+            writer.write(long)
 
         log = read(path)
         assert log.exchanges[0].response == Response(200, (), b"x" * MAX_BODY_BYTES)
@@ -158,8 +158,8 @@ class TestRoundTrip:
     def test_number_that_json_lacks_is_written_as_text(self, path: Path) -> None:
         """NaN and infinity in a note do not make the line unreadable for other programs."""
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.exchange(exchange(note={"n": float("nan"), "deep": [float("inf")]}))
+            writer.write(HEADER)
+            writer.write(exchange(note={"n": float("nan"), "deep": [float("inf")]}))
 
         assert b"NaN" not in path.read_bytes()
         assert read(path).exchanges[0].note == {"n": "nan", "deep": ["inf"]}
@@ -167,9 +167,9 @@ class TestRoundTrip:
     def test_finding_met_twice_is_one_finding(self, path: Path) -> None:
         """Occurrences are kept apart, findings are counted once by their id."""
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.finding(FINDING, "a")
-            writer.finding(replace(FINDING, actual="201"), "b")
+            writer.write(HEADER)
+            writer.write(Occurrence(FINDING, "a"))
+            writer.write(Occurrence(replace(FINDING, actual="201"), "b"))
 
         log = read(path)
         assert [occurrence.case for occurrence in log.occurrences] == ["a", "b"]
@@ -180,18 +180,18 @@ class TestWriting:
     def test_event_is_on_disk_at_once(self, path: Path) -> None:
         """A line can be read as soon as it was written, with the writer still open."""
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
-            writer.warning("now")
+            writer.write(HEADER)
+            writer.write(Remark("now"))
 
             assert read(path).warnings == ("now",)
 
     def test_writers_one_after_the_other_share_the_file(self, path: Path) -> None:
         """A second writer appends while the first stays open, and the first goes on after it."""
         with RunLogWriter(path) as parent:
-            parent.header(HEADER)
+            parent.write(HEADER)
             with RunLogWriter(path) as child:
-                child.warning("from the child")
-            parent.footer(FOOTER)
+                child.write(Remark("from the child"))
+            parent.write(FOOTER)
 
         log = read(path)
         assert (log.warnings, log.footer, log.torn_lines) == (("from the child",), FOOTER, 0)
@@ -199,9 +199,9 @@ class TestWriting:
     def test_threads_do_not_mix_their_lines(self, path: Path) -> None:
         """Lines of many threads stay whole."""
         with RunLogWriter(path) as writer:
-            writer.header(HEADER)
+            writer.write(HEADER)
             texts = [f"{number}-" + "x" * 5_000 for number in range(40)]
-            threads = [threading.Thread(target=writer.warning, args=(text,)) for text in texts]
+            threads = [threading.Thread(target=writer.write, args=(Remark(text),)) for text in texts]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -212,10 +212,10 @@ class TestWriting:
     def test_unfinished_line_of_another_writer_is_ended_and_reported(self, path: Path) -> None:
         """A footer behind the half line of a killed child is still a line of its own, and the loss is not hidden."""
         with RunLogWriter(path) as parent:
-            parent.header(HEADER)
+            parent.write(HEADER)
             with path.open("ab") as child:
                 child.write(b'{"type":"finding","cla')
-            parent.footer(FOOTER)
+            parent.write(FOOTER)
 
         log = read(path)
         assert (log.footer, log.torn_lines) == (FOOTER, 1)
@@ -233,7 +233,7 @@ class TestWriting:
         writer.close()
 
         with pytest.raises(RunLogError, match="closed"):
-            writer.warning("late")
+            writer.write(Remark("late"))
 
     def test_missing_folder_is_an_error(self, tmp_path: Path) -> None:
         """A run log that cannot be created says where and why."""
@@ -281,7 +281,7 @@ class TestDamage:
         """A log without a header says nothing about its run, even where later lines are whole."""
         path.write_bytes(b'{"type":"header","sch')
         with RunLogWriter(path) as writer:
-            writer.footer(FOOTER)
+            writer.write(FOOTER)
 
         with pytest.raises(RunLogError, match="line 1: expected the header"):
             read(path)

@@ -16,20 +16,18 @@ from tests.loadlogs import header, worker
 from tests.rules.exchanges import exchange
 from tests.stages import hanging
 from tests.watched import ENDLESS_S, Watched
-from touchstone.check.journal import leftovers
-from touchstone.check.journal_state import JournalState, whole_lines
+from touchstone.check.journal import JournalState, leftovers, whole_lines
 from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.facts.events import RunLog
-from touchstone.facts.load_events import Attempt, Build
+from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.loadgen.plan import Need, Plan, Stage, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build as TwinBuild
@@ -115,7 +113,7 @@ def standing(folder: Path, twin: Watched, **target: Any) -> Iterator[Stand]:
         settings = Settings(target=replace(kinds, **target), state_dir=folder / "journals")
         run_log = folder / "runlog.jsonl"
         with RunLogWriter(run_log) as writer:
-            writer.header(header())
+            writer.write(header())
         told: list[dict[str, Any]] = []
         setting_up = SettingUp(settings, RUN_ID, run_log, told.append)
         try:

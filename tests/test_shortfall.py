@@ -3,7 +3,7 @@
 import pytest
 
 from tests.loadlogs import log_of, workload
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.judge import shortfall
 from touchstone.loadgen.thresholds import Reading
 

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from tests.loadlogs import BEGAN_AT, fold, header, log_of, unsent, worker, workload
 from touchstone.contract import claims
-from touchstone.facts.events import Case, Footer, LedgerClaim, Occurrence, RunLog, Tally
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Case, Footer, LedgerClaim, Limit, Occurrence, RunLog, Tally
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample, Window
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.not_judged import ABORTED

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import SCENARIOS
 
@@ -51,7 +51,7 @@ def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("steady = 1", "[steady]: found 1; expected a table of operations"),
         ("[steady]\ngetBuild = 1", "[steady.getBuild]: found 1; expected a table of operations"),
         ("[steady", "not TOML: "),
-        ("# \xff", "byte 2: not UTF-8"),
+        ("# \xff", "not TOML: 'utf-8' codec can't decode byte 0xff"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:

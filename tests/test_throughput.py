@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.loadlogs import BEGAN_AT, fold, log_of, unsent, worker, workload
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.facts.sample import Sample, Window
 from touchstone.loadgen.thresholds import Reading, measured
 

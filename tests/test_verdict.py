@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from touchstone.contract.claims import Level
 from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.facts.finding import Finding, Level
-from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, plural, selected, was
+from touchstone.facts.finding import Finding
+from touchstone.facts.wording import plural, was
+from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, selected
 
 MUST, SHOULD = "start.answers-202", "limit.retry-after-parses"
 END = Footer("2026-01-02T03:05:05Z", 60.0, 0, "")

@@ -7,7 +7,8 @@ import pytest
 
 from tests.test_verdict import END, MUST, SHOULD, claim, found, held, log, of
 from touchstone.facts.events import Case, Notice, Tally
-from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, judge, plural
+from touchstone.facts.wording import plural
+from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, judge
 
 
 def case(outcome: str, name: str = "case-1", message: str = "", *claims: str) -> Case:

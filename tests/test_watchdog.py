@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.facts.sample import UNSENT, Sample, Window
 from touchstone.loadgen.thresholds import STATISTICS
 from touchstone.loadgen.watchdog import Watchdog

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from touchstone.contract import claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
 from touchstone.loadgen.arrivals import parse
 from touchstone.loadgen.metrics import ALL

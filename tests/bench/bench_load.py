@@ -26,9 +26,9 @@ from tests.bench.load_spent import can_measure, cores, cpu_s, pinned, spent_with
 from tests.stages import free_port
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
-from touchstone.contract.bundle import load_dir
-from touchstone.facts import sample_json
-from touchstone.facts.histogram import Histogram
+from touchstone.contract.files import load_dir
+from touchstone.facts import runlog
+from touchstone.facts.sample import Histogram
 from touchstone.loadgen.handover import Go, LoadHandover
 from touchstone.loadgen.loading import locust_environment
 from touchstone.loadgen.plan import Stage
@@ -104,7 +104,7 @@ def lateness_ms(run_log: Path) -> float:
     """How late requests were sent, at p99; a run with anything but good answers is no measurement."""
     events = [json.loads(line) for line in run_log.read_text(encoding="utf-8").splitlines()]
     wrong = [event for event in events if event["type"] in ("finding", "warning")]
-    windows = [sample_json.decode(event) for event in events if event["type"] == "window"]
+    windows = [runlog.decode(event) for event in events if event["type"] == "window"]
     if wrong or {window.outcome for window in windows} != {"200"}:
         raise SystemExit(f"the run was not as it should be: {wrong or {window.outcome for window in windows}}")
     return 1e3 * Histogram.merged(window.late for window in windows).quantile_s(0.99)

@@ -117,7 +117,7 @@ def check_quota(data: bytes) -> None:
     ]
     found = quota_fields.quota(fields, 1773478800.0)
     wait_s = quota_fields.retry_in_s(fields)
-    assert found.keys() <= {"limit", "remaining", "reset_s", "window_s"}
+    assert found.keys() <= {"limit", "remaining", "reset_s", "window_s", "cap", "cap_remaining"}
     assert all(0 <= number < math.inf for number in found.values()), found
     assert wait_s is None or 0 <= wait_s < math.inf, wait_s
     by_name: dict[str, list[tuple[str, str]]] = {}

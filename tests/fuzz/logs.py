@@ -10,10 +10,9 @@ from typing import Any
 from tests import loadlogs
 from tests.fuzz.steps import JSON_LINES, cuts
 from tests.fuzz.target import Target, file, folder, well_said
-from touchstone.check.journal import SUFFIX, leftovers
-from touchstone.check.journal_state import JournalState, header, is_run_id, whole_lines
+from touchstone.check.journal import SUFFIX, JournalState, header, is_run_id, leftovers, whole_lines
 from touchstone.errors import RunLogError
-from touchstone.facts.events import Case, Footer, Notice, RunLog, Tally, TemplateAction
+from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, RunLog, Tally, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Finding
 from touchstone.facts.runlog import RunLogWriter, follow, read
@@ -52,27 +51,10 @@ def again(log: RunLog) -> RunLog:
     path = folder() / "again.jsonl"
     path.unlink(missing_ok=True)
     with RunLogWriter(path) as writer:
-        writer.header(log.header)
-        for exchange in log.exchanges:
-            writer.exchange(exchange)
-        for occurrence in log.occurrences:
-            event = {"type": "finding", **json.loads(json.dumps(_plain(occurrence.finding)))}
-            writer.write({**event, "case": occurrence.case, "times": occurrence.times})
-        for write, facts in (
-            (writer.tally, log.tallies),
-            (writer.case, log.cases),
-            (writer.notice, log.notices),
-            (writer.template, log.templates),
-            (writer.warning, log.warnings),
-            (writer.workload, (log.workload,) if log.workload else ()),
-            (writer.window, log.windows),
-            (writer.attempt, log.attempts),
-            (writer.build, log.builds),
-            (writer.worker, log.workers),
-            (writer.footer, (log.footer,) if log.footer else ()),
-        ):
-            for fact in facts:
-                write(fact)  # type: ignore[operator]  # each writer gets its own facts
+        writer.write(log.header)
+        writer.write(*log.exchanges, *log.occurrences, *log.tallies, *log.cases, *log.notices, *log.templates)
+        writer.write(*map(Remark, log.warnings), *((log.workload,) if log.workload else ()), *log.windows)
+        writer.write(*log.attempts, *log.builds, *log.workers, *((log.footer,) if log.footer else ()))
     return read(path)
 
 
@@ -88,10 +70,6 @@ def followed(path: Path, data: bytes) -> None:
         seen += next(steps)
     assert repr(seen) == repr(whole)
     path.write_bytes(data)
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    return {name: getattr(finding, name) for name in Finding.__slots__}
 
 
 def run_logs() -> Sequence[bytes]:
@@ -111,17 +89,17 @@ def _check_log() -> bytes:
     )
     exchange = Exchange(1, "getBuild", "default/a@1.0.0", "primary", "c", 0.1, 0.2, 0.3, sent, response, "", "server")
     with RunLogWriter(path) as writer:
-        writer.header(loadlogs.header())
-        writer.exchange(exchange)
-        writer.exchange(replace(exchange, seq=2, response=None, error="ReadTimeout: no byte"))
+        writer.write(loadlogs.header())
+        writer.write(exchange)
+        writer.write(replace(exchange, seq=2, response=None, error="ReadTimeout: no byte"))
         finding = Finding("0" * 12, "a.b", "must", "getBuild", "rules.a", "202", "200", "POST /", "curl", (1,))
-        writer.finding(finding, "c")
-        writer.tally(Tally("c", "rules.a", "a.b", 3, 1, "why"))
-        writer.case(Case("c", "title", "failed", 1.5, ("a.b",), "message"))
-        writer.notice(Notice("a.b", "could-not-run", "reason", "c"))
-        writer.template(TemplateAction("default/a@1.0.0", "purpose", "ab" * 32, "published", 0.5))
-        writer.warning("careful")
-        writer.footer(Footer("2026-01-02T03:05:05Z", 60.0, 0, ""))
+        writer.write(Occurrence(finding, "c"))
+        writer.write(Tally("c", "rules.a", "a.b", 3, 1, "why"))
+        writer.write(Case("c", "title", "failed", 1.5, ("a.b",), "message"))
+        writer.write(Notice("a.b", "could-not-run", "reason", "c"))
+        writer.write(TemplateAction("default/a@1.0.0", "purpose", "ab" * 32, "published", 0.5))
+        writer.write(Remark("careful"))
+        writer.write(Footer("2026-01-02T03:05:05Z", 60.0, 0, ""))
     return path.read_bytes()
 
 

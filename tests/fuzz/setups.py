@@ -9,8 +9,8 @@ from typing import Any
 from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
 from touchstone import config
-from touchstone.config_file import SettingsFile, find
-from touchstone.contract.bundle import load_dir
+from touchstone.config import SettingsFile, find
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
 from touchstone.loadgen.thresholds import read_thresholds
 
@@ -34,7 +34,7 @@ def check_settings(data: bytes) -> None:
         secrets = {secret for secret in alone if secret not in _EXAMPLE}
         try:
             found = find(None, folder())
-            for target in (None, *found.targets):
+            for target in (None, *found.table.targets):
                 _loaded(target, found, secrets)
         except UsageError as error:
             well_said(error, name, secrets)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit
 from touchstone.loadgen.arrivals import HELP
 from touchstone.loadgen.thresholds import STATISTICS, Statistic, bundled_thresholds, limit_text, read_thresholds
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario

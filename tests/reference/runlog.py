@@ -2,15 +2,14 @@
 
 import dataclasses
 import inspect
-import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tests.reference.marks import code, table
 from tests.reference.told import attributes, fields, named, sentence, within
 from tests.reference.words import SAYS
-from touchstone.facts import probe_json, runlog
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts import runlog
+from touchstone.facts.finding import Finding
 
 BEGINNING = """
 # The run log
@@ -29,7 +28,7 @@ ADDED = {
     "header": (("schema_version", "whole number", "Version of the format."),),
     "finding": (
         ("case", "text", "The case that met it; empty for none."),
-        ("times", "whole number", "How often, where occasions that look alike were counted; else it is left out."),
+        ("times", "whole number", "How often, where occasions that look alike were counted."),
     ),
 }
 # What report.json says of fields by the same names.
@@ -48,33 +47,18 @@ def page() -> str:
 
 
 def _facts() -> Iterator[tuple[str, Any]]:
-    """
-    What each event holds, by its type: header first, footer last, what the writer writes in between and probes last.
-    """
-    for kind in runlog._READERS:
-        if kind in probe_json.READERS:
-            yield kind, _read_by(probe_json.READERS[kind])
-        else:
-            written = typing.get_type_hints(getattr(RunLogWriter, kind))
-            yield kind, next(iter(written.values()))
-
-
-def _read_by(reader: Callable[..., Any]) -> Any:
-    """What a reader of an event returns."""
-    adapter = getattr(reader, "__self__", None)
-    return typing.get_type_hints(reader)["return"] if adapter is None else adapter._type
+    """What each event holds, by its type: header first, footer last."""
+    for kind, fact in runlog.KINDS.items():
+        yield kind, Finding if kind == "finding" else fact
 
 
 def _is(kind: str, fact: Any) -> str:
-    """What an event is: what the writer writes with it, or the fact that it is read into."""
-    said = sentence(getattr(RunLogWriter, kind, fact)).removeprefix("Writes ")
+    """What an event is: the fact that it is read into."""
+    said = sentence(fact)
     return said[:1].upper() + said[1:]
 
 
 def _section(kind: str, fact: Any) -> str:
-    if fact is str:
-        rows = [("`text`", "text", _is(kind, fact))]
-        return f"## {kind}\n\n{table(('field', 'type', 'is'), rows)}"
     return f"## {kind}\n\n{_told(fact, ADDED.get(kind, ()), AS_REPORTED.get(kind, kind))}"
 
 

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Tally, Target, TemplateAction
+from touchstone.facts.events import (
+    Case,
+    Footer,
+    Header,
+    LedgerClaim,
+    Notice,
+    Occurrence,
+    Remark,
+    Tally,
+    Target,
+    TemplateAction,
+)
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.finding import Finding, finding_id
 from touchstone.facts.runlog import RunLogWriter
@@ -200,7 +211,7 @@ def upheld(writer: RunLogWriter, claims: tuple[LedgerClaim, ...], without: froze
     """Writes a good word for each claim."""
     for number, claim in enumerate(claims):
         if claim.id not in without:
-            writer.tally(
+            writer.write(
                 Tally("cases/test_build.py::test_it", f"rules.{claim.subject}", claim.id, held=3 + number % 40)
             )
 
@@ -209,21 +220,21 @@ def write_passing(path: Path, builds: int = 3, extra: int = 0, reads: int = 12) 
     """A run of a target that keeps every promise."""
     story, claims = Story(), ledger(extra)
     with RunLogWriter(path) as writer:
-        writer.header(header(claims=claims))
+        writer.write(header(claims=claims))
         for number in range(builds):
             ref = f"default/touchstone-ab12-echo-{number:02}@1.0.0"
-            writer.template(TemplateAction(ref, "builds at once", "a1" * 32, "published", story.now_s))
+            writer.write(TemplateAction(ref, "builds at once", "a1" * 32, "published", story.now_s))
             for exchange in story.build(ref, reads, ("ready", "failed", "cancelled")[number % 3]):
-                writer.exchange(exchange)
-            writer.template(TemplateAction(ref, "builds at once", "a1" * 32, "deleted", story.now_s))
-        writer.exchange(story.ask("getBuild", "default/nobody@1.0.0", 404, {"error": "not found"}))
+                writer.write(exchange)
+            writer.write(TemplateAction(ref, "builds at once", "a1" * 32, "deleted", story.now_s))
+        writer.write(story.ask("getBuild", "default/nobody@1.0.0", 404, {"error": "not found"}))
         idle = frozenset({"access.other-account-is-404", "access.below-scale-is-403", "limit.error-shape"})
         upheld(writer, claims, idle)
-        writer.notice(Notice("access.other-account-is-404", "not-applicable", "set second_api_key_env"))
-        writer.notice(Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"))
-        writer.tally(Tally("c", "rules.limit", "limit.error-shape", indeterminate=2, reason="no 429 was met"))
-        writer.case(Case("cases/test_build.py::test_it", "a build ends ready", "passed", 1.25, ("start.answers-202",)))
-        writer.footer(Footer("2026-01-02T03:04:15Z", 9.75, 0, ""))
+        writer.write(Notice("access.other-account-is-404", "not-applicable", "set second_api_key_env"))
+        writer.write(Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"))
+        writer.write(Tally("c", "rules.limit", "limit.error-shape", indeterminate=2, reason="no 429 was met"))
+        writer.write(Case("cases/test_build.py::test_it", "a build ends ready", "passed", 1.25, ("start.answers-202",)))
+        writer.write(Footer("2026-01-02T03:04:15Z", 9.75, 0, ""))
     return path
 
 
@@ -232,10 +243,10 @@ def write_failing(path: Path) -> Path:
     story, claims = Story(), ledger()
     ref = "default/touchstone-ab12-sleep@1.0.0"
     with RunLogWriter(path) as writer:
-        writer.header(header(claims=claims))
-        writer.template(TemplateAction(ref, "stays in flight", "b2" * 32, "published", 0.0))
+        writer.write(header(claims=claims))
+        writer.write(TemplateAction(ref, "stays in flight", "b2" * 32, "published", 0.0))
         for exchange in story.build(ref, 20):
-            writer.exchange(exchange)
+            writer.write(exchange)
         start = story.ask("startBuild", ref, 202, {"ref": ref, "digest": "b2" * 32, "status": "building"})
         cancel = story.ask("cancelBuild", ref, 200, {"status": "cancelled"})
         late = story.ask(
@@ -243,26 +254,32 @@ def write_failing(path: Path) -> Path:
         )
         lost = story.ask("getBuild", ref, 0, b"", error="ReadTimeout: no answer within 30 s", took_s=0.3)
         for exchange in (start, cancel, late, lost):
-            writer.exchange(exchange)
+            writer.write(exchange)
         wrong = found(cancel, "cancel.in-flight-is-202", "202", "200", evidence=(start.seq, cancel.seq))
         for number in range(14):
-            writer.finding(wrong, f"cases/test_cancel.py::test_case[{number}]")
-        writer.finding(
-            found(late, "status.build-time-is-ms", "an integer of at least 0", "4.2", check="rules.status"), "cases/a"
+            writer.write(Occurrence(wrong, f"cases/test_cancel.py::test_case[{number}]"))
+        writer.write(
+            Occurrence(
+                found(late, "status.build-time-is-ms", "an integer of at least 0", "4.2", check="rules.status"),
+                "cases/a",
+            )
         )
-        writer.finding(
-            found(late, "status.golden-dir-is-text", "a text, or no golden_dir", "[1, 2]", level="should"), "cases/a"
+        writer.write(
+            Occurrence(
+                found(late, "status.golden-dir-is-text", "a text, or no golden_dir", "[1, 2]", level="should"),
+                "cases/a",
+            )
         )
         upheld(writer, claims, frozenset({"cancel.in-flight-is-202", "cancel.settles", "access.below-scale-is-403"}))
-        writer.notice(Notice("cancel.settles", "could-not-run", "the status was not read again within 30 s", "cases/b"))
-        writer.notice(Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"))
-        writer.case(
+        writer.write(Notice("cancel.settles", "could-not-run", "the status was not read again within 30 s", "cases/b"))
+        writer.write(Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"))
+        writer.write(
             Case("cases/test_cancel.py", "cancel in flight", "failed", 0.5, ("cancel.in-flight-is-202",), "200")
         )
-        writer.case(Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"))
-        writer.template(TemplateAction(ref, "stays in flight", "b2" * 32, "left", 9.0))
-        writer.warning("one template could not be deleted: 500 on DELETE")
-        writer.footer(Footer("2026-01-02T03:05:00Z", 54.9, 0, ""))
+        writer.write(Case("cases/b", "a cancelled build settles", "error", 30.1, ("cancel.settles",), "ReadTimeout"))
+        writer.write(TemplateAction(ref, "stays in flight", "b2" * 32, "left", 9.0))
+        writer.write(Remark("one template could not be deleted: 500 on DELETE"))
+        writer.write(Footer("2026-01-02T03:05:00Z", 54.9, 0, ""))
     return path
 
 
@@ -270,11 +287,11 @@ def write_interrupted(path: Path) -> Path:
     """A run that somebody stopped with Ctrl-C."""
     story = Story()
     with RunLogWriter(path) as writer:
-        writer.header(header())
+        writer.write(header())
         for exchange in list(story.build("default/touchstone-ab12-echo@1.0.0"))[:6]:
-            writer.exchange(exchange)
-        writer.tally(Tally("c", "rules.start", "start.answers-202", held=1))
-        writer.footer(Footer("2026-01-02T03:04:06Z", 0.9, 130, "interrupted by Ctrl-C after 6 exchanges", True))
+            writer.write(exchange)
+        writer.write(Tally("c", "rules.start", "start.answers-202", held=1))
+        writer.write(Footer("2026-01-02T03:04:06Z", 0.9, 130, "interrupted by Ctrl-C after 6 exchanges", True))
     return path
 
 
@@ -288,24 +305,26 @@ def write_hostile(path: Path) -> Path:
     story, evil = Story(), HOSTILE
     claims = ledger()
     with RunLogWriter(path) as writer:
-        writer.header(header(claims=claims, target=Target(evil, BASE + "/" + evil, "url"), claims_glob="*"))
+        writer.write(header(claims=claims, target=Target(evil, BASE + "/" + evil, "url"), claims_glob="*"))
         body = {"error": evil, "status": evil, "deep": {evil: [evil]}}
         ref = f"default/{evil}@1.0.0"
-        writer.exchange(story.ask("startBuild", ref, 202, body | {"status": "building"}, case=evil, url=BASE + evil))
+        writer.write(story.ask("startBuild", ref, 202, body | {"status": "building"}, case=evil, url=BASE + evil))
         read = story.ask("getBuild", ref, 500, json.dumps(body).encode() + b"\xff\xfe", case=evil)
         long = story.ask("getBuild", ref, 200, ("\x1b[31m" + "x" * 200_000).encode(), case=evil)
         dead = story.ask("getBuild", ref, 0, b"", error=f"ConnectError: {evil}")
         for exchange in (read, long, dead):
-            writer.exchange(exchange)
+            writer.write(exchange)
         for number, exchange in enumerate((read, long, dead)):
-            writer.finding(found(exchange, claims[number].id, evil, evil * 40, check=evil, curl=f"curl {evil}"), evil)
-        writer.finding(found(read, f"unheard.{evil}", "none", evil), evil)
+            writer.write(
+                Occurrence(found(exchange, claims[number].id, evil, evil * 40, check=evil, curl=f"curl {evil}"), evil)
+            )
+        writer.write(Occurrence(found(read, f"unheard.{evil}", "none", evil), evil))
         upheld(writer, claims[5:])
-        writer.notice(Notice(claims[4].id, "could-not-run", evil, evil))
-        writer.case(Case(evil, evil, "error", 0.1, (evil,), evil))
-        writer.template(TemplateAction(ref, evil, evil, "left", 1.0))
-        writer.warning(evil)
-        writer.footer(Footer("2026-01-02T03:04:06Z", 0.9, 0, evil))
+        writer.write(Notice(claims[4].id, "could-not-run", evil, evil))
+        writer.write(Case(evil, evil, "error", 0.1, (evil,), evil))
+        writer.write(TemplateAction(ref, evil, evil, "left", 1.0))
+        writer.write(Remark(evil))
+        writer.write(Footer("2026-01-02T03:04:06Z", 0.9, 0, evil))
     return path
 
 

@@ -17,9 +17,9 @@ from touchstone.cli.compare import app
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.loadgen.workloads import AT_ONCE
-from touchstone.report import compare_html, compare_text
+from touchstone.report import compare_report
 from touchstone.report.compare_loads import NOISE, Change
-from touchstone.report.compare_words import apart_words, statistic_words, value_words
+from touchstone.report.compare_report import describe_apart, describe_statistic, describe_value
 from touchstone.report.comparison import Comparison, compare
 from touchstone.report.resampling import Interval
 from touchstone.report.view import view
@@ -39,7 +39,7 @@ def checks(passing_run: Path, failing_run: Path) -> Comparison:
 def told(both: Comparison, width: int) -> str:
     """The comparison on a terminal of this width."""
     stream = StringIO()
-    compare_text.write(both, Console(file=stream, width=width), Path("compare.html"))
+    compare_report.write(both, Console(file=stream, width=width), Path("compare.html"))
     return stream.getvalue()
 
 
@@ -79,7 +79,7 @@ def test_equal_runs_are_told_in_a_line(passing_run: Path) -> None:
     both = compare(read(passing_run), read(passing_run))
 
     assert "Claims: the same verdicts and the same findings." in told(both, 80)
-    assert "No difference" in Page(compare_html.render(both)).text
+    assert "No difference" in Page(compare_report.render(both)).text
 
 
 def test_page_is_well_formed_and_small(passing_run: Path, failing_run: Path) -> None:
@@ -91,7 +91,7 @@ def test_page_is_well_formed_and_small(passing_run: Path, failing_run: Path) -> 
         checks(passing_run, failing_run),
     )
     for both in pairs:
-        source = compare_html.render(both)
+        source = compare_report.render(both)
         page = Page(source)
 
         assert page.open == []
@@ -103,7 +103,7 @@ def test_page_is_well_formed_and_small(passing_run: Path, failing_run: Path) -> 
 
 def test_page_lays_curves_over_each_other() -> None:
     """Each operation has a chart with a line for either run, and the table has what the terminal has."""
-    source = compare_html.render(loads())
+    source = compare_report.render(loads())
     words = " ".join(Page(source).text.split())
 
     assert source.count('<figure class="chart">') == 5
@@ -115,7 +115,7 @@ def test_page_lays_curves_over_each_other() -> None:
 
 def test_page_tells_turned_claims(passing_run: Path, failing_run: Path) -> None:
     """A claim with another verdict has both of them, and the sentence that it stands for."""
-    words = " ".join(Page(compare_html.render(checks(passing_run, failing_run))).text.split())
+    words = " ".join(Page(compare_report.render(checks(passing_run, failing_run))).text.split())
 
     assert "The two runs differ" in words
     assert "✓ upheld → ✕ broken" in words
@@ -125,7 +125,7 @@ def test_page_tells_turned_claims(passing_run: Path, failing_run: Path) -> None:
 def test_target_cannot_write_markup(hostile_run: Path, passing_run: Path) -> None:
     """Whatever a target said, the page has one script, ours, and no handler, and the terminal no command."""
     both = compare(read(passing_run), read(hostile_run))
-    page = Page(compare_html.render(both))
+    page = Page(compare_report.render(both))
 
     assert page.tags["script"] == 1
     assert [name for _, name, _ in page.attributes if name.startswith("on")] == []
@@ -139,13 +139,13 @@ def test_numbers_have_their_units() -> None:
     (getting,) = [one for one in both.load.operations if one.name == "getBuild"]
     words = {change.statistic: change for change in (*getting.times, *getting.counted)}
 
-    assert [statistic_words(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]
-    assert value_words(words["p50_s"], 0.00434) == "4.34 ms"
-    assert value_words(words["error_share"], 0.0125) == "1.25 %"
-    assert value_words(words["throughput_per_s"], 48.4833) == "48.48"
-    assert apart_words(words["p50_s"]).startswith("+")
-    assert " points (" in apart_words(words["refused_share"])
-    assert apart_words(words["p999_s"]) == "2,114 of 10,000 samples"
+    assert [describe_statistic(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]
+    assert describe_value(words["p50_s"], 0.00434) == "4.34 ms"
+    assert describe_value(words["error_share"], 0.0125) == "1.25 %"
+    assert describe_value(words["throughput_per_s"], 48.4833) == "48.48"
+    assert describe_apart(words["p50_s"]).startswith("+")
+    assert " points (" in describe_apart(words["refused_share"])
+    assert describe_apart(words["p999_s"]) == "2,114 of 10,000 samples"
 
 
 def test_what_cannot_be_told_says_what_it_lacks() -> None:
@@ -159,7 +159,7 @@ def test_what_cannot_be_told_says_what_it_lacks() -> None:
     assert "0 statistics beyond noise, " in both.reason
     assert f"{both.open} statistics that cannot be told" in both.reason
     assert both.is_open
-    assert "Too little to tell" in Page(compare_html.render(both)).text
+    assert "Too little to tell" in Page(compare_report.render(both)).text
 
 
 def test_rates_say_what_they_are_over() -> None:
@@ -168,7 +168,7 @@ def test_rates_say_what_they_are_over() -> None:
     for both, over in ((same, "60 s"), (other, "60 s and 31 s")):
         words = f"Served a second is over {over}, the whole seconds of the schedule"
         assert words in " ".join(told(both, 80).split())
-        assert words in " ".join(compare_html.render(both).split())
+        assert words in " ".join(compare_report.render(both).split())
     storm = Storm().run()
     assert storm.workload is not None
     storm = replace(storm, workload=replace(storm.workload, arrivals=AT_ONCE))
@@ -181,8 +181,8 @@ def test_large_and_small_numbers_are_told_without_an_exponent() -> None:
     """Thousands are apart, and a bound just below 100 % is one of 100 %."""
     rate = Change("throughput_per_s", 28_181.3, 28_209.6, Interval(0.001, -0.0000004, 0.9971), NOISE)
 
-    assert [value_words(rate, value) for value in (rate.before, rate.after)] == ["28,181", "28,210"]
-    assert apart_words(rate) == "+0.1 % (-0.00004 to +100)"
+    assert [describe_value(rate, value) for value in (rate.before, rate.after)] == ["28,181", "28,210"]
+    assert describe_apart(rate) == "+0.1 % (-0.00004 to +100)"
 
 
 Run = Callable[..., Result]

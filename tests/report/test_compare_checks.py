@@ -18,7 +18,7 @@ from touchstone.cli.compare import app
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.report import compare_html, compare_json, compare_text
+from touchstone.report import compare_report
 from touchstone.report.compare_loads import TOO_FEW
 from touchstone.report.comparison import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE, compare
 
@@ -78,7 +78,7 @@ def pair() -> tuple[RunLog, RunLog]:
 def told(before: RunLog, after: RunLog) -> str:
     """The comparison on a terminal, as one line."""
     stream = StringIO()
-    compare_text.write(compare(before, after), Console(file=stream, width=100))
+    compare_report.write(compare(before, after), Console(file=stream, width=100))
     return " ".join(stream.getvalue().split())
 
 
@@ -102,7 +102,7 @@ def test_each_claim_is_told_by_what_became_of_it(pair: tuple[RunLog, RunLog]) ->
     assert f"Claims fixed (1) {MENDED}: broken → upheld" in words
     assert f"Claims no longer judged (2) {START}: broken → not-applicable (set second_api_key_env)" in words
     assert "6 claims with another verdict (1 newly broken, 1 fixed, 2 no longer judged, 1 now judged, 1 not" in words
-    page = " ".join(Page(compare_html.render(compare(*pair))).text.split())
+    page = " ".join(Page(compare_report.render(compare(*pair))).text.split())
     assert "Claims newly broken (1)" in page
     assert "Claims no longer judged (2)" in page
 
@@ -149,7 +149,7 @@ def test_slower_answers_are_told() -> None:
     assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.changes)
     assert "answer times of 1 operation beyond noise" in both.reason
     assert "Answer times beyond noise (1) getBuild (600 and 600 answers): p50" in told(before, after)
-    assert "slower" in Page(compare_html.render(both)).text
+    assert "slower" in Page(compare_report.render(both)).text
     assert not compare(before, before).answers[0].differ
     few = compare(run(seconds=1), run(seconds=1, slower=3))
     assert {change.verdict for change in few.answers[0].changes} == {TOO_FEW}
@@ -164,7 +164,7 @@ def test_refused_answers_are_not_timed() -> None:
 
 def test_document_has_all_of_it(pair: tuple[RunLog, RunLog]) -> None:
     """compare.json names every claim that turned, with both verdicts, and counts agree with lists."""
-    document = json.loads(compare_json.render(compare(*pair)))
+    document = json.loads(compare_report.render_json(compare(*pair)))
     assert document["claims"]["newly_broken"] == [
         {"id": BROKEN, "level": "must", "verdict": "broken", "reason": "", "before": "upheld"}
     ]
@@ -186,13 +186,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
         for name, log in (("a", before), ("b", after)):
             (tmp_path / f"{name}.jsonl").unlink(missing_ok=True)
             with RunLogWriter(tmp_path / f"{name}.jsonl") as writer:
-                writer.header(log.header)
+                writer.write(log.header)
                 for occurrence in log.occurrences:
-                    writer.finding(occurrence.finding)
+                    writer.write(Occurrence(occurrence.finding))
                 for tally in log.tallies:
-                    writer.tally(tally)
+                    writer.write(tally)
                 assert log.footer
-                writer.footer(log.footer)
+                writer.write(log.footer)
         return CliRunner().invoke(app, ["a.jsonl", "b.jsonl", "--report-dir", "out", *words])
 
     return compared

@@ -16,7 +16,7 @@ from tests.report.rendered import Screen
 from tests.report.test_compare import checks, loads
 from tests.report.test_load_html import limited, window
 from touchstone.facts.runlog import read
-from touchstone.report import compare_html, html, proof_html
+from touchstone.report import compare_report, html, proof_html
 from touchstone.report.view import view
 
 MAX_PAGE_BYTES = 300_000
@@ -33,7 +33,7 @@ def of_log(write: Callable[[Path], Path]) -> Callable[[Path], str]:
 
 def compared(folder: Path) -> str:
     """The page of two check runs."""
-    return compare_html.render(checks(write_passing(folder / "a"), write_failing(folder / "b")))
+    return compare_report.render(checks(write_passing(folder / "a"), write_failing(folder / "b")))
 
 
 def drowned(path: Path) -> str:
@@ -62,7 +62,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "load": lambda folder: html.render(view(limited(Storm(rate=window, retry_s=0.3).run()))),
     "probe": lambda folder: html.render(run_of(story("token-bucket:20/2,burst=8"))),
     "compared": compared,
-    "loads compared": lambda folder: compare_html.render(loads()),
+    "loads compared": lambda folder: compare_report.render(loads()),
     "proof": lambda folder: proof_html.render(proofs.flawed()),
     "hostile proof": lambda folder: proof_html.render(proofs.hostile()),
 }

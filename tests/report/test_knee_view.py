@@ -14,8 +14,9 @@ from tests.report.probelogs import run_of, story
 from tests.report.test_load_html import rows_of
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.report import html, json_report, text
-from touchstone.report.chart import SIDE
-from touchstone.report.knee_view import knee_chart, knee_view
+from touchstone.report.charts import SIDE
+from touchstone.report.probe_charts import knee_chart
+from touchstone.report.probe_view import knee_view
 from touchstone.report.view import View
 
 QUEUE = Queue()

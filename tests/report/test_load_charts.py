@@ -6,19 +6,24 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, long, steady
+from tests.loadlogs import BEGAN_AT, Storm, behind, long, steady
 from touchstone.facts.events import RunLog
-from touchstone.facts.figures import brief
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import Sample
-from touchstone.report.chart import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
-from touchstone.report.load_answers import requests_chart, starts_chart
-from touchstone.report.load_flight import flight_chart
-from touchstone.report.load_heat import heat_map
-from touchstone.report.load_latency import curve, latency_charts, nines_axis
-from touchstone.report.load_time import MOST_COLUMNS, Columns, columns_of, columns_of_builds
+from touchstone.facts.sample import Histogram
+from touchstone.facts.wording import brief
+from touchstone.report.charts import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
+from touchstone.report.load_charts import (
+    MOST_COLUMNS,
+    Columns,
+    columns_of,
+    columns_of_builds,
+    curve,
+    flight_chart,
+    latency_charts,
+    nines_axis,
+    requests_chart,
+    starts_chart,
+)
 from touchstone.report.load_view import LoadView, load_view
-from touchstone.report.load_workers import lateness_chart
 
 
 def seen(log: RunLog) -> LoadView:
@@ -144,7 +149,7 @@ def test_requests_are_stacked_and_all_there() -> None:
     chart = requests_chart(load, columns_of(load))
 
     assert [shape.css for shape in chart.shapes if shape.css != "hit"] == ["k-served", "k-declined", "k-refused", "due"]
-    assert chart.words == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
+    assert chart.caption == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
     hits = [shape.title for shape in chart.shapes if shape.css == "hit"]
     assert len(hits) == 60
     assert sum(int(number) for title in hits for number in re.findall(r"(\d+) [a-z]", title.partition(":")[2])) == 3000
@@ -163,8 +168,8 @@ def test_starts_are_those_that_need_room() -> None:
     burst = tuple(replace(log.attempts[0], fresh=False, status=429, want=900 + n) for n in range(500))
     load = seen(replace(log, attempts=log.attempts + burst))
 
-    assert starts_chart(load.attempts, columns_of_builds(load)).words == "Of 220: 40 served (2xx), 180 refused (429)."
-    assert starts_chart(burst, columns_of_builds(load)).words == "Of 500: 500 refused (429)."
+    assert starts_chart(load.attempts, columns_of_builds(load)).caption == "Of 220: 40 served (2xx), 180 refused (429)."
+    assert starts_chart(burst, columns_of_builds(load)).caption == "Of 500: 500 refused (429)."
 
 
 def test_flight_keeps_below_the_capacity() -> None:
@@ -212,55 +217,3 @@ def test_charts_of_operations_share_their_axes() -> None:
 
     assert axes["getBuild"] == axes["startBuild"] == axes["All operations"] != axes["streamBuildEvents"]
     assert latency_charts(seen(steady(windows=())).numbers) == ()
-
-
-def test_heat_map_counts_every_answer() -> None:
-    """Each field has the colour of its count, and the colours tell all counts from the least to the most."""
-    load = seen(behind())
-    chart = heat_map(load, columns_of(load))
-    assert chart is not None
-    bounds = [[int(number) for number in re.findall(r"\d+", key.text)] for key in chart.keys]
-
-    assert bounds == sorted(bounds)
-    assert bounds[-1][-1] <= 100
-    fields = [field for shape in chart.shapes for field in re.findall(r"M(\d+) \d+H(\d+)", shape.d)]
-    shown = {column for left, right in fields for column in range(int(left) // 25, int(right) // 25)}
-    assert shown == set(range(40))
-
-
-def test_colours_stand_for_counts() -> None:
-    """The fewest answers have the first colour, the most the last, and none is left out."""
-    due = [Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + took) for took in (0.001, *(0.1 for _ in range(5)))]
-    load = seen(steady(windows=fold(due)))
-    chart = heat_map(load, columns_of(load))
-    assert chart is not None
-
-    assert [(key.text, key.css, shape.d.count("M")) for key, shape in zip(chart.keys, chart.shapes, strict=True)] == [
-        ("1", "h1", 1), ("5", "h7", 1),
-    ]  # fmt: skip
-
-
-def test_heat_map_of_logs_only_shows_logs() -> None:
-    """Followed logs are left out beside other requests, and shown where there is nothing else."""
-    load = seen(steady())
-    streams = tuple(window for window in load.windows if window.operation == "streamBuildEvents")
-    alone, beside = heat_map(seen(steady(windows=streams)), columns_of(load)), heat_map(load, columns_of(load))
-    assert alone is not None
-    assert beside is not None
-
-    assert alone.words.startswith("98 answers")
-    assert beside.words.startswith("2,868 answers")
-    assert "Followed logs are left out" in beside.words
-    assert "Followed logs" not in alone.words
-
-
-def test_each_worker_has_its_line() -> None:
-    """The lateness of every worker is a line of its own; a lost one ends early."""
-    load = seen(four_workers())
-    chart = lateness_chart(load, columns_of(load))
-    assert chart is not None
-
-    assert [shape.title for shape in chart.shapes] == ["worker 0", "worker 1", "worker 2", "worker 3"]
-    assert [shape.d.count("L") for shape in chart.shapes] == [29, 29, 17, 29]
-    assert "worker 3 was the latest" in chart.words
-    assert lateness_chart(seen(Storm().run()), Columns(0, 1, 9)) is None

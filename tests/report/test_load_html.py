@@ -23,11 +23,10 @@ from tests.loadlogs import (
     workload,
 )
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.facts.events import Occurrence, RunLog
-from touchstone.facts.figures import brief
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit, Occurrence, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import Sample
+from touchstone.facts.wording import brief
 from touchstone.loadgen.thresholds import measured
 from touchstone.report import html
 from touchstone.report.view import view
@@ -218,14 +217,6 @@ def test_latency_has_counts_and_marks_what_is_unsure() -> None:
     assert source.count('class="service"') >= 5
     assert 'class="response unsure"' in source
     assert "p99 964 ms, p99.9 1 s?" in text
-
-
-def test_heat_map_tells_its_colours() -> None:
-    """Each colour of the heat map has the counts that it stands for."""
-    text = words_of(page("long"))
-
-    assert "Response times over time 1,200,000 answers; a column is 3 seconds" in text
-    assert re.search(r"answers: 1 to 2 3 to 6 .* 3\d\d to \d\d\d ", text)
 
 
 def test_shares_are_written_as_elsewhere() -> None:

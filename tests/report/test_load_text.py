@@ -28,8 +28,7 @@ from tests.loadlogs import (
     workload,
 )
 from tests.rules.exchanges import exchange
-from touchstone.facts.events import RunLog
-from touchstone.facts.load_events import Limit
+from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.loadgen.metrics import metrics
 from touchstone.loadgen.thresholds import Reading

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from touchstone.facts.visible import clipped, one_line, visible
+from touchstone.facts.wording import clipped, one_line, visible
 
 
 @pytest.mark.parametrize(

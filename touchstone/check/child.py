@@ -175,9 +175,7 @@ def anew(path: Path) -> BinaryIO:
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":
-    """
-    A folder for the child to run in: in the user's own one modules could shadow ours, and Hypothesis would leave files.
-    """
+    """A folder for the child to run in: in the user's own modules could shadow ours and Hypothesis leave files."""
     return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 

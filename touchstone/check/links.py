@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.contract.openapi import resolved
+from touchstone.contract.document import resolved
 from touchstone.errors import ContractError
 from touchstone.facts.exchange import Exchange
 

@@ -5,14 +5,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from touchstone import __version__
 from touchstone.check.handover import Mode
-from touchstone.check.journal_state import is_run_id
+from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
@@ -31,7 +31,7 @@ class Errand:
     Attributes:
         command: What the run log calls it.
         plays: Scenarios to record, or recordings to replay; empty for a check.
-        speed: See `Handover`.
+        speed, accounts: See `Handover`.
         plugin: A pytest plugin of its own that the contract tests are run with.
     """
 
@@ -40,6 +40,7 @@ class Errand:
     plays: tuple[str, ...] = ()
     speed: float = 0.0
     plugin: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 CHECK = Errand()
@@ -161,7 +162,7 @@ def write_header(
         known=known,
     )
     with RunLogWriter(run_log) as log:
-        log.header(header)
+        log.write(header)
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
@@ -177,7 +178,7 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
     outcome = verdict.judge(read(runlog_path), footer)
     judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
     with RunLogWriter(runlog_path) as writer:
-        writer.footer(judged)
+        writer.write(judged)
     return judged
 
 

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.examination import Examination
+from touchstone.check.cases import Cost, cost_of, culprits_first, general_first, may_be_left_out, write_plan
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, hold_lifeline, received
-from touchstone.check.order import culprits_first, general_first, may_be_left_out
-from touchstone.check.plan import Cost, cost_of, write_plan
-from touchstone.check.plan_watch import barred
+from touchstone.check.preflight import barred
 from touchstone.check.run import Run
-from touchstone.check.terms import PUBLISH_ADVICE, Unsuited
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import HarnessError, RecordingError
@@ -60,9 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
-    """
-    Spares the generator of cases that concern no selected claim: it takes longer to make them than to run most others.
-    """
+    """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
     made = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(received(os.environ).parsed_settings().claims_glob)
@@ -79,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     handover, chosen = received(os.environ), [case_id(item) for item in items]
     # A proof leaves cases out once it has found what it is after.
     if handover.mode != "plan" and not handover.quarry:
-        config.stash[RUN].log.selected(Selected(tuple(chosen)))
+        config.stash[RUN].log.write(Selected(tuple(chosen)))
     return (yield)
 
 
@@ -115,7 +111,7 @@ def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     shown = {claim for item in kept for claim in declared_claims(item)}
     for claim in sorted((left_out - shown) & selected):
         reason = f"the profile {settings.profile} leaves it out; use --profile standard or thorough"
-        config.stash[RUN].log.notice(Notice(claim, "not-applicable", reason))
+        config.stash[RUN].log.write(Notice(claim, "not-applicable", reason))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -153,7 +149,7 @@ def pytest_runtest_makereport(
     if report.failed and call.when != "call" and call.excinfo:
         run = item.config.stash[RUN]
         message = run.transport.secrets.text(f"failed at its {call.when}: {call.excinfo.exconly(tryshort=True)}")
-        run.log.case(
+        run.log.write(
             Case(case_id(item), _title(item), "error", round(call.duration, 6), declared_claims(item), message)
         )
     return report
@@ -189,7 +185,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome, message = "error", "interrupted"
         raise
     except BaseException as error:
-        outcome, (message, reason) = "error", _told(error, item)
+        outcome, (message, reason) = "error", _failure(error, item)
         _notice(run, item, "could-not-run", reason)
         raise
     finally:
@@ -197,7 +193,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         message = message or "; ".join(str(value) for _, value in item.user_properties)
         if findings:
             outcome, message = "failed", "; ".join(dict.fromkeys(f.sentence() for f in findings))
-        run.log.case(
+        run.log.write(
             Case(
                 id=case_id(item),
                 title=_title(item),
@@ -314,7 +310,7 @@ def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Findin
     return [] if run.plan.is_barred else run.conclude(case_id(item))
 
 
-def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:
+def _failure(error: BaseException, item: pytest.Item) -> tuple[str, str]:
     """What is said of a case that could not go on, and of its claims."""
     if isinstance(error, RecordingError):
         return str(error), str(error)
@@ -325,4 +321,4 @@ def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:
 def _notice(run: Run, item: pytest.Item, verdict: NoticeVerdict, reason: str) -> None:
     for claim in declared_claims(item):
         if claim in run.selected:
-            run.log.notice(Notice(claim, verdict, run.transport.secrets.text(reason), case_id(item)))
+            run.log.write(Notice(claim, verdict, run.transport.secrets.text(reason), case_id(item)))

@@ -6,30 +6,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import (
+    PUBLISH_ADVICE,
+    Examination,
+    Ledger,
+    restricted_key_advice,
+    second_key_advice,
+    transport_to,
+)
 from touchstone.check.handover import Handover
 from touchstone.check.journal import Journal
-from touchstone.check.plan_watch import PlanWatch
+from touchstone.check.preflight import PlanWatch
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template
-from touchstone.check.terms import PUBLISH_ADVICE, restricted_key_advice, second_key_advice
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Notice, TemplateAction, TemplateDeed
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.events import Case, Notice, Occurrence, Remark, TemplateAction, TemplateDeed, tallies
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.rules.history import Bounds, Content
+from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.transport import Transport
 
 UNSHOWN = (
     "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
 )
 
 
-class Journalled:
+class Journalled(Ledger):
     """Writes what happens to templates into the journal and the run log."""
 
     def __init__(self, run_id: str, journal: Journal, log: RunLogWriter, transport: Transport) -> None:
@@ -45,14 +51,14 @@ class Journalled:
     def published(self, template: Template, digest: str) -> None:
         """*template* was published."""
         self._journal.created(template.ref, template.owner)
-        self._log.template(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
+        self._log.write(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """*template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name."""
         if gone:
             self._journal.removed(template.ref, template.owner)
         action: TemplateDeed = "deleted" if gone else "left" if sure else "may-be-left"
-        self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
+        self._log.write(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 
     def _purpose(self, template: Template) -> str:
         return template.name.removeprefix(f"touchstone-{self._run_id}-")
@@ -98,10 +104,7 @@ class Run:
         self._news: dict[str, None] = {}
 
     def _transport(self) -> Transport:
-        target = self.settings.target
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
-        return Transport(*asked, bounds=target.bounds)
+        return transport_to(self.settings.target, self.handover.url, self.contract, self._record)
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
@@ -125,7 +128,7 @@ class Run:
         return self.log.lost is not None
 
     def _warn(self, text: str) -> None:
-        self.log.warning(text)
+        self.log.write(Remark(text))
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
@@ -134,7 +137,7 @@ class Run:
 
     def _see(self, exchange: Exchange) -> None:
         was_lost = self.is_lost
-        self.log.exchange(exchange)
+        self.log.write(exchange)
         if self.is_lost and not was_lost:
             self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
         self._judgements += self.judge.see(exchange)
@@ -155,9 +158,7 @@ class Run:
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """
-        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
-        """
+        """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
         with self._lock:
             self._catch_up()
             judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
@@ -165,18 +166,18 @@ class Run:
         judgements = [j for j in judgements if j.claim in self.selected]
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
         self._broken |= {j.claim for j in judgements if j.outcome == "broken"}
-        self.log.judgements(case_id, judgements)
+        self.log.write(*tallies(case_id, judgements))
         self.suspects |= self.judge.accused(judgements)
         findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
         for finding in findings:
-            self.log.finding(finding, case_id)
+            self.log.write(Occurrence(finding, case_id))
         self._findings += findings
         told = list(self._findings)
         if final:
             self._findings = []
         return told
 
-    def met_trouble(self) -> bool:
+    def has_trouble(self) -> bool:
         """Whether anything has been found in the running case: what follows may then be a consequence of it.
 
         Only stories that went on since the last time are told again; all of them are when the case ends.
@@ -192,9 +193,7 @@ class Run:
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """
-        Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.
-        """
+        """Whether the run is after something, and a proof of it needs no case on these claims; see `cases.py`."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)
@@ -205,7 +204,7 @@ class Run:
         """Says that the target shows nothing that *claims* could be judged by, as far as nothing has judged them."""
         for claim in claims:
             if claim in self.selected and claim not in self._clear:
-                self.log.notice(Notice(claim, "not-applicable", reason))
+                self.log.write(Notice(claim, "not-applicable", reason))
                 self._clear.add(claim)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
@@ -234,7 +233,7 @@ class Run:
         finally:
             self.transport.close()
             if self.transport.remark:
-                self.log.warning(self.transport.remark)
+                self.log.write(Remark(self.transport.remark))
             if self.handover.mode == "run":
                 self._tell_needs()
             else:
@@ -246,30 +245,31 @@ class Run:
         """A rule of ours that failed is a case that ended in an error, so that the run cannot pass."""
         for rule_id, error in self.judge.failed.items():
             text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
-            self.log.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+            self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
     def _tell_unshown(self) -> None:
         """What nobody set out to show, and nothing showed, is not what scenarios are for."""
         for claim in self.selected.keys() - self._clear - self.declared:
-            self.log.notice(Notice(claim, "not-applicable", UNSHOWN))
+            self.log.write(Notice(claim, "not-applicable", UNSHOWN))
 
     def _tell_needs(self) -> None:
         lacking = self.lacking()
         for claim in self.selected.values():
             for need in sorted(claim.needs):
                 if lacking[need]:
-                    self.log.notice(Notice(claim.id, "not-applicable", lacking[need]))
+                    self.log.write(Notice(claim.id, "not-applicable", lacking[need]))
 
 
 def given_contents(settings: Settings) -> dict[str, Content]:
     """The templates that the user named, as the rules know them."""
-    templates = settings.target.templates
-    named = [
-        *((ref, "primary", "ready") for ref in templates.buildable),
-        *((ref, "primary", "failed") for ref in templates.failing),
-        *((ref, "restricted", "unknown") for ref in templates.restricted),
+    templates, always = settings.target.templates, float("-inf")
+    given: list[tuple[tuple[str, ...], Credential, Outcome]] = [
+        (templates.buildable, "primary", "ready"),
+        (templates.failing, "primary", "failed"),
+        (templates.restricted, "restricted", "unknown"),
     ]
     return {
-        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, float("-inf"), float("-inf"))  # type: ignore[arg-type]  # the literals above are of the two types
-        for ref, owner, outcome in named
+        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always)
+        for refs, owner, outcome in given
+        for ref in refs
     }

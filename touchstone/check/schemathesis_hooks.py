@@ -25,14 +25,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from touchstone.check import tables
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import VERSION, Template, is_own
-from touchstone.check.terms import Unsuited
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.target.transport import Call, may_publish
+from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
@@ -70,7 +68,6 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
     Args:
         publishes: Whether there are cases of the operation that publishes.
     """
-    tables.provide()
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -198,9 +195,7 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
 
 
 def _ready(exam: Examination) -> Template | None:
-    """
-    The version to aim at; None where none becomes ready, for Hypothesis takes an exception for a failure to reproduce.
-    """
+    """The version to aim at; None where none becomes ready: Hypothesis takes exceptions for failures to replay."""
     try:
         return exam.ready()
     except Unsuited:

@@ -15,9 +15,7 @@ from touchstone.facts import second_look
 from touchstone.facts.events import RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report import compare_json
-from touchstone.report.compare_html import render
-from touchstone.report.compare_text import write
+from touchstone.report.compare_report import render, render_json, write
 from touchstone.report.comparison import compare as compared
 
 app = typer.Typer()
@@ -47,16 +45,13 @@ def compare(
     second_look.know(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
-    folder = report_dir or Path("reports") / f"compare-{_id_of(a, before)}-{_id_of(b, after)}"
+    ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in ((a, before), (b, after))]
+    folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
-    write_whole(folder / JSON_NAME, compare_json.render(both, code))
+    write_whole(folder / JSON_NAME, render_json(both, code))
     write(both, Console(), page, code)
     raise typer.Exit(code)
-
-
-def _id_of(path: Path, log: RunLog) -> str:
-    return folder_name(log.header.run_id, f"{path}: run_id", "--report-dir")
 
 
 def _read(path: Path) -> RunLog:

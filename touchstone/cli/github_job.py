@@ -5,17 +5,45 @@ A command as a step of a job of GitHub Actions: its summary, its annotations, an
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from touchstone.config import Workflow, workflow_in
 from touchstone.contract.files import open_regular
 from touchstone.facts.second_look import looked_over
 
 if TYPE_CHECKING:
     from touchstone.report.proof_view import ProofView
     from touchstone.report.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """The job of GitHub Actions that a command is a step of.
+
+    Attributes:
+        summary: File that a step appends its summary to; None where the runner names none.
+        checkout: Folder of the repository; None where the runner names none.
+        file: File of the workflow, as a path in the repository; empty where the runner names none.
+    """
+
+    summary: Path | None
+    checkout: Path | None
+    file: str
+
+
+def workflow_in(environ: Mapping[str, str]) -> Workflow | None:
+    """The job of GitHub Actions that the environment is one of; None elsewhere.
+
+    Source: docs.github.com, Variables reference, "Default environment variables".
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return None
+    summary, checkout = environ.get("GITHUB_STEP_SUMMARY"), environ.get("GITHUB_WORKSPACE")
+    # OWNER/REPOSITORY/PATH@REF
+    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].removeprefix(environ.get("GITHUB_REPOSITORY", "/"))
+    return Workflow(Path(summary) if summary else None, Path(checkout) if checkout else None, file.removeprefix("/"))
 
 
 class Inert:
@@ -53,7 +81,7 @@ class Inert:
         self._stream.write(f"{line}\n")
 
     def _pass_on(self, text: str) -> None:
-        from touchstone.report.workflow_commands import inert  # noqa: PLC0415 - most commands run elsewhere
+        from touchstone.report.github import inert  # noqa: PLC0415 - most commands run elsewhere
 
         if text:
             self._stream.write(inert(text))
@@ -77,49 +105,35 @@ def guarded() -> Iterator[None]:
 
 
 def tell(view: "View", folder: Path) -> None:
-    """Tells the job what a run came to; does nothing outside of one.
+    """Gives the job the annotations and the summary of a run; does nothing outside of one.
 
     Args:
         folder: Where the reports are.
     """
-    job = workflow_in(os.environ)
-    if job is None:
-        return
-    from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
-    from touchstone.report.places import Places  # noqa: PLC0415 - as above
+    if job := workflow_in(os.environ):
+        from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
 
-    lines = github.annotations(view, Places(job.checkout, job.file).of_claim)
-    _tell(job, lines, lambda room_bytes: github.summary(view, folder, room_bytes))
+        lines = github.annotations(view, lambda claim: github.place_of(claim, job.checkout, job.file))
+        _tell(job, lines, lambda room_bytes: github.summary(view, folder, room_bytes))
 
 
 def tell_proof(view: "ProofView", folder: Path) -> None:
-    """Tells the job what a proof came to; does nothing outside of one.
+    """Gives the job the annotations and the summary of a proof; see `tell`."""
+    if job := workflow_in(os.environ):
+        from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
 
-    Args:
-        folder: Where the reports are.
-    """
-    job = workflow_in(os.environ)
-    if job is None:
-        return
-    from touchstone.report import github_proof  # noqa: PLC0415 - most commands run elsewhere
-
-    lines = github_proof.annotations(view)
-    _tell(job, lines, lambda room_bytes: github_proof.summary(view, folder, room_bytes))
+        _tell(job, github.proof_annotations(view), lambda room_bytes: github.proof_summary(view, folder, room_bytes))
 
 
 def _tell(job: Workflow, lines: tuple[str, ...], summary: Callable[[int], str]) -> None:
     for line in lines:
-        _command(line)
+        stream: Any = sys.stdout
+        if isinstance(stream, Inert):
+            stream.command(line)
+        else:
+            stream.write(f"{line}\n")
     if job.summary is not None:
         _append(job.summary, summary)
-
-
-def _command(line: str) -> None:
-    stream: Any = sys.stdout
-    if isinstance(stream, Inert):
-        stream.command(line)
-    else:
-        stream.write(f"{line}\n")
 
 
 def _append(path: Path, summary: Callable[[int], str]) -> None:

@@ -4,10 +4,13 @@ An exchange never holds a key. The transport replaces every secret value by a ma
 it makes one, so whatever reads exchanges (rules, run log, reports) cannot leak what it never had.
 """
 
+import base64
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
+
+MAX_BODY_BYTES = 64 * 1024  # of a body in a run log
 
 Credential = Literal[
     "primary",  # the key of the account under test
@@ -139,3 +142,101 @@ class Exchange:
     def elapsed_s(self) -> float:
         """Seconds from sent to done."""
         return self.done_at - self.sent_at
+
+
+def encode(exchange: Exchange) -> dict[str, Any]:
+    """The exchange as JSON values: texts stay readable, other bytes are base64, long bodies are cut and say so."""
+    request, response = exchange.request, exchange.response
+    return {
+        "seq": exchange.seq,
+        "operation": exchange.operation,
+        "ref": exchange.ref,
+        "credential": exchange.credential,
+        "case": exchange.case,
+        **{name: round(getattr(exchange, name), 6) for name in ("sent_at", "head_at", "done_at")},
+        "request": {
+            "method": request.method,
+            "url": request.url,
+            "headers": [list(pair) for pair in request.headers],
+            "body": _encode_body(request.body),
+        },
+        "response": response
+        and {
+            "status": response.status,
+            "headers": [list(pair) for pair in response.headers],
+            "body": _encode_body(response.body),
+            "chunks": _encode_chunks(response.chunks, response.body),
+        },
+        "error": exchange.error,
+        "closed": exchange.closed,
+        "note": exchange.note,
+    }
+
+
+def plain(event: dict[str, Any]) -> dict[str, Any]:
+    """What `encode` wrote, with bytes and chunks in place of their JSON forms.
+
+    Raises:
+        ValueError: a body or the chunks of a stream are of another form; the message names the field.
+    """
+    values = dict(event)
+    for side in ("request", "response"):
+        half = event.get(side)
+        if not isinstance(half, dict):
+            continue  # None, or something that the validation refuses by name
+        body = _decode_body(half.get("body", {}), side)
+        values[side] = {**half, "body": body}
+        if side == "response":
+            values[side]["chunks"] = _decode_chunks(half.get("chunks", []), body)
+    return values
+
+
+def cut_bytes(event: dict[str, Any]) -> dict[tuple[int, str], int]:
+    """By ``(seq, "request" or "response")``, the full length of each body that a sound event holds only in part."""
+    halves = ((side, event[side]) for side in ("request", "response") if event.get(side))
+    return {(event["seq"], side): int(half["body"]["cut"]) for side, half in halves if "cut" in half.get("body", {})}
+
+
+def _encode_body(body: bytes) -> dict[str, Any]:
+    stored = _encode_bytes(body[:MAX_BODY_BYTES])
+    if len(body) > MAX_BODY_BYTES:
+        stored["cut"] = len(body)
+    return stored
+
+
+def _encode_bytes(data: bytes) -> dict[str, Any]:
+    try:
+        return {"text": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def _decode_body(stored: Any, place: str) -> bytes:
+    try:
+        if "base64" in stored:
+            return base64.b64decode(stored["base64"], validate=True)
+        return str(stored.get("text", "")).encode("utf-8")
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{place}.body: expected an object with text or base64, got {stored!r:.80}") from error
+
+
+def _encode_chunks(chunks: tuple[Chunk, ...], body: bytes) -> list[list[Any]]:
+    """Each chunk as its time and its length within the body; as its time and its bytes where the two do not agree."""
+    if b"".join(chunk.data for chunk in chunks) == body:
+        return [[round(chunk.at_s, 6), len(chunk.data)] for chunk in chunks]
+    return [[round(chunk.at_s, 6), _encode_bytes(chunk.data)] for chunk in chunks]
+
+
+def _decode_chunks(stored: Any, body: bytes) -> list[dict[str, Any]]:
+    chunks: list[dict[str, Any]] = []
+    start = 0
+    try:
+        for at_s, piece in stored:
+            if isinstance(piece, int):
+                data, start = body[start : start + piece], start + piece
+            else:
+                data = _decode_body(piece, "response.chunks")
+            chunks.append({"at_s": at_s, "data": data})
+    except TypeError as error:
+        raise ValueError(f"response.chunks: expected pairs of time and length, got {stored!r:.80}") from error
+    return chunks

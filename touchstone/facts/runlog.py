@@ -9,11 +9,11 @@ line is one write to a file opened for appending, so a killed writer can spoil n
 """
 
 import contextlib
+import functools
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,36 +21,70 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regular
-from touchstone.contract.json_text import json_line
+from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
-from touchstone.facts import probe_events, probe_json, sample_json, second_look
+from touchstone.facts import exchange, probe_events, second_look
 from touchstone.facts.events import (
+    Attempt,
+    Build,
     Case,
     Footer,
     Header,
     Notice,
     Occurrence,
+    Remark,
     RunLog,
     Selected,
     Tally,
     TemplateAction,
-    tallies,
+    Worker,
+    Workload,
 )
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.exchange_json import Decoded, decode, encode
-from touchstone.facts.finding import Finding, Judgement
-from touchstone.facts.load_events import Attempt, Build, Worker, Workload
+from touchstone.facts.knee_trials import Knee, Trial, Tried
+from touchstone.facts.probe_events import Answered, Heard, Identified, Probing, Sending
 from touchstone.facts.sample import Window
 
 SCHEMA_VERSION = 1
-EVENT_TYPES = frozenset(
-    {
-        *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
-        *("workload", "window", "attempt", "build", "worker"),  # of a load run only
-        *probe_json.READERS,  # of a probe only
-    }
-)
+
+Event = (
+    Header | Selected | Exchange | Tally | Occurrence | Case | Notice | TemplateAction | Remark | Footer
+    | Workload | Window | Attempt | Build | Worker
+    | Probing | Sending | Answered | Heard | Identified | Trial | Tried | Knee
+)  # fmt: skip
+
+# By the type of an event, what it is read into.
+KINDS: dict[str, type[Event]] = {
+    "header": Header,
+    "selected": Selected,
+    "exchange": Exchange,
+    "tally": Tally,
+    "finding": Occurrence,
+    "case": Case,
+    "notice": Notice,
+    "template": TemplateAction,
+    "warning": Remark,
+    # of a load run
+    "workload": Workload,
+    "window": Window,
+    "attempt": Attempt,
+    "build": Build,
+    "worker": Worker,
+    # of a probe
+    "probe": Probing,
+    "stimulus": Sending,
+    "answer": Answered,
+    "heard": Heard,
+    "identity": Identified,
+    "trial": Trial,
+    "tried": Tried,
+    "knee": Knee,
+    "footer": Footer,
+}
+_TYPES = {kind: name for name, kind in KINDS.items()}
+# The field of an event whose own fields stand in the event itself.
+_FLAT = {"finding": "finding", "stimulus": "stimulus", "answer": "answer", "identity": "identity"}
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
@@ -94,95 +128,29 @@ class RunLogWriter:
                 os.close(self._fd)
                 self._fd = None
 
-    def write(self, event: dict[str, Any]) -> None:
-        """Appends one event.
+    def write(self, *events: Event | dict[str, Any]) -> None:
+        """Appends events; one that a worker sent is in the form of `encode` already.
 
         Raises:
-            RunLogError: the writer is closed, the type of the event is unknown, or the disk refuses it.
+            RunLogError: the writer is closed, the type of an event is unknown, or the disk refuses it.
         """
-        if event.get("type") not in EVENT_TYPES:
-            raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(EVENT_TYPES)}")
+        for event in events:
+            self._write(event if isinstance(event, dict) else encode(event))
+
+    def _write(self, event: dict[str, Any]) -> None:
+        if event.get("type") not in KINDS:
+            raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(KINDS)}")
         line, found = second_look.cut(json_line(event).decode("ascii"))
-        told = (
-            json_line({"type": "warning", "text": f"{self._path.name}: {second_look.held(name)}"}) for name in found
-        )
+        remarks = [json_line(encode(Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found]
         with self._lock:
             try:
                 if not self.lost:
                     self._mend()
-                    self._append(b"".join((line.encode("ascii"), *told)))
+                    self._append(b"".join((line.encode("ascii"), *remarks)))
             except RunLogError as error:
                 if not self._drops or self._fd is None:
                     raise
                 self.lost = error
-
-    def header(self, header: Header) -> None:
-        """Writes what the run was asked for; the first line of the file."""
-        self.write({"type": "header", "schema_version": SCHEMA_VERSION, **asdict(header)})
-
-    def selected(self, selected: Selected) -> None:
-        """Writes which cases are to be carried out."""
-        self.write({"type": "selected", **asdict(selected)})
-
-    def exchange(self, exchange: Exchange) -> None:
-        """Writes one exchange."""
-        self.write({"type": "exchange", **encode(exchange)})
-
-    def finding(self, finding: Finding, case: str = "") -> None:
-        """Writes one finding as *case* met it."""
-        self.write({"type": "finding", **asdict(finding), "case": case})
-
-    def judgements(self, case: str, judgements: Iterable[Judgement]) -> None:
-        """Writes the held and the indeterminate judgements of one case, added up by check and claim.
-
-        Broken ones are left out: each becomes a finding, written by `finding`.
-        """
-        for tally in tallies(case, judgements):
-            self.tally(tally)
-
-    def tally(self, tally: Tally) -> None:
-        """Writes one tally."""
-        self.write({"type": "tally", **asdict(tally)})
-
-    def case(self, case: Case) -> None:
-        """Writes how one case ended."""
-        self.write({"type": "case", **asdict(case)})
-
-    def notice(self, notice: Notice) -> None:
-        """Writes why a claim got no judgement."""
-        self.write({"type": "notice", **asdict(notice)})
-
-    def template(self, action: TemplateAction) -> None:
-        """Writes what became of a template."""
-        self.write({"type": "template", **asdict(action)})
-
-    def workload(self, workload: Workload) -> None:
-        """Writes what a load run is to do."""
-        self.write({"type": "workload", **asdict(workload)})
-
-    def window(self, window: Window) -> None:
-        """Writes samples of one second that turned out alike."""
-        self.write({"type": "window", **sample_json.encode(window)})
-
-    def attempt(self, attempt: Attempt) -> None:
-        """Writes one try to start a build."""
-        self.write({"type": "attempt", **asdict(attempt)})
-
-    def build(self, build: Build) -> None:
-        """Writes what became of one build."""
-        self.write({"type": "build", **asdict(build)})
-
-    def worker(self, worker: Worker) -> None:
-        """Writes how one worker fares."""
-        self.write({"type": "worker", **asdict(worker)})
-
-    def warning(self, text: str) -> None:
-        """Writes a sentence that the reader of the reports should know."""
-        self.write({"type": "warning", "text": text})
-
-    def footer(self, footer: Footer) -> None:
-        """Writes how the run ended; the last line of the file."""
-        self.write({"type": "footer", **asdict(footer)})
 
     def _mend(self) -> None:
         """Ends an unfinished line that another writer left since our last write."""
@@ -222,7 +190,8 @@ def read(path: Path) -> RunLog:
         lines.append(last)
     if not lines:
         raise RunLogError(f"{path}: the run log is empty; its run ended before it wrote a header")
-    facts: dict[str, list[Any]] = {kind: [] for kind in EVENT_TYPES}
+    events: dict[str, list[Any]] = {name: [] for name in KINDS}
+    cut_bytes: dict[tuple[int, str], int] = {}
     torn_lines = 0
     # What ends a torn line may have been cut short itself.
     following = [*lines, json_line(_TORN)] if last and json_line(_TORN).startswith(last) else lines
@@ -230,33 +199,70 @@ def read(path: Path) -> RunLog:
         if number > 1 and _is_torn(line, following[number : number + 1]):
             torn_lines += 1
             continue
-        kind, fact = _fact(line, number, path)
-        facts[kind].append(fact)
-    return _run_log(facts, torn_lines)
+        values, event = _event(line, number, path)
+        events[values["type"]].append(event)
+        if values["type"] == "exchange":
+            cut_bytes |= exchange.cut_bytes(values)
+    return _run_log(events, cut_bytes, torn_lines)
 
 
-def _run_log(facts: dict[str, list[Any]], torn_lines: int) -> RunLog:
-    decoded: list[Decoded] = facts["exchange"]
+def encode(event: Event) -> dict[str, Any]:
+    """The event as JSON values, apart from numbers that JSON lacks."""
+    name = _TYPES[type(event)]
+    if isinstance(event, Exchange):
+        return {"type": name, **exchange.encode(event)}
+    values = _adapter(name).dump_python(event, warnings=False)
+    if name in _FLAT:
+        values = {**values.pop(_FLAT[name]), **values}
+    version = {"schema_version": SCHEMA_VERSION} if name == "header" else {}
+    return {"type": name, **version, **values}
+
+
+def decode(values: dict[str, Any]) -> Event:
+    """The event that `encode` wrote.
+
+    Raises:
+        ValueError: a field is missing or of another type.
+    """
+    name = values["type"]
+    if name == "exchange":
+        values = exchange.plain(values)
+    elif name in _FLAT:
+        values = {**values, _FLAT[name]: values}
+    event: Event = _adapter(name).validate_python(values)
+    return event
+
+
+@functools.cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(KINDS[name])
+
+
+def _run_log(events: dict[str, list[Any]], cut_bytes: dict[tuple[int, str], int], torn_lines: int) -> RunLog:
     return RunLog(
-        header=facts["header"][0],
-        selected=tuple(case for selected in facts["selected"] for case in selected.cases),
-        exchanges=tuple(item.exchange for item in decoded),
-        occurrences=tuple(facts["finding"]),
-        tallies=tuple(facts["tally"]),
-        cases=tuple(facts["case"]),
-        notices=tuple(facts["notice"]),
-        templates=tuple(facts["template"]),
-        warnings=tuple(facts["warning"]),
-        workload=facts["workload"][-1] if facts["workload"] else None,
-        windows=tuple(facts["window"]),
-        attempts=tuple(facts["attempt"]),
-        builds=tuple(facts["build"]),
-        workers=tuple(facts["worker"]),
-        probe=probe_events.story(facts),
-        footer=facts["footer"][-1] if facts["footer"] else None,
-        cut_bytes={(i.exchange.seq, side): full for i in decoded for side, full in i.cut_bytes.items()},
+        header=events["header"][0],
+        selected=tuple(case for selected in events["selected"] for case in selected.cases),
+        exchanges=tuple(events["exchange"]),
+        occurrences=tuple(events["finding"]),
+        tallies=tuple(events["tally"]),
+        cases=tuple(events["case"]),
+        notices=tuple(events["notice"]),
+        templates=tuple(events["template"]),
+        warnings=tuple(remark.text for remark in events["warning"]),
+        workload=_last(events["workload"]),
+        windows=tuple(events["window"]),
+        attempts=tuple(events["attempt"]),
+        builds=tuple(events["build"]),
+        workers=tuple(events["worker"]),
+        probe=probe_events.story(events),
+        footer=_last(events["footer"]),
+        cut_bytes=cut_bytes,
         torn_lines=torn_lines,
     )
+
+
+def _last(events: list[Any]) -> Any:
+    return events[-1] if events else None
 
 
 def _is_torn(line: bytes, following: list[bytes]) -> bool:
@@ -264,23 +270,24 @@ def _is_torn(line: bytes, following: list[bytes]) -> bool:
     return mark is not None and mark.get("torn") is True
 
 
-def _fact(line: bytes, number: int, path: Path) -> tuple[str, Any]:
-    """The type and the value of one line; the first must be the header, and no other may be."""
+def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]:
+    """One line, as JSON values and as an event; the first must be the header, and no other may be."""
     place = f"{path}: line {number}"
-    event = _event_or_none(line)
-    if event is None or (event["type"] == "header") != (number == 1):
+    values = _event_or_none(line)
+    if values is None or (values["type"] == "header") != (number == 1):
         expected = "the header of a run log" if number == 1 else "an event of a run log"
         raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
     if number == 1:
-        _check_version(event.get("schema_version"), place)
+        _check_version(values.get("schema_version"), place)
     try:
-        return event["type"], _READERS[event["type"]](event)
+        return values, decode(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RunLogError(f"{place}: {event['type']}.{field}: {first['msg']}, got {first['input']!r:.80}") from error
+        field = ".".join(str(part) for part in first["loc"] if part != _FLAT.get(values["type"]))
+        text = first["msg"].removeprefix("Value error, ")
+        raise RunLogError(f"{place}: {values['type']}.{field}: {text}, got {first['input']!r:.80}") from error
     except ValueError as error:
-        raise RunLogError(f"{place}: {event['type']}.{error}") from error
+        raise RunLogError(f"{place}: {values['type']}.{error}") from error
 
 
 def _check_version(version: object, place: str) -> None:
@@ -290,39 +297,6 @@ def _check_version(version: object, place: str) -> None:
         raise RunLogError(
             f"{place}: schema_version is {version}; this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
         )
-
-
-def _occurrence(event: dict[str, Any]) -> Occurrence:
-    finding, case, times = _FINDING.validate_python(event), str(event.get("case", "")), event.get("times", 1)
-    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
-        raise ValueError(f"times: expected a whole number of 1 or more, got {times!r:.80}")
-    return Occurrence(finding, case, times)
-
-
-def _reader(kind: type) -> Callable[[dict[str, Any]], Any]:
-    adapter: TypeAdapter[Any] = TypeAdapter(kind)
-    return adapter.validate_python
-
-
-_FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
-_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "header": _reader(Header),
-    "selected": _reader(Selected),
-    "exchange": decode,
-    "tally": _reader(Tally),
-    "finding": _occurrence,
-    "case": _reader(Case),
-    "notice": _reader(Notice),
-    "template": _reader(TemplateAction),
-    "warning": lambda event: str(event.get("text", "")),
-    "workload": _reader(Workload),
-    "window": sample_json.decode,
-    "attempt": _reader(Attempt),
-    "build": _reader(Build),
-    "worker": _reader(Worker),
-    **probe_json.READERS,
-    "footer": _reader(Footer),
-}
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:
@@ -348,4 +322,4 @@ def _event_or_none(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     kind = event.get("type") if isinstance(event, dict) else None
-    return event if isinstance(kind, str) and kind in EVENT_TYPES else None
+    return event if isinstance(kind, str) and kind in KINDS else None

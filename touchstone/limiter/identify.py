@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from touchstone.facts.identity import Identity, Step, Stretch, Tier, Why
+from touchstone.facts.identity import Identity, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain
-from touchstone.limiter.account import Candidate, stretch
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
 from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, met, told
 from touchstone.limiter.filling import AFTER_S
@@ -387,10 +386,3 @@ class Probe:
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
         sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
         return rates + caps, sure
-
-    def stretch(self) -> Stretch | None:
-        """What the likeliest limiter kept in mind from the first answer to the last; None where there is none."""
-        moments = self.story.moments()
-        if not self._rates or not moments:
-            return None
-        return stretch(Candidate.of(self._rates.belief.likeliest()), moments)

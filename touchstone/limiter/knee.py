@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.figures import brief, figure
 from touchstone.facts.identity import Identity, Interval, Tier
 from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Mark, Outcome, Stage, Trial, Tried, Why
+from touchstone.facts.wording import brief, figure
 
 # The rates between which the knee lies come so close to each other.
 CLOSE = 1.05

@@ -16,8 +16,8 @@ import gevent
 from locust import User, task
 from locust.exception import StopUser
 
+from touchstone.facts.events import Attempt, Build, BuildEnd, Remark
 from touchstone.facts.exchange import Credential
-from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.handover import share_of
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped, call
@@ -119,8 +119,7 @@ class Flow:
         self, ref: str, number: int, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool
     ) -> None:
         answer = reply.answer
-        self.run.collector.add(
-            "attempt",
+        self.run.collector.write(
             Attempt(
                 want=self.want,
                 number=number,
@@ -170,8 +169,7 @@ class Flow:
             if end != "unfinished":
                 seq = reply.seq
                 break
-        self.run.collector.add(
-            "build",
+        self.run.collector.write(
             Build(
                 want=self.want,
                 ref=ref,
@@ -341,11 +339,12 @@ class ArrivalUser(User):
         repeated = [arrival for arrival in first if arrival.action not in MAY_BUILD]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
             rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
-            run.collector.warning(
+            note = (
                 f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.part.number} "
                 f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
                 f"with {rest}"
             )
+            run.collector.write(Remark(note))
         yield from itertools.cycle(repeated)
 
     def _rows(self) -> Iterator[tuple[int, str, float, int]]:

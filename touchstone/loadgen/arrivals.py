@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.config_kinds import Unfit, checked, nearest
 from touchstone.contract.files import read_regular
-from touchstone.errors import UsageError
+from touchstone.contract.quoting import checked
+from touchstone.errors import Unfit, UsageError, nearest
 
 Times = NDArray[np.float64]
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from touchstone.facts.events import RunLog
+from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.load_events import Attempt, Build
 from touchstone.loadgen.rate_limits import fits
 from touchstone.loadgen.record import Record, Start, build_over_at
 from touchstone.rules.walk import CLOCK_SHARE

@@ -7,18 +7,15 @@ network and hold none: a worker on another machine has its own.
 import json
 import resource
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.environment import Carried
+from touchstone.check.handover import Carried
 from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
 from touchstone.errors import UsageError
-from touchstone.facts import sample_json
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.exchange_json import encode
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.sample import UNSENT, Sample, Window
+from touchstone.facts import runlog
+from touchstone.facts.sample import UNSENT, Histogram, Sample, Window
 from touchstone.loadgen.plan import Plan, Stage
 from touchstone.loadgen.schedule import Schedule
 from touchstone.loadgen.workloads import Options
@@ -210,17 +207,9 @@ class Collector:
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
-    def add(self, kind: str, fact: Any, **more: Any) -> None:
-        """Keeps a fact of the run log, a dataclass, with more fields than it has."""
-        self._events.append({"type": kind, **asdict(fact), **more})
-
-    def exchange(self, exchange: Exchange) -> None:
-        """Keeps an exchange."""
-        self._events.append({"type": "exchange", **encode(exchange)})
-
-    def warning(self, text: str) -> None:
-        """Keeps what a reader should know."""
-        self._events.append({"type": "warning", "text": text})
+    def write(self, event: runlog.Event) -> None:
+        """Keeps an event of the run log."""
+        self._events.append(runlog.encode(event))
 
     def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
         """All that was not reported yet, as events of a run log; *fold* is given each window first."""
@@ -228,7 +217,7 @@ class Collector:
         events, self._events = self._events, []
         for window in windows.values():
             fold(window)
-        return [*({"type": "window", **sample_json.encode(window)} for window in windows.values()), *events]
+        return [*map(runlog.encode, windows.values()), *events]
 
     def _window(self, at_s: int, operation: str, outcome: str, paced: bool) -> Window:
         key = (at_s, operation, outcome, paced)

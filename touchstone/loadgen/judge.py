@@ -11,9 +11,10 @@ from touchstone.check.run import given_contents
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, RunLog
-from touchstone.facts.finding import Judgement
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
+from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
 from touchstone.loadgen.metrics import ALL, TARGET
 from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
@@ -25,7 +26,6 @@ from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge, said
 from touchstone.rules.verdict import judge as judge_claims
-from touchstone.rules.verdict import plural, was
 
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
 _NEED_EVERY_START = frozenset({"room.free"})
@@ -60,7 +60,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
-            writer.warning(footer.reason)
+            writer.write(Remark(footer.reason))
     return footer
 
 
@@ -78,19 +78,19 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
         if exchange.case in (SET_UP, CLEAN_UP):
             judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
     judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
-    writer.judgements(case, judgements)
-    for judgement in judgements:
-        if judgement.outcome == "broken":
-            writer.finding(judge.finding(judgement), case)
+    writer.write(*tallies(case, judgements))
+    _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
     for rule_id, error in judge.failed.items():
         _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if _is_cut(log):
-        writer.warning(
-            "a worker did not tell all that it saw: the stories of versions were judged answer by answer, "
-            "and by the rules of the whole run"
+        writer.write(
+            Remark(
+                "a worker did not tell all that it saw: the stories of versions were judged answer by answer, "
+                "and by the rules of the whole run"
+            )
         )
     elif partial:
-        writer.warning(_partial_reason(log, partial))
+        writer.write(Remark(_partial_reason(log, partial)))
 
 
 def _partial_reason(log: RunLog, partial: set[str]) -> str:
@@ -127,18 +127,22 @@ def _is_cut(log: RunLog) -> bool:
 
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
-    writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+    writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
+
+
+def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str) -> None:
+    for finding in findings:
+        writer.write(Occurrence(finding, case))
 
 
 def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
     """Judges what only the whole run can show."""
     ledger = ledger_of_claims.load().raised(INVARIANTS)
     for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
-        writer.judgements(case, ruling.judgements)
-        for finding in ruling.findings:
-            writer.finding(finding, case)
+        writer.write(*tallies(case, ruling.judgements))
+        _write_findings(writer, ruling.findings, case)
         for notice in ruling.notices:
-            writer.notice(notice)
+            writer.write(notice)
             if notice.verdict == "could-not-run":  # a rule that failed says nothing else
                 _write_failed(writer, notice.claim, notice.reason)
 
@@ -147,11 +151,11 @@ def _write_open(log: RunLog, writer: RunLogWriter) -> RunLog:
     """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
     reason, notices = unwatched(log)
     if reason:
-        writer.warning(reason)
+        writer.write(Remark(reason))
     if notice := unasked(log):
         notices = [notice, *notices]
     for notice in notices:
-        writer.notice(notice)
+        writer.write(notice)
     return dataclasses.replace(log, notices=(*log.notices, *notices))
 
 
@@ -164,11 +168,11 @@ def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     for claim in log.header.claims:
         if claim.id not in told and claim.id not in chosen.shows:
             reason = UNSHOWN_BUT_IN_STORM if claim.id == ASKED_AT_THE_END else UNSHOWN
-            writer.notice(Notice(claim.id, "not-applicable", reason))
+            writer.write(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
     duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
     outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
-    writer.case(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))
+    writer.write(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:

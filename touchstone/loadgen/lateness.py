@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Worker, Workload
-from touchstone.facts.sample import UNSENT, Window
+from touchstone.facts.events import RunLog, Worker, Workload
+from touchstone.facts.sample import UNSENT, Histogram, Window
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.metrics import TARGET, Times
-from touchstone.rules.verdict import plural, was
 
 BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
 

@@ -13,24 +13,22 @@ import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
-from touchstone.check.budget import ENDS, SPENT, Received
+from touchstone.check.budget import ENDS, SPENT, Received, Silence
 from touchstone.check.budget import Budget as BuildBudget
-from touchstone.check.outage import Silence
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case
+from touchstone.facts.events import Case, Occurrence, Remark, Worker
 from touchstone.facts.exchange import Credential, Response
-from touchstone.facts.load_events import Worker
 from touchstone.facts.patience import retry_after_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
 from touchstone.loadgen.handover import MAX_KEPT, Collector, Part, rss_bytes, share_of
 from touchstone.loadgen.inline_judge import AnswerJudge
 from touchstone.loadgen.wire import PreparedRequest, Requests
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.rules.verdict import plural
 from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
@@ -211,10 +209,12 @@ class LoadRun:
         if not self.is_over_budget:
             self.is_over_budget = True
             self._spent.over_at = round(self.now(), 3)
-            self.collector.warning(
-                f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent its "
-                f"{plural(most, 'request')} by second {self.now() - self.go.began_at:.1f} of the schedule, and sent "
-                "nothing more"
+            self.collector.write(
+                Remark(
+                    f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
+                    f"its {plural(most, 'request')} by second {self.now() - self.go.began_at:.1f} of the schedule, and "
+                    "sent nothing more"
+                )
             )
         return False
 
@@ -274,9 +274,9 @@ class LoadRun:
         has_room = keep and self._spent.kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
         if findings or request.note or has_room:
             self._spent.kept += 1
-            self.collector.exchange(exchange or self.requests.exchange(request, answer, seq, self.case))
+            self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
-            self.collector.add("finding", finding, case=self.case, times=1)
+            self.collector.write(Occurrence(finding, self.case))
 
     # --- reporting ---------------------------------------------------------------------------------------------------
 
@@ -310,17 +310,17 @@ class LoadRun:
     def report_judged(self) -> None:
         """Puts what was judged among what is to be reported; once, at the end."""
         for tally in self.judge.tallies(self.case):
-            self.collector.add("tally", tally)
+            self.collector.write(tally)
         for name, times in self.judge.occurrences().items():
             if times > 1:
-                self.collector.add("finding", self.judge.findings[name], case=self.case, times=times - 1)
+                self.collector.write(Occurrence(self.judge.findings[name], self.case, times - 1))
         if partly := self.judge.partly_judged():
-            self.collector.warning(partly)
+            self.collector.write(Remark(partly))
         for rule_id, error in self.judge.failed.items():
             self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
         for text, times in self._errors.items():
             if times > 1:
-                self.collector.warning(self.requests.secrets.text(f"{times:,} times: {text}"))
+                self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
         """Reports an error of ours in a client, each once however many clients run into it."""
@@ -334,7 +334,7 @@ class LoadRun:
     def fail(self, text: str, case_id: str = "") -> None:
         """Reports an error of ours: the run must not look like a pass."""
         case = Case(case_id or self.case, "", "error", 0.0, (), self.requests.secrets.text(text))
-        self.collector.add("case", case)
+        self.collector.write(case)
 
 
 class Builds:
@@ -356,7 +356,7 @@ class Builds:
 
     def admit(self, call: Call) -> bool:
         """Whether a request may be sent; reserves a build for one that may begin it."""
-        admitted = not self._budget.may_begin(call) or self._budget.reserve(call.ref or "", self._look)
+        admitted = not self._budget.may_begin(call) or self._budget.reserve(self._look)
         if admitted:
             self._budget.sends(call)
         return admitted

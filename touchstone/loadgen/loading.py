@@ -19,17 +19,16 @@ from urllib.parse import urlsplit
 
 from touchstone.check.child import Progress, passed_on, signals, watched
 from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.check.environment import Carried
+from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
+from touchstone.check.handover import Carried
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.terms import PUBLISH_ADVICE, second_key_advice
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer
-from touchstone.facts.load_events import Limit, Worker
+from touchstone.facts.events import Footer, Limit, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.loadgen.handover import Go, LoadHandover, rss_bytes
@@ -100,7 +99,7 @@ def load(
         with at_target(settings, LOAD_TWIN) as settings:
             write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
             with RunLogWriter(run_log) as writer:
-                writer.workload(drawn_up.workload(0.0, wish.workers, limits))
+                writer.write(drawn_up.workload(0.0, wish.workers, limits))
             session = Session(settings, run_id, run_log, progress, interrupted)
             footer = session.run(_Run(session, drawn_up, wish, limits).work)
         with suppress(RunLogError):  # told where the run is concluded
@@ -290,7 +289,7 @@ class _TargetsMemory:
         """Writes it all down, now that nobody else writes there."""
         with suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
             for worker in self._told:
-                writer.worker(worker)
+                writer.write(worker)
 
 
 def locust_environment(handover: Carried, environ: Mapping[str, str]) -> dict[str, str]:

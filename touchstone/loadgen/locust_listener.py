@@ -17,10 +17,8 @@ from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 from locust.stats import RequestStats, StatsEntry
 
-from touchstone.check.handover import UNWRITTEN
-from touchstone.check.lifeline import hold_lifeline
-from touchstone.facts.histogram import cell, middle_s
-from touchstone.facts.sample import Window
+from touchstone.check.handover import UNWRITTEN, hold_lifeline
+from touchstone.facts.sample import Window, cell, middle_s
 from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover, received_load
 from touchstone.loadgen.master import PLAN, SIGNAL, Master
 from touchstone.loadgen.metrics import kind_of
@@ -83,7 +81,7 @@ def fold(stats: RequestStats, window: Window) -> None:
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Gives each process of a run its part."""
-    hold_lifeline(os.environ)
+    hold_lifeline(os.environ, under_gevent=True)
     handover = received_load(os.environ)
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):

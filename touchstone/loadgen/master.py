@@ -12,10 +12,8 @@ from typing import Any, Literal
 import gevent
 
 from touchstone import __version__
-from touchstone.facts import sample_json
-from touchstone.facts.events import Case
-from touchstone.facts.load_events import Limit, Worker
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.events import Case, Limit, Remark, Worker
+from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import LoadHandover, deal
 from touchstone.loadgen.lateness import fate_text
@@ -157,7 +155,7 @@ class Master:
             return
         self._stopping = True
         if why:
-            self._log.warning(why)
+            self._log.write(Remark(why))
         under_way = [worker for worker in self._workers.values() if worker.is_under_way]
         if not under_way:
             self._finish()
@@ -227,7 +225,7 @@ class Master:
             return
         self._begun = True
         began_at = float(math.ceil(self._now() + LEAD_S))
-        self._log.workload(self._plan.workload(began_at, len(workers), self._limits))
+        self._log.write(self._plan.workload(began_at, len(workers), self._limits))
         for worker in workers:
             worker.state = "running"
             self._send(worker.client, SIGNAL, {"began_at": began_at})
@@ -238,7 +236,7 @@ class Master:
         self.stop()
 
     def _log_error(self, text: str, who: str) -> None:
-        self._log.case(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
+        self._log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -272,12 +270,12 @@ class Master:
 
     def _take(self, worker: Progress, event: dict[str, Any]) -> None:
         self._log.write(event)
-        if event["type"] == "worker":
-            worker.last = Worker(**{key: value for key, value in event.items() if key != "type"})
-        elif event["type"] == "window":
-            window = sample_json.decode(event)
-            worker.count(window)
-            self._watchdog.see(window)
+        fact = decode(event)
+        if isinstance(fact, Worker):
+            worker.last = fact
+        elif isinstance(fact, Window):
+            worker.count(fact)
+            self._watchdog.see(fact)
 
     def _move_on(self) -> None:
         """When all have sent their arrivals one does what comes after; when that is done as well, the run is over."""
@@ -324,7 +322,7 @@ class Master:
     def _lose(self, worker: Progress, why: str) -> None:
         worker.state = "lost"
         worker.note = f"{why}; {fate_text(worker.assigned, worker.sent, worker.unsent)}"
-        self._log.worker(worker.lost(self._now()))
+        self._log.write(worker.lost(self._now()))
 
     def _finish(self) -> None:
         """Ends the run; whoever has not reported all by now is lost with it."""

@@ -11,12 +11,9 @@ from itertools import accumulate
 from statistics import median
 from typing import Literal, Self, TypeVar, get_args
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.figures import brief, figure
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Worker, Workload
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window
-from touchstone.rules.verdict import plural
+from touchstone.facts.events import RunLog, Worker, Workload
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Window
+from touchstone.facts.wording import brief, figure, plural
 
 Kind = Literal[
     "served",  # 2xx

@@ -5,17 +5,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from touchstone.check.outage import SILENT_S
+from touchstone.check.budget import SILENT_S
 from touchstone.facts.events import Header, Notice, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
-from touchstone.facts.histogram import middle_s
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Window, middle_s
+from touchstone.facts.wording import plural
 from touchstone.loadgen.lateness import last_reports, punctuality
 from touchstone.loadgen.metrics import LASTING
 from touchstone.loadgen.record import Record
 from touchstone.loadgen.workloads import scenario
-from touchstone.rules.verdict import plural
 
 # What the log says where a threshold ended the run; the end of the case that --max-seconds leaves.
 ABORTED = "stopped by --abort-on-fail"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from touchstone.errors import UsageError
-from touchstone.facts.load_events import Limit, Workload
+from touchstone.facts.events import Limit, Workload
 from touchstone.facts.patience import poll_s
 from touchstone.loadgen.arrivals import Times, Trace, parse
 from touchstone.loadgen.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times

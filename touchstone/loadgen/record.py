@@ -12,9 +12,8 @@ from itertools import accumulate
 from math import inf
 from typing import TypeVar
 
-from touchstone.facts.events import RunLog
+from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.load_events import Attempt, Build, BuildEnd
 from touchstone.facts.patience import retry_after_s
 
 # The account that a key belongs to, and the version that it sees under a ref.

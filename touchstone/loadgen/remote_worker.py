@@ -12,7 +12,7 @@ from pathlib import Path
 from touchstone.check.child import signals, watched
 from touchstone.check.opening import new_log, new_run_id
 from touchstone.config import Settings
-from touchstone.contract.bundle import load_dir
+from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError
 from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
 from touchstone.loadgen.loading import check_allowed, locust_environment

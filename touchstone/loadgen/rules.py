@@ -12,14 +12,13 @@ from math import inf
 
 from touchstone.contract.claims import Ledger
 from touchstone.facts.curl import curl
-from touchstone.facts.events import Notice, RunLog
+from touchstone.facts.events import Build, Notice, RunLog
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import KeySources
-from touchstone.facts.load_events import Build
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle_reason
 from touchstone.loadgen.rate_limits import explains
 from touchstone.loadgen.record import IDLE, Record, Sight, Start, Version, account_of, waited_in_vain
-from touchstone.rules.verdict import plural, was
 
 Judge = Callable[[Record], Iterator[Judgement]]
 

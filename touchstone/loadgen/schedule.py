@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.loadgen.arrivals import Arrivals, Poisson, Times, Trace
 
 Actions = NDArray[np.uint16]

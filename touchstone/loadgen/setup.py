@@ -5,29 +5,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
-from touchstone.check.given_refs import check_given
+from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.examination import Examination, Unsuited, how_ended
 from touchstone.check.journal import Journal
-from touchstone.check.outage import SILENT_REMOVALS
+from touchstone.check.preflight import check_given, smoke
 from touchstone.check.run import Journalled
-from touchstone.check.smoke import smoke
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given, publish_call
-from touchstone.check.terms import Unsuited, how_ended
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.facts.events import RunLog, TemplateAction, TemplateDeed
+from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
-from touchstone.rules.verdict import plural
 from touchstone.target.answer import NOT_REACHED
+from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.transport import Transport
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
@@ -139,7 +137,7 @@ class _Ledger(Journalled):
     def left(self, template: Template, *, sure: bool) -> None:
         """*template* is left as it is, since the clean-up was stopped; *sure* is whether it ever was on the target."""
         action: TemplateDeed = "left" if sure else "may-be-left"
-        self._log.template(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
+        self._log.write(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
 
 
 class SettingUp:
@@ -172,7 +170,7 @@ class SettingUp:
     def _record(self, exchange: Exchange) -> None:
         self.last_seq = max(self.last_seq, exchange.seq)
         if self._unsure is None:
-            self._log.exchange(exchange)
+            self._log.write(exchange)
         else:
             self._unsure.append(exchange)
 
@@ -184,7 +182,7 @@ class SettingUp:
             latency_s = round(smoke(self.transport, self._settings.target.key_sources.primary), 6)
             check_given(self.transport, self._settings.target)
             for exchange in self._unsure:
-                self._log.exchange(exchange)
+                self._log.write(exchange)
             return latency_s
         finally:
             self.clock.stopped, self._unsure = never, None
@@ -305,7 +303,7 @@ class SettingUp:
         if running:
             more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
             told = f"{plural(len(running), 'build')} may still be running, as cancels were not answered: "
-            self._log.warning(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again")
+            self._log.write(Remark(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"))
         return clean
 
     def _warn_left(self) -> bool:
@@ -313,12 +311,14 @@ class SettingUp:
         refs = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in refs:
-                self._ledger.left(template, sure=self._exam.made.standing(template) == "there")
+                self._ledger.left(template, sure=self._exam.publications.standing(template) == "there")
         number = len(refs.union(self._journal.builds))
         if number:
-            self._log.warning(
-                f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
-                "`touchstone sweep` removes them"
+            self._log.write(
+                Remark(
+                    f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
+                    "`touchstone sweep` removes them"
+                )
             )
         return not number
 
@@ -337,7 +337,7 @@ class SettingUp:
         self._journal.close(all_clean=False)
         self.transport.close()
         if remark := self.transport.remark:
-            self._log.warning(remark)
+            self._log.write(Remark(remark))
         self._log.close()
 
 

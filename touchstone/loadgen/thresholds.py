@@ -26,19 +26,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from touchstone.config_kinds import is_number, nearest, read_toml
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
-from touchstone.contract.files import read_regular
+from touchstone.contract.files import load_dir, read_toml
 from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError, one_line
-from touchstone.facts.events import Notice, RunLog
-from touchstone.facts.figures import brief, figure, percentage
+from touchstone.errors import UsageError, nearest, one_line
+from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit, Workload
-from touchstone.facts.sample import Window
+from touchstone.facts.sample import Histogram, Window
+from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.lateness import Punctuality, punctuality
 from touchstone.loadgen.metrics import (
     ALL,
@@ -56,7 +52,6 @@ from touchstone.loadgen.metrics import (
 )
 from touchstone.loadgen.not_judged import Ending, Ruling, again, ending
 from touchstone.loadgen.workloads import SCENARIOS
-from touchstone.rules.verdict import plural
 
 CHECK = "thresholds"
 # A generator that is later at p99 than this share of a limit on a time cannot judge it.
@@ -467,7 +462,7 @@ def read_thresholds(path: Path) -> Thresholds:
             is not, or a limit that cannot be meant; the message names the place and the nearest known name.
     """
     try:
-        document = read_toml(read_regular(path), str(path))
+        document = read_toml(path, str(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
     operations = (ALL, *Contract.load().operations)
@@ -506,10 +501,11 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
     if name == "memory_drift_share" and operation != ALL:
         raise UsageError(f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"')
     is_share = sort in ("share", "drift")
-    if not is_number(value) or not (0 <= value <= 1 if is_share else value > 0):
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (0 <= number <= 1 if is_share else 0 < number < math.inf):
         like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {like}")
-    return Limit(operation, name, float(value))
+    return Limit(operation, name, number)
 
 
 def _check_known(place: str, what: str, name: str, known: Iterable[str]) -> None:

@@ -8,9 +8,8 @@ beginning. What needs the whole run is not judged: throughput, and what has grow
 import math
 from collections.abc import Iterable
 
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Limit
-from touchstone.facts.sample import Window
+from touchstone.facts.events import Limit
+from touchstone.facts.sample import Histogram, Window
 from touchstone.loadgen.metrics import ALL, LATE_S, Totals
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, Reading, Statistic, time_of
 

@@ -13,9 +13,9 @@ from gevent.event import AsyncResult
 from touchstone import __version__
 from touchstone.errors import HarnessError
 from touchstone.facts.sample import Window
+from touchstone.facts.wording import plural, was
 from touchstone.loadgen.handover import LoadHandover, Part
 from touchstone.loadgen.load_run import LoadRun
-from touchstone.rules.verdict import plural, was
 from touchstone.target.redact import Secrets
 
 # What a worker sends: that it is there, and how it comes along. See `touchstone.loadgen.master` for what it is sent.
@@ -191,7 +191,7 @@ class LoadWorker:
 
     def _add_state(self, state: str) -> None:
         assert self.run is not None
-        self.run.collector.add("worker", self.run.state_of_worker(state, len(self.run.part.schedule)))
+        self.run.collector.write(self.run.state_of_worker(state, len(self.run.part.schedule)))
 
     def _report(self, state: str) -> None:
         if self.run is not None:

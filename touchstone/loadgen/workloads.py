@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
-from touchstone.facts.load_events import Model
+from touchstone.errors import UsageError, nearest
+from touchstone.facts.events import Model
 
 Action = Literal[
     "start",  # starts a build of its own, backs off while it is refused, and polls it to its end

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from touchstone.check.early_stop import Quarry
-from touchstone.facts.events import RunLog
-from touchstone.rules.verdict import RunVerdict
+from touchstone.check.cases import Quarry
+
+if TYPE_CHECKING:
+    from touchstone.facts.events import RunLog
+    from touchstone.rules.verdict import RunVerdict
 
 Sort = Literal["fault", "generated", "permitted", "variant"]
 State = Literal["killed", "missed", "noisy", "survived", "accused", "failed"]
@@ -127,7 +129,7 @@ class Trial:
         return choose((self.broken[claim] for claim in self.blamed), key=lambda blame: blame.exchanges)
 
 
-def tried(subject: Subject, log: RunLog, verdict: RunVerdict, seconds: float) -> Trial:
+def tried(subject: Subject, log: "RunLog", verdict: "RunVerdict", seconds: float) -> Trial:
     """What a whole run log says about a server."""
     judged = sum(item.verdict in ("broken", "upheld") for item in verdict.claims)
     trouble = verdict.reason if verdict.exit_code not in (0, 1) else ""
@@ -136,7 +138,7 @@ def tried(subject: Subject, log: RunLog, verdict: RunVerdict, seconds: float) ->
     return Trial(subject, _blames(log), verdict.exit_code, judged, len(log.exchanges), seconds, trouble)
 
 
-def _blames(log: RunLog) -> dict[str, Blame]:
+def _blames(log: "RunLog") -> dict[str, Blame]:
     made: dict[str, tuple[int, float]] = {}
     for number, exchange in enumerate(log.exchanges, start=1):
         made[exchange.case] = (number, max(exchange.done_at, made.get(exchange.case, (0, 0.0))[1]))

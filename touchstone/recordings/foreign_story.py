@@ -12,13 +12,13 @@ from urllib.parse import parse_qs
 import yaml
 
 from touchstone.contract.event_stream import parse
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import Given, Owner
 
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
-# Whose version it is that a key is told of.
-ACCOUNTS: Mapping[str, Owner] = {
+# Whose version it is that a key is answered about.
+OWNERS: Mapping[str, Owner] = {
     "primary": "primary",
     "lowercase-scheme": "primary",
     "second": "second",
@@ -58,7 +58,7 @@ def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
     """The versions that were there before: the first answer that can tell finds them, and it is none to a publish."""
     found: dict[str, Given | None] = {}
     for exchange in exchanges:
-        owner, ref = ACCOUNTS.get(exchange.credential), exchange.ref
+        owner, ref = OWNERS.get(exchange.credential), exchange.ref
         if owner is None or ref is None or ref in found:
             continue
         there = _is_there(exchange)

@@ -1,6 +1,9 @@
 """
 A recording as a HAR 1.2 document: what the format has a place for stands there, the rest in fields that begin with _.
 
+What others write is checked against the format as it is written in practice (har.schema.json): what Chrome, Firefox and
+mitmproxy are known to leave out, or to write as null, passes.
+
 Nothing is written twice, so that a change of one byte changes what is replayed: moments follow from
 ``startedDateTime``, ``timings`` and ``time``, the pieces of a stream from ``content`` and their lengths.
 
@@ -10,19 +13,20 @@ Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
 
+from touchstone.contract.document import Problem, Schema, resolved
 from touchstone.contract.quoting import described
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.recordings.recording import Recording, Terms
-from touchstone.recordings.steps import told_once
+from touchstone.recordings.recording import Recording, Terms, step
 
 Json = dict[str, Any]
 
@@ -38,16 +42,12 @@ MAX_MS = 366 * 86_400_000
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
-def render(recording: Recording, steps: Mapping[int, str]) -> str:
-    """The text of a HAR file: keys sorted, each entry a block of lines.
-
-    Args:
-        steps: By *seq*, what an exchange means in the life of a version.
-    """
-    return json.dumps(encode(recording, steps), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def render(recording: Recording) -> str:
+    """The text of a HAR file: keys sorted, each entry a block of lines."""
+    return json.dumps(encode(recording), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def encode(recording: Recording, steps: Mapping[int, str]) -> Json:
+def encode(recording: Recording) -> Json:
     """The recording as JSON values; see `render`."""
     page = {
         "id": recording.name,
@@ -55,14 +55,14 @@ def encode(recording: Recording, steps: Mapping[int, str]) -> Json:
         "startedDateTime": recording.recorded_at,
         "pageTimings": {},
     }
-    entries = [_entry(exchange, recording, steps.get(exchange.seq, "")) for exchange in recording.exchanges]
+    entries = [_entry(exchange, recording) for exchange in recording.exchanges]
     about = {
         "format": FORMAT,
         "case": recording.case,
         "claims": sorted(recording.claims),
         "contract_sha256": recording.contract_sha256,
         "entries_sha256": fingerprint(entries),
-        "steps": told_once(steps),
+        "steps": list(recording.steps),
         "target": recording.target,
         "terms": _terms(recording.terms),
     }
@@ -112,6 +112,27 @@ def fingerprint(entries: list[Json]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def problems(document: object) -> tuple[Problem, ...]:
+    """Every disagreement with the format HAR 1.2, in the order of the pointers; numbers in them count as numbers.
+
+    Args:
+        document: The whole file as JSON reads it, `log` included.
+    """
+    return tuple(sorted(_schema().problems(document), key=_place))
+
+
+@cache
+def _schema() -> Schema:
+    definition = resolved(json.loads(Path(__file__).with_name("har.schema.json").read_text("utf-8")))
+    # Each part stands where it is used now; left here, all would be checked against the meta-schema once more.
+    del definition["$defs"]
+    return Schema(definition)
+
+
+def _place(problem: Problem) -> list[tuple[int, str]]:
+    return [(int(step) if step.isdecimal() else -1, step) for step in problem.pointer.split("/")]
+
+
 # --- what is about the whole -----------------------------------------------------------------------------------------
 
 
@@ -159,7 +180,7 @@ def utc(at: datetime) -> str:
 # --- one entry -------------------------------------------------------------------------------------------------------
 
 
-def _entry(exchange: Exchange, recording: Recording, step: str) -> Json:
+def _entry(exchange: Exchange, recording: Recording) -> Json:
     wait_s, receive_s = exchange.head_at - exchange.sent_at, exchange.done_at - exchange.head_at
     ours = {
         "seq": exchange.seq,
@@ -181,7 +202,7 @@ def _entry(exchange: Exchange, recording: Recording, step: str) -> Json:
         "_claims": sorted(recording.shown.get(exchange.seq, ())),
         "_exchange": ours,
         "_resourceType": "fetch",  # what browsers filter by
-        "_step": step,
+        "_step": step(exchange),
     }
 
 

@@ -20,15 +20,14 @@ from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
-from touchstone.config_kinds import nearest
-from touchstone.contract.bundle import contract_tests_dir
-from touchstone.errors import OutputError, RunLogError, UsageError
+from touchstone.contract.files import contract_tests_dir
+from touchstone.errors import OutputError, RunLogError, UsageError, nearest
 from touchstone.facts.events import Case, CaseOutcome, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.recordings import har, steps
+from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
 from touchstone.recordings.replay import alone, shown
@@ -279,7 +278,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
     """
     if isinstance(made, str):
         return Written(name, None, made)
-    text = har.render(made, steps.steps(made.exchanges))
+    text = har.render(made)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")

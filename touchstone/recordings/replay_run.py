@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Ledger
 from touchstone.check.handover import Handover, received
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
@@ -20,16 +20,17 @@ from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID
 from touchstone.recordings.replay import (
     Replay,
-    Unwritten,
     bounds_of,
     call_of,
     conclusion_of,
     given_of,
+    plays,
     target_of,
     unused_words,
 )
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,7 +53,7 @@ class ReplayRun(Run):
     is_replay = True
 
     def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.replay = Replay(handover.plays, handover.speed)
+        self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
         self._unjudged: list[Exchange] = []
         super().__init__(handover, settings)
 
@@ -67,7 +68,7 @@ class ReplayRun(Run):
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(UNBOUNDED_BUILDS, self.settings.max_seconds or float("inf"))
-        return Examination(self.transport, target, RUN_ID, Unwritten(), budget, latency_s)
+        return Examination(self.transport, target, RUN_ID, Ledger(), budget, latency_s)
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:

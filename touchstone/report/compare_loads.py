@@ -14,11 +14,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.figures import percentage
-from touchstone.facts.histogram import Histogram
-from touchstone.facts.load_events import Workload
-from touchstone.facts.sample import Window
+from touchstone.facts.events import RunLog, Workload
+from touchstone.facts.sample import Histogram, Window
+from touchstone.facts.wording import percentage
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.loading import is_loopback
 from touchstone.loadgen.metrics import (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
+from touchstone.facts.wording import plural
 from touchstone.report.compare_loads import (
     NOISE,
     TOO_FEW,
@@ -16,7 +17,7 @@ from touchstone.report.compare_loads import (
     compare_answers,
     compare_loads,
 )
-from touchstone.rules.verdict import ClaimVerdict, RunVerdict, Verdict, judge, plural, selected
+from touchstone.rules.verdict import ClaimVerdict, RunVerdict, Verdict, judge, selected
 
 _CLEAR: tuple[Verdict, ...] = ("upheld", "broken")
 # What became of a claim, in the order in which it is told.

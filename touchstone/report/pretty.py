@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.visible import clipped
+from touchstone.facts.wording import clipped
 
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
@@ -37,7 +37,7 @@ class Half:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Readable:
     """One exchange, ready to be read.
 
     Attributes:
@@ -60,7 +60,7 @@ class Shown:
         return _FRAME_CHARS + self.request.size + (self.response.size if self.response else len(self.error))
 
 
-def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Shown:
+def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Readable:
     """The exchange for a reader.
 
     Args:
@@ -77,7 +77,7 @@ def show(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: st
         reply = Half(f"HTTP {response.status}", _headers(response.headers), body, remark)
     body, remark = _body(request.body, cut_bytes.get((exchange.seq, "request")))
     start = f"{request.method} {clipped(request.url, MAX_URL_CHARS)}"
-    return Shown(
+    return Readable(
         seq=exchange.seq,
         line=line(exchange, base_url),
         when=f"at {exchange.sent_at:.3f} s, took {span(exchange.elapsed_s)}",

@@ -1,70 +1,138 @@
-"""All that a report may tell about a probe."""
+"""All that a report may tell about a probe, and about the knee that it looked for."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
 
-from touchstone.facts.figures import figure
-from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
+from touchstone.facts.identity import Cost, Identity, Interval, Step
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
-from touchstone.report.knee_view import KneeView, knee_view
+from touchstone.facts.probe_events import Identified, ProbeStory
+from touchstone.facts.wording import brief, figure, percentage, plural
+from touchstone.limiter.knee import why_words
 from touchstone.report.probe_advice import Advice, advice
-from touchstone.report.probe_tier import Reading, readings
-from touchstone.report.probe_words import family_words, lasting, plain_rate, rate_unit, rate_words, sentence
-from touchstone.report.probe_words import noun as noun_of
-from touchstone.rules.verdict import plural
+from touchstone.report.probe_sentences import (
+    Reading,
+    describe_family,
+    describe_rate,
+    lasting,
+    plain_rate,
+    rate_unit,
+    readings,
+    sentence,
+)
+from touchstone.report.probe_sentences import noun as noun_of
+
+# Of trials that over-drive, which are not about how long answers take.
+_CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
+_MARK_WORDS = {
+    "passed": "kept",
+    "failed": "missed",
+    "late": "generator late",
+    "refused": "refused",
+    "cut": "cut short",
+}
+_STAGE_WORDS = {"capacity": "over-drive", "bracket": "bracket", "confirm": "confirm"}
 
 
-class _Probing(Protocol):
-    @property
-    def operation(self) -> str: ...
+@dataclass(frozen=True, slots=True)
+class KneeView:
+    """A knee, ready to be told.
 
-    @property
-    def knee(self) -> dict[str, Any] | None: ...
+    Attributes:
+        sentence: What was found.
+        tried: The trials, in order.
+    """
 
-
-class _Answered(Protocol):
-    @property
-    def answer(self) -> Answer: ...
-
-    @property
-    def heeded(self) -> bool: ...
-
-
-class _Identified(Protocol):
-    @property
-    def identity(self) -> Identity: ...
-
-    @property
-    def steps(self) -> tuple[Step, ...]: ...
-
-    @property
-    def stretch(self) -> Stretch | None: ...
-
-
-class Story(Protocol):
-    """What a run log tells of a probe: `touchstone.probefacts.ProbeStory`."""
-
-    @property
-    def probing(self) -> _Probing:
-        """What it was to find out."""
+    operation: str
+    sentence: str
+    knee: Knee
+    tried: tuple[Tried, ...]
 
     @property
-    def answers(self) -> Iterable[_Answered]:
-        """Each limited request and its answer."""
+    def lines(self) -> tuple[tuple[str, ...], ...]:
+        """A row for each trial: what for, rate, reads, p50, p99, missed, how late reads were sent, what it tells."""
+        return tuple(map(_trial_line, self.tried))
 
     @property
-    def identified(self) -> _Identified | None:
-        """What it came to; None where it was killed before it said anything."""
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What else is known, by name."""
+        return tuple(_knee_facts(self.knee))
 
-    @property
-    def tried(self) -> Sequence[Tried]:
-        """The trials of the search for a knee."""
 
-    @property
-    def knee(self) -> Knee | None:
-        """What that came to; None where it was killed before it said anything, or there was none."""
+def knee_sentence(operation: str, knee: Knee, what: str = "read") -> str:
+    """What was found, in one sentence.
+
+    Args:
+        what: What one request is called.
+    """
+    cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
+    if knee.told and knee.rate_per_s is not None:
+        rate = knee.rate_per_s
+        found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
+        ends = f"({figure(rate.low)}–{figure(rate.high)})"
+        return f"knee of {operation}: {found} {ends}, confirmed by {knee.confirmed_by:,}; {cost}"
+    kept = ""
+    if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
+        rate_ = figure(knee.kept_per_s)
+        kept = f"; up to {rate_} {what}s a second it was kept (p99 {brief(knee.kept_p99_s)})"
+    return f"knee of {operation}: not told: {why_words(knee)}{kept}; {cost}"
+
+
+def limit_words(knee: Knee) -> str:
+    """What answers are to keep, such as ``p99 ≤ 100 ms``."""
+    return f"p99 ≤ {brief(knee.slo_s)}"
+
+
+def knee_view(operation: str, knee: Knee | None, tried: Sequence[Tried], slo_s: float) -> KneeView:
+    """The view of a knee; of a search that was killed before it said anything, of its trials."""
+    known = knee or _unsaid_knee(tried, slo_s)
+    return KneeView(operation, knee_sentence(operation, known), known, tuple(tried))
+
+
+def _unsaid_knee(tried: Sequence[Tried], slo_s: float) -> Knee:
+    kept = [each for each in tried if each.mark == "passed" and each.outcome.p99_s <= slo_s]
+    best = max(kept, key=lambda each: each.trial.rate_per_s, default=None)
+    seconds = sum(each.outcome.lasted_s for each in tried)
+    requests = sum(each.outcome.sent for each in tried)
+    if best is None:
+        return Knee(slo_s, "interrupted", requests=requests, seconds=seconds)
+    return Knee(
+        slo_s,
+        "interrupted",
+        kept_per_s=best.trial.rate_per_s,
+        kept_p99_s=best.outcome.p99_s,
+        requests=requests,
+        seconds=seconds,
+    )
+
+
+def _trial_line(tried: Tried) -> tuple[str, ...]:
+    trial, outcome = tried.trial, tried.outcome
+    share = outcome.missed / outcome.due if outcome.due else 0.0
+    told = _MARK_WORDS[tried.mark]
+    if trial.stage == "capacity":
+        told = _CAPACITY_WORDS.get(tried.mark, told)
+    return (
+        _STAGE_WORDS[trial.stage],
+        figure(trial.rate_per_s),
+        f"{outcome.due:,}",
+        brief(outcome.p50_s),
+        brief(outcome.p99_s),
+        percentage(share, 2),
+        brief(outcome.late_p99_s),
+        f"{told}{', stopped early' if outcome.stopped and tried.mark != 'cut' else ''}",
+    )
+
+
+def _knee_facts(knee: Knee) -> Iterable[tuple[str, str]]:
+    yield "Asked for", limit_words(knee)
+    if knee.capacity_per_s:
+        yield "Capacity", f"{figure(knee.capacity_per_s)} answers a second where more is asked"
+    if knee.ceiling_per_s is not None:
+        yield "Rate limit", f"lets a trial have {figure(knee.ceiling_per_s)} reads a second"
+    if knee.missed:
+        ends = f"{percentage(knee.missed.low, 2)} to {percentage(knee.missed.high, 2)}"
+        yield "Missed at the knee", f"{percentage(knee.missed.value, 2)} of {knee.confirmed_by:,} ({ends})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +161,6 @@ class ProbeView:
         answers: In the order in which they were sent.
         failed: Answers that tell nothing of a limiter: no answer, or a failing server.
         steps: One for each stimulus.
-        stretch: None where there is no limiter to draw.
         numbers: Those of the limiter that was found.
         advice: What a client should do.
         knee: None where none was looked for.
@@ -105,7 +172,6 @@ class ProbeView:
     failed: tuple[Answer, ...]
     identity: Identity
     steps: tuple[Step, ...]
-    stretch: Stretch | None
     numbers: tuple[NumberLine, ...]
     advice: Advice
     knee: KneeView | None = None
@@ -121,45 +187,41 @@ def probe_view(
     answers: Sequence[Answer],
     identity: Identity,
     steps: Sequence[Step],
-    stretch: Stretch | None,
     failed: Sequence[Answer] = (),
+    knee: KneeView | None = None,
 ) -> ProbeView:
     """The view of a probe."""
-    ordered = tuple(sorted(answers, key=lambda answer: (answer.sent_at, answer.stream)))
     numbers = tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation)))
     return ProbeView(
         operation,
         sentence(identity, operation),
-        ordered,
+        tuple(sorted(answers, key=lambda answer: (answer.sent_at, answer.stream))),
         tuple(failed),
         identity,
         tuple(steps),
-        stretch,
         numbers,
         advice(identity, operation),
+        knee,
     )
 
 
-def told(story: Story | None) -> ProbeView | None:
+def probe_of(story: ProbeStory | None) -> ProbeView | None:
     """The view of what a run log tells of a probe; None where the run was none."""
     if story is None:
         return None
-    answered, found = list(story.answers), story.identified
-    heard = [one.answer for one in answered if one.heeded]
-    failed = [one.answer for one in answered if not one.heeded]
+    heeded = [one.answer for one in story.answers if one.heeded]
+    failed = [one.answer for one in story.answers if not one.heeded]
     operation, sought = story.probing.operation, story.probing.knee
-    if found is None:
-        view = probe_view(operation, heard, _unsaid(heard), (), None, failed)
-    else:
-        view = probe_view(operation, heard, found.identity, found.steps, found.stretch, failed)
-    return replace(view, knee=knee_view(operation, story.knee, story.tried, sought["slo_s"])) if sought else view
+    found = story.identified or Identified(_unsaid(heeded))
+    knee = knee_view(operation, story.knee, story.tried, sought["slo_s"]) if sought else None
+    return probe_view(operation, heeded, found.identity, found.steps, failed, knee)
 
 
-def _unsaid(heard: Sequence[Answer]) -> Identity:
+def _unsaid(heeded: Sequence[Answer]) -> Identity:
     """What is known of a probe that was killed before it said anything: what it cost."""
-    refused = sum(not answer.accepted for answer in heard)
-    took_s = max((a.done_at for a in heard), default=0.0) - min((a.sent_at for a in heard), default=0.0)
-    cost = Cost(len(heard), refused, len(heard) - refused, took_s)
+    refused = sum(not answer.accepted for answer in heeded)
+    took_s = max((a.done_at for a in heeded), default=0.0) - min((a.sent_at for a in heeded), default=0.0)
+    cost = Cost(len(heeded), refused, len(heeded) - refused, took_s)
     return Identity((), (), cost, why="interrupted")
 
 
@@ -182,7 +244,7 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
     if "rate_per_s" in shown:  # which says the same of a bucket
         shown.pop("limit", None)
         shown.pop("window_s", None)
-    family = family_words(tier.family)
+    family = describe_family(tier.family)
     if "delay" in shown and not tier.value("delay"):  # which is usual
         shown.pop("delay")
     for name in shown:
@@ -200,7 +262,7 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
 
 def _told(value: float, name: str, what: str) -> str:
     if name == "rate_per_s":
-        return rate_words(value, what)
+        return describe_rate(value, what)
     if name.endswith("_s"):
         return lasting(value)
     if name == "early":

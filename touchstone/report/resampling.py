@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from touchstone.facts.histogram import Histogram
+from touchstone.facts.sample import Histogram
 
 ROUNDS = 1_000
 CONFIDENCE = 0.95

@@ -10,9 +10,8 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding
 from touchstone.facts.key_sources import KeySources
 from touchstone.report.load_view import LoadView, load_view
-from touchstone.report.pretty import Shown, show
-from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_view import told as probe_of
+from touchstone.report.pretty import Readable, readable
+from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
@@ -37,7 +36,7 @@ class FindingView:
     claim: LedgerClaim
     occurrences: int
     cases: tuple[str, ...]
-    shown: tuple[Shown, ...]
+    shown: tuple[Readable, ...]
     left_out: tuple[int, ...]
     known: bool = False
 
@@ -215,17 +214,17 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     )
 
 
-def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Shown, ...]]:
+def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Readable, ...]]:
     """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
     by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
-    shown: dict[str, list[Shown]] = {finding.id: [] for finding in findings}
+    shown: dict[str, list[Readable]] = {finding.id: [] for finding in findings}
     room = MAX_EVIDENCE_CHARS
     for rank in range(MAX_EVIDENCE):
         for finding in findings:
             seqs = [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq]
             if rank >= len(seqs):
                 continue
-            item = show(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
+            item = readable(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
             if item.size <= room:
                 room -= item.size
                 shown[finding.id].append(item)
@@ -294,7 +293,7 @@ def _given(words: list[str], option: str) -> bool:
     return any(word == option or word.startswith(f"{option}=") for word in words)
 
 
-def check_words(check: CheckCount) -> str:
+def describe_check(check: CheckCount) -> str:
     """What a check counted, such as ``14 held, 1 broken``."""
     counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
     return ", ".join(f"{number:,} {word}" for word, number in counted if number)

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from touchstone.facts.events import Case, Footer, LedgerClaim, RunLog
+from touchstone.facts.wording import plural, was
 
 Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
 VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
@@ -209,9 +210,7 @@ def _not_carried_out(log: RunLog) -> list[str]:
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """
-    Which claims hold although they are known to be broken, and what to do about it; empty where none does for sure.
-    """
+    """Which claims hold although they are known to be broken, and what to do; empty where none does for sure."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
     # What was lost may have been a finding.
     if not names or log.torn_lines or unexplained(log):
@@ -244,16 +243,6 @@ def _named(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) ->
 
 def _amount(names: list[str], *, strict: bool) -> str:
     return plural(len(names), "claim" if strict else "must claim")
-
-
-def plural(number: int, noun: str) -> str:
-    """So many of something, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def was(number: int) -> str:
-    """The verb for so many."""
-    return "was" if number == 1 else "were"
 
 
 def _first(names: list[str], most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""Sends requests to a target and turns each into an exchange. The only module that imports httpx.
+"""Sends requests to a target and turns each into an exchange.
 
 Secrets are replaced before an exchange is made, so nothing downstream ever holds one.
 """
@@ -16,15 +16,11 @@ import httpx
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
-from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Asked, Call, Keys, Wording, fill, may_publish
+from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.clock import Clock, WallClock
-from touchstone.target.connections import SURPLUS_BYTES, Wire, keep_no_cookies
-from touchstone.target.deadline import BoundedBackend, Deadline
-
-__all__ = ["SERVED", "UNKNOWN_KEY", "Call", "Keys", "Transport", "fill", "may_publish"]
+from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
 # Where a wire says which recorded exchange it served: a list that each request carries.
 SERVED = "touchstone.served"

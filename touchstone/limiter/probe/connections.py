@@ -24,7 +24,7 @@ from touchstone.facts.patience import retry_after_s
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, Keys, Wording
-from touchstone.target.deadline import BoundedBackend, Deadline
+from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
 # A connection that was idle for longer is not relied on: servers close them, some after a few seconds.

@@ -11,18 +11,17 @@ from touchstone.check.run import given_contents
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, RunLog
-from touchstone.facts.figures import chance_words
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.wording import chance_words, plural
 from touchstone.limiter.knee import why_words
 from touchstone.limiter.probe.loop import CASE
 from touchstone.loadgen.inline_judge import INLINE_RULES
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
-from touchstone.rules.verdict import plural
 
 TITLE = "Finds out which rate limiter is behind an operation."
 UNSHOWN = "a probe does not set out to show it; `touchstone check` does"
@@ -40,11 +39,11 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
         log = read(run_log)
         _tell_unshown(log, writer)
         if odd := _odd(log.probe):
-            writer.warning(odd)
+            writer.write(Remark(odd))
         if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
-            writer.warning(footer.reason)
+            writer.write(Remark(footer.reason))
     return footer
 
 
@@ -120,12 +119,12 @@ def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None
     # Who is not there any more breaks no promise: a probe that is not answered is no pass, and says so.
     around = [each for each in log.exchanges if each.case in (SET_UP, CLEAN_UP) and each.response]
     judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]
-    writer.judgements(CASE, judgements)
+    writer.write(*tallies(CASE, judgements))
     for judgement in judgements:
         if judgement.outcome == "broken":
-            writer.finding(judge.finding(judgement), CASE)
+            writer.write(Occurrence(judge.finding(judgement), CASE))
     for rule_id, error in judge.failed.items():
-        writer.case(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
+        writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
 
 
 def _tell_unshown(log: RunLog, writer: RunLogWriter) -> None:
@@ -134,9 +133,9 @@ def _tell_unshown(log: RunLog, writer: RunLogWriter) -> None:
     told |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
         if claim.id not in told:
-            writer.notice(Notice(claim.id, "not-applicable", UNSHOWN))
+            writer.write(Notice(claim.id, "not-applicable", UNSHOWN))
     story = log.probe
     outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
     lasted_s = story.last_at - story.probing.began_at if story else 0.0
     if not any(case.id == CASE for case in log.cases):
-        writer.case(Case(CASE, TITLE, outcome, round(lasted_s, 3)))
+        writer.write(Case(CASE, TITLE, outcome, round(lasted_s, 3)))

@@ -12,17 +12,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from touchstone.check.environment import Carried
-from touchstone.check.handover import UNWRITTEN, hold_lifeline
+from touchstone.check.handover import UNWRITTEN, Carried, hold_lifeline
 from touchstone.config import HANDOVER, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
-from touchstone.facts.events import Case, Tally
+from touchstone.facts.events import Case, Occurrence, Tally
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.observed import Answer
@@ -142,14 +141,14 @@ class Verdicts:
         if new or keeps:
             self.keep(prepared, reply, seq, is_evidence=bool(new))
         for finding in new.values():
-            self._log.finding(finding, CASE)
+            self._log.write(Occurrence(finding, CASE))
 
     def keep(self, prepared: Prepared, reply: Reply, seq: int, *, is_evidence: bool = False) -> None:
         """Keeps an exchange, as long as there is room."""
         size = len(reply.body) + head_bytes(reply.headers)
         if is_evidence or (self._kept < MOST_KEPT and self._room.take(size)):
             self._kept += 1
-            self._log.exchange(self._link.exchange(prepared, reply, seq, CASE))
+            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
 
     def _count(self, check: str, claim: str, outcome: str, why: str, times: int) -> None:
         before = self._tallies.get((check, claim), Tally(CASE, check, claim, 0, 0, ""))
@@ -162,10 +161,10 @@ class Verdicts:
     def conclude(self) -> list[str]:
         """Writes down what was counted; which rules failed, in a sentence each."""
         for tally in self._tallies.values():
-            self._log.tally(tally)
+            self._log.write(tally)
         for name, times in self._times.items():
             if times > 1:
-                self._log.write({"type": "finding", **asdict(self._findings[name]), "case": CASE, "times": times - 1})
+                self._log.write(Occurrence(self._findings[name], CASE, times - 1))
         return [f"the rule {rule} failed: {error}" for rule, error in self._failed.items()]
 
 
@@ -244,7 +243,7 @@ class ProbeRun:
             if stimulus is None:
                 break
             number += 1
-            self._log.write(Sending(number, stimulus).event())
+            self._log.write(Sending(number, stimulus))
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
@@ -289,7 +288,7 @@ class ProbeRun:
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self._bounds
         heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(heard.event())
+        self._log.write(heard)
 
     def _conclude(self) -> None:
         """Writes what is known, what the rules said of the answers, and what went wrong."""
@@ -297,14 +296,13 @@ class ProbeRun:
         # What ends the search for a knee does not end what was before.
         if bounds.why and not self._seeks:
             self._brain.stop(bounds.why)
-        known, stretch = self._brain.known(), self._brain.stretch()
-        self._log.write(Identified(known, tuple(self._brain.steps), stretch).event())
+        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
         for text in [*([bounds.failure] if bounds.failure else []), *self._verdicts.conclude()]:
-            self._log.case(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(text)))
+            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(text)))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
         """Writes one answer down. It is judged when there is time."""
-        self._log.write(answered.event())
+        self._log.write(answered)
         self._unjudged.append((answered, prepared, reply))
 
     def _judge(self) -> None:

@@ -1,5 +1,6 @@
 """What an answer says about its caller's quota, in the dialects that servers speak; pure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,8 +12,11 @@ Quota = dict[str, float]
 _EPOCH_FROM_S, _EPOCH_FROM_MS = 1e9, 1e12
 
 # What the parameters of draft 8 and later are called, and the keys of drafts 4 to 7.
-_STRUCTURED = {"r": "remaining", "t": "reset_s", "q": "limit", "w": "window_s"}
+_STRUCTURED = {"q": "limit", "w": "window_s", "r": "remaining", "t": "reset_s"}
 _KEYED = {"limit": "limit", "remaining": "remaining", "reset": "reset_s"}
+# Quota units of draft 8 and later; others, such as bytes, are no limit on requests.
+_REQUESTS, _AT_ONCE = "requests", "concurrent-requests"
+
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ns|us|µs|μs|ms|h|m|s)")
 # Go writes at most hours, minutes and seconds. To search a long value for spans takes time that grows as its square.
@@ -21,11 +25,10 @@ _SPAN_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.
 
 
 def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
-    """``limit``, ``remaining``, ``reset_s``, ``window_s``, ``cap``, ``cap_remaining``: those that the answer has.
+    """``limit``, ``remaining``, ``reset_s``, ``window_s``, ``cap`` and ``cap_remaining``; those that the answer has.
 
-    The last two are about requests that are under way at once.
-
-    Where it speaks several dialects, the newest one counts.
+    The first four are about a rate of requests, the last two about requests at once. Where an answer speaks several
+    dialects, the newest one counts.
 
     Args:
         headers: Names in any case, and values.
@@ -39,7 +42,7 @@ def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
     found: Quota = {}
     for one in (
         _structured(fields),
-        _numbers(_keyed(fields.get("ratelimit", "")), _KEYED),
+        _keyed(fields.get("ratelimit", "")),
         _apart(fields, "ratelimit-", now_utc),
         _policy(fields.get("ratelimit-policy", "")),
         _apart(fields, "x-ratelimit-", now_utc),
@@ -65,45 +68,44 @@ def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
-    """Draft 8 and later: ``"default";r=5;t=3`` and the policy of the same name, whose unit says what it counts.
+    """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name, which says what is counted.
 
-    Of several that count requests the one with the least left counts, where none has any left the first policy with a
-    window.
+    Of several quotas of one unit, the one with the least left counts, and before one without a window one with it.
     """
-    found: dict[str, Quota] = {}
-    units: dict[str, str] = {}
-    for field in ("ratelimit-policy", "ratelimit"):
-        for name, parameters in _items(fields.get(field, "")):
-            if _is_quoted(name):
-                found[name] = found.get(name, {}) | _numbers(parameters, _STRUCTURED)
-                units.setdefault(name, parameters.get("qu", '"requests"').strip('"'))
-    counted = [limit for name, limit in found.items() if units[name] == "requests"]
-    caps = [limit for name, limit in found.items() if units[name] == "concurrent-requests"]
-    best = min((limit for limit in counted if "remaining" in limit), key=lambda limit: limit["remaining"], default=None)
-    if best is None:
-        best = next((limit for limit in counted if "window_s" in limit), {})
-    cap = min(caps, key=lambda limit: limit.get("remaining", float("inf")), default={})
-    names = {"limit": "cap", "remaining": "cap_remaining"}
-    return best | {names[name]: value for name, value in cap.items() if name in names}
+    items: dict[str, dict[str, str]] = {}
+    for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
+        if _quoted(name):
+            items[name] = items.get(name, {}) | parameters
+    by_unit: dict[str, list[Quota]] = {}
+    for parameters in items.values():
+        numbers = _numbers({_STRUCTURED[key]: value for key, value in parameters.items() if key in _STRUCTURED})
+        by_unit.setdefault(parameters.get("qu", _REQUESTS).strip('"'), []).append(numbers)
+    rate, cap = (
+        min(by_unit.get(unit, [{}]), key=lambda each: (each.get("remaining", math.inf), "window_s" not in each))
+        for unit in (_REQUESTS, _AT_ONCE)
+    )
+    capped = {"cap": cap.get("limit"), "cap_remaining": cap.get("remaining")}
+    return rate | {name: number for name, number in capped.items() if number is not None}
 
 
-def _keyed(value: str) -> dict[str, str]:
+def _keyed(value: str) -> Quota:
     """Drafts 4 to 7: ``limit=10, remaining=5, reset=3``."""
-    pairs = (item.partition("=") for item, _ in _items(value))
-    return {key.strip().lower(): text.strip() for key, _, text in pairs}
+    pairs = [part.partition("=") for part, _ in _items(value)]
+    return _numbers({_KEYED[key.strip().lower()]: text for key, _, text in pairs if key.strip().lower() in _KEYED})
 
 
 def _apart(fields: Mapping[str, str], prefix: str, now_utc: float) -> Quota:
     """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
-    firsts = {name: next(_items(fields.get(f"{prefix}{name}", "")), ("", {}))[0] for name in ("limit", "remaining")}
-    found = _numbers(firsts, _KEYED)
+    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", {}))[0]
+    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", {}))[0]
+    found = _numbers({"limit": limit, "remaining": remaining})
     found |= _policy(fields.get(f"{prefix}limit", "")) | found
-    resets = {name: fields.get(f"{prefix}{name}", "").strip() for name in ("reset", "reset-after")}
-    waits = _numbers(resets, {name: name for name in resets})
-    if "reset-after" in waits:
-        found["reset_s"] = waits["reset-after"]
-    elif "reset" in waits:
-        found["reset_s"] = _from_now_s(waits["reset"], now_utc)
+    reset = _numbers({"reset_s": fields.get(f"{prefix}reset", "").strip()}).get("reset_s")
+    after = _numbers({"reset_s": fields.get(f"{prefix}reset-after", "").strip()}).get("reset_s")
+    if after is not None:
+        found["reset_s"] = after
+    elif reset is not None:
+        found["reset_s"] = _from_now_s(reset, now_utc)
     return found
 
 
@@ -115,11 +117,10 @@ def _from_now_s(reset: float, now_utc: float) -> float:
 
 
 def _policy(value: str) -> Quota:
-    """Drafts 3 to 7: ``10;w=60``; of several policies, the first one with a window."""
+    """``10;w=60``, as before draft 8; of several policies, the first one that tells a window."""
     for item, parameters in _items(value):
-        found = _numbers({"limit": item} | parameters, {"limit": "limit", "w": "window_s"})
-        if "window_s" in found and not _is_quoted(item):
-            return found
+        if not _quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
+            return _numbers({"limit": item, "window_s": parameters["w"]})
     return {}
 
 
@@ -132,25 +133,24 @@ def _retry_in(fields: Mapping[str, str]) -> Quota:
 
 
 def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The members of a list, each with its parameters; a comma or semicolon within quotes is none."""
+    """The members of a list, each with its parameters; a comma or semicolon within quotes is none (RFC 9651 4.2)."""
     for member in _split(value, ","):
         parts = [part.strip() for part in _split(member, ";")]
         if parts:  # a semicolon alone has none
-            pairs = (part.partition("=") for part in parts[1:])
-            yield parts[0], {name.strip(): text.strip() for name, _, text in pairs}
+            pairs = [part.partition("=") for part in parts[1:]]
+            yield parts[0], {key.strip(): text.strip() for key, _, text in pairs}
 
 
 def _split(value: str, at: str) -> list[str]:
     return re.findall(rf'(?:"[^"]*"|[^"{at}])+', value)
 
 
-def _is_quoted(item: str) -> bool:
+def _quoted(item: str) -> bool:
     return len(item) > 1 and item[0] == item[-1] == '"'
 
 
-def _numbers(values: Mapping[str, str], names: Mapping[str, str]) -> Quota:
-    """Those of *values* that are numbers, by their names here."""
-    return {names[name]: float(text) for name, text in values.items() if name in names and _NUMBER.fullmatch(text)}
+def _numbers(texts: Mapping[str, str]) -> Quota:
+    return {name: float(text.strip()) for name, text in texts.items() if _NUMBER.fullmatch(text.strip())}
 
 
 def _date_utc(value: str) -> float | None:

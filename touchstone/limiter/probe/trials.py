@@ -11,7 +11,7 @@ import numpy as np
 
 from touchstone.facts.identity import Identity
 from touchstone.facts.knee_trials import KneeTerms, Outcome, Trial
-from touchstone.facts.probe_events import ProbeStory, knee_event, trial_event, tried_event
+from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.knee import LATE_SHARE, Search, ceiling, due_times
 from touchstone.limiter.probe.connections import Line, Link, Prepared, Reply
@@ -72,16 +72,16 @@ def seek(
         trial = search.ask(until_at - link.now() - rest_s)
         if trial is None or bounds.ended.wait(rest_s):
             break
-        log.write(trial_event(trial))
+        log.write(trial)
         course = Course(trial, terms.slo_s, link, prepared)
         outcome = course.run(bounds, until_at)
         for reply, count in course.distinct.values():
             verdicts.judge(prepared, reply, next_seq(), keeps=kept < _KEPT, times=count)
             kept += 1
-        log.write(tried_event(search.hear(trial, outcome)))
+        log.write(search.hear(trial, outcome))
     if bounds.ended.is_set():
         search.stop("seconds" if bounds.why == "budget" else "interrupted")
-    log.write(knee_event(search.known()))
+    log.write(search.known())
 
 
 class Course:

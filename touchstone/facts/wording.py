@@ -1,0 +1,97 @@
+"""Numbers, counts and foreign texts as people read them in messages and reports."""
+
+import math
+import re
+
+_MOST_DECIMALS = 6
+
+# C0 but tab and line feed, DEL and C1 (terminal commands), soft hyphen and zero-width characters (hide), bidirectional
+# controls (reorder), line and paragraph separators, interlinear marks, lone surrogates (no UTF-8), tags (invisible).
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
+    """A number such as ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
+
+    Args:
+        digits: How many tell something; of a larger number all before the point are shown all the same.
+        sign: ``+`` to show the sign of what is not below zero, too.
+    """
+    if not math.isfinite(number):
+        return f"{number:{sign}}"
+    if abs(number) <= 0.5 * 10**-_MOST_DECIMALS:
+        return f"{0:{sign}}"
+    decimals = min(max(digits - 1 - math.floor(math.log10(abs(number))), 0), _MOST_DECIMALS)
+    text = f"{number:{sign},.{decimals}f}"
+    return text.rstrip("0").removesuffix(".") if "." in text else text
+
+
+def percentage(share: float, digits: int = 3) -> str:
+    """A share in per cent, such as ``0.04 %``."""
+    return f"{figure(100 * share, digits)} %"
+
+
+def chance_words(share: float) -> str:
+    """A probability such as ``81 %``; one that is not quite 0 or 1 never reads so."""
+    if 0 < share < 0.001:
+        return "below 0.1 %"
+    if 0.999 < share < 1:
+        return "above 99.9 %"
+    return percentage(share, 2 if share < 0.99 else 3)
+
+
+def brief(duration_s: float, digits: int = 3) -> str:
+    """
+    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.
+
+    Args:
+        digits: How many tell something.
+    """
+    if math.isinf(duration_s):
+        return "never"
+    if round(duration_s, 1) >= 100 and digits <= 3:
+        minutes, seconds = divmod(round(duration_s), 60)
+        return f"{minutes} min {seconds:02d} s"
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if duration_s >= factor * 0.9995:
+            return f"{figure(duration_s / factor, digits)} {unit}"
+    return f"{figure(duration_s * 1e6, digits)} µs" if duration_s > 0 else "0 s"
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun, such as ``1 claim`` or ``2,000 claims``."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def was(number: int) -> str:
+    """The verb for a count: ``was`` or ``were``."""
+    return "was" if number == 1 else "were"
+
+
+def visible(text: str) -> str:
+    r"""The text with hidden characters spelt out, such as ``\x1b``; line feeds and tabs stay."""
+    return _HIDDEN.sub(_spelt, text)
+
+
+def one_line(text: str) -> str:
+    """The text as `visible` gives it, on one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def clipped(text: str, most: int) -> str:
+    """The text, cut to *most* characters with an ellipsis as the last one."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _spelt(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    if character in _SHORT:
+        return _SHORT[character]
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,0 +1,195 @@
+"""What a chart is made of: axes, shapes in a square of SIDE units that is stretched to its place, and words; pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from touchstone.facts.wording import brief, figure
+
+SIDE = 1000
+_MANY_DECADES = 2.4  # from here on, only powers of ten have room for their names
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One mark on an axis.
+
+    Attributes:
+        share: Where it is, from 0 at the left or lower end to 1.
+    """
+
+    share: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis with its unit in its name."""
+
+    name: str
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One path.
+
+    Attributes:
+        css: What it stands for, as classes of the style sheet.
+        title: What a pointer that rests on it is told.
+    """
+
+    d: str
+    css: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word within the chart, on the height *share*."""
+
+    share: float
+    text: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a class of shapes stands for.
+
+    Attributes:
+        sort: ``area``, ``line`` or ``tick``: how it is drawn.
+    """
+
+    css: str
+    text: str
+    sort: str = "area"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart.
+
+    Attributes:
+        caption: What it shows, for those who do not see it and as its caption.
+        height_px: Of the square on the page.
+        key_name: What all keys are about; empty where they speak for themselves.
+    """
+
+    title: str
+    caption: str
+    x: Axis
+    y: Axis
+    shapes: tuple[Shape, ...]
+    keys: tuple[Key, ...] = ()
+    notes: tuple[Note, ...] = field(default=())
+    height_px: int = 200
+    key_name: str = ""
+
+
+class Linear:
+    """A linear axis from 0 to at least *most*."""
+
+    def __init__(self, most: float, ticks: int = 4) -> None:
+        self._step = _step(max(most, 1e-9), ticks)
+        self.end = self._step * math.ceil(max(most, 1e-9) / self._step - 1e-9)
+
+    def share(self, value: float) -> float:
+        """Where a value lies."""
+        return min(max(value / self.end, 0.0), 1.0)
+
+    def axis(self, name: str) -> Axis:
+        """The axis with its marks."""
+        values = [self._step * number for number in range(round(self.end / self._step) + 1)]
+        return Axis(name, tuple(Tick(self.share(value), figure(value, 6)) for value in values))
+
+
+class Log:
+    """A logarithmic axis of durations."""
+
+    def __init__(self, least_s: float, most_s: float) -> None:
+        least_s = max(least_s, 1e-6)
+        low, high = _round_down(least_s), _round_up(max(most_s, least_s))
+        # Less than a decade would make much of little, and leave no room for marks.
+        high = _round_up(max(high, 5 * low))
+        low = _round_down(min(low, high / 9.9))
+        self._low, self._high = math.log10(low), math.log10(high)
+
+    def share(self, value_s: float) -> float:
+        """Where a duration lies."""
+        at = math.log10(max(value_s, 1e-9))
+        return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
+
+    def at_s(self, share: float) -> float:
+        """The duration that lies there."""
+        return float(10 ** (self._low + share * (self._high - self._low)))
+
+    def axis(self, name: str) -> Axis:
+        """The axis with its marks, as close as they can be read."""
+        steps = (1, 2, 5) if self._high - self._low < _MANY_DECADES else (1,)
+        powers = range(math.floor(self._low), math.ceil(self._high) + 1)
+        values = [step * 10.0**power for power in powers for step in steps]
+        inside = [value for value in values if self._low - 1e-9 <= math.log10(value) <= self._high + 1e-9]
+        return Axis(name, tuple(Tick(self.share(value), brief(value)) for value in inside))
+
+
+def _round_down(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9))
+
+
+def _round_up(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    return min(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
+
+
+def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
+    """The axis of the time since something."""
+    unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
+    step = _step(max(length_s / factor, 1e-9), 6)
+    count = math.floor(length_s / factor / step + 1e-9)
+    ticks = tuple(Tick(step * n * factor / length_s, figure(step * n, 6)) for n in range(count + 1))
+    return Axis(f"{unit} since {since}", ticks)
+
+
+def _step(most: float, ticks: int) -> float:
+    rough = most / ticks
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
+
+
+def place(share: float) -> int:
+    """A share of the width as a coordinate."""
+    return round(share * SIDE)
+
+
+def height(share: float) -> int:
+    """A share of the height as a coordinate, which counts from above."""
+    return SIDE - round(share * SIDE)
+
+
+def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
+    """Bars side by side: each from one share of the height to another; empty ones are left out."""
+    parts = []
+    for number, (low, high) in enumerate(columns):
+        bottom, top = height(low), height(high)
+        if top < bottom:
+            left, right = place(number / count), place((number + 1) / count)
+            gap = 1 if count > 120 else min(8, (right - left) // 5)
+            parts.append(f"M{left} {bottom}V{top}H{max(right - gap, left + 1)}V{bottom}z")
+    return "".join(parts)
+
+
+def line(points: Iterable[tuple[float, float]]) -> str:
+    """A line through points, each given in shares of width and height."""
+    spelt = [f"{place(x)} {height(y)}" for x, y in points]
+    return "M" + "L".join(spelt) if spelt else ""
+
+
+def stairs(points: Sequence[tuple[float, float]], end: float) -> str:
+    """A line that keeps its height until the next point, and from the last one until *end*."""
+    if not points:
+        return ""
+    parts = [f"M{place(points[0][0])} {height(points[0][1])}"]
+    parts += [f"H{place(x)}V{height(y)}" for x, y in points[1:]]
+    return "".join(parts) + f"H{place(end)}"

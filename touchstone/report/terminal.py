@@ -1,0 +1,142 @@
+"""Text on a terminal of any width: lines break between words, tables become lists. A pipe gets whole lines."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from touchstone.facts.wording import clipped, one_line
+from touchstone.loadgen.metrics import Kind
+
+# Below, columns of text would be too narrow to read.
+TABLE_FROM_COLUMNS = 76
+
+_LABEL = re.compile(r"\S[^:]*?  +|\s+")
+# What is beside a label is at least this wide, or begins below it.
+_LEAST = 24
+
+# How what became of a request is shown, live and in the end.
+KIND_STYLES: Mapping[Kind, str] = {
+    "served": "",
+    "declined": "",
+    "refused": "yellow",
+    "error": "bold red",
+    "cut": "yellow",
+    "unsent": "yellow",
+}
+
+
+def fitted(text: str, console: Console) -> str:
+    """The text as *console* shows it: on a terminal broken between words, later lines under the first one's beginning.
+
+    No word is broken, however long: a path or a command has to survive being copied.
+    """
+    if not console.is_terminal or len(text) <= console.width:
+        return text
+    label = _LABEL.match(text)
+    indent = label.end() if label else 0
+    indent = indent if console.width - indent >= _LEAST else 2
+    lines = textwrap.wrap(
+        text, console.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints one sentence, or a label and what belongs to it."""
+    console.print(Text(fitted(text, console), style), soft_wrap=True)
+
+
+def print_rows(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints rows as a list: the first cell of each, and below it the others that are not empty, by their titles."""
+    for name, *cells in rows:
+        say(console, name, "bold")
+        for title, cell in zip(titles, cells, strict=True):
+            if cell:
+                say(console, f"  {title + ': ' if title else ''}{cell}")
+
+
+def inert(text: str, most: int = 1_200) -> str:
+    """A text of somebody else on one line that gives a terminal no command, cut to *most* characters."""
+    return clipped(one_line(text), most)
+
+
+def paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
+    """Prints text wrapped to the width of the terminal; a plain one is made inert."""
+    whole = Text(inert(text), style) if isinstance(text, str) else text
+    for piece in whole.wrap(console, max(console.width - indent, 10), overflow="fold"):
+        piece.rstrip()
+        console.print(Text.assemble(" " * indent, piece))
+
+
+def unbroken(console: Console, text: Text | str) -> None:
+    """Prints one line that is never broken: a command has to survive being copied."""
+    console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
+
+
+def section(
+    console: Console, title: str, lines: Iterable[str], style: str = "bold", most: int = 0, rest: str = ""
+) -> None:
+    """Prints a heading, its lines and an empty line; nothing where there is no line.
+
+    Args:
+        most: Lines that are printed; 0 for all.
+        rest: What the line about the others ends in.
+    """
+    texts = list(lines)
+    if not texts:
+        return
+    paragraph(console, title, style=style)
+    for text in texts[: most or None]:
+        paragraph(console, text, 2)
+    if most and len(texts) > most:
+        unbroken(console, f"  … and {len(texts) - most} more{rest}")
+    console.print()
+
+
+def table(
+    console: Console, titles: Sequence[str], rows: Iterable[Sequence[str | Text]], name: str = "", *, wide: bool = True
+) -> None:
+    """Prints rows as a table, on a narrow terminal as a list.
+
+    Args:
+        titles: Of the columns; those of numbers begin with ``>``.
+        name: What stands above a list, which has no titles of columns.
+        wide: Whether the last column of text takes all the width that is left.
+    """
+    lines = [[Text(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    if console.width < TABLE_FROM_COLUMNS:
+        _print_list(console, titles, lines, name)
+        return
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
+    widest = max((max(map(len, row[0].plain.split("\n"))) for row in lines), default=0)
+    last = max((number for number, title in enumerate(titles) if title[:1] != ">"), default=0)
+    for number, title in enumerate(titles):
+        if title[:1] == ">":
+            made.add_column(title[1:], justify="right")
+        else:
+            least = None if number else min(widest, 44)
+            made.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
+    for row in lines:
+        made.add_row(*row)
+    console.print(made)
+
+
+def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:
+    if name:
+        paragraph(console, name, style="bold")
+    for first, *cells in lines:
+        paragraph(console, first)
+        pairs = zip(titles[1:], cells, strict=True)
+        for is_number, group in groupby(pairs, key=lambda pair: pair[0].startswith(">")):
+            if is_number:
+                numbers = (f"{title[1:]} {cell}".replace("\n", " ") for title, cell in group)
+                paragraph(console, ", ".join(numbers), 2, "dim")
+            else:
+                for _, cell in group:
+                    paragraph(console, cell, 2)
