@@ -100,10 +100,10 @@ def record(
 
 
 def _list(console: Console) -> None:
-    names, told = recorder.scenarios(), recorder.stories()
-    width = max(map(len, names)) + 2
-    for name in names:
-        _say(console, f"{name:<{width}}{told.get(name, '')}")
+    scenarios = recorder.scenarios()
+    width = max(map(len, scenarios)) + 2
+    for name, story in scenarios.items():
+        _say(console, f"{name:<{width}}{story}")
 
 
 @app.command(epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict"))
