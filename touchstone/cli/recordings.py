@@ -67,10 +67,10 @@ class Record(Run):
         """Records them."""
         console = Console()
         if self.list_names:
-            names, stories = recorder.scenarios(), recorder.stories()
-            width = max(map(len, names)) + 2
-            for name in names:
-                _say(console, f"{name:<{width}}{stories.get(name, '')}")
+            scenarios = recorder.scenarios()
+            width = max(map(len, scenarios)) + 2
+            for name, story in scenarios.items():
+                _say(console, f"{name:<{width}}{story}")
             return 0
         settings = self.settings("recording")
         names = recorder.chosen(self.scenarios or ())
