@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from touchstone.cli.github_job import tell
 from touchstone.cli.live import probe_progress_on
-from touchstone.cli.options import SeededRun, command, say
+from touchstone.cli.options import SeededRun, command
+from touchstone.cli.plans import print_report
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog
@@ -22,8 +22,6 @@ from touchstone.limiter.probe import command as probing
 from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms, worst
 from touchstone.report.terminal import say as say_fitted
-from touchstone.report.text import write as write_text
-from touchstone.report.view import view
 from touchstone.report.write import conclude, write_reports
 
 app = typer.Typer()
@@ -82,7 +80,9 @@ class Probe(SeededRun):
             past = self._past()
             if past is not None and past.probe is not None and past.probe.finished:
                 folder = self.report_dir or self._log_path.parent
-                return self._show(self._log_path, folder, write_reports(self._log_path, folder), out)
+                code = write_reports(self._log_path, folder)
+                print_report(self._log_path, folder, out, advises=self.advise)
+                return code
             settings = self.settings("probing", MOST_BUILDS)
             wish = self._wish(settings, past)
         if settings.plan:
@@ -90,14 +90,8 @@ class Probe(SeededRun):
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:
             outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
-        return self._show(outcome.run_log, outcome.folder, outcome.exit_code, out)
-
-    def _show(self, run_log: Path, folder: Path, exit_code: int, out: Console) -> int:
-        say(out, f"report: {folder / 'report.html'}\n")
-        run = view(read(run_log))
-        tell(run, folder)
-        write_text(run, out, advises=self.advise)
-        return exit_code
+        print_report(outcome.run_log, outcome.folder, out, advises=self.advise)
+        return outcome.exit_code
 
     def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
         """What is to be found out.
