@@ -94,11 +94,7 @@ class Probe(SeededRun):
         return outcome.exit_code
 
     def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
-        """What is to be found out.
-
-        Raises:
-            UsageError: the operation is none that can be probed, or an earlier probe asked for something else.
-        """
+        """What is to be found out; refuses what an earlier probe was not asked for."""
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
             wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
@@ -122,11 +118,7 @@ class Probe(SeededRun):
         return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
-        """The knee that is looked for; None where none is.
-
-        Raises:
-            UsageError: it is that of an operation that is no read, or an option is about a knee that is not looked for.
-        """
+        """The knee that is looked for; None where none is. Refuses that of an operation that is no read."""
         if not self.knee:
             if self.slo_ms is not None:
                 raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
@@ -142,7 +134,7 @@ class Probe(SeededRun):
         assert past.probe is not None
         asked, target = past.probe.probing, past.header.target
         sought = asked.knee or {}
-        told = {
+        terms = {
             "--knee": (self.knee or None, asked.knee is not None),
             "--slo-ms": (self.slo_ms, round(1e3 * sought["slo_s"], 6) if sought else None),
             "--operation": (self.operation, asked.operation),
@@ -152,7 +144,7 @@ class Probe(SeededRun):
             "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
             "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
         }
-        for flag, (wanted, was) in told.items():
+        for flag, (wanted, was) in terms.items():
             if wanted is not None and wanted != was:
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
@@ -167,11 +159,7 @@ class Probe(SeededRun):
             )
 
     def _past(self) -> RunLog | None:
-        """The run log of the probe that is to go on.
-
-        Raises:
-            UsageError: there is none.
-        """
+        """The run log of the probe that is to go on; refuses what is none."""
         if self.resume is None:
             return None
         path = self._log_path
