@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from touchstone.check.examination import IDLE, Examination, Unsuited
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, retry_after_s
 from touchstone.target.call import Call
@@ -113,7 +114,7 @@ class Round:
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
-        if self.exam.settle(ref).body.get("status") not in IDLE:
+        if self.exam.settle(ref).body.get("status") not in AT_REST:
             raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may take up room")
 
     def make_room(self) -> None:

@@ -60,40 +60,40 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
     return make
 
 
-def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -> Exchange:
+def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "") -> Exchange:
     """Takes note if an exchange was answered otherwise than the scenario expects.
 
     It goes on then, so that the rules see what becomes of it, and is not recorded.
 
     Args:
-        told: What ``status`` of the body says, or what it may say; empty where the body says nothing of it.
+        status: What ``status`` of the body is, or what it may be; empty where the body has none.
     """
-    found, words = str(exchange.body.get("status")), (told,) if isinstance(told, str) else told
-    if exchange.status not in statuses or (told and found not in words):
-        wanted = f"{' or '.join(map(str, statuses))} {' or '.join(words)}".strip()
-        got = exchange.error or f"{exchange.status} {found if told else ''}".strip()
+    found, wanted = str(exchange.body.get("status")), (status,) if isinstance(status, str) else status
+    if exchange.status not in statuses or (status and found not in wanted):
+        expected = f"{' or '.join(map(str, statuses))} {' or '.join(wanted)}".strip()
+        got = exchange.error or f"{exchange.status} {found if status else ''}".strip()
         where = f"{exchange.request.method} {exchange.request.url}"
-        _SURPRISES.append(f"{where}: expected {wanted}, got {got}")
+        _SURPRISES.append(f"{where}: expected {expected}, got {got}")
     return exchange
 
 
 def begun(exam: Examination, template: Template) -> None:
     """Starts a build that has to be a new one."""
-    said(exam.start(template.ref, template.owner), 202, told="building")
+    expect(exam.start(template.ref, template.owner), 202, status="building")
 
 
 def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
     """Two who follow a running build: what one of them is told shows whether the other is told the truth."""
     both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
-    said(exam.read(template.ref, template.owner), 200, told="building")
+    expect(exam.read(template.ref, template.owner), 200, status="building")
     return both
 
 
 def watched(exam: Examination, template: Template) -> None:
     """Follows a running build until its log is closed, and reads how it ended."""
     for following in followed(exam, template):
-        said(exam.ended(following, template.ref), 200)
-    said(exam.wait(template.ref), 200, told=template.outcome)
+        expect(exam.ended(following, template.ref), 200)
+    expect(exam.wait(template.ref), 200, status=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
@@ -105,10 +105,10 @@ def built(exam: Examination, template: Template) -> None:
 def cancelled(exam: Examination, template: Template) -> None:
     """Cancels a running build and waits for its log to close."""
     both = followed(exam, template)
-    said(exam.cancel(template.ref), 202, told="cancelling")
+    expect(exam.cancel(template.ref), 202, status="cancelling")
     for following in both:
-        said(exam.closed(following), 200)
-    said(exam.settle(template.ref), 200, told=SETTLED)
+        expect(exam.closed(following), 200)
+    expect(exam.settle(template.ref), 200, status=SETTLED)
 
 
 def limited(

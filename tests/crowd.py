@@ -18,8 +18,7 @@ from tests.rules.exchanges import build, exchange
 from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog, TemplateAction, Worker
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.sample import Window
-from touchstone.twin.limiters import Limiter
-from touchstone.twin.limits import FixedWindow
+from touchstone.twin.limits import FixedWindow, Limiter
 
 Answer = tuple[int, str, float | None]  # status, state of the build, Retry-After
 Ask = tuple[str, str, Credential]  # operation, ref, key

@@ -22,11 +22,8 @@ from touchstone.facts.probe_events import (
     Identified,
     Probing,
     Sending,
-    knee_event,
-    trial_event,
-    tried_event,
 )
-from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus, drain
 from touchstone.limiter.probe.command import builds_s
 from touchstone.limiter.probe.judge import no_knee, unsure
@@ -49,27 +46,25 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-def log_of(folder: Path, *events: dict[str, Any], target: Target | None = None, command: str = "probe") -> Path:
+def log_of(folder: Path, *events: Event, target: Target | None = None, command: str = "probe") -> Path:
     """The run log of a probe with these events after its header."""
     path = folder / "old" / "runlog.jsonl"
     path.parent.mkdir()
     values = {name: getattr(HEADER, name) for name in HEADER.__dataclass_fields__}
     header = Header(**values | {"command": command, "target": target or Target("url", URL, "url")})
     with RunLogWriter(path) as writer:
-        writer.write(header)
-        for event in events:
-            writer.write(event)
+        writer.write(header, *events)
     return path
 
 
-def begun(**terms: Any) -> dict[str, Any]:
+def begun(**terms: Any) -> Probing:
     """The event with which a probe begins."""
-    return Probing("startBuild", 20, asdict(TERMS) | terms, 1_700_000_000.0).event()
+    return Probing("startBuild", 20, asdict(TERMS) | terms, 1_700_000_000.0)
 
 
-def ended(identity: Identity) -> dict[str, Any]:
+def ended(identity: Identity) -> Identified:
     """The event with which it ends."""
-    return Identified(identity).event()
+    return Identified(identity)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +160,7 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize("asked", [(), ("--advise",)])
 def test_advice_is_told_where_it_is_asked_for(command: Command, tmp_path: Path, asked: tuple[str, ...]) -> None:
     """With --advise a probe says what a client should do, also one that is told again; report.json always has it."""
-    answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 0.0, 8, "a/b@1").event()
+    answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 0.0, 8, "a/b@1")
     path = log_of(tmp_path, begun(), answered, ended(identities.identity("token-bucket:10/4,burst=5")))
     told = command("probe", "--resume", "old", *asked, keys={})
     assert ("What a client should do" in told.out) == bool(asked)
@@ -238,7 +233,7 @@ def test_spent_builds_are_told_with_those_that_may_have_begun(tmp_path: Path) ->
     """Of a start that was not answered nobody knows, so it is counted as a build that was spent."""
     answers = [Answered(1, Answer(1.0, 1.1, number > 0), 202 if number else 0, 0.0) for number in range(40)]
     found = Identity((), (), Cost(39, 0, 39, 1.0), why="budget")
-    events = (begun(), *(answered.event() for answered in answers), ended(found))
+    events = (begun(), *answers, ended(found))
     reason = unsure(read(log_of(tmp_path, *events)).probe)
     assert reason == "the limiter is not known for sure: the budget of 40 builds is spent; raise --max-builds"
 
@@ -253,7 +248,7 @@ def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:
     )
     heard = Heard(1, 1.4, {"fixed": 1.0}, 3, 1, 1)
     facts = (Sending(1, stimulus), *answers, heard)
-    story = read(log_of(tmp_path, begun(), *(fact.event() for fact in facts))).probe
+    story = read(log_of(tmp_path, begun(), *facts)).probe
     assert story is not None
     assert (story.sent, story.answers, story.heard) == ((Sending(1, stimulus),), answers, (heard,))
     assert story.answers_to(1) == (answers[1].answer, answers[0].answer)
@@ -273,10 +268,10 @@ def test_damaged_event_names_its_line(command: Command, tmp_path: Path) -> None:
 KNEE = {"slo_s": 0.06, "most_requests": 9_000}
 
 
-def of_knee(**changed: Any) -> dict[str, Any]:
+def of_knee(**changed: Any) -> Probing:
     """The event with which a probe begins that looks for a knee."""
     terms = asdict(replace(TERMS, starts=False))
-    return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KNEE | changed).event()
+    return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KNEE | changed)
 
 
 def settled() -> Identity:
@@ -321,7 +316,7 @@ def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) ->
 )
 def test_knee_that_is_not_told_is_a_reason(tmp_path: Path, knee: Knee | None, reason: str) -> None:
     """A probe that was to find one and did not is no success; one that was not to has nothing to say."""
-    told = [] if knee is None else [knee_event(knee)]
+    told = [] if knee is None else [knee]
     story = read(log_of(tmp_path, of_knee(), ended(settled()), *told)).probe
     assert story is not None
     assert no_knee(story) == reason
@@ -334,7 +329,7 @@ def test_trials_stand_in_the_log_as_they_were(tmp_path: Path) -> None:
     trial = Trial(1, "bracket", 141.25, 800, 20_001, 24)
     tried = Tried(trial, Outcome(due=800, sent=800, slow=3, blocks=((400, 3), (400, 0)), p99_s=0.05), "passed")
     found = Knee(0.06, "confirmed", Interval(150, 144, 158), missed=Interval(0.01, 0.0, 0.02))
-    log = log_of(tmp_path, of_knee(), trial_event(trial), tried_event(tried), knee_event(found))
+    log = log_of(tmp_path, of_knee(), trial, tried, found)
     story = read(log).probe
     assert story is not None
     assert (story.tried, story.knee) == ((tried,), found)

@@ -11,7 +11,7 @@ from tests.rules.exchanges import exchange
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.capacity import Room, capacity, room
-from touchstone.report.load_words import capacity_words, room_words
+from touchstone.report.load_sentences import describe_capacity, describe_room
 
 FILL = "fill:202 fill:202 fill:429"
 QUICK = "full:429 cancel:200 again:202"
@@ -61,7 +61,7 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
     assert (found.inside, found.refused, found.unbidden, len(found.turns), found.let_in) == (2, 9, 0, 4, 4)
     assert [turn.held_s for turn in found.turns] == pytest.approx([0.0, 1.09, 0.0, 1.09])
     assert [turn.swap_s for turn in found.turns] == pytest.approx([0.1] * 4)
-    assert room_words(found) == (
+    assert describe_room(found) == (
         "Afterwards one client alone had 2 builds in flight when it was refused, 9 times while none ended; "
         "of 4 cancels of a build 4 let another one in at once: only a full host does so."
     )
@@ -72,7 +72,7 @@ def test_start_that_a_rate_limit_refused_takes_nothing_from_the_others() -> None
     found = seen(f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:429 cancel:200 again:429")
 
     assert (found.is_full_host, found.refused_with_room) == (True, 1)
-    assert room_words(found).endswith(
+    assert describe_room(found).endswith(
         "of 4 cancels of a build 3 let another one in at once: only a full host does so; "
         "after the other one a rate limit refused it as well."
     )
@@ -100,7 +100,7 @@ def test_less_shows_no_full_host(steps: str, words: str) -> None:
     found = seen(steps)
 
     assert not found.is_full_host
-    assert words in room_words(found)
+    assert words in describe_room(found)
 
 
 def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
@@ -128,7 +128,7 @@ def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
 )
 def test_client_that_filled_nothing_says_so(steps: str, words: str) -> None:
     """Of a host that was not filled only that is said, and what a refusal on an empty host shows."""
-    assert room_words(seen(steps)).startswith(words) or words in room_words(seen(steps))
+    assert describe_room(seen(steps)).startswith(words) or words in describe_room(seen(steps))
     assert room(log_of(workload("storm"))) is None
 
 
@@ -149,7 +149,7 @@ def test_client_decides_what_a_storm_leaves_open(steps: str, finding: str, words
 
     assert found is not None
     assert found.finding == finding
-    assert words in capacity_words(found)
+    assert words in describe_capacity(found)
 
 
 def test_client_decides_where_a_storm_has_more_starts_than_a_fit_looks_at() -> None:
@@ -246,5 +246,5 @@ def test_builds_of_a_lost_worker_are_no_rate_limit(steps: str, finding: str) -> 
 
     assert found is not None
     assert found.finding == finding
-    assert "worker was lost" in capacity_words(found)
-    assert "rate limit explains" not in capacity_words(found)
+    assert "worker was lost" in describe_capacity(found)
+    assert "rate limit explains" not in describe_capacity(found)

@@ -17,8 +17,7 @@ from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, alone, call_of
-from touchstone.recordings.routing import Playback, ReplayTransport
+from touchstone.recordings.replay import KEYS, Playback, ReplayTransport, alone, call_of
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 

@@ -106,7 +106,7 @@ def test_recording_is_read_as_it_was_written(written: Exchange) -> None:
     Whatever crossed the wire, the HAR file tells it; headers come in the order of their names, angle brackets escaped.
     """
     recording = Recording("x", (written,), recorded_at="2026-03-14T09:00:00.000000Z", tool_version="1")
-    text = har.render(recording, {}).encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
+    text = har.render(recording).encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
     found = har.decode(json.loads(text))
     assert not found.is_changed
     assert found.exchanges == (_as_recorded(written),)

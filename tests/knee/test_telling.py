@@ -8,7 +8,7 @@ import pytest
 from touchstone.facts.identity import Interval
 from touchstone.facts.knee_trials import Knee, Why
 from touchstone.limiter.knee import why_words
-from touchstone.report.probe_words import sentence
+from touchstone.report.probe_sentences import sentence
 
 FOUND = Knee(
     slo_s=0.06,

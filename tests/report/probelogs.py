@@ -14,7 +14,7 @@ from touchstone.facts.observed import Answer
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiters import Limiter
+from touchstone.twin.limits import Limiter
 
 STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
 ORIGIN_AT = 0.05

@@ -19,7 +19,7 @@ from touchstone.facts.runlog import read
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import compare_report
 from touchstone.report.compare_loads import NOISE, Change
-from touchstone.report.compare_report import apart_words, statistic_words, value_words
+from touchstone.report.compare_report import describe_apart, describe_statistic, describe_value
 from touchstone.report.comparison import Comparison, compare
 from touchstone.report.resampling import Interval
 from touchstone.report.view import view
@@ -139,13 +139,13 @@ def test_numbers_have_their_units() -> None:
     (getting,) = [one for one in both.load.operations if one.name == "getBuild"]
     words = {change.statistic: change for change in (*getting.times, *getting.counted)}
 
-    assert [statistic_words(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]
-    assert value_words(words["p50_s"], 0.00434) == "4.34 ms"
-    assert value_words(words["error_share"], 0.0125) == "1.25 %"
-    assert value_words(words["throughput_per_s"], 48.4833) == "48.48"
-    assert apart_words(words["p50_s"]).startswith("+")
-    assert " points (" in apart_words(words["refused_share"])
-    assert apart_words(words["p999_s"]) == "2,114 of 10,000 samples"
+    assert [describe_statistic(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]
+    assert describe_value(words["p50_s"], 0.00434) == "4.34 ms"
+    assert describe_value(words["error_share"], 0.0125) == "1.25 %"
+    assert describe_value(words["throughput_per_s"], 48.4833) == "48.48"
+    assert describe_apart(words["p50_s"]).startswith("+")
+    assert " points (" in describe_apart(words["refused_share"])
+    assert describe_apart(words["p999_s"]) == "2,114 of 10,000 samples"
 
 
 def test_what_cannot_be_told_says_what_it_lacks() -> None:
@@ -181,8 +181,8 @@ def test_large_and_small_numbers_are_told_without_an_exponent() -> None:
     """Thousands are apart, and a bound just below 100 % is one of 100 %."""
     rate = Change("throughput_per_s", 28_181.3, 28_209.6, Interval(0.001, -0.0000004, 0.9971), NOISE)
 
-    assert [value_words(rate, value) for value in (rate.before, rate.after)] == ["28,181", "28,210"]
-    assert apart_words(rate) == "+0.1 % (-0.00004 to +100)"
+    assert [describe_value(rate, value) for value in (rate.before, rate.after)] == ["28,181", "28,210"]
+    assert describe_apart(rate) == "+0.1 % (-0.00004 to +100)"
 
 
 Run = Callable[..., Result]

@@ -16,10 +16,9 @@ from touchstone.facts.events import Case, Notice, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line
 from touchstone.report import github
-from touchstone.report.github import MAX_SUMMARY_BYTES, annotations, code, summary
-from touchstone.report.places import LEDGER, Places
+from touchstone.report.github import MAX_SUMMARY_BYTES, annotation, annotations, code, inert, place_of, summary
+from touchstone.report.junit import LEDGER
 from touchstone.report.view import View, view
-from touchstone.report.workflow_commands import annotation, inert
 
 FOLDER = Path("reports/some-run")
 OURS = {"h2", "h3", "p", "br", "code", "table", "tr", "th", "td", "ul", "li", "details", "summary", "tbody", "thead"}
@@ -246,21 +245,20 @@ def test_other_text_is_printed_as_it_is(text: str) -> None:
 def test_claim_has_its_place_in_a_checkout(tmp_path: Path) -> None:
     """In a checkout of ours it is its row in the ledger, elsewhere the workflow, and nothing where neither is there."""
     root = openapi_dir().parent
-    place = Places(root, ".github/workflows/ci.yml").of_claim("cancel.in-flight-is-202")
+    place = place_of("cancel.in-flight-is-202", root, ".github/workflows/ci.yml")
     assert place
     assert place[0] == LEDGER
     assert (root / LEDGER).read_text("utf-8").splitlines()[place[1] - 1].strip() == "- id: cancel.in-flight-is-202"
 
     workflow = tmp_path / ".github" / "workflows" / "ci.yml"
-    elsewhere = Places(tmp_path, ".github/workflows/ci.yml")
-    assert elsewhere.of_claim("cancel.in-flight-is-202") is None
+    elsewhere = (tmp_path, ".github/workflows/ci.yml")
+    assert place_of("cancel.in-flight-is-202", *elsewhere) is None
     workflow.parent.mkdir(parents=True)
     workflow.touch()
-    assert elsewhere.of_claim("cancel.in-flight-is-202") == (".github/workflows/ci.yml", 1)
-    assert elsewhere.of_claim("unheard.of") == (".github/workflows/ci.yml", 1)
-    assert Places(None, "").of_claim("cancel.in-flight-is-202") is None
-    above = Places(root.parent, "")
-    assert above.of_claim("cancel.in-flight-is-202") is None
+    assert place_of("cancel.in-flight-is-202", *elsewhere) == (".github/workflows/ci.yml", 1)
+    assert place_of("unheard.of", *elsewhere) == (".github/workflows/ci.yml", 1)
+    assert place_of("cancel.in-flight-is-202", None, "") is None
+    assert place_of("cancel.in-flight-is-202", root.parent, "") is None
 
 
 def test_request_is_told_without_the_address(failing_run: Path) -> None:

@@ -9,7 +9,8 @@ from tests.command import Command, Shell
 from tests.report.proofs import all_proven, flawed, hostile, large, nothing, partial
 from tests.report.test_github import FOLDER, OURS, Shown, unescaped
 from touchstone.report.github import MAX_FINDINGS, MAX_SUMMARY_BYTES
-from touchstone.report.github_proof import annotations, summary
+from touchstone.report.github import proof_annotations as annotations
+from touchstone.report.github import proof_summary as summary
 from touchstone.report.proof_view import ProofView
 
 

@@ -10,7 +10,7 @@ import xmlschema
 
 from touchstone.facts.runlog import read
 from touchstone.report import junit
-from touchstone.report.places import LEDGER, THRESHOLDS
+from touchstone.report.junit import LEDGER, THRESHOLDS
 from touchstone.report.view import view
 
 ROOT = Path(__file__).resolve().parents[2]

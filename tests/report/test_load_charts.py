@@ -149,7 +149,7 @@ def test_requests_are_stacked_and_all_there() -> None:
     chart = requests_chart(load, columns_of(load))
 
     assert [shape.css for shape in chart.shapes if shape.css != "hit"] == ["k-served", "k-declined", "k-refused", "due"]
-    assert chart.words == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
+    assert chart.caption == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
     hits = [shape.title for shape in chart.shapes if shape.css == "hit"]
     assert len(hits) == 60
     assert sum(int(number) for title in hits for number in re.findall(r"(\d+) [a-z]", title.partition(":")[2])) == 3000
@@ -168,8 +168,8 @@ def test_starts_are_those_that_need_room() -> None:
     burst = tuple(replace(log.attempts[0], fresh=False, status=429, want=900 + n) for n in range(500))
     load = seen(replace(log, attempts=log.attempts + burst))
 
-    assert starts_chart(load.attempts, columns_of_builds(load)).words == "Of 220: 40 served (2xx), 180 refused (429)."
-    assert starts_chart(burst, columns_of_builds(load)).words == "Of 500: 500 refused (429)."
+    assert starts_chart(load.attempts, columns_of_builds(load)).caption == "Of 220: 40 served (2xx), 180 refused (429)."
+    assert starts_chart(burst, columns_of_builds(load)).caption == "Of 500: 500 refused (429)."
 
 
 def test_flight_keeps_below_the_capacity() -> None:

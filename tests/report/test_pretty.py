@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, show, span
+from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, readable, span
 
 
 def exchange(response: Response | None, **changes: Any) -> Exchange:
@@ -17,14 +17,14 @@ def exchange(response: Response | None, **changes: Any) -> Exchange:
 
 def body_of(data: bytes) -> tuple[str, str]:
     """Body and remark of an answer with these bytes."""
-    half = show(exchange(Response(200, (), data)), {}).response
+    half = readable(exchange(Response(200, (), data)), {}).response
     assert half is not None
     return half.body, half.remark
 
 
 def test_exchange_in_one_line_leaves_the_base_out() -> None:
     """One line has method, path and status; the full address is in the request."""
-    shown = show(exchange(Response(404)), {}, "http://h/api")
+    shown = readable(exchange(Response(404)), {}, "http://h/api")
 
     assert shown.line == "GET /templates/x → 404"
     assert shown.request.start == "GET http://h/api/templates/x"
@@ -51,7 +51,7 @@ def test_long_body_is_cut_and_says_so() -> None:
 
 def test_body_that_the_log_cut_tells_its_full_length() -> None:
     """The length is that of the answer, not of what the run log kept."""
-    half = show(exchange(Response(200, (), b"x" * 10)), {(7, "response"): 99_999}).response
+    half = readable(exchange(Response(200, (), b"x" * 10)), {(7, "response"): 99_999}).response
 
     assert half is not None
     assert half.remark == "cut: the whole body has 99,999 bytes"
@@ -64,7 +64,7 @@ def test_body_that_is_no_text_is_shown_in_hexadecimal() -> None:
 
 def test_surplus_headers_are_counted() -> None:
     """Headers over the limit are left out and counted."""
-    half = show(exchange(Response(200, (("a", "b"),) * (MAX_HEADERS + 3))), {}).response
+    half = readable(exchange(Response(200, (("a", "b"),) * (MAX_HEADERS + 3))), {}).response
 
     assert half is not None
     assert half.headers[-1] == "… and 3 more headers"
@@ -73,7 +73,7 @@ def test_surplus_headers_are_counted() -> None:
 def test_stream_tells_its_pace_and_its_end() -> None:
     """A streamed answer says when its pieces came and who ended it."""
     response = Response(200, (), b"ab", (Chunk(0.01, b"a"), Chunk(0.2, b"b")))
-    half = show(exchange(response, closed="client"), {}).response
+    half = readable(exchange(response, closed="client"), {}).response
 
     assert half is not None
     assert half.remark == (
@@ -84,7 +84,7 @@ def test_stream_tells_its_pace_and_its_end() -> None:
 
 def test_missing_response_gives_the_error() -> None:
     """Where nothing came back the reason stands in its place, in the line too."""
-    shown = show(exchange(None, error="ReadTimeout: 30 s"), {}, "http://h/api")
+    shown = readable(exchange(None, error="ReadTimeout: 30 s"), {}, "http://h/api")
 
     assert (shown.response, shown.error) == (None, "ReadTimeout: 30 s")
     assert shown.line == "GET /templates/x → no response (ReadTimeout: 30 s)"

@@ -318,5 +318,5 @@ def test_failures_are_drawn_apart() -> None:
     probe = run("bucket").probe
     assert probe
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
-    assert "1 failed" in pictures(failing).whole[0].words
+    assert "1 failed" in pictures(failing).whole[0].caption
     assert "p-failed" in html.render(replace(run("bucket"), probe=failing))

@@ -5,12 +5,12 @@ import pytest
 from tests.report.identities import exactly, identity
 from touchstone.facts.identity import Cost, Interval, Runner, Tier
 from touchstone.facts.wording import chance_words
-from touchstone.report.probe_words import (
+from touchstone.report.probe_sentences import (
+    describe_limiter,
+    describe_rate,
     give_or_take,
     lasting,
-    limiter_words,
     measured_rate,
-    rate_words,
     readings,
     readings_of,
     sentence,
@@ -65,7 +65,7 @@ PLAIN = {
 @pytest.mark.parametrize("text", PLAIN)
 def test_each_limiter_has_its_words(text: str) -> None:
     """What `touchstone serve --rate` takes can be told, with all options."""
-    assert limiter_words(readings_of(text), "build") == PLAIN[text]
+    assert describe_limiter(readings_of(text), "build") == PLAIN[text]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_rate_is_the_plainest_of_those_that_it_may_be(value: float, low: float, 
     """
     numbers = {"rate_per_s": Interval(value, low, high), "burst": exactly(5)}
     (reading,) = readings((Tier("token-bucket", f"token-bucket:5/{5 / value:.6f}", numbers),))
-    assert limiter_words((reading,), "build") == f"token bucket: {words}, burst 5 (±0)"
+    assert describe_limiter((reading,), "build") == f"token bucket: {words}, burst 5 (±0)"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_rate_is_the_plainest_of_those_that_it_may_be(value: float, low: float, 
 )
 def test_rate_takes_the_unit_in_which_it_reads_well(rate_per_s: float, words: str) -> None:
     """The smallest unit in which the rate is a round number, else the smallest in which it is at least one."""
-    assert rate_words(rate_per_s, "read") == words
+    assert describe_rate(rate_per_s, "read") == words
 
 
 @pytest.mark.parametrize(

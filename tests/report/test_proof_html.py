@@ -27,7 +27,7 @@ from tests.report.proofs import (
 )
 from tests.report.test_html import Page
 from touchstone.report import proof_html
-from touchstone.report.proof_matrix import Column, Matrix, matrix
+from touchstone.report.proof_html import Column, Matrix, matrix
 from touchstone.report.proof_view import ProofView
 
 MAX_PAGE_BYTES = 1_500_000

@@ -8,13 +8,13 @@ import pytest
 
 from tests.report.proofs import EACH, HOSTILE, all_proven, flawed, hostile
 from touchstone.proof.result import State
-from touchstone.report import proof_json
+from touchstone.report import proof_view
 from touchstone.report.proof_view import ProofView
 
 
 def document(view: ProofView) -> dict[str, Any]:
     """The proof as a program reads it."""
-    return json.loads(proof_json.render(view))  # type: ignore[no-any-return]
+    return json.loads(proof_view.render_json(view))  # type: ignore[no-any-return]
 
 
 def keys(value: Any) -> set[str]:
@@ -29,12 +29,12 @@ def keys(value: Any) -> set[str]:
 
 def test_flawed_proof_as_json(golden: Callable[[str, str], None]) -> None:
     """The form is stable: what a program reads today it will read tomorrow."""
-    golden("proof-flawed.json", proof_json.render(flawed()))
+    golden("proof-flawed.json", proof_view.render_json(flawed()))
 
 
 def test_every_key_is_documented() -> None:
     """The docstring names each key that the document has."""
-    said = proof_json.render.__doc__ or ""
+    said = proof_view.render_json.__doc__ or ""
     states = set(get_args(State))  # told as "each state"
 
     assert {key for key in keys(document(flawed())) - states if f"``{key}``" not in said} == set()
@@ -80,7 +80,7 @@ def test_counts_add_up() -> None:
 
 def test_evidence_is_whole_and_ascii() -> None:
     """Nothing is cut and nothing is made visible: a program gets what the server sent."""
-    text = proof_json.render(hostile())
+    text = proof_view.render_json(hostile())
 
     assert text.isascii()
     assert json.loads(text)["trials"][0]["broken"]["start.answers-202"]["actual"] == HOSTILE * 30

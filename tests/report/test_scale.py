@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchstone.report.scale import Pause, Scale
+from touchstone.report.timeline import Pause, Scale
 
 
 def test_scale_without_long_pauses_is_even() -> None:

@@ -38,7 +38,7 @@ def test_states_are_bands_from_the_first_sighting_to_the_next() -> None:
         ("building", "building from +10 ms to +1.00 s"),
         ("ready", "ready from +1.00 s to +1.00 s"),
     ]
-    assert row.words == "building → ready · start 202, read 200 ×2"
+    assert row.summary == "building → ready · start 202, read 200 ×2"
 
 
 def test_refused_answer_reports_no_state() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import read
-from touchstone.report.view import MAX_EVIDENCE_CHARS, check_words, view
+from touchstone.report.view import MAX_EVIDENCE_CHARS, describe_check, view
 from touchstone.rules.verdict import CheckCount
 
 
@@ -148,4 +148,4 @@ def test_target_without_a_name_is_called_by_its_address(failing: RunLog) -> None
 
 def test_counts_of_a_check_read_as_words() -> None:
     """Only what was counted is named."""
-    assert check_words(CheckCount("r", held=1400, broken=1)) == "1,400 held, 1 broken"
+    assert describe_check(CheckCount("r", held=1400, broken=1)) == "1,400 held, 1 broken"

@@ -8,8 +8,7 @@ from typing import Any
 
 from tests.rules.exchanges import REF, build, exchange, publish
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.twin.limiters import Limiter
-from touchstone.twin.limits import FixedWindow, SlidingLog, TokenBucket
+from touchstone.twin.limits import FixedWindow, Limiter, SlidingLog, TokenBucket
 
 THEIRS = "default/touchstone-t1-theirs@1.0.0"
 PATIENCE_S = 60.0

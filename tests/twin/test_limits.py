@@ -4,8 +4,7 @@ import pytest
 
 from tests.twin.starts import lets, waits_until_free
 from touchstone.twin.limit_text import RateLimit
-from touchstone.twin.limiters import Limiter
-from touchstone.twin.limits import FixedWindow, SlidingLog, TokenBucket, Unlimited, limiter_for, parted
+from touchstone.twin.limits import FixedWindow, Limiter, SlidingLog, TokenBucket, Unlimited, limiter_for, parted
 
 
 def admitted(limiter: Limiter, times: list[float]) -> list[bool]:

@@ -27,7 +27,7 @@ from touchstone.rules.verdict import judge
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
 MAX_BYTES = 1_000_000
-_MAX_WORDS_CHARS = 90
+_MAX_REMARK_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
 _ABOUT = (
     "# Claims that are known to be broken, one a line, for `touchstone check --baseline`.",
@@ -43,7 +43,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
     """
     known: dict[str, None] = {}
     for number, line in enumerate(_lines(path), start=1):
-        name = _named(line)
+        name = _claim_in(line)
         if not name:
             continue
         why = _objection(name, ledger)
@@ -80,14 +80,15 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
         UsageError: the file cannot be read or written, or is no baseline.
     """
     before = lines_to_keep(path)
-    kept = [line for line in before if verdicts.get(_named(line)) != "upheld"]
-    listed = {_named(line) for line in kept}
+    kept = [line for line in before if verdicts.get(_claim_in(line)) != "upheld"]
+    listed = {_claim_in(line) for line in kept}
     new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
     write_whole(
         path,
-        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_WORDS_CHARS)}" for name in new)]) + "\n",
+        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new)])
+        + "\n",
     )
-    total = sum(bool(_named(line)) for line in kept) + len(new)
+    total = sum(bool(_claim_in(line)) for line in kept) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
 
 
@@ -101,7 +102,7 @@ def lines_to_keep(path: Path) -> list[str]:
         return list(_ABOUT)
     lines = _lines(path)
     for number, line in enumerate(lines, start=1):
-        if not _ID.fullmatch(_named(line)):
+        if not _ID.fullmatch(_claim_in(line)):
             raise UsageError(
                 f"--write-baseline {path}: line {number}: {quoted(line)}: not the id of a claim; the "
                 "file is no baseline and stays as it is: name another one"
@@ -109,7 +110,7 @@ def lines_to_keep(path: Path) -> list[str]:
     return lines
 
 
-def _named(line: str) -> str:
+def _claim_in(line: str) -> str:
     return line.partition("#")[0].strip()
 
 
@@ -161,11 +162,11 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     run = f"run {one_line(found.header.run_id)} ({one_line(str(found.path))})"
     if not failed:
         return settings, f"--last-failed: nothing that is asked for failed in {run}: everything is judged"
-    named = ", ".join(failed[:_MAX_NAMED])
+    first = ", ".join(failed[:_MAX_NAMED])
     rest = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
     glob = settings.claims_glob if len(failed) == len(chosen) else ",".join(failed)
-    told = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {named}{rest}"
-    return dataclasses.replace(settings, claims_glob=glob), told
+    sentence = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {first}{rest}"
+    return dataclasses.replace(settings, claims_glob=glob), sentence
 
 
 def newest(settings: Settings, reports: Path) -> Newest | None:

@@ -9,26 +9,30 @@ import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
-from touchstone.check.budget import SILENT_REMOVALS, SPENT, UNHEARD_REQUESTS, Budget, Received, Silence
-from touchstone.check.templates import VERSION, Form, Template, given, publish_call
-from touchstone.config import TargetSettings
-from touchstone.contract.lifecycle import STATUSES
-from touchstone.facts.events import NoticeVerdict
-from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.patience import (
+from touchstone.check.budget import (
     GIVEN_UP_AFTER,
     IDLE_POLLS,
     IDLE_S,
-    SILENT_POLLS,
-    SILENT_S,
+    SILENT_REMOVALS,
+    SPENT,
+    UNANSWERED_POLLS,
+    UNANSWERED_S,
+    UNHEARD_REQUESTS,
+    Budget,
+    Received,
+    Silence,
     Vain,
-    back_off_s,
-    poll_s,
-    retry_after_s,
 )
-from touchstone.target.call import Call, may_publish
+from touchstone.check.templates import VERSION, Form, Template, given, publish_call
+from touchstone.config import TargetSettings
+from touchstone.contract.document import Contract
+from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
+from touchstone.facts.events import NoticeVerdict
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
+from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.transport import Transport
 
 # What would let a claim be judged that a target does not offer the means for.
@@ -62,8 +66,8 @@ class Unsuited(Exception):
         self.reason = reason
 
 
-class Ledger(Protocol):
-    """What the examination tells the outside about templates, before and after it touches them."""
+class Ledger:
+    """What the examination tells the outside about templates, before and after it touches them: here nothing."""
 
     def intend(self, template: Template) -> None:
         """*template* is about to be published."""
@@ -174,20 +178,17 @@ class Publications:
         known = self._known.get(key, "unsure")
         return "unsure" if known == "absent" and self._under_way.get(key) else known
 
-    def _note(self, key: _Key, more: int, told: Standing | None = None) -> None:
+    def _note(self, key: _Key, more: int, standing: Standing | None = None) -> None:
         with self._lock:
             self._under_way[key] = self._under_way.get(key, 0) + more
-            if told:
-                self._known[key] = max(self._known.get(key, "absent"), told, key=_ORDER.index)
+            if standing:
+                self._known[key] = max(self._known.get(key, "absent"), standing, key=_ORDER.index)
 
 
 def _owner(credential: str) -> str:
     """Whose version a request is registered as: what should let nobody in counts as the first account's."""
     return credential if credential in ("second", "restricted") else "primary"
 
-
-ENDED = frozenset({"ready", "failed"})
-IDLE = frozenset({"ready", "failed", "not_built"})
 
 # What a wait is for: the end of a log that was opened while its build ran, or not.
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
@@ -202,6 +203,19 @@ SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
 # A version to share that does not become ready is built anew as often as this, and then not again in every case.
 READY_TRIES = 3
+
+
+def transport_to(
+    target: TargetSettings, url: str, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
+) -> Transport:
+    """A transport with the keys and the bounds of a target.
+
+    Args:
+        url: Where the target is; that of the embedded twin is not in its settings.
+        record: Called with each finished exchange, in the thread that sent it.
+    """
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
+    return Transport(url, keys, contract, record, target.request_timeout_s, bounds=target.bounds)
 
 
 @dataclass(repr=False)
@@ -228,8 +242,8 @@ class Examination:
     _dying: set[str] = field(default_factory=set)
     vain: Vain = field(default_factory=Vain)
     _owners: dict[str, Credential] = field(default_factory=dict)
-    _made: dict[str, Template] = field(default_factory=dict)
-    _unmade: list[str] = field(default_factory=list)
+    _shared: dict[str, Template] = field(default_factory=dict)
+    _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
     _silence: Silence = field(default_factory=lambda: Silence(UNHEARD_REQUESTS))
@@ -269,7 +283,7 @@ class Examination:
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
-        elif exchange.operation == "getBuild" and status in IDLE and exchange.credential == self._owners.get(ref):
+        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owners.get(ref):
             self._running.discard(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
@@ -288,11 +302,11 @@ class Examination:
             if exchange.status != 429:
                 self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
-            asked_s = retry_after_s(exchange.response) or wait_s
-            if waited_s + asked_s > patience_s:
+            requested_s = retry_after_s(exchange.response) or wait_s
+            if waited_s + requested_s > patience_s:
                 break
-            self.rest(asked_s)
-            waited_s += asked_s
+            self.rest(requested_s)
+            waited_s += requested_s
         self.vain.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
@@ -330,7 +344,7 @@ class Examination:
     # --- waits --------------------------------------------------------------------------------------------------------
 
     def wait(
-        self, ref: str, until: Collection[str] = ENDED, within_s: float | None = None, by: Credential | None = None
+        self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
         """
         Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
@@ -341,16 +355,16 @@ class Examination:
             Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
-        began = seen_at = heard_at = self.transport.now()
+        began = active_at = answered_at = self.transport.now()
         idle = silent = 0
         stuck = ""
         while True:
             exchange = self.read(ref, by or self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
-            silent, heard_at = (0, self.transport.now()) if exchange.response else (silent + 1, heard_at)
-            given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
-            given_up |= silent > SILENT_POLLS and self.transport.now() > heard_at + SILENT_S
+            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
+            silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
+            given_up = idle > IDLE_POLLS and self.transport.now() > active_at + IDLE_S
+            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > answered_at + UNANSWERED_S
             waited_s = self.transport.now() - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
@@ -381,7 +395,7 @@ class Examination:
 
     def settle(self, ref: str) -> Exchange:
         """Waits until a cancelled build has left the state building."""
-        return self.wait(ref, IDLE, self.target.cancel_timeout_s)
+        return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
 
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
         """Follows the build log in another thread; returns once the answer's head is there."""
@@ -479,15 +493,15 @@ class Examination:
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
-            told = exchange.error or f"{exchange.status} {exchange.body}"
-            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+            answer = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
         """A published template whose build can be seen running and still ends soon, or takes *times* as long."""
-        return self.published(purpose, sleep_s=self.seen_running_s(times), fails=fails)
+        return self.published(purpose, sleep_s=self.observable_s(times), fails=fails)
 
-    def seen_running_s(self, times: int = 1) -> float:
+    def observable_s(self, times: int = 1) -> float:
         """Seconds that a build has to sleep to be seen running, or some *times* as many."""
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
@@ -505,18 +519,18 @@ class Examination:
         Raises:
             Unsuited: it could not be built.
         """
-        made = f"ready-{owner}"
-        if self._unmade.count(made) == READY_TRIES:
+        purpose = f"ready-{owner}"
+        if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
-        if made not in self._made:
-            template = self._given(owner) if self.target.publish == "never" else self.published(made, owner=owner)
+        if purpose not in self._shared:
+            template = self._given(owner) if self.target.publish == "never" else self.published(purpose, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
-                self._unmade.append(made)
+                self._not_ready.append(purpose)
                 raise Unsuited("could-not-run", how_ended(template.ref, ended))
-            self._made[made] = template
-        return self._made[made]
+            self._shared[purpose] = template
+        return self._shared[purpose]
 
     def _given(self, owner: Credential) -> Template:
         if owner != "primary":

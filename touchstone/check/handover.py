@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from touchstone.check.cases import Quarry
@@ -67,6 +67,7 @@ class Handover(Carried):
         quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
         plays: Names of the scenarios to record, or paths of the recordings to replay.
         speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
+        accounts: Whose each key in the recordings of others is.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class Handover(Carried):
     quarry: Quarry | None = None
     plays: tuple[str, ...] = ()
     speed: float = 0.0
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def received(environ: Mapping[str, str]) -> Handover:

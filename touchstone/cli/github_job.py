@@ -81,7 +81,7 @@ class Inert:
         self._stream.write(f"{line}\n")
 
     def _pass_on(self, text: str) -> None:
-        from touchstone.report.workflow_commands import inert  # noqa: PLC0415 - most commands run elsewhere
+        from touchstone.report.github import inert  # noqa: PLC0415 - most commands run elsewhere
 
         if text:
             self._stream.write(inert(text))
@@ -105,49 +105,35 @@ def guarded() -> Iterator[None]:
 
 
 def tell(view: "View", folder: Path) -> None:
-    """Tells the job what a run came to; does nothing outside of one.
+    """Gives the job the annotations and the summary of a run; does nothing outside of one.
 
     Args:
         folder: Where the reports are.
     """
-    job = workflow_in(os.environ)
-    if job is None:
-        return
-    from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
-    from touchstone.report.places import Places  # noqa: PLC0415 - as above
+    if job := workflow_in(os.environ):
+        from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
 
-    lines = github.annotations(view, Places(job.checkout, job.file).of_claim)
-    _tell(job, lines, lambda room_bytes: github.summary(view, folder, room_bytes))
+        lines = github.annotations(view, lambda claim: github.place_of(claim, job.checkout, job.file))
+        _tell(job, lines, lambda room_bytes: github.summary(view, folder, room_bytes))
 
 
 def tell_proof(view: "ProofView", folder: Path) -> None:
-    """Tells the job what a proof came to; does nothing outside of one.
+    """Gives the job the annotations and the summary of a proof; see `tell`."""
+    if job := workflow_in(os.environ):
+        from touchstone.report import github  # noqa: PLC0415 - most commands run elsewhere
 
-    Args:
-        folder: Where the reports are.
-    """
-    job = workflow_in(os.environ)
-    if job is None:
-        return
-    from touchstone.report import github_proof  # noqa: PLC0415 - most commands run elsewhere
-
-    lines = github_proof.annotations(view)
-    _tell(job, lines, lambda room_bytes: github_proof.summary(view, folder, room_bytes))
+        _tell(job, github.proof_annotations(view), lambda room_bytes: github.proof_summary(view, folder, room_bytes))
 
 
 def _tell(job: Workflow, lines: tuple[str, ...], summary: Callable[[int], str]) -> None:
     for line in lines:
-        _command(line)
+        stream: Any = sys.stdout
+        if isinstance(stream, Inert):
+            stream.command(line)
+        else:
+            stream.write(f"{line}\n")
     if job.summary is not None:
         _append(job.summary, summary)
-
-
-def _command(line: str) -> None:
-    stream: Any = sys.stdout
-    if isinstance(stream, Inert):
-        stream.command(line)
-    else:
-        stream.write(f"{line}\n")
 
 
 def _append(path: Path, summary: Callable[[int], str]) -> None:

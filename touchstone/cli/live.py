@@ -18,7 +18,7 @@ from touchstone.facts.runlog import decode
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
-from touchstone.report.probe_words import family_words
+from touchstone.report.probe_sentences import describe_family
 from touchstone.report.terminal import KIND_STYLES
 
 LINE_EVERY_S = 30
@@ -228,7 +228,9 @@ class _ProbeState:
         if not belief:
             return "nothing is known yet"
         ranked = sorted(belief["families"].items(), key=lambda each: -each[1])[:_FAMILIES]
-        likely = ", ".join(f"{family_words(name)} {chance_words(share)}" for name, share in ranked if share >= _LEAST)
+        likely = ", ".join(
+            f"{describe_family(name)} {chance_words(share)}" for name, share in ranked if share >= _LEAST
+        )
         builds = f", {plural(belief['builds'], 'build')}" if belief["builds"] else ""
         spent = f"{plural(belief['requests'], 'request')} ({belief['refused']:,} refused){builds} so far"
         return f"known: {likely or 'nothing'}; {spent}"

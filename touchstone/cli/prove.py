@@ -24,9 +24,9 @@ from touchstone.facts.output import write_whole
 from touchstone.proof import catalogue, prover
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Trial
-from touchstone.report import proof_html, proof_json
+from touchstone.report import proof_html
 from touchstone.report.proof_text import write as write_proof
-from touchstone.report.proof_view import ProofRun, ProofView, proof_view
+from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
 
 app = typer.Typer()
 
@@ -107,7 +107,7 @@ class Prove:
             run_id, started_at, took_s, self.jobs, self.seed, len(wanted), complete, self.whole, interrupted
         )
         proof = proof_view(about, trials, ledger_of_claims.load().judged())
-        write_whole(folder / JSON_NAME, proof_json.render(proof))
+        write_whole(folder / JSON_NAME, render_json(proof))
         write_whole(folder / HTML_NAME, proof_html.render(proof))
         return proof, folder
 

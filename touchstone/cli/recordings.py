@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +33,15 @@ _BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
+    typer.Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]"),
+]
+As = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as",
+        metavar="ROLE=KEY",
+        help="Whose a key in a file of others is: primary, second, restricted or unknown; a key or its variable.",
+    ),
 ]
 
 
@@ -55,10 +64,10 @@ class Record(Run):
         """Records them."""
         console = Console()
         if self.list_names:
-            names, stories = recorder.scenarios(), recorder.stories()
-            width = max(map(len, names)) + 2
-            for name in names:
-                _say(console, f"{name:<{width}}{stories.get(name, '')}")
+            scenarios = recorder.scenarios()
+            width = max(map(len, scenarios)) + 2
+            for name, story in scenarios.items():
+                _say(console, f"{name:<{width}}{story}")
             return 0
         settings = self.settings("recording")
         names = recorder.chosen(self.scenarios or ())
@@ -81,9 +90,10 @@ class Record(Run):
         return code
 
 
-@app.command(epilog=examples("replay", "replay recordings/staging session.har --strict"))
+@app.command(epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict"))
 def replay(
     files: Files = None,
+    as_: As = None,
     speed: Annotated[
         float, typer.Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
     ] = 0.0,
@@ -100,20 +110,21 @@ def replay(
 
     Files of browsers, proxies and schemathesis are judged as they are.
     """
-    paths = reader.found(files or ())
+    paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
     # What is wrong with a file is said before anything runs.
-    origins = {reader.read(path).origin for path in paths}
+    origins = {reader.read(path, accounts).origin for path in paths}
     if strict is None:
         strict = origins == {"touchstone"}
     # Who recorded with keys of the environment may have left one of them in a body.
-    unused = tuple(keys_in(os.environ).values())
+    unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN)
+    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN, accounts)
     console = Console()
     with progress_on(Console(stderr=True)) as progress:
-        outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, conclude, errand=errand)
+        argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
+        outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
     raise typer.Exit(outcome.exit_code)
 
@@ -146,6 +157,15 @@ class Drift(Run):
         return found.exit_code
 
 
+def _without_keys(word: str, options: Iterable[str]) -> str:
+    """A word of the command line, with a marker for a key in one of the *options* for accounts."""
+    for option in options:
+        role, _, key = option.partition("=")
+        if key not in os.environ:
+            word = word.replace(option, f"{role}=<key:{role}>")
+    return word
+
+
 def _say(console: Console, text: str) -> None:
     # A target or a file may have put anything into it.
     console.print(fitted(one_line(text), console), markup=False, highlight=False, soft_wrap=True)
@@ -158,12 +178,15 @@ app.add_typer(recordings_app, name="recordings")
 @recordings_app.command(epilog=examples("recordings lint", "recordings lint recordings/staging --max-age 90"))
 def lint(
     files: Files = None,
+    as_: As = None,
     max_age: Annotated[
         float | None, typer.Option(help="Days from which on the age of a recording is a fault.", min=0)
     ] = None,
 ) -> None:
     """Look for what is wrong with recordings: format, contract, rules, secrets, age."""
-    remarks = linting.lint(files or (), keys_in(os.environ), datetime.now(UTC), max_age)
+    remarks = linting.lint(
+        files or (), keys_in(os.environ), datetime.now(UTC), max_age, reader.accounts_of(as_ or (), os.environ)
+    )
     console = Console()
     for remark in remarks:
         _say(console, str(remark))

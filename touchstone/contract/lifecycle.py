@@ -67,6 +67,8 @@ READS_AS: dict[State, frozenset[str]] = {
 
 STATUSES: frozenset[str] = frozenset().union(*READS_AS.values())
 FINISHED: frozenset[str] = frozenset({"ready", "failed"})
+# Of these no build is under way.
+AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
 
 
 def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:

@@ -4,11 +4,11 @@ All points in time are seconds on the clock of the run, which begins at `Probing
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from touchstone.facts.identity import Identity, Step
-from touchstone.facts.knee_trials import Knee, Trial, Tried
+from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 
@@ -34,10 +34,6 @@ class Probing:
     began_at: float = 0.0
     knee: dict[str, Any] | None = None
 
-    def event(self) -> dict[str, Any]:
-        """The same as an event of a run log."""
-        return {"type": "probe", **asdict(self)}
-
 
 @dataclass(frozen=True, slots=True)
 class Sending:
@@ -49,10 +45,6 @@ class Sending:
 
     number: int
     stimulus: Stimulus
-
-    def event(self) -> dict[str, Any]:
-        """The same as an event of a run log."""
-        return {"type": "stimulus", "number": self.number, **asdict(self.stimulus)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +72,6 @@ class Answered:
         """Whether it tells of a limiter: it was let through, or refused with 429. A failing server tells nothing."""
         return self.answer.accepted or self.status == 429
 
-    def event(self) -> dict[str, Any]:
-        """The same as an event of a run log."""
-        more = {"status": self.status, "late_s": self.late_s, "seq": self.seq, "ref": self.ref}
-        return {"type": "answer", "stimulus": self.stimulus, **_answer(self.answer), **more}
-
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -104,10 +91,6 @@ class Heard:
     refused: int = 0
     builds: int = 0
 
-    def event(self) -> dict[str, Any]:
-        """The same as an event of a run log."""
-        return {"type": "heard", **asdict(self)}
-
 
 @dataclass(frozen=True, slots=True)
 class Identified:
@@ -119,25 +102,6 @@ class Identified:
 
     identity: Identity
     steps: tuple[Step, ...] = ()
-
-    def event(self) -> dict[str, Any]:
-        """The same as an event of a run log."""
-        return {"type": "identity", **asdict(self.identity), "steps": [asdict(step) for step in self.steps]}
-
-
-def trial_event(trial: Trial) -> dict[str, Any]:
-    """A trial that is about to begin, as an event of a run log."""
-    return {"type": "trial", **asdict(trial)}
-
-
-def tried_event(tried: Tried) -> dict[str, Any]:
-    """A trial that is over, as an event of a run log."""
-    return {"type": "tried", **asdict(tried)}
-
-
-def knee_event(knee: Knee) -> dict[str, Any]:
-    """What the search for a knee came to, as an event of a run log."""
-    return {"type": "knee", **asdict(knee)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +145,6 @@ def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:
     """What a probe hears of these answers, in the order in which their requests were sent."""
     heeded = (answered.answer for answered in answers if answered.heeded)
     return tuple(sorted(heeded, key=lambda answer: (answer.sent_at, answer.stream)))
-
-
-def _answer(answer: Answer) -> dict[str, Any]:
-    return {
-        "sent_at": answer.sent_at,
-        "done_at": answer.done_at,
-        "accepted": answer.accepted,
-        "retry_after_s": answer.retry_after_s,
-        "quota": dict(answer.quota),
-        "stream": answer.stream,
-    }
 
 
 def story(facts: Mapping[str, list[Any]]) -> ProbeStory | None:

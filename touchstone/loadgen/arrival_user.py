@@ -136,7 +136,7 @@ class Flow:
                 seq=reply.seq,
                 cut_off=reply.cut_off,
                 unsent=reply.unsent,
-            )
+            ),
         )
 
     # --- waiting -----------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class Flow:
                 end=end,
                 seen_building_at=seen_at,
                 seq=seq,
-            )
+            ),
         )
 
     def until_building(self, ref: str) -> bool:

@@ -26,11 +26,8 @@ REFUSAL, PROGRESS = "touchstone: ", "touchstone worker: "
 # Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
 MAX_KEPT = 20_000
 
-
 # An arrival that is sent later than this has met a generator that cannot keep up.
 BEHIND_S = 0.1
-
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +133,7 @@ class LoadHandover(Carried):
         url: Base URL of the target.
         run_log: Path of the run log; empty on a worker, which reports to the master.
         go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
-            a worker, which is told by the master.
+            a worker, which the master sends its part.
         limits: The thresholds, as [operation, statistic, value].
         aborts: Whether the run ends as soon as one of them is broken.
         workers: How many workers the master waits for; 1 where the process does all by itself.
@@ -170,7 +167,7 @@ def received_load(environ: Mapping[str, str]) -> LoadHandover:
 
 
 class Collector:
-    """What one worker has to tell.
+    """What one worker has to report: samples by second, and everything else in order.
 
     Attributes:
         late: Lateness of the scheduled arrivals so far.
@@ -185,7 +182,7 @@ class Collector:
     def __init__(self, worker: int) -> None:
         self._worker = worker
         self._windows: dict[tuple[int, str, str, bool], Window] = {}
-        self._events: list[Event] = []
+        self._events: list[dict[str, Any]] = []
         self.late = Histogram()
         self.sent = 0
         self.unsent = 0
@@ -195,13 +192,14 @@ class Collector:
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
-        """Counts a sample. One that the schedule paced tells about the generator as well."""
+        """Counts a sample. One that the schedule paced counts for the generator as well."""
         self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
         if paced:
             self.sent += 1
             self.late.add(sample.late_s)
             if sample.late_s > BEHIND_S:
-                self._behind(sample.intended_at)
+                since_s = self.behind_from_s
+                self.behind_from_s = sample.intended_at if since_s is None else min(since_s, sample.intended_at)
 
     def skip(self, operation: str, intended_at: float, *, over_budget: bool = False) -> None:
         """Counts an arrival that came due and was not sent."""
@@ -213,8 +211,8 @@ class Collector:
         """Keeps an event of the run log."""
         self._events.append(runlog.encode(event))
 
-    def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[Event]:
-        """All that was not told yet, as events of a run log; *fold* is given each window first."""
+    def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
+        """All that was not reported yet, as events of a run log; *fold* is given each window first."""
         windows, self._windows = self._windows, {}
         events, self._events = self._events, []
         for window in windows.values():
@@ -227,9 +225,6 @@ class Collector:
         if window is None:
             window = self._windows[key] = Window(self._worker, at_s, operation, outcome, paced=paced)
         return window
-
-    def _behind(self, since_s: float) -> None:
-        self.behind_from_s = since_s if self.behind_from_s is None else min(self.behind_from_s, since_s)
 
 
 def rss_bytes() -> int:

@@ -290,6 +290,18 @@ def _unrefused(record: Record) -> str:
     return "no start was refused; raise --builds to meet a limit"
 
 
+def _not_waited(record: Record) -> str:
+    """Why nobody came back after the whole wait."""
+    refused = [start for start in record.starts if start.is_refused]
+    if refused and all(start.retry_after_s is None for start in refused):
+        return f"{plural(len(refused), 'refusal')} came without a Retry-After that can be read"
+    if gave_up := sum(start.gave_up for start in refused):
+        return (
+            f"{plural(gave_up, 'client')} gave up, told to wait longer than patience_s of the target allows; raise it"
+        )
+    return _unrefused(record)
+
+
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
 
 _NO_BUILD = Idle(
@@ -313,7 +325,7 @@ _IDLE: Mapping[str, Idle] = {
         "no client that was refused was served, or refused alone, after as long as Retry-After had said",
         _STORM_WAITS.replace("do,", "come back,"),
         (STORM,),
-        _unrefused,
+        _not_waited,
     ),
     "limit.is-per-key": Idle(
         "no key started alone and then beside another one",

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
+import respx
+
 from touchstone.config import Count, Seed, Text, fits, kind
 from touchstone.contract.files import recordings_dir
 from touchstone.contract.quoting import Kind, checked
@@ -19,8 +21,7 @@ from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
-from touchstone.recordings.replay import in_short
-from touchstone.recordings.routing import Playback
+from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.limit_text import FORM
@@ -49,6 +50,8 @@ class LentRecording:
     def __init__(self, recording: Recording, speed: float = 0.0) -> None:
         self.recording = recording
         self._playback = _AtItsUrl(recording, checked("speed", speed, _amount) or math.inf)
+        self._router = respx.MockRouter(assert_all_called=False)
+        self._router.route().mock(side_effect=self._playback.serve)
         self.errors = self._playback.errors
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         self.ref = _main(self.refs, recording.name)
@@ -75,11 +78,11 @@ class LentRecording:
 
     def start(self) -> None:
         """Begins to answer; clients that were made before are answered, too."""
-        self._playback.router.start()
+        self._router.start()
 
     def stop(self) -> None:
         """Lets clients reach the network again."""
-        self._playback.router.stop()
+        self._router.stop()
 
 
 class _AtItsUrl(Playback):
@@ -132,7 +135,7 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    if isinstance(scenario, Path) or Path(scenario).suffix in reader.SUFFIXES:
+    if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
         return Path(scenario)

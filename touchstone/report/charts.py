@@ -71,13 +71,13 @@ class Chart:
     """One chart.
 
     Attributes:
-        words: What it shows, for those who do not see it and as its caption.
+        caption: What it shows, for those who do not see it and as its caption.
         height_px: Of the square on the page.
         key_name: What all keys are about; empty where they speak for themselves.
     """
 
     title: str
-    words: str
+    caption: str
     x: Axis
     y: Axis
     shapes: tuple[Shape, ...]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.events import RunLog
@@ -31,9 +30,9 @@ from touchstone.report.compare_loads import (
 from touchstone.report.comparison import GROUPS, ClaimChanges, Comparison, Turn, kind_of_run
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import curve, curve_shapes, nines_axis, nines_of
-from touchstone.report.load_words import capacity_words, workload_words
+from touchstone.report.load_sentences import describe_capacity, describe_workload
 from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
-from touchstone.report.terminal import TABLE_FROM_COLUMNS, columns, inert, paragraph, say, section, unbroken
+from touchstone.report.terminal import inert, paragraph, say, section, table, unbroken
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
 
 SCHEMA_VERSION = 1
@@ -52,7 +51,7 @@ def write(comparison: Comparison, console: Console, page: Path | None = None, ex
         page: Where the report for a browser is.
     """
     for letter, log in (("A", comparison.before), ("B", comparison.after)):
-        paragraph(console, Text.assemble((letter, "bold"), f"  {inert(run_words(log))}"))
+        paragraph(console, Text.assemble((letter, "bold"), f"  {inert(describe_run(log))}"))
     console.print()
     unlike = [f"{one.what}: A {one.before}, B {one.after}" for one in comparison.unlike]
     section(console, "The two had not the same to do; a difference may come from that:", unlike, "bold yellow")
@@ -80,8 +79,8 @@ def _write_answers(comparison: Comparison, console: Console) -> None:
 
 def _answer_times(one: AnswerTimes) -> str:
     changes = (
-        f"{statistic_words(change)} {value_words(change, change.before)}, {value_words(change, change.after)}: "
-        f"{apart_words(change)}, {change.verdict}"
+        f"{describe_statistic(change)} {describe_value(change, change.before)}, "
+        f"{describe_value(change, change.after)}: {describe_apart(change)}, {change.verdict}"
         for change in one.changes
         if change.apart
     )
@@ -89,17 +88,21 @@ def _answer_times(one: AnswerTimes) -> str:
 
 
 def _write_load(load: LoadComparison, console: Console) -> None:
-    if console.width < TABLE_FROM_COLUMNS:
-        for one in load.operations:
-            _write_stacked(one, console)
-    else:
-        console.print(_load_table(load))
+    rows: list[list[str | Text]] = []
+    for one in load.operations:
+        rows.append([Text(inert(named(one.name)), "bold"), *map(_count, (one.before, one.after)), "", ""])
+        for change in _changes(one):
+            values = (describe_value(change, value) for value in (change.before, change.after))
+            verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
+            rows.append([f"  {describe_statistic(change)}", *values, describe_apart(change), verdict])
+    title = "response time" if load.timed else "service time"
+    table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
     console.print()
-    paragraph(console, method_words(load), style="dim")
+    paragraph(console, describe_method(load), style="dim")
     console.print()
     for letter, found in zip("AB", load.capacities, strict=True):
         if found:
-            paragraph(console, f"Capacity in {letter}: {capacity_words(found)}")
+            paragraph(console, f"Capacity in {letter}: {describe_capacity(found)}")
     if any(load.capacities):
         console.print()
 
@@ -109,33 +112,9 @@ def _changes(one: OperationChange) -> list[Change]:
     return [change for change in (*one.times, *one.counted) if change.statistic != "p95_s" and change.tells]
 
 
-def _load_table(load: LoadComparison) -> Table:
-    table = columns(("response time" if load.timed else "service time",), ("A", "B"), close=True)
-    table.columns[0].no_wrap = True
-    table.add_column("difference", overflow="fold")
-    table.add_column("", overflow="fold")
-    for one in load.operations:
-        table.add_row(Text(inert(named(one.name)), "bold"), *(_count(side) for side in (one.before, one.after)))
-        for change in _changes(one):
-            values = (value_words(change, value) for value in (change.before, change.after))
-            verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
-            table.add_row(f"  {statistic_words(change)}", *values, apart_words(change), verdict)
-    return table
-
-
 def _count(side: object) -> str:
     whole = getattr(side, "whole", None)
     return f"{whole.count:,}" if whole else "–"
-
-
-def _write_stacked(one: OperationChange, console: Console) -> None:
-    counts = f"{_count(one.before)} and {_count(one.after)} requests"
-    paragraph(console, Text.assemble((inert(named(one.name)), "bold"), f" {counts}"))
-    for change in _changes(one):
-        values = f"{value_words(change, change.before)}, {value_words(change, change.after)}"
-        paragraph(console, f"{statistic_words(change)}: {values}", 2)
-        text = Text.assemble(f"{apart_words(change)} ".lstrip(), (change.verdict, _STYLES[change.verdict]))
-        paragraph(console, text, 4)
 
 
 def _write_claims(claims: ClaimChanges, console: Console) -> None:
@@ -147,19 +126,19 @@ def _write_claims(claims: ClaimChanges, console: Console) -> None:
         console.print()
         return
     for group in GROUPS:
-        _listed(console, f"Claims {group}", map(_turn_words, claims.turned_by(group)))
-    _listed(console, "New findings, in B only", map(_finding_words, claims.new))
-    _listed(console, "Gone findings, in A only", map(_finding_words, claims.gone))
+        _listed(console, f"Claims {group}", map(_describe_turn, claims.turned_by(group)))
+    _listed(console, "New findings, in B only", map(_describe_finding, claims.new))
+    _listed(console, "Gone findings, in A only", map(_describe_finding, claims.gone))
     _listed(console, "Claims that B does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_before))
     _listed(console, "Claims that A does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_after))
 
 
-def _turn_words(turn: Turn) -> str:
+def _describe_turn(turn: Turn) -> str:
     reason = f" ({clipped(turn.after.reason, 120)})" if turn.after.reason else ""
     return f"{turn.after.claim.id}: {turn.before.verdict} → {turn.after.verdict}{reason}"
 
 
-def _finding_words(finding: Finding) -> str:
+def _describe_finding(finding: Finding) -> str:
     return f"{finding.claim}: {finding.operation or 'request'}, expected {finding.expected}; actual {finding.actual}"
 
 
@@ -178,19 +157,19 @@ def render(comparison: Comparison) -> str:
         both=comparison,
         load=load,
         headline=_headline(comparison),
-        runs=[(letter, log, run_words(log)) for letter, log in (("A", comparison.before), ("B", comparison.after))],
+        runs=[(letter, log, describe_run(log)) for letter, log in (("A", comparison.before), ("B", comparison.after))],
         kind=kind_of_run(comparison.after).partition(" (")[0],
         charts=_overlays(load) if load else (),
-        method=method_words(load) if load else "",
+        method=describe_method(load) if load else "",
         groups=GROUPS,
         symbols=html.SYMBOLS,
         tones=_TONES,
         named=named,
-        apart=apart_words,
-        statistic=statistic_words,
-        value=value_words,
-        capacity_words=capacity_words,
-        workload_words=workload_words,
+        apart=describe_apart,
+        statistic=describe_statistic,
+        value=describe_value,
+        describe_capacity=describe_capacity,
+        describe_workload=describe_workload,
     )
 
 
@@ -229,7 +208,7 @@ def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> 
     )
     return Chart(
         title=named(one.name).capitalize() if one.name == "*" else one.name,
-        words="; ".join(f"{letter}: {words}" for letter, words in zip("AB", values, strict=True)),
+        caption="; ".join(f"{letter}: {words}" for letter, words in zip("AB", values, strict=True)),
         x=nines_axis(nines),
         y=scale.axis("time"),
         shapes=tuple(shapes),
@@ -314,7 +293,7 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def run_words(log: RunLog) -> str:
+def describe_run(log: RunLog) -> str:
     """One run in a line."""
     header, workload = log.header, log.workload
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
@@ -326,14 +305,14 @@ def run_words(log: RunLog) -> str:
     return f"{header.run_id}: {what}, {where}, {when} UTC"
 
 
-def statistic_words(change: Change) -> str:
+def describe_statistic(change: Change) -> str:
     """A statistic as people call it."""
     if change.statistic in _NAMES:
         return _NAMES[change.statistic]
     return name_of(float(f"0.{change.statistic.removeprefix('p').removesuffix('_s')}"))
 
 
-def value_words(change: Change, value: float | None) -> str:
+def describe_value(change: Change, value: float | None) -> str:
     """A value with its unit."""
     if value is None:
         return "–"
@@ -342,23 +321,23 @@ def value_words(change: Change, value: float | None) -> str:
     return figure(value, 4) if change.statistic.endswith("_per_s") else brief(value)
 
 
-def apart_words(change: Change) -> str:
+def describe_apart(change: Change) -> str:
     """How far two values are apart, with the interval; of too few samples, how many there are and are needed."""
     if change.lack:
         return f"{change.lack.have:,} of {change.lack.need:,} {change.lack.what}s"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    value, low, high = map(_bound_words, (change.apart.value, change.apart.low, change.apart.high))
+    value, low, high = map(_describe_bound, (change.apart.value, change.apart.low, change.apart.high))
     return f"{value}{unit} ({low} to {high})"
 
 
-def _bound_words(bound: float) -> str:
+def _describe_bound(bound: float) -> str:
     # A hair above -100 % is not all of it.
     return "-99.9" if -1 < bound < -0.999 else figure(100 * bound, 2, sign="+")
 
 
-def method_words(load: LoadComparison) -> str:
+def describe_method(load: LoadComparison) -> str:
     """How it is told what is noise, and what that cannot see."""
     blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
     rated = " and ".join(dict.fromkeys(f"{seconds:,} s" for seconds in load.rated_s))

@@ -1,103 +1,100 @@
-"""The view for GitHub Actions: a summary of the step, and annotations.
+"""Runs and proofs for GitHub Actions: the summary of a step, and annotations.
 
-What a target said stands in the summary only as the content of a `code` element within a block of HTML: no Markdown is
+What a target said stands in a summary only as the content of a `code` element within a block of HTML: no Markdown is
 read there, and GitHub makes no link and no mention of it. A block ends at an empty line, which no such text has in it.
+
+Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner, ActionCommand.cs.
 """
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
+from functools import cache
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from touchstone.facts.wording import brief, clipped, figure, one_line, plural
-from touchstone.report.html import SYMBOLS, headline_of
-from touchstone.report.load_view import LoadView
+from markupsafe import Markup
+
+from touchstone.contract.files import openapi_dir
+from touchstone.facts.wording import clipped, one_line, plural, visible
+from touchstone.proof.result import Trial
+from touchstone.report import html, proof_html
+from touchstone.report.junit import LEDGER
+from touchstone.report.proof_view import ProofView, noise, says
 from touchstone.report.view import FindingView, Reason, View
-from touchstone.report.workflow_commands import annotation
 from touchstone.rules.verdict import VERDICTS
 
-# GitHub drops a summary of more than 1 MiB.
-MAX_SUMMARY_BYTES = 900_000
+MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
 MAX_ANNOTATIONS = 10  # GitHub shows so many of a step
 MAX_HEALED = 5  # of them; the reason of the run names ten
-MAX_CELL_CHARS = 300
 MAX_FINDINGS = 200  # rows; whoever wants more opens the report
-MAX_COMMANDS = 20
-MAX_LISTED = 30
+MAX_CELL_CHARS = 300
+MAX_TITLE_CHARS = 200
+MAX_MESSAGE_CHARS = 2_000
+_ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 
-END_BYTES = 4_000  # kept for what stands below every table
+# The runner looks for `::` behind blanks and for `##[` anywhere in a line, which a carriage return ends as well.
+# Colours are looked through: another runner may drop them first.
+_BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
 
 Place = tuple[str, int]
 
 
-class Paper:
-    """What is written of a summary, piece by piece, as far as there is room for it.
-
-    Args:
-        room_bytes: How long it may become.
-    """
-
-    __slots__ = ("_pieces", "_room_bytes")
-
-    def __init__(self, room_bytes: int) -> None:
-        self._pieces: list[str] = []
-        self._room_bytes = room_bytes
-
-    def add(self, text: str, keep_bytes: int = END_BYTES) -> bool:
-        """Whether the text was written: it is not where less than *keep_bytes* of room would be left."""
-        size = len(text.encode())
-        if self._room_bytes - size < keep_bytes:
-            return False
-        self._pieces.append(text)
-        self._room_bytes -= size
-        return True
-
-    def block(self, begin: str, rows: Iterable[str], end: str) -> int:
-        """How many of the rows were written, between *begin* and *end*; none where not even one fits."""
-        written = 0
-        for row in rows:
-            # The end of a table is kept room for by what `add` leaves.
-            if not self.add(row if written else begin + row):
-                break
-            written += 1
-        if written:
-            self.add(end, 0)
-        return written
-
-    def text(self) -> str:
-        """All that was written."""
-        return "".join(self._pieces)
-
-
-def code(text: str, most: int = MAX_CELL_CHARS) -> str:
-    """A text of anybody's as an element that shows it and nothing else."""
-    return f"<code>{escape(clipped(one_line(text), most))}</code>"
-
-
 def summary(view: View, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """The summary of a step, in Markdown; empty where there is no room for its first lines.
+    """The summary of a step, in Markdown; empty where there is no room for it without any list.
 
     Args:
         folder: Where the reports are.
         room_bytes: How long it may become, in UTF-8.
     """
-    paper = Paper(room_bytes)
-    tone, headline = headline_of(view)
-    paper.add(f"## {SYMBOLS[tone]} touchstone {view.header.command}: {headline}\n\n{_facts(view)}", 0)
-    if view.load:
-        _load(view.load, paper)
-    if view.probe:
-        paper.add(_list("", [view.probe.sentence, *([view.probe.knee.sentence] if view.probe.knee else [])]))
-    _findings(view, paper)
-    _lines("Hold again (take them out of the baseline)", [item.claim.id for item in view.healed], paper)
-    _reasons("Must claims without a verdict", view.stuck, paper)
-    _reasons("No clear answer", view.unclear, paper)
-    _lines("Ended without a verdict", [f"{case.id}: {case.message or case.outcome}" for case in view.trouble], paper)
-    _lines("Left on the target (<code>touchstone sweep</code> removes them)", list(view.left_behind), paper)
-    _lines("May be left on the target (<code>touchstone sweep</code> looks)", list(view.may_be_left), paper)
-    _lines("Warnings", list(view.warnings), paper)
-    paper.add(_end(view, folder), 0)
-    return paper.text()
+    tone, headline = html.headline_of(view)
+    counts = {verdict: view.verdict.count(verdict) for verdict in VERDICTS}
+    is_live = view.header.target.kind != "recording"  # nobody answers at the address of a recording
+    sections = {
+        "Hold again (take them out of the baseline)": [code(item.claim.id) for item in view.healed],
+        "Must claims without a verdict": list(map(_reason, view.stuck)),
+        "No clear answer": list(map(_reason, view.unclear)),
+        "Ended without a verdict": [code(f"{case.id}: {case.message or case.outcome}") for case in view.trouble],
+        Markup("Left on the target (<code>touchstone sweep</code> removes them)"): list(map(code, view.left_behind)),
+        Markup("May be left on the target (<code>touchstone sweep</code> looks)"): list(map(code, view.may_be_left)),
+        "Warnings": list(map(code, view.warnings)),
+    }
+    values = {
+        "view": view,
+        "title": f"{html.SYMBOLS[tone]} touchstone {view.header.command}: {headline}",
+        "claims": ", ".join(f"{html.SYMBOLS[name]} {n:,} {name.replace('-', ' ')}" for name, n in counts.items() if n),
+        "commands": list(dict.fromkeys(item.finding.curl for item in view.findings)) if is_live else [],
+        "sections": list(sections.items()),
+        "folder": folder,
+    }
+    return _fitting("github.md.j2", room_bytes, values)
+
+
+def _reason(one: Reason) -> Markup:
+    more = f" and {len(one.claims) - 4:,} more" if len(one.claims) > 4 else ""
+    return code(one.reason) + " " + Markup(", ").join(map(code, one.claims[:4])) + more
+
+
+def proof_summary(view: ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
+    """The summary of a step that was a proof; see `summary`."""
+    _, symbol, headline = proof_html.headline_of(view)
+    values = {"view": view, "title": f"{symbol} touchstone prove: {headline}", "folder": folder}
+    values |= {"symbols": proof_html.SYMBOLS, "why": _why, "again": proof_html.again}
+    return _fitting("github_proof.md.j2", room_bytes, values)
+
+
+def _fitting(template: str, room_bytes: int, values: dict[str, Any]) -> str:
+    """The template with as many rows in each list as there is room for."""
+    for rows in _ROWS:
+        text = html.environment().get_template(template).render(values, rows=rows, code=code) + "\n"
+        if len(text.encode()) <= room_bytes:
+            return text
+    return ""
+
+
+def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
+    """A text of anybody's as an element that shows it and nothing else."""
+    return Markup(f"<code>{escape(clipped(one_line(str(text)), most))}</code>")
 
 
 def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[str, ...]:
@@ -108,131 +105,101 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
     Args:
         place_of: By id of a claim, the file of the repository that has to do with it, and the line.
     """
-    told: list[str] = []
+    lines: list[str] = []
+    command = f"touchstone {view.header.command}"
     if view.exit_code not in (0, 1):
-        told.append(annotation("error", f"touchstone {view.header.command}: {headline_of(view)[1]}", view.reason))
-    told += [_healed(item.claim.id, place_of(item.claim.id)) for item in view.healed[:MAX_HEALED]]
-    room = MAX_ANNOTATIONS - len(told)
+        lines.append(annotation("error", f"{command}: {html.headline_of(view)[1]}", view.reason))
+    for item in view.healed[:MAX_HEALED]:
+        place = place_of(item.claim.id) or ()
+        lines.append(annotation("error", f"{item.claim.id} holds again", "Take its line out of the baseline.", *place))
+    room = MAX_ANNOTATIONS - len(lines)
     findings = tuple(item for item in view.findings if not item.known)
     shown = findings if len(findings) <= room else findings[: room - 1]
-    told += [_annotation(item, place_of(item.claim.id)) for item in shown]
+    lines += [_finding_annotation(item, place_of(item.claim.id)) for item in shown]
     if rest := findings[len(shown) :]:
         more = f"{plural(len(rest), 'more finding')}: see the summary of this step, report.html or report.json"
-        told.append(annotation(_kind(rest[0]), f"touchstone {view.header.command}", more))
-    return tuple(told)
+        lines.append(annotation(_kind(rest[0]), command, more))
+    return tuple(lines)
+
+
+def proof_annotations(view: ProofView) -> tuple[str, ...]:
+    """At most ten commands for the runner: the trials that did not end well, the worst first, then how many more."""
+    wrong = view.wrong
+    shown = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
+    lines = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in shown]
+    if rest := len(wrong) - len(shown):
+        more = f"{plural(rest, 'more trial')}: see proof.html or proof.json"
+        lines.append(annotation("error", "touchstone prove", more))
+    if not lines and view.exit_code:
+        lines.append(annotation("error", "touchstone prove", view.reason))
+    return tuple(lines)
+
+
+def _why(trial: Trial) -> str:
+    """What was lacking, blamed without a right, or in the way."""
+    parts = [f"not found broken: {', '.join(trial.lacking)}"] if trial.state == "missed" else []
+    unrelated = noise(trial)
+    parts += [f"blamed without a right: {', '.join(unrelated)}"] if unrelated else []
+    return "; ".join([*parts, *([trial.trouble] if trial.trouble else [])])
 
 
 def _kind(item: FindingView) -> Literal["error", "warning"]:
     return "error" if item.claim.level == "must" else "warning"
 
 
-def _healed(claim: str, place: Place | None) -> str:
-    return annotation("error", f"{claim} holds again", "Take its line out of the baseline.", *(place or ()))
-
-
-def _annotation(item: FindingView, place: Place | None) -> str:
+def _finding_annotation(item: FindingView, place: Place | None) -> str:
     finding = item.finding
-    met = f" ({item.occurrences:,} times)" if item.occurrences > 1 else ""
+    times = f" ({item.occurrences:,} times)" if item.occurrences > 1 else ""
     parts = (clipped(part, 2 * MAX_CELL_CHARS) for part in (finding.expected, finding.actual, finding.where))
     expected, actual, where = map(one_line, parts)
-    message = f"{item.claim.sentence}\nexpected {expected}; actual {actual}{met}\n{where}"
+    message = f"{item.claim.sentence}\nexpected {expected}; actual {actual}{times}\n{where}"
     return annotation(_kind(item), f"{item.claim.id} is broken", message, *(place or ()))
 
 
-def _facts(view: View) -> str:
-    counts = {verdict: view.verdict.count(verdict) for verdict in VERDICTS}
-    told = ", ".join(f"{SYMBOLS[name]} {n:,} {name.replace('-', ' ')}" for name, n in counts.items() if n)
-    claims = plural(view.counts["claims"], "claim")
-    return (
-        f"<p>{code(f'exit {view.exit_code}: {view.reason}')}</p>\n\n"
-        f"<p>{claims}{': ' if told else ''}{told}<br>\n"
-        f"target {code(view.target)}, {brief(view.duration_s)}, seed {view.header.seed}</p>\n\n"
-    )
+def annotation(kind: Literal["error", "warning"], title: str, message: str, file: str = "", line: int = 0) -> str:
+    """The command that puts a remark beside a line of a file, or beside the run where no file is named.
+
+    Args:
+        line: From 1.
+    """
+    place = {"file": file, "line": str(line)} if file else {}
+    properties = place | {"title": clipped(one_line(title), MAX_TITLE_CHARS)}
+    pairs = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{kind} {pairs}::{_data(clipped(visible(message), MAX_MESSAGE_CHARS))}"
 
 
-def _load(load: LoadView, paper: Paper) -> None:
-    total = load.numbers.total
-    times = ", ".join(
-        f"p{100 * share:g} {brief(total.whole.times.at(share).value_s)}" for share in (0.5, 0.99) if total.whole.times
-    )
-    paper.add(
-        f"<p>{plural(total.whole.count, 'request')}, {figure(total.whole.rate_per_s)} a second"
-        f"{', ' if times else ''}{times}, {figure(100 * total.error_share)} % errors</p>\n"
-    )
-    rows = (
-        table_row(
-            code(line.reading.verdict),
-            f"{code(line.says)}, {code(line.operation)}",
-            code(line.measured),
-            code(f"{line.bound} {line.limit}"),
-        )
-        for line in load.limits[:MAX_LISTED]
-    )
-    paper.block(table_head("Thresholds", "verdict", "of what", "measured", "limit"), rows, "</table>\n")
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _findings(view: View, paper: Paper) -> None:
-    findings = view.findings
-    rows = (
-        table_row(
-            f"{code(item.claim.id)}<br>{_about(item)}",
-            code(item.finding.where.replace(view.header.target.url, "", 1)),
-            code(item.finding.expected),
-            code(item.finding.actual),
-        )
-        for item in findings[:MAX_FINDINGS]
-    )
-    written = paper.block(table_head("Broken claims", "claim", "request", "expected", "actual"), rows, "</table>\n")
-    if written < len(findings):
-        left = plural(len(findings) - written, "more finding")
-        paper.add(f"\n<p>… and {left} without room here: see report.html and report.json.</p>\n", END_BYTES // 2)
-    if view.header.target.kind == "recording":
-        return  # nobody answers at the address of a recording
-    commands = tuple(dict.fromkeys(item.finding.curl for item in findings))[:MAX_COMMANDS]
-    begin = "\n<details><summary>To see them again</summary>\n<ul>\n"
-    paper.block(begin, (f"<li>{code(one, 1_000)}</li>\n" for one in commands), "</ul>\n</details>\n")
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _about(item: FindingView) -> str:
-    times = f", {item.occurrences:,} times" if item.occurrences > 1 else ""
-    return f"{item.claim.level}{times}{', known, in the baseline' if item.known else ''}"
+def inert(text: str) -> str:
+    """The text, in which no line is a command to the runner: a blank stands where one would begin."""
+    return _BEGIN.sub(r"\1: ", text).replace("##[", "# #[")
 
 
-def _reasons(title: str, reasons: tuple[Reason, ...], paper: Paper) -> None:
-    lines = [
-        f"{code(one.reason)} {', '.join(map(code, one.claims[:4]))}{_and_more(len(one.claims) - 4)}"
-        for one in reasons[:MAX_LISTED]
-    ]
-    paper.add(_list(title, [], lines, len(reasons) - len(lines)))
+def place_of(claim: str, checkout: Path | None, workflow: str) -> Place | None:
+    """The file that states a claim, and its line from 1; the workflow where that file is not of this repository.
+
+    Args:
+        checkout: Folder of the repository; None where nobody knows.
+        workflow: File of the workflow that runs the command, as a path in the repository; empty where nobody knows.
+    """
+    if checkout is None:
+        return None
+    ledger = openapi_dir() / "claims.yaml"
+    line = _lines(ledger).get(claim)
+    # An installed package may lie in the checkout, too, in a place that the repository knows nothing of.
+    if line and ledger == checkout.resolve() / LEDGER:
+        return LEDGER, line
+    return (workflow, 1) if workflow and (checkout / workflow).is_file() else None
 
 
-def _lines(title: str, lines: list[str], paper: Paper) -> None:
-    paper.add(_list(title, lines[:MAX_LISTED], (), len(lines) - MAX_LISTED))
-
-
-def _list(title: str, texts: Iterable[str], ready: Iterable[str] = (), more: int = 0) -> str:
-    items = [*map(code, texts), *ready, *([f"… and {more:,} more: see report.html"] if more > 0 else [])]
-    if not items:
-        return ""
-    head = f"\n<h3>{title}</h3>\n" if title else ""
-    return head + "\n<ul>\n" + "".join(f"<li>{item}</li>\n" for item in items) + "</ul>\n"
-
-
-def table_head(title: str, *columns: str) -> str:
-    """What a table begins with, titles of ours."""
-    return f"\n<h3>{title}</h3>\n\n<table>\n<tr>{''.join(f'<th>{name}</th>' for name in columns)}</tr>\n"
-
-
-def table_row(*cells: str) -> str:
-    """A row of cells that are ready."""
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
-
-
-def _and_more(number: int) -> str:
-    return f" and {number:,} more" if number > 0 else ""
-
-
-def _end(view: View, folder: Path) -> str:
-    again = f"The same again: {code(view.again, 1_000)}<br>\n" if view.header.command in ("check", "load") else ""
-    where = code(str(folder), 1_000)
-    return f"\n<p>{again}All of it: report.html, report.json and junit.xml in {where}</p>\n\n"
+@cache
+def _lines(ledger: Path) -> dict[str, int]:
+    """By id of a claim, the line that its row begins with."""
+    rows = enumerate(ledger.read_text("utf-8").splitlines(), start=1)
+    return {match[1]: number for number, text in rows if (match := re.match(r"\s*- id: (\S+)$", text))}

@@ -17,7 +17,7 @@ from touchstone.facts.wording import brief, chance_words, clipped, figure, perce
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report.pretty import span
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.view import View, check_words
+from touchstone.report.view import View, describe_check
 from touchstone.rules.verdict import ClaimVerdict
 
 MAX_FINDINGS = 60  # told in full; the others in short
@@ -140,7 +140,7 @@ def environment() -> Environment:
         figure=figure,
         clip=clipped,
         coded=_coded,
-        checkwords=check_words,
+        checkwords=describe_check,
         content=_content,
         plural=plural,
         words=lambda verdict: verdict.replace("-", " ").replace("_", " "),

@@ -9,8 +9,8 @@ from touchstone.facts.identity import Tier
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.lateness import Punctuality, WorkerLine
 from touchstone.loadgen.metrics import Operation, Times, Traffic
+from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
 from touchstone.report.load_view import LimitLine, LoadView
-from touchstone.report.load_words import beyond_words, capacity_words, generator_words
 from touchstone.report.probe_advice import Advice
 from touchstone.report.probe_view import KneeView, ProbeView
 from touchstone.report.view import FindingView, View
@@ -140,14 +140,14 @@ def _capacity(found: Capacity) -> dict[str, Any]:
     told = ("is_full_host", "inside", "refused", "unbidden")
     clients = ("wanted", "at_once", "later", "gave_up", "still_trying", "turned_away", "failed", "tries")
     return {
-        "says": capacity_words(found),
+        "says": describe_capacity(found),
         **fields(found, "finding", "at_least", "at_most", *refused),
         "refusals_say": found.told,
         "room": {**fields(room, *told), "cancels": len(room.turns), "let_in": room.let_in} if room else None,
         "admitted": found.admitted,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
         "clients": {
-            "says": beyond_words(found),
+            "says": describe_beyond(found),
             **fields(found.clients, *clients, "wait_p50_s", "wait_max_s"),
         },
     }
@@ -155,7 +155,7 @@ def _capacity(found: Capacity) -> dict[str, Any]:
 
 def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
     return {
-        "says": generator_words(kept, began_at),
+        "says": describe_generator(kept, began_at),
         **fields(kept, "kept_up", "scheduled", "sent", "unsent", "unwatched", "over_budget", "spent_at_s"),
         "unknown": kept.missing,
         "late": _times(kept.late),

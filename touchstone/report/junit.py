@@ -7,10 +7,11 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement
 
 from touchstone.facts.wording import clipped, one_line, visible
-from touchstone.report.places import LEDGER, THRESHOLDS
-from touchstone.report.view import FindingView, View, check_words
+from touchstone.report.view import FindingView, View, describe_check
 from touchstone.rules.verdict import ClaimVerdict
 
+# What they are called in a checkout of ours.
+LEDGER, THRESHOLDS = "openapi/claims.yaml", "load/thresholds.toml"
 _MAX_MESSAGE_CHARS = 500
 _MAX_TEXT_CHARS = 4_000
 _KINDS = ("failure", "error", "skipped")
@@ -53,7 +54,7 @@ def _claim(suite: Element, item: ClaimVerdict, findings: list[FindingView]) -> N
     elif item.verdict != "upheld":
         _outcome(case, "skipped", f"{item.verdict}: {item.reason}")
     lines = [f"{item.claim.level}: {item.claim.sentence}", f"source: {item.claim.source}"]
-    lines += [f"{check.check}: {check_words(check)}" for check in item.checks]
+    lines += [f"{check.check}: {describe_check(check)}" for check in item.checks]
     SubElement(case, "system-out").text = _text("\n".join(lines))
 
 

@@ -11,7 +11,7 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Histogram, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
-from touchstone.report import load_words
+from touchstone.report import load_sentences
 from touchstone.report.charts import (
     SIDE,
     Axis,
@@ -70,17 +70,17 @@ def pictures(load: LoadView) -> Pictures:
     """The charts and sentences of a load run."""
     near, found, began_at = columns_of_builds(load), load.capacity, load.workload.began_at
     texts = {
-        "capacity": load_words.capacity_words(found) if found else "",
-        "failed": load_words.failed_words(load.attempts),
-        "beyond": load_words.beyond_words(found) if found else "",
-        "closing": load_words.closing_words(*load.asked),
-        "silence": load_words.silence_words(load.silence, began_at) if load.silence else "",
-        "pauses": load_words.pause_words(load.pauses, began_at),
-        "cut": load_words.cut_words(load.numbers),
-        "times": load_words.times_words(load.numbers),
-        "generator": load_words.generator_words(load.kept, began_at),
-        "workload": load_words.workload_words(load.workload),
-        "timed": load_words.timed_words(load.numbers),
+        "capacity": load_sentences.describe_capacity(found) if found else "",
+        "failed": load_sentences.describe_failed(load.attempts),
+        "beyond": load_sentences.describe_beyond(found) if found else "",
+        "closing": load_sentences.describe_closing(*load.asked),
+        "silence": load_sentences.describe_silence(load.silence, began_at) if load.silence else "",
+        "pauses": load_sentences.describe_pause(load.pauses, began_at),
+        "cut": load_sentences.describe_cut(load.numbers),
+        "times": load_sentences.describe_times(load.numbers),
+        "generator": load_sentences.describe_generator(load.kept, began_at),
+        "workload": load_sentences.describe_workload(load.workload),
+        "timed": load_sentences.describe_timed(load.numbers),
     }
     return Pictures(
         texts=texts,
@@ -191,7 +191,7 @@ def _stacked_chart(what: str, line: str, counted: _Counted, columns: Columns) ->
     shapes = (*_stack(per_s, scale), Shape(stairs(outline, 1.0), "due"), *_hits(columns, counted))
     return Chart(
         title=f"{what}, and how they were answered",
-        words=_counted_words(counted),
+        caption=_describe_counted(counted),
         x=clock_axis(columns.length_s),
         y=scale.axis(f"{what.lower()} a second"),
         shapes=tuple(shape for shape in shapes if shape.d),
@@ -217,7 +217,7 @@ def _hits(columns: Columns, counted: _Counted) -> Iterable[Shape]:
             yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{columns.name(n)}: {told}")
 
 
-def _counted_words(counted: _Counted) -> str:
+def _describe_counted(counted: _Counted) -> str:
     sums = {kind: sum(counted.kinds[kind]) for kind in STACK}
     told = ", ".join(f"{sums[kind]:,} {KIND_WORDS[kind]}" for kind in STACK if sums[kind])
     return f"Of {sum(sums.values()):,}: {told or 'none was sent'}."
@@ -242,25 +242,27 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
     keys += [Key("r-below", "start refused though there was room", "tick")] if found.refused_below else []
     return Chart(
         title="Builds in flight, and where starts were refused",
-        words=_flight_words(found),
+        caption=_describe_flight(found),
         x=clock_axis(columns.length_s),
         y=scale.axis("builds in flight"),
         shapes=tuple(shape for shape in shapes if shape.d),
         keys=tuple(keys),
         notes=(
-            Note(level, f"capacity {level_words(found)}" if found.is_known else f"most seen: {found.at_least}", "cap"),
+            Note(
+                level, f"capacity {describe_level(found)}" if found.is_known else f"most seen: {found.at_least}", "cap"
+            ),
         ),
     )
 
 
-def level_words(found: Capacity) -> str:
+def describe_level(found: Capacity) -> str:
     """The capacity as a number, or as two where the run leaves room."""
     if found.at_most is None or found.at_most <= found.at_least:
         return str(found.at_least)
     return f"{found.at_least} to {found.at_most}"
 
 
-def _flight_words(found: Capacity) -> str:
+def _describe_flight(found: Capacity) -> str:
     full, below = found.refused_full, found.refused_below
     parts = [f"at most {plural(found.at_least, 'build')} surely in flight at once"]
     parts += [f"{plural(full, 'start')} refused while so many were"] if full else []
@@ -367,7 +369,7 @@ def _latency_chart(one: Operation, nines: float, scale: Log) -> Chart:
     assert times is not None
     return Chart(
         title=f"{'All operations' if one.name == ALL else one.name}: {plural(times.count, 'sample')}",
-        words=_latency_words(response, service),
+        caption=_describe_latency(response, service),
         x=nines_axis(nines),
         y=scale.axis("time"),
         shapes=tuple(shapes),
@@ -386,7 +388,7 @@ def _places(points: Sequence[tuple[float, float]], nines: float, scale: Log) -> 
     return ((x / nines, scale.share(value)) for x, value in points)
 
 
-def _latency_words(response: Times | None, service: Times | None) -> str:
+def _describe_latency(response: Times | None, service: Times | None) -> str:
     parts = []
     for times, name in ((response, "response"), (service, "service")):
         if times:

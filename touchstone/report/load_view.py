@@ -49,7 +49,7 @@ class LimitLine:
             return "just met"
         is_floor = self.bound == "at least"
         if share > 0 and not is_floor:
-            return _left_words(share)
+            return _describe_left(share)
         times = 1 + share if is_floor else 1 - share
         told = figure(times)
         return f"{figure(times, 7) if told == '1' else told} times the {'least' if is_floor else 'limit'}"
@@ -87,7 +87,7 @@ class LoadView:
         return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
 
 
-def _left_words(share: float) -> str:
+def _describe_left(share: float) -> str:
     """How much of what is allowed at most is left over."""
     used = 1 - share
     if 0 < used < _HARDLY:

@@ -10,10 +10,10 @@ from functools import reduce
 
 from touchstone.facts.identity import Identity
 from touchstone.facts.wording import brief, plural
-from touchstone.report.probe_words import (
+from touchstone.report.probe_sentences import (
     Reading,
-    cost_words,
-    family_words,
+    describe_cost,
+    describe_family,
     measured_rate,
     noun,
     readings,
@@ -218,7 +218,7 @@ def _lines(found: Advice, identity: Identity, what: str, chains: list[tuple[Read
         yield _nothing(identity, what)
         return
     if len(found.families) > 1 and not identity.sure:
-        names = ", ".join("+".join(map(family_words, name.split("+"))) for name in found.families)
+        names = ", ".join("+".join(map(describe_family, name.split("+"))) for name in found.families)
         yield f"not settled: this is safe with each that is still likely: {names}"
     yield from _sending(found.pace, what)
     if any(tier.says("starts", "empty") for chain in chains for tier in chain):
@@ -232,7 +232,7 @@ def _lines(found: Advice, identity: Identity, what: str, chains: list[tuple[Read
 def _nothing(identity: Identity, what: str) -> str:
     if not identity.unlimited_to:
         return "nothing is known of the limiter, so nothing can be advised"
-    met = f"no limit was met by {plural(identity.unlimited_to, what)} ({cost_words(identity.cost)})"
+    met = f"no limit was met by {plural(identity.unlimited_to, what)} ({describe_cost(identity.cost)})"
     return f"{met}; nothing is known beyond"
 
 

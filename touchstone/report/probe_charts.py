@@ -25,8 +25,8 @@ from touchstone.report.charts import (
     line,
     place,
 )
+from touchstone.report.probe_sentences import WHY_WORDS, describe_family, describe_free, describe_others, stimuli
 from touchstone.report.probe_view import KneeView, ProbeView, limit_words
-from touchstone.report.probe_words import WHY_WORDS, family_words, free_words, others_words, stimuli
 
 _SINCE = "the first request"
 _LANES = ("accepted", "refused")
@@ -99,8 +99,8 @@ def pictures(probe: ProbeView) -> Pictures:
         families=_families(probe, whole) if any(step.families for step in probe.steps) else None,
         leaders=tuple(_leaders(step) for step in probe.steps),
         began_at=begin,
-        tried=tuple(free_words(identity)) if identity.tiers else (),
-        others=others_words(identity.others_share),
+        tried=tuple(describe_free(identity)) if identity.tiers else (),
+        others=describe_others(identity.others_share),
         why=WHY_WORDS[identity.why],
         knee=knee_chart(probe.knee) if probe.knee else None,
     )
@@ -120,7 +120,7 @@ def _early(every: Sequence[Answer], whole: _Span) -> _Span | None:
 
 def _leaders(step: Step) -> tuple[tuple[str, str], ...]:
     found = sorted(step.families.items(), key=lambda item: -item[1])[:2]
-    return tuple((family_words(name), chance_words(share)) for name, share in found if share >= _SEEN)
+    return tuple((describe_family(name), chance_words(share)) for name, share in found if share >= _SEEN)
 
 
 def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
@@ -142,7 +142,7 @@ def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
     counts = {sort: len(found) for sort, found in groups.items() if found}
     return Chart(
         title=title,
-        words=f"{_counts_words(counts)}.",
+        caption=f"{_describe_counts(counts)}.",
         x=span.axis(),
         y=lanes,
         shapes=tuple(shape for shape in shapes if shape.d),
@@ -154,7 +154,7 @@ def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
 _SORTS = {"accepted": "accepted", "held": "held back, then accepted", "refused": "refused", "failed": "failed"}
 
 
-def _counts_words(counts: Mapping[str, int]) -> str:
+def _describe_counts(counts: Mapping[str, int]) -> str:
     total = plural(sum(counts.values()), "request")
     return ": ".join([total, ", ".join(f"{number} {_SORTS[sort]}" for sort, number in counts.items())])
 
@@ -178,12 +178,12 @@ def _families(probe: ProbeView, span: _Span) -> Chart:
     shapes, floor = [], [0.0] * len(probe.steps)
     for number, name in enumerate(names):
         ceiling = [low + step.families.get(name, 0.0) for low, step in zip(floor, probe.steps, strict=True)]
-        shapes.append(Shape(_band(probe, span, floor, ceiling), f"q{number}", family_words(name)))
+        shapes.append(Shape(_band(probe, span, floor, ceiling), f"q{number}", describe_family(name)))
         floor = ceiling
     if any(top < 1 - _SEEN for top in floor):
         shapes.append(Shape(_band(probe, span, floor, [1.0] * len(floor)), "q-others", "others"))
     told = [f" {chance_words(last[name])}" if last[name] >= _SEEN else "" for name in names]
-    keys = [Key(f"q{number}", f"{family_words(name)}{told[number]}") for number, name in enumerate(names)]
+    keys = [Key(f"q{number}", f"{describe_family(name)}{told[number]}") for number, name in enumerate(names)]
     keys += [Key("q-others", "others")] if len(shapes) > len(names) else []
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
     words = f"After {stimuli(len(probe.steps))}."
@@ -229,7 +229,7 @@ def knee_chart(view: KneeView) -> Chart | None:
     shapes += _dots(told, x, y, knee.slo_s)
     return Chart(
         title="Latency by offered rate",
-        words=_knee_words(view, told),
+        caption=_describe_knee(view, told),
         x=x.axis("reads a second that come, in each trial"),
         y=y.axis("time, from due"),
         shapes=tuple(shapes),
@@ -267,7 +267,7 @@ def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]
     return [Shape(d, css) for css, d in paths.items() if d]
 
 
-def _knee_words(view: KneeView, told: Sequence[Tried]) -> str:
+def _describe_knee(view: KneeView, told: Sequence[Tried]) -> str:
     first, last = told[0], told[-1]
     ends = ", ".join(f"p99 {brief(e.outcome.p99_s)} at {figure(_rate(e))} a second" for e in (first, last))
     knee = view.knee.rate_per_s

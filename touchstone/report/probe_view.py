@@ -10,17 +10,17 @@ from touchstone.facts.probe_events import Identified, ProbeStory
 from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.limiter.knee import why_words
 from touchstone.report.probe_advice import Advice, advice
-from touchstone.report.probe_words import (
+from touchstone.report.probe_sentences import (
     Reading,
-    family_words,
+    describe_family,
+    describe_rate,
     lasting,
     plain_rate,
     rate_unit,
-    rate_words,
     readings,
     sentence,
 )
-from touchstone.report.probe_words import noun as noun_of
+from touchstone.report.probe_sentences import noun as noun_of
 
 # Of trials that over-drive, which are not about how long answers take.
 _CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
@@ -244,7 +244,7 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
     if "rate_per_s" in shown:  # which says the same of a bucket
         shown.pop("limit", None)
         shown.pop("window_s", None)
-    family = family_words(tier.family)
+    family = describe_family(tier.family)
     if "delay" in shown and not tier.value("delay"):  # which is usual
         shown.pop("delay")
     for name in shown:
@@ -262,7 +262,7 @@ def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
 
 def _told(value: float, name: str, what: str) -> str:
     if name == "rate_per_s":
-        return rate_words(value, what)
+        return describe_rate(value, what)
     if name.endswith("_s"):
         return lasting(value)
     if name == "early":

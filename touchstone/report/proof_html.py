@@ -1,15 +1,24 @@
-"""
-A proof as one self-contained page: what is proven, the picture of claims × faults, and what did not end well and why.
-"""
+"""A proof as one self-contained page: what is proven, claims × faults as a picture, and what did not end well."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import groupby
+from typing import Literal
 
 from touchstone.proof.result import State, Trial
 from touchstone.report import html
-from touchstone.report.proof_matrix import ROW_PX, Shape, matrix
-from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, noise, says
+from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, mark, noise, says
+
+Shape = Literal["proves", "also", "noise", "missing"]
+SHAPES: tuple[Shape, ...] = ("proves", "also", "noise", "missing")
+
+ROW_PX = 13
+GAP_PX = 7  # between subjects
+_NAMED_MOST = 72  # columns that are wide enough to bear a name
+_NAME_PX_PER_CHAR = 6.7  # of a monospaced font of 11 px
+_PLAIN_HEAD_PX = 30
 
 MAX_TOLD = 40  # of what did not end well, told with its evidence; the others in short
 STATES: tuple[State, ...] = (*WRONG, "killed", "survived")
@@ -85,3 +94,154 @@ def _subjects(view: ProofView) -> list[tuple[str, Sequence[Proven]]]:
     """The claims by subject; where only some faults were asked for, those that a fault broke."""
     rows = [row for row in view.claims if view.run.complete or row.by or row.also]
     return [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.claim.subject)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim.
+
+    Attributes:
+        y: Its upper edge.
+    """
+
+    proven: Proven
+    y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Neighbours of one subject.
+
+    Attributes:
+        start: Left or upper edge.
+        size: Width or height.
+    """
+
+    name: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One fault.
+
+    Attributes:
+        number: Place of the trial in the proof, from 1.
+        x: Its left edge.
+        cells: By shape, the claims with the upper edges of their rows.
+    """
+
+    trial: Trial
+    number: int
+    x: int
+    cells: dict[Shape, list[tuple[str, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Claims × faults, in CSS pixels.
+
+    Attributes:
+        rows: In the order of the ledger.
+        columns: In the order of the first claim that each has to break, so that a diagonal shows.
+        subjects: What the rows are about, and what the columns have to break.
+        left_out: How many claims no fault here has to do with; they get a row only where all faults were asked for.
+        named: Whether columns are wide enough for the names of their faults.
+        head: Height of what stands above the first row.
+        names_px: Width of the names of the claims.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    row_bands: tuple[Band, ...]
+    column_bands: tuple[Band, ...]
+    left_out: int
+    named: bool
+    column_px: int
+    head: int
+    names_px: int
+
+    @property
+    def width(self) -> int:
+        """Width of the columns together."""
+        last = self.column_bands[-1:]
+        return last[0].start + last[0].size if last else 0
+
+    @property
+    def height(self) -> int:
+        """Lower edge of the last row."""
+        return self.rows[-1].y + ROW_PX if self.rows else self.head
+
+
+def matrix(view: ProofView) -> Matrix:
+    """Lays out the faults of *view* against the claims."""
+    places = {row.claim.id: number for number, row in enumerate(view.claims)}
+    marked = [(number, trial, _marks(trial, places)) for number, trial in enumerate(view.trials, 1) if _shown(trial)]
+    touched = {claim for _, _, marks in marked for claim in marks}
+    kept = [row for row in view.claims if view.run.complete or row.claim.id in touched]
+    marked.sort(key=lambda item: (_first(item[2], places), item[0]))
+    named = len(marked) <= _NAMED_MOST
+    longest = max((len(trial.subject.name) for _, trial, _ in marked), default=0)
+    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if named else 0)
+    names_px = 12 + round(max((len(row.claim.id) for row in kept), default=0) * _NAME_PX_PER_CHAR)
+    column_px = 16 if named else 8 if len(marked) <= 150 else 5
+    row_bands = tuple(_bands([row.claim.subject for row in kept], ROW_PX, head))
+    ys = list(_steps(row_bands, ROW_PX))
+    rows = tuple(Row(row, y) for row, y in zip(kept, ys, strict=True))
+    heights = {row.proven.claim.id: row.y for row in rows}
+    subjects = [_subject_at(view.claims, _first(marks, places)) for _, _, marks in marked]
+    column_bands = tuple(_bands(subjects, column_px, 0))
+    columns = tuple(
+        Column(trial, number, x, _cells(marks, heights))
+        for (number, trial, marks), x in zip(marked, _steps(column_bands, column_px), strict=True)
+    )
+    left_out = len(view.claims) - len(rows)
+    return Matrix(rows, columns, row_bands, column_bands, left_out, named, column_px, head, names_px)
+
+
+def _shown(trial: Trial) -> bool:
+    """Faults are columns, and so is a legitimate server that was accused."""
+    return trial.subject.is_fault or trial.state == "accused"
+
+
+def _marks(trial: Trial, places: dict[str, int]) -> dict[str, Shape]:
+    marks: dict[str, Shape] = {}
+    for claim in places:
+        shape = mark(trial, claim)
+        if shape:
+            marks[claim] = shape
+        elif any(fnmatchcase(claim, glob) for glob in trial.lacking):
+            marks[claim] = "missing"
+    return marks
+
+
+def _first(marks: dict[str, Shape], places: dict[str, int]) -> int:
+    """
+    The place of the first claim that was to be broken, of any marked one where none was; past the end without a mark.
+    """
+    due = [places[claim] for claim, shape in marks.items() if shape in ("proves", "missing")]
+    return min(due or [places[claim] for claim in marks], default=len(places))
+
+
+def _subject_at(rows: Sequence[Proven], place: int) -> str:
+    return rows[place].claim.subject if place < len(rows) else "no claim"
+
+
+def _bands(names: Sequence[str], size: int, start: int) -> Iterator[Band]:
+    for name, group in groupby(names):
+        length = size * len(list(group))
+        yield Band(name, start, length)
+        start += length + GAP_PX
+
+
+def _steps(bands: Sequence[Band], size: int) -> Iterator[int]:
+    for band in bands:
+        yield from range(band.start, band.start + band.size, size)
+
+
+def _cells(marks: dict[str, Shape], heights: dict[str, int]) -> dict[Shape, list[tuple[str, int]]]:
+    cells: dict[Shape, list[tuple[str, int]]] = {}
+    for claim, shape in marks.items():
+        cells.setdefault(shape, []).append((claim, heights[claim]))
+    return cells

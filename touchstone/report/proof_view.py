@@ -1,13 +1,16 @@
-"""One frozen view of a proof, from which each of its reports is written."""
+"""One frozen view of a proof, from which each of its reports is written, and the same as proof.json."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from touchstone.contract.claims import Claim
 from touchstone.proof.result import GOOD, State, Trial, median
+from touchstone.report.json_report import fields
 
+SCHEMA_VERSION = 1
 # In the order in which reports tell them.
 KINDS = ("schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream")
 WRONG: dict[State, tuple[str, str]] = {
@@ -199,3 +202,66 @@ def _praise(trials: Sequence[Trial]) -> str:
 
 def _counted(number: int, one: str, many: str) -> str:
     return one if number == 1 else many.format(number) if number else ""
+
+
+def render_json(view: ProofView) -> str:
+    """The proof as JSON text, ASCII only; none of its keys is ever left out.
+
+    The keys:
+
+    - ``schema_version``: 1; it changes when a key goes or gets another meaning.
+    - ``run``: ``id``, ``started_at`` (ISO 8601, UTC), ``duration_s``, ``jobs``, ``seed``, ``asked`` (trials asked
+      for), ``complete`` (all named faults asked for), ``whole``, ``interrupted``, ``exit_code``, ``reason``.
+    - ``trials``, in the order of the lists that they come from; each has ``name``, ``sort`` (fault, generated,
+      permitted or variant), ``class`` (empty for a variant), ``says`` (what the server does), ``state`` (killed,
+      missed, noisy, survived, accused or failed), ``breaks`` and ``also`` (globs over claims), ``permits`` (what
+      allows it, where it is no fault), ``blamed`` (claims rightly found broken), ``lacking`` (what of ``breaks``
+      was not), ``noise`` (claims wrongly found broken), ``broken`` (by claim: ``check``, ``expected``, ``actual``,
+      ``case``, the ``exchanges`` and ``seconds`` until then, and all ``checks`` that found it, also later),
+      ``exchanges_until_found`` and ``seconds_until_found`` (null where the proof is not complete), ``judged`` (claims
+      judged on an occasion), ``exchanges``, ``seconds``, ``exit_code`` (of the examination), and ``trouble`` (why it
+      has no say).
+    - ``claims``, in the order of the ledger: ``id``, ``level``, ``proven_by`` and ``seen_beside`` (names of
+      faults).
+    - ``classes``, and ``total`` for all of them: ``class``, ``faults``, ``killed``, ``missed``, ``noisy``,
+      ``failed``, ``median_exchanges`` and ``median_seconds`` (until found, of the killed ones; null where none
+      was).
+    - ``counts``: ``trials``, and how many of them ended in each state.
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {**asdict(view.run), **fields(view, "exit_code", "reason")},
+        "trials": list(map(_trial, view.trials)),
+        "claims": [
+            {**fields(row.claim, "id", "level"), "proven_by": row.by, "seen_beside": row.also} for row in view.claims
+        ],
+        "classes": list(map(_count, view.kinds)),
+        "total": _count(view.total),
+        "counts": {"trials": len(view.trials), **{state: view.count(state) for state in get_args(State)}},
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    subject, found = trial.subject, trial.found
+    blame = ("check", "checks", "expected", "actual", "case", "exchanges", "seconds")
+    return {
+        **fields(subject, "name", "sort"),
+        "class": subject.kind,
+        "says": subject.says,
+        "state": trial.state,
+        **fields(subject, "breaks", "also", "permits"),
+        "blamed": trial.blamed if subject.is_fault else [],
+        "lacking": trial.lacking if subject.is_fault else [],
+        "noise": noise(trial),
+        "broken": {claim: fields(one, *blame) for claim, one in trial.broken.items()},
+        "exchanges_until_found": found.exchanges if found else None,
+        "seconds_until_found": found.seconds if found else None,
+        **fields(trial, "judged", "exchanges", "seconds", "exit_code", "trouble"),
+    }
+
+
+def _count(row: KindCount) -> dict[str, Any]:
+    medians = (row.exchanges, row.seconds) if row.killed else (None, None)
+    counts = fields(row, "faults", "killed", "missed", "noisy", "failed")
+    return {"class": row.kind, **counts, "median_exchanges": medians[0], "median_seconds": medians[1]}

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 
 from rich import box
 from rich.console import Console
@@ -98,18 +99,44 @@ def section(
     console.print()
 
 
-def columns(texts: Sequence[str], numbers: Sequence[str] = (), *, expand: bool = False, close: bool = False) -> Table:
-    """A table without lines: columns of text, then columns of numbers.
+def table(
+    console: Console, titles: Sequence[str], rows: Iterable[Sequence[str | Text]], name: str = "", *, wide: bool = True
+) -> None:
+    """Prints rows as a table, on a narrow terminal as a list.
 
     Args:
-        expand: Whether the last column of text takes all the width that is left.
-        close: Whether cells have one blank between them instead of two.
+        titles: Of the columns; those of numbers begin with ``>``.
+        name: What stands above a list, which has no titles of columns.
+        wide: Whether the last column of text takes all the width that is left.
     """
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=expand, padding=(0, 1, 0, 0) if close else (0, 1)
-    )
-    for title in texts:
-        table.add_column(title, overflow="fold", ratio=1 if expand and title == texts[-1] else None)
-    for title in numbers:
-        table.add_column(title, justify="right", no_wrap=True)
-    return table
+    lines = [[Text(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    if console.width < TABLE_FROM_COLUMNS:
+        _print_list(console, titles, lines, name)
+        return
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
+    widest = max((max(map(len, row[0].plain.split("\n"))) for row in lines), default=0)
+    last = max((number for number, title in enumerate(titles) if title[:1] != ">"), default=0)
+    for number, title in enumerate(titles):
+        if title[:1] == ">":
+            made.add_column(title[1:], justify="right")
+        else:
+            least = None if number else min(widest, 44)
+            made.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
+    for row in lines:
+        made.add_row(*row)
+    console.print(made)
+
+
+def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:
+    if name:
+        paragraph(console, name, style="bold")
+    for first, *cells in lines:
+        paragraph(console, first)
+        pairs = zip(titles[1:], cells, strict=True)
+        for is_number, group in groupby(pairs, key=lambda pair: pair[0].startswith(">")):
+            if is_number:
+                numbers = (f"{title[1:]} {cell}".replace("\n", " ") for title, cell in group)
+                paragraph(console, ", ".join(numbers), 2, "dim")
+            else:
+                for _, cell in group:
+                    paragraph(console, cell, 2)

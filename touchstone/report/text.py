@@ -2,24 +2,31 @@
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.wording import brief, chance_words, figure, one_line, percentage, plural
 from touchstone.loadgen.metrics import LASTING, Metrics, Times, Traffic, kind_of
-from touchstone.report import load_words
+from touchstone.report import load_sentences
 from touchstone.report.load_view import LimitLine, LoadView
+from touchstone.report.probe_sentences import (
+    describe_family,
+    describe_free,
+    describe_limiter,
+    describe_others,
+    readings,
+)
 from touchstone.report.probe_view import ProbeView
-from touchstone.report.probe_words import family_words, free_words, limiter_words, others_words, readings
 from touchstone.report.terminal import (
     KIND_STYLES,
     TABLE_FROM_COLUMNS,
-    columns,
     inert,
     paragraph,
     say,
     section,
+    table,
     unbroken,
 )
 from touchstone.report.view import FindingView, Reason, View
@@ -95,7 +102,14 @@ def _findings(view: View, console: Console) -> None:
     if view.header.target.kind == "recording":
         commands = {}  # nobody answers at the address of a recording
     if console.width >= TABLE_FROM_COLUMNS:
-        console.print(_findings_table(listed))
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+        made.add_column("#", justify="right", width=2)
+        for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
+            made.add_column(title, ratio=ratio, overflow="fold")
+        for number, item in enumerate(listed, start=1):
+            sides = (Text(_clip(side)) for side in (item.finding.expected, item.finding.actual))
+            made.add_row(str(number), _claim(item, "\n"), *sides)
+        console.print(made)
         if commands:
             paragraph(console, "To see them again:", style="dim")
         for command, numbers in commands.items():
@@ -106,18 +120,6 @@ def _findings(view: View, console: Console) -> None:
     if len(view.findings) > len(listed):
         unbroken(console, f"… and {plural(len(view.findings) - len(listed), 'more finding')}{_MORE}")
     console.print()
-
-
-def _findings_table(findings: tuple[FindingView, ...]) -> Table:
-    table = columns((), expand=True)
-    table.add_column("#", justify="right", width=2)
-    for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
-        table.add_column(title, ratio=ratio, overflow="fold")
-    for number, item in enumerate(findings, start=1):
-        table.add_row(
-            str(number), _claim(item, "\n"), Text(_clip(item.finding.expected)), Text(_clip(item.finding.actual))
-        )
-    return table
 
 
 def _claim(item: FindingView, between: str) -> Text:
@@ -187,8 +189,8 @@ def write_load(load: LoadView, console: Console) -> None:
     """Writes how requests went, the thresholds, the capacity, and how the generator fared."""
     began_at = load.workload.began_at
     for text in (
-        load_words.silence_words(load.silence, began_at) if load.silence else "",
-        load_words.pause_words(load.pauses, began_at),
+        load_sentences.describe_silence(load.silence, began_at) if load.silence else "",
+        load_sentences.describe_pause(load.pauses, began_at),
     ):
         if text:
             paragraph(console, text, style="bold red")
@@ -197,35 +199,32 @@ def write_load(load: LoadView, console: Console) -> None:
     _limits(load.limits, console)
     if load.capacity:
         paragraph(console, "Capacity", style="bold")
-        paragraph(console, load_words.capacity_words(load.capacity), 2)
-        if failed := load_words.failed_words(load.attempts):
+        paragraph(console, load_sentences.describe_capacity(load.capacity), 2)
+        if failed := load_sentences.describe_failed(load.attempts):
             paragraph(console, failed, 2)
-        paragraph(console, load_words.beyond_words(load.capacity), 2, "dim")
+        paragraph(console, load_sentences.describe_beyond(load.capacity), 2, "dim")
         if any(load.asked):
-            paragraph(console, load_words.closing_words(*load.asked), 2, "dim")
+            paragraph(console, load_sentences.describe_closing(*load.asked), 2, "dim")
         console.print()
     is_fine = load.kept.kept_up and not load.kept.is_spent
-    paragraph(console, load_words.generator_words(load.kept, began_at), style="" if is_fine else "yellow")
+    paragraph(console, load_sentences.describe_generator(load.kept, began_at), style="" if is_fine else "yellow")
     console.print()
 
 
 def _requests(numbers: Metrics, console: Console) -> None:
-    rows = list(_rows(numbers))
-    if console.width < TABLE_FROM_COLUMNS:
-        paragraph(console, f"Requests, with {'response' if numbers.timed else 'service'} times", style="bold")
-        for name, row, style in rows:
-            paragraph(console, Text.assemble((name, style), f" {row.count:,}, {figure(row.rate_per_s)} a second"))
-            if row.times:
-                times = ", ".join(f"{row.times.at(share).name} {_time(row.times, share)}" for share in _SHARES)
-                paragraph(console, times, 4)
-    else:
-        titles = ("count", "per s", *(f"p{100 * share:.6g}" for share in _SHARES), "service\np99")
-        table = columns(("requests",), titles, close=True)
-        table.columns[0].min_width = 17
-        for name, row, style in rows:
-            cells = (*(_time(row.times, share) for share in _SHARES), _time(row.service, 0.99))
-            table.add_row(Text(name, style), f"{row.count:,}", figure(row.rate_per_s), *cells)
-        console.print(table)
+    titles = ["requests", ">count", ">per s", *(f">p{100 * share:.6g}" for share in _SHARES), ">service\np99"]
+    rows: list[list[str | Text]] = [
+        [
+            Text(name, style),
+            f"{row.count:,}",
+            figure(row.rate_per_s),
+            *(_time(row.times, share) for share in _SHARES),
+            _time(row.service, 0.99),
+        ]
+        for name, row, style in _rows(numbers)
+    ]
+    kind = "response" if numbers.timed else "service"
+    table(console, titles, rows, f"Requests, with {kind} times", wide=False)
     _remarks(numbers, console)
 
 
@@ -250,8 +249,8 @@ def _remarks(numbers: Metrics, console: Console) -> None:
     never = f"; “never”: {plural(times.never, 'request')} got no answer{apart}" if times and times.never else ""
     paragraph(console, f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}", style="dim")
     if total.kinds["cut"]:
-        paragraph(console, load_words.cut_words(numbers), style="yellow")
-    if text := load_words.timed_words(numbers):
+        paragraph(console, load_sentences.describe_cut(numbers), style="yellow")
+    if text := load_sentences.describe_timed(numbers):
         paragraph(console, text, style="dim")
     console.print()
 
@@ -281,17 +280,17 @@ def write_probe(probe: ProbeView, console: Console, *, advises: bool = False) ->
     identity = probe.identity
     paragraph(console, probe.sentence, style="bold green" if identity.sure else "bold yellow")
     if not identity.sure and identity.tiers:
-        paragraph(console, f"likeliest: {limiter_words(readings(identity.tiers), probe.noun)}", 2)
-    for text in free_words(identity) if identity.tiers else ():
+        paragraph(console, f"likeliest: {describe_limiter(readings(identity.tiers), probe.noun)}", 2)
+    for text in describe_free(identity) if identity.tiers else ():
         paragraph(console, text, 2)
     for runner in identity.families[1 : 2 if identity.sure else None]:
         odds = f" ({chance_words(runner.probability)}, at best {inert(runner.text)})" if runner.text else ""
         lost = f": {inert(runner.lost)}" if runner.lost else ""
-        name = (inert(family_words(runner.family)), "bold")
+        name = (inert(describe_family(runner.family)), "bold")
         paragraph(console, Text.assemble("not " if identity.sure else "or ", name, odds, lost), 2)
     if identity.tiers:
         unbroken(console, f"  touchstone serve --rate {one_line(identity.text)}")
-    if text := others_words(identity.others_share):
+    if text := describe_others(identity.others_share):
         paragraph(console, text, 2, "yellow")
     if probe.knee:
         paragraph(console, probe.knee.sentence, style="bold green" if probe.knee.knee.told else "bold yellow")

@@ -1,18 +1,22 @@
 """What happened to each template version of a run: its exchanges on a line of time, and the states it was seen in."""
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.wording import clipped
 from touchstone.report.pretty import span
-from touchstone.report.scale import Pause, Scale
 
 MAX_ROWS = 40
 MAX_MARKS = 450
 _STEP_SHARE = 0.012  # marks of one kind closer than this share of their line are drawn as one
+_LONG_SHARE = 0.55  # a pause that takes more of the line than this is shortened
+_SHORT_SHARE = 0.04  # to this
+_MOST_PAUSES = 3
 
 SHAPES = {
     "publishTemplate": "publish",
@@ -57,13 +61,17 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One version.
+class Pause:
+    """A pause in which nothing was asked, and that is drawn shorter than it was."""
 
-    Attributes:
-        pauses: Stretches of time in which nothing was asked and which are drawn shorter than they were.
-        accused: Whether an exchange of the row is evidence of a finding.
-    """
+    start_share: float
+    width_share: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One version; *accused* where an exchange of the row is evidence of a finding."""
 
     ref: str
     purpose: str
@@ -72,7 +80,7 @@ class Row:
     marks: tuple[Mark, ...]
     bands: tuple[Band, ...]
     pauses: tuple[Pause, ...]
-    words: str
+    summary: str
     accused: bool
 
 
@@ -84,11 +92,49 @@ class Timeline:
     left_out: str
 
 
+class Scale:
+    """Maps points in time to shares of a line, from 0 at the first beginning to 1 at the last end; long pauses shrink.
+
+    Args:
+        busy: When something happened, as beginnings and ends in seconds, in the order of the beginnings.
+    """
+
+    pauses: tuple[Pause, ...]
+
+    def __init__(self, busy: Sequence[tuple[float, float]]) -> None:
+        self.begin_s = busy[0][0]
+        self.end_s = max(self.begin_s + 0.001, *(end for _, end in busy))
+        gaps, until = [], busy[0][1]
+        for begin, end in busy:
+            if begin > until:
+                gaps.append((until, begin))
+            until = max(until, end)
+        drawn_s, long = self.end_s - self.begin_s, []
+        for begin, end in sorted(gaps, key=lambda gap: gap[0] - gap[1])[:_MOST_PAUSES]:
+            if end - begin <= _LONG_SHARE * drawn_s:
+                break
+            long.append((begin, end))
+            drawn_s -= end - begin
+        self._edges = [self.begin_s, *(edge for gap in sorted(long) for edge in gap), self.end_s]
+        self._shares, self.pauses = [0.0], ()
+        per_s = (1 - _SHORT_SHARE * len(long)) / drawn_s
+        for number, (begin, end) in enumerate(pairwise(self._edges)):
+            if number % 2:
+                self.pauses += (Pause(self._shares[-1], _SHORT_SHARE, end - begin),)
+            self._shares.append(self._shares[-1] + (_SHORT_SHARE if number % 2 else (end - begin) * per_s))
+
+    def share(self, at_s: float) -> float:
+        """Where *at_s* lies on the line."""
+        number = min(max(bisect_right(self._edges, at_s) - 1, 0), len(self._edges) - 2)
+        begin, end = self._edges[number], self._edges[number + 1]
+        within = (at_s - begin) / (end - begin) if end > begin else 0.0
+        return self._shares[number] + within * (self._shares[number + 1] - self._shares[number])
+
+
 def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
     """The time line of a run.
 
     Args:
-        log: The facts of the run.
         evidence: ``seq`` of the exchanges that findings rest on.
     """
     accused = frozenset(evidence)
@@ -99,10 +145,9 @@ def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
     purposes = {action.ref: action.purpose for action in log.templates}
     built = [ref for ref, exchanges in by_ref.items() if ref in purposes or any(map(_starts, exchanges))]
     built.sort(key=lambda ref: not any(e.seq in accused for e in by_ref[ref]))  # stable: else in order of time
-    drawn = built[:MAX_ROWS]
     step_share = _STEP_SHARE
     while True:
-        rows = tuple(_row(ref, purposes.get(ref, ""), by_ref[ref], accused, step_share) for ref in drawn)
+        rows = tuple(_row(ref, purposes.get(ref, ""), by_ref[ref], accused, step_share) for ref in built[:MAX_ROWS])
         if sum(len(row.marks) for row in rows) <= MAX_MARKS or step_share > 1:
             return Timeline(rows, _left_out(by_ref, built, log))
         step_share *= 2
@@ -113,30 +158,26 @@ def _starts(exchange: Exchange) -> bool:
 
 
 def _left_out(by_ref: dict[str, list[Exchange]], built: list[str], log: RunLog) -> str:
-    parts = []
-    if len(built) > MAX_ROWS:
-        parts.append(f"{len(built) - MAX_ROWS} more versions without room here")
     idle = [len(exchanges) for ref, exchanges in by_ref.items() if ref not in set(built)]
-    if idle:
-        parts.append(f"{len(idle)} versions that were never built ({sum(idle):,} exchanges)")
     homeless = sum(1 for exchange in log.exchanges if exchange.ref is None)
-    if homeless:
-        parts.append(f"{homeless:,} exchanges that name no version")
+    parts = [f"{len(built) - MAX_ROWS} more versions without room here"] if len(built) > MAX_ROWS else []
+    parts += [f"{len(idle)} versions that were never built ({sum(idle):,} exchanges)"] if idle else []
+    parts += [f"{homeless:,} exchanges that name no version"] if homeless else []
     return "; ".join(parts)
 
 
 def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[int], step_share: float) -> Row:
     exchanges = sorted(exchanges, key=lambda e: e.sent_at)
-    scale = Scale([(e.sent_at, e.done_at) for e in exchanges])
+    scale, states = Scale([(e.sent_at, e.done_at) for e in exchanges]), _states(exchanges)
     return Row(
         ref=ref,
         purpose=purpose,
         started_s=scale.begin_s,
         length_s=scale.end_s - scale.begin_s,
         marks=tuple(_marks(exchanges, scale, step_share)),
-        bands=tuple(_bands(exchanges, scale)),
+        bands=tuple(_bands(states, scale)),
         pauses=scale.pauses,
-        words=_words(exchanges),
+        summary=_summary(exchanges, states),
         accused=any(e.seq in accused for e in exchanges),
     )
 
@@ -144,8 +185,9 @@ def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[i
 def _marks(exchanges: list[Exchange], scale: Scale, step_share: float) -> Iterable[Mark]:
     groups: dict[tuple[str, str, int], list[list[Exchange]]] = {}
     for exchange in exchanges:
-        shape = SHAPES.get(exchange.operation, "other")
-        runs = groups.setdefault((shape, _tone(exchange), exchange.status), [])
+        status = exchange.status
+        tone = "ok" if 200 <= status < 400 else "refused" if 400 <= status < 500 else "wrong"
+        runs = groups.setdefault((SHAPES.get(exchange.operation, "other"), tone, status), [])
         if runs and scale.share(exchange.sent_at) - scale.share(runs[-1][0].sent_at) <= step_share:
             runs[-1].append(exchange)
         else:
@@ -158,48 +200,38 @@ def _marks(exchanges: list[Exchange], scale: Scale, step_share: float) -> Iterab
             yield Mark(shape, tone, start_share, width_share, len(run), _label(run, scale.begin_s))
 
 
-def _tone(exchange: Exchange) -> str:
-    if 200 <= exchange.status < 400:
-        return "ok"
-    return "refused" if 400 <= exchange.status < 500 else "wrong"
-
-
 def _label(run: list[Exchange], started_s: float) -> str:
     first, last = run[0], run[-1]
     outcome = str(first.status) if first.response else "no response"
     states = [str(e.body.get("status")) for e in run if isinstance(e.body.get("status"), str)]
     state = f" {clipped(' → '.join(dict.fromkeys(states)), 40)}" if states else ""
-    name = first.operation or first.request.method
+    name, begin = first.operation or first.request.method, span(first.sent_at - started_s)
     if len(run) == 1:
-        return f"#{first.seq} {name} {outcome}{state}, +{span(first.sent_at - started_s)}, took {span(first.elapsed_s)}"
-    begin, end = span(first.sent_at - started_s), span(last.sent_at - started_s)
+        return f"#{first.seq} {name} {outcome}{state}, +{begin}, took {span(first.elapsed_s)}"
+    end = span(last.sent_at - started_s)
     return f"#{first.seq}–{last.seq} {len(run)} × {name} {outcome}{state}, +{begin} to +{end}"
 
 
-def _sightings(exchanges: list[Exchange]) -> list[tuple[float, str]]:
+def _states(exchanges: list[Exchange]) -> list[tuple[float, str]]:
     """When which state was reported, in order of time, repetitions left out."""
-    seen: list[tuple[float, str]] = []
+    found: list[tuple[float, str]] = []
     for exchange in sorted(exchanges, key=lambda e: e.done_at):
         state = exchange.body.get("status") if 200 <= exchange.status < 300 else None
-        if isinstance(state, str) and state in _STATES and (not seen or seen[-1][1] != state):
-            seen.append((exchange.done_at, state))
-    return seen
+        if isinstance(state, str) and state in _STATES and (not found or found[-1][1] != state):
+            found.append((exchange.done_at, state))
+    return found
 
 
-def _bands(exchanges: list[Exchange], scale: Scale) -> Iterable[Band]:
-    seen = _sightings(exchanges)
-    ends = [*(at for at, _ in seen[1:]), scale.end_s]
-    for (begin, state), end in zip(seen, ends, strict=False):  # one end too many where no state was seen
+def _bands(states: list[tuple[float, str]], scale: Scale) -> Iterable[Band]:
+    ends = [*(at for at, _ in states[1:]), scale.end_s]
+    for (begin, state), end in zip(states, ends, strict=False):  # one end too many where no state was seen
         label = f"{state} from +{span(begin - scale.begin_s)} to +{span(end - scale.begin_s)}"
         yield Band(state, scale.share(begin), scale.share(end) - scale.share(begin), label)
 
 
-def _words(exchanges: list[Exchange]) -> str:
-    seen = _sightings(exchanges)
-    states = " → ".join(state for _, state in seen[:8]) + (" → …" if len(seen) > 8 else "")
+def _summary(exchanges: list[Exchange], states: list[tuple[float, str]]) -> str:
+    path = " → ".join(state for _, state in states[:8]) + (" → …" if len(states) > 8 else "")
     counts = Counter((SHAPES.get(e.operation, "other"), e.status if e.response else "no response") for e in exchanges)
-    asked = ", ".join(
-        f"{shape} {status}" + (f" ×{n}" if n > 1 else "") for (shape, status), n in list(counts.items())[:8]
-    )
-    more = f", and {len(counts) - 8} kinds more" if len(counts) > 8 else ""
-    return f"{states or 'no state seen'} · {asked}{more}"
+    kinds = [f"{shape} {status}" + (f" ×{n}" if n > 1 else "") for (shape, status), n in counts.items()]
+    more = f", and {len(kinds) - 8} kinds more" if len(kinds) > 8 else ""
+    return f"{path or 'no state seen'} · {', '.join(kinds[:8])}{more}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.contract.event_stream import parse
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway
@@ -12,7 +13,7 @@ from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, describe, excused, judgeable, operation_of, parts, path_of, spelling
 from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.timeline import IDLE, Timeline
+from touchstone.rules.timeline import Timeline
 
 _REFUSALS: dict[Credential, str] = {
     "none": "auth.missing-key-is-401",
@@ -199,7 +200,7 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
     """Judges by the account's own reads before and after it that a refused start began no build."""
     reads = history.once(Timeline, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
-        if one.body["status"] not in IDLE or one.done_at > other.sent_at:
+        if one.body["status"] not in AT_REST or one.done_at > other.sent_at:
             continue
         between = (e for e in history.story(ref) if e.operation == "startBuild" and e.credential == "restricted")
         refused = [e for e in between if one.done_at <= e.sent_at and e.done_at <= other.sent_at]

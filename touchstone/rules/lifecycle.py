@@ -7,7 +7,7 @@ Of a success that is no JSON object only the status is judged.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from touchstone.contract.lifecycle import Cause, State, step
+from touchstone.contract.lifecycle import FINISHED, Cause, State, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway, was_vanished
@@ -21,8 +21,8 @@ from touchstone.rules.walk import (
     ANYTHING,
     CLOCK_SHARE,
     EXCHANGING,
-    IDLE,
     NEVER_AT,
+    STARTABLE,
     UNDER_WAY,
     Build,
     Flight,
@@ -68,11 +68,11 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
         return
-    if before <= IDLE:
+    if before <= STARTABLE:
         yield from _fresh(walk, start)
     elif before == {State.READY}:
         yield from _reuse(start)
-    elif before <= UNDER_WAY | IDLE:
+    elif before <= UNDER_WAY | STARTABLE:
         yield from _joined(walk, start)
 
 
@@ -88,7 +88,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
         walk.possible = frozenset({State.READY}) | (frozenset() if known else after)
         walk.reused = True
     elif status == "building":
-        note_build(walk, flight, surely_begun=before <= IDLE)
+        note_build(walk, flight, surely_begun=before <= STARTABLE)
         # Another start beside it may have been answered later by the server and sooner by the network.
         since = walk.possible if flight.beside else frozenset()
         walk.possible = (after - {State.READY} | since - {State.NOT_BUILT}) or frozenset({State.BUILDING, State.READY})
@@ -99,13 +99,13 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
 def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
     """Takes note of the build that a start began or joined."""
     before, overlapped = flight.window, "startBuild" in flight.beside or _refused_beside(walk, flight.exchange)
-    if walk.build and not before & (IDLE | {State.CANCELLING}):
+    if walk.build and not before & (STARTABLE | {State.CANCELLING}):
         # It can only have joined what is under way.
         overlapped |= walk.build.overlapped
         walk.build = replace(walk.build, overlapped=overlapped, joined=flight.exchange)
         return
     walk.refused_late.clear()
-    idle = before & IDLE
+    idle = before & STARTABLE
     walk.build = Build(
         start=flight.exchange,
         surely_begun=surely_begun,
@@ -258,7 +258,6 @@ def _described(start: Exchange) -> str:
     return f"{start.status} {render(start.body)}"
 
 
-FINISHED = frozenset({State.READY, State.FAILED})
 # What is found wherever the version is.
 _TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
 

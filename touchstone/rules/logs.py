@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from itertools import combinations, pairwise
 from typing import Any
 
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import (
@@ -32,7 +33,7 @@ from touchstone.rules.eventlog import (
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS, describe
 from touchstone.rules.rule import Rule, broken, held, judged, render, rule
-from touchstone.rules.timeline import IDLE, Running, Timeline, owned
+from touchstone.rules.timeline import Running, Timeline, owned
 from touchstone.rules.walk import CLOCK_SHARE
 
 # Status and log of a build may be kept in two places that learn of its end one after the other.
@@ -136,7 +137,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
     for stream in followers(ref, history):
         begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
         later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
-        if begun is None or later is None or later.body["status"] not in IDLE or stream.closed != "client":
+        if begun is None or later is None or later.body["status"] not in AT_REST or stream.closed != "client":
             continue
         meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in timeline.reads)
         if meanwhile or timeline.begun_between(begun.done_at, later.sent_at):

@@ -7,7 +7,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import CANCELS, STARTS, blame, hurries_anyway
 from touchstone.rules.rule import broken, held, judged, render
-from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
+from touchstone.rules.walk import CLOCK_SHARE, STARTABLE, UNDER_WAY, Build, Flight, Walk
 
 # The status may be kept elsewhere than the build and learn of its end a little later.
 _LATE_S = 0.5
@@ -71,7 +71,7 @@ def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
 def _narrow(walk: Walk, read: Exchange, status: str) -> None:
     walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
     if walk.cancel and State.CANCELLING not in walk.possible:
-        walk.settled = walk.possible <= IDLE
+        walk.settled = walk.possible <= STARTABLE
         walk.cancel = None
 
 

@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from touchstone.contract.lifecycle import STATUSES
+from touchstone.contract.lifecycle import AT_REST, STATUSES
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS
 
-IDLE = frozenset({"not_built", "ready", "failed"})
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 
 
@@ -87,7 +86,7 @@ class Timeline:
         self.cancels = tuple(e for e in story if e.operation == "cancelBuild" and may_have_acted(e))
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
         self.reuses = tuple(e for e in reuses if owned(e, history))
-        self._rests = tuple(e for e in self.reads if e.body["status"] in IDLE) + self.reuses
+        self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
         self._rest_ends = _first_ends(self._rests)
         changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
@@ -143,7 +142,7 @@ class Timeline:
     def rest_before(self, exchange: Exchange) -> Exchange | None:
         """The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer."""
         read = next((e for e in reversed(self.reads) if e.done_at <= exchange.sent_at), None)
-        if read is None or read.body["status"] not in IDLE or not self.idle(read.done_at, exchange.done_at):
+        if read is None or read.body["status"] not in AT_REST or not self.idle(read.done_at, exchange.done_at):
             return None
         return read
 
@@ -154,7 +153,7 @@ class Timeline:
 
     def end(self, since_at: float, after_at: float) -> Exchange | None:
         """The first read sent from *after_at* on that shows no build, if none can have begun since *since_at*."""
-        rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in IDLE), None)
+        rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in AT_REST), None)
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
         return rest if self.content(since_at, rest.done_at) else None

@@ -14,7 +14,8 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
-IDLE = frozenset({State.NOT_BUILT, State.FAILED})
+# From here a start begins a build.
+STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}

@@ -15,8 +15,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build, Pace, finished_build
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
 from touchstone.twin.documents import Document, digest
-from touchstone.twin.limiters import Limiter, let_through
-from touchstone.twin.limits import limiter_of, parted
+from touchstone.twin.limits import Limiter, let_through, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
 from touchstone.twin.stream import timestamp
 from touchstone.twin.validation import API_VERSION

@@ -23,9 +23,9 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, Occurrence, RunLog
+from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
-from touchstone.facts.probe_events import ProbeStory, Probing, tried_event
+from touchstone.facts.probe_events import ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.probe.judge import judge_probe_run
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
@@ -194,7 +194,7 @@ class _Run:
             began_at = round(stage.clock.now(), 6)
             probing = dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=began_at)
         with RunLogWriter(self.session.run_log) as writer:
-            writer.write(probing.event())
+            writer.write(probing)
             if past is not None and past.probe is not None:
                 _recall(past, past.probe, writer)
         return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
@@ -223,20 +223,11 @@ class _Run:
 
 
 def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
-    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
-    for event in (fact.event() for facts in (story.sent, story.answers, story.heard) for fact in facts):
-        writer.write(event)
-    for tried in story.tried:
-        writer.write(tried_event(tried))
+    """Writes down once more what an earlier session sent and received."""
+    writer.write(*story.sent, *story.answers, *story.heard, *story.tried)
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.write(exchange)
-    for tally in past.tallies:
-        if tally.case == CASE:
-            writer.write(tally)
-    for occurrence in past.occurrences:
-        if occurrence.case == CASE:
-            writer.write(Occurrence(occurrence.finding, occurrence.case))
 
 
 def probe_command() -> list[str]:

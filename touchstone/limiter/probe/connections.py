@@ -336,10 +336,11 @@ class Line:
             raise httpcore.RemoteProtocolError(f"the head has {lines} lines, and {link.bounds.told('max_headers')}")
 
     def shut(self) -> None:
-        """Ends the waiting of whoever waits for an answer."""
+        """Closes it, and ends the waiting of whoever waits for an answer."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            self._stream.close()
 
     def _close(self) -> None:
         if self._stream is not None:

@@ -24,7 +24,8 @@ def found(name: str) -> Fault | None:
     if re.fullmatch(r"[a-z0-9-]+", name):
         alone = name.removesuffix("-of-builds")
         its = re.compile(
-            rf'^(?:(?:class|def) {alone.replace("-", "_?")}\(|fault\("{alone}")', re.IGNORECASE | re.MULTILINE
+            rf'^(?:(?:class|(?:async )?def) {alone.replace("-", "_?")}\(|fault\("{alone}")',
+            re.IGNORECASE | re.MULTILINE,
         )
         for path in _MODULES:
             if its.search(path.read_text(encoding="utf-8")):

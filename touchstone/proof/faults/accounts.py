@@ -80,15 +80,13 @@ fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publi
 
 
 # What was one's own and is deleted is another's version, too, where that one gave it the same name.
-@breaks("semantic", "access.others-version-is-404", also="lookup.deleted-version-is-404")
-class OthersVersionIs403(App):
+@breaks("semantic", "access.others-version-is-404", also="lookup.deleted-version-is-404", over=App.operate)
+async def others_version_is_403(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """Another account's version is forbidden, which tells that there is one."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        owners = {version.owner for version in self.engine.catalog if version.ref == resource.ref}
-        if owners and account.key not in owners:
-            raise Refusal(403, "Access denied.")
-        return await super().operate(request, account, resource)
+    owners = {version.owner for version in app.engine.catalog if version.ref == resource.ref}
+    if owners and account.key not in owners:
+        raise Refusal(403, "Access denied.")
+    return await App.operate(app, request, account, resource)
 
 
 # The plan is looked at first, so what does not exist for the account is told to pay as well.
@@ -98,34 +96,29 @@ class OthersVersionIs403(App):
     "access.publish-needs-scale",
     "http.status-is-documented",
     also="access.others-version-is-404 lookup.unknown-name-is-404",
+    over=Engine.require_plan,
 )
-class SmallPlanIs402(Engine):
+def small_plan_is_402(engine: Engine, account: Account, doing: str) -> None:
     """An account below the plan is asked to pay."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if not self.may_build(account):
-            raise Refusal(402, f"{doing} templates needs a Scale plan.")
+    if not engine.may_build(account):
+        raise Refusal(402, f"{doing} templates needs a Scale plan.")
 
 
 # What is told by 401 is not told by 403.
-@breaks("security", "access.plan-is-no-key-matter")
-class SmallPlanIs401(Engine):
+@breaks("security", "access.plan-is-no-key-matter", over=Engine.require_plan)
+def small_plan_is_401(engine: Engine, account: Account, doing: str) -> None:
     """An account below the plan is told that its key is invalid."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if not self.may_build(account):
-            raise invalid_key()
+    if not engine.may_build(account):
+        raise invalid_key()
 
 
-@breaks("stateful", "access.start-needs-scale")
-class SmallPlanStartsUnseen(App):
+@breaks("stateful", "access.start-needs-scale", over=App.operate)
+async def small_plan_starts_unseen(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start below the plan is refused with 403, after it has begun."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        version = self.engine.find(account, resource.ref)
-        if resource.kind == "build" and request.method == "POST" and version and not self.engine.may_build(account):
-            self.engine.start(account, version)
-        return await super().operate(request, account, resource)
+    version = app.engine.find(account, resource.ref)
+    if resource.kind == "build" and request.method == "POST" and version and not app.engine.may_build(account):
+        app.engine.start(account, version)
+    return await App.operate(app, request, account, resource)
 
 
 @breaks("stateful", "access.publish-needs-scale")

@@ -38,9 +38,6 @@ def automatic(request: Request) -> bool:
     return read_switches(request.scope["query_string"], ("auto_build",))["auto_build"]
 
 
-# --- content ---------------------------------------------------------------------------------------------------------
-
-
 @breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*")
 class ForceEntersTheDigest(Engine):
     """The same content has another digest when it is published with force."""
@@ -140,16 +137,14 @@ class DocumentIsStoredByDigest(Engine):
         return {**super().template_body(version), "template": self.documents[version.owner, version.digest]}
 
 
-@breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*")
-class RepublishingEndsTheBuild(Engine):
+@breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*", over=Engine.publish)
+def republishing_ends_the_build(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing the same content again is accepted and ends the build that the version has running."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        old = self.catalog.get(account.key, ref_of(document))
-        version = super().publish(account, document, force)
-        if old is version and not force and (last := self.last_of(version)):
-            last.end_cancelled("build ended: its version was published")
-        return version
+    old = engine.catalog.get(account.key, ref_of(document))
+    version = Engine.publish(engine, account, document, force)
+    if old is version and not force and (last := engine.last_of(version)):
+        last.end_cancelled("build ended: its version was published")
+    return version
 
 
 @breaks(
@@ -228,14 +223,12 @@ class ForceDeletesBeforeItChecks(App):
             raise
 
 
-@breaks("stateful", "http.no-server-error", also="publish.answers-201 http.status-is-documented")
-class ForceOnNothingFails(Engine):
+@breaks("stateful", "http.no-server-error", also="publish.answers-201 http.status-is-documented", over=Engine.publish)
+def force_on_nothing_fails(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        if force and self.catalog.get(account.key, ref_of(document)) is None:
-            raise Refusal(500, "Internal error.")
-        return super().publish(account, document, force)
+    if force and engine.catalog.get(account.key, ref_of(document)) is None:
+        raise Refusal(500, "Internal error.")
+    return Engine.publish(engine, account, document, force)
 
 
 @breaks(
@@ -285,9 +278,6 @@ class ForcedContentBuildsTheOldSteps(Engine):
         return build
 
 
-# --- accounts --------------------------------------------------------------------------------------------------------
-
-
 @breaks("security", "publish.answers-201", also="access.*")
 class RefsAreUniqueAcrossAccounts(Engine):
     """A ref that one account has published is a conflict for every other account."""
@@ -299,20 +289,15 @@ class RefsAreUniqueAcrossAccounts(Engine):
         return super().publish(account, document, force)
 
 
-@breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts")
-class AutoBuildLooksAtThePlanLater(App):
+@breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
+async def auto_build_looks_at_the_plan_later(app: App, request: Request, account: Account) -> Response:
     """
     A publish with auto_build leaves the plan to the start of its build: below the plan it is published, not built.
     """
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        if self.engine.may_build(account) or not automatic(request):
-            return await super().publish(request, account)
-        version = self.engine.publish(account, await document_of(request), force=forced(request))
-        return answer_json(201, {**self.engine.published_body(version), "auto_build": "not_built"})
-
-
-# --- what follows on what --------------------------------------------------------------------------------------------
+    if app.engine.may_build(account) or not automatic(request):
+        return await App.publish(app, request, account)
+    version = app.engine.publish(account, await document_of(request), force=forced(request))
+    return answer_json(201, {**app.engine.published_body(version), "auto_build": "not_built"})
 
 
 @breaks(
@@ -365,17 +350,16 @@ class RetryCannotBeCancelled(Engine):
     also="events.carry-the-output events.ready-ends-on-ready cancel.next-build-completes cancel.keeps-neighbours "
     "cancel.in-flight-is-202 start.while-building-is-harmless start.concurrent-share-one-build reuse.ready-at-once "
     "reuse.same-digest-elsewhere status.build-does-not-vanish publish.auto-build-starts",
+    over=Engine.ended,
 )
-class FailureSpreads(Engine):
+def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
     """When a build fails, the other builds that its account has running fail with it."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        for other in list(self.running) if build.outcome == "failed" else ():
-            if other.in_flight and other.version.owner == build.version.owner:
-                other._stop_working()
-                other.error = "the machine is gone"
-                other.finish("failed", "error", "install", f"build failed: {other.error}")
+    Engine.ended(engine, slot, build)
+    for other in list(engine.running) if build.outcome == "failed" else ():
+        if other.in_flight and other.version.owner == build.version.owner:
+            other._stop_working()
+            other.error = "the machine is gone"
+            other.finish("failed", "error", "install", f"build failed: {other.error}")
 
 
 @breaks(
@@ -383,16 +367,15 @@ class FailureSpreads(Engine):
     "http.wrong-method-is-405",
     also="http.status-is-documented status.changes-only-by-a-start status.unbuilt-is-not-built "
     "status.build-does-not-vanish",
+    over=App.answer,
 )
-class EventsTakeTheVerbsOfTheBuild(App):
+async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Response:
     """POST and DELETE are matched by the beginning of the path: on the log they start and cancel the build."""
-
-    async def answer(self, request: Request) -> Response:
-        resource = resource_at(request.scope["raw_path"], self.settings.base_path)
-        if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
-            account = self.engine.account_of(_values(request.scope, b"authorization"))
-            return await self.operate(request, account, Resource("build", resource.ref))
-        return await super().answer(request)
+    resource = resource_at(request.scope["raw_path"], app.settings.base_path)
+    if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
+        account = app.engine.account_of(_values(request.scope, b"authorization"))
+        return await app.operate(request, account, Resource("build", resource.ref))
+    return await App.answer(app, request)
 
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms reuse.same-digest-elsewhere")
@@ -405,24 +388,20 @@ class BuildTimeStaysWithTheBuiltVersion(Engine):
         return body | {"build_time_ms": 0} if other and "build_time_ms" in body else body
 
 
-@breaks("semantic", "cancel.in-flight-is-202", also="cancel.* events.* reuse.same-digest-elsewhere")
-class OnlyTheStartedRefCancels(Engine):
+@breaks("semantic", "cancel.in-flight-is-202", also="cancel.* events.* reuse.same-digest-elsewhere", over=Engine.cancel)
+def only_the_started_ref_cancels(engine: Engine, version: Version) -> bool:
     """
     A build that two versions of one digest share reads building for both, but a cancel of the second one says idle.
     """
-
-    def cancel(self, version: Version) -> bool:
-        last = self.last_of(version)
-        return (last is None or last.version.ref == version.ref) and super().cancel(version)
+    last = engine.last_of(version)
+    return (last is None or last.version.ref == version.ref) and Engine.cancel(engine, version)
 
 
-@breaks("semantic", "start.ref-is-the-path")
-class JoinTellsTheFirstRef(Engine):
+@breaks("semantic", "start.ref-is-the-path", over=Engine.start)
+def join_tells_the_first_ref(engine: Engine, account: Account, version: Version) -> Body:
     """A start that joins the running build of another version with the same digest names that other version."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        body, last = super().start(account, version), self.last_of(version)
-        return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
+    body, last = Engine.start(engine, account, version), engine.last_of(version)
+    return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
 
 
 @breaks(
@@ -459,17 +438,16 @@ class AutomaticGoldenIsNotReused(App):
     "stateful",
     "status.ready-stays-ready",
     also="reuse.same-digest-elsewhere reuse.ready-at-once reuse.is-flagged status.build-does-not-vanish",
+    over=Engine.release,
 )
-class GoldenDiesWithItsFirstVersion(Engine):
+def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
     """
     When the version for which a golden was built is deleted or replaced, the other versions of its digest lose it too.
     """
-
-    def release(self, version: Version) -> None:
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
-            slot.golden = slot.last = None
-        super().release(version)
+    slot = engine.slots.get((version.owner, version.digest))
+    if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
+        slot.golden = slot.last = None
+    Engine.release(engine, version)
 
 
 @breaks(
@@ -497,12 +475,11 @@ class VersionIsCancelledOnce(Engine):
     "stream",
     "events.terminal-frame-comes-last",
     also="events.own-lines-only events.carry-the-output events.timestamps-are-true",
+    over=Engine.make_build,
 )
-class LogContinuesTheCancelledOne(Engine):
+def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
     """The log of a build that is started after a cancelled one begins with all that the cancelled one logged."""
-
-    def make_build(self, version: Version) -> Build:
-        last, build = self.last_of(version), super().make_build(version)
-        if last is not None and last.outcome == "cancelled":
-            build.stream.frames = list(last.stream.frames)
-        return build
+    last, build = engine.last_of(version), Engine.make_build(engine, version)
+    if last is not None and last.outcome == "cancelled":
+        build.stream.frames = list(last.stream.frames)
+    return build

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
@@ -96,14 +96,12 @@ fault("ready-cancel-says-ready", "stateful", "cancel.says-idle",
 # fmt: on
 
 
-@breaks("stateful", "cancel.in-flight-is-202", target=HASTIER)
-class CancelFindsNothing(Engine):
+@breaks("stateful", "cancel.in-flight-is-202", target=HASTIER, over=Engine.cancel)
+def cancel_finds_nothing(engine: Engine, version: Version) -> bool:
     """A cancel finds nothing to cancel while its account runs another build as well, and both go on."""
-
-    def cancel(self, version: Version) -> bool:
-        own = self.last_of(version)
-        others = (build for build in self.running if build.version.owner == version.owner and build is not own)
-        return not any(build.in_flight for build in others) and super().cancel(version)
+    own = engine.last_of(version)
+    others = (build for build in engine.running if build.version.owner == version.owner and build is not own)
+    return not any(build.in_flight for build in others) and Engine.cancel(engine, version)
 
 
 @breaks("stateful", "cancel.in-flight-is-202")
@@ -136,41 +134,21 @@ class SecondCancel(Engine):
         return super().cancel(version)
 
 
-@breaks("stateful", "cancel.says-cancelling")
-class SecondCancelSaysIdle(App):
+@breaks("stateful", "cancel.says-cancelling", over=App.cancel_build)
+def second_cancel_says_idle(app: App, version: Version) -> Response:
     """A second cancel while the first one settles is accepted and says ``idle``."""
-
-    def cancel_build(self, version: Version) -> Response:
-        last = self.engine.last_of(version)
-        again = last is not None and last.cancelling and not last.outcome
-        response = super().cancel_build(version)
-        return answer_json(202, IDLE) if again else response
+    last = app.engine.last_of(version)
+    again = last is not None and last.cancelling and not last.outcome
+    response = App.cancel_build(app, version)
+    return answer_json(202, IDLE) if again else response
 
 
-@breaks("stateful", "cancel.second-is-documented")
-class SecondCancelConflicts(SecondCancel):
-    """A second cancel while the first one settles is answered with 409."""
-
-    def second(self, build: Build) -> bool:
-        raise Refusal(409, "A cancel is under way.")
-
-
-@breaks("stateful", "http.no-server-error", also="cancel.second-is-documented")
-class SecondCancelFails(SecondCancel):
-    """A second cancel while the first one settles makes the server fail."""
-
-    def second(self, build: Build) -> bool:
-        raise Refusal(500, "Invalid state.")
-
-
-@breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles")
-class SecondCancelRevives(SecondCancel):
+@breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles", over=SecondCancel.second)
+def second_cancel_revives(engine: SecondCancel, build: Build) -> bool:
     """A second cancel while the first one settles makes the version ready."""
-
-    def second(self, build: Build) -> bool:
-        build.build_time_ms = 100
-        build.finish("ready", "success", "ready", build.ready_line())
-        return True
+    build.build_time_ms = 100
+    build.finish("ready", "success", "ready", build.ready_line())
+    return True
 
 
 @breaks(
@@ -178,56 +156,44 @@ class SecondCancelRevives(SecondCancel):
     "lookup.existing-version-is-found",
     "status.answers-200",
     also="cancel.says-idle template.read-shows-the-published publish.other-content-is-409 lookup.*",
+    over=App.operate,
 )
-class CancelDeletes(App):
+async def cancel_deletes(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A cancel of a running build deletes its version."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if resource.kind == "build" and request.method == "DELETE" and response.status_code == 202:
-            self.engine.delete(self.engine.require(account, resource.ref))
-        return response
-
-
-# --- what becomes of the cancelled build -----------------------------------------------------------------------------
+    response = await App.operate(app, request, account, resource)
+    if resource.kind == "build" and request.method == "DELETE" and response.status_code == 202:
+        app.engine.delete(app.engine.require(account, resource.ref))
+    return response
 
 
 @breaks(
     "stateful",
     "cancel.does-not-end-ready",
     also="events.ready-ends-on-ready status.ready-after-its-steps events.carry-the-output",
+    over=Engine.ended,
 )
-class CancelMarksReady(Engine):
+def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
     """A cancelled build settles as ready, with what was built until then."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        if build.outcome == "cancelled" and build.cancelling:
-            build.build_time_ms, slot.golden = 100, build
+    Engine.ended(engine, slot, build)
+    if build.outcome == "cancelled" and build.cancelling:
+        build.build_time_ms, slot.golden = 100, build
 
 
-@breaks("stateful", "cancel.settles", also="cancel.settled-is-idle")
-class CancelledBuildResumes(Engine):
+@breaks("stateful", "cancel.settles", also="cancel.settled-is-idle", over=Engine.status_body)
+def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
     """A version whose build was cancelled reads not_built once, and then builds again."""
-
-    def status_body(self, version: Version) -> Body:
-        body, slot = super().status_body(version), self.slot_of(version)
-        if slot.last is not None and slot.last.outcome == "cancelled" and body["status"] == "not_built":
-            slot.last = self.launch(version)
-        return body
+    body, slot = Engine.status_body(engine, version), engine.slot_of(version)
+    if slot.last is not None and slot.last.outcome == "cancelled" and body["status"] == "not_built":
+        slot.last = engine.launch(version)
+    return body
 
 
-@breaks("schema", "status.is-one-of-four")
-class CancellingIsAStatus(Engine):
+@breaks("schema", "status.is-one-of-four", over=Engine.status_body)
+def cancelling_is_a_status(engine: Engine, version: Version) -> Body:
     """A build that is being cancelled reads ``cancelling``."""
-
-    def status_body(self, version: Version) -> Body:
-        body, last = super().status_body(version), self.last_of(version)
-        dying = last is not None and last.cancelling and not last.outcome
-        return body | CANCELLING if dying else body
-
-
-# --- what else a cancel hits -----------------------------------------------------------------------------------------
+    body, last = Engine.status_body(engine, version), engine.last_of(version)
+    dying = last is not None and last.cancelling and not last.outcome
+    return body | CANCELLING if dying else body
 
 
 class CancelHits(Engine):
@@ -248,52 +214,43 @@ class CancelHits(Engine):
     "stateful",
     "cancel.keeps-finished-golden",
     also="auth.refused-changes-nothing status.build-does-not-vanish cancel.next-build-completes",
+    over=CancelHits.hit,
 )
-class CancelDropsTheGolden(CancelHits):
+def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a ready version says that nothing is building, and makes it not built."""
-
-    def hit(self, version: Version, cancelled: bool) -> None:
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.golden is not None:
-            del self.slots[version.owner, version.digest]
+    slot = engine.slots.get((version.owner, version.digest))
+    if slot is not None and slot.golden is not None:
+        del engine.slots[version.owner, version.digest]
 
 
-@breaks("stateful", "cancel.keeps-finished-golden", target=HASTY)
-class CancelClearsTheFailure(CancelHits):
+@breaks("stateful", "cancel.keeps-finished-golden", target=HASTY, over=CancelHits.hit)
+def cancel_clears_the_failure(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a version whose build failed says that nothing is building, and makes it not built."""
-
-    def hit(self, version: Version, cancelled: bool) -> None:
-        if (last := self.last_of(version)) is not None and last.outcome == "failed":
-            del self.slots[version.owner, version.digest]
+    if (last := engine.last_of(version)) is not None and last.outcome == "failed":
+        del engine.slots[version.owner, version.digest]
 
 
-@breaks("stateful", "cancel.keeps-neighbours", target=HASTY)
-class CancelHitsNeighbours(CancelHits):
+@breaks("stateful", "cancel.keeps-neighbours", target=HASTY, over=CancelHits.hit)
+def cancel_hits_neighbours(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel ends every build of the host."""
+    for build in list(engine.running) if cancelled else ():
+        build.cancel()
 
-    def hit(self, version: Version, cancelled: bool) -> None:
-        for build in list(self.running) if cancelled else ():
+
+@breaks("security", "cancel.keeps-neighbours", over=CancelHits.hit)
+def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel ends the builds of all other accounts as well."""
+    for build in list(engine.running) if cancelled else ():
+        if build.version.owner != version.owner:
             build.cancel()
 
 
-@breaks("security", "cancel.keeps-neighbours")
-class CancelHitsStrangers(CancelHits):
-    """A cancel ends the builds of all other accounts as well."""
-
-    def hit(self, version: Version, cancelled: bool) -> None:
-        for build in list(self.running) if cancelled else ():
-            if build.version.owner != version.owner:
-                build.cancel()
-
-
-@breaks("stateful", "cancel.keeps-neighbours")
-class CancelDropsGoldens(CancelHits):
+@breaks("stateful", "cancel.keeps-neighbours", over=CancelHits.hit)
+def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
     """A cancel of a running build makes the ready versions of its account not built."""
-
-    def hit(self, version: Version, cancelled: bool) -> None:
-        for key, slot in list(self.slots.items()) if cancelled else ():
-            if key[0] == version.owner and slot.golden is not None:
-                del self.slots[key]
+    for key, slot in list(engine.slots.items()) if cancelled else ():
+        if key[0] == version.owner and slot.golden is not None:
+            del engine.slots[key]
 
 
 @breaks("stateful", "cancel.keeps-neighbours", also="cancel.settles cancel.does-not-end-ready", target=HASTY)
@@ -328,11 +285,19 @@ class CancelPoisonsTheNext(CancelHits):
         return build
 
 
-@breaks("stateful", "start.after-cancel-builds-again")
-class HalfBuiltIsReused(Engine):
+@breaks("stateful", "start.after-cancel-builds-again", over=Engine.reusable)
+def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
     """A start after a cancelled build answers ready and reuses what was built until then."""
+    if slot.last is not None and slot.last.outcome == "cancelled":
+        slot.last.build_time_ms, slot.golden = 100, slot.last
+    return slot.golden
 
-    def reusable(self, slot: Slot) -> Build | None:
-        if slot.last is not None and slot.last.outcome == "cancelled":
-            slot.last.build_time_ms, slot.golden = 100, slot.last
-        return slot.golden
+
+# fmt: off
+fault("second-cancel-conflicts", "stateful", "cancel.second-is-documented",
+      "A second cancel while the first one settles is answered with 409.", SecondCancel,
+      second=refusing(None, lambda *_: True, 409, "A cancel is under way."))
+fault("second-cancel-fails", "stateful", "http.no-server-error",
+      "A second cancel while the first one settles makes the server fail.", SecondCancel,
+      second=refusing(None, lambda *_: True, 500, "Invalid state."), also="cancel.second-is-documented")
+# fmt: on

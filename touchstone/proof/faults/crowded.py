@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.limits import Refuses
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
@@ -55,9 +55,6 @@ class Recent:
         return len(self._times)
 
 
-# --- builds ----------------------------------------------------------------------------------------------------------
-
-
 @breaks("load", "status.build-does-not-vanish", also="events.* cancel.* start.*", under="load")
 class CrowdedBuildVanishes(Engine):
     """A build that is accepted while three others run is lost half-way, and its version reads not_built."""
@@ -90,16 +87,11 @@ class CrowdedBuildNeverEnds(Engine):
         return build
 
 
-@breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load")
-class CrowdedReadyIsBuilding(Engine):
+@breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load", over=Engine.status_body)
+def crowded_ready_is_building(engine: Engine, version: Version) -> Body:
     """While three builds run, a version that is ready reads building, though nobody has started it."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        return self.building_body(version) if body["status"] == "ready" and is_crowded(self) else body
-
-
-# --- answers ---------------------------------------------------------------------------------------------------------
+    body = Engine.status_body(engine, version)
+    return engine.building_body(version) if body["status"] == "ready" and is_crowded(engine) else body
 
 
 @breaks("load", "http.no-server-error", also="status.* load.errors", under="load")
@@ -134,27 +126,12 @@ def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
     return counted
 
 
-@breaks("load", "http.status-is-documented", also="start.* limit.* load.errors", under="load")
-class CrowdedStartIs423(Engine):
-    """While three builds run, a start of another version is answered with 423."""
-
-    def check_capacity(self) -> None:
-        if is_crowded(self):
-            raise Refusal(423, "The host is busy.")
-        super().check_capacity()
-
-
-@breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load")
-class CrowdedAnswersAreSlow(App):
+@breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load", over=App.answer)
+async def crowded_answers_are_slow(app: App, request: Request) -> Response:
     """While three builds run, each answer takes two seconds."""
-
-    async def answer(self, request: Request) -> Response:
-        if is_crowded(self.engine):
-            await asyncio.sleep(2.0)
-        return await super().answer(request)
-
-
-# --- limits ----------------------------------------------------------------------------------------------------------
+    if is_crowded(app.engine):
+        await asyncio.sleep(2.0)
+    return await App.answer(app, request)
 
 
 # What nobody was promised is in the way of a cancel as well.
@@ -163,13 +140,12 @@ class CrowdedAnswersAreSlow(App):
     "limit.refused-start-starts-nothing",
     also="status.* cancel.idle-is-404 load.builds-admitted",
     under="load",
+    over=Refuses.besides,
 )
-class CrowdedRefusalBuilds(Refuses):
+def crowded_refusal_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused while three builds run begins its build all the same."""
-
-    def besides(self, account: Account, version: Version, refusal: Refusal) -> None:
-        if refusal.status == 429 and is_crowded(self):
-            self.begin(version)
+    if refusal.status == 429 and is_crowded(engine):
+        engine.begin(version)
 
 
 @breaks("load", "limit.is-per-key", under="load")
@@ -204,9 +180,6 @@ class FastPollingIsCharged(Engine):
         return super().status_body(version)
 
 
-# --- logs ------------------------------------------------------------------------------------------------------------
-
-
 class FollowedByMany(Engine):
     """Who follows a build that six others follow already is sent something else."""
 
@@ -238,34 +211,27 @@ class CrowdedLogDropsLines(FollowedByMany):
                 yield frame
 
 
-@breaks("stream", "events.open-while-building", also="events.*", under="load")
-class CrowdedLogEndsEarly(FollowedByMany):
+@breaks("stream", "events.open-while-building", also="events.*", under="load", over=FollowedByMany.late)
+async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
     """Who follows a build that six others follow already is sent its first lines, and no more."""
-
-    async def late(self, build: Build) -> AsyncIterator[bytes]:
-        number = 0
-        async for frame in build.stream.follow():
-            yield frame
-            number += 1
-            if number == 5:
-                return
+    number = 0
+    async for frame in build.stream.follow():
+        yield frame
+        number += 1
+        if number == 5:
+            return
 
 
-@breaks("stream", "events.own-lines-only", also="events.*", under="load")
-class CrowdedLogsMix(FollowedByMany):
+@breaks("stream", "events.own-lines-only", also="events.*", under="load", over=FollowedByMany.late)
+async def crowded_logs_mix(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
     """Who follows a build that six others follow already is sent the lines of the other builds as well."""
-
-    async def late(self, build: Build) -> AsyncIterator[bytes]:
-        told: set[bytes] = set()
-        async for frame in build.stream.follow():
-            others = [line for other in self.running - {build} for line in other.stream.frames if line not in told]
-            told.update(others)
-            for line in others:
-                yield line
-            yield frame
-
-
-# --- a server that wears out -----------------------------------------------------------------------------------------
+    told: set[bytes] = set()
+    async for frame in build.stream.follow():
+        others = [line for other in engine.running - {build} for line in other.stream.frames if line not in told]
+        told.update(others)
+        for line in others:
+            yield line
+        yield frame
 
 
 class Wears(App):
@@ -282,35 +248,29 @@ class Wears(App):
         raise NotImplementedError
 
 
-@breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load")
-class AnswersBecomeSlower(Wears):
+@breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load", over=Wears.worn)
+async def answers_become_slower(app: Wears, request: Request, response: Response) -> Response:
     """Each answer takes a fifth of a millisecond longer than the one before."""
-
-    async def worn(self, request: Request, response: Response) -> Response:
-        await asyncio.sleep(self.answers * SLOWER_S)
-        return response
+    await asyncio.sleep(app.answers * SLOWER_S)
+    return response
 
 
-@breaks("load", "load.drift-bytes", under="load")
-class AnswersBecomeLonger(Wears):
+@breaks("load", "load.drift-bytes", under="load", over=Wears.worn)
+async def answers_become_longer(app: Wears, request: Request, response: Response) -> Response:
     """Each status has eight blanks more at its end than the answer before."""
-
-    async def worn(self, request: Request, response: Response) -> Response:
-        is_status = request.method == "GET" and request.url.path.endswith("/build")
-        if not is_status or response.status_code != 200:
-            return response
-        body = bytes(response.body) + b" " * (LONGER_BYTES * self.answers)
-        return Response(body, 200, media_type="application/json")
-
-
-@breaks("load", "load.drift-errors", "http.no-server-error", also=_ANY_ANSWER, under="load")
-class ErrorsBecomeFrequent(Wears):
-    """After its first 250 answers every tenth is a 500."""
-
-    async def worn(self, request: Request, response: Response) -> Response:
-        if self.answers > FAILS_FROM and self.answers % FAILS_EVERY == 0:
-            raise Refusal(500, "Internal error.")
+    is_status = request.method == "GET" and request.url.path.endswith("/build")
+    if not is_status or response.status_code != 200:
         return response
+    body = bytes(response.body) + b" " * (LONGER_BYTES * app.answers)
+    return Response(body, 200, media_type="application/json")
+
+
+@breaks("load", "load.drift-errors", "http.no-server-error", also=_ANY_ANSWER, under="load", over=Wears.worn)
+async def errors_become_frequent(app: Wears, request: Request, response: Response) -> Response:
+    """After its first 250 answers every tenth is a 500."""
+    if app.answers > FAILS_FROM and app.answers % FAILS_EVERY == 0:
+        raise Refusal(500, "Internal error.")
+    return response
 
 
 @breaks("load", "load.drift-memory", under="load")
@@ -322,3 +282,11 @@ class MemoryIsKept(Wears):
     async def worn(self, request: Request, response: Response) -> Response:
         self.kept.append(bytearray(b"\1" * KEPT_BYTES))
         return response
+
+
+# fmt: off
+fault("crowded-start-is-423", "load", "http.status-is-documented",
+      "While three builds run, a start of another version is answered with 423.", Engine,
+      check_capacity=refusing(Engine.check_capacity, is_crowded, 423, "The host is busy."),
+      also="start.* limit.* load.errors", under="load")
+# fmt: on

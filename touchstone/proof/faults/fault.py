@@ -1,13 +1,15 @@
 """What a fault is, the list that each one is entered in, and the two ways to write one down: a class or a row."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
+from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of
+from touchstone.twin.behaviour import Behaviour, says_of, with_method
+from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
 
 Kind = Literal["schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream"]
@@ -63,22 +65,19 @@ def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: 
 
 
 def breaks(
-    kind: Kind,
-    *claims: str,
-    also: str = "",
-    pace: Mapping[str, Any] | None = None,
-    target: Mapping[str, Any] | None = None,
-    **more: Any,
+    kind: Kind, *claims: str, also: str = "", over: Callable[..., Any] | None = None, **more: Any
 ) -> Callable[[Any], Any]:
     """Enters an engine, an application or a wrapper as a fault that breaks *claims*; its docstring says how.
 
     The name of the fault is that of the class or function, in lowercase words joined by hyphens.
+
+    Args:
+        over: The method of the twin in whose place the function is put.
     """
 
     def entered(part: Any) -> Any:
         name = re.sub(r"(?<=.)(?=[A-Z])|(?<=[a-z])(?=[0-9])|_", "-", part.__name__).lower()
-        more.update(pace=pace or {}, target=target or {})
-        fault(name, kind, " ".join(claims), says_of(part), part, also=also, **more)
+        fault(name, kind, " ".join(claims), says_of(part), with_method(part, over), also=also, **more)
         return part
 
     return entered
@@ -87,3 +86,19 @@ def breaks(
 def own(make: Callable[[], _T]) -> "cached_property[_T]":
     """What each engine or application has one of by itself, made when it is first used."""
     return cached_property(lambda _: make())
+
+
+def refusing(usual: Callable[..., Any] | None, when: Callable[..., Any], status: int, error: str) -> Callable[..., Any]:
+    """A method that refuses where *when* holds, which is called with the same arguments, and does as usual else."""
+
+    def refuses(*given: Any, **more: Any) -> Any:
+        if usual is None or when(*given):
+            raise Refusal(status, error)
+        return usual(*given, **more)
+
+    return refuses
+
+
+def is_ready(app: App, version: Version) -> bool:
+    """Whether a version reads ready."""
+    return bool(app.engine.status_body(version)["status"] == "ready")

@@ -89,20 +89,15 @@ fault("document-shows-its-owner", "security", "error.does-not-repeat-the-key",
 # fmt: on
 
 
-# --- answers that do not come ----------------------------------------------------------------------------------------
-
-
-@breaks("timing", "http.answers", target={"request_timeout_s": 0.5})
-class IdleCancelHangs(App):
+@breaks("timing", "http.answers", target={"request_timeout_s": 0.5}, over=App.operate)
+async def idle_cancel_hangs(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A cancel of a version that is ready is never answered."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        version = self.engine.find(account, resource.ref)
-        cancels = resource.kind == "build" and request.method == "DELETE"
-        if cancels and version and self.engine.status_body(version)["status"] == "ready":
-            await asyncio.Event().wait()
-        return response
+    response = await App.operate(app, request, account, resource)
+    version = app.engine.find(account, resource.ref)
+    cancels = resource.kind == "build" and request.method == "DELETE"
+    if cancels and version and app.engine.status_body(version)["status"] == "ready":
+        await asyncio.Event().wait()
+    return response
 
 
 @breaks("concurrency", "http.answers", target={"request_timeout_s": 0.5})
@@ -158,17 +153,12 @@ class EverySeventhReadFails(App):
         return super().get_build(version)
 
 
-# --- methods ---------------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "http.wrong-method-is-405")
-class PutIsPost(App):
+@breaks("semantic", "http.wrong-method-is-405", over=App.answer)
+async def put_is_post(app: App, request: Request) -> Response:
     """PUT starts a build like POST."""
-
-    async def answer(self, request: Request) -> Response:
-        if request.method == "PUT":
-            request = Request({**request.scope, "method": "POST"}, request.receive)
-        return await super().answer(request)
+    if request.method == "PUT":
+        request = Request({**request.scope, "method": "POST"}, request.receive)
+    return await App.answer(app, request)
 
 
 class HeadDiffers(App):
@@ -185,38 +175,23 @@ class HeadDiffers(App):
         return self.head(request, response)
 
 
-@breaks("semantic", "http.head-matches-get")
-class HeadFindsEverything(App):
+@breaks("semantic", "http.head-matches-get", over=App.answer)
+async def head_finds_everything(app: App, request: Request) -> Response:
     """HEAD is 200 for whoever has a key, whatever it asks for."""
-
-    async def answer(self, request: Request) -> Response:
-        if request.method != "HEAD":
-            return await super().answer(request)
-        self.engine.account_of(request.headers.getlist("authorization"))
-        return Response(b"", 200)
+    if request.method != "HEAD":
+        return await App.answer(app, request)
+    app.engine.account_of(request.headers.getlist("authorization"))
+    return Response(b"", 200)
 
 
-@breaks("semantic", "http.head-matches-get")
-class HeadHasNoLength(HeadDiffers):
-    """HEAD announces a length of nothing where GET has a body."""
-
-    def head(self, request: Request, response: Response) -> Response:
-        return Response(b"", response.status_code, media_type=response.media_type)
-
-
-@breaks("stateful", "status.changes-only-by-a-start")
-class HeadStarts(HeadDiffers):
+@breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
+def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
     """HEAD of a build starts it, as any method would that is not GET."""
-
-    def head(self, request: Request, response: Response) -> Response:
-        found = resource_at(request.scope["raw_path"], self.settings.base_path)
-        for version in list(self.engine.catalog):
-            if found is not None and (found.kind, found.ref) == ("build", version.ref):
-                self.engine.start(self.engine._accounts[version.owner], version)
-        return response
-
-
-# --- errors ----------------------------------------------------------------------------------------------------------
+    found = resource_at(request.scope["raw_path"], app.settings.base_path)
+    for version in list(app.engine.catalog):
+        if found is not None and (found.kind, found.ref) == ("build", version.ref):
+            app.engine.start(app.engine._accounts[version.owner], version)
+    return response
 
 
 @breaks("schema", "error.request-id-is-a-string", also="error.has-the-documented-shape")
@@ -230,23 +205,26 @@ class RequestIdIsANumber(App):
         return answer_json(refusal.status, {**refusal.body, "request_id": self.served}, refusal.headers)
 
 
-@breaks("security", "error.does-not-repeat-the-key")
-class ErrorRepeatsTheKey(Engine):
+@breaks("security", "error.does-not-repeat-the-key", over=Engine.account_of)
+def error_repeats_the_key(engine: Engine, authorization: list[str]) -> Account:
     """The error for an unknown key quotes it."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        try:
-            return super().account_of(authorization)
-        except Refusal as refusal:
-            refusal.body["error"] += f" Got {authorization[0]}." if authorization else ""
-            raise
+    try:
+        return Engine.account_of(engine, authorization)
+    except Refusal as refusal:
+        refusal.body["error"] += f" Got {authorization[0]}." if authorization else ""
+        raise
 
 
-@breaks("security", "error.does-not-repeat-the-key")
-class KeyIsEchoedInAHeader(App):
+@breaks("security", "error.does-not-repeat-the-key", over=App.answer)
+async def key_is_echoed_in_a_header(app: App, request: Request) -> Response:
     """Every answer repeats in a header who asked."""
+    response = await App.answer(app, request)
+    response.headers["x-authenticated-as"] = request.headers["authorization"]
+    return response
 
-    async def answer(self, request: Request) -> Response:
-        response = await super().answer(request)
-        response.headers["x-authenticated-as"] = request.headers["authorization"]
-        return response
+
+# fmt: off
+fault("head-has-no-length", "semantic", "http.head-matches-get",
+      "HEAD announces a length of nothing where GET has a body.", HeadDiffers,
+      head=lambda self, request, response: Response(b"", response.status_code, media_type=response.media_type))
+# fmt: on

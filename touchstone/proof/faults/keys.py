@@ -99,66 +99,56 @@ fault("wrong-key-is-unauthorized", "semantic", "auth.invalid-key-text",
 # fmt: on
 
 
-@breaks("security", "auth.missing-key-is-401", "auth.unknown-key-is-401")
-class VersionsAreLookedUpFirst(App):
+@breaks("security", "auth.missing-key-is-401", "auth.unknown-key-is-401", over=App.answer)
+async def versions_are_looked_up_first(app: App, request: Request) -> Response:
     """A version that nobody has is 404 to whoever asks, with a key or without."""
-
-    async def answer(self, request: Request) -> Response:
-        kind, versions = asked_for(request, self.engine)
-        if kind != "templates" and not versions and request.method in ("GET", "POST", "DELETE"):
-            raise Refusal(404, "Template version not found.")
-        return await super().answer(request)
+    kind, versions = asked_for(request, app.engine)
+    if kind != "templates" and not versions and request.method in ("GET", "POST", "DELETE"):
+        raise Refusal(404, "Template version not found.")
+    return await App.answer(app, request)
 
 
-@breaks("security", "auth.near-key-is-401")
-class KeysComparedByPrefix(Engine):
+@breaks("security", "auth.near-key-is-401", over=Engine.account_of)
+def keys_compared_by_prefix(engine: Engine, authorization: list[str]) -> Account:
     """A key with something behind it is accepted."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        for key, account in self._accounts.items():
-            if authorization and authorization[0].startswith(f"Bearer {key}"):
-                return account
-        return super().account_of(authorization)
+    for key, account in engine._accounts.items():
+        if authorization and authorization[0].startswith(f"Bearer {key}"):
+            return account
+    return Engine.account_of(engine, authorization)
 
 
-@breaks("security", "auth.unknown-key-is-401")
-class KeysIgnoreCase(Engine):
+@breaks("security", "auth.unknown-key-is-401", over=Engine.account_of)
+def keys_ignore_case(engine: Engine, authorization: list[str]) -> Account:
     """A key in capitals is the same key."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        for key, account in self._accounts.items():
-            if authorization and authorization[0].lower() == f"bearer {key.lower()}":
-                return account
-        return super().account_of(authorization)
+    for key, account in engine._accounts.items():
+        if authorization and authorization[0].lower() == f"bearer {key.lower()}":
+            return account
+    return Engine.account_of(engine, authorization)
 
 
-@breaks("security", "auth.unknown-key-is-401")
-class LogsTakeAnyKey(App):
+@breaks("security", "auth.unknown-key-is-401", over=App.answer)
+async def logs_take_any_key(app: App, request: Request) -> Response:
     """Whether a key exists is not looked at where a build log is followed."""
-
-    async def answer(self, request: Request) -> Response:
-        try:
-            return await super().answer(request)
-        except Refusal as refusal:
-            kind, versions = asked_for(request, self.engine)
-            unknown = request.headers.get("authorization", "").startswith("Bearer sk_live_0")
-            if refusal.status == 401 and unknown and kind == "events" and versions:
-                return self.stream_events(request, versions[0])
-            raise
+    try:
+        return await App.answer(app, request)
+    except Refusal as refusal:
+        kind, versions = asked_for(request, app.engine)
+        unknown = request.headers.get("authorization", "").startswith("Bearer sk_live_0")
+        if refusal.status == 401 and unknown and kind == "events" and versions:
+            return app.stream_events(request, versions[0])
+        raise
 
 
-@breaks("security", "auth.malformed-header-is-401")
-class LogsTakeABareKey(App):
+@breaks("security", "auth.malformed-header-is-401", over=App.answer)
+async def logs_take_a_bare_key(app: App, request: Request) -> Response:
     """Where a build log is followed, a key is accepted that stands in the Authorization header without a scheme."""
-
-    async def answer(self, request: Request) -> Response:
-        keys = {account.key.encode() for account in self.settings.accounts}
-        if asked_for(request, self.engine)[0] == "events":
-            request.scope["headers"] = [
-                (name, b"Bearer " + value if name == b"authorization" and value in keys else value)
-                for name, value in request.scope["headers"]
-            ]
-        return await super().answer(request)
+    keys = {account.key.encode() for account in app.settings.accounts}
+    if asked_for(request, app.engine)[0] == "events":
+        request.scope["headers"] = [
+            (name, b"Bearer " + value if name == b"authorization" and value in keys else value)
+            for name, value in request.scope["headers"]
+        ]
+    return await App.answer(app, request)
 
 
 @breaks("security", "auth.query-key-is-401")
@@ -175,14 +165,6 @@ def key_in_the_query(app: Asgi) -> Asgi:
     return wrapped
 
 
-@breaks("semantic", "auth.missing-key-text")
-class MissingKeyIsCalledInvalid(Engine):
-    """A request without a key is told that its key is invalid."""
-
-    def account_of(self, authorization: list[str]) -> Account:
-        return super().account_of(authorization or [""])
-
-
 @breaks("semantic", "auth.scheme-ignores-case")
 class SchemeIsCaseSensitive(Engine):
     """Only ``Bearer`` in exactly these letters is recognised."""
@@ -191,15 +173,13 @@ class SchemeIsCaseSensitive(Engine):
         return scheme == "Bearer"
 
 
-@breaks("security", "auth.valid-key-is-accepted")
-class OthersVersionIs401(App):
+@breaks("security", "auth.valid-key-is-accepted", over=App.operate)
+async def others_version_is_401(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """Whoever asks for another account's version is told that the key is invalid."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        owners = {version.owner for version in asked_for(request, self.engine)[1]}
-        if owners and account.key not in owners and self.engine.may_build(account):
-            raise invalid_key()
-        return await super().operate(request, account, resource)
+    owners = {version.owner for version in asked_for(request, app.engine)[1]}
+    if owners and account.key not in owners and app.engine.may_build(account):
+        raise invalid_key()
+    return await App.operate(app, request, account, resource)
 
 
 @breaks("stateful", "auth.valid-key-is-accepted")
@@ -235,15 +215,20 @@ fault("refused-delete-deletes", "security", "auth.refused-changes-nothing",
 # fmt: on
 
 
-@breaks("security", "auth.refused-changes-nothing", also="template.read-shows-the-published")
-class RefusedPublishPublishes(App):
+@breaks("security", "auth.refused-changes-nothing", also="template.read-shows-the-published", over=App.answer)
+async def refused_publish_publishes(app: App, request: Request) -> Response:
     """A publish with an unknown key is refused with 401, after it has replaced what was there."""
+    try:
+        return await App.answer(app, request)
+    except Refusal as refusal:
+        if refusal.status == 401 and request.method == "POST" and asked_for(request, app.engine)[0] == "templates":
+            document = read_document(await read_limited(request), request.headers.get("content-type", ""))
+            app.engine.publish(first_account(app.engine), document, force=True)
+        raise
 
-    async def answer(self, request: Request) -> Response:
-        try:
-            return await super().answer(request)
-        except Refusal as refusal:
-            if refusal.status == 401 and request.method == "POST" and asked_for(request, self.engine)[0] == "templates":
-                document = read_document(await read_limited(request), request.headers.get("content-type", ""))
-                self.engine.publish(first_account(self.engine), document, force=True)
-            raise
+
+# fmt: off
+fault("missing-key-is-called-invalid", "semantic", "auth.missing-key-text",
+      "A request without a key is told that its key is invalid.", Engine,
+      account_of=lambda self, authorization: Engine.account_of(self, authorization or [""]))
+# fmt: on

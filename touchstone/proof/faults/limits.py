@@ -59,14 +59,12 @@ fault("retry-after-has-decimals", "schema", "limit.retry-after-is-valid", "Retry
 # fmt: on
 
 
-@breaks("schema", "limit.has-the-error-shape", pace=FULL)
-class FullHostSaysNothing(App):
+@breaks("schema", "limit.has-the-error-shape", pace=FULL, over=App.refused)
+def full_host_says_nothing(app: App, refusal: Refusal) -> Response:
     """The 429 of a full host has an empty error; the one for the rate is right."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 429 and "capacity" in refusal.body["error"]:
-            refusal.body["error"] = ""
-        return super().refused(refusal)
+    if refusal.status == 429 and "capacity" in refusal.body["error"]:
+        refusal.body["error"] = ""
+    return App.refused(app, refusal)
 
 
 class Punishes(Engine):
@@ -107,9 +105,6 @@ fault("retries-are-punished", "load", "limit.ends-after-back-off limit.retry-aft
 # fmt: on
 
 
-# --- what it does all the same ---------------------------------------------------------------------------------------
-
-
 class Refuses(Engine):
     """Does something besides when it refuses a start."""
 
@@ -130,21 +125,17 @@ class Refuses(Engine):
             slot.last = self.launch(version)
 
 
-@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED)
-class RefusedStartBuilds(Refuses):
+@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, over=Refuses.besides)
+def refused_start_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start is refused with 429 after its build has begun."""
-
-    def besides(self, account: Account, version: Version, refusal: Refusal) -> None:
-        self.begin(version)
+    engine.begin(version)
 
 
-@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED)
-class RefusedStartIsQueued(Refuses):
+@breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, over=Refuses.besides)
+def refused_start_is_queued(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start is refused with 429 and begins a little later."""
-
-    def besides(self, account: Account, version: Version, refusal: Refusal) -> None:
-        if refusal.status == 429:
-            asyncio.get_running_loop().call_later(0.15, self.begin, version)
+    if refusal.status == 429:
+        asyncio.get_running_loop().call_later(0.15, engine.begin, version)
 
 
 @breaks("load", "limit.refused-start-starts-nothing", also=_CANCELLED, profile="standard")
@@ -163,13 +154,11 @@ class FullHostBuilds(Engine):
         return build
 
 
-@breaks("load", "status.build-does-not-vanish", also=f"{_CANCELLED} events.* cancel.*")
-class RefusalEndsRunningBuilds(Refuses):
+@breaks("load", "status.build-does-not-vanish", also=f"{_CANCELLED} events.* cancel.*", over=Refuses.besides)
+def refusal_ends_running_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused with 429 ends the builds of its account that run."""
-
-    def besides(self, account: Account, version: Version, refusal: Refusal) -> None:
-        for build in [build for build in self.running if build.version.owner == account.key]:
-            build.end_cancelled("build ended: too many requests")
+    for build in [build for build in engine.running if build.version.owner == account.key]:
+        build.end_cancelled("build ended: too many requests")
 
 
 @breaks("load", "start.answers-202", also="start.after-cancel-builds-again")
@@ -188,9 +177,6 @@ class RefusalSpoilsTheVersion(Refuses):
             self.spoilt.add((version.owner, version.ref))
 
 
-# --- whom it hits ----------------------------------------------------------------------------------------------------
-
-
 @breaks("load", "limit.is-per-key")
 class LimitIsShared(Engine):
     """All keys use up one rate."""
@@ -200,14 +186,12 @@ class LimitIsShared(Engine):
         self._limiters = dict.fromkeys(self._limiters, next(iter(self._limiters.values())))
 
 
-@breaks("load", "limit.is-per-key")
-class LimitOfOneIsEverybodys(Engine):
+@breaks("load", "limit.is-per-key", over=Engine.check_rate)
+def limit_of_one_is_everybodys(engine: Engine, account: Account) -> None:
     """While one key is refused, so are all the others, whatever they have left."""
-
-    def check_rate(self, account: Account) -> None:
-        wait_s = max(limiter.wait_s(self.now_at()) for limiter in self._limiters.values())
-        if wait_s > 0:
-            raise self.too_many("Build rate limit reached. Back off and retry.", wait_s)
+    wait_s = max(limiter.wait_s(engine.now_at()) for limiter in engine._limiters.values())
+    if wait_s > 0:
+        raise engine.too_many("Build rate limit reached. Back off and retry.", wait_s)
 
 
 @breaks("load", "limit.reads-are-not-charged", **_POLLED)
@@ -221,17 +205,13 @@ class PollingIsCharged(Engine):
         return super().status_body(version)
 
 
-@breaks("load", "limit.reads-are-not-charged", **_POLLED)
-class PollingOfABuildIsCharged(PollingIsCharged):
+@breaks("load", "limit.reads-are-not-charged", **_POLLED, over=PollingIsCharged.status_body)
+def polling_of_a_build_is_charged(engine: PollingIsCharged, version: Version) -> Body:
     """Each read of a status counts as a start as long as the version is being built."""
+    if engine.joinable(engine.slot_of(version)):
+        return PollingIsCharged.status_body(engine, version)
+    return Engine.status_body(engine, version)
 
-    def status_body(self, version: Version) -> Body:
-        if self.joinable(self.slot_of(version)):
-            return super().status_body(version)
-        return Engine.status_body(self, version)
-
-
-# --- the same where only builds count --------------------------------------------------------------------------------
 
 # A check begins more builds than these, and what it builds besides does not meet the limit all the time.
 BUILDS: Mapping[str, Any] = {"rate": RateLimit.parse("10/4"), "charges": "builds"}

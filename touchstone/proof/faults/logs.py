@@ -158,41 +158,29 @@ fault("log-of-a-cancel-stays-open", "stream", "events.close-at-the-end",
 # fmt: on
 
 
-# --- the answer ------------------------------------------------------------------------------------------------------
-
-
-@breaks("stream", "events.media-type")
-class LogIsPlainText(App):
+@breaks("stream", "events.media-type", over=App.stream_events)
+def log_is_plain_text(app: App, request: Request, version: Version) -> Response:
     """The build log is sent as text/plain."""
-
-    def stream_events(self, request: Request, version: Version) -> Response:
-        response = super().stream_events(request, version)
-        response.headers["content-type"] = "text/plain; charset=utf-8"
-        return response
+    response = App.stream_events(app, request, version)
+    response.headers["content-type"] = "text/plain; charset=utf-8"
+    return response
 
 
-@breaks("stream", "events.answers-200")
-class LogIsThereAtTheEnd(App):
+@breaks("stream", "events.answers-200", over=App.stream_events)
+def log_is_there_at_the_end(app: App, request: Request, version: Version) -> Response:
     """There is no log until its build is over."""
-
-    def stream_events(self, request: Request, version: Version) -> Response:
-        last = self.engine.last_of(version)
-        if last is not None and not last.outcome:
-            raise no_such_build()
-        return super().stream_events(request, version)
+    last = app.engine.last_of(version)
+    if last is not None and not last.outcome:
+        raise no_such_build()
+    return App.stream_events(app, request, version)
 
 
-# --- what it holds ---------------------------------------------------------------------------------------------------
-
-
-@breaks("stream", "events.timestamps-are-true")
-class OldTimestampsAreLocal(Engine):
+@breaks("stream", "events.timestamps-are-true", over=Engine.follow)
+async def old_timestamps_are_local(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """A log that is told again tells the time of another zone and calls it UTC."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        over = bool(build.outcome)
-        async for frame in build.stream.follow():
-            yield frame_of(moved(event_of(frame), -7200.0)) if over else frame
+    over = bool(build.outcome)
+    async for frame in build.stream.follow():
+        yield frame_of(moved(event_of(frame), -7200.0)) if over else frame
 
 
 class Beside(Stream):
@@ -208,16 +196,14 @@ class Beside(Stream):
             Stream.emit(stream, frame_bytes)
 
 
-@breaks("concurrency", "events.own-lines-only")
-class LogsAreMixed(Engine):
+@breaks("concurrency", "events.own-lines-only", over=Engine.make_build)
+def logs_are_mixed(engine: Engine, version: Version) -> Build:
     """What one build prints appears in the log of every other one."""
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.stream = Beside(
-            lambda frame: [other.stream for other in self.running if b'"install"' in frame and other is not build]
-        )
-        return build
+    build = Engine.make_build(engine, version)
+    build.stream = Beside(
+        lambda frame: [other.stream for other in engine.running if b'"install"' in frame and other is not build]
+    )
+    return build
 
 
 @breaks("stateful", "events.own-lines-only")
@@ -260,58 +246,46 @@ class LogCountsTheQueue(Tells):
         return {**event, "line": " ".join(words)}
 
 
-# --- when it opens and closes ----------------------------------------------------------------------------------------
-
-
-@breaks("stream", "events.open-while-building", also="events.cancelled-ends-on-cancel")
-class LogIsASnapshot(Engine):
+@breaks("stream", "events.open-while-building", also="events.cancelled-ends-on-cancel", over=Engine.follow)
+async def log_is_a_snapshot(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """The log holds what there is so far and ends, though the build runs."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        for frame in list(build.stream.frames):
-            yield frame
+    for frame in list(build.stream.frames):
+        yield frame
 
 
-@breaks("stream", "events.open-while-building")
-class LogTimesOut(Engine):
+@breaks("stream", "events.open-while-building", over=Engine.follow)
+async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """A log in which nothing happens for a twentieth of a second is closed."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        frames = aiter(build.stream.follow())
-        while True:
-            try:
-                yield await asyncio.wait_for(anext(frames), 0.05)
-            except (TimeoutError, StopAsyncIteration):
-                return
+    frames = aiter(build.stream.follow())
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(frames), 0.05)
+        except (TimeoutError, StopAsyncIteration):
+            return
 
 
-@breaks("timing", "events.close-at-the-end", target=HASTY)
-class LogClosesLate(Engine):
+@breaks("timing", "events.close-at-the-end", target=HASTY, over=Engine.follow)
+async def log_closes_late(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """The log of a build that fails closes a good while after it."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        live = not build.outcome
-        async for frame in build.stream.follow():
-            yield frame
-        if live and build.outcome == "failed":
-            await asyncio.sleep(1.5)
+    live = not build.outcome
+    async for frame in build.stream.follow():
+        yield frame
+    if live and build.outcome == "failed":
+        await asyncio.sleep(1.5)
 
 
-@breaks("stream", "events.finished-version-closes", target=HASTY)
-class LogOfTheFinishedIsOpen(Engine):
+@breaks("stream", "events.finished-version-closes", target=HASTY, over=Engine.follow)
+async def log_of_the_finished_is_open(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """Who follows a finished build waits for what never comes."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        over = bool(build.outcome)
-        async for frame in build.stream.follow():
-            yield frame
-        if over:
-            await asyncio.Event().wait()
+    over = bool(build.outcome)
+    async for frame in build.stream.follow():
+        yield frame
+    if over:
+        await asyncio.Event().wait()
 
 
-@breaks("stream", "events.finished-version-closes", target=HASTY)
-class LogOfTheUnbuiltIsOpen(Engine):
-    """Who follows a version that was never built waits for its build."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        return super().events(version) or Stream().follow()
+# fmt: off
+fault("log-of-the-unbuilt-is-open", "stream", "events.finished-version-closes",
+      "Who follows a version that was never built waits for its build.", Engine,
+      events=lambda self, version: Engine.events(self, version) or Stream().follow(), target=HASTY)
+# fmt: on

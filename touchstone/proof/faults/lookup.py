@@ -7,8 +7,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
+from touchstone.twin.answers import no_such_version
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Body, Engine
@@ -108,37 +108,16 @@ fault("names-ignore-case", "semantic", "lookup.odd-spelling-is-404", "A name in 
     "lookup.unknown-version-is-404",
     also=f"cancel.keeps-neighbours {UNKNOWN_TOO} start.refuses-deleted-version status.ref-is-the-path "
     "start.ref-is-the-path",
+    over=App.operate,
 )
-class UnknownVersionIsTheLatest(App):
+async def unknown_version_is_the_latest(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A version that does not exist is answered by the latest one of its name, unless it is to be deleted."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
-        if not deletes and self.engine.find(account, ref) is None:
-            own = [v.ref for v in self.engine.catalog if v.owner == account.key]
-            latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
-            resource = replace(resource, ref=latest[-1] if latest else ref)
-        return await super().operate(request, account, resource)
-
-
-@breaks("semantic", "lookup.odd-spelling-is-404", also="http.no-server-error")
-class OddSpellingFails(App):
-    """A name outside ASCII makes the server fail."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        if not resource.ref.name.isascii():
-            raise Refusal(500, "Internal error.")
-        return await super().operate(request, account, resource)
-
-
-@breaks("stateful", "lookup.existing-version-is-found", "template.read-shows-the-published")
-class BuiltDocumentsAreGone(App):
-    """Once a version is ready, its document is not found."""
-
-    def get_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise no_such_version()
-        return super().get_template(version)
+    ref, deletes = resource.ref, resource.kind == "template" and request.method == "DELETE"
+    if not deletes and app.engine.find(account, ref) is None:
+        own = [v.ref for v in app.engine.catalog if v.owner == account.key]
+        latest = [other for other in own if (other.namespace, other.name) == (ref.namespace, ref.name)]
+        resource = replace(resource, ref=latest[-1] if latest else ref)
+    return await App.operate(app, request, account, resource)
 
 
 @breaks("stateful", "lookup.existing-version-is-found", "status.answers-200")
@@ -163,3 +142,13 @@ class DeleteTakesItsSiblings(Engine):
             if (other.owner, other.ref.name) == (version.owner, version.ref.name):
                 super().delete(other)
         return {"deleted": True}
+
+
+# fmt: off
+fault("odd-spelling-fails", "semantic", "lookup.odd-spelling-is-404", "A name outside ASCII makes the server fail.",
+      App, operate=refusing(App.operate, lambda _, *asked: not asked[2].ref.name.isascii(), 500, "Internal error."),
+      also="http.no-server-error")
+fault("built-documents-are-gone", "stateful", "lookup.existing-version-is-found template.read-shows-the-published",
+      "Once a version is ready, its document is not found.", App,
+      get_template=refusing(App.get_template, is_ready, 404, "Template version not found."))
+# fmt: on

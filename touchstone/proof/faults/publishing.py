@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import instead, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
@@ -173,9 +173,6 @@ fault("auto-build-is-always-told", "schema", "publish.auto-build-only-when-asked
 # fmt: on
 
 
-# --- digests ---------------------------------------------------------------------------------------------------------
-
-
 @breaks(
     "stateful",
     "digest.is-stable",
@@ -205,29 +202,22 @@ class DigestOfTheBytes(App):
         return await super().publish(request, account)
 
 
-@breaks("semantic", "digest.ignores-spelling", also="publish.republish-identical-is-accepted")
-class DigestFollowsTheOrder(Engine):
+@breaks("semantic", "digest.ignores-spelling", also="publish.republish-identical-is-accepted", over=Engine.digest_of)
+def digest_follows_the_order(engine: Engine, document: Document) -> str:
     """The digest depends on the order of the keys."""
-
-    def digest_of(self, document: Document) -> str:
-        about = {key: value for key, value in document.content["template"].items() if key not in ("name", "version")}
-        return sha256(json.dumps(document.content | {"template": about}))
+    about = {key: value for key, value in document.content["template"].items() if key not in ("name", "version")}
+    return sha256(json.dumps(document.content | {"template": about}))
 
 
-# --- documents -------------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "publish.empty-is-400", also="publish.body-is-documented")
-class EmptyIsPublished(App):
+@breaks("semantic", "publish.empty-is-400", also="publish.body-is-documented", over=App.publish)
+async def empty_is_published(app: App, request: Request, account: Account) -> Response:
     """An empty document is published as nothing."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        try:
-            return await super().publish(request, account)
-        except Refusal as refusal:
-            if "empty" in refusal.body["error"]:
-                return answer_json(201, {})
-            raise
+    try:
+        return await App.publish(app, request, account)
+    except Refusal as refusal:
+        if "empty" in refusal.body["error"]:
+            return answer_json(201, {})
+        raise
 
 
 @breaks("semantic", "publish.unparsable-is-400")
@@ -241,38 +231,13 @@ class UnparsableIs422(Refuses):
         return refusal
 
 
-@breaks("stateful", "template.read-shows-the-published")
-class ReadyDocumentsAreForbidden(App):
-    """Once a version is ready, its document is kept from its owner."""
-
-    def get_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise Refusal(403, "Built templates cannot be read.")
-        return super().get_template(version)
-
-
-@breaks("stateful", "template.delete-says-deleted")
-class GoldensCannotBeDeleted(App):
-    """A version that is ready cannot be deleted."""
-
-    def delete_template(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "ready":
-            raise Refusal(403, "Built templates cannot be deleted.")
-        return super().delete_template(version)
-
-
-# --- publishing ------------------------------------------------------------------------------------------------------
-
-
-@breaks("stateful", "publish.answers-201")
-class SecondVersionIs409(Engine):
+@breaks("stateful", "publish.answers-201", over=Engine.publish)
+def second_version_is_409(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """A name can have one version only; another one is a conflict."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        ref = ref_of(document)
-        if any(version.ref.name == ref.name and version.ref != ref for version in self.catalog):
-            raise Refusal(409, "This template exists.")
-        return super().publish(account, document, force)
+    ref = ref_of(document)
+    if any(version.ref.name == ref.name and version.ref != ref for version in engine.catalog):
+        raise Refusal(409, "This template exists.")
+    return Engine.publish(engine, account, document, force)
 
 
 @breaks("stateful", "publish.ref-is-the-document")
@@ -297,12 +262,10 @@ class IdenticalIs409(Repeats):
         return None
 
 
-@breaks("stateful", "publish.republish-identical-is-accepted")
-class IdenticalIs409OnceBuilt(IdenticalIs409):
+@breaks("stateful", "publish.republish-identical-is-accepted", over=IdenticalIs409.again)
+def identical_is_409_once_built(engine: IdenticalIs409, old: Version, same: bool, force: bool) -> Version | None:
     """The same content again is a conflict as soon as it is built."""
-
-    def again(self, old: Version, same: bool, force: bool) -> Version | None:
-        return super().again(old, same and self.status_body(old)["status"] == "ready", force)
+    return IdenticalIs409.again(engine, old, same and engine.status_body(old)["status"] == "ready", force)
 
 
 class Conflicts(Engine):
@@ -325,24 +288,22 @@ class Conflicts(Engine):
     "publish.conflict-keeps-content",
     also="events.build-time-agrees template.read-shows-the-published status.good-template-ends-ready "
     "publish.other-content-is-409 status.ready-stays-ready events.own-lines-only",
+    over=Conflicts.conflict,
 )
-class ConflictOverwrites(Conflicts):
+def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> None:
     """A publish that conflicts is refused with 409 after it has replaced the content."""
-
-    def conflict(self, old: Version, document: Document) -> None:
-        self._store(old.owner, document)
+    engine._store(old.owner, document)
 
 
 @breaks(
     "stateful",
     "publish.conflict-keeps-content",
     also="status.good-template-ends-ready template.read-shows-the-published",
+    over=Conflicts.conflict,
 )
-class ConflictSwapsTheDocument(Conflicts):
+def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Document) -> None:
     """A publish that conflicts is refused with 409, and its document is shown from then on."""
-
-    def conflict(self, old: Version, document: Document) -> None:
-        self.catalog.put(replace(old, template=document.content))
+    engine.catalog.put(replace(old, template=document.content))
 
 
 @breaks("stateful", "publish.force-replaces")
@@ -361,10 +322,18 @@ class ForceKeepsTheDocument(Repeats):
         return {**super().template_body(version), "template": document}
 
 
-@breaks("semantic", "publish.auto-build-only-when-asked", also="status.unbuilt-is-not-built")
-class AutoBuildFalseBuilds(App):
+@breaks("semantic", "publish.auto-build-only-when-asked", also="status.unbuilt-is-not-built", over=App.publish)
+async def auto_build_false_builds(app: App, request: Request, account: Account) -> Response:
     """Whatever auto_build says, it is taken for a yes."""
+    query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
+    return await App.publish(app, Request({**request.scope, "query_string": query}, request.receive), account)
 
-    async def publish(self, request: Request, account: Account) -> Response:
-        query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
-        return await super().publish(Request({**request.scope, "query_string": query}, request.receive), account)
+
+# fmt: off
+fault("ready-documents-are-forbidden", "stateful", "template.read-shows-the-published",
+      "Once a version is ready, its document is kept from its owner.", App,
+      get_template=refusing(App.get_template, is_ready, 403, "Built templates cannot be read."))
+fault("goldens-cannot-be-deleted", "stateful", "template.delete-says-deleted",
+      "A version that is ready cannot be deleted.", App,
+      delete_template=refusing(App.delete_template, is_ready, 403, "Built templates cannot be deleted."))
+# fmt: on

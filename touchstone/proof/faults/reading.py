@@ -124,51 +124,41 @@ fault("success-is-an-error", "semantic", "status.error-only-when-failed",
 # fmt: on
 
 
-# --- when a state changes --------------------------------------------------------------------------------------------
-
-
 @breaks(
     "stateful",
     "status.unbuilt-is-not-built",
     "publish.auto-build-only-when-asked",
     also="status.changes-only-by-a-start cancel.idle-is-404",
+    over=Engine.publish,
 )
-class PublishingBuilds(Engine):
+def publishing_builds(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing starts a build that nobody asked for."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        begin(self, version := super().publish(account, document, force))
-        return version
+    begin(engine, version := Engine.publish(engine, account, document, force))
+    return version
 
 
-@breaks("stateful", "status.changes-only-by-a-start", also="reuse.only-identical-digest")
-class ReadingBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", also="reuse.only-identical-digest", over=App.get_build)
+def reading_builds(app: App, version: Version) -> Response:
     """Reading the status of a version that nobody built starts its build."""
-
-    def get_build(self, version: Version) -> Response:
-        response = super().get_build(version)
-        begin(self.engine, version)
-        return response
+    response = App.get_build(app, version)
+    begin(app.engine, version)
+    return response
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
-class HeadBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", over=App.operate)
+async def head_builds(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A HEAD request for the status of a version that nobody built starts its build."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if request.method == "HEAD" and resource.kind == "build":
-            begin(self.engine, self.engine.require(account, resource.ref))
-        return response
+    response = await App.operate(app, request, account, resource)
+    if request.method == "HEAD" and resource.kind == "build":
+        begin(app.engine, app.engine.require(account, resource.ref))
+    return response
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
-class FollowingBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", over=App.stream_events)
+def following_builds(app: App, request: Request, version: Version) -> Response:
     """Following the log of a version that nobody built starts its build."""
-
-    def stream_events(self, request: Request, version: Version) -> Response:
-        begin(self.engine, version)
-        return super().stream_events(request, version)
+    begin(app.engine, version)
+    return App.stream_events(app, request, version)
 
 
 @breaks("stateful", "status.build-does-not-vanish", also="cancel.settles")
@@ -206,39 +196,21 @@ class FirstLongBuild(Engine):
         return build
 
 
-@breaks("stateful", "status.build-does-not-vanish", target=HASTY)
-class FirstLongBuildVanishes(FirstLongBuild):
-    """The first build whose steps take time ends as if it had never begun."""
-
-    kind = Vanishing
-
-
-@breaks("timing", "status.build-ends", target=HASTY)
-class FirstLongBuildNeverEnds(FirstLongBuild):
-    """The first build whose steps take time runs until somebody cancels it."""
-
-    kind = Endless
-
-
-@breaks("stateful", "status.good-template-ends-ready")
-class AutomaticBuildFails(App):
+@breaks("stateful", "status.good-template-ends-ready", over=App.auto_build)
+def automatic_build_fails(app: App, account: Account, version: Version) -> str:
     """A build that publishing starts fails, whatever its steps."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        status = super().auto_build(account, version)
-        if last := self.engine.last_of(version):
-            last.plan = replace(last.plan, steps=(Step(exit_status=1),))
-        return status
+    status = App.auto_build(app, account, version)
+    if last := app.engine.last_of(version):
+        last.plan = replace(last.plan, steps=(Step(exit_status=1),))
+    return status
 
 
-@breaks("semantic", "status.failing-template-ends-failed")
-class FailingStepIsIgnored(Engine):
+@breaks("semantic", "status.failing-template-ends-failed", over=Engine.make_build)
+def failing_step_is_ignored(engine: Engine, version: Version) -> Build:
     """A build whose last step fails ends ready."""
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.plan = replace(build.plan, steps=tuple(step for step in build.plan.steps if not step.exit_status))
-        return build
+    build = Engine.make_build(engine, version)
+    build.plan = replace(build.plan, steps=tuple(step for step in build.plan.steps if not step.exit_status))
+    return build
 
 
 # A build that fails fails at once, too, so that a read after its start may find no trace of it.
@@ -250,9 +222,6 @@ class StepsAreSkipped(Engine):
         build = super().make_build(version)
         build.plan = replace(build.plan, steps=tuple(replace(step, pause_s=0.0) for step in build.plan.steps))
         return build
-
-
-# --- what a read remembers -------------------------------------------------------------------------------------------
 
 
 @breaks("stateful", "status.ref-is-the-path")
@@ -269,13 +238,11 @@ class StatusTellsTheBuiltRef(Engine):
         return super().status_body(version) | ({"ref": self.started} if self.running else {})
 
 
-@breaks("semantic", "status.build-time-is-ms", also="events.build-time-agrees")
-class BuildTimeCountsFromTheEpoch(Engine):
+@breaks("semantic", "status.build-time-is-ms", also="events.build-time-agrees", over=Engine.ended)
+def build_time_counts_from_the_epoch(engine: Engine, slot: Slot, build: Build) -> None:
     """The build time, wherever it is told, is the moment at which the build ended."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        build.build_time_ms = build.build_time_ms and round(time.time() * 1000)
-        super().ended(slot, build)
+    build.build_time_ms = build.build_time_ms and round(time.time() * 1000)
+    Engine.ended(engine, slot, build)
 
 
 @breaks("stateful", "status.build-time-is-stable", also="status.concurrent-reads-agree events.build-time-agrees")
@@ -356,14 +323,12 @@ class ReuseIsReadAsABuild(Engine):
         return super().status_body(version)
 
 
-@breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere")
-class RepublishingDropsTheGolden(Engine):
+@breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere", over=Engine.publish)
+def republishing_drops_the_golden(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing the same content once more makes a ready version not built."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        version = super().publish(account, document, force)
-        self.slots.pop((version.owner, version.digest), None)
-        return version
+    version = Engine.publish(engine, account, document, force)
+    engine.slots.pop((version.owner, version.digest), None)
+    return version
 
 
 class AfterAFailure(Engine):
@@ -379,28 +344,22 @@ class AfterAFailure(Engine):
         return said
 
 
-@breaks("stateful", "status.failed-stays-failed")
-class FailureFades(AfterAFailure):
+@breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
+def failure_fades(engine: AfterAFailure, version: Version, slot: Slot) -> None:
     """A failure is told once; then the version reads not_built."""
-
-    def after(self, version: Version, slot: Slot) -> None:
-        del self.slots[version.owner, version.digest]
+    del engine.slots[version.owner, version.digest]
 
 
-@breaks("stateful", "status.failed-stays-failed", also="cancel.finished-is-idle")
-class FailureIsRetried(AfterAFailure):
+@breaks("stateful", "status.failed-stays-failed", also="cancel.finished-is-idle", over=AfterAFailure.after)
+def failure_is_retried(engine: AfterAFailure, version: Version, slot: Slot) -> None:
     """Reading the failure of a version starts its build once more."""
-
-    def after(self, version: Version, slot: Slot) -> None:
-        slot.last = self.launch(version)
+    slot.last = engine.launch(version)
 
 
-@breaks("stateful", "status.failed-stays-failed")
-class FailureHeals(AfterAFailure):
+@breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
+def failure_heals(engine: AfterAFailure, version: Version, slot: Slot) -> None:
     """A version whose failure was read becomes ready."""
-
-    def after(self, version: Version, slot: Slot) -> None:
-        slot.golden = slot.last
+    slot.golden = slot.last
 
 
 @breaks("concurrency", "status.concurrent-reads-agree", also="status.build-time-is-stable")
@@ -423,3 +382,13 @@ class SimultaneousReadsDiffer(App):
             return response
         finally:
             self.reading[resource.ref] -= 1
+
+
+# fmt: off
+fault("first-long-build-vanishes", "stateful", "status.build-does-not-vanish",
+      "The first build whose steps take time ends as if it had never begun.", FirstLongBuild, kind=Vanishing,
+      target=HASTY)
+fault("first-long-build-never-ends", "timing", "status.build-ends",
+      "The first build whose steps take time runs until somebody cancels it.", FirstLongBuild, kind=Endless,
+      target=HASTY)
+# fmt: on

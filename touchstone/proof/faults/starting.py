@@ -1,6 +1,7 @@
 """Faults of starting a build: what a start is answered, what it does, when a golden is reused, and starts that meet."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
-from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.answers import Refusal
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
@@ -21,6 +21,17 @@ from touchstone.twin.settings import Account
 HASTY = {"build_timeout_s": 2.0}
 # How long a start takes, so that a second one meets it.
 SLOW_S = 0.1
+
+
+def joins(engine: Engine, account: Account, version: Version) -> bool:
+    """Whether a start meets a build that runs."""
+    return engine.joinable(engine.slot_of(version))
+
+
+def follows(outcome: str) -> Callable[[Engine, Account, Version], bool]:
+    """Whether a start comes after a build with that outcome."""
+    return lambda engine, _, version: (last := engine.last_of(version)) is not None and last.outcome == outcome
+
 
 # fmt: off
 # --- what a start is answered ---
@@ -60,13 +71,11 @@ fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup
 # fmt: on
 
 
-@breaks("stateful", "start.answers-202")
-class RestartAnswers200(App):
+@breaks("stateful", "start.answers-202", over=App.start_build)
+def restart_answers_200(app: App, account: Account, version: Version) -> Response:
     """A start is answered with 200 where the last build of the version failed."""
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        again = self.engine.status_body(version)["status"] == "failed"
-        return answer_json(200 if again else 202, self.engine.start(account, version))
+    again = app.engine.status_body(version)["status"] == "failed"
+    return answer_json(200 if again else 202, app.engine.start(account, version))
 
 
 @breaks("semantic", "start.fresh-is-building")
@@ -101,17 +110,12 @@ class StartPromisesReady(Engine):
         return said | {"status": "ready", "build_time_ms": 200} if known and begins else said
 
 
-@breaks("stateful", "start.ref-is-the-path")
-class ReuseTellsTheFirstRef(Engine):
+@breaks("stateful", "start.ref-is-the-path", over=Engine.reused_body)
+def reuse_tells_the_first_ref(engine: Engine, version: Version, golden: Build) -> Body:
     """
     A start that reuses a golden names the version that was built, though another one with its digest was asked for.
     """
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"ref": str(golden.version.ref)}
-
-
-# --- how long it takes -----------------------------------------------------------------------------------------------
+    return Engine.reused_body(engine, version, golden) | {"ref": str(golden.version.ref)}
 
 
 async def over(build: Build | None) -> None:
@@ -122,32 +126,25 @@ async def over(build: Build | None) -> None:
 
 
 # Where a build takes longer than an answer may, its start is not answered in time.
-@breaks("timing", "start.does-not-wait", also="http.answers")
-class StartWaitsForTheBuild(App):
+@breaks("timing", "start.does-not-wait", also="http.answers", over=App.operate)
+async def start_waits_for_the_build(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start is answered when its build is over, with what was true at its beginning."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if resource.kind == "build" and request.method == "POST":
-            await over(self.engine.last_of(self.engine.require(account, resource.ref)))
-        return response
+    response = await App.operate(app, request, account, resource)
+    if resource.kind == "build" and request.method == "POST":
+        await over(app.engine.last_of(app.engine.require(account, resource.ref)))
+    return response
 
 
 # A start that is not answered in time begins its build all the same, some time.
-@breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends")
-class StartsTakeTurns(App):
+@breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends", over=App.operate)
+async def starts_take_turns(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start waits until no build of another version runs any more."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        version = self.engine.find(account, resource.ref)
-        if resource.kind == "build" and request.method == "POST" and version:
-            own = self.engine.last_of(version)
-            for build in [one for one in self.engine.running if one is not own]:
-                await over(build)
-        return await super().operate(request, account, resource)
-
-
-# --- what it does ----------------------------------------------------------------------------------------------------
+    version = app.engine.find(account, resource.ref)
+    if resource.kind == "build" and request.method == "POST" and version:
+        own = app.engine.last_of(version)
+        for build in [one for one in app.engine.running if one is not own]:
+            await over(build)
+    return await App.operate(app, request, account, resource)
 
 
 # The version that reads not_built and then builds has begun to build by itself, as far as anybody can see.
@@ -188,35 +185,11 @@ class StartsUnlike(Engine):
         return super().start(account, version)
 
 
-@breaks("stateful", "start.visible-to-next-read")
-class RestartIsForgotten(StartsUnlike):
-    """A start of a version whose last build failed is acknowledged, and nothing is built."""
-
-    after = "failed"
-
-
 @breaks("stateful", "start.after-failure-builds-again")
 class FailureIsForever(StartsUnlike):
     """A version that failed once answers each later start with its old failure."""
 
     after, otherwise = "failed", Engine.status_body
-
-
-@breaks("stateful", "cancel.next-build-completes", target=HASTY)
-class StartAfterCancelIsForgotten(StartsUnlike):
-    """A start after a cancelled build is acknowledged, and nothing is built."""
-
-    after = "cancelled"
-
-
-@breaks("stateful", "start.after-cancel-builds-again", target=HASTY)
-class CancelledVersionConflicts(StartsUnlike):
-    """A start of a version whose build was cancelled is answered with 409."""
-
-    after = "cancelled"
-
-    def otherwise(self, version: Version) -> Body:
-        raise Refusal(409, "The build of this version was cancelled.")
 
 
 @breaks("concurrency", "start.visible-to-next-read", also="start.concurrent-share-one-build", target=HASTY)
@@ -227,16 +200,6 @@ class SecondBuildIsForgotten(Engine):
         others = (build for build in self.running if build.version.owner == account.key and build.in_flight)
         if self.last_of(version) is None and any(others):
             return self.building_body(version)
-        return super().start(account, version)
-
-
-@breaks("semantic", "start.while-building-is-harmless", also="start.concurrent-answers-are-documented")
-class SecondStartIsABadRequest(Engine):
-    """A start while the version builds is answered with 400."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        if self.joinable(self.slot_of(version)):
-            raise Refusal(400, "This version is being built.")
         return super().start(account, version)
 
 
@@ -264,22 +227,18 @@ class ReuseIsToldOnce(Engine):
         return super().reused_body(version, golden) | {"reused": first}
 
 
-@breaks("stateful", "reuse.is-flagged")
-class ReuseElsewhereIsNotTold(Engine):
+@breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
+def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build) -> Body:
     """An answer that reuses the golden of another version does not say so."""
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return super().reused_body(version, golden) | {"reused": golden.version.ref == version.ref}
+    return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
 
 
-@breaks("stateful", "reuse.only-when-reused")
-class JoiningClaimsReuse(Engine):
+@breaks("stateful", "reuse.only-when-reused", over=Engine.start)
+def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> Body:
     """A start while the version builds says reused true."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        joins = self.joinable(self.slot_of(version))
-        said = super().start(account, version)
-        return said | {"reused": True} if joins and said["status"] == "building" else said
+    joins = engine.joinable(engine.slot_of(version))
+    said = Engine.start(engine, account, version)
+    return said | {"reused": True} if joins and said["status"] == "building" else said
 
 
 @breaks("stateful", "reuse.ready-at-once")
@@ -312,18 +271,13 @@ class ReuseByName(Engine):
         pass
 
 
-@breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable")
-class GoldenPerVersion(Engine):
+@breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable", over=Engine.start)
+def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
     """Two versions with one digest are each built for themselves."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        slot = self.slot_of(version)
-        if slot.last is None or slot.last.version.ref != version.ref:
-            slot.golden = None
-        return super().start(account, version)
-
-
-# --- starts that meet ------------------------------------------------------------------------------------------------
+    slot = engine.slot_of(version)
+    if slot.last is None or slot.last.version.ref != version.ref:
+        slot.golden = None
+    return Engine.start(engine, account, version)
 
 
 class Racing(App):
@@ -351,31 +305,13 @@ class Racing(App):
         raise NotImplementedError
 
 
-@breaks("concurrency", "start.concurrent-answers-are-documented", also="http.no-server-error")
-class SecondStartAtOnceFails(Racing):
-    """A start that comes while another one of the version is being answered makes the server fail."""
-
-    async def second(self, version: Version) -> Response:
-        raise Refusal(500, "duplicate key")
-
-
-@breaks("concurrency", "start.concurrent-answers-are-documented", also="lookup.existing-version-is-found")
-class SecondStartAtOnceIsNotFound(Racing):
-    """A start that comes while another one of the version is being answered does not find the version."""
-
-    async def second(self, version: Version) -> Response:
-        raise Refusal(404, "Template version not found.")
-
-
-@breaks("concurrency", "start.concurrent-share-one-build", target=HASTY)
-class SimultaneousStartsEndEachOther(Racing):
+@breaks("concurrency", "start.concurrent-share-one-build", target=HASTY, over=Racing.second)
+async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> Response:
     """A start that meets another one of its version ends the build that both lead to."""
-
-    async def second(self, version: Version) -> Response:
-        await asyncio.sleep(2 * SLOW_S)
-        if last := self.engine.last_of(version):
-            last.end_cancelled("build ended by another start")
-        return answer_json(202, self.engine.building_body(version))
+    await asyncio.sleep(2 * SLOW_S)
+    if last := app.engine.last_of(version):
+        last.end_cancelled("build ended by another start")
+    return answer_json(202, app.engine.building_body(version))
 
 
 @breaks(
@@ -412,3 +348,27 @@ class SecondStartAtOnceComesLate(Racing):
             self.late.discard((version.owner, version.digest))
             slot.golden, slot.last = None, self.engine.launch(version)
         return answer_json(200, said)
+
+
+# fmt: off
+fault("restart-is-forgotten", "stateful", "start.visible-to-next-read",
+      "A start of a version whose last build failed is acknowledged, and nothing is built.", StartsUnlike,
+      after="failed")
+fault("start-after-cancel-is-forgotten", "stateful", "cancel.next-build-completes",
+      "A start after a cancelled build is acknowledged, and nothing is built.", StartsUnlike, after="cancelled",
+      target=HASTY)
+fault("cancelled-version-conflicts", "stateful", "start.after-cancel-builds-again",
+      "A start of a version whose build was cancelled is answered with 409.", Engine,
+      start=refusing(Engine.start, follows("cancelled"), 409, "The build was cancelled."), target=HASTY)
+fault("second-start-is-a-bad-request", "semantic", "start.while-building-is-harmless",
+      "A start while the version builds is answered with 400.", Engine,
+      start=refusing(Engine.start, joins, 400, "This version is being built."),
+      also="start.concurrent-answers-are-documented")
+fault("second-start-at-once-fails", "concurrency", "start.concurrent-answers-are-documented",
+      "A start that comes while another one of the version is being answered makes the server fail.", Racing,
+      second=refusing(None, lambda *_: True, 500, "duplicate key"), also="http.no-server-error")
+fault("second-start-at-once-is-not-found", "concurrency", "start.concurrent-answers-are-documented",
+      "A start that comes while another one of the version is being answered does not find the version.", Racing,
+      second=refusing(None, lambda *_: True, 404, "Template version not found."),
+      also="lookup.existing-version-is-found")
+# fmt: on

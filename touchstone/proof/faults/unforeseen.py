@@ -14,10 +14,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, fault, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.logs import event_of, frame_of
 from touchstone.proof.faults.publishing import ref_of
-from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Ref, Version
@@ -27,12 +27,14 @@ from touchstone.twin.settings import Account
 from touchstone.twin.stream import EventLevel, Phase, Stream, timestamp
 
 
+def has_no_steps(_: App, version: Version) -> bool:
+    """Whether the build of a version does nothing."""
+    return not (version.template.get("build") or {}).get("run")
+
+
 async def document_of(request: Request) -> Document:
     """What a request publishes."""
     return read_document(await request.body(), request.headers.get("content-type", ""))
-
-
-# --- followers and logs ----------------------------------------------------------------------------------------------
 
 
 @breaks(
@@ -40,17 +42,16 @@ async def document_of(request: Request) -> Document:
     "status.build-does-not-vanish",
     also="status.good-template-ends-ready status.failing-template-ends-failed status.build-ends start.* cancel.* "
     "events.* reuse.only-identical-digest publish.auto-build-starts",
+    over=Engine.follow,
 )
-class WhoLeavesTheLogCancels(Engine):
+async def who_leaves_the_log_cancels(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """When somebody who follows a running build hangs up, the build is cancelled."""
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        try:
-            async for event in build.stream.follow():
-                yield event
-        finally:
-            if not build.outcome:
-                build.cancel()
+    try:
+        async for event in build.stream.follow():
+            yield event
+    finally:
+        if not build.outcome:
+            build.cancel()
 
 
 @breaks("stream", "events.terminal-frame-comes-last", also="events.own-lines-only cancel.keeps-neighbours")
@@ -155,17 +156,15 @@ class LogOfTheReplacedStaysOpen(Engine):
         super().close()
 
 
-@breaks("stream", "events.timestamps-are-true")
-class OldLinesAreStampedAnew(Engine):
+@breaks("stream", "events.timestamps-are-true", over=Engine.follow)
+async def old_lines_are_stamped_anew(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """
     What was logged before somebody began to follow is sent with the time at which he began, also long after the end.
     """
-
-    async def follow(self, build: Build) -> AsyncIterator[bytes]:
-        old, now = len(build.stream.frames), timestamp(time.time())
-        async for frame in build.stream.follow():
-            yield frame_of({**event_of(frame), "ts": now}) if old > 0 else frame
-            old -= 1
+    old, now = len(build.stream.frames), timestamp(time.time())
+    async for frame in build.stream.follow():
+        yield frame_of({**event_of(frame), "ts": now}) if old > 0 else frame
+        old -= 1
 
 
 class ClosedByReading(Stream):
@@ -196,9 +195,6 @@ class UnreadLogStaysOpen(Engine):
         if last is not None and isinstance(last.stream, ClosedByReading):
             last.stream.read()
         return super().status_body(version)
-
-
-# --- cancels and room ------------------------------------------------------------------------------------------------
 
 
 @breaks(
@@ -239,19 +235,15 @@ class CancelTokenExpires(Engine):
     profile="standard",
     pace={"capacity": 3},
     also="status.* start.* events.* cancel.* limit.* access.others-change-nothing",
+    over=Engine.check_capacity,
 )
-class FullHostMakesRoom(Engine):
+def full_host_makes_room(engine: Engine) -> None:
     """
     A start for which the host has no room is accepted, and the build that has run for longest is ended in its favour.
     """
-
-    def check_capacity(self) -> None:
-        running = [build for build in self.running if build.in_flight]
-        if self.settings.capacity is not None and len(running) >= self.settings.capacity:
-            running[0].end_cancelled("build ended: room was needed")
-
-
-# --- reading and starting --------------------------------------------------------------------------------------------
+    running = [build for build in engine.running if build.in_flight]
+    if engine.settings.capacity is not None and len(running) >= engine.settings.capacity:
+        running[0].end_cancelled("build ended: room was needed")
 
 
 # What is built again though it was ready can be cancelled, too.
@@ -276,25 +268,13 @@ class GoldenIsFiledByTheFirstRead(Engine):
         return slot.golden if slot.golden in self.filed else None
 
 
-@breaks("semantic", "status.answers-200", also="lookup.existing-version-is-found http.head-matches-get")
-class StatusJoinsTheSteps(App):
-    """The status of a version without build steps is not found, though it can be read, built and followed."""
-
-    def get_build(self, version: Version) -> Response:
-        if not (version.template.get("build") or {}).get("run"):
-            raise no_such_version()
-        return super().get_build(version)
-
-
-@breaks("semantic", "status.failed-has-error")
-class SilentFailureHasNoReason(Engine):
+@breaks("semantic", "status.failed-has-error", over=Engine.status_body)
+def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
     """A failed build whose steps printed nothing has no reason."""
-
-    def status_body(self, version: Version) -> Body:
-        body, last = super().status_body(version), self.last_of(version)
-        if body["status"] == "failed" and not any(step.line for step in (last.plan.steps if last else ())):
-            del body["error"]
-        return body
+    body, last = Engine.status_body(engine, version), engine.last_of(version)
+    if body["status"] == "failed" and not any(step.line for step in (last.plan.steps if last else ())):
+        del body["error"]
+    return body
 
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms events.build-time-agrees")
@@ -325,9 +305,6 @@ class PlanIsAskedOnce(Engine):
         if doing != "Building" or account.key not in self.refused:
             self.refused.add(account.key)
             super().require_plan(account, doing)
-
-
-# --- publishing at one moment ----------------------------------------------------------------------------------------
 
 
 @breaks("stateful", "publish.answers-201", also="auth.refused-changes-nothing")
@@ -376,13 +353,20 @@ class SimultaneousCopiesCollide(App):
     "concurrency",
     "publish.other-content-is-409",
     also="template.read-shows-the-published publish.answers-201 digest.is-the-published-one",
+    over=App.publish,
 )
-class SimultaneousPublishesBothWin(App):
+async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
     """Of two simultaneous publishes of one new version with different content both are answered with 201."""
+    document = await document_of(request)
+    if app.engine.catalog.get(account.key, ref_of(document)) is None:
+        await asyncio.sleep(0.05)
+        app.engine.publish(account, document, force=True)
+    return await App.publish(app, request, account)
 
-    async def publish(self, request: Request, account: Account) -> Response:
-        document = await document_of(request)
-        if self.engine.catalog.get(account.key, ref_of(document)) is None:
-            await asyncio.sleep(0.05)
-            self.engine.publish(account, document, force=True)
-        return await super().publish(request, account)
+
+# fmt: off
+fault("status-joins-the-steps", "semantic", "status.answers-200",
+      "The status of a version without build steps is not found, though it can be read, built and followed.", App,
+      get_build=refusing(App.get_build, has_no_steps, 404, "Template version not found."),
+      also="lookup.existing-version-is-found http.head-matches-get")
+# fmt: on

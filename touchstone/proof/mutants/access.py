@@ -53,9 +53,6 @@ def access_faults() -> Iterator[Fault]:
         yield derived(f"access.plan.skip.{operation}", told, "security", claims, app=_every_plan(operation))
 
 
-# --- keys ------------------------------------------------------------------------------------------------------------
-
-
 def _key_in(header: str | None) -> str:
     return (header or "").rpartition(" ")[2]
 
@@ -139,9 +136,6 @@ def _refusing(operation: str) -> Callable[[Asgi], Asgi]:
         return shut
 
     return wrap
-
-
-# --- versions and plans ----------------------------------------------------------------------------------------------
 
 
 class Remembering(Engine):

@@ -115,8 +115,6 @@ _REPEATED = (
 )
 
 
-# --- whom each is blamed on ------------------------------------------------------------------------------------------
-
 # By a glob over the names: claims of which one must be broken, and those that may be as well; the first one counts.
 # fmt: off
 _BLAME: tuple[tuple[str, ...], ...] = (
@@ -274,9 +272,6 @@ def answer_faults(seed: int) -> Iterator[Fault]:
     yield from _others_answers()
 
 
-# --- fields ----------------------------------------------------------------------------------------------------------
-
-
 def _field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None], every: int) -> Change:
     """Alters the body of one in *every* answers of one kind that have a field."""
 
@@ -368,9 +363,6 @@ def _entries() -> Iterator[Fault]:
             told = f"In publishTemplate 422, {name} of the last entry {says}."
             full = f"{where.name}.errors.{name}.{how}"
             yield _fault(full, told, "schema", _field_change(where, "errors", change, where.every))
-
-
-# --- whole answers ---------------------------------------------------------------------------------------------------
 
 
 def _answer(where: Place, how: str, says: str, kind: Kind, change: Change, *, every: int = 0, **more: Any) -> Fault:

@@ -10,7 +10,7 @@ from touchstone.proof.faults.fault import Fault, Kind, own
 from touchstone.proof.mutants.derived import BUILD_TIME, CONTENT, EXISTENCE, STATE, derived
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import says_of
+from touchstone.twin.behaviour import says_of, with_method
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
@@ -46,12 +46,15 @@ TRANSITIONS: dict[str, str] = {
 LIFE_FAULTS: dict[str, Fault] = {}
 
 
-def enter(name: str, claims: str, also: str = "", *, kind: Kind = "stateful", **more: Any) -> Callable[[Any], Any]:
+def enter(
+    name: str, claims: str, also: str = "", *, kind: Kind = "stateful", over: Any = None, **more: Any
+) -> Callable[[Any], Any]:
     """Enters an engine, an application or a build as a way in which a transition goes wrong; its docstring says which.
 
     Args:
         claims: Globs of claims, one of which has to be found broken.
         also: Globs of those that may be as well, besides those about states where the transition is one of states.
+        over: The method of the twin in whose place the function is put.
         more: Other attributes of a fault; *every* is the number of builds of which one is of that class.
     """
     transition = name.partition(".")[0]
@@ -62,7 +65,8 @@ def enter(name: str, claims: str, also: str = "", *, kind: Kind = "stateful", **
     every = more.pop("every", 1)
 
     def entered(part: Any) -> Any:
-        whole = _building(part, every) if issubclass(part, Build) else part
+        whole = with_method(part, over)
+        whole = _building(whole, every) if issubclass(whole, Build) else whole
         more["engine" if issubclass(whole, Engine) else "app"] = whole
         LIFE_FAULTS[name] = derived(name, says_of(part), kind, claims, also, **more)
         return part
@@ -128,9 +132,6 @@ class Storing(Engine):
         return [v for v in self.catalog if v.owner not in {version.owner, ""}]
 
 
-# --- publishing, replacing and deleting ------------------------------------------------------------------------------
-
-
 class StoringNew(Storing):
     """Every third new version is mistreated: whoever uses the server gets on in between."""
 
@@ -165,55 +166,45 @@ class _PublishesLate(StoringNew):
         later(self.catalog.put, version)
 
 
-@enter("publish.to-everybody", "access.others-version-is-404", EXISTENCE, kind="security")
-class _PublishesToAll(Storing):
+@enter("publish.to-everybody", "access.others-version-is-404", EXISTENCE, kind="security", over=Storing.stored)
+def _publishes_to_all(engine: Storing, version: Version, old: Version | None) -> None:
     """What is published is found by every account on the same plan."""
-
-    def stored(self, version: Version, old: Version | None) -> None:
-        for account in self.settings.accounts:
-            if self.may_build(account):
-                self.catalog.put(replace(version, owner=account.key))
+    for account in engine.settings.accounts:
+        if engine.may_build(account):
+            engine.catalog.put(replace(version, owner=account.key))
 
 
 _REPLACED = f"{STATE} {CONTENT} lookup.deleted-version-is-404"
 
 
-@enter("replace.skip", "publish.force-replaces", _REPLACED)
-class _ReplaceSkips(Storing):
+@enter("replace.skip", "publish.force-replaces", _REPLACED, over=Storing.stored)
+def _replace_skips(engine: Storing, version: Version, old: Version | None) -> None:
     """Force says that the content is replaced and leaves it."""
-
-    def stored(self, version: Version, old: Version | None) -> None:
-        if old is not None:
-            self.put_back(version, old)
+    if old is not None:
+        engine.put_back(version, old)
 
 
-@enter("replace.late", "publish.force-replaces", _REPLACED, kind="timing")
-class _ReplacesLate(Storing):
+@enter("replace.late", "publish.force-replaces", _REPLACED, kind="timing", over=Storing.stored)
+def _replaces_late(engine: Storing, version: Version, old: Version | None) -> None:
     """Force is acknowledged and takes effect a while later."""
-
-    def stored(self, version: Version, old: Version | None) -> None:
-        if old is not None:
-            self.put_back(version, old)
-            later(self.catalog.put, version)
+    if old is not None:
+        engine.put_back(version, old)
+        later(engine.catalog.put, version)
 
 
-@enter("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours")
-class _ReplacesNeighbour(Storing):
+@enter("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours", over=Storing.stored)
+def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) -> None:
     """Force replaces the content of the account's previous version as well."""
-
-    def stored(self, version: Version, old: Version | None) -> None:
-        other = self.neighbour(version) if old is not None else None
-        if other is not None:
-            self.catalog.put(replace(version, ref=other.ref))
+    other = engine.neighbour(version) if old is not None else None
+    if other is not None:
+        engine.catalog.put(replace(version, ref=other.ref))
 
 
-@enter("replace.keeps-golden", "reuse.only-identical-digest", STATE)
-class _ReplaceKeepsGolden(Storing):
+@enter("replace.keeps-golden", "reuse.only-identical-digest", STATE, over=Storing.stored)
+def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None) -> None:
     """The golden of what was replaced counts for the new content."""
-
-    def stored(self, version: Version, old: Version | None) -> None:
-        if old is not None and (slot := self.slots.get((old.owner, old.digest))):
-            self.slots[version.owner, version.digest] = slot
+    if old is not None and (slot := engine.slots.get((old.owner, old.digest))):
+        engine.slots[version.owner, version.digest] = slot
 
 
 @enter(
@@ -246,14 +237,13 @@ class _DeletesNeighbour(Storing):
     "status.ready-stays-ready",
     f"{STATE} reuse.same-digest-elsewhere",
     pace={"digest_scope": "content"},
+    over=Engine.delete,
 )
-class _DeleteDropsGolden(Engine):
+def _delete_drops_golden(engine: Engine, version: Version) -> Body:
     """Deleting a version drops a golden that another version still has."""
-
-    def delete(self, version: Version) -> Body:
-        answer = super().delete(version)
-        self.slots.pop((version.owner, version.digest), None)
-        return answer
+    answer = Engine.delete(engine, version)
+    engine.slots.pop((version.owner, version.digest), None)
+    return answer
 
 
 @enter(
@@ -261,30 +251,25 @@ class _DeleteDropsGolden(Engine):
     "access.others-change-nothing",
     f"{EXISTENCE} cancel.in-flight-is-202 events.answers-200",
     kind="security",
+    over=Engine.require,
 )
-class _DeletesOthers(Engine):
+def _deletes_others(engine: Engine, account: Account, ref: Any) -> Version:
     """Looking for a version of another account deletes it there."""
+    for version in [v for v in engine.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
+        engine.catalog.remove(version)
+    return Engine.require(engine, account, ref)
 
-    def require(self, account: Account, ref: Any) -> Version:
-        for version in [v for v in self.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
-            self.catalog.remove(version)
-        return super().require(account, ref)
-
-
-# --- starting --------------------------------------------------------------------------------------------------------
 
 _NOT_STARTED = "status.changes-only-by-a-start status.unbuilt-is-not-built"
 _AUTOMATIC = "publish.auto-build-starts start.visible-to-next-read status.changes-only-by-a-start"
 
 
-@enter("start.skip", "start.visible-to-next-read")
-class _StartSkips(Engine):
+@enter("start.skip", "start.visible-to-next-read", over=Engine.launch)
+def _start_skips(engine: Engine, version: Version) -> Build:
     """A start says building and builds nothing."""
-
-    def launch(self, version: Version) -> Build:
-        build = self.make_build(version)
-        build.end_cancelled("never begun")
-        return build
+    build = engine.make_build(version)
+    build.end_cancelled("never begun")
+    return build
 
 
 @enter("start.late", "start.visible-to-next-read", kind="timing")
@@ -311,12 +296,10 @@ class StartingMore(Storing):
         return super().launch(version)
 
 
-@enter("start.of-neighbour", _NOT_STARTED)
-class _StartsNeighbour(StartingMore):
+@enter("start.of-neighbour", _NOT_STARTED, over=StartingMore.more)
+def _starts_neighbour(engine: StartingMore, version: Version) -> list[Version]:
     """A start builds the account's previous version as well."""
-
-    def more(self, version: Version) -> list[Version]:
-        return [other] if (other := self.neighbour(version)) else []
+    return [other] if (other := engine.neighbour(version)) else []
 
 
 @enter("start.of-others", _NOT_STARTED, kind="security")
@@ -354,13 +337,11 @@ class _AutoBuildsLate(App):
         return "building"
 
 
-@enter("auto-build.of-neighbour", _AUTOMATIC)
-class _AutoBuildsNeighbour(App):
+@enter("auto-build.of-neighbour", _AUTOMATIC, over=App.auto_build)
+def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     """Publishing with auto_build builds the account's first version instead."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        super().auto_build(account, next(v for v in self.engine.catalog if v.owner == account.key))
-        return "building"
+    App.auto_build(app, account, next(v for v in app.engine.catalog if v.owner == account.key))
+    return "building"
 
 
 @enter(
@@ -387,14 +368,12 @@ class _JoinSkips(Engine):
         return super().joinable(slot) and time.monotonic() < self.launched_at + SIMULTANEOUS_S
 
 
-@enter("join.fails", "http.no-server-error", kind="concurrency")
-class _JoinFails(Engine):
+@enter("join.fails", "http.no-server-error", kind="concurrency", over=Engine.joinable)
+def _join_fails(engine: Engine, slot: Slot) -> bool:
     """A start beside a running build makes the server fail."""
-
-    def joinable(self, slot: Slot) -> bool:
-        if super().joinable(slot):
-            raise Refusal(500, "Internal error.")
-        return False
+    if Engine.joinable(engine, slot):
+        raise Refusal(500, "Internal error.")
+    return False
 
 
 @enter(
@@ -402,57 +381,48 @@ class _JoinFails(Engine):
     "start.* status.* reuse.* events.own-lines-only",
     "status.ready-after-its-steps events.carry-the-output",
     kind="concurrency",
+    over=Engine.slot_of,
 )
-class _JoinsNeighbour(Engine):
+def _joins_neighbour(engine: Engine, version: Version) -> Slot:
     """A start joins whatever build of the account runs."""
-
-    def slot_of(self, version: Version) -> Slot:
-        slot = super().slot_of(version)
-        running = (s for (owner, _), s in self.slots.items() if owner == version.owner and s.last and s.last.in_flight)
-        if slot.last is None and (other := next(running, None)) is not None:
-            self.slots[version.owner, version.digest] = other
-            return other
-        return slot
+    slot = Engine.slot_of(engine, version)
+    running = (s for (owner, _), s in engine.slots.items() if owner == version.owner and s.last and s.last.in_flight)
+    if slot.last is None and (other := next(running, None)) is not None:
+        engine.slots[version.owner, version.digest] = other
+        return other
+    return slot
 
 
-@enter("join.second-lost", "lookup.existing-version-is-found start.*", kind="concurrency")
-class _SecondStartLost(Engine):
+@enter("join.second-lost", "lookup.existing-version-is-found start.*", kind="concurrency", over=Engine.joinable)
+def _second_start_lost(engine: Engine, slot: Slot) -> bool:
     """The second start of a version that is building is answered as not found."""
-
-    def joinable(self, slot: Slot) -> bool:
-        if super().joinable(slot):
-            raise Refusal(404, "Template version not found.")
-        return False
+    if Engine.joinable(engine, slot):
+        raise Refusal(404, "Template version not found.")
+    return False
 
 
-@enter("reuse.skip", "reuse.ready-at-once")
-class _ReuseSkips(Engine):
+@enter("reuse.skip", "reuse.ready-at-once", over=Engine.reusable)
+def _reuse_skips(engine: Engine, slot: Slot) -> Build | None:
     """A start of a version that is ready builds it again."""
-
-    def reusable(self, slot: Slot) -> Build | None:
-        slot.golden = None
-        return None
+    slot.golden = None
+    return None
 
 
-@enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only")
-class _ReusesNeighbour(Engine):
+@enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only", over=Engine.reusable)
+def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
     """A start takes any golden of the account."""
-
-    def reusable(self, slot: Slot) -> Build | None:
-        owner = next((owner for (owner, _), known in self.slots.items() if known is slot), "")
-        goldens = (s.golden for (whose, _), s in self.slots.items() if whose == owner and s.golden is not None)
-        slot.golden = slot.golden or next(goldens, None)
-        slot.last = slot.last or slot.golden
-        return slot.golden
+    owner = next((owner for (owner, _), known in engine.slots.items() if known is slot), "")
+    goldens = (s.golden for (whose, _), s in engine.slots.items() if whose == owner and s.golden is not None)
+    slot.golden = slot.golden or next(goldens, None)
+    slot.last = slot.last or slot.golden
+    return slot.golden
 
 
-@enter("reuse.of-failure", "start.after-failure-builds-again")
-class _ReusesFailure(Engine):
+@enter("reuse.of-failure", "start.after-failure-builds-again", over=Engine.reusable)
+def _reuses_failure(engine: Engine, slot: Slot) -> Build | None:
     """A start of a version whose last build failed answers ready."""
-
-    def reusable(self, slot: Slot) -> Build | None:
-        failed = slot.last is not None and slot.last.outcome == "failed"
-        return slot.last if failed else super().reusable(slot)
+    failed = slot.last is not None and slot.last.outcome == "failed"
+    return slot.last if failed else Engine.reusable(engine, slot)
 
 
 @enter("restart-after-failure.refused", "start.after-failure-builds-again start.visible-to-next-read")
@@ -483,9 +453,6 @@ class _FailureReadsOn(Engine):
             slot.last.error = slot.last.error or "as before"
             return "failed"
         return super().state_of(slot)
-
-
-# --- ending ----------------------------------------------------------------------------------------------------------
 
 
 class EndsOtherwise(Build):
@@ -591,12 +558,10 @@ class _SucceedsForAll(EndsForAll):
     """A build that succeeds makes every version of its account ready."""
 
 
-@enter("succeeds.for-others", _NOT_STARTED, "events.build-time-agrees", kind="security")
-class _SucceedsForOthers(EndsForAll):
+@enter("succeeds.for-others", _NOT_STARTED, "events.build-time-agrees", kind="security", over=EndsForAll.all)
+def _succeeds_for_others(engine: EndsForAll, build: Build) -> list[Version]:
     """A build that succeeds makes the versions of the other account ready."""
-
-    def all(self, build: Build) -> list[Version]:
-        return [v for v in self.catalog if v.owner not in {build.version.owner, ""}]
+    return [v for v in engine.catalog if v.owner not in {build.version.owner, ""}]
 
 
 @enter("fails.for-neighbour", "status.unbuilt-is-not-built status.changes-only-by-a-start")
@@ -610,15 +575,14 @@ class _FailsForAll(EndsForAll):
     "succeeds.lost-beside-another",
     "status.build-does-not-vanish status.good-template-ends-ready",
     kind="concurrency",
+    over=Engine.ended,
 )
-class _SuccessLost(Engine):
+def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
     """The golden of a build that ends while another one of the account runs is lost."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        others = (b for b in self.running if b.version.owner == build.version.owner and b is not build)
-        if build.outcome == "ready" and any(other.in_flight for other in others):
-            build.outcome = "cancelled"
-        super().ended(slot, build)
+    others = (b for b in engine.running if b.version.owner == build.version.owner and b is not build)
+    if build.outcome == "ready" and any(other.in_flight for other in others):
+        build.outcome = "cancelled"
+    Engine.ended(engine, slot, build)
 
 
 @enter("fails.never", "status.build-ends", kind="timing", target=HASTY)
@@ -628,14 +592,12 @@ class _FailureNeverShows(EndsOtherwise):
     outcome_before = "failed"
 
 
-@enter("fails.then-gone", "status.failed-stays-failed status.changes-only-by-a-start")
-class _FailureGoes(Engine):
+@enter("fails.then-gone", "status.failed-stays-failed status.changes-only-by-a-start", over=Engine.ended)
+def _failure_goes(engine: Engine, slot: Slot, build: Build) -> None:
     """A version that has failed is not built a while later."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        if build.outcome == "failed":
-            later(setattr, build, "outcome", "cancelled")
+    Engine.ended(engine, slot, build)
+    if build.outcome == "failed":
+        later(setattr, build, "outcome", "cancelled")
 
 
 @enter("fails.then-building", "status.failed-stays-failed status.changes-only-by-a-start")
@@ -652,9 +614,6 @@ class _FailureRepeats(Engine):
             slot.last = self.launch(build.version)
 
 
-# --- cancelling ------------------------------------------------------------------------------------------------------
-
-
 @enter("cancel.late", "cancel.does-not-end-ready cancel.settles", kind="timing")
 class _CancelsLate(Build):
     """A cancel is acknowledged and takes effect a while later."""
@@ -663,52 +622,44 @@ class _CancelsLate(Build):
         later(super().cancel)
 
 
-@enter("cancel.of-neighbour", "cancel.keeps-neighbours status.build-does-not-vanish")
-class _CancelsNeighbours(Engine):
+@enter("cancel.of-neighbour", "cancel.keeps-neighbours status.build-does-not-vanish", over=Engine.cancel)
+def _cancels_neighbours(engine: Engine, version: Version) -> bool:
     """A cancel also stops the other builds of the account."""
-
-    def cancel(self, version: Version) -> bool:
-        found = super().cancel(version)
-        for build in list(self.running) if found else ():
-            if build.version.owner == version.owner:
-                build.cancel()
-        return found
+    found = Engine.cancel(engine, version)
+    for build in list(engine.running) if found else ():
+        if build.version.owner == version.owner:
+            build.cancel()
+    return found
 
 
-@enter("cancel.of-neighbour-only", "cancel.*")
-class _CancelsNeighbourOnly(Engine):
+@enter("cancel.of-neighbour-only", "cancel.*", over=Engine.cancel)
+def _cancels_neighbour_only(engine: Engine, version: Version) -> bool:
     """A cancel stops another build of the account where there is one."""
-
-    def cancel(self, version: Version) -> bool:
-        own = self.last_of(version)
-        running = (b for b in self.running if b.version.owner == version.owner and b is not own and b.in_flight)
-        other = next(running, None)
-        if other is None:
-            return super().cancel(version)
-        other.cancel()
-        return True
+    own = engine.last_of(version)
+    running = (b for b in engine.running if b.version.owner == version.owner and b is not own and b.in_flight)
+    other = next(running, None)
+    if other is None:
+        return Engine.cancel(engine, version)
+    other.cancel()
+    return True
 
 
-@enter("cancel.lost-beside-another", "cancel.does-not-end-ready cancel.settles", kind="concurrency")
-class _CancelLost(Engine):
+@enter("cancel.lost-beside-another", "cancel.does-not-end-ready cancel.settles", kind="concurrency", over=Engine.cancel)
+def _cancel_lost(engine: Engine, version: Version) -> bool:
     """A cancel while another build of the account runs is acknowledged and changes nothing."""
-
-    def cancel(self, version: Version) -> bool:
-        own = self.last_of(version)
-        others = (b for b in self.running if b.version.owner == version.owner and b is not own)
-        if own is not None and own.in_flight and any(other.in_flight for other in others):
-            return True
-        return super().cancel(version)
+    own = engine.last_of(version)
+    others = (b for b in engine.running if b.version.owner == version.owner and b is not own)
+    if own is not None and own.in_flight and any(other.in_flight for other in others):
+        return True
+    return Engine.cancel(engine, version)
 
 
-@enter("cancel.though-not-own", "access.others-change-nothing", kind="security")
-class _CancelsUnseen(Engine):
+@enter("cancel.though-not-own", "access.others-change-nothing", kind="security", over=Engine.require)
+def _cancels_unseen(engine: Engine, account: Account, ref: Any) -> Version:
     """Another account's request about a version stops its build."""
-
-    def require(self, account: Account, ref: Any) -> Version:
-        for version in [v for v in self.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
-            self.cancel(version)
-        return super().require(account, ref)
+    for version in [v for v in engine.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
+        engine.cancel(version)
+    return Engine.require(engine, account, ref)
 
 
 @enter("cancel-settles.late", "cancel.settles", kind="timing", target=HASTY, every=2)
@@ -719,26 +670,22 @@ class _SettlesLate(Build):
         asyncio.get_running_loop().call_later(DYING_S, super().end_cancelled, line)
 
 
-@enter("cancel-settles.as-failed", "cancel.settles")
-class _SettlesFailed(Engine):
+@enter("cancel-settles.as-failed", "cancel.settles", over=Engine.state_of)
+def _settles_failed(engine: Engine, slot: Slot | None) -> Status:
     """A cancelled build reads failed."""
-
-    def state_of(self, slot: Slot | None) -> Status:
-        state = super().state_of(slot)
-        if slot is not None and slot.last is not None and slot.last.outcome == "cancelled" and state == "not_built":
-            slot.last.error = "cancelled"
-            return "failed"
-        return state
+    state = Engine.state_of(engine, slot)
+    if slot is not None and slot.last is not None and slot.last.outcome == "cancelled" and state == "not_built":
+        slot.last.error = "cancelled"
+        return "failed"
+    return state
 
 
-@enter("cancel-settles.as-fifth-status", "status.is-one-of-four")
-class _SettlesCancelled(Engine):
+@enter("cancel-settles.as-fifth-status", "status.is-one-of-four", over=Engine.status_body)
+def _settles_cancelled(engine: Engine, version: Version) -> Body:
     """A cancelled build reads cancelled."""
-
-    def status_body(self, version: Version) -> Body:
-        body, last = super().status_body(version), self.last_of(version)
-        gone = last is not None and last.outcome == "cancelled" and body["status"] == "not_built"
-        return body | {"status": "cancelled"} if gone else body
+    body, last = Engine.status_body(engine, version), engine.last_of(version)
+    gone = last is not None and last.outcome == "cancelled" and body["status"] == "not_built"
+    return body | {"status": "cancelled"} if gone else body
 
 
 @enter("cancel-settles.without-a-last-line", "events.cancelled-ends-on-cancel")

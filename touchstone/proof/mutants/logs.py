@@ -105,9 +105,6 @@ async def _frames(queue: "asyncio.Queue[Message]", seen: list[bytes]) -> Frames:
             return
 
 
-# --- fields ----------------------------------------------------------------------------------------------------------
-
-
 def log_faults() -> Iterator[Fault]:
     """Every field of a frame, every word of its enums, every way to mistreat a sequence of frames."""
     for name in EVENT_FIELDS:
@@ -216,9 +213,6 @@ def _swapping(name: str) -> LogChange:
             yield framed(value | {name: other}) if other is not None else frame
 
     return changed
-
-
-# --- sequences -------------------------------------------------------------------------------------------------------
 
 
 def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:

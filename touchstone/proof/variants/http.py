@@ -1,4 +1,4 @@
-"""Readings of HTTP itself: what is left to any server, and to whatever stands before it."""
+"""Readings of HTTP and of what answers hold: fields, error bodies, texts, and what stands before the server."""
 
 import gzip
 import itertools
@@ -7,22 +7,159 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from touchstone.proof.variants.variant import Variant, enter, permitted
+from touchstone.proof.variants.variant import freedom, permitted
+from touchstone.twin import App, Engine
+from touchstone.twin.answers import Refusal
+from touchstone.twin.app import answer_json
+from touchstone.twin.build import Build
+from touchstone.twin.catalog import Ref, Version
+from touchstone.twin.engine import Body
 from touchstone.twin.serve import Asgi
+from touchstone.twin.settings import Account
+
+
+@permitted(6, over=Engine.building_body)
+def fresh_start_says_reused_false(engine: Engine, version: Version) -> Body:
+    """The answer to a start that begins a build says reused false."""
+    return {**Engine.building_body(engine, version), "reused": False}
+
+
+@permitted(6, 9, over=Engine.status_body)
+def reads_leave_out_reused(engine: Engine, version: Version) -> Body:
+    """A status read does not mention reused."""
+    body = Engine.status_body(engine, version)
+    body.pop("reused", None)
+    return body
+
+
+@permitted(7)
+class ReadsRememberTheReuse(Engine):
+    """After a reuse the status reads say reused true, too."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.reused: set[tuple[str, Ref, Build]] = set()
+        super().__init__(*arguments)
+
+    def reused_body(self, version: Version, golden: Build) -> Body:
+        self.reused.add((version.owner, version.ref, golden))
+        return super().reused_body(version, golden)
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        golden = self.slot_of(version).golden if body["status"] == "ready" else None
+        return body | {"reused": (version.owner, version.ref, golden) in self.reused} if golden else body
+
+
+@permitted(8)
+class GoldenDirIsShown(Engine):
+    """A built version tells the directory of its golden."""
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | self.place_of(version) if body["status"] == "ready" else body
+
+    def reused_body(self, version: Version, golden: Build) -> Body:
+        return super().reused_body(version, golden) | self.place_of(version)
+
+    def place_of(self, version: Version) -> Body:
+        return {"golden_dir": f"/var/lib/goldens/{version.digest[-16:]}"}
+
+
+@permitted(5, over=App.start_build)
+def reuse_answers_200(app: App, account: Account, version: Version) -> Response:
+    """A start that reuses a golden is answered with 200."""
+    response = App.start_build(app, account, version)
+    response.status_code = 200 if parsed(response)["status"] == "ready" else response.status_code
+    return response
+
+
+@permitted(34, over=Engine.status_body)
+def failure_looks_like_an_error(engine: Engine, version: Version) -> Body:
+    """The status of a failed build has the fields of an API error beside its own."""
+    body = Engine.status_body(engine, version)
+    if body["status"] == "failed":
+        body |= {"code": "BUILD_FAILED", "request_id": "5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77"}
+    return body
+
+
+@permitted(source="build#response (an object whose fields are listed, none of them said to be the last)")
+class MoreFieldsThanDocumented(App):
+    """Every JSON object holds fields that nobody documented."""
+
+    async def operate(self, request: Request, account: Account, resource: Any) -> Response:
+        response = await super().operate(request, account, resource)
+        if response.media_type != "application/json":
+            return response
+        return answer_json(response.status_code, with_more(response))
+
+    def refused(self, refusal: Refusal) -> Response:
+        response = super().refused(refusal)
+        return answer_json(refusal.status, with_more(response), refusal.headers)
+
+
+@permitted(16, 17, over=App.refused)
+def errors_hold_error_alone(app: App, refusal: Refusal) -> Response:
+    """An error has no request_id and no code."""
+    body = {key: value for key, value in refusal.body.items() if key in ("error", "errors")}
+    return answer_json(refusal.status, body, refusal.headers)
+
+
+@permitted(16, over=App.refused)
+def every_error_has_a_code(app: App, refusal: Refusal) -> Response:
+    """The second stable field is code: every error has one."""
+    body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app._request_ids.next()}
+    return answer_json(refusal.status, body, refusal.headers)
+
+
+@permitted(17, over=App.refused)
+def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
+    """The id of a request is a number, which is longer with some requests than with others."""
+    number = int(app._request_ids.next().replace("-", ""), 16)
+    return answer_json(
+        refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
+    )
+
+
+@permitted(17, over=App.refused)
+def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
+    """The id of a request is in a header and in no body."""
+    headers = {**refusal.headers, "X-Request-Id": app._request_ids.next()}
+    return answer_json(refusal.status, refusal.body, headers)
+
+
+@permitted(39, over=App.refused)
+def invalid_document_lists_errors_only(app: App, refusal: Refusal) -> Response:
+    """The answer to an invalid document lists its errors and has no text of its own."""
+    if "errors" in refusal.body:
+        del refusal.body["error"]
+    return App.refused(app, refusal)
+
+
+def with_more(response: Response) -> dict[str, Any]:
+    """The JSON object of an answer with undocumented fields of several kinds."""
+    body = parsed(response)
+    return {**body, "api_revision": 7, "links": {"self": "/api"}, "hints": [], "note": None}
+
+
+def parsed(response: Response) -> dict[str, Any]:
+    """The JSON object of an answer."""
+    return dict(json.loads(bytes(response.body)))
+
 
 Headers = list[tuple[bytes, bytes]]
 # The server reads these itself, by their usual names.
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
-enter(
-    Variant(
-        name="far-away",
-        says="Every answer takes 30 ms longer.",
-        source="RFC 9110 (it knows no time)",
-        pace={"latency_s": 0.03},
-    )
+freedom(
+    "far-away",
+    "Every answer takes 30 ms longer.",
+    Engine,
+    pace={"latency_s": 0.03},
+    source="RFC 9110 (it knows no time)",
 )
 
 
@@ -74,7 +211,6 @@ class Kept(bytes):
     """The name of a header that the server does not write down in small letters."""
 
     def lower(self) -> "Kept":
-        """The name as it is."""
         return self
 
 

@@ -119,7 +119,7 @@ def noun(operation: str) -> str:
     return _NOUNS.get(operation, "request")
 
 
-def family_words(family: str) -> str:
+def describe_family(family: str) -> str:
     """A family in words, such as ``token bucket``."""
     return {"builds": "cap on builds in flight", "none": "no limit"}.get(family, family.replace("-", " "))
 
@@ -136,7 +136,7 @@ def lasting(duration_s: float) -> str:
     return brief(duration_s)
 
 
-def rate_words(rate_per_s: float, what: str) -> str:
+def describe_rate(rate_per_s: float, what: str) -> str:
     """
     A rate in the unit in which it reads well: ``10 builds a minute``, ``1 read a second``, ``5,000 reads an hour``.
     """
@@ -213,7 +213,7 @@ def stimuli(count: int) -> str:
     return f"{count:,} {'stimulus' if count == 1 else 'stimuli'}"
 
 
-def cost_words(cost: Cost) -> str:
+def describe_cost(cost: Cost) -> str:
     """What was spent: ``43 requests, 61 s``."""
     return f"{plural(cost.requests, 'request')}, {brief(cost.seconds, 2)}"
 
@@ -222,26 +222,26 @@ def sentence(identity: Identity, operation: str) -> str:
     """What a probe found, in one sentence."""
     what, cost = noun(operation), identity.cost
     if not identity.tiers and (identity.sure or not identity.families):
-        return _unlimited(identity) + ("" if identity.unlimited_to == cost.requests else f"; {cost_words(cost)}")
+        return _unlimited(identity) + ("" if identity.unlimited_to == cost.requests else f"; {describe_cost(cost)}")
     if not identity.sure:
         why = WHY_WORDS[identity.why]
-        likely = likely_words(identity.families) or limiter_words(readings(identity.tiers), what)
+        likely = describe_likely(identity.families) or describe_limiter(readings(identity.tiers), what)
         return f"not settled: {likely}; {plural(cost.requests, 'request')}: {why}"
-    found = limiter_words(readings(identity.tiers), what)
+    found = describe_limiter(readings(identity.tiers), what)
     if identity.alike:
-        others = [limiter_words(readings_of(text), what) for text in identity.alike]
-        return f"{'; or '.join([found, *others])}: no request can tell them apart; {cost_words(cost)}"
-    return f"{found}; {cost_words(cost)}"
+        others = [describe_limiter(readings_of(text), what) for text in identity.alike]
+        return f"{'; or '.join([found, *others])}: no request can tell them apart; {describe_cost(cost)}"
+    return f"{found}; {describe_cost(cost)}"
 
 
 def _unlimited(identity: Identity) -> str:
     if not identity.unlimited_to:
         return "nothing is known: it ended before it was told" if identity.cost.requests else _UNANSWERED
     first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
-    return ", ".join([first, *free_words(identity)])
+    return ", ".join([first, *describe_free(identity)])
 
 
-def free_words(identity: Identity) -> Iterable[str]:
+def describe_free(identity: Identity) -> Iterable[str]:
     """What was tried without finding a cap."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
@@ -250,7 +250,7 @@ def free_words(identity: Identity) -> Iterable[str]:
         yield f"no cap up to {plural(identity.holds_to, 'build')} in flight"
 
 
-def others_words(share: Interval) -> str:
+def describe_others(share: Interval) -> str:
     """What others take of the limit; empty where they take nothing."""
     if share.high <= 0:
         return ""
@@ -258,15 +258,15 @@ def others_words(share: Interval) -> str:
     return f"others take about {percentage(share.value, 2)} of what the limiter gives ({ends})"
 
 
-def likely_words(families: Sequence[Runner]) -> str:
+def describe_likely(families: Sequence[Runner]) -> str:
     """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
     named = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
-    words = [f"{family_words(one.family)} {chance_words(one.probability)}" for one in named]
+    words = [f"{describe_family(one.family)} {chance_words(one.probability)}" for one in named]
     rest = sum(one.probability for one in families if one not in named)
     return ", ".join([*words, f"others {chance_words(rest)}"] if rest >= 0.001 else words)
 
 
-def limiter_words(tiers: Sequence[Reading], what: str) -> str:
+def describe_limiter(tiers: Sequence[Reading], what: str) -> str:
     """One limiter or two in words, without the numbers of a run.
 
     Args:
@@ -276,7 +276,7 @@ def limiter_words(tiers: Sequence[Reading], what: str) -> str:
         return "no limit"
     caps = [tier for tier in tiers if tier.family == "builds"]
     others = [tier for tier in tiers if tier.family != "builds"]
-    words = "; and ".join(f"{family_words(tier.family)}: {_WORDS[tier.family](tier, what)}" for tier in others)
+    words = "; and ".join(f"{describe_family(tier.family)}: {_WORDS[tier.family](tier, what)}" for tier in others)
     cap = " and ".join(_builds(tier, what) for tier in caps)
     if not words:
         return f"at most {cap}"
@@ -332,9 +332,9 @@ def _decaying(tier: Reading, what: str) -> str:
 def _flow(tier: Reading, what: str) -> str:
     rate = tier.numbers["rate_per_s"]
     if "rate_per_s" not in tier.measured:
-        return rate_words(rate.value, what)
+        return describe_rate(rate.value, what)
     rate = plain_rate(rate)
-    return f"{rate_words(rate.value, what)}{give_or_take(rate)}"
+    return f"{describe_rate(rate.value, what)}{give_or_take(rate)}"
 
 
 def _token_bucket(tier: Reading, what: str) -> str:

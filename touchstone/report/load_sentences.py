@@ -12,7 +12,7 @@ from touchstone.loadgen.metrics import Metrics
 from touchstone.loadgen.not_judged import Fallen, Pause
 
 
-def workload_words(workload: Workload) -> str:
+def describe_workload(workload: Workload) -> str:
     """What the run was to do."""
     scheduled = ", ".join(f"{number:,} {name}" for name, number in sorted(workload.scheduled.items()))
     shared = f", shared by {workload.workers} workers" if workload.workers > 1 else ""
@@ -26,7 +26,7 @@ def workload_words(workload: Workload) -> str:
     )
 
 
-def times_words(numbers: Metrics) -> str:
+def describe_times(numbers: Metrics) -> str:
     """Which times the run can give."""
     if not numbers.timed:
         return (
@@ -40,7 +40,7 @@ def times_words(numbers: Metrics) -> str:
     )
 
 
-def timed_words(numbers: Metrics) -> str:
+def describe_timed(numbers: Metrics) -> str:
     """Which requests the times of several outcomes together are of; empty where they are of all that were counted."""
     fewer = [one.whole for one in numbers.operations if one.whole.timed < one.whole.count]
     parts = [f"{row.timed:,} of {row.count:,} {row.operation}" for row in fewer]
@@ -53,17 +53,17 @@ def timed_words(numbers: Metrics) -> str:
     return f"Times are of answers that the contract foresees: {', '.join(parts)}." if parts else ""
 
 
-def generator_words(kept: Punctuality, began_at: float) -> str:
+def describe_generator(kept: Punctuality, began_at: float) -> str:
     """Whether the generator kept to its schedule; by how much and from when it did not."""
     if kept.late is None and not kept.scheduled:
-        ended = f"; {', '.join(_spent_words(kept, began_at))}" if kept.is_spent else ""
+        ended = f"; {', '.join(_describe_spent(kept, began_at))}" if kept.is_spent else ""
         sent = f"{plural(kept.sent, 'arrival')} {was(kept.sent)} sent"
         return f"{sent}, each when its client was done with the one before{ended}."
     head = f"{plural(kept.scheduled, 'arrival')} {was(kept.scheduled)} scheduled and {kept.sent:,} sent"
     late = kept.late
     if late is not None:
         head += f", {brief(late.at(0.99).value_s)} late at p99 and {brief(late.max_s)} at most"
-    parts = [head, *_spent_words(kept, began_at)]
+    parts = [head, *_describe_spent(kept, began_at)]
     if kept.unsent > kept.over_budget:
         parts.append(f"{plural(kept.unsent - kept.over_budget, 'arrival')} came due and could not be sent")
     if kept.unwatched:
@@ -93,7 +93,7 @@ def _generator_verdict(kept: Punctuality) -> str:
     return f"{workers} {gone} had not told yet. {known}"
 
 
-def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
+def _describe_spent(kept: Punctuality, began_at: float) -> list[str]:
     """That the caller allowed no more requests."""
     if not kept.is_spent:
         return []
@@ -102,9 +102,9 @@ def _spent_words(kept: Punctuality, began_at: float) -> list[str]:
     return [f"the {kept.allowed:,} requests that it allows were used up{at}{later}"]
 
 
-def capacity_words(found: Capacity) -> str:
+def describe_capacity(found: Capacity) -> str:
     """Where the capacity is, in words that claim no more than was seen."""
-    parts = [_FINDINGS[found.finding](found), room_words(found.room) if found.room else ""]
+    parts = [_FINDINGS[found.finding](found), describe_room(found.room) if found.room else ""]
     if found.finding not in ("unknown", "not-reached") and found.told:
         parts.append(f"Refusals say {_listed([repr(one) for one in found.told])}: a hint, and no proof.")
     if found.is_torn and found.finding == "capacity":
@@ -114,7 +114,7 @@ def capacity_words(found: Capacity) -> str:
     return " ".join(part for part in parts if part)
 
 
-def room_words(asked: Room) -> str:
+def describe_room(asked: Room) -> str:
     """What the client saw that cancelled builds while the host refused."""
     idle = ""
     if asked.idle:
@@ -126,10 +126,10 @@ def room_words(asked: Room) -> str:
     head = f"{'Then it' if idle else 'Afterwards one client alone'} had {plural(asked.inside, 'build')} in flight"
     if not asked.refused:
         return f"{idle}{head} and was refused no other; with more --builds it would have tried more."
-    return f"{idle}{head} when it was refused{_turns_words(asked)}."
+    return f"{idle}{head} when it was refused{_describe_turns(asked)}."
 
 
-def _turns_words(asked: Room) -> str:
+def _describe_turns(asked: Room) -> str:
     if asked.unbidden:
         return ", and was served soon after though none had ended: that is no full host, unless others build there"
     if not asked.turns:
@@ -259,7 +259,7 @@ def _level(found: Capacity) -> str:
     return f"the capacity is between {found.at_least} and {found.at_most} (reads were too far apart to see ends sooner)"
 
 
-def beyond_words(found: Capacity) -> str:
+def describe_beyond(found: Capacity) -> str:
     """What became of the clients, in words."""
     clients = found.clients
     parts = [f"of {plural(clients.wanted, 'client')} {clients.at_once} {was(clients.at_once)} let in at the first try"]
@@ -280,7 +280,7 @@ def beyond_words(found: Capacity) -> str:
     return f"{told} Admitted: {found.admitted}, {spans}." if found.admitted or found.refusals else told
 
 
-def failed_words(attempts: Iterable[Attempt]) -> str:
+def describe_failed(attempts: Iterable[Attempt]) -> str:
     """
     That starts ended as no refusal is documented, of which nobody knows what they tell of the capacity; empty for none.
     """
@@ -294,7 +294,7 @@ def failed_words(attempts: Iterable[Attempt]) -> str:
     )
 
 
-def closing_words(starts: int, refused: int, failed: int) -> str:
+def describe_closing(starts: int, refused: int, failed: int) -> str:
     """What the client did that asks the limit at the end of a storm; empty where none did."""
     if not starts:
         return ""
@@ -305,7 +305,7 @@ def closing_words(starts: int, refused: int, failed: int) -> str:
     )
 
 
-def silence_words(fallen: Fallen, began_at: float) -> str:
+def describe_silence(fallen: Fallen, began_at: float) -> str:
     """That the target answered nobody any more."""
     number = plural(fallen.unanswered, "request")
     of_them = "all" if fallen.cut_off == fallen.unanswered else f"{fallen.cut_off:,}"
@@ -317,7 +317,7 @@ def silence_words(fallen: Fallen, began_at: float) -> str:
     return f"{since}: {number} that were due from then on got no complete answer{cut}{more}."
 
 
-def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
+def describe_pause(pauses: Iterable[Pause], began_at: float) -> str:
     """That the target answered nobody for a while, in a sentence for each time; empty where it never did."""
     return " ".join(
         f"The target answered nobody from second {max(0.0, pause.from_s - began_at):.0f} to second "
@@ -327,7 +327,7 @@ def pause_words(pauses: Iterable[Pause], began_at: float) -> str:
     )
 
 
-def cut_words(numbers: Metrics) -> str:
+def describe_cut(numbers: Metrics) -> str:
     """What was under way when the run was stopped; empty where nothing was."""
     rows = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
     number = sum(row.count for row in rows)
