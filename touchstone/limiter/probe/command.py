@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -202,12 +203,12 @@ class _Run:
     def _child(self, handover: ProbeHandover, left_s: float) -> int:
         session = self.session
         past = self.wish.past.probe if self.wish.past else None
-        told = {"stimulus": len(past.sent), "tried": len(past.tried)} if past else {}
+        recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)}) if past else Counter[str]()
 
-        def tell(event: dict[str, Any]) -> None:
-            left = told.get(event.get("type", ""), 0)
-            if left:
-                told[event["type"]] = left - 1
+        def progress(event: dict[str, Any]) -> None:
+            kind = event.get("type", "")
+            if recalled[kind] > 0:
+                recalled[kind] -= 1
             else:
                 session.progress(event)
 
@@ -216,7 +217,7 @@ class _Run:
             passed_on(os.environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"},
             session.run_log.parent / CHILD_LOG,
             session.run_log,
-            tell,
+            progress,
             session.interrupted,
             left_s + SLACK_S,
         )

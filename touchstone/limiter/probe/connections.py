@@ -146,13 +146,13 @@ class Link:
         return lines
 
     def beside(self, operation: str, ref: str) -> "Line":
-        """Sends another one, in nobody's way; its connection, which `heard` takes back."""
+        """Sends another one, in nobody's way; its connection, which `answer` takes back."""
         with self._lock:
             line = self._beside.pop() if self._beside else Line(self)
         line.send(self.prepared(operation, ref))
         return line
 
-    def heard(self, line: "Line") -> Reply:
+    def answer(self, line: "Line") -> Reply:
         """The answer to a request that `beside` sent."""
         reply = line.receive()
         self._beside.append(line)
