@@ -12,7 +12,7 @@ import pytest
 from touchstone.errors import HarnessError
 
 if TYPE_CHECKING:
-    from touchstone.recordings.servers import LentRecording, LentTwin
+    from touchstone.recordings.servers import ServedRecording, ServedTwin
 
 MARK = "build_twin"
 
@@ -21,11 +21,11 @@ class BuildRecordings:
     """Puts recordings on for one test, one at a time."""
 
     def __init__(self) -> None:
-        self._lent: list[LentRecording] = []
-        self._on: LentRecording | None = None
+        self._lent: list[ServedRecording] = []
+        self._on: ServedRecording | None = None
         self._told = 0
 
-    def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "LentRecording":
+    def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
         """Puts a recording on, in the place of the one that was on before.
 
         Args:
@@ -38,7 +38,7 @@ class BuildRecordings:
 
         self.take_off()
         try:
-            recording = servers.LentRecording(reader.read(servers.found(scenario, folder)), speed)
+            recording = servers.ServedRecording(reader.read(servers.found(scenario, folder)), speed)
         except HarnessError as error:
             problem = str(error)
         else:
@@ -104,12 +104,12 @@ def build_recordings(request: pytest.FixtureRequest) -> Iterator[BuildRecordings
 
 
 @pytest.fixture
-def build_twin(request: pytest.FixtureRequest) -> "Iterator[LentTwin]":
+def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
     """Lends a live server of the whole contract, which ``@pytest.mark.build_twin(capacity=1)`` configures."""
-    from touchstone.recordings.servers import LentTwin  # noqa: PLC0415 - heavy, and most runs need none of it
+    from touchstone.recordings.servers import ServedTwin  # noqa: PLC0415 - heavy, and most runs need none of it
 
     try:
-        twin = LentTwin(**_options(request))
+        twin = ServedTwin(**_options(request))
     except HarnessError as error:
         problem = str(error)
     else:

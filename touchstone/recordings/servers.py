@@ -31,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 # --- recordings ------------------------------------------------------------------------------------------------------
 
 
-class LentRecording:
+class ServedRecording:
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
     Each recorded exchange answers one request, those with the same method, path, query and body in their order.
@@ -106,7 +106,7 @@ class _AtItsUrl(Playback):
 
 
 @contextmanager
-def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[LentRecording]:
+def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
     """Lends a recording, and complains at the end of what it could not answer.
 
     Args:
@@ -118,7 +118,7 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
         UsageError: there is no such recording.
         RecordingError: it cannot be read; afterwards, a request was not in it, whatever the client made of that.
     """
-    lent = LentRecording(reader.read(found(scenario, folder)), speed)
+    lent = ServedRecording(reader.read(found(scenario, folder)), speed)
     lent.start()
     try:
         yield lent
@@ -159,7 +159,7 @@ def _main(refs: Sequence[str], scenario: str) -> str:
 # --- twins -----------------------------------------------------------------------------------------------------------
 
 
-class LentTwin:
+class ServedTwin:
     """A live twin on a free port of this machine.
 
     Args:
