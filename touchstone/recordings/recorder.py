@@ -29,7 +29,7 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
 from touchstone.recordings.replay import alone, shown
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude
@@ -186,7 +186,10 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
     recording = Recording(
         name=name,
-        exchanges=tuple(_numbered(cleaned(exchange, names) for exchange in exchanges)),
+        exchanges=tuple(
+            moved(cleaned(exchange, names), number, -exchanges[0].sent_at)
+            for number, exchange in enumerate(exchanges, 1)
+        ),
         recorded_at=har.utc(har.moment(case.began_at)),
         tool_version=log.header.tool_version,
         contract_sha256=log.header.contract_sha256,
@@ -201,20 +204,6 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
 def _by_chance(exchange: Exchange) -> bool:
     """Whether a request was refused for a limit that is not what the scenario is about; it was sent again."""
     return exchange.status == 429 and not exchange.note.keys() & {"limit", "expects"}
-
-
-def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
-    """The exchanges with numbers from 1 and times from the first one's."""
-    began_at: float | None = None
-    for number, each in enumerate(exchanges, start=1):
-        began_at = each.sent_at if began_at is None else began_at
-        yield replace(
-            each,
-            seq=number,
-            sent_at=round(each.sent_at - began_at, 6),
-            head_at=round(each.head_at - began_at, 6),
-            done_at=round(each.done_at - began_at, 6),
-        )
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:

@@ -5,10 +5,9 @@ import json
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -53,7 +52,8 @@ class ServedRecording:
         self._router.route().mock(side_effect=self._playback.serve)
         self.errors = self._playback.errors
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
-        self.ref = _main(self.refs, recording.name)
+        about = f"/touchstone-{RUN_ID}-{recording.name}@"
+        self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
 
     @property
     def namespace(self) -> str:
@@ -107,7 +107,7 @@ class _AtItsUrl(Playback):
 
 @contextmanager
 def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
-    """Lends a recording, and complains at the end of what it could not answer.
+    """Serves a recording, and complains at the end of what it could not answer.
 
     Args:
         scenario: Its name, or the path of a file.
@@ -118,14 +118,14 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
         UsageError: there is no such recording.
         RecordingError: it cannot be read; afterwards, a request was not in it, whatever the client made of that.
     """
-    lent = ServedRecording(reader.read(found(scenario, folder)), speed)
-    lent.start()
+    served = ServedRecording(reader.read(found(scenario, folder)), speed)
+    served.start()
     try:
-        yield lent
+        yield served
     finally:
-        lent.stop()
-    if lent.errors:
-        raise RecordingError(complaint(lent.errors))
+        served.stop()
+    if served.errors:
+        raise RecordingError("\n".join(dict.fromkeys(served.errors)))
 
 
 def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
@@ -146,16 +146,6 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     return known[scenario]
 
 
-def complaint(errors: Sequence[str]) -> str:
-    """What is said of requests that were made in vain, each told once."""
-    return "\n".join(dict.fromkeys(errors))
-
-
-def _main(refs: Sequence[str], scenario: str) -> str:
-    named = f"/touchstone-{RUN_ID}-{scenario}@"
-    return next((ref for ref in refs if named in ref), next(iter(refs), ""))
-
-
 # --- twins -----------------------------------------------------------------------------------------------------------
 
 
@@ -163,7 +153,7 @@ class ServedTwin:
     """A live twin on a free port of this machine.
 
     Args:
-        plan: Of the account whose key is lent: ``scale``, or ``hacker`` for one below the plan.
+        plan: Of the account with *key*: ``scale``, or ``hacker`` for one below the plan.
         fault: Name of a promise that it breaks, see `touchstone prove --list`.
         variant: Name of another legitimate reading of the documentation.
         options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
@@ -216,9 +206,7 @@ class ServedTwin:
         self._twin.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._twin.stop()
 
 
