@@ -64,7 +64,7 @@ def _remarks(
     try:
         text = reader.text_of(path)
     except RecordingError as error:
-        yield Remark(path, _told(path, error))
+        yield Remark(path, str(error).removeprefix(f"{path}: "))
         return
     yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
     document = _document(text)
@@ -73,7 +73,7 @@ def _remarks(
     try:
         recording = reader.read(path, accounts)
     except RecordingError as error:
-        yield Remark(path, _told(path, error))
+        yield Remark(path, str(error).removeprefix(f"{path}: "))
         return
     if recording.origin == "touchstone":
         yield from (Remark(path, fault) for fault in _own(recording, text))
@@ -141,7 +141,3 @@ def _document(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and "log" in document else None
-
-
-def _told(path: Path, error: RecordingError) -> str:
-    return str(error).removeprefix(f"{path}: ")
