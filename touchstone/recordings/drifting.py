@@ -78,9 +78,9 @@ class Drift:
             case 1:
                 return f"{changes}, and a claim is broken"
             case 3:
-                told = f"{changes};" if self.compared else f"{self.target}:"
+                start = f"{changes};" if self.compared else f"{self.target}:"
                 why = f": {self.why}" if self.why else ""
-                return f"{told} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
+                return f"{start} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
             case 130:
                 return "interrupted"
         return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
@@ -96,8 +96,8 @@ def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
     found: dict[str, Recording] = {}
     for recording in map(reader.read, reader.found(paths)):
         if scenario_of(recording.case) != recording.name:
-            told = "no recording of a scenario; see `touchstone record --list`, or leave it out"
-            raise UsageError(f"{recording.path}: {told}")
+            problem = "no recording of a scenario; see `touchstone record --list`, or leave it out"
+            raise UsageError(f"{recording.path}: {problem}")
         if recording.name in found:
             earlier = found[recording.name].path
             raise UsageError(f"{recording.path}: of the same scenario as {earlier}; compare with one of them at a time")
@@ -121,14 +121,14 @@ def compare(
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
     # A case that failed has findings, and was played to its end all the same. What it was played on is not compared.
-    made = taken(log, before, Terms(), good=("passed", "failed"))
-    now = {name: recording for name, recording in made.items() if isinstance(recording, Recording)}
-    missing = {name: why for name, why in made.items() if isinstance(why, str)}
+    played = taken(log, before, Terms(), good=("passed", "failed"))
+    now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
+    missing = {name: why for name, why in played.items() if isinstance(why, str)}
     absent = {name: why for name, why in missing.items() if shows_nothing(log, name)}
     changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
     uncompared = {name: why for name, why in missing.items() if name not in absent}
-    told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
-    write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
+    summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
+    write_whole(outcome.folder / JSON_NAME, json.dumps(summary, indent=2) + "\n")
     why = log.footer.reason if log.footer else ""
     return Drift(outcome, log.header.target.name, changes, uncompared, len(before) - len(uncompared), why)
 
@@ -162,7 +162,7 @@ def shapes(exchanges: Iterable[Exchange]) -> dict[Occasion, Shape]:
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
     """What has changed from some recordings to others of the same scenarios, in words.
 
-    A change that is the same on several occasions is told once, with the occasions.
+    A change that is the same on several occasions stands once, with the occasions.
     """
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)

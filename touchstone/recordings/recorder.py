@@ -30,7 +30,7 @@ from touchstone.facts.runlog import read
 from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
-from touchstone.recordings.replay import alone, shown
+from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude
 
@@ -147,8 +147,8 @@ class Recorder:
     def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
         """Writes what a run has of some scenarios, by default of those that have not been written yet."""
         left = [name for name in self._names if name not in self.written] if names is None else names
-        made = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
-        done = {name: written(name, made[name], self._folder, self._keys) for name in left}
+        result = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
+        done = {name: written(name, result[name], self._folder, self._keys) for name in left}
         self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
 
 
@@ -198,7 +198,7 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         claims=case.claims,
         terms=terms,
     )
-    return replace(recording, shown=shown(alone(recording), recording))
+    return replace(recording, evidence=evidence_of(alone(recording), recording))
 
 
 def _by_chance(exchange: Exchange) -> bool:
@@ -211,15 +211,15 @@ def shows_nothing(log: RunLog, name: str) -> bool:
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
-def ending(code: int, reason: str, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
     """The exit code of a recording and its reason.
 
     Args:
         code: The exit code of the run.
         reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
-        named: The scenarios that were asked for by name; what they are about has to be there.
+        requested: The scenarios that were requested by name; what they are about has to be there.
     """
-    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
+    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
         return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
@@ -246,11 +246,11 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
     return Terms(latency_s=round(latency_s, 6), keys=held, given=given, **same)
 
 
-def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
+def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
     """What became of a scenario, whose recording is written if it holds none of *keys* and nothing alike."""
-    if isinstance(made, str):
-        return Written(name, None, made)
-    text = har.render(made)
+    if isinstance(result, str):
+        return Written(name, None, result)
+    text = har.render(result)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
@@ -259,7 +259,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
         write_whole(path, text)
     except (UsageError, OutputError) as error:
         return Written(name, None, str(error))
-    return Written(name, path, exchanges=len(made.exchanges))
+    return Written(name, path, exchanges=len(result.exchanges))
 
 
 def scenario_of(case: str) -> str:

@@ -72,7 +72,7 @@ class Recording:
         target: What was recorded: ``embedded``, or the name of a target of the settings.
         case: Stable id of the case that sent the requests.
         claims: What the scenario sets out to show.
-        shown: By *seq*, the claims that an exchange was evidence for when it was recorded.
+        evidence: By *seq*, the claims that an exchange was evidence for when it was recorded.
         left_out: How many exchanges of a file are not part of this, by reason.
         is_changed: Whether the file was changed since Touchstone wrote it.
     """
@@ -88,7 +88,7 @@ class Recording:
     case: str = ""
     claims: tuple[str, ...] = ()
     terms: Terms = Terms()
-    shown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_changed: bool = False
 

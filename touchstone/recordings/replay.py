@@ -377,9 +377,9 @@ def bounds_of(recording: Recording) -> Bounds:
 
 def unused_words(unused: Sequence[Exchange], most: int = 3) -> str:
     """What is said of exchanges that a scenario did not ask for."""
-    shown = list(map(in_short, unused[:most]))
+    first = list(map(in_short, unused[:most]))
     more = f" and {len(unused) - most} more" if len(unused) > most else ""
-    return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(shown)}{more}"
+    return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(first)}{more}"
 
 
 def in_short(exchange: Exchange) -> str:
@@ -437,7 +437,7 @@ def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
     return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
 
 
-def shown(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
+def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
     """By *seq*, the claims that an exchange was the last evidence for.
 
     Of requests that were sent at the same moment each counts for all: which of them was the last one is chance.
