@@ -38,7 +38,7 @@ MADE = Recording(
     case="scenarios.plays[odd]",
     claims=("start.answers-202",),
     terms=Terms(0.04, 9.0, 8.0, 7.0, "wrapped", ("primary", "second"), (Given("a/b@1", "restricted", "failed"),)),
-    shown={1: ("http.answers",), 2: (), 3: ()},
+    evidence={1: ("http.answers",), 2: (), 3: ()},
 )
 
 

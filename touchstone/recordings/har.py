@@ -83,13 +83,14 @@ def decode(document: Json, path: str = "") -> Recording:
     recorded_at = page["startedDateTime"]
     entries: list[Json] = _read("/log", lambda: [*log["entries"]])
     exchanges: dict[int, Exchange] = {}
-    shown: dict[int, tuple[str, ...]] = {}
+    evidence: dict[int, tuple[str, ...]] = {}
     for number, entry in enumerate(entries):
-        exchange: Exchange = _read(f"/log/entries/{number}", lambda e=entry: read_entry(e, recorded_at))
+        place = f"/log/entries/{number}"
+        exchange: Exchange = _read(place, lambda e=entry: read_entry(e, recorded_at))
         if exchange.seq in exchanges:
-            raise ValueError(f"/log/entries/{number}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
+            raise ValueError(f"{place}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
         exchanges[exchange.seq] = exchange
-        shown[exchange.seq] = tuple(_read(f"/log/entries/{number}/_claims", lambda e=entry: map(str, e["_claims"])))
+        evidence[exchange.seq] = _read(f"{place}/_claims", lambda e=entry: tuple(map(str, e.get("_claims", ()))))
     return Recording(
         name=str(page["id"]),
         exchanges=tuple(exchanges[seq] for seq in sorted(exchanges)),
@@ -101,7 +102,7 @@ def decode(document: Json, path: str = "") -> Recording:
         case=about.case,
         claims=tuple(about.claims),
         terms=about.terms,
-        shown=shown,
+        evidence=evidence,
         is_changed=about.entries_sha256 != fingerprint(entries),
     )
 
@@ -194,7 +195,7 @@ def _entry(exchange: Exchange, recording: Recording) -> Json:
         "request": _request(exchange.request),
         "response": _response(exchange),
         "_case": exchange.case,
-        "_claims": sorted(recording.shown.get(exchange.seq, ())),
+        "_claims": sorted(recording.evidence.get(exchange.seq, ())),
         "_exchange": {name: getattr(exchange, name) for name in _Beside.model_fields},
         "_resourceType": "fetch",  # what browsers filter by
         "_step": step(exchange),
@@ -227,8 +228,8 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
 
 def _request(request: Request) -> Json:
     headers = _pairs(request.headers)
-    asked = request.url.partition("#")[0].partition("?")[2]
-    query = [{"name": name, "value": value} for name, value in parse_qsl(asked, keep_blank_values=True)]
+    query_text = request.url.partition("#")[0].partition("?")[2]
+    query = [{"name": name, "value": value} for name, value in parse_qsl(query_text, keep_blank_values=True)]
     half = {
         "method": request.method,
         "url": request.url.replace("<", "%3C").replace(">", "%3E"),

@@ -28,8 +28,8 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
-from touchstone.recordings.replay import alone, shown
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
+from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude
 
@@ -146,8 +146,8 @@ class Recorder:
     def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
         """Writes what a run has of some scenarios, by default of those that have not been written yet."""
         left = [name for name in self._names if name not in self.written] if names is None else names
-        made = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
-        done = {name: written(name, made[name], self._folder, self._keys) for name in left}
+        result = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
+        done = {name: written(name, result[name], self._folder, self._keys) for name in left}
         self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
 
 
@@ -185,7 +185,10 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
     recording = Recording(
         name=name,
-        exchanges=tuple(_numbered(cleaned(exchange, names) for exchange in exchanges)),
+        exchanges=tuple(
+            moved(cleaned(exchange, names), number, -exchanges[0].sent_at)
+            for number, exchange in enumerate(exchanges, 1)
+        ),
         recorded_at=har.utc(har.moment(case.began_at)),
         tool_version=log.header.tool_version,
         contract_sha256=log.header.contract_sha256,
@@ -194,7 +197,7 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         claims=case.claims,
         terms=terms,
     )
-    return replace(recording, shown=shown(alone(recording), recording))
+    return replace(recording, evidence=evidence_of(alone(recording), recording))
 
 
 def _by_chance(exchange: Exchange) -> bool:
@@ -202,34 +205,20 @@ def _by_chance(exchange: Exchange) -> bool:
     return exchange.status == 429 and not exchange.note.keys() & {"limit", "expects"}
 
 
-def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
-    """The exchanges with numbers from 1 and times from the first one's."""
-    began_at: float | None = None
-    for number, each in enumerate(exchanges, start=1):
-        began_at = each.sent_at if began_at is None else began_at
-        yield replace(
-            each,
-            seq=number,
-            sent_at=round(each.sent_at - began_at, 6),
-            head_at=round(each.head_at - began_at, 6),
-            done_at=round(each.done_at - began_at, 6),
-        )
-
-
 def shows_nothing(log: RunLog, name: str) -> bool:
     """Whether the target does not have what a scenario is about, such as a limit or a second account."""
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
-def ending(code: int, reason: str, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
     """The exit code of a recording and its reason.
 
     Args:
         code: The exit code of the run.
         reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
-        named: The scenarios that were asked for by name; what they are about has to be there.
+        requested: The scenarios that were requested by name; what they are about has to be there.
     """
-    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
+    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
         return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
@@ -256,11 +245,11 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
     return Terms(latency_s=round(latency_s, 6), keys=held, given=given, **same)
 
 
-def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
+def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
     """What became of a scenario, whose recording is written if it holds none of *keys* and nothing alike."""
-    if isinstance(made, str):
-        return Written(name, None, made)
-    text = har.render(made)
+    if isinstance(result, str):
+        return Written(name, None, result)
+    text = har.render(result)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
@@ -269,7 +258,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
         write_whole(path, text)
     except (UsageError, OutputError) as error:
         return Written(name, None, str(error))
-    return Written(name, path, exchanges=len(made.exchanges))
+    return Written(name, path, exchanges=len(result.exchanges))
 
 
 def scenario_of(case: str) -> str:
