@@ -25,7 +25,7 @@ def found(name: str) -> Fault | None:
         alone = name.removesuffix("-of-builds")
         its = re.compile(
             rf'^(?:(?:class|(?:async )?def) {alone.replace("-", "_?")}\(|fault\("{alone}")',
-            re.I | re.M,
+            re.IGNORECASE | re.MULTILINE,
         )
         for path in _MODULES:
             if its.search(path.read_text(encoding="utf-8")):

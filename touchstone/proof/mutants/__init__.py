@@ -8,7 +8,7 @@ from touchstone.proof.mutants.answers import answer_faults
 from touchstone.proof.mutants.life import LIFE_FAULTS
 from touchstone.proof.mutants.logs import log_faults
 
-# Derived faults that somebody had thought of: they are the named ones.
+# Derived faults that somebody had thought of, at the same or at another moment: they are the named ones.
 NAMED: Mapping[str, str] = {
     "getBuild.200.not_built.code.404": "unbuilt-has-no-status",
     "getBuild.200.failed.code.failing": "failed-build-is-a-server-error",
@@ -64,6 +64,16 @@ NAMED: Mapping[str, str] = {
     "cancel-settles.as-ready": "cancel-marks-ready",
     "cancel-settles.as-building-again": "cancelled-build-resumes",
     "cancel-settles.with-an-open-log": "log-of-a-cancel-stays-open",
+    "cancel.of-neighbour": "cancel-hits-neighbours",
+    "cancel.of-neighbour-only": "cancel-hits-the-oldest",
+    "cancel.though-not-own": "others-cancel-unseen",
+    "delete.though-no-key-fits": "others-delete-unseen",
+    "replace.skip": "force-changes-nothing",
+    "reuse.skip": "golden-is-reused-once",
+    "succeeds.never": "no-build-ends",
+    "succeeds.then-gone": "golden-expires",
+    "fails.then-gone": "failure-fades",
+    "fails.then-building": "failure-is-retried",
 }
 
 

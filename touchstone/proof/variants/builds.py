@@ -37,39 +37,47 @@ freedom("cancel-settles-at-once", "A cancelled build is gone when the cancel is 
 # fmt: on
 
 
-@permitted(32, 33, pace={"build_timeout_s": 3.0}, over=Engine.state_of)
-def timed_out_reads_not_built(engine: Engine, slot: Slot | None) -> Status:
+@permitted(32, 33, pace={"build_timeout_s": 3.0})
+class TimedOutReadsNotBuilt(Engine):
     """A build that takes longer than three seconds is given up, and its version reads not_built."""
-    state = Engine.state_of(engine, slot)
-    out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
-    return "not_built" if state == "failed" and out_of_time else state
+
+    def state_of(self, slot: Slot | None) -> Status:
+        state = super().state_of(slot)
+        out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
+        return "not_built" if state == "failed" and out_of_time else state
 
 
-@permitted(10, over=Engine.start)
-def start_while_building_is_409(engine: Engine, account: Account, version: Version) -> Body:
+@permitted(10)
+class StartWhileBuildingIs409(Engine):
     """A start while the version builds is a conflict, and changes nothing."""
-    if engine.joinable(engine.slot_of(version)):
-        raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
-    return Engine.start(engine, account, version)
+
+    def start(self, account: Account, version: Version) -> Body:
+        if self.joinable(self.slot_of(version)):
+            raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
+        return super().start(account, version)
 
 
-@permitted(10, over=App.start_build)
-def start_while_building_is_200(app: App, account: Account, version: Version) -> Response:
+@permitted(10)
+class StartWhileBuildingIs200(App):
     """A start that joins the build in flight is answered with 200."""
-    joins = app.engine.joinable(app.engine.slot_of(version))
-    response = App.start_build(app, account, version)
-    response.status_code = 200 if joins else response.status_code
-    return response
+
+    def start_build(self, account: Account, version: Version) -> Response:
+        joins = self.engine.joinable(self.engine.slot_of(version))
+        response = super().start_build(account, version)
+        response.status_code = 200 if joins else response.status_code
+        return response
 
 
-@permitted(10, 12, over=Engine.start)
-def start_while_settling_is_409(engine: Engine, account: Account, version: Version) -> Body:
+@permitted(10, 12)
+class StartWhileSettlingIs409(Engine):
     """
     A start while a cancelled build still reads building is a conflict like any other start while it reads building.
     """
-    if engine.state_of(engine.slot_of(version)) == "building":
-        raise Refusal(409, "A build of this version is running.")
-    return Engine.start(engine, account, version)
+
+    def start(self, account: Account, version: Version) -> Body:
+        if self.state_of(self.slot_of(version)) == "building":
+            raise Refusal(409, "A build of this version is running.")
+        return super().start(account, version)
 
 
 @permitted(4, over=Engine.reusable)
@@ -150,12 +158,14 @@ class Crashing(Build):
         return "cannot resolve a secret"
 
 
-@permitted(48, over=Engine.make_build)
-def secrets_crash_the_build(engine: Engine, version: Version) -> Build:
+@permitted(48)
+class SecretsCrashTheBuild(Engine):
     """A document that refers to a secret is valid, and its build fails."""
-    build = Engine.make_build(engine, version)
-    secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
-    return recast(build, Crashing) if secret else build
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
+        return recast(build, Crashing) if secret else build
 
 
 class Rounded(Build):
@@ -208,21 +218,25 @@ class CancelLeavesTheEarlierFailure(Engine):
             slot.last = self.before.get(build, build)
 
 
-@permitted(13, over=Engine.cancel)
-def second_cancel_finds_nothing(engine: Engine, version: Version) -> bool:
+@permitted(13)
+class SecondCancelFindsNothing(Engine):
     """While a cancelled build settles there is nothing to cancel any more."""
-    slot = engine.slots.get((version.owner, version.digest))
-    settling = slot is not None and slot.last is not None and slot.last.cancelling
-    return False if settling else Engine.cancel(engine, version)
+
+    def cancel(self, version: Version) -> bool:
+        slot = self.slots.get((version.owner, version.digest))
+        settling = slot is not None and slot.last is not None and slot.last.cancelling
+        return False if settling else super().cancel(version)
 
 
-@permitted(14, over=App.operate)
-async def unknown_version_is_idle(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(14)
+class UnknownVersionIsIdle(App):
     """A cancel of a version that does not exist is answered like one that finds nothing building."""
-    cancels = resource.kind == "build" and request.method == "DELETE"
-    if cancels and app.engine.find(account, resource.ref) is None:
-        return answer_json(404, {"status": "idle"})
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        cancels = resource.kind == "build" and request.method == "DELETE"
+        if cancels and self.engine.find(account, resource.ref) is None:
+            return answer_json(404, {"status": "idle"})
+        return await super().operate(request, account, resource)
 
 
 @permitted(15, over=App.cancel_build)
