@@ -149,10 +149,8 @@ def _blames(log: RunLog) -> dict[str, Blame]:
         finding = occurrence.finding
         number, seconds = made.get(occurrence.case, (len(log.exchanges), 0.0))
         spoke = tuple(dict.fromkeys(checks[finding.claim]))
-        blame = Blame(
-            finding.check, finding.expected, finding.actual, occurrence.case, number, round(seconds, 3), spoke
-        )
-        blames.setdefault(finding.claim, blame)
+        found = (finding.check, finding.expected, finding.actual, occurrence.case)
+        blames.setdefault(finding.claim, Blame(*found, number, round(seconds, 3), spoke))
     return blames
 
 

@@ -27,21 +27,10 @@ SLOWER_S = 0.3
 # A fault whose build never ends or settles holds its examination up for as long as either may take.
 HASTY = {"build_timeout_s": 2.0, "cancel_timeout_s": 1.0}
 
-TRANSITIONS: dict[str, str] = {
-    "publish": "a version begins to exist",
-    "replace": "force puts other content in the place of what is there",
-    "delete": "a version ceases to exist",
-    "auto-build": "publishing starts a build where that is asked for",
-    "start": "a start begins a build",
-    "join": "a start joins the build that runs",
-    "reuse": "a start finds the golden",
-    "succeeds": "a build whose steps succeed becomes ready",
-    "fails": "a build with a failing step becomes failed",
-    "cancel": "a cancel stops the build that runs",
-    "cancel-settles": "a cancelled build is gone",
-    "restart-after-cancel": "a start after a cancel begins a build",
-    "restart-after-failure": "a start after a failure begins a build",
-}
+TRANSITIONS = (
+    *("publish", "replace", "delete", "auto-build", "start", "join", "reuse", "succeeds", "fails", "cancel"),
+    *("cancel-settles", "restart-after-cancel", "restart-after-failure"),
+)
 LIFE_FAULTS: dict[str, Fault] = {}
 
 

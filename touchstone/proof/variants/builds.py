@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from touchstone.proof.faults.fault import own
 from touchstone.proof.variants.variant import freedom, permitted, recast, spoken
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
@@ -106,9 +107,7 @@ class Queued(Build):
 class BuildsQueueUp(Engine):
     """Builds of all accounts run one after the other; one that waits for its turn reads building."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.turn = asyncio.Lock()
-        super().__init__(*arguments)
+    turn = own(asyncio.Lock)
 
     def check_capacity(self) -> None:
         pass
@@ -142,12 +141,10 @@ class Seen(Build):
         self._on_end(self)
 
 
-spoken(
-    "status-follows-the-log",
-    Seen,
-    "The log of a build ends a moment before its status says so.",
-    source="build-events#intro, build-status#status (neither says which of the two tells an end first)",
-)
+# fmt: off
+spoken("status-follows-the-log", Seen, "The log of a build ends a moment before its status says so.",
+       source="build-events#intro, build-status#status (neither says which of the two tells an end first)")
+# fmt: on
 
 
 class Crashing(Build):
@@ -176,12 +173,10 @@ class Rounded(Build):
         super().finish(outcome, level, phase, line)
 
 
-spoken(
-    "build-time-is-rounded",
-    Rounded,
-    "Build times are whole hundredths of a second.",
-    source="build-status#example (118420: whole hundredths of a second)",
-)
+# fmt: off
+spoken("build-time-is-rounded", Rounded, "Build times are whole hundredths of a second.",
+       source="build-status#example (118420: whole hundredths of a second)")
+# fmt: on
 
 
 @permitted(12)
@@ -202,9 +197,7 @@ class CancelledReadsFailed(Engine):
 class CancelLeavesTheEarlierFailure(Engine):
     """A version that had failed before a build of it was cancelled reads failed again, as it did."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.before: dict[Build, Build] = {}
-        super().__init__(*arguments)
+    before = own(dict[Build, Build])
 
     def make_build(self, version: Version) -> Build:
         build, last = super().make_build(version), self.slot_of(version).last
@@ -265,12 +258,10 @@ class Silenced(Build):
             self._on_end(self)
 
 
-spoken(
-    "cancelled-log-ends-at-once",
-    Silenced,
-    "The log of a cancelled build ends when the cancel is accepted, and its status settles later.",
-    29,
-)
+# fmt: off
+spoken("cancelled-log-ends-at-once", Silenced,
+       "The log of a cancelled build ends when the cancel is accepted, and its status settles later.", 29)
+# fmt: on
 
 
 class Lingering(Build):
@@ -284,9 +275,6 @@ class Lingering(Build):
         loop.call_later(LINGERS_S, close)
 
 
-spoken(
-    "log-closes-later",
-    Lingering,
-    "The log is closed half a second after the end of its build.",
-    29,
-)
+# fmt: off
+spoken("log-closes-later", Lingering, "The log is closed half a second after the end of its build.", 29)
+# fmt: on

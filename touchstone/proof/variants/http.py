@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from touchstone.proof.boundary import code, drop, on, put
+from touchstone.proof.faults.fault import own
 from touchstone.proof.variants.variant import freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
@@ -27,9 +28,7 @@ from touchstone.twin.settings import Account
 class ReadsRememberTheReuse(Engine):
     """After a reuse the status reads say reused true, too."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.reused: set[tuple[str, Ref, Build]] = set()
-        super().__init__(*arguments)
+    reused = own(set[tuple[str, Ref, Build]])
 
     def reused_body(self, version: Version, golden: Build) -> Body:
         self.reused.add((version.owner, version.ref, golden))

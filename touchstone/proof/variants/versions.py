@@ -24,13 +24,10 @@ GIVEN, BROKEN = "given", "given-broken"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
-freedom(
-    "digest-covers-name-and-version",
-    "The digest covers the whole document, so that no two versions share one.",
-    Engine,
-    3,
-    pace={"digest_scope": "document"},
-)
+# fmt: off
+freedom("digest-covers-name-and-version", "The digest covers the whole document, so that no two versions share one.",
+        Engine, 3, pace={"digest_scope": "document"})
+# fmt: on
 
 
 @permitted(1)
