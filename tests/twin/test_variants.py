@@ -9,7 +9,7 @@ import pytest
 
 from tests.twin import looks
 from tests.twin.conftest import Api
-from touchstone.proof.variants import COMBINED, FREEDOMS, VARIANTS, Variant, builds, cancels, limits
+from touchstone.proof.variants import COMBINED, FREEDOMS, VARIANTS, Variant, accounts, builds
 from touchstone.proof.variants.variant import together
 from touchstone.twin import RateLimit, Twin, TwinSettings
 from touchstone.twin.app import App
@@ -120,9 +120,9 @@ def shown(taken: tuple[str, ...], look: Look, more: tuple[tuple[str, Any], ...])
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens a moment later does not happen while somebody looks."""
-    for place, number in ((builds, "LEARNS_LATE_S"), (cancels, "LINGERS_S"), (limits, "WINDOW_S")):
+    for place, number in ((builds, "LEARNS_LATE_S"), (builds, "LINGERS_S"), (accounts, "WINDOW_S")):
         monkeypatch.setattr(place, number, 600.0)
-    monkeypatch.setattr(limits, "REQUESTS", 5)
+    monkeypatch.setattr(accounts, "REQUESTS", 5)
 
 
 @pytest.mark.usefixtures("patient")

@@ -128,9 +128,6 @@ def on(place: str, change: Change) -> Callable[[Asgi], Asgi]:
     return wrapped(at(place, change))
 
 
-# --- changes ---------------------------------------------------------------------------------------------------------
-
-
 def put(**fields: Any) -> Change:
     """Other fields in a JSON body, or others in their place; of a value that can be called, what it makes of it."""
 
@@ -164,9 +161,6 @@ def header(name: str, *values: bytes) -> Change:
 def instead(status: int, data: Any) -> Change:
     """Another status and another JSON body."""
     return lambda answer, _: replace(answer, status=status).saying(data)
-
-
-# --- on the way ------------------------------------------------------------------------------------------------------
 
 
 def wrapped(change: Change) -> Callable[[Asgi], Asgi]:

@@ -71,17 +71,13 @@ def prove(
 
 
 def _is_quick(candidate: Candidate) -> tuple[bool, bool]:
-    """
-    Whether a trial may stop early, and whether no build that goes astray has to be waited for: the others come first.
-    """
+    """Whether a trial may stop early, and whether no lost build has to be waited for: the others come first."""
     return candidate.subject.is_fault, candidate.subject.kind != "stateful"
 
 
 @contextlib.contextmanager
 def _hypothesis_in(folder: Path) -> Iterator[None]:
-    """
-    Hypothesis keeps its tables in a folder that is gone afterwards; the processes of the trials inherit where that is.
-    """
+    """Hypothesis keeps its tables in a folder that is gone afterwards; the processes of the trials inherit it."""
     name = "HYPOTHESIS_STORAGE_DIRECTORY"
     before = os.environ.get(name)
     os.environ[name] = str(folder)

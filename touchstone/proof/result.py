@@ -1,5 +1,6 @@
 """What became of one server that a proof put before the examination: found or missed, blamed rightly or not; pure."""
 
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -150,17 +151,12 @@ def _blames(log: "RunLog") -> dict[str, Blame]:
         finding = occurrence.finding
         number, seconds = made.get(occurrence.case, (len(log.exchanges), 0.0))
         spoke = tuple(dict.fromkeys(checks[finding.claim]))
-        blame = Blame(
-            finding.check, finding.expected, finding.actual, occurrence.case, number, round(seconds, 3), spoke
-        )
-        blames.setdefault(finding.claim, blame)
+        found = (finding.check, finding.expected, finding.actual, occurrence.case)
+        blames.setdefault(finding.claim, Blame(*found, number, round(seconds, 3), spoke))
     return blames
 
 
 def median(values: Iterable[float]) -> float:
     """The middle value, the mean of the two middle ones where their number is even, and 0 of none."""
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    ordered = list(values)
+    return statistics.median(ordered) if ordered else 0.0

@@ -16,7 +16,6 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from touchstone.check.child import passed_on
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
@@ -138,7 +137,8 @@ def main(order: Order, result: Path) -> None:
     os.chdir(order.folder)
     with (
         (order.folder / "pytest.log").open("w", encoding="utf-8", errors="backslashreplace") as output,
-        _redirected(output),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         try:
             trial = run(order, behaviour)
@@ -147,12 +147,6 @@ def main(order: Order, result: Path) -> None:
     part = result.with_suffix(".part")
     part.write_text(json.dumps(dataclasses.asdict(trial)), encoding="utf-8")
     part.replace(result)
-
-
-@contextlib.contextmanager
-def _redirected(output: Any) -> Any:
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        yield
 
 
 def _end_with_parent() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks, own
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.publishing import ref_of
 from touchstone.proof.faults.unforeseen import document_of
 from touchstone.twin.answers import Refusal
@@ -223,14 +223,6 @@ class ForceDeletesBeforeItChecks(App):
             raise
 
 
-@breaks("stateful", "http.no-server-error", also="publish.answers-201 http.status-is-documented", over=Engine.publish)
-def force_on_nothing_fails(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
-    """A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace."""
-    if force and engine.catalog.get(account.key, ref_of(document)) is None:
-        raise Refusal(500, "Internal error.")
-    return Engine.publish(engine, account, document, force)
-
-
 @breaks(
     "stateful",
     "lookup.existing-version-is-found",
@@ -276,17 +268,6 @@ class ForcedContentBuildsTheOldSteps(Engine):
         build = super().make_build(version)
         build.plan = self.plans.get((version.owner, version.ref), build.plan)
         return build
-
-
-@breaks("security", "publish.answers-201", also="access.*")
-class RefsAreUniqueAcrossAccounts(Engine):
-    """A ref that one account has published is a conflict for every other account."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        ref, own = ref_of(document), (account.key, EVERYONE)
-        if any(version.ref == ref and version.owner not in own for version in self.catalog):
-            raise Refusal(409, _CONFLICT)
-        return super().publish(account, document, force)
 
 
 @breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
@@ -483,3 +464,17 @@ def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
     if last is not None and last.outcome == "cancelled":
         build.stream.frames = list(last.stream.frames)
     return build
+
+
+# fmt: off
+fault("force-on-nothing-fails", "stateful", "http.no-server-error",
+      "A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace.",
+      Engine, publish=refusing(Engine.publish, lambda self, account, document, force=False: force
+                               and self.catalog.get(account.key, ref_of(document)) is None, 500, "Internal error."),
+      also="publish.answers-201 http.status-is-documented")
+fault("refs-are-unique-across-accounts", "security", "publish.answers-201",
+      "A ref that one account has published is a conflict for every other account.", Engine, also="access.*",
+      publish=refusing(Engine.publish, lambda self, account, document, **_: any(
+          version.ref == ref_of(document) and version.owner not in (account.key, EVERYONE)
+          for version in self.catalog), 409, _CONFLICT))
+# fmt: on

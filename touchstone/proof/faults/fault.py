@@ -92,7 +92,7 @@ def refusing(usual: Callable[..., Any] | None, when: Callable[..., Any], status:
     """A method that refuses where *when* holds, which is called with the same arguments, and does as usual else."""
 
     def refuses(*given: Any, **more: Any) -> Any:
-        if usual is None or when(*given):
+        if usual is None or when(*given, **more):
             raise Refusal(status, error)
         return usual(*given, **more)
 

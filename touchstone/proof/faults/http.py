@@ -50,7 +50,7 @@ fault("starts-answer-twice", "schema", "http.body-is-json", "The answer to a sta
 fault("published-is-latin-1", "schema", "http.body-is-json", "The answer to publishing is not in UTF-8.",
       on("publishTemplate.201.*", body(lambda said: said[:-1] + ',"note":"veröffentlicht"}'.encode("latin-1"))))
 fault("cancelled-is-not-a-number", "schema", "http.body-is-json", "The answer to a cancel holds a NaN.",
-      on("cancelBuild.*", body(lambda said: said[:-1] + b',"progress":NaN}')))
+      on("cancelBuild.*.[ci]*", body(lambda said: said[:-1] + b',"progress":NaN}')))
 # --- errors ---
 fault("unknown-is-called-gzip", "schema", "http.answers",
       "The answer for a version that does not exist is said to be gzip and is none.",

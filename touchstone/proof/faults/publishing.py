@@ -231,15 +231,6 @@ class UnparsableIs422(Refuses):
         return refusal
 
 
-@breaks("stateful", "publish.answers-201", over=Engine.publish)
-def second_version_is_409(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
-    """A name can have one version only; another one is a conflict."""
-    ref = ref_of(document)
-    if any(version.ref.name == ref.name and version.ref != ref for version in engine.catalog):
-        raise Refusal(409, "This template exists.")
-    return Engine.publish(engine, account, document, force)
-
-
 @breaks("stateful", "publish.ref-is-the-document")
 class PublishedRefIsTheLastOne(App):
     """The ref in the answer to publishing is that of the publish before."""
@@ -336,4 +327,9 @@ fault("ready-documents-are-forbidden", "stateful", "template.read-shows-the-publ
 fault("goldens-cannot-be-deleted", "stateful", "template.delete-says-deleted",
       "A version that is ready cannot be deleted.", App,
       delete_template=refusing(App.delete_template, is_ready, 403, "Built templates cannot be deleted."))
+fault("second-version-is-409", "stateful", "publish.answers-201",
+      "A name can have one version only; another one is a conflict.", Engine,
+      publish=refusing(Engine.publish, lambda self, _, document, **force: any(
+          version.ref.name == document.name and version.ref != ref_of(document) for version in self.catalog),
+          409, "This template exists."))
 # fmt: on

@@ -357,6 +357,7 @@ class SimultaneousCopiesCollide(App):
 )
 async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
     """Of two simultaneous publishes of one new version with different content both are answered with 201."""
+    app.engine.require_plan(account, "Publishing")
     document = await document_of(request)
     if app.engine.catalog.get(account.key, ref_of(document)) is None:
         await asyncio.sleep(0.05)

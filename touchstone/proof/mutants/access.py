@@ -85,23 +85,15 @@ def _queried(header: str | None, query: str) -> str:
 
 # By rule: what passes for a key, the key that it passes for, given the header and the query, and whom it is blamed on.
 KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str], str, str]] = {
-    "missing-key": (
-        "a request without a key",
-        lambda header, _: _FIRST if header is None else "",
-        "auth.missing-key-is-401",
-        f"{_UNCHANGED} auth.query-key-is-401",
-    ),
+    "missing-key": ("a request without a key", lambda header, _: _FIRST if header is None else "",
+        "auth.missing-key-is-401", f"{_UNCHANGED} auth.query-key-is-401"),
     "unknown-key": ("a key that nobody has", _unknown, "auth.unknown-key-is-401", _UNCHANGED),
     "longer-key": ("a key with a character too many", _longer, "auth.near-key-is-401", _UNCHANGED),
     "shorter-key": ("a key with a character too few", _shorter, "auth.near-key-is-401", _UNCHANGED),
-    "malformed-header": (
-        "a key behind another scheme or none",
-        _malformed,
-        "auth.malformed-header-is-401",
-        _UNCHANGED,
-    ),
+    "malformed-header": ("a key behind another scheme or none", _malformed, "auth.malformed-header-is-401",
+        _UNCHANGED),
     "query-key": ("a key in the query", _queried, "auth.query-key-is-401", _UNCHANGED),
-}
+}  # fmt: skip
 
 
 def _letting_in(operation: str, lets_in: Callable[[str | None, str], str]) -> Callable[[Asgi], Asgi]:
@@ -177,32 +169,16 @@ def _other_namespace(engine: Remembering, account: Account, ref: Ref) -> Version
 
 # By rule: what is served, the version that is served where there is none of that ref, and whom it is blamed on.
 VERSION_RULES: dict[str, tuple[str, Shows, str, str]] = {
-    "others-version": (
-        "another account's version",
-        _of_others,
-        "access.others-version-is-404",
-        "access.others-change-nothing",
-    ),
-    "deleted-version": (
-        "a version that was deleted",
-        lambda engine, account, ref: engine.deleted.get((account.key, ref)),
-        "lookup.deleted-version-is-404",
-        "",
-    ),
-    "unknown-version": (
-        "another version where there is none",
-        _other_version,
-        "lookup.unknown-version-is-404",
-        _OTHERS,
-    ),
+    "others-version": ("another account's version", _of_others, "access.others-version-is-404",
+        "access.others-change-nothing"),
+    "deleted-version": ("a version that was deleted", lambda engine, account, ref: engine.deleted.get((account.key,
+        ref)), "lookup.deleted-version-is-404", ""),
+    "unknown-version": ("another version where there is none", _other_version, "lookup.unknown-version-is-404",
+        _OTHERS),
     "unknown-name": ("another template where there is none", _other_name, "lookup.unknown-name-is-404", _OTHERS),
-    "unknown-namespace": (
-        "a template of another namespace where there is none",
-        _other_namespace,
-        "lookup.unknown-namespace-is-404",
-        _OTHERS,
-    ),
-}
+    "unknown-namespace": ("a template of another namespace where there is none", _other_namespace,
+        "lookup.unknown-namespace-is-404", _OTHERS),
+}  # fmt: skip
 
 
 def _showing(operation: str, shows: Shows) -> type[App]:

@@ -25,31 +25,16 @@ IMPATIENT = {"request_timeout_s": 0.8}
 
 # Statuses that the operation documents, in the place of the right one.
 _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
-    "getBuild.200.not_built": (404,),
-    "getBuild.200.building": (404,),
-    "getBuild.200.ready": (404, 403),
-    "getBuild.200.failed": (422, 404),
-    "startBuild.202.building": (200, 409, 404),
-    "startBuild.202.ready": (200, 409, 404),
-    "cancelBuild.202.cancelling": (404, 409),
-    "cancelBuild.404.idle": (202, 409),
-    "publishTemplate.201.plain": (200, 409),
-    "publishTemplate.201.auto_build": (200, 400),
-    "getTemplate.200": (404,),
-    "deleteTemplate.200": (404, 409),
-    "startBuild.403": (401, 404, 202),
-    "publishTemplate.403": (401, 201),
-    "startBuild.404": (403, 202),
-    "getBuild.404": (403, 200),
-    "cancelBuild.404.unknown": (202, 409),
-    "getTemplate.404": (403, 200),
-    "deleteTemplate.404": (200, 409),
-    "streamBuildEvents.404": (403, 422),
-    "publishTemplate.400": (422, 201),
-    "publishTemplate.409": (422, 201),
-    "publishTemplate.422": (400, 201),
-    "startBuild.429": (403, 409),
-}
+    "getBuild.200.not_built": (404,), "getBuild.200.building": (404,), "getBuild.200.ready": (404, 403),
+    "getBuild.200.failed": (422, 404), "startBuild.202.building": (200, 409, 404),
+    "startBuild.202.ready": (200, 409, 404), "cancelBuild.202.cancelling": (404, 409),
+    "cancelBuild.404.idle": (202, 409), "publishTemplate.201.plain": (200, 409),
+    "publishTemplate.201.auto_build": (200, 400), "getTemplate.200": (404,), "deleteTemplate.200": (404, 409),
+    "startBuild.403": (401, 404, 202), "publishTemplate.403": (401, 201), "startBuild.404": (403, 202),
+    "getBuild.404": (403, 200), "cancelBuild.404.unknown": (202, 409), "getTemplate.404": (403, 200),
+    "deleteTemplate.404": (200, 409), "streamBuildEvents.404": (403, 422), "publishTemplate.400": (422, 201),
+    "publishTemplate.409": (422, 201), "publishTemplate.422": (400, 201), "startBuild.429": (403, 409),
+}  # fmt: skip
 # Answers that are put on the wire by the same line as others of their operation, where that line is tried.
 SENT_ALIKE = (
     *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed", "startBuild.202.ready"),
@@ -75,22 +60,15 @@ _DIGITS = "0123456789abcdef"
 # Other values that look as if they could be right, by field and by what they are.
 _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "ref": {
-        "other-version": lambda ref: f"{ref.rpartition('@')[0]}@9.9.9",
-        "no-version": lambda ref: ref.split("@")[0],
-    },
+        "other-version": lambda ref: f"{ref.rpartition('@')[0]}@9.9.9", "no-version": lambda ref: ref.split("@")[0]},
     "digest": {"upper-case": lambda digest: digest.upper()},
     "build_time_ms": {
-        "seconds": lambda time_ms: time_ms / 1000,
-        "microseconds": lambda time_ms: time_ms * 1000,
-        "negative": lambda time_ms: -time_ms,
-    },
-    "reused": {"negated": lambda reused: not reused},
-    "error": {"empty": lambda _: ""},
+        "seconds": lambda time_ms: time_ms / 1000, "microseconds": lambda time_ms: time_ms * 1000,
+        "negative": lambda time_ms: -time_ms},
+    "reused": {"negated": lambda reused: not reused}, "deleted": {"negated": lambda deleted: not deleted},
+    "error": {"empty": lambda _: ""}, "template": {"empty": lambda _: {}}, "errors": {"empty": lambda _: []},
     "published": {"no-date": lambda _: "yesterday"},
-    "template": {"empty": lambda _: {}},
-    "deleted": {"negated": lambda deleted: not deleted},
-    "errors": {"empty": lambda _: []},
-}
+}  # fmt: skip
 # What another version's answer says, put in the place of the right value.
 _SWAPPED = (
     "getBuild.200.not_built.ref getBuild.200.not_built.digest getBuild.200.building.digest getBuild.200.ready.ref "

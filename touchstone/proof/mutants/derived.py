@@ -76,13 +76,5 @@ def derived(
     parts["target"] = parts.get("target") or {}
     beside = tuple(dict.fromkeys(also.split()))
     permits = next((reason for glob, reason in PERMITTED.items() if fnmatchcase(name, glob)), "")
-    return Fault(
-        name=name,
-        says=says,
-        kind=kind,
-        breaks=tuple(breaks.split()),
-        also=beside,
-        generated=True,
-        permits=permits,
-        **parts,
-    )
+    parts |= {"breaks": tuple(breaks.split()), "also": beside, "permits": permits}
+    return Fault(name=name, says=says, kind=kind, generated=True, **parts)

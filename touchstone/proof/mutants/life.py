@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from touchstone.proof.faults.fault import Fault, Kind, own
+from touchstone.proof.faults.fault import Fault, Kind, own, refusing
 from touchstone.proof.mutants.derived import BUILD_TIME, CONTENT, EXISTENCE, STATE, derived
-from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.behaviour import says_of, with_method
 from touchstone.twin.build import Build
@@ -28,21 +27,10 @@ SLOWER_S = 0.3
 # A fault whose build never ends or settles holds its examination up for as long as either may take.
 HASTY = {"build_timeout_s": 2.0, "cancel_timeout_s": 1.0}
 
-TRANSITIONS: dict[str, str] = {
-    "publish": "a version begins to exist",
-    "replace": "force puts other content in the place of what is there",
-    "delete": "a version ceases to exist",
-    "auto-build": "publishing starts a build where that is asked for",
-    "start": "a start begins a build",
-    "join": "a start joins the build that runs",
-    "reuse": "a start finds the golden",
-    "succeeds": "a build whose steps succeed becomes ready",
-    "fails": "a build with a failing step becomes failed",
-    "cancel": "a cancel stops the build that runs",
-    "cancel-settles": "a cancelled build is gone",
-    "restart-after-cancel": "a start after a cancel begins a build",
-    "restart-after-failure": "a start after a failure begins a build",
-}
+TRANSITIONS = (
+    *("publish", "replace", "delete", "auto-build", "start", "join", "reuse", "succeeds", "fails", "cancel"),
+    *("cancel-settles", "restart-after-cancel", "restart-after-failure"),
+)
 LIFE_FAULTS: dict[str, Fault] = {}
 
 
@@ -177,13 +165,6 @@ def _publishes_to_all(engine: Storing, version: Version, old: Version | None) ->
 _REPLACED = f"{STATE} {CONTENT} lookup.deleted-version-is-404"
 
 
-@enter("replace.skip", "publish.force-replaces", _REPLACED, over=Storing.stored)
-def _replace_skips(engine: Storing, version: Version, old: Version | None) -> None:
-    """Force says that the content is replaced and leaves it."""
-    if old is not None:
-        engine.put_back(version, old)
-
-
 @enter("replace.late", "publish.force-replaces", _REPLACED, kind="timing", over=Storing.stored)
 def _replaces_late(engine: Storing, version: Version, old: Version | None) -> None:
     """Force is acknowledged and takes effect a while later."""
@@ -244,20 +225,6 @@ def _delete_drops_golden(engine: Engine, version: Version) -> Body:
     answer = Engine.delete(engine, version)
     engine.slots.pop((version.owner, version.digest), None)
     return answer
-
-
-@enter(
-    "delete.though-no-key-fits",
-    "access.others-change-nothing",
-    f"{EXISTENCE} cancel.in-flight-is-202 events.answers-200",
-    kind="security",
-    over=Engine.require,
-)
-def _deletes_others(engine: Engine, account: Account, ref: Any) -> Version:
-    """Looking for a version of another account deletes it there."""
-    for version in [v for v in engine.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
-        engine.catalog.remove(version)
-    return Engine.require(engine, account, ref)
 
 
 _NOT_STARTED = "status.changes-only-by-a-start status.unbuilt-is-not-built"
@@ -368,14 +335,6 @@ class _JoinSkips(Engine):
         return super().joinable(slot) and time.monotonic() < self.launched_at + SIMULTANEOUS_S
 
 
-@enter("join.fails", "http.no-server-error", kind="concurrency", over=Engine.joinable)
-def _join_fails(engine: Engine, slot: Slot) -> bool:
-    """A start beside a running build makes the server fail."""
-    if Engine.joinable(engine, slot):
-        raise Refusal(500, "Internal error.")
-    return False
-
-
 @enter(
     "join.of-neighbour",
     "start.* status.* reuse.* events.own-lines-only",
@@ -393,21 +352,6 @@ def _joins_neighbour(engine: Engine, version: Version) -> Slot:
     return slot
 
 
-@enter("join.second-lost", "lookup.existing-version-is-found start.*", kind="concurrency", over=Engine.joinable)
-def _second_start_lost(engine: Engine, slot: Slot) -> bool:
-    """The second start of a version that is building is answered as not found."""
-    if Engine.joinable(engine, slot):
-        raise Refusal(404, "Template version not found.")
-    return False
-
-
-@enter("reuse.skip", "reuse.ready-at-once", over=Engine.reusable)
-def _reuse_skips(engine: Engine, slot: Slot) -> Build | None:
-    """A start of a version that is ready builds it again."""
-    slot.golden = None
-    return None
-
-
 @enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only", over=Engine.reusable)
 def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
     """A start takes any golden of the account."""
@@ -423,16 +367,6 @@ def _reuses_failure(engine: Engine, slot: Slot) -> Build | None:
     """A start of a version whose last build failed answers ready."""
     failed = slot.last is not None and slot.last.outcome == "failed"
     return slot.last if failed else Engine.reusable(engine, slot)
-
-
-@enter("restart-after-failure.refused", "start.after-failure-builds-again start.visible-to-next-read")
-class _FailureIsRefused(Engine):
-    """A start after a failure is refused."""
-
-    def joinable(self, slot: Slot) -> bool:
-        if slot.last is not None and slot.last.outcome == "failed":
-            raise Refusal(409, "The last build failed.")
-        return super().joinable(slot)
 
 
 @enter("restart-after-failure.late", "start.after-failure-builds-again start.visible-to-next-read", kind="timing")
@@ -487,11 +421,6 @@ class _SuccessFails(EndsOtherwise):
         super().finish("failed", "error", "snapshot", "build failed: the snapshot failed")
 
 
-@enter("succeeds.never", "status.build-ends", kind="timing", target=HASTY, every=4)
-class _SuccessNeverShows(EndsOtherwise):
-    """Every fourth build goes on for ever where it should succeed."""
-
-
 @enter("succeeds.in-its-log-only", "status.build-ends events.*", kind="timing", target=HASTY, every=4)
 class _SuccessOnlyLogged(EndsOtherwise):
     """The log of every fourth build says that it succeeded and its status does not."""
@@ -507,19 +436,6 @@ class _SuccessAtOnce(Build):
 
     async def spend(self, seconds: float) -> None:
         await asyncio.sleep(0)
-
-
-@enter("succeeds.then-gone", "status.ready-stays-ready reuse.ready-at-once")
-class _ReadyGoes(Engine):
-    """A version that became ready is not built a while later."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        if build.outcome == "ready":
-            later(self._forget, slot)
-
-    def _forget(self, slot: Slot) -> None:
-        slot.golden = slot.last = None
 
 
 @enter("succeeds.then-failed", "status.ready-stays-ready reuse.ready-at-once")
@@ -592,56 +508,12 @@ class _FailureNeverShows(EndsOtherwise):
     outcome_before = "failed"
 
 
-@enter("fails.then-gone", "status.failed-stays-failed status.changes-only-by-a-start", over=Engine.ended)
-def _failure_goes(engine: Engine, slot: Slot, build: Build) -> None:
-    """A version that has failed is not built a while later."""
-    Engine.ended(engine, slot, build)
-    if build.outcome == "failed":
-        later(setattr, build, "outcome", "cancelled")
-
-
-@enter("fails.then-building", "status.failed-stays-failed status.changes-only-by-a-start")
-class _FailureRepeats(Engine):
-    """A version that has failed builds again by itself."""
-
-    def ended(self, slot: Slot, build: Build) -> None:
-        super().ended(slot, build)
-        if build.outcome == "failed":
-            later(self._again, slot, build)
-
-    def _again(self, slot: Slot, build: Build) -> None:
-        if slot.last is build and self.catalog.holds(build.version.owner, build.version.digest):
-            slot.last = self.launch(build.version)
-
-
 @enter("cancel.late", "cancel.does-not-end-ready cancel.settles", kind="timing")
 class _CancelsLate(Build):
     """A cancel is acknowledged and takes effect a while later."""
 
     def cancel(self) -> None:
         later(super().cancel)
-
-
-@enter("cancel.of-neighbour", "cancel.keeps-neighbours status.build-does-not-vanish", over=Engine.cancel)
-def _cancels_neighbours(engine: Engine, version: Version) -> bool:
-    """A cancel also stops the other builds of the account."""
-    found = Engine.cancel(engine, version)
-    for build in list(engine.running) if found else ():
-        if build.version.owner == version.owner:
-            build.cancel()
-    return found
-
-
-@enter("cancel.of-neighbour-only", "cancel.*", over=Engine.cancel)
-def _cancels_neighbour_only(engine: Engine, version: Version) -> bool:
-    """A cancel stops another build of the account where there is one."""
-    own = engine.last_of(version)
-    running = (b for b in engine.running if b.version.owner == version.owner and b is not own and b.in_flight)
-    other = next(running, None)
-    if other is None:
-        return Engine.cancel(engine, version)
-    other.cancel()
-    return True
 
 
 @enter("cancel.lost-beside-another", "cancel.does-not-end-ready cancel.settles", kind="concurrency", over=Engine.cancel)
@@ -652,14 +524,6 @@ def _cancel_lost(engine: Engine, version: Version) -> bool:
     if own is not None and own.in_flight and any(other.in_flight for other in others):
         return True
     return Engine.cancel(engine, version)
-
-
-@enter("cancel.though-not-own", "access.others-change-nothing", kind="security", over=Engine.require)
-def _cancels_unseen(engine: Engine, account: Account, ref: Any) -> Version:
-    """Another account's request about a version stops its build."""
-    for version in [v for v in engine.catalog if v.ref == ref and v.owner not in {account.key, ""}]:
-        engine.cancel(version)
-    return Engine.require(engine, account, ref)
 
 
 @enter("cancel-settles.late", "cancel.settles", kind="timing", target=HASTY, every=2)
@@ -695,3 +559,20 @@ class _SettlesSilently(Build):
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
         if phase != "cancel":
             super().say(level, phase, line, source)
+
+
+# fmt: off
+for _name, _claims, _says, _joinable, _kind in (
+    ("join.fails", "http.no-server-error", "A start beside a running build makes the server fail.",
+     refusing(lambda *_: False, Engine.joinable, 500, "Internal error."), "concurrency"),
+    ("join.second-lost", "lookup.existing-version-is-found start.*",
+     "The second start of a version that is building is answered as not found.",
+     refusing(lambda *_: False, Engine.joinable, 404, "Template version not found."), "concurrency"),
+    ("restart-after-failure.refused", "start.after-failure-builds-again start.visible-to-next-read",
+     "A start after a failure is refused.",
+     refusing(Engine.joinable, lambda _, slot: slot.last and slot.last.outcome == "failed", 409, "It failed."),
+     "stateful"),
+):
+    _part = type("Refusing", (Engine,), {"joinable": _joinable, "__doc__": _says})
+    enter(_name, _claims, kind=_kind)(_part)  # type: ignore[arg-type]  # each is one
+# fmt: on

@@ -148,9 +148,8 @@ _VALUES: tuple[tuple[str, Any, str, str], ...] = (
     ("ts", 1_700_000_000, "epoch-seconds", "events.fields-are-documented"),
     ("level", "debug", "debug", "events.level-is-documented"),
     ("phase", "building", "building", "events.phase-is-documented"),
-    ("phase", "", "empty", "events.phase-is-documented"),
-    ("line", "", "empty", "events.carry-the-output"),
-)
+    ("phase", "", "empty", "events.phase-is-documented"), ("line", "", "empty", "events.carry-the-output"),
+)  # fmt: skip
 
 # Words of an enum in the place of another one.
 _WORDS = (
@@ -166,7 +165,7 @@ _WORDS = (
     ("phase", "compile", "cancel", "events.terminal-frame-comes-last"),
     ("phase", "archive", "timeout", "events.terminal-frame-comes-last"),
     ("phase", "install", "Install", "events.phase-is-documented"),
-)
+)  # fmt: skip
 
 
 def _fault(

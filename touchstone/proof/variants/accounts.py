@@ -18,53 +18,65 @@ from touchstone.twin.settings import Account
 MISSING, INVALID = "Missing API key", "Invalid API key"
 
 
-@permitted(18, over=App.refused)
-def refusals_of_keys_are_short(app: App, refusal: Refusal) -> Response:
+@permitted(18)
+class RefusalsOfKeysAreShort(App):
     """The text of a 401 is what both pages have in common, without a full stop."""
-    if refusal.status == 401:
-        refusal.body["error"] = MISSING if refusal.body["error"].startswith(MISSING) else INVALID
-    return App.refused(app, refusal)
+
+    def refused(self, refusal: Refusal) -> Response:
+        if refusal.status == 401:
+            refusal.body["error"] = MISSING if refusal.body["error"].startswith(MISSING) else INVALID
+        return super().refused(refusal)
 
 
-@permitted(18, 50, over=App.refused)
-def refusals_tell_where_keys_come_from(app: App, refusal: Refusal) -> Response:
+@permitted(18, 50)
+class RefusalsTellWhereKeysComeFrom(App):
     """The text of a 401 tells where to get a key, and there is no WWW-Authenticate."""
-    if refusal.status == 401:
-        text = MISSING if refusal.body["error"].startswith(MISSING) else INVALID
-        refusal.body["error"] = f"{text}. Keys are made and listed at /workspaces."
-        refusal.headers.clear()
-    return App.refused(app, refusal)
+
+    def refused(self, refusal: Refusal) -> Response:
+        if refusal.status == 401:
+            text = MISSING if refusal.body["error"].startswith(MISSING) else INVALID
+            refusal.body["error"] = f"{text}. Keys are made and listed at /workspaces."
+            refusal.headers.clear()
+        return super().refused(refusal)
 
 
-@permitted(19, over=Engine.account_of)
-def malformed_header_is_no_key(engine: Engine, authorization: list[str]) -> Account:
+@permitted(19)
+class MalformedHeaderIsNoKey(Engine):
     """An Authorization header that carries no bearer key counts as none."""
-    scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
-    fits = len(authorization) == 1 and engine.is_bearer(scheme) and token.strip(" ")
-    return Engine.account_of(engine, authorization if fits else [])
+
+    def account_of(self, authorization: list[str]) -> Account:
+        scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
+        fits = len(authorization) == 1 and self.is_bearer(scheme) and token.strip(" ")
+        return super().account_of(authorization if fits else [])
 
 
-@permitted(20, over=App.refused)
-def plan_refusal_has_no_code(app: App, refusal: Refusal) -> Response:
+@permitted(20)
+class PlanRefusalHasNoCode(App):
     """The 403 for a plan that is too small is a text and nothing else."""
-    if refusal.status == 403:
-        refusal.body = {"error": "Your plan does not include this. Upgrade to Scale or higher."}
-    return App.refused(app, refusal)
+
+    def refused(self, refusal: Refusal) -> Response:
+        if refusal.status == 403:
+            refusal.body = {"error": "Your plan does not include this. Upgrade to Scale or higher."}
+        return super().refused(refusal)
 
 
-@permitted(21, over=App.operate)
-async def version_is_looked_for_first(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(21)
+class VersionIsLookedForFirst(App):
     """An account below the plan that starts a version which it does not have hears 404."""
-    if resource.kind != "templates":
-        app.engine.require(account, resource.ref)
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        if resource.kind != "templates":
+            self.engine.require(account, resource.ref)
+        return await super().operate(request, account, resource)
 
 
-@permitted(22, over=App.operate)
-async def plan_gates_every_operation(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(22)
+class PlanGatesEveryOperation(App):
     """An account below the plan is answered 403 whatever it asks for."""
-    app.engine.require_plan(account, "Using")
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        self.engine.require_plan(account, "Using")
+        return await super().operate(request, account, resource)
 
 
 @permitted(44, over=Engine.require_own)
@@ -88,19 +100,23 @@ def curated_is_in_conflict(engine: Engine, version: Version) -> None:
         raise Refusal(409, "Curated versions are always built.")
 
 
-@permitted(47, over=Engine.find)
-def curated_needs_a_plan(engine: Engine, account: Account, ref: Ref) -> Version | None:
+@permitted(47)
+class CuratedNeedsAPlan(Engine):
     """An account below the plan finds no curated version."""
-    version = Engine.find(engine, account, ref)
-    return None if version is not None and version.curated and not engine.may_build(account) else version
+
+    def find(self, account: Account, ref: Ref) -> Version | None:
+        version = super().find(account, ref)
+        return None if version is not None and version.curated and not self.may_build(account) else version
 
 
-@permitted(source="api-intro#statuses (404 and 405 without an order between them)", over=App.refused)
-def unknown_method_is_not_found(app: App, refusal: Refusal) -> Response:
+@permitted(source="api-intro#statuses (404 and 405 without an order between them)")
+class UnknownMethodIsNotFound(App):
     """A method that a path does not have is answered like a path that does not exist."""
-    if refusal.status == 405:
-        refusal = Refusal(404, "No such path.")
-    return App.refused(app, refusal)
+
+    def refused(self, refusal: Refusal) -> Response:
+        if refusal.status == 405:
+            refusal = Refusal(404, "No such path.")
+        return super().refused(refusal)
 
 
 _NUMBERS = "api-intro#rate-limits (no number, no window and no way of counting)"
@@ -123,21 +139,25 @@ freedom("retry-after-is-a-date", "A 429 names the moment at which to come back."
 # fmt: on
 
 
-@permitted(24, over=Engine.too_many)
-def limits_sound_alike(engine: Engine, error: str, wait_s: float) -> Refusal:
+@permitted(24)
+class LimitsSoundAlike(Engine):
     """A 429 has one text, whether the rate is used up or the host is full."""
-    refusal = Engine.too_many(engine, error, wait_s)
-    refusal.body = {"error": "Too many requests.", "code": "RATE_LIMITED"}
-    return refusal
+
+    def too_many(self, error: str, wait_s: float) -> Refusal:
+        refusal = super().too_many(error, wait_s)
+        refusal.body = {"error": "Too many requests.", "code": "RATE_LIMITED"}
+        return refusal
 
 
-@permitted(source=_NUMBERS, pace={"rate": RateLimit.parse("sliding-log:30/1")}, over=Engine.check_rate)
-def refused_starts_count(engine: Engine, account: Account) -> None:
+@permitted(source=_NUMBERS, pace={"rate": RateLimit.parse("sliding-log:30/1")})
+class RefusedStartsCount(Engine):
     """A start that is refused for the rate counts like one that is served."""
-    limiter, now_at = engine._limiters[account.key], engine.now_at()
-    if limiter.wait_s(now_at) > 0:
-        limiter.take(now_at)
-    Engine.check_rate(engine, account)
+
+    def check_rate(self, account: Account) -> None:
+        limiter, now_at = self._limiters[account.key], self.now_at()
+        if limiter.wait_s(now_at) > 0:
+            limiter.take(now_at)
+        super().check_rate(account)
 
 
 @permitted(source="api-intro#rate-limits (a rate of each key, not of its starts alone)")

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from touchstone.proof.faults.fault import own
 from touchstone.proof.variants.variant import freedom, permitted, recast, spoken
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
@@ -37,39 +38,47 @@ freedom("cancel-settles-at-once", "A cancelled build is gone when the cancel is 
 # fmt: on
 
 
-@permitted(32, 33, pace={"build_timeout_s": 3.0}, over=Engine.state_of)
-def timed_out_reads_not_built(engine: Engine, slot: Slot | None) -> Status:
+@permitted(32, 33, pace={"build_timeout_s": 3.0})
+class TimedOutReadsNotBuilt(Engine):
     """A build that takes longer than three seconds is given up, and its version reads not_built."""
-    state = Engine.state_of(engine, slot)
-    out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
-    return "not_built" if state == "failed" and out_of_time else state
+
+    def state_of(self, slot: Slot | None) -> Status:
+        state = super().state_of(slot)
+        out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
+        return "not_built" if state == "failed" and out_of_time else state
 
 
-@permitted(10, over=Engine.start)
-def start_while_building_is_409(engine: Engine, account: Account, version: Version) -> Body:
+@permitted(10)
+class StartWhileBuildingIs409(Engine):
     """A start while the version builds is a conflict, and changes nothing."""
-    if engine.joinable(engine.slot_of(version)):
-        raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
-    return Engine.start(engine, account, version)
+
+    def start(self, account: Account, version: Version) -> Body:
+        if self.joinable(self.slot_of(version)):
+            raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
+        return super().start(account, version)
 
 
-@permitted(10, over=App.start_build)
-def start_while_building_is_200(app: App, account: Account, version: Version) -> Response:
+@permitted(10)
+class StartWhileBuildingIs200(App):
     """A start that joins the build in flight is answered with 200."""
-    joins = app.engine.joinable(app.engine.slot_of(version))
-    response = App.start_build(app, account, version)
-    response.status_code = 200 if joins else response.status_code
-    return response
+
+    def start_build(self, account: Account, version: Version) -> Response:
+        joins = self.engine.joinable(self.engine.slot_of(version))
+        response = super().start_build(account, version)
+        response.status_code = 200 if joins else response.status_code
+        return response
 
 
-@permitted(10, 12, over=Engine.start)
-def start_while_settling_is_409(engine: Engine, account: Account, version: Version) -> Body:
+@permitted(10, 12)
+class StartWhileSettlingIs409(Engine):
     """
     A start while a cancelled build still reads building is a conflict like any other start while it reads building.
     """
-    if engine.state_of(engine.slot_of(version)) == "building":
-        raise Refusal(409, "A build of this version is running.")
-    return Engine.start(engine, account, version)
+
+    def start(self, account: Account, version: Version) -> Body:
+        if self.state_of(self.slot_of(version)) == "building":
+            raise Refusal(409, "A build of this version is running.")
+        return super().start(account, version)
 
 
 @permitted(4, over=Engine.reusable)
@@ -98,9 +107,7 @@ class Queued(Build):
 class BuildsQueueUp(Engine):
     """Builds of all accounts run one after the other; one that waits for its turn reads building."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.turn = asyncio.Lock()
-        super().__init__(*arguments)
+    turn = own(asyncio.Lock)
 
     def check_capacity(self) -> None:
         pass
@@ -134,12 +141,10 @@ class Seen(Build):
         self._on_end(self)
 
 
-spoken(
-    "status-follows-the-log",
-    Seen,
-    "The log of a build ends a moment before its status says so.",
-    source="build-events#intro, build-status#status (neither says which of the two tells an end first)",
-)
+# fmt: off
+spoken("status-follows-the-log", Seen, "The log of a build ends a moment before its status says so.",
+       source="build-events#intro, build-status#status (neither says which of the two tells an end first)")
+# fmt: on
 
 
 class Crashing(Build):
@@ -150,12 +155,14 @@ class Crashing(Build):
         return "cannot resolve a secret"
 
 
-@permitted(48, over=Engine.make_build)
-def secrets_crash_the_build(engine: Engine, version: Version) -> Build:
+@permitted(48)
+class SecretsCrashTheBuild(Engine):
     """A document that refers to a secret is valid, and its build fails."""
-    build = Engine.make_build(engine, version)
-    secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
-    return recast(build, Crashing) if secret else build
+
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
+        return recast(build, Crashing) if secret else build
 
 
 class Rounded(Build):
@@ -166,12 +173,10 @@ class Rounded(Build):
         super().finish(outcome, level, phase, line)
 
 
-spoken(
-    "build-time-is-rounded",
-    Rounded,
-    "Build times are whole hundredths of a second.",
-    source="build-status#example (118420: whole hundredths of a second)",
-)
+# fmt: off
+spoken("build-time-is-rounded", Rounded, "Build times are whole hundredths of a second.",
+       source="build-status#example (118420: whole hundredths of a second)")
+# fmt: on
 
 
 @permitted(12)
@@ -192,9 +197,7 @@ class CancelledReadsFailed(Engine):
 class CancelLeavesTheEarlierFailure(Engine):
     """A version that had failed before a build of it was cancelled reads failed again, as it did."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.before: dict[Build, Build] = {}
-        super().__init__(*arguments)
+    before = own(dict[Build, Build])
 
     def make_build(self, version: Version) -> Build:
         build, last = super().make_build(version), self.slot_of(version).last
@@ -208,21 +211,25 @@ class CancelLeavesTheEarlierFailure(Engine):
             slot.last = self.before.get(build, build)
 
 
-@permitted(13, over=Engine.cancel)
-def second_cancel_finds_nothing(engine: Engine, version: Version) -> bool:
+@permitted(13)
+class SecondCancelFindsNothing(Engine):
     """While a cancelled build settles there is nothing to cancel any more."""
-    slot = engine.slots.get((version.owner, version.digest))
-    settling = slot is not None and slot.last is not None and slot.last.cancelling
-    return False if settling else Engine.cancel(engine, version)
+
+    def cancel(self, version: Version) -> bool:
+        slot = self.slots.get((version.owner, version.digest))
+        settling = slot is not None and slot.last is not None and slot.last.cancelling
+        return False if settling else super().cancel(version)
 
 
-@permitted(14, over=App.operate)
-async def unknown_version_is_idle(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(14)
+class UnknownVersionIsIdle(App):
     """A cancel of a version that does not exist is answered like one that finds nothing building."""
-    cancels = resource.kind == "build" and request.method == "DELETE"
-    if cancels and app.engine.find(account, resource.ref) is None:
-        return answer_json(404, {"status": "idle"})
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        cancels = resource.kind == "build" and request.method == "DELETE"
+        if cancels and self.engine.find(account, resource.ref) is None:
+            return answer_json(404, {"status": "idle"})
+        return await super().operate(request, account, resource)
 
 
 @permitted(15, over=App.cancel_build)
@@ -251,12 +258,10 @@ class Silenced(Build):
             self._on_end(self)
 
 
-spoken(
-    "cancelled-log-ends-at-once",
-    Silenced,
-    "The log of a cancelled build ends when the cancel is accepted, and its status settles later.",
-    29,
-)
+# fmt: off
+spoken("cancelled-log-ends-at-once", Silenced,
+       "The log of a cancelled build ends when the cancel is accepted, and its status settles later.", 29)
+# fmt: on
 
 
 class Lingering(Build):
@@ -270,9 +275,6 @@ class Lingering(Build):
         loop.call_later(LINGERS_S, close)
 
 
-spoken(
-    "log-closes-later",
-    Lingering,
-    "The log is closed half a second after the end of its build.",
-    29,
-)
+# fmt: off
+spoken("log-closes-later", Lingering, "The log is closed half a second after the end of its build.", 29)
+# fmt: on

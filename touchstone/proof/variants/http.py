@@ -3,7 +3,7 @@
 import gzip
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from touchstone.proof.boundary import code, drop, on, put
+from touchstone.proof.faults.fault import own
 from touchstone.proof.variants.variant import freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
@@ -22,27 +24,11 @@ from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
 
-@permitted(6, over=Engine.building_body)
-def fresh_start_says_reused_false(engine: Engine, version: Version) -> Body:
-    """The answer to a start that begins a build says reused false."""
-    return {**Engine.building_body(engine, version), "reused": False}
-
-
-@permitted(6, 9, over=Engine.status_body)
-def reads_leave_out_reused(engine: Engine, version: Version) -> Body:
-    """A status read does not mention reused."""
-    body = Engine.status_body(engine, version)
-    body.pop("reused", None)
-    return body
-
-
 @permitted(7)
 class ReadsRememberTheReuse(Engine):
     """After a reuse the status reads say reused true, too."""
 
-    def __init__(self, *arguments: Any) -> None:
-        self.reused: set[tuple[str, Ref, Build]] = set()
-        super().__init__(*arguments)
+    reused = own(set[tuple[str, Ref, Build]])
 
     def reused_body(self, version: Version, golden: Build) -> Body:
         self.reused.add((version.owner, version.ref, golden))
@@ -67,23 +53,6 @@ class GoldenDirIsShown(Engine):
 
     def place_of(self, version: Version) -> Body:
         return {"golden_dir": f"/var/lib/goldens/{version.digest[-16:]}"}
-
-
-@permitted(5, over=App.start_build)
-def reuse_answers_200(app: App, account: Account, version: Version) -> Response:
-    """A start that reuses a golden is answered with 200."""
-    response = App.start_build(app, account, version)
-    response.status_code = 200 if parsed(response)["status"] == "ready" else response.status_code
-    return response
-
-
-@permitted(34, over=Engine.status_body)
-def failure_looks_like_an_error(engine: Engine, version: Version) -> Body:
-    """The status of a failed build has the fields of an API error beside its own."""
-    body = Engine.status_body(engine, version)
-    if body["status"] == "failed":
-        body |= {"code": "BUILD_FAILED", "request_id": "5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77"}
-    return body
 
 
 @permitted(source="build#response (an object whose fields are listed, none of them said to be the last)")
@@ -131,12 +100,14 @@ def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
     return answer_json(refusal.status, refusal.body, headers)
 
 
-@permitted(39, over=App.refused)
-def invalid_document_lists_errors_only(app: App, refusal: Refusal) -> Response:
+@permitted(39)
+class InvalidDocumentListsErrorsOnly(App):
     """The answer to an invalid document lists its errors and has no text of its own."""
-    if "errors" in refusal.body:
-        del refusal.body["error"]
-    return App.refused(app, refusal)
+
+    def refused(self, refusal: Refusal) -> Response:
+        if "errors" in refusal.body:
+            del refusal.body["error"]
+        return super().refused(refusal)
 
 
 def with_more(response: Response) -> dict[str, Any]:
@@ -150,61 +121,43 @@ def parsed(response: Response) -> dict[str, Any]:
     return dict(json.loads(bytes(response.body)))
 
 
-Headers = list[tuple[bytes, bytes]]
 # The server reads these itself, by their usual names.
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
-freedom(
-    "far-away",
-    "Every answer takes 30 ms longer.",
-    Engine,
-    pace={"latency_s": 0.03},
-    source="RFC 9110 (it knows no time)",
-)
+
+Headers = list[tuple[bytes, bytes]]
+Parts = Callable[[Message, bool], Iterable[Message]]
 
 
-class Answer:
-    """Another application whose answers are changed on their way out."""
+def outgoing(
+    headers: Callable[[Headers, bool], Headers] = lambda headers, _: headers,
+    parts: Parts = lambda message, _: (message,),
+) -> Callable[[Asgi], Asgi]:
+    """An application whose answers are changed on their way out.
 
-    def __init__(self, asgi_app: Asgi) -> None:
-        self.asgi_app = asgi_app
+    Args:
+        headers: The headers that are sent, given the usual ones and whether the answer is JSON.
+        parts: What is sent of the body in the place of one message, and the same.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on and the changed answer back."""
-        json_answer = False
+    def wrap(asgi_app: Asgi) -> Asgi:
+        async def changing(scope: Scope, receive: Receive, send: Send) -> None:
+            is_json = False
 
-        async def changed(message: Message) -> None:
-            nonlocal json_answer
-            if message["type"] == "http.response.start":
-                json_answer = (b"content-type", b"application/json") in message["headers"]
-                message = {**message, "headers": list(self.headers(list(message["headers"]), is_json=json_answer))}
-                await send(message)
-                return
-            for part in self.parts(message, is_json=json_answer):
-                await send(part)
+            async def changed(message: Message) -> None:
+                nonlocal is_json
+                if message["type"] == "http.response.start":
+                    is_json = (b"content-type", b"application/json") in message["headers"]
+                    await send({**message, "headers": headers(list(message["headers"]), is_json)})
+                    return
+                for part in parts(message, is_json):
+                    await send(part)
 
-        await self.asgi_app(scope, receive, changed)
+            await asgi_app(scope, receive, changed)
 
-    def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
-        """The headers that are sent."""
-        return headers
+        return changing
 
-    def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:  # a seam
-        """What is sent of the body in the place of one message."""
-        yield message
-
-
-@permitted(source="RFC 9110 8.3 (a media type may have parameters)")
-def media_types_with_charset(asgi_app: Asgi) -> Asgi:
-    """Media types name the character set."""
-
-    class Charset(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:
-            more = b"; charset=utf-8" if is_json else b";charset=UTF-8"
-            return [(name, value.partition(b";")[0] + more if name == b"content-type" else value)
-                    for name, value in headers]  # fmt: skip
-
-    return Charset(asgi_app)
+    return wrap
 
 
 class Kept(bytes):
@@ -214,90 +167,36 @@ class Kept(bytes):
         return self
 
 
-@permitted(source="RFC 9110 5.1 (names of headers ignore case)")
-def header_names_in_capitals(asgi_app: Asgi) -> Asgi:
-    """Names of headers are in capitals."""
-
-    class Capitals(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
-            return [(name if name in _FRAMING else Kept(name.upper()), value) for name, value in headers]
-
-    return Capitals(asgi_app)
+def typed(headers: Headers, is_json: bool) -> Headers:
+    """Media types with their character set."""
+    more = b"; charset=utf-8" if is_json else b";charset=UTF-8"
+    return [(name, value.partition(b";")[0] + more if name == b"content-type" else value) for name, value in headers]
 
 
-@permitted(source="RFC 9110 5.1 (headers that nobody knows are ignored)")
-def more_headers(asgi_app: Asgi) -> Asgi:
-    """Answers have headers of a proxy, of a cache and of limits."""
-
-    class More(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
-            yield from headers
-            yield from (
-                (b"x-ratelimit-limit", b"60"),
-                (b"x-ratelimit-remaining", b"12"),
-                (b"x-request-id", b"f3b1c5d2-0c53-4a8b-8e54-0d5b6d0f6a11"),
-                (b"strict-transport-security", b"max-age=63072000"),
-                (b"vary", b"Authorization, Accept-Encoding"),
-                (b"server-timing", b"app;dur=1.2"),
-                (b"set-cookie", b"edge=1; Path=/; HttpOnly"),
-                (b"via", b"1.1 edge"),
-            )
-
-    return More(asgi_app)
+def unmeasured(headers: Headers, is_json: bool) -> Headers:
+    """Headers of JSON without its length."""
+    return [header for header in headers if header[0] != b"content-length" or not is_json]
 
 
-@permitted(source="RFC 9112 7.1 (a body may come in chunks, without its length)")
-def json_in_chunks(asgi_app: Asgi) -> Asgi:
-    """JSON comes in pieces, and its length is not announced."""
-
-    class Chunks(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:
-            return [header for header in headers if header[0] != b"content-length" or not is_json]
-
-        def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:
-            yield from in_pieces(message, 11) if is_json else (message,)
-
-    return Chunks(asgi_app)
+def spelled(message: Message, is_json: bool) -> Iterator[Message]:
+    """JSON that is written down in another way."""
+    body = message.get("body")
+    if is_json and body:
+        text = json.dumps(json.loads(body), indent=2, sort_keys=True) + "\n"
+        message = {**message, "body": text.replace("template", r"\u0074emplate").encode()}
+    yield message
 
 
-@permitted(source="RFC 8259 2, 7 (space between tokens, escapes in the place of characters)")
-def json_spelled_otherwise(asgi_app: Asgi) -> Asgi:
-    """JSON is indented, its keys are in another order, and letters may be escaped."""
-
-    class Spelled(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:
-            return [header for header in headers if header[0] != b"content-length" or not is_json]
-
-        def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:
-            body = message.get("body")
-            if is_json and body:
-                text = json.dumps(json.loads(body), indent=2, sort_keys=True) + "\n"
-                message = {**message, "body": text.replace("template", r"\u0074emplate").encode()}
-            yield message
-
-    return Spelled(asgi_app)
-
-
-@permitted(source="build-events#intro, RFC 9112 7.1 (where a stream is cut says nothing)")
-def log_in_small_pieces(asgi_app: Asgi) -> Asgi:
-    """A log is sent a few bytes at a time, cut within frames and within characters."""
-
-    class Pieces(Answer):
-        def parts(self, message: Message, *, is_json: bool) -> Iterator[Message]:
-            yield from (message,) if is_json else in_pieces(message, 7)
-
-    return Pieces(asgi_app)
-
-
-@permitted(source="RFC 9112 9.6 (a server may close after any answer)")
-def connections_are_closed(asgi_app: Asgi) -> Asgi:
-    """Each answer ends its connection."""
-
-    class Closing(Answer):
-        def headers(self, headers: Headers, *, is_json: bool) -> Iterable[tuple[bytes, bytes]]:  # a seam
-            return [*headers, (b"connection", b"close")]
-
-    return Closing(asgi_app)
+_PROXY: Headers = [
+    (b"x-ratelimit-limit", b"60"),
+    (b"x-ratelimit-remaining", b"12"),
+    (b"x-request-id", b"f3b1c5d2-0c53-4a8b-8e54-0d5b6d0f6a11"),
+    (b"strict-transport-security", b"max-age=63072000"),
+    (b"vary", b"Authorization, Accept-Encoding"),
+    (b"server-timing", b"app;dur=1.2"),
+    (b"set-cookie", b"edge=1; Path=/; HttpOnly"),
+    (b"via", b"1.1 edge"),
+]
 
 
 @permitted(source="RFC 9110 12.5.3 (a client that names gzip takes it)")
@@ -372,3 +271,37 @@ def in_pieces(message: Message, size: int) -> Iterator[Message]:
         yield {**message, "body": body[start : start + size], "more_body": more}
     if not body:
         yield message
+
+
+# fmt: off
+freedom("fresh-start-says-reused-false", "The answer to a start that begins a build says reused false.",
+        on("startBuild.202.building", put(reused=False)), 6)
+freedom("reads-leave-out-reused", "A status read does not mention reused.", on("getBuild.200.*", drop("reused")), 6, 9)
+freedom("reuse-answers-200", "A start that reuses a golden is answered with 200.",
+        on("startBuild.202.ready", code(200)), 5)
+freedom("failure-looks-like-an-error", "The status of a failed build has the fields of an API error beside its own.",
+        on("getBuild.200.failed", put(
+            code="BUILD_FAILED", request_id="5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77")), 34)
+freedom("far-away", "Every answer takes 30 ms longer.", Engine, pace={"latency_s": 0.03},
+        source="RFC 9110 (it knows no time)")
+freedom("media-types-with-charset", "Media types name the character set.", outgoing(typed),
+        source="RFC 9110 8.3 (a media type may have parameters)")
+freedom("header-names-in-capitals", "Names of headers are in capitals.",
+        outgoing(lambda headers, _: [
+            (name if name in _FRAMING else Kept(name.upper()), value) for name, value in headers]),
+        source="RFC 9110 5.1 (names of headers ignore case)")
+freedom("more-headers", "Answers have headers of a proxy, of a cache and of limits.",
+        outgoing(lambda headers, _: [*headers, *_PROXY]), source="RFC 9110 5.1 (headers that nobody knows are ignored)")
+freedom("json-in-chunks", "JSON comes in pieces, and its length is not announced.",
+        outgoing(unmeasured, lambda message, is_json: in_pieces(message, 11) if is_json else (message,)),
+        source="RFC 9112 7.1 (a body may come in chunks, without its length)")
+freedom("json-spelled-otherwise", "JSON is indented, its keys are in another order, and letters may be escaped.",
+        outgoing(unmeasured, spelled),
+        source="RFC 8259 2, 7 (space between tokens, escapes in the place of characters)")
+freedom("log-in-small-pieces", "A log is sent a few bytes at a time, cut within frames and within characters.",
+        outgoing(parts=lambda message, is_json: (message,) if is_json else in_pieces(message, 7)),
+        source="build-events#intro, RFC 9112 7.1 (where a stream is cut says nothing)")
+freedom("connections-are-closed", "Each answer ends its connection.",
+        outgoing(lambda headers, _: [*headers, (b"connection", b"close")]),
+        source="RFC 9112 9.6 (a server may close after any answer)")
+# fmt: on

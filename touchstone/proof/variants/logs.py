@@ -18,26 +18,32 @@ from touchstone.twin.settings import Account
 from touchstone.twin.stream import Stream
 
 
-@permitted(25, over=Engine.events)
-def log_is_gone_after_the_build(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
+@permitted(25)
+class LogIsGoneAfterTheBuild(Engine):
     """A version that is not building has no log: 404."""
-    last = engine.last_of(version)
-    return Engine.events(engine, version) if last and not last.outcome else None
+
+    def events(self, version: Version) -> AsyncIterator[bytes] | None:
+        last = self.last_of(version)
+        return super().events(version) if last and not last.outcome else None
 
 
-@permitted(25, over=Engine.events)
-def log_is_empty_at_rest(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
+@permitted(25)
+class LogIsEmptyAtRest(Engine):
     """The log of a version that is not building is an empty stream."""
-    last = engine.last_of(version)
-    return Engine.events(engine, version) if last and not last.outcome else silence()
+
+    def events(self, version: Version) -> AsyncIterator[bytes] | None:
+        last = self.last_of(version)
+        return super().events(version) if last and not last.outcome else silence()
 
 
-@permitted(26, over=App.operate)
-async def log_of_unknown_version_is_empty(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(26)
+class LogOfUnknownVersionIsEmpty(App):
     """The log of a version that does not exist is an empty stream."""
-    if resource.kind == "events" and app.engine.find(account, resource.ref) is None:
-        return StreamingResponse(silence(), media_type="text/event-stream")
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        if resource.kind == "events" and self.engine.find(account, resource.ref) is None:
+            return StreamingResponse(silence(), media_type="text/event-stream")
+        return await super().operate(request, account, resource)
 
 
 @permitted(27, over=Engine.follow)

@@ -66,7 +66,7 @@ def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any
     """Enters a freedom that has the name of a class or function, in lowercase words; its docstring says which it is.
 
     Args:
-        over: The method of the twin in whose place the function is put.
+        over: The method of the twin in whose place the function is put; only for one that does without the usual one.
     """
 
     def entered(part: Any) -> Any:

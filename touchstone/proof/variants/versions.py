@@ -24,19 +24,18 @@ GIVEN, BROKEN = "given", "given-broken"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
-freedom(
-    "digest-covers-name-and-version",
-    "The digest covers the whole document, so that no two versions share one.",
-    Engine,
-    3,
-    pace={"digest_scope": "document"},
-)
+# fmt: off
+freedom("digest-covers-name-and-version", "The digest covers the whole document, so that no two versions share one.",
+        Engine, 3, pace={"digest_scope": "document"})
+# fmt: on
 
 
-@permitted(1, over=Engine.digest_of)
-def digest_has_a_prefix(engine: Engine, document: Document) -> str:
+@permitted(1)
+class DigestHasAPrefix(Engine):
     """Digests say sha256 before their digits, everywhere."""
-    return f"sha256:{Engine.digest_of(engine, document)}"
+
+    def digest_of(self, document: Document) -> str:
+        return f"sha256:{super().digest_of(document)}"
 
 
 @permitted(2, over=Engine.digest_of)
@@ -46,24 +45,28 @@ def digest_of_another_form(engine: Engine, document: Document) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
 
 
-@permitted(35, target={"publish": "wrapped"}, over=App.publish)
-async def publish_takes_an_envelope(app: App, request: Request, account: Account) -> Response:
+@permitted(35, target={"publish": "wrapped"})
+class PublishTakesAnEnvelope(App):
     """Publishing takes a document in an envelope and no raw one."""
-    app.engine.require_plan(account, "Publishing")
-    data = await json_of(request)
-    if data and not {"name", "version"} & data.keys():
-        raise Refusal(400, "template required")
-    return await App.publish(app, request, account)
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        self.engine.require_plan(account, "Publishing")
+        data = await json_of(request)
+        if data and not {"name", "version"} & data.keys():
+            raise Refusal(400, "template required")
+        return await super().publish(request, account)
 
 
-@permitted(35, over=App.publish)
-async def documents_are_raw(app: App, request: Request, account: Account) -> Response:
+@permitted(35)
+class DocumentsAreRaw(App):
     """Publishing takes a raw document and no envelope."""
-    app.engine.require_plan(account, "Publishing")
-    data = await json_of(request)
-    if "template" in data and {"name", "version"} & data.keys():
-        raise invalid([Problem("api_version", "required", "api_version is required")])
-    return await App.publish(app, request, account)
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        self.engine.require_plan(account, "Publishing")
+        data = await json_of(request)
+        if "template" in data and {"name", "version"} & data.keys():
+            raise invalid([Problem("api_version", "required", "api_version is required")])
+        return await super().publish(request, account)
 
 
 @permitted(
@@ -91,22 +94,26 @@ class PublishingIsLeftAlone(Engine):
             self._store(self.settings.accounts[0].key, Document(DEFAULT_NAMESPACE, name, "1.0.0", content))
 
 
-@permitted(36, over=App.publish)
-async def republish_is_200(app: App, request: Request, account: Account) -> Response:
+@permitted(36)
+class RepublishIs200(App):
     """Publishing what is there already is answered with 200."""
-    before = list(app.engine.catalog)
-    response = await App.publish(app, request, account)
-    if response.status_code == 201 and before == list(app.engine.catalog):
-        response.status_code = 200
-    return response
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        before = list(self.engine.catalog)
+        response = await super().publish(request, account)
+        if response.status_code == 201 and before == list(self.engine.catalog):
+            response.status_code = 200
+        return response
 
 
-@permitted(37, over=App.publish)
-async def publish_is_200(app: App, request: Request, account: Account) -> Response:
+@permitted(37)
+class PublishIs200(App):
     """Publishing is answered with 200."""
-    response = await App.publish(app, request, account)
-    response.status_code = 200
-    return response
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        response = await super().publish(request, account)
+        response.status_code = 200
+        return response
 
 
 @permitted(40, over=App.auto_build)
@@ -115,26 +122,32 @@ def auto_build_refused_is_429(app: App, account: Account, version: Version) -> s
     return str(app.engine.start(account, version)["status"])
 
 
-@permitted(40, over=App.auto_build)
-def auto_build_refused_says_so(app: App, account: Account, version: Version) -> str:
+@permitted(40)
+class AutoBuildRefusedSaysSo(App):
     """Publishing with auto_build says in a word of its own that the build was refused."""
-    status = App.auto_build(app, account, version)
-    return "rate_limited" if status == "not_built" else status
+
+    def auto_build(self, account: Account, version: Version) -> str:
+        status = super().auto_build(account, version)
+        return "rate_limited" if status == "not_built" else status
 
 
-@permitted(41, over=App.auto_build)
-def auto_build_says_reused(app: App, account: Account, version: Version) -> str:
+@permitted(41)
+class AutoBuildSaysReused(App):
     """Publishing with auto_build says of a golden that it was reused."""
-    status = App.auto_build(app, account, version)
-    return "reused" if status == "ready" else status
+
+    def auto_build(self, account: Account, version: Version) -> str:
+        status = super().auto_build(account, version)
+        return "reused" if status == "ready" else status
 
 
-@permitted(42, over=Engine.release)
-def golden_goes_with_its_version(engine: Engine, version: Version) -> None:
+@permitted(42)
+class GoldenGoesWithItsVersion(Engine):
     """A golden is dropped with the last version that needed it."""
-    Engine.release(engine, version)
-    if not engine.catalog.holds(version.owner, version.digest):
-        engine.slots.pop((version.owner, version.digest), None)
+
+    def release(self, version: Version) -> None:
+        super().release(version)
+        if not self.catalog.holds(version.owner, version.digest):
+            self.slots.pop((version.owner, version.digest), None)
 
 
 @permitted(42, over=Engine.release)
@@ -161,36 +174,44 @@ class ForceWhileBuildingIs409(Engine):
             raise Refusal(409, "A build of this version is running.")
 
 
-@permitted(45, over=Engine.publish)
-def everything_is_in_default(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+@permitted(45)
+class EverythingIsInDefault(Engine):
     """Whatever namespace a document asks for, it is published in default."""
-    document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
-    return Engine.publish(engine, account, document, force)
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
+        return super().publish(account, document, force)
 
 
-@permitted(46, over=App.operate)
-async def odd_spelling_is_400(app: App, request: Request, account: Account, resource: Resource) -> Response:
+@permitted(46)
+class OddSpellingIs400(App):
     """A path whose segments cannot name a version is a bad request."""
-    ref = resource.ref
-    names = (ref.namespace, ref.name)
-    fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
-    if resource.kind != "templates" and not fits:
-        raise Refusal(400, f"{str(ref)[:200]!r} cannot be the name of a version.")
-    return await App.operate(app, request, account, resource)
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        ref = resource.ref
+        names = (ref.namespace, ref.name)
+        fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
+        if resource.kind != "templates" and not fits:
+            raise Refusal(400, f"{str(ref)[:200]!r} cannot be the name of a version.")
+        return await super().operate(request, account, resource)
 
 
-@permitted(source="publish#response.published (ISO 8601, which is wider than one form)", over=Engine.published_body)
-def published_in_another_form(engine: Engine, version: Version) -> Body:
+@permitted(source="publish#response.published (ISO 8601, which is wider than one form)")
+class PublishedInAnotherForm(Engine):
     """The time of publishing has an offset and no fraction."""
-    body = Engine.published_body(engine, version)
-    return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
+
+    def published_body(self, version: Version) -> Body:
+        body = super().published_body(version)
+        return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
 
 
-@permitted(source="get#response.template (the document, in no form of its own)", over=App.get_template)
-def template_shows_defaults(app: App, version: Version) -> Response:
+@permitted(source="get#response.template (the document, in no form of its own)")
+class TemplateShowsDefaults(App):
     """The document of a version is shown with its defaults filled in."""
-    body: dict[str, Any] = parsed(App.get_template(app, version))
-    return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
+
+    def get_template(self, version: Version) -> Response:
+        body: dict[str, Any] = parsed(super().get_template(version))
+        return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
 
 
 async def json_of(request: Request) -> dict[str, Any]:
