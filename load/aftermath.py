@@ -92,8 +92,8 @@ class Round:
 
     def reads(self, number: int) -> None:
         """Reads so many times, in turns what clients poll."""
-        asked: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
-        for operation, ref in itertools.islice(asked, number):
+        reads: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
+        for operation, ref in itertools.islice(reads, number):
             self.send(operation, "reads", ref)
 
     def recover(self) -> bool:
@@ -103,10 +103,10 @@ class Round:
         """
         answer = self.refused
         for wait_s in back_off_s():
-            asked_s = answer.asked_s if answer else None
-            if asked_s is not None and asked_s > self._run.target.patience_s:
+            advised_s = answer.retry_after_s if answer else None
+            if advised_s is not None and advised_s > self._run.target.patience_s:
                 return False
-            pause_s = (wait_s if asked_s is None else asked_s) + MARGIN_S
+            pause_s = (wait_s if advised_s is None else advised_s) + MARGIN_S
             gone_s = self._run.now() - answer.answer.done_at if answer else 0.0
             if not self._run.rest(pause_s - gone_s):
                 return False

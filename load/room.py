@@ -67,8 +67,8 @@ class Room:
 
     def _waits(self, refused: Reply) -> bool:
         """Waits as long as a refusal says, so that what the storm used up of a rate limit is there again."""
-        asked_s = 1.0 if refused.asked_s is None else refused.asked_s
-        return asked_s <= self._run.target.patience_s and self._run.rest(asked_s + MARGIN_S)
+        advised_s = 1.0 if refused.retry_after_s is None else refused.retry_after_s
+        return advised_s <= self._run.target.patience_s and self._run.rest(advised_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
         """Tries to start while nothing has ended, for so long; whether each try was refused."""

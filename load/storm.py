@@ -9,14 +9,14 @@ class Storm(ArrivalUser):
     """Each client wants one build, backs off as it is told while it is refused, and polls its build to the end."""
 
     scenario = "storm"
-    met_refusals = False
+    was_refused = False
 
     def do_start(self, arrival: Arrival) -> None:
         """One client."""
         ref = self.own(arrival)
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         started = flow.start(ref, fresh=True)
-        self.met_refusals |= flow.tries > 1 or started.status == 429
+        self.was_refused |= flow.tries > 1 or started.status == 429
         if started.status == 202:
             flow.await_end(ref, started)
 
@@ -24,7 +24,7 @@ class Storm(ArrivalUser):
         """
         When the storm is over one client asks what refused it, see `Room`, and what a limit promises, see `Aftermath`.
         """
-        # What other workers met this one does not know.
-        if self.met_refusals or self.run_.go.workers > 1:
+        # What other workers were refused this one does not know.
+        if self.was_refused or self.run_.go.workers > 1:
             Room(self.run_).ask()
         Aftermath(self.run_).ask()

@@ -103,11 +103,9 @@ def test_bound_is_told_by_the_name_of_its_setting() -> None:
     assert set(BOUND_NAMES) <= TargetTable.model_fields.keys()
 
 
-def test_body_fits_up_to_its_bounds() -> None:
-    """A body fits that has exactly as many bytes, or goes exactly as deep, as is allowed."""
-    bounds = Bounds(max_body_bytes=10, max_json_depth=2)
-    assert bounds.fit(b"[[1,2,34]]")
-    assert not bounds.fit(b"[[1,2,345]]")
-    assert not bounds.fit(b"[[[]]]")
-    assert DEFAULT_BOUNDS.fit(b"[" * 100 + b"]" * 100)
-    assert not DEFAULT_BOUNDS.fit(b"[" * 101 + b"]" * 101)
+def test_json_fits_up_to_its_bounds() -> None:
+    """JSON fits that goes exactly as deep as is allowed."""
+    assert Bounds(max_json_depth=2).cut(b"[[1,2,34]]") is None
+    assert Bounds(max_json_depth=2).cut(b"[[[]]]") is not None
+    assert DEFAULT_BOUNDS.cut(b"[" * 100 + b"]" * 100) is None
+    assert DEFAULT_BOUNDS.cut(b"[" * 101 + b"]" * 101) is not None

@@ -207,7 +207,7 @@ def test_server_that_is_gone_looks_the_same_to_all_requests_of_an_operation() ->
 def test_lists_agree_with_the_rule_that_tells_it_once() -> None:
     """The rule on answers and the fingerprints mean the same by a server that is not reached and by a large body."""
     assert protocol._NOT_REACHED == NOT_REACHED
-    assert protocol._LARGE_BODY_BYTES == LARGE_BODY_BYTES
+    assert protocol._LOSES_ITS_ANSWER_BYTES == LARGE_BODY_BYTES
 
 
 # --- request ids -----------------------------------------------------------------------------------------------------

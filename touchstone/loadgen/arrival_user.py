@@ -92,25 +92,25 @@ class Flow:
             intended_at = self.due_at if self._paced else self.run.now()
             reply = self.send("startBuild", ref)
             self.tries = number
-            asked_s = wait_s if reply.asked_s is None else reply.asked_s
+            pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
             refused = reply.status == 429 and patient
             # By the clock: told to come back at once, one still has no more patience than anybody else.
             refused_at = reply.answer.done_at if refused_at is None else refused_at
             waited_s = reply.answer.done_at - refused_at
-            gave_up = refused and waited_s + asked_s > self.run.target.patience_s
+            gave_up = refused and waited_s + pause_s > self.run.target.patience_s
             self._attempt(ref, number, fresh, intended_at, reply, gave_up)
-            if not refused or gave_up or not self._back_off(ref, reply, asked_s, fresh=fresh):
+            if not refused or gave_up or not self._back_off(ref, reply, pause_s, fresh=fresh):
                 break
         return reply
 
-    def _back_off(self, ref: str, refused: Reply, asked_s: float, *, fresh: bool | None) -> bool:
+    def _back_off(self, ref: str, refused: Reply, pause_s: float, *, fresh: bool | None) -> bool:
         """
         Waits out a refusal; before and after, it is looked whether the refused start began something all the same.
         """
         if fresh:
             self.send("getBuild", ref)
         gone_s = self.run.now() - refused.answer.done_at
-        goes_on = self.run.rest(asked_s - gone_s + self.run.random.uniform(0.0, _JITTER_S))
+        goes_on = self.run.rest(pause_s - gone_s + self.run.random.uniform(0.0, _JITTER_S))
         if goes_on and fresh:
             self.send("getBuild", ref)
         return goes_on
@@ -131,7 +131,7 @@ class Flow:
                 sent_at=round(answer.sent_at, 6),
                 done_at=round(answer.done_at, 6),
                 status=reply.status,
-                retry_after_s=reply.asked_s,
+                retry_after_s=reply.retry_after_s,
                 gave_up=gave_up,
                 seq=reply.seq,
                 cut_off=reply.cut_off,
@@ -149,7 +149,7 @@ class Flow:
         """
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
-        seq, seen_at, idle = started.seq, None, 0
+        seq, building_at, idle = started.seq, None, 0
         end: BuildEnd = "unfinished"
         while self.run.rest(POLL_S):
             try:
@@ -162,8 +162,14 @@ class Flow:
             status = reply.body.get("status") if reply.status == 200 else _GONE.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
-                seen_at = reply.answer.done_at
-            end = _end_of(status, idle, cancelled=cancelled(), over=reply.answer.sent_at > limit_at, seen=seen_at)
+                building_at = reply.answer.done_at
+            end = _end_of(
+                status,
+                idle,
+                cancelled=cancelled(),
+                over=reply.answer.sent_at > limit_at,
+                was_building=building_at is not None,
+            )
             if end == "unfinished" and self.run.silence.lasts(self.run.now()):
                 end = "silent"
             if end != "unfinished":
@@ -177,7 +183,7 @@ class Flow:
                 accepted_at=round(accepted_at, 6),
                 ended_at=round(self.run.now(), 6),
                 end=end,
-                seen_building_at=seen_at,
+                seen_building_at=building_at,
                 seq=seq,
             ),
         )
@@ -207,7 +213,7 @@ class Flow:
         return self.run.spawn(what)
 
 
-def _end_of(status: object, idle: int, *, cancelled: bool, over: bool, seen: float | None) -> BuildEnd:
+def _end_of(status: object, idle: int, *, cancelled: bool, over: bool, was_building: bool) -> BuildEnd:
     """What a read says of the end of a build; ``unfinished`` where it goes on."""
     if status in ("ready", "failed"):
         return "ready" if status == "ready" else "failed"
@@ -216,7 +222,7 @@ def _end_of(status: object, idle: int, *, cancelled: bool, over: bool, seen: flo
     if status == "not_built" and idle >= _VANISHED_READS:
         return "vanished"
     if over:
-        return "stuck" if seen is not None or status == "building" else "unread"
+        return "stuck" if was_building or status == "building" else "unread"
     return "unfinished"
 
 
@@ -243,8 +249,8 @@ class ArrivalUser(User):
     abstract = True
     scenario: ClassVar[str] = ""
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._worker: LoadWorker = worker_of(self.environment)
         self.run_: LoadRun
 

@@ -58,8 +58,8 @@ class _Kept:
 
     _socket_queue: Any
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.kept_until: dict[Any, float] = {}
         self.closes_early = False
 
@@ -384,9 +384,9 @@ class Parser:
             self._is_switched = status == 101
             return
         self.head = Head(status, tuple(self._headers))
-        named = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}
-        codings = named.get("transfer-encoding", "").rpartition(",")[2].strip().lower()
-        self.has_open_end = status not in _NO_BODY and ("content-length" not in named or bool(codings))
+        framing = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}
+        codings = framing.get("transfer-encoding", "").rpartition(",")[2].strip().lower()
+        self.has_open_end = status not in _NO_BODY and ("content-length" not in framing or bool(codings))
         self._ends_with_connection = self.has_open_end and codings != "chunked"
 
     def on_body(self, data: bytes) -> None:

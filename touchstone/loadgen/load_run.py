@@ -18,9 +18,9 @@ from touchstone.check.budget import Budget as BuildBudget
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
+from touchstone.facts import patience
 from touchstone.facts.events import Case, Occurrence, Remark, Worker
 from touchstone.facts.exchange import Credential, Response
-from touchstone.facts.patience import retry_after_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
@@ -79,10 +79,10 @@ class Reply:
         return value if isinstance(value, dict) else {}
 
     @property
-    def asked_s(self) -> float | None:
+    def retry_after_s(self) -> float | None:
         """Seconds that Retry-After asks to wait, or None."""
         head = self.answer.head
-        return retry_after_s(Response(head.status, head.headers)) if head else None
+        return patience.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
 @dataclass

@@ -108,16 +108,20 @@ def _prepare_local(environment: Environment, handover: LoadHandover) -> None:
 def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
     worker = _worker(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
 
+    def end() -> None:
+        worker.finish()
+        runner.quit()
+
     def take_signal(data: dict[str, Any]) -> None:
         if "began_at" in data:
-            _say(worker.begins())
+            _print(PROGRESS, worker.begins())
         worker.take_signal(data)
 
     runner.register_message(PLAN, lambda msg, **_: worker.take_plan(msg.data))
     runner.register_message(SIGNAL, lambda msg, **_: take_signal(msg.data))
-    _say("it has joined its master")
-    _on(environment.events.quitting, lambda: _say(worker.did()))
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, worker))
+    _print(PROGRESS, "it has joined its master")
+    _on(environment.events.quitting, lambda: _print(PROGRESS, worker.did()))
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment, end)
     gevent.spawn(worker.announce)
 
 
@@ -184,26 +188,18 @@ def _end(environment: Environment) -> None:
         gevent.kill(gevent.get_hub().parent, SystemExit(environment.process_exit_code or 0))
 
 
-def _end_part(environment: Environment, worker: LoadWorker) -> None:
-    """Ends this worker alone."""
-    assert environment.runner is not None
-    worker.finish()
-    environment.runner.quit()
-
-
 def _leave(environment: Environment, reason: str) -> None:
     """Ends this worker, which has no part in the run."""
     assert environment.runner is not None
     environment.process_exit_code = REFUSED
-    sys.stderr.write(f"{REFUSAL}{reason}\n")
-    sys.stderr.flush()
+    _print(REFUSAL, reason)
     environment.runner.quit()
 
 
-def _say(text: str) -> None:
-    """Says how a worker comes along to whoever started it, who reads what Locust prints."""
+def _print(mark: str, text: str) -> None:
+    """Prints a line for whoever started this worker, who reads what Locust prints."""
     if text:
-        sys.stderr.write(f"{PROGRESS}{text}\n")
+        sys.stderr.write(f"{mark}{text}\n")
         sys.stderr.flush()
 
 

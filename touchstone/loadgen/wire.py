@@ -33,7 +33,7 @@ class PreparedRequest:
 
     Attributes:
         wire: The whole request in HTTP/1.1; the connection stays open after it.
-        request: What was asked, without secrets.
+        request: What is asked for, without secrets.
         note: See `touchstone.facts.exchange.Exchange`.
     """
 
@@ -101,14 +101,14 @@ class Requests:
         )
 
     def _prepare(self, call: Call) -> PreparedRequest:
-        asked = self._wording.asked(call)
+        outgoing = self._wording.asked(call)
         return PreparedRequest(
-            operation=asked.operation,
-            ref=asked.ref,
+            operation=outgoing.operation,
+            ref=outgoing.ref,
             credential=call.credential,
-            method=asked.method,
-            wire=_wire(asked, self._base_path + asked.target, self._host),
-            request=self._wording.request(asked),
+            method=outgoing.method,
+            wire=_wire(outgoing, self._base_path + outgoing.target, self._host),
+            request=self._wording.request(outgoing),
             note=dict(call.note),
         )
 
@@ -132,22 +132,24 @@ def _host(netloc: str, scheme: str) -> str:
     return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
-def _wire(asked: Asked, target: str, host: str) -> bytes:
-    for what, word in (("method", asked.method), ("target", target)):
+def _wire(outgoing: Asked, target: str, host: str) -> bytes:
+    for what, word in (("method", outgoing.method), ("target", target)):
         if _ENDS_A_WORD.search(word):
-            raise UsageError(f"{asked.operation or 'request'}: {what}: holds a blank or a control character; encode it")
-    lines = [f"{asked.method} {target} HTTP/1.1", *_header_lines(asked, host)]
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + asked.body
+            raise UsageError(
+                f"{outgoing.operation or 'request'}: {what}: holds a blank or a control character; encode it"
+            )
+    lines = [f"{outgoing.method} {target} HTTP/1.1", *_header_lines(outgoing, host)]
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
 
 
-def _header_lines(asked: Asked, host: str) -> Iterator[str]:
+def _header_lines(outgoing: Asked, host: str) -> Iterator[str]:
     # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
     ours = {"Host": host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-    given = {name.lower() for name in asked.headers}
-    if (asked.body or asked.method in _WITH_LENGTH) and "transfer-encoding" not in given:
-        ours["Content-Length"] = str(len(asked.body))
-    headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(asked.headers)
+    given = {name.lower() for name in outgoing.headers}
+    if (outgoing.body or outgoing.method in _WITH_LENGTH) and "transfer-encoding" not in given:
+        ours["Content-Length"] = str(len(outgoing.body))
+    headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(outgoing.headers)
     for name, value in headers.items():
         if _ENDS_A_FIELD.search(name + value):
-            raise UsageError(f"{asked.operation or 'request'}: header {name!r}: holds a line break; take it out")
+            raise UsageError(f"{outgoing.operation or 'request'}: header {name!r}: holds a line break; take it out")
         yield f"{name}: {value}"

@@ -60,10 +60,6 @@ class Bounds:
         """A bound as messages tell it, such as ``max_headers = 256``."""
         return f"{name} = {getattr(self, name)}"
 
-    def fit(self, body: bytes) -> bool:
-        """Whether a body that is no stream is within them."""
-        return len(body) <= self.max_body_bytes and self.cut(body) is None
-
     def cut(self, body: bytes) -> "Cut | None":
         """Where JSON goes beyond them; None where it does not, or is none."""
         opened = body.count(b"[") + body.count(b"{")
