@@ -209,7 +209,7 @@ def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> 
     )
     return Chart(
         title=named(one.name).capitalize() if one.name == "*" else one.name,
-        caption="; ".join(f"{letter}: {words}" for letter, words in zip("AB", values, strict=True)),
+        caption="; ".join(f"{letter}: {text}" for letter, text in zip("AB", values, strict=True)),
         x=nines_axis(nines),
         y=scale.axis("time"),
         shapes=tuple(shapes),

@@ -114,9 +114,9 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
         lines.append(annotation("error", f"{item.claim.id} holds again", "Take its line out of the baseline.", *place))
     room = MAX_ANNOTATIONS - len(lines)
     findings = tuple(item for item in view.findings if not item.known)
-    shown = findings if len(findings) <= room else findings[: room - 1]
-    lines += [_finding_annotation(item, place_of(item.claim.id)) for item in shown]
-    if rest := findings[len(shown) :]:
+    listed = findings if len(findings) <= room else findings[: room - 1]
+    lines += [_finding_annotation(item, place_of(item.claim.id)) for item in listed]
+    if rest := findings[len(listed) :]:
         more = f"{plural(len(rest), 'more finding')}: see the summary of this step, report.html or report.json"
         lines.append(annotation(_kind(rest[0]), command, more))
     return tuple(lines)
@@ -125,9 +125,9 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
 def proof_annotations(view: ProofView) -> tuple[str, ...]:
     """At most ten commands for the runner: the trials that did not end well, the worst first, then how many more."""
     wrong = view.wrong
-    shown = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
-    lines = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in shown]
-    if rest := len(wrong) - len(shown):
+    listed = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
+    lines = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in listed]
+    if rest := len(wrong) - len(listed):
         more = f"{plural(rest, 'more trial')}: see proof.html or proof.json"
         lines.append(annotation("error", "touchstone prove", more))
     if not lines and view.exit_code:

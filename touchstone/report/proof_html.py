@@ -73,8 +73,8 @@ def again(trial: Trial, run: ProofRun) -> str:
     subject = trial.subject
     flag = "--variant" if subject.sort == "variant" else "--fault"
     generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
-    words = ["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)]
-    return shlex.join(words)
+    arguments = ["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)]
+    return shlex.join(arguments)
 
 
 def headline_of(view: ProofView) -> tuple[str, str, str]:
@@ -181,11 +181,11 @@ def matrix(view: ProofView) -> Matrix:
     touched = {claim for _, _, marks in marked for claim in marks}
     kept = [row for row in view.claims if view.run.complete or row.claim.id in touched]
     marked.sort(key=lambda item: (_first(item[2], places), item[0]))
-    named = len(marked) <= _NAMED_MOST
+    are_named = len(marked) <= _NAMED_MOST
     longest = max((len(trial.subject.name) for _, trial, _ in marked), default=0)
-    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if named else 0)
+    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if are_named else 0)
     names_px = 12 + round(max((len(row.claim.id) for row in kept), default=0) * _NAME_PX_PER_CHAR)
-    column_px = 16 if named else 8 if len(marked) <= 150 else 5
+    column_px = 16 if are_named else 8 if len(marked) <= 150 else 5
     row_bands = tuple(_bands([row.claim.subject for row in kept], ROW_PX, head))
     ys = list(_steps(row_bands, ROW_PX))
     rows = tuple(Row(row, y) for row, y in zip(kept, ys, strict=True))
@@ -197,7 +197,7 @@ def matrix(view: ProofView) -> Matrix:
         for (number, trial, marks), x in zip(marked, _steps(column_bands, column_px), strict=True)
     )
     left_out = len(view.claims) - len(rows)
-    return Matrix(rows, columns, row_bands, column_bands, left_out, named, column_px, head, names_px)
+    return Matrix(rows, columns, row_bands, column_bands, left_out, are_named, column_px, head, names_px)
 
 
 def _shown(trial: Trial) -> bool:

@@ -113,18 +113,18 @@ def table(
     if console.width < TABLE_FROM_COLUMNS:
         _print_list(console, titles, lines, name)
         return
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
     widest = max((max(map(len, row[0].plain.split("\n"))) for row in lines), default=0)
     last = max((number for number, title in enumerate(titles) if title[:1] != ">"), default=0)
     for number, title in enumerate(titles):
         if title[:1] == ">":
-            made.add_column(title[1:], justify="right")
+            grid.add_column(title[1:], justify="right")
         else:
             least = None if number else min(widest, 44)
-            made.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
+            grid.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
     for row in lines:
-        made.add_row(*row)
-    console.print(made)
+        grid.add_row(*row)
+    console.print(grid)
 
 
 def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:

@@ -104,14 +104,14 @@ def _findings(view: View, console: Console) -> None:
     if view.header.target.kind == "recording":
         commands = {}  # nobody answers at the address of a recording
     if console.width >= TABLE_FROM_COLUMNS:
-        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
-        made.add_column("#", justify="right", width=2)
+        grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+        grid.add_column("#", justify="right", width=2)
         for title, ratio in (("claim", 5), ("expected", 4), ("actual", 4)):
-            made.add_column(title, ratio=ratio, overflow="fold")
+            grid.add_column(title, ratio=ratio, overflow="fold")
         for number, item in enumerate(listed, start=1):
             sides = (Text(_clip(side)) for side in (item.finding.expected, item.finding.actual))
-            made.add_row(str(number), _claim(item, "\n"), *sides)
-        console.print(made)
+            grid.add_row(str(number), _claim(item, "\n"), *sides)
+        console.print(grid)
         if commands:
             paragraph(console, "To see them again:", style="dim")
         for command, numbers in commands.items():
