@@ -11,7 +11,7 @@ from touchstone.cli.github_job import tell_proof
 from touchstone.cli.options import Seed, examples, one_of
 from touchstone.cli.progress import trials_on
 from touchstone.config_file import PROFILES
-from touchstone.report.proof_text import write as write_proof
+from touchstone.report.proof_report import write as write_proof
 
 app = typer.Typer()
 

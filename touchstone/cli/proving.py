@@ -19,7 +19,7 @@ from touchstone.proof import catalogue
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.prover import prove
 from touchstone.proof.result import Trial
-from touchstone.report import proof_html
+from touchstone.report import proof_report
 from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
 
 JSON_NAME = "proof.json"
@@ -109,7 +109,7 @@ def run(choice: Choice, folder: Path | None, *, jobs: int, whole: bool, told: To
     )
     view = proof_view(about, trials, ledger_of_claims.load().judged())
     write_whole(folder / JSON_NAME, render_json(view))
-    write_whole(folder / HTML_NAME, proof_html.render(view))
+    write_whole(folder / HTML_NAME, proof_report.render(view))
     return view, folder
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from touchstone.contract.bundle import openapi_dir
 from touchstone.facts.wording import clipped, one_line, plural, visible
 from touchstone.proof.result import Trial
-from touchstone.report import html, proof_html
+from touchstone.report import html, proof_report
 from touchstone.report.junit import LEDGER
 from touchstone.report.proof_view import ProofView, noise, says
 from touchstone.report.view import FindingView, Reason, View
@@ -77,9 +77,9 @@ def _reason(one: Reason) -> Markup:
 
 def proof_summary(view: ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
     """The summary of a step that was a proof; see `summary`."""
-    _, symbol, headline = proof_html.headline_of(view)
+    _, symbol, headline = proof_report.headline_of(view)
     values = {"view": view, "title": f"{symbol} touchstone prove: {headline}", "folder": folder}
-    values |= {"symbols": proof_html.SYMBOLS, "why": _why, "again": proof_html.again}
+    values |= {"symbols": proof_report.SYMBOLS, "why": _why, "again": proof_report.again}
     return _fitting("github_proof.md.j2", room_bytes, values)
 
 
