@@ -1,16 +1,15 @@
-"""Bursts of starts until one is refused, and the way back: how a case meets a limit. Note facts: rules/rounds.py."""
+"""Bursts of starts until one is refused, and the way back: how a case meets a limit. Note facts: rules/history.py."""
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
-from touchstone.check.waits import IDLE
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, retry_after_s
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 # A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
 LONGEST_BURST = 120
@@ -35,7 +34,7 @@ class Round:
     Attributes:
         versions: What is started in turn: one ready version, or versions that were never built.
         most: Starts after which no limit is expected any more.
-        builds: What becomes of builds that the burst begins, see rules/rounds.py; empty for a ready version.
+        builds: What becomes of builds that the burst begins, see rules/history.py; empty for a ready version.
         at_once: Builds that may be in flight; the oldest one has to be over before another one is begun.
         polls: Whether the status is read while waiting, as clients do; not where reads themselves are compared.
         in_flight: Versions whose builds may still run, oldest first, and whether each was cancelled.
@@ -115,7 +114,7 @@ class Round:
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
-        if self.exam.settle(ref).body.get("status") not in IDLE:
+        if self.exam.settle(ref).body.get("status") not in AT_REST:
             raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may take up room")
 
     def make_room(self) -> None:

@@ -7,12 +7,10 @@ by polling. It says what it expects; what a target answers otherwise ends it, an
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from touchstone.check.examination import Examination
-from touchstone.check.followers import Following
+from touchstone.check.examination import Examination, Following, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 # Ambiguity 12: where a cancelled build settles.
 SETTLED = ("not_built", "failed")
@@ -62,40 +60,40 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
     return make
 
 
-def said(exchange: Exchange, *statuses: int, told: str | tuple[str, ...] = "") -> Exchange:
+def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "") -> Exchange:
     """Takes note if an exchange was answered otherwise than the scenario expects.
 
     It goes on then, so that the rules see what becomes of it, and is not recorded.
 
     Args:
-        told: What ``status`` of the body says, or what it may say; empty where the body says nothing of it.
+        status: What ``status`` of the body is, or what it may be; empty where the body has none.
     """
-    found, words = str(exchange.body.get("status")), (told,) if isinstance(told, str) else told
-    if exchange.status not in statuses or (told and found not in words):
-        wanted = f"{' or '.join(map(str, statuses))} {' or '.join(words)}".strip()
-        got = exchange.error or f"{exchange.status} {found if told else ''}".strip()
+    found, wanted = str(exchange.body.get("status")), (status,) if isinstance(status, str) else status
+    if exchange.status not in statuses or (status and found not in wanted):
+        expected = f"{' or '.join(map(str, statuses))} {' or '.join(wanted)}".strip()
+        got = exchange.error or f"{exchange.status} {found if status else ''}".strip()
         where = f"{exchange.request.method} {exchange.request.url}"
-        _SURPRISES.append(f"{where}: expected {wanted}, got {got}")
+        _SURPRISES.append(f"{where}: expected {expected}, got {got}")
     return exchange
 
 
 def begun(exam: Examination, template: Template) -> None:
     """Starts a build that has to be a new one."""
-    said(exam.start(template.ref, template.owner), 202, told="building")
+    expect(exam.start(template.ref, template.owner), 202, status="building")
 
 
 def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
     """Two who follow a running build: what one of them is told shows whether the other is told the truth."""
     both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
-    said(exam.read(template.ref, template.owner), 200, told="building")
+    expect(exam.read(template.ref, template.owner), 200, status="building")
     return both
 
 
 def watched(exam: Examination, template: Template) -> None:
     """Follows a running build until its log is closed, and reads how it ended."""
     for following in followed(exam, template):
-        said(exam.ended(following, template.ref), 200)
-    said(exam.wait(template.ref), 200, told=template.outcome)
+        expect(exam.ended(following, template.ref), 200)
+    expect(exam.wait(template.ref), 200, status=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
@@ -107,10 +105,10 @@ def built(exam: Examination, template: Template) -> None:
 def cancelled(exam: Examination, template: Template) -> None:
     """Cancels a running build and waits for its log to close."""
     both = followed(exam, template)
-    said(exam.cancel(template.ref), 202, told="cancelling")
+    expect(exam.cancel(template.ref), 202, status="cancelling")
     for following in both:
-        said(exam.closed(following), 200)
-    said(exam.settle(template.ref), 200, told=SETTLED)
+        expect(exam.closed(following), 200)
+    expect(exam.settle(template.ref), 200, status=SETTLED)
 
 
 def limited(
@@ -125,7 +123,7 @@ def limited(
     """Sends what may be refused for a limit, which is then what the scenario is about.
 
     Args:
-        phase: What it is for, and in round *number*: see rules/rounds.py.
+        phase: What it is for, and in round *number*: see rules/history.py.
     """
     note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
     return exam.send(Call(operation, ref, credential, note=note))

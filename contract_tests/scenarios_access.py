@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from scenarios import begun, built, said, scenario, watched
+from scenarios import begun, built, expect, scenario, watched
 
 from situations import ask, path_of, publish_bytes, publish_invalid, publish_refused, raw
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.check.templates import Template, publish_call
-from touchstone.check.terms import Unsuited, restricted_key_advice, second_key_advice
 from touchstone.facts.exchange import Credential
 
 _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'
@@ -35,11 +34,11 @@ def unknown_version(exam: Examination) -> None:
     template = exam.published("unknown-version")
     for part in ("version", "name", "namespace"):
         for operation in OPERATIONS:
-            said(ask(exam, operation, exam.unknown(part, template)), *not_found(operation))
-    said(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
-    said(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
-    said(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
-    said(exam.read(template.ref), 200)
+            expect(ask(exam, operation, exam.unknown(part, template)), *not_found(operation))
+    expect(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
+    expect(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
+    expect(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
+    expect(exam.read(template.ref), 200)
 
 
 @scenario("missing-key", 1, "auth.missing-key-is-401", "auth.missing-key-text", "auth.refused-changes-nothing")
@@ -61,17 +60,17 @@ def invalid_key(exam: Examination) -> None:
     """With a key that no account has, nearly the right one, or the right one in the wrong place, nothing happens."""
     template = exam.short("invalid-key", times=4)
     _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
-    said(ask(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
+    expect(ask(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
 
 
 def _refused_everywhere(exam: Examination, template: Template, credentials: tuple[Credential, ...]) -> None:
     for credential in credentials:
-        said(ask(exam, "startBuild", template.ref, credential), 401)
-    said(exam.read(template.ref), 200, told="not_built")
+        expect(ask(exam, "startBuild", template.ref, credential), 401)
+    expect(exam.read(template.ref), 200, status="not_built")
     begun(exam, template)
     for credential in credentials:
         for operation in OPERATIONS[1:]:
-            said(ask(exam, operation, template.ref, credential), 401)
+            expect(ask(exam, operation, template.ref, credential), 401)
     watched(exam, template)
 
 
@@ -83,8 +82,8 @@ def below_plan(exam: Examination) -> None:
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
-    said(ask(exam, "startBuild", ref, "restricted"), 403)
-    said(ask(exam, "getBuild", ref, "restricted"), 200, 403)
+    expect(ask(exam, "startBuild", ref, "restricted"), 403)
+    expect(ask(exam, "getBuild", ref, "restricted"), 200, 403)
 
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
@@ -95,7 +94,7 @@ def other_account(exam: Examination) -> None:
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:
-        said(ask(exam, operation, template.ref, "second"), *not_found(operation))
+        expect(ask(exam, operation, template.ref, "second"), *not_found(operation))
     watched(exam, template)
 
 
@@ -117,30 +116,30 @@ def republish(exam: Examination) -> None:
     """The same content is accepted again, other content needs force, and is then built afresh."""
     template = exam.short("republish")
     built(exam, template)
-    said(exam.publish(template, form="yaml"), 200, 201)
+    expect(exam.publish(template, form="yaml"), 200, 201)
     revised = replace(template.revised(), sleep_s=2 * template.sleep_s)
-    said(exam.publish(revised), 409)
-    said(exam.read(template.ref), 200, told="ready")
-    said(exam.publish(revised, force=True), 200, 201)
-    said(exam.read(template.ref), 200, told="not_built")
-    said(ask(exam, "getTemplate", template.ref), 200)
+    expect(exam.publish(revised), 409)
+    expect(exam.read(template.ref), 200, status="ready")
+    expect(exam.publish(revised, force=True), 200, 201)
+    expect(exam.read(template.ref), 200, status="not_built")
+    expect(ask(exam, "getTemplate", template.ref), 200)
     built(exam, revised)
 
 
 @scenario("auto-build", 1, "publish.auto-build-starts", "publish.body-is-documented")
 def auto_build(exam: Examination) -> None:
     """A version is published and built by one request."""
-    template = exam.template("auto-build", sleep_s=exam.seen_running_s())
-    said(exam.publish(template, auto_build=True), 200, 201)
+    template = exam.template("auto-build", sleep_s=exam.observable_s())
+    expect(exam.publish(template, auto_build=True), 200, 201)
     watched(exam, template)
 
 
 @scenario("invalid-document", 0, "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def invalid_document(exam: Examination) -> None:
     """What is no document, or breaks the schema, is refused."""
-    said(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
-    said(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
-    said(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
+    expect(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
+    expect(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
+    expect(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
 
 
 @scenario(
@@ -154,8 +153,8 @@ def deleted_version(exam: Examination) -> None:
     """A version that was deleted is gone, with its build; published again it is there and not built."""
     template = exam.short("deleted-version")
     built(exam, template)
-    said(ask(exam, "deleteTemplate", template.ref), 200)
+    expect(ask(exam, "deleteTemplate", template.ref), 200)
     for operation in OPERATIONS:
-        said(ask(exam, operation, template.ref), *not_found(operation))
-    said(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
-    said(exam.read(template.ref), 200)
+        expect(ask(exam, operation, template.ref), *not_found(operation))
+    expect(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
+    expect(exam.read(template.ref), 200)

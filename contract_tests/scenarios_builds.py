@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from scenarios import SETTLED, begun, built, cancelled, followed, limited, said, scenario, watched
+from scenarios import SETTLED, begun, built, cancelled, expect, followed, limited, scenario, watched
 
 from situations import another_version, ask, call
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited, second_key_advice
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited, second_key_advice
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import retry_after_s
 
@@ -39,18 +38,18 @@ def rate_limit(exam: Examination) -> None:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     exam.rest(QUIET_S)
     busy = exam.short("rate-limit-busy")
-    theirs = exam.published("rate-limit-theirs", sleep_s=exam.seen_running_s(), owner="second")
+    theirs = exam.published("rate-limit-theirs", sleep_s=exam.observable_s(), owner="second")
     refused, template = exam.published("rate-limit-refused"), exam.short("rate-limit")
     built(exam, theirs)
     built(exam, busy)
     _burst(exam, busy, 1, beyond=0)
-    said(limited(exam, theirs.ref, "other-key", "second"), 200, 202, told="ready")
-    said(limited(exam, template.ref), 429)
-    said(limited(exam, refused.ref), 429)
-    last = said(limited(exam, busy.ref, "confirm"), 429)
-    said(exam.read(refused.ref), 200, told="not_built")
+    expect(limited(exam, theirs.ref, "other-key", "second"), 200, 202, status="ready")
+    expect(limited(exam, template.ref), 429)
+    expect(limited(exam, refused.ref), 429)
+    last = expect(limited(exam, busy.ref, "confirm"), 429)
+    expect(exam.read(refused.ref), 200, status="not_built")
     exam.rest((retry_after_s(last.response) or 1.0) + MARGIN_S)
-    said(limited(exam, busy.ref, "retry"), 200, 202, told="ready")
+    expect(limited(exam, busy.ref, "retry"), 200, 202, status="ready")
     built(exam, template)
 
 
@@ -67,11 +66,11 @@ def polling(exam: Examination) -> None:
         exam.rest(wait_s)
         if number == 3:
             for _ in range(READS_PER_START * served):
-                said(limited(exam, template.ref, "reads", operation="getBuild", number=number), 200, told="ready")
+                expect(limited(exam, template.ref, "reads", operation="getBuild", number=number), 200, status="ready")
         served, refused = _burst(exam, template, number, beyond=LONGER_BURST if number == 3 else 0)
         wait_s = (retry_after_s(refused.response) or 1.0) + MARGIN_S
         exam.rest(wait_s)
-        said(limited(exam, template.ref, "retry", number=number), 200, 202, told="ready")
+        expect(limited(exam, template.ref, "retry", number=number), 200, 202, status="ready")
 
 
 def _burst(exam: Examination, template: Template, number: int, beyond: int) -> tuple[int, Exchange]:
@@ -95,13 +94,13 @@ def capacity(exam: Examination) -> None:
         template = exam.long("capacity")
         if limited(exam, template.ref).status == 429:
             break
-        said(exam.read(template.ref), 200, told="building")
+        expect(exam.read(template.ref), 200, status="building")
         running.append(template)
     else:
         raise Unsuited("not-applicable", f"{MOST_BUILDS} builds at once met no limit of the host")
     if not running:
         raise Unsuited("indeterminate", "the first start was refused: the host was full before")
-    said(exam.read(template.ref), 200, told="not_built")
+    expect(exam.read(template.ref), 200, status="not_built")
     cancelled(exam, running[0])
     begun(exam, template)
     for each in (template, *running[1:]):
@@ -127,12 +126,12 @@ def capacity(exam: Examination) -> None:
 def fresh_build(exam: Examination) -> None:
     """A new version is published, built and ready."""
     template = exam.short("fresh-build")
-    said(ask(exam, "getTemplate", template.ref), 200)
-    said(exam.read(template.ref), 200, told="not_built")
+    expect(ask(exam, "getTemplate", template.ref), 200)
+    expect(exam.read(template.ref), 200, status="not_built")
     built(exam, template)
-    said(exam.read(template.ref), 200, told="ready")
+    expect(exam.read(template.ref), 200, status="ready")
     for answer in exam.together(*[call("getBuild", template.ref)] * 3):
-        said(answer, 200, told="ready")
+        expect(answer, 200, status="ready")
 
 
 @scenario(
@@ -146,9 +145,9 @@ def reuse(exam: Examination) -> None:
     """A start of what is ready finds its golden, which a cancel leaves as it is."""
     template = exam.short("reuse")
     built(exam, template)
-    said(exam.start(template.ref), 200, 202, told="ready")
-    said(exam.cancel(template.ref), 404, told="idle")
-    said(exam.read(template.ref), 200, told="ready")
+    expect(exam.start(template.ref), 200, 202, status="ready")
+    expect(exam.cancel(template.ref), 404, status="idle")
+    expect(exam.read(template.ref), 200, status="ready")
 
 
 @scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
@@ -159,7 +158,7 @@ def shared_digest(exam: Examination) -> None:
     other = another_version(exam, template)
     if exam.start(other.ref).body.get("status") == "building":
         watched(exam, other)
-    said(exam.read(other.ref), 200, told="ready")
+    expect(exam.read(other.ref), 200, status="ready")
 
 
 @scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
@@ -168,8 +167,8 @@ def joined_build(exam: Examination) -> None:
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
     for answer in exam.together(*[call("startBuild", template.ref)] * 2):
-        said(exam.start(template.ref) if answer.status == 429 else answer, 200, 202, 409)
-    said(exam.start(template.ref), 200, 202, 409)
+        expect(exam.start(template.ref) if answer.status == 429 else answer, 200, 202, 409)
+    expect(exam.start(template.ref), 200, 202, 409)
     watched(exam, template)
 
 
@@ -185,8 +184,8 @@ def failed_build(exam: Examination) -> None:
     """A build fails, tells why, and fails again when it is repeated."""
     template = exam.short("failed-build", fails=True)
     built(exam, template)
-    said(exam.cancel(template.ref), 404, told="idle")
-    said(exam.read(template.ref), 200, told="failed")
+    expect(exam.cancel(template.ref), 404, status="idle")
+    expect(exam.read(template.ref), 200, status="failed")
     built(exam, template)
 
 
@@ -208,16 +207,16 @@ def cancel_in_flight(exam: Examination) -> None:
     neighbour = exam.short("cancel-in-flight-beside", times=3)
     begun(exam, neighbour)
     begun(exam, template)
-    said(exam.read(template.ref), 200, told="building")
+    expect(exam.read(template.ref), 200, status="building")
     both = followed(exam, template)
-    said(exam.cancel(template.ref), 202, told="cancelling")
-    said(exam.cancel(template.ref), 202, 404)
+    expect(exam.cancel(template.ref), 202, status="cancelling")
+    expect(exam.cancel(template.ref), 202, 404)
     # Where it was not cancelled after all, this shows it.
-    said(exam.read(template.ref), 200, told=("building", *SETTLED))
+    expect(exam.read(template.ref), 200, status=("building", *SETTLED))
     for following in both:
-        said(exam.closed(following), 200)
-    said(exam.settle(template.ref), 200, told=SETTLED)
-    said(exam.cancel(template.ref), 404, told="idle")
+        expect(exam.closed(following), 200)
+    expect(exam.settle(template.ref), 200, status=SETTLED)
+    expect(exam.cancel(template.ref), 404, status="idle")
     watched(exam, neighbour)
     built(exam, template)
 
@@ -226,9 +225,9 @@ def cancel_in_flight(exam: Examination) -> None:
 def cancel_when_idle(exam: Examination) -> None:
     """A version that nobody has built has nothing to cancel."""
     template = exam.published("cancel-when-idle")
-    said(exam.read(template.ref), 200, told="not_built")
-    said(exam.cancel(template.ref), 404, told="idle")
-    said(exam.read(template.ref), 200, told="not_built")
+    expect(exam.read(template.ref), 200, status="not_built")
+    expect(exam.cancel(template.ref), 404, status="idle")
+    expect(exam.read(template.ref), 200, status="not_built")
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
@@ -237,10 +236,10 @@ def cancel_when_idle(exam: Examination) -> None:
 @scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
 def events_ready(exam: Examination) -> None:
     """Two follow a build that prints some lines, and one asks for the log when it is over."""
-    template = replace(exam.template("events-ready", sleep_s=exam.seen_running_s(2)), halved=True, more_lines=4)
-    said(exam.publish(template), 200, 201)
+    template = replace(exam.template("events-ready", sleep_s=exam.observable_s(2)), halved=True, more_lines=4)
+    expect(exam.publish(template), 200, 201)
     built(exam, template)
-    said(exam.closed(exam.follow(template.ref)), 200, 404)
+    expect(exam.closed(exam.follow(template.ref)), 200, 404)
 
 
 @scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
@@ -248,7 +247,7 @@ def events_failed(exam: Examination) -> None:
     """The log of a build that fails, while it runs and afterwards."""
     template = exam.short("events-failed", fails=True)
     built(exam, template)
-    said(exam.closed(exam.follow(template.ref)), 200, 404)
+    expect(exam.closed(exam.follow(template.ref)), 200, 404)
 
 
 @scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")

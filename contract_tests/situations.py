@@ -7,11 +7,10 @@ from typing import Any
 
 import yaml
 
-from touchstone.check.examination import Examination
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.check.templates import Template, is_own, publish_call
-from touchstone.check.terms import PUBLISH_ADVICE, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 JSON, YAML = "application/json", "application/yaml"
 
@@ -88,7 +87,7 @@ def publish_invalid(
     taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
     if taken.ref != template.ref and is_own(taken.ref, exam.run_id):
         exam.register(taken)
-        exam.made.taken_for(taken, template)
+        exam.publications.taken_for(taken, template)
     return publish_spoilt(exam, template, document, as_yaml=as_yaml)
 
 

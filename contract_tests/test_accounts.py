@@ -6,7 +6,7 @@ import pytest
 
 from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
 from touchstone.check.examination import Examination
-from touchstone.check.waits import IDLE
+from touchstone.contract.lifecycle import AT_REST
 
 OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBuildEvents", "deleteTemplate")
 
@@ -114,7 +114,7 @@ def test_accounts_may_use_one_name(exam: Examination) -> None:
     exam.start(ours.ref, "second")
     exam.read(ours.ref, "second")
     exam.cancel(ours.ref, "second")
-    exam.wait(ours.ref, IDLE, by="second")
+    exam.wait(ours.ref, AT_REST, by="second")
     exam.start(ours.ref)
     look_at_both(exam, ours.ref)
     ask(exam, "deleteTemplate", ours.ref, "second")

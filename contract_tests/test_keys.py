@@ -3,8 +3,7 @@
 import pytest
 
 from situations import ask, attempt, publish_refused
-from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.facts.exchange import Credential
 
 OPERATIONS = (

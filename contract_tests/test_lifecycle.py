@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from situations import published_without
-from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
-from touchstone.target.transport import Call
+from touchstone.check.examination import Examination, Unsuited
+from touchstone.target.call import Call
 
 
 @pytest.mark.cost(builds=1, requests=8)

@@ -1,4 +1,4 @@
-"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/rounds.py.
+"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/history.py.
 
 Some services count every start, others only what begins a build. So a ready version is started first, and where that
 meets no limit, versions that were never built are, each of which is cancelled at once.
@@ -10,10 +10,9 @@ import pytest
 
 from bursts import MARGIN_S, Round
 from situations import ask, lasting
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 
 # So many builds are begun, and cancelled at once, before a limit on builds is taken for absent.
 MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
@@ -90,64 +89,64 @@ def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = No
         Unsuited: there was none.
     """
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
-    met = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
+    attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
     # The first refusal may be the end of what earlier cases have left of a rate, the second one may be for lack of
     # room: in the last burst no more builds are in flight than there was room for.
     room = 1
     for is_last in (False, False, True):
-        met = replace(met.again(polls=True), at_once=room if is_last else most)
-        met.burst()
-        begun += met.served
+        attempt = replace(attempt.again(polls=True), at_once=room if is_last else most)
+        attempt.burst()
+        begun += attempt.served
         tried = f"{begun} builds started within {exam.transport.now() - began_at:.1f} s"
-        if met.refused is None:
-            met.make_room()
-            fewer = f" with {met.at_once} of them in flight at most" if met.at_once < most else ""
+        if attempt.refused is None:
+            attempt.make_room()
+            fewer = f" with {attempt.at_once} of them in flight at most" if attempt.at_once < most else ""
             raise Unsuited("not-applicable", f"{tried}, none refused{fewer}")
-        room = max(room, len(met.in_flight))
-        without_retry_after(run, met)
-        if is_for_a_rate(met, theirs):
-            return met
+        room = max(room, len(attempt.in_flight))
+        without_retry_after(run, attempt)
+        if is_for_a_rate(attempt, theirs):
+            return attempt
     raise Unsuited("indeterminate", f"{tried}; whatever was refused was served once the builds in flight were over")
 
 
-def is_for_a_rate(met: Round, theirs: Template | None = None) -> bool:
+def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
     """
     Whether a start is still refused once none of the run's builds is in flight; what the refusal did is looked at.
     """
-    exam, refused_ref = met.exam, met.refused_ref
-    for ref in (refused_ref, met.witness):
+    exam, refused_ref = attempt.exam, attempt.refused_ref
+    for ref in (refused_ref, attempt.witness):
         if ref:
             exam.read(ref)
-    met.make_room()
-    still = met.confirm(refused_ref, theirs)
+    attempt.make_room()
+    still = attempt.confirm(refused_ref, theirs)
     if still:
-        met.look(refused_ref)
-    met.make_room()
+        attempt.look(refused_ref)
+    attempt.make_room()
     if theirs:
-        end_theirs(met, theirs)
+        end_theirs(attempt, theirs)
     return still
 
 
-def end_theirs(met: Round, *theirs: Template) -> None:
+def end_theirs(attempt: Round, *theirs: Template) -> None:
     """Ends the builds of the other account; one that was refused has none, which is looked at."""
     for template in theirs:
-        if met.is_other_refused and template == theirs[-1]:
-            met.exam.read(template.ref, template.owner)
+        if attempt.is_other_refused and template == theirs[-1]:
+            attempt.exam.read(template.ref, template.owner)
         else:
-            met.exam.cancel(template.ref, template.owner)
-            met.exam.settle(template.ref)
+            attempt.exam.cancel(template.ref, template.owner)
+            attempt.exam.settle(template.ref)
 
 
-def recover_with_builds(met: Round) -> None:
+def recover_with_builds(attempt: Round) -> None:
     """Waits until a build is begun again, and then begins the one that was refused."""
-    exam, refused_ref = met.exam, met.refused_ref
-    met.recover()
+    exam, refused_ref = attempt.exam, attempt.refused_ref
+    attempt.recover()
     # A start that was refused does not come along with the next one that is served. Nor is it lost.
     exam.read(refused_ref)
     exam.start(refused_ref)
     exam.read(refused_ref)
-    met.in_flight[refused_ref] = False
-    met.make_room()
+    attempt.in_flight[refused_ref] = False
+    attempt.make_room()
 
 
 @pytest.mark.profile("standard")
@@ -184,14 +183,14 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
         polled.make_room()
 
 
-def refused_at(met: Round) -> float:
+def refused_at(attempt: Round) -> float:
     """When the last refusal of a round that met the limit had arrived."""
-    return met.last_refused.done_at if met.last_refused else met.began_at
+    return attempt.last_refused.done_at if attempt.last_refused else attempt.began_at
 
 
-def without_retry_after(run: Run, met: Round) -> None:
+def without_retry_after(run: Run, attempt: Round) -> None:
     """Says that Retry-After cannot be judged where a refusal has none."""
-    if met.refused and met.refused.response and met.refused.response.header("Retry-After") is None:
+    if attempt.refused and attempt.refused.response and attempt.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
 
@@ -210,23 +209,23 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:
         exam.start(theirs[0].ref, "second")
-    met = Round(exam, [], builds="kept")
+    attempt = Round(exam, [], builds="kept")
     for _ in range(MOST_BUILDS_AT_ONCE):
         template = exam.long("crowded")
         exam.read(template.ref)
-        if met.start(template.ref).status >= 400:
+        if attempt.start(template.ref).status >= 400:
             break
         # Room that was made at the cost of another build is none.
-        for ref in met.in_flight:
+        for ref in attempt.in_flight:
             exam.read(ref)
-    if met.refused is None:
-        raise Unsuited("not-applicable", f"{len(met.in_flight)} builds at once met no limit of the host")
-    met.versions = [template]
-    met.look(template.ref, *met.in_flight, *[each.ref for each in theirs[:1]])
-    met.confirm(template.ref, theirs[1] if theirs else None)
+    if attempt.refused is None:
+        raise Unsuited("not-applicable", f"{len(attempt.in_flight)} builds at once met no limit of the host")
+    attempt.versions = [template]
+    attempt.look(template.ref, *attempt.in_flight, *[each.ref for each in theirs[:1]])
+    attempt.confirm(template.ref, theirs[1] if theirs else None)
     exam.read(template.ref)
-    met.make_room()
-    end_theirs(met, *theirs)
-    met.recover()
+    attempt.make_room()
+    end_theirs(attempt, *theirs)
+    attempt.recover()
     exam.read(template.ref)
-    met.make_room()
+    attempt.make_room()

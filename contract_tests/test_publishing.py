@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from situations import another_version, ask, digest, find_nothing
-from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
+from touchstone.check.examination import Examination, Unsuited
 
 LONGER_SLEEP_S = 0.3
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from links import Link, links
 from walker import STEPS, Walker
 
 from situations import call, needs_publishing
 from touchstone.check.examination import Examination
-from touchstone.check.links import Link, links
 from touchstone.check.run import Run
 from touchstone.contract.document import Contract
 
@@ -56,7 +56,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
             choices.choice(STEPS)(walker)
             walker.look()
             exam.read(other.ref)
-            if run.met_trouble():
+            if run.has_trouble():
                 break
         for walker in pair:
             walker.rest()

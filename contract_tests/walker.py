@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from situations import ask, call
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
-from touchstone.check.waits import IDLE
+from touchstone.contract.lifecycle import AT_REST
 
 # Every so many contents one fails.
 FAILS_EVERY = 4
@@ -42,7 +42,7 @@ class Walker:
 
     def rest(self) -> None:
         """Waits until no build runs: what becomes of one whose content is taken away is undocumented."""
-        self.exam.wait(self.ref, IDLE)
+        self.exam.wait(self.ref, AT_REST)
 
     def other(self) -> Template:
         """Content that it never had."""

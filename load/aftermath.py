@@ -1,15 +1,15 @@
 """What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
 
-It is done in rounds, and each request says in its note what it is for: see touchstone/rules/rounds.py.
+It is done in rounds, and each request says in its note what it is for: see touchstone/rules/limits.py.
 """
 
 import itertools
 from collections.abc import Iterable
 
 from touchstone.facts.patience import back_off_s
-from touchstone.loadgen.cost import AFTERMATH_BURST
-from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.plan import AFTERMATH_BURST
 
 READS_PER_START = 3
 
@@ -24,7 +24,7 @@ class Aftermath:
         self.run = run
         (self.ref,) = run.go.stage.refs("ready")
         (self.beside,) = run.go.stage.refs("beside")
-        self.flow = Flow(run, len(run.plan.schedule), run.now(), keep=True)
+        self.flow = Flow(run, run.part.arrivals, run.now(), keep=True)
         self.flow.unpaced()
 
     def ask(self) -> None:

@@ -1,7 +1,7 @@
 """What clients do in a mix of everything, for the scenarios that are one."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
-from touchstone.loadgen.cost import POLL_S
+from touchstone.loadgen.plan import POLL_S
 
 
 class Mixture(ArrivalUser):

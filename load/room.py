@@ -4,13 +4,13 @@ A refusal does not say whether the host is full or a rate limit holds starts bac
 one look like the other. So the client makes the difference itself: it fills the host and then cancels builds at moments
 of its own choice, now at once, now after it was refused for longer than the last cancel took to let a start in.
 
-What it sees is judged by `touchstone.room`; each request says in its note what it is for.
+What it sees is judged by `touchstone.loadgen.capacity`; each request says in its note what it is for.
 """
 
 from aftermath import MARGIN_S
-from touchstone.loadgen.cost import ROOM_TURNS
-from touchstone.loadgen.flows import Flow
+from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
+from touchstone.loadgen.plan import ROOM_TURNS
 
 # Of the turns every other one begins with waiting.
 _LEAST_HELD_S = 0.5
@@ -25,7 +25,7 @@ class Room:
     def __init__(self, run: LoadRun) -> None:
         self._run = run
         self._refs = list(run.go.stage.refs("room"))
-        self._flow = Flow(run, len(run.plan.schedule), run.now(), keep=True)
+        self._flow = Flow(run, run.part.arrivals, run.now(), keep=True)
         self._flow.unpaced()
         self._inside: list[str] = []
 

@@ -18,7 +18,7 @@ class Watchers(ArrivalUser):
             started = flow.start(ref, fresh=True)
             accepted = started.status == 202
         finally:
-            self.run_.starts.say(arrival.nth_build, accepted=accepted)
+            self.run_.starts.settle(arrival.nth_build, accepted=accepted)
         if accepted:
             flow.await_end(ref, started)
 

@@ -1,7 +1,6 @@
-"""Answers as an engine gets them, made by hand or of recorded exchanges."""
+"""Answers as a load gets them, made by hand or of recorded exchanges."""
 
 import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ from tests.distorted import distorted
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.prepared_request import Shot, Shots
+from touchstone.loadgen.wire import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import KEYS, bounds_of, call_of, given_of
 from touchstone.rules.history import History
@@ -18,22 +17,14 @@ from touchstone.target.call import Keys
 
 JSON = (("Content-Type", "application/json"),)
 
-_kinds = itertools.count(1)
-
-
-@functools.cache
-def _kind(status: int, headers: tuple[tuple[str, str], ...]) -> int:
-    return next(_kinds)
-
 
 def head(status: int = 200, headers: Sequence[tuple[str, str]] = JSON) -> Head:
-    """A head whose kind is shared by those that differ only in Date."""
-    kind = _kind(status, tuple(pair for pair in headers if pair[0].lower() != "date"))
-    return Head(status, tuple(headers), kind, "close", 0, keep_alive=False)
+    """A head as the client of a load gives it, names in small letters."""
+    return Head(status, tuple((name.lower(), value) for name, value in headers))
 
 
 def answer_of(exchange: Exchange) -> Answer:
-    """What an engine gets where *exchange* was had."""
+    """What a load gets where *exchange* was had."""
     response = exchange.response
     return Answer(
         head=head(response.status, response.headers) if response else None,
@@ -52,17 +43,17 @@ def keys() -> Keys:
     return Keys(**KEYS)
 
 
-def shots() -> Shots:
-    """Shots at what was recorded."""
-    return Shots(BASE_URL, keys(), Contract.load())
+def requests() -> Requests:
+    """Requests to what was recorded."""
+    return Requests(BASE_URL, keys(), Contract.load())
 
 
-def shot_of(exchange: Exchange, its: Shots) -> Shot:
-    """The shot that asks again what *exchange* asked."""
+def request_of(exchange: Exchange, its: Requests) -> PreparedRequest:
+    """The request that asks again what *exchange* asked."""
     call = call_of(exchange)
-    # The recording has a marker where its key was; the shot shows one.
+    # The recording has a marker where its key was; the request shows one.
     headers = {name: value for name, value in call.headers.items() if "<key:" not in value}
-    return its.shot(replace(call, operation=exchange.operation, ref=exchange.ref, headers=headers))
+    return its.prepared(replace(call, operation=exchange.operation, ref=exchange.ref, headers=headers))
 
 
 def set_up(recording: Recording) -> History:

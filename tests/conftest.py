@@ -75,10 +75,8 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the files that take long; those that share the work take files in the order of their tests."""
-    if config.pluginmanager.hasplugin("randomly"):
-        return
     ranks = {name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONG)))
 

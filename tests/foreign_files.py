@@ -12,8 +12,8 @@ from typing import Any
 from tests.rules.exchanges import DIGEST, contract, frame
 from touchstone.contract import claims
 from touchstone.facts.finding import Judgement
-from touchstone.recordings import foreign, har_schema, partial
-from touchstone.recordings.recording import Recording
+from touchstone.recordings import foreign, har, replay
+from touchstone.recordings.recording import Accounts, Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Content, History
 from touchstone.rules.judge import Judge
@@ -25,6 +25,8 @@ PATH = "/templates/default/hello/1.0.0"
 BUILD, EVENTS = f"{PATH}/build", f"{PATH}/build/events"
 BEGAN = datetime(2026, 3, 14, 9, 0, 0, tzinfo=UTC)
 DOCUMENT = json.dumps({"api_version": "orgo.ai/v1", "template": {"name": "hello", "version": "1.0.0"}})
+
+NOBODY: Accounts = {}
 
 UNSET: Any = object()
 
@@ -122,11 +124,13 @@ def document(*entries: Seen | dict[str, Any], writer: str = "WebInspector") -> d
     return {"log": {"version": "1.2", "creator": {"name": writer, "version": "1"}, "pages": [], "entries": written}}
 
 
-def read_har(*entries: Seen | dict[str, Any], writer: str = "WebInspector") -> Recording:
+def read_har(
+    *entries: Seen | dict[str, Any], writer: str = "WebInspector", accounts: Accounts | None = NOBODY
+) -> Recording:
     """What is read of a HAR file, which has to be one."""
     made = document(*entries, writer=writer)
-    assert har_schema.problems(made) == ()
-    return foreign.har(made, "page", "page.har", contract())
+    assert har.problems(made) == ()
+    return foreign.recording(made, "page", "page.har", contract(), accounts)
 
 
 def status_read(status: str, at: float, **more: Any) -> Seen:
@@ -209,7 +213,7 @@ def broken(judgements: Iterable[Judgement]) -> set[str]:
 
 def found(recording: Recording) -> set[str]:
     """The claims that a recording shows to be broken, whatever it does not show."""
-    return broken(partial.doubted(judgement) for judgement in judged(recording))
+    return broken(replay.doubted(judgement) for judgement in judged(recording))
 
 
 def credentials(recording: Recording) -> Sequence[str]:

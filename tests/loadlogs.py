@@ -62,8 +62,6 @@ def workload(scenario: str = "steady", **changes: Any) -> Workload:
         "scenario": scenario,
         "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
         "model": "open",
-        "engine": "flows",
-        "engine_reason": "arrivals are flows of several requests, at 50 a second",
         "arrivals": "constant:50",
         "began_at": BEGAN_AT,
         "duration_s": 60.0,
@@ -417,7 +415,7 @@ def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
                 windows.append(Window(number, at_s, "getBuild", "503", 3, *few))
     count = sum(window.count for window in windows)
     planned = workload(
-        "soak", engine="bulk", engine_reason="2,000 arrivals a second of one request each", workers=4,
+        "soak", workers=4,
         duration_s=float(duration_s), arrivals=f"constant:{per_s}", scheduled={"getBuild": count},
     )  # fmt: skip
     share = duration_s * per_s // 4

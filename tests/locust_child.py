@@ -1,5 +1,5 @@
 """
-The conductor, its members and Locust's statistics, in a process that gevent has patched; prints what they do as JSON.
+The master, its workers and Locust's statistics, in a process that gevent has patched; prints what they do as JSON.
 
 Usage: python -m tests.locust_child DEED FOLDER
 """
@@ -27,19 +27,18 @@ from locust.stats import RequestStats  # noqa: E402 - the same
 from tests.loadlogs import header  # noqa: E402 - the same
 from touchstone import __version__  # noqa: E402 - the same
 from touchstone.config import Settings  # noqa: E402 - the same
-from touchstone.errors import UsageError  # noqa: E402 - the same
 from touchstone.facts import runlog  # noqa: E402 - the same
 from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
 from touchstone.loadgen import locust_listener  # noqa: E402 - the same
 from touchstone.loadgen import master as conducting  # noqa: E402 - the same
-from touchstone.loadgen.bulk_link import fold  # noqa: E402 - the same
-from touchstone.loadgen.ending import ending  # noqa: E402 - the same
-from touchstone.loadgen.handover import Go, LoadHandover  # noqa: E402 - the same
-from touchstone.loadgen.master import Conductor  # noqa: E402 - the same
-from touchstone.loadgen.plan import plan  # noqa: E402 - the same
-from touchstone.loadgen.stage import Stage  # noqa: E402 - the same
-from touchstone.loadgen.worker import Member, boot_id  # noqa: E402 - the same
+from touchstone.loadgen import worker as working  # noqa: E402 - the same
+from touchstone.loadgen.handover import Go, LoadHandover, Part, deal  # noqa: E402 - the same
+from touchstone.loadgen.locust_listener import fold  # noqa: E402 - the same
+from touchstone.loadgen.master import Master  # noqa: E402 - the same
+from touchstone.loadgen.not_judged import ending  # noqa: E402 - the same
+from touchstone.loadgen.plan import Stage, plan  # noqa: E402 - the same
+from touchstone.loadgen.worker import LoadWorker, boot_id  # noqa: E402 - the same
 from touchstone.loadgen.workloads import Options, scenario  # noqa: E402 - the same
 
 KEY = "sk_live_0123456789abcdef"
@@ -57,7 +56,7 @@ def options(**more: Any) -> Options:
 
 
 def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -> LoadHandover:
-    """What a conductor is started with."""
+    """What a master is started with."""
     log = folder / "runlog.jsonl"
     with RunLogWriter(log) as writer:
         writer.write(header())
@@ -78,34 +77,35 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
 
 
 class Troupe:
-    """A conductor, and workers that do nothing but note what they are told."""
+    """A master, and workers that do nothing but note what they are told."""
 
     def __init__(self, folder: Path, workers: int, *, waits: bool = False, **more: Any) -> None:
         self.told: list[tuple[str, str]] = []
         self.messages: list[tuple[str, str, dict[str, Any]]] = []
         self.there = {f"w{number}" for number in range(workers)}
         self.ended = Event()
-        self.conductor = Conductor(
+        self.master = Master(
             handover(folder, workers, **more), self._send, lambda: self.there, self.ended.set, waits=waits
         )
         self.folder = folder
 
     def _send(self, client: str, kind: str, data: dict[str, Any]) -> None:
-        self.told.append((client, kind))
-        self.messages.append((client, kind, data))
+        word = "ts-plan" if "part" in data else next(iter(data))
+        self.told.append((client, word))
+        self.messages.append((client, word, data))
 
     def join(self, client: str, **other: Any) -> None:
-        said = {"boot": boot_id(), "version": __version__, "scenario": "steady", **other}
-        self.conductor.receive(client, "ts-join", said)
+        said = {"boot": boot_id(), "clock": None, "sent_at": 0.0, "version": __version__, "scenario": "steady", **other}
+        self.master.receive(client, "ts-join", said)
 
     def begin(self) -> None:
         for client in sorted(self.there):
             self.join(client)
         for client in sorted(self.there):
-            self.conductor.receive(client, "ts-ready", {})
+            self.report(client, "ready")
 
     def report(self, client: str, state: str, *events: dict[str, Any]) -> None:
-        self.conductor.receive(client, "ts-report", {"events": list(events), "state": state})
+        self.master.receive(client, "ts-report", {"events": list(events), "state": state})
 
     def wait_for(self, kind: str, client: str) -> None:
         """Waits until a worker is told something."""
@@ -114,14 +114,14 @@ class Troupe:
                 gevent.sleep(0.01)
 
     def outcome(self) -> dict[str, Any]:
-        """What came of it, once the conductor has ended the run."""
+        """What came of it, once the master has ended the run."""
         ended = self.ended.wait(LIMIT_S)
-        self.conductor.close()
+        self.master.close()
         log = read(self.folder / "runlog.jsonl")
         return {
             "ended": ended,
             "told": self.told,
-            "aftermath": [data["aftermath"] for _, kind, data in self.messages if kind == "ts-after"],
+            "aftermath": [data["after"] for _, kind, data in self.messages if kind == "after"],
             "errors": [case.message for case in log.cases if case.outcome == "error"],
             "warnings": list(log.warnings),
             "ended_by": (found := ending(log)) and found.words,
@@ -137,7 +137,7 @@ def window(worker: int, count: int, took_s: float = 0.001, at_s: int = 1) -> dic
     return runlog.encode(counted)
 
 
-# --- conducting ------------------------------------------------------------------------------------------------------
+# --- the master -------------------------------------------------------------------------------------------------------
 
 
 def ordinary(folder: Path) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def shared(folder: Path) -> dict[str, Any]:
     troupe = Troupe(folder, 3)
     troupe.begin()
     troupe.report("w2", "drained")
-    troupe.conductor.receive("w1", "ts-started", {"build": 4, "accepted": True})
-    heard = [[client, data] for client, kind, data in troupe.messages if kind == "ts-started"]
+    troupe.master.receive("w1", "ts-report", {"state": "running", "started": [4, True]})
+    heard = [[client, data] for client, kind, data in troupe.messages if kind == "started"]
     for state in ("drained", "final"):
         for client in ("w0", "w1", "w2"):
             troupe.report(client, state)
@@ -171,7 +171,7 @@ def lost(folder: Path) -> dict[str, Any]:
     troupe.report("w0", "running", window(0, 2))
     troupe.there = {"w1"}
     troupe.report("w1", "drained")
-    troupe.wait_for("ts-after", "w1")
+    troupe.wait_for("after", "w1")
     troupe.report("w1", "final")
     return troupe.outcome()
 
@@ -190,11 +190,11 @@ def slow(folder: Path) -> dict[str, Any]:
     troupe.begin()
     troupe.report("w1", "drained")
     troupe.there = {"w1"}
-    troupe.wait_for("ts-after", "w1")
+    troupe.wait_for("after", "w1")
     troupe.there = {"w0", "w1"}
     troupe.report("w0", "running", window(0, 2))
     troupe.report("w1", "final")
-    waited = not troupe.conductor._ended
+    waited = not troupe.master._ended
     troupe.report("w0", "drained")
     troupe.report("w0", "final")
     return troupe.outcome() | {"waited": waited}
@@ -215,7 +215,7 @@ def late(folder: Path) -> dict[str, Any]:
     troupe = Troupe(folder, 2)
     troupe.begin()
     troupe.join("w2")
-    reason = troupe.messages[-1][2]["reason"]
+    reason = troupe.messages[-1][2]["refused"]
     for state in ("drained", "final"):
         troupe.report("w0", state)
         troupe.report("w1", state)
@@ -230,7 +230,7 @@ def unfit(folder: Path) -> dict[str, Any]:
         troupe = Troupe(folder / name, 1)
         if said is None:
             troupe.join("w0")
-            troupe.conductor.receive("w0", "ts-unfit", {"reason": "why"})
+            troupe.master.receive("w0", "ts-report", {"state": "unfit", "reason": "why"})
         else:
             troupe.join("w0", **said)
         found[name] = troupe.outcome()
@@ -248,7 +248,7 @@ def replaced(folder: Path) -> dict[str, Any]:
             gevent.sleep(0.01)
             troupe.told.clear()
             troupe.join("w1")
-    troupe.conductor.receive("w1", "ts-ready", {})
+    troupe.report("w1", "ready")
     troupe.report("w1", "drained")
     troupe.report("w1", "final")
     (folder / "not").mkdir()
@@ -263,8 +263,8 @@ def stopped(folder: Path) -> dict[str, Any]:
     conducting.STOP_S = 0.1
     troupe = Troupe(folder, 2)
     troupe.begin()
-    troupe.conductor.stop("why")
-    troupe.conductor.stop("again")
+    troupe.master.stop("why")
+    troupe.master.stop("again")
     troupe.report("w0", "final", window(0, 3))
     return troupe.outcome()
 
@@ -273,7 +273,7 @@ def overdue(folder: Path) -> dict[str, Any]:
     """The time of the run is over while it goes on."""
     troupe = Troupe(folder, 1, max_seconds=0.1)
     troupe.begin()
-    troupe.wait_for("ts-stop", "w0")
+    troupe.wait_for("stop", "w0")
     troupe.report("w0", "final")
     return troupe.outcome()
 
@@ -283,7 +283,7 @@ def broken(folder: Path) -> dict[str, Any]:
     troupe = Troupe(folder, 1, aborts=True)
     troupe.begin()
     troupe.report("w0", "running", window(0, 50, 0.5, at_s=1), window(0, 50, 0.5, at_s=9))
-    troupe.wait_for("ts-stop", "w0")
+    troupe.wait_for("stop", "w0")
     troupe.report("w0", "final")
     return troupe.outcome()
 
@@ -304,47 +304,62 @@ class Elsewhere:
         self.now_s += self.random.uniform(0.005, 0.015)
 
 
+class Ahead:
+    """The clock of the other machine."""
+
+    def __init__(self, elsewhere: Elsewhere) -> None:
+        self._elsewhere = elsewhere
+
+    def monotonic(self) -> float:
+        return self._elsewhere.now_s + self._elsewhere.AHEAD_S
+
+
 def clock(folder: Path) -> dict[str, Any]:
-    """How a worker's clock that is 1,000 s ahead is found over a network that takes from 5 to 15 ms each way."""
+    """How a worker finds its master's clock, 1,000 s behind its own, over a network of 5 to 15 ms each way."""
     elsewhere = Elsewhere()
-    found: list[Go] = []
-    started = time.monotonic()
+    started = elsewhere.now_s = time.monotonic()
+    parts: list[Part] = []
     conducting.time = elsewhere  # type: ignore[assignment]  # all that is asked of it is the time
-    elsewhere.now_s = started
-
-    def send(client: str, kind: str, data: dict[str, Any]) -> None:
-        if kind == "ts-ping":
-            elsewhere.travel()
-            answer = data | {"monotonic": elsewhere.now_s + elsewhere.AHEAD_S}
-            elsewhere.travel()
-            conductor.receive(client, "ts-pong", answer)
-        elif kind == "ts-plan":
-            found.append(Go.from_public(data))
-
+    working.time = Ahead(elsewhere)  # type: ignore[assignment]  # the same
+    working.boot_id = lambda: "another machine"
     drawn_up = handover(folder, 1)
-    conductor = Conductor(drawn_up, send, lambda: ["w0"], lambda: None)
-    said = {"boot": "another machine", "version": __version__, "scenario": "steady"}
-    conductor.receive("w0", "ts-join", said)
-    (go,) = found
+
+    def to_worker(_client: str, _kind: str, data: dict[str, Any]) -> None:
+        elsewhere.travel()
+        if "part" in data:
+            parts.append(Part.from_public(data["part"]))
+        worker.take_plan(data)
+
+    def to_master(kind: str, data: dict[str, Any]) -> None:
+        elsewhere.travel()
+        master.receive("w0", kind, data)
+
+    master = Master(drawn_up, to_worker, lambda: ["w0"], lambda: None)
+    worker = LoadWorker(drawn_up, "steady", to_master, lambda _window: None, lambda _reason: None)
+    worker._join()
+    (part,) = parts
+    assert started < elsewhere.now_s
     truth = drawn_up.go().origin + elsewhere.AHEAD_S
-    return {"off_s": abs(go.origin - truth), "told_s": go.clock_error_s, "offset_s": go.clock_offset_s}
+    return {"off_s": abs(part.origin - truth), "told_s": part.clock_error_s, "offset_s": part.clock_offset_s}
 
 
-# --- a member --------------------------------------------------------------------------------------------------------
+# --- a worker --------------------------------------------------------------------------------------------------------
+
+
+def part_of(drawn_up: LoadHandover) -> dict[str, Any]:
+    """The message with the part of the one worker."""
+    go = drawn_up.go()
+    return {"part": deal(go, plan(go.options), 0, 60.0, 10.0).public()}
 
 
 def member(folder: Path) -> dict[str, Any]:
-    """A worker whose plan is not that of its master."""
+    """A worker that meets an error of ours before the run begins."""
     told: list[tuple[str, dict[str, Any]]] = []
     left: list[str] = []
     drawn_up = handover(folder, 1)
-    worker = Member(drawn_up, "steady", lambda *said: told.append(said), lambda _window: None, left.append)
-    worker.receive("ts-plan", drawn_up.go().public() | {"digest": "another"})
+    worker = LoadWorker(drawn_up, "steady", lambda *said: told.append(said), lambda _window: None, left.append)
+    worker.take_plan(part_of(drawn_up))
     entered = [worker.enter(), worker.enter()]
-    try:
-        worker.prepare()
-    except UsageError as error:
-        worker.failed(error)
     worker.failed(ValueError(f"something with {KEY} in it"))
     gevent.sleep(0)
     return {"entered": entered, "told": told, "left": left}
@@ -353,19 +368,30 @@ def member(folder: Path) -> dict[str, Any]:
 def closing(folder: Path) -> dict[str, Any]:
     """A worker is asked what it did, before it is told its part, before the run begins, and when it is over."""
     drawn_up = handover(folder, 1)
-    go = drawn_up.go()
-    worker = Member(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
+    worker = LoadWorker(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
     did = [worker.did()]
-    worker.receive("ts-plan", go.public() | {"digest": plan(go.options).schedule.digest})
+    worker.take_plan(part_of(drawn_up))
     collector = worker.prepare().collector
     did.append(worker.did())
-    worker.receive("ts-go", {"began_at": 1.0})
+    worker.take_signal({"began_at": 1.0})
     for _ in range(3):
         collector.sample(Sample("getBuild", "200", 1.0, 1.0, 1.1), paced=True)
     did.append(worker.did())
     for _ in range(2):
         collector.skip("getBuild", 1.0)
     return {"did": [*did, worker.did()]}
+
+
+def budget(folder: Path) -> dict[str, Any]:
+    """A worker whose budget is three requests asks for six."""
+    drawn_up = handover(folder, 1)
+    worker = LoadWorker(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
+    go = drawn_up.go()
+    go = replace(go, options=replace(go.options, max_requests=3))
+    worker.take_plan({"part": deal(go, plan(go.options), 0, 60.0, 10.0).public()})
+    run = worker.prepare()
+    admitted = [run.admit() for _ in range(6)]
+    return {"admitted": admitted, "warnings": [e["text"] for e in run.collector.drain() if e["type"] == "warning"]}
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
@@ -454,7 +480,7 @@ DEEDS = {
             clock,
             member,
         ),
-        *(closing, statistics, failures, assumptions),
+        *(closing, budget, statistics, failures, assumptions),
     )
 }
 

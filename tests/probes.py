@@ -1,6 +1,6 @@
 """Probes for tests: a brain that asks the same few things whatever it hears, and the command that has it for its own.
 
-As a program it is `touchstone` with that brain in the place of the real one.
+As a program it is `touchstone` with that brain in the place of the real one, or, with its name, the child process.
 """
 
 import os
@@ -11,20 +11,21 @@ from pathlib import Path
 
 from tests.command import Shell
 from touchstone.cli import app
-from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Stretch, Tier, Why
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
-from touchstone.limiter.probe import handover
+from touchstone.limiter.probe import command
+from touchstone.limiter.probe.loop import main
 from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
-BRAIN = "tests.probes:StandIn"
+BRAIN = "StandIn"
 # For the brain that asks without end.
-ENDLESS = "tests.probes:Endless"
+ENDLESS = "Endless"
 # For the one that waits for no answer.
-STREAMS = "tests.probes:Streams"
+STREAMS = "Streams"
 # For the one that asks little and finds no limit.
-FREE = "tests.probes:Free"
+FREE = "Free"
 
 
 class StandIn:
@@ -85,10 +86,6 @@ class StandIn:
             why=self.why,
         )
 
-    def stretch(self) -> Stretch | None:
-        """Something to draw."""
-        return Stretch((0.0, 1.0), (4.0, 0.0)) if self.answers else None
-
 
 class Endless(StandIn):
     """Asks for bursts without end."""
@@ -144,7 +141,14 @@ class ProbeShell(Shell):
         return super().environment() | {"PYTHONPATH": str(ROOT), "STAND_IN": self._brain}
 
 
+def child(brain: str) -> list[str]:
+    """The command line of a child process that asks what *brain* wants to know."""
+    return [sys.executable, "-m", "tests.probes", brain]
+
+
 if __name__ == "__main__":
-    handover.BRAIN = os.environ["STAND_IN"]
+    if sys.argv[1:] and sys.argv[1] in globals():
+        raise SystemExit(main(globals()[sys.argv[1]]))  # each of them answers as the real one does
+    command.probe_command = lambda: child(os.environ["STAND_IN"])
     sys.argv[0] = "touchstone"
     app.main()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Chunk, Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import Recording

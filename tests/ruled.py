@@ -9,7 +9,7 @@ from tests.rules.exchanges import build, exchange
 from touchstone.contract import claims
 from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog, TemplateAction
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.judgement import Ruling
+from touchstone.loadgen.not_judged import Ruling
 from touchstone.loadgen.rules import judge_load
 
 REF = "default/own-1@1.0.0"

@@ -18,7 +18,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import read
-from touchstone.proof.faults.refused_keys import SchemeIsCaseSensitive
+from touchstone.proof.faults.keys import SchemeIsCaseSensitive
 from touchstone.report import github, html, json_report, junit
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchstone.config_file import TARGET_KEYS
+from touchstone.config import TargetTable
 from touchstone.target.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
 
 VALUES = st.recursive(
@@ -100,7 +100,7 @@ def test_values_of_a_stream_are_those_of_a_line() -> None:
 def test_bound_is_told_by_the_name_of_its_setting() -> None:
     """Whoever is told of a bound knows what to set, and each bound is a setting of a target."""
     assert Bounds(max_headers=7).told("max_headers") == "max_headers = 7"
-    assert set(BOUND_NAMES) <= TARGET_KEYS.keys()
+    assert set(BOUND_NAMES) <= TargetTable.model_fields.keys()
 
 
 def test_body_fits_up_to_its_bounds() -> None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from tests.browser import Browser, Saved, Unsuitable, browser
 from tests.command import PRIMARY, Ended, Shell
 from tests.recorded import every, recorded
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.facts.leaks import leaks
 from touchstone.proof.faults import FAULTS
 from touchstone.twin import TwinSettings

@@ -10,10 +10,9 @@ import pytest
 
 from tests.rules.exchanges import build
 from tests.test_examination import BUSY, REF, Answer, answering, examination, told
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 
 class Builds:

@@ -11,9 +11,9 @@ from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, 
 from tests.rules.exchanges import exchange
 from tests.test_comparing import finding_about
 from touchstone.facts.events import Attempt, Build, Occurrence, RunLog, TemplateAction
-from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.in_flight import InFlight, Life, lives_of
-from touchstone.loadgen.rate_fit import Decided, fits
+from touchstone.loadgen.capacity import Capacity, InFlight, Life, capacity, lives_of
+from touchstone.loadgen.rate_limits import fits
+from touchstone.loadgen.record import Start
 from touchstone.report.load_sentences import describe_beyond, describe_capacity
 
 
@@ -307,9 +307,14 @@ def test_steps_tell_both_numbers_over_time() -> None:
     ]  # fmt: skip
 
 
-def decided(storm: Storm) -> list[Decided]:
+def decision(sent_at: float, done_at: float, *, served: bool) -> Start:
+    """A start that was served or refused."""
+    return Start(0, 0, 1, "primary", "default/a@1.0.0", "", True, sent_at, done_at, 202 if served else 429)
+
+
+def decided(storm: Storm) -> list[Start]:
     """The starts of a storm."""
-    return [Decided(a.sent_at, a.done_at, a.status == 202) for a in storm.run().attempts]
+    return [decision(a.sent_at, a.done_at, served=a.status == 202) for a in storm.run().attempts]
 
 
 @pytest.mark.parametrize("retry_s", [0.0, 0.3, 0.7])
@@ -325,9 +330,9 @@ def test_rate_limit_does_not_explain_a_capacity_beside_it(limiter: Callable[[], 
     assert not fits(decided(Storm(rate=limiter, retry_s=0.3)))
 
 
-def answers(*starts: float) -> list[Decided]:
+def answers(*starts: float) -> list[Start]:
     """Starts at these moments; one at a negative moment was refused."""
-    return [Decided(abs(at), abs(at) + 0.001, served=at >= 0) for at in starts]
+    return [decision(abs(at), abs(at) + 0.001, served=at >= 0) for at in starts]
 
 
 @pytest.mark.parametrize(
@@ -346,7 +351,7 @@ def test_each_kind_of_limit_is_tried(starts: tuple[float, ...], name: str) -> No
 
 def test_nothing_served_is_not_explained() -> None:
     """A limit that serves nobody is none."""
-    assert not fits([Decided(0.0, 0.1, served=False)])
+    assert not fits([decision(0.0, 0.1, served=False)])
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -369,7 +374,7 @@ def test_usual_limit_explains_what_it_did_however_clients_behave(seed: int) -> N
         is_served = limiter.wait_s(taken_at) <= 0.0
         if is_served:
             limiter.take(taken_at)
-        starts.append(Decided(at, taken_at + chance.uniform(0.0002, 0.004), is_served))
+        starts.append(decision(at, taken_at + chance.uniform(0.0002, 0.004), served=is_served))
         at = taken_at
 
     assert fits(starts)

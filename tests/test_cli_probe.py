@@ -72,9 +72,9 @@ def ended(identity: Identity) -> Identified:
     [
         (
             ["--operation", "cancelBuild"],
-            "--operation 'cancelBuild': expected one of startBuild, getBuild, getTemplate",
+            "--operation: found 'cancelBuild'; expected one of 'startBuild', 'getBuild', 'getTemplate'",
         ),
-        (["--max-requests", "0"], "--max-requests: found 0; expected a whole number of 1 or more"),
+        (["--max-requests", "0"], "--max-requests: found '0'; expected greater than or equal to 1"),
         (["--max-builds", "0"], "--max-builds: found 0; expected a whole number of 1 or more"),
         (["--url", "http://other.test/api"], "a load on another machine than this one; if that is meant"),
         (["--url", "http://other.test/api", "--allow-load", "another.test"], "add --allow-load other.test"),
@@ -82,7 +82,10 @@ def ended(identity: Identity) -> Identified:
         (["--target", "own"], "name some in templates.buildable, or probe with --operation getBuild"),
         (["--knee"], "--knee: startBuild is no read, and each would begin a build; expected --operation getBuild or"),
         (["--knee", "--operation", "startBuild"], "expected --operation getBuild or --operation getTemplate"),
-        (["--knee", "--operation", "getBuild", "--slo-ms", "0"], "--slo-ms: found 0; expected a number"),
+        (
+            ["--knee", "--operation", "getBuild", "--slo-ms", "0"],
+            "--slo-ms: found '0'; expected greater than or equal to 1",
+        ),
         (["--operation", "getBuild", "--slo-ms", "50"], "--slo-ms 50: is about the knee of reads; add --knee"),
         (
             ["--knee", "--operation", "getBuild", "--url", "http://other.test/api"],
@@ -133,7 +136,7 @@ def test_flags_of_another_probe_are_refused(
             {"events": [begun()], "target": Target("twin", "http://127.0.0.1:1/api", "embedded")},
             "that probe was of the embedded twin, which ended with it; begin a new probe",
         ),
-        ({"events": [begun(most_fun=1)]}, "terms of the probe: most_fun: this version differs"),
+        ({"events": [begun(most_fun=1)]}, "'most_fun'; go on with the version of touchstone that wrote them"),
     ],
 )
 def test_log_that_cannot_go_on_is_refused(command: Command, tmp_path: Path, log: dict[str, Any], message: str) -> None:
@@ -300,7 +303,7 @@ def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) ->
     log_of(tmp_path, of_knee(percentile=0.95))
     told = command("probe", "--resume", "old", "--url", URL)
     assert told.code == 2
-    assert "terms of the knee: percentile: this version differs" in " ".join(told.err.split())
+    assert "'percentile'; go on with the version of touchstone that wrote them" in " ".join(told.err.split())
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from tests.command import KEYS, Command, Ended, Shell
 from tests.recorded import document, entry, saved
 from tests.report.conftest import write_failing, write_interrupted
 from touchstone.check.runner import Outcome
-from touchstone.cli.github_job import Inert, guarded, tell
-from touchstone.config import Workflow, workflow_in
+from touchstone.cli.github_job import Inert, Workflow, guarded, tell, workflow_in
 from touchstone.facts.events import Limit
 from touchstone.report.github import MAX_SUMMARY_BYTES
 

@@ -7,7 +7,7 @@ import pytest
 from tests.loadlogs import Storm, worker
 from tests.rules.exchanges import exchange
 from touchstone.facts.events import Footer, RunLog
-from touchstone.loadgen.closing import CLAIM, unasked
+from touchstone.loadgen.not_judged import ASKED_AT_THE_END, unasked
 
 UNFINISHED = (
     "one client alone met a limit, but did not get through three rounds of it, so that there is nothing to compare"
@@ -36,7 +36,8 @@ def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], ver
     """Where no limit was met there is nothing to charge; where it was not asked through, nobody knows."""
     notice = unasked(storm(statuses, 2))
 
-    assert (notice.claim, notice.verdict, notice.reason) == (CLAIM, verdict, reason)
+    assert notice is not None
+    assert (notice.claim, notice.verdict, notice.reason) == (ASKED_AT_THE_END, verdict, reason)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,9 @@ def test_advice_fits_what_ended_the_storm(statuses: tuple[int, ...], reason: str
     log = replace(storm(statuses), workers=(worker(spent_at_s=9.0),))
     stopped = replace(log, footer=Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True))
 
-    assert (unasked(log).verdict, unasked(log).reason) == ("indeterminate", reason)
-    assert "the run was interrupted by SIGTERM" in unasked(stopped).reason
-    assert "raise" not in unasked(stopped).reason
+    notice, of_stopped = unasked(log), unasked(stopped)
+    assert notice is not None
+    assert of_stopped is not None
+    assert (notice.verdict, notice.reason) == ("indeterminate", reason)
+    assert "the run was interrupted by SIGTERM" in of_stopped.reason
+    assert "raise" not in of_stopped.reason

@@ -4,7 +4,7 @@ from tests.test_runlog import FINDING, exchange
 from touchstone.facts import runlog
 from touchstone.facts.events import Attempt, Build, Occurrence, Remark, Tally, Worker
 from touchstone.facts.sample import NO_ANSWER, UNSENT, Histogram, Sample, Window
-from touchstone.loadgen.collector import BEHIND_S, Collector
+from touchstone.loadgen.handover import BEHIND_S, Collector
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:
@@ -76,23 +76,6 @@ def test_unsent_arrival_is_counted_and_takes_no_time() -> None:
     assert (collector.sent, collector.unsent, collector.late) == (0, 2, Histogram())
     assert collector.over_budget == 1
     assert windows(collector) == [Window(1, 4, "startBuild", UNSENT, 2)]
-
-
-def test_windows_of_another_engine_are_added() -> None:
-    """What a side-car counted merges with the worker's own, and tells about the generator as its own samples do."""
-    collector, other = Collector(4), Collector(0)
-    for late_s in (0.0, 0.3):
-        other.sample(sample(5.2, late_s=late_s), paced=True)
-    other.sample(sample(6.2), paced=False)
-    other.skip("getBuild", 5.9)
-    collector.sample(sample(5.1), paced=True)
-    for window in windows(other):
-        collector.take(window)
-
-    assert (collector.sent, collector.unsent, collector.late.count) == (3, 1, 3)
-    assert collector.behind_from_s == 5.0
-    told = [(w.worker, w.at_s, w.outcome, w.count, w.body_bytes, w.response.count) for w in windows(collector)]
-    assert told == [(4, 5, "200", 3, 24, 3), (4, 6, "200", 1, 8, 1), (4, 5, UNSENT, 1, 0, 0)]
 
 
 def test_each_window_is_folded_once() -> None:

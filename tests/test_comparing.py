@@ -51,7 +51,7 @@ def drawn(
 def apart(before: Durations, after: Durations, seed: int) -> list[Interval]:
     """The logarithm of the quotients of quantiles, each with its interval."""
     first, second = (quantiles_s(run.counts.sum(0, keepdims=True), run.lengths_s, SHARES)[0] for run in (before, after))
-    strays = ratios(before, after, SHARES, seed, rounds=300)
+    strays = ratios(before, after, SHARES, seed)
     values = [math.log(new / old) for old, new in zip(first, second, strict=True)]
     return [Interval(value, value + low, value + high) for value, (low, high) in zip(values, strays, strict=True)]
 
@@ -141,7 +141,7 @@ def test_no_stray_of_a_time_is_within_its_interval(before: list[list[int]], afte
     """Whatever the durations are, the interval of a percentile holds the one that was measured."""
     runs = [Durations(np.array(rows, dtype=float), np.array([0.001, 0.004, 1.0])) for rows in (before, after)]
 
-    for low, high in ratios(runs[0], runs[1], SHARES, seed, rounds=50):
+    for low, high in ratios(runs[0], runs[1], SHARES, seed):
         assert low <= 0 <= high or not (telling(runs[0].counts) and telling(runs[1].counts))
 
 
@@ -313,13 +313,13 @@ def test_workloads_that_are_not_alike_are_told() -> None:
     before = steady()
     assert before.workload is not None
     other = replace(
-        before.workload, scenario="soak", engine="bulk", arrivals="constant:60", workers=2, seed=9,
+        before.workload, scenario="soak", arrivals="constant:60", workers=2, seed=9,
         options={"mix": {"read": 6, "start": 2}, "build_s": 2},
     )  # fmt: skip
     told = compare_loads(before, replace(before, workload=other)).mismatches
 
-    assert [one.what for one in told] == ["scenario", "engine", "arrivals", "workers", "mix", "steps of a build"]
-    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2 s")]
+    assert [one.what for one in told] == ["scenario", "arrivals", "workers", "mix", "seconds of a build"]
+    assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2")]
     assert compare_loads(before, before).mismatches == ()
 
 

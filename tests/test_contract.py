@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone.contract import bundle
-from touchstone.contract.bundle import contract_tests_dir, openapi_dir
-from touchstone.contract.document import Contract, Problem
-from touchstone.contract.json_text import read_json
-from touchstone.contract.schema import Schema
+from touchstone.contract import files
+from touchstone.contract.document import Contract, Problem, Schema
+from touchstone.contract.files import contract_tests_dir, openapi_dir
+from touchstone.contract.parsing import read_json
 from touchstone.errors import ContractError
 
 CONTRACT = Contract.load()
@@ -409,13 +408,13 @@ class TestBundle:
         for place in (package / "_bundle", tmp_path):
             (place / "openapi").mkdir(parents=True)
             (place / "openapi" / "builds.yaml").touch()
-        monkeypatch.setattr(bundle, "_PACKAGE", package)
+        monkeypatch.setattr(files, "_PACKAGE", package)
         assert openapi_dir() == package / "_bundle" / "openapi"
 
     def test_neither_is_an_error_that_names_both(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without either place, or with a foreign directory of that name, the error names where it looked."""
         (tmp_path / "openapi").mkdir()
-        monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "touchstone")
+        monkeypatch.setattr(files, "_PACKAGE", tmp_path / "touchstone")
         with pytest.raises(ContractError, match=r"_bundle/openapi nor .*/openapi; install the wheel again"):
             openapi_dir()
 

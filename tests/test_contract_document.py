@@ -15,9 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
-from touchstone.contract.bundle import openapi_dir
-from touchstone.contract.document import Contract
-from touchstone.contract.openapi import resolved
+from touchstone.contract.document import Contract, resolved
+from touchstone.contract.files import openapi_dir
 
 CONTRACT = Contract.load()
 TREE = resolved(CONTRACT.document)

@@ -7,7 +7,7 @@ import httpcore
 import pytest
 
 from touchstone.target.bounds import LONGEST_HEAD_BYTES
-from touchstone.target.deadline import Deadline
+from touchstone.target.connections import Deadline
 
 
 class Line(httpcore.NetworkStream):

@@ -24,7 +24,7 @@ FULL = {
     "probe": ("probe", "--max-requests", "2000"),
     "record": ("record", "--out", "made"),
 }
-# Of these `make test` has two, and `make kill` the others.
+# Of these `make test` has two, and `make thorough` the others.
 MORE = ("probe", "record")
 NAMES = [pytest.param(name, marks=pytest.mark.kill) if name in MORE else name for name in FULL]
 

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.early_stop import FAIR_SHARE, Quarry
-from touchstone.check.order import culprits_first, may_be_left_out
-from touchstone.check.plan import Cost
+from touchstone.check.cases import FAIR_SHARE, Cost, Quarry, culprits_first, may_be_left_out
 from touchstone.proof import trial
 from touchstone.proof.catalogue import named, variants
 from touchstone.proof.trial import Order

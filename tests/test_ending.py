@@ -1,6 +1,5 @@
 """What ended a load run before its time, and what a run says of what it does not show for that."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,10 +7,10 @@ import pytest
 from tests.loadlogs import BEGAN_AT, fold, worker
 from tests.loadlogs import log_of as load_log
 from tests.loadlogs import workload as load_of
-from tests.ruled import attempt, ended, log_of, ruled
+from tests.ruled import attempt, log_of, ruled
 from touchstone.facts.events import Attempt, Case, Footer, RunLog
 from touchstone.facts.sample import NO_ANSWER, Sample
-from touchstone.loadgen.ending import ABORTED, Ending, ending
+from touchstone.loadgen.not_judged import ABORTED, Ending, ending
 
 INTERRUPTED = Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True)
 OUT_OF_TIME = Case("load.storm.seconds", "", "error", 0.0, (), "stopped by --max-seconds 6: what was not over by then")
@@ -88,34 +87,8 @@ def test_limit_that_answers_another_status_is_not_denied() -> None:
     tries = (attempt(1, 202), *(attempt(1, 503, want=n, seq=n) for n in range(2, 5)), attempt(1, 0, want=9, seq=9))
 
     assert reason(run_of("storm", *tries), BACK_OFF).endswith(
-        "; no start was answered 429, but 1 not at all, 3 with 503: nobody knows whether a limit refused them"
+        "; no start was answered 429, but 4 with an error or not at all: nobody knows what refused them"
     )
-    assert reason(run_of("storm", *tries[1:]), "status.build-ends").endswith(
-        "of 4 starts none was accepted: 1 not at all, 3 with 503"
-    )
-
-
-def in_vain(number: int, want: int, **facts: Any) -> Attempt:
-    """A start that is refused and told to come back after a second, as it was before."""
-    at = 5.0 + 2 * number + 0.01 * want
-    return attempt(number, 429, at, want=want, seq=100 * want + number, retry_after_s=1.0, **facts)
-
-
-def test_retries_that_a_build_may_have_refused_are_counted() -> None:
-    """Refused again after the whole wait, while a build of the run may be in flight, or before the key was served."""
-    host = attempt(1, 202, 1.0, want=1, ref="default/own-0@1.0.0", seq=1)
-    tries = [in_vain(number, want, ref=f"default/own-{want}@1.0.0") for want in (2, 3) for number in (1, 2, 3)]
-    built = ended("ready", want=1, ref="default/own-0@1.0.0", ended_at=10.5, seq=50)
-    log = run_of("storm", host, *tries, builds=(built,))
-
-    assert reason(log, HONEST) == (
-        "after as long as Retry-After had said 4 starts came back, and none was served: 2 while a build of the run may "
-        "have been in flight and 2 beside other starts of their key, or before it was served at all, "
-        "which may be why; start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
-    )
-    assert reason(replace(log, footer=INTERRUPTED), HONEST).endswith("why; the run was interrupted by SIGTERM")
-    steady = replace(log, workload=load_of("steady"))
-    assert reason(steady, HONEST) == reason(log, HONEST)
 
 
 def test_refusals_that_nobody_came_back_from_say_why() -> None:

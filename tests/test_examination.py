@@ -10,13 +10,11 @@ import pytest
 
 from tests.rules.exchanges import build, exchange
 from touchstone.check.budget import Budget
-from touchstone.check.examination import READY_TRIES, Examination
-from touchstone.check.followers import Following
+from touchstone.check.examination import READY_TRIES, Examination, Following, Unsuited
 from touchstone.check.templates import Template
-from touchstone.check.terms import Unsuited
 from touchstone.config import TargetSettings, Templates
 from touchstone.facts.exchange import Exchange
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 TARGET = TargetSettings("t", "http://127.0.0.1:9/api", "sk_live_x", build_timeout_s=60.0, cancel_timeout_s=10.0)
 REF = "default/demo@1.0.0"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from touchstone.cli.explain import OPERATIONS, checks_of, claims_table, example_curl, explain_claim, latest
+from touchstone.cli.claims import OPERATIONS, checks_of, example_curl, explain_claim, latest, print_claims
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.proof import catalogue
@@ -100,7 +100,7 @@ def test_table_shows_verdicts_once_there_are_some(
 ) -> None:
     """With a report each claim has its verdict, and one that the run did not judge says so."""
     path = reported("run", 100)
-    claims_table(LEDGER, "cancel.*", excluded=False, reports=tmp_path, console=console)
+    print_claims(LEDGER, "cancel.*", reports=tmp_path, console=console)
     text = told(console)
     assert "cancel.in-flight-is-202 must broken" in text
     assert "cancel.settles must upheld" in text
@@ -110,7 +110,7 @@ def test_table_shows_verdicts_once_there_are_some(
 
 def test_table_shows_sentences_before_the_first_run(tmp_path: Path, console: Console) -> None:
     """Without a report the table says what each claim promises, and how to get verdicts."""
-    claims_table(LEDGER, BROKEN.id, excluded=False, reports=tmp_path, console=console)
+    print_claims(LEDGER, BROKEN.id, reports=tmp_path, console=console)
     text = told(console)
     assert BROKEN.says in text
     assert "1 claims, 1 must and 0 should; no run yet" in text
@@ -165,7 +165,7 @@ def test_claim_of_a_load_run_is_explained_by_the_run_that_shows_it(
 
 def test_table_says_which_claims_load_alone_judges(tmp_path: Path, console: Console) -> None:
     """They are listed with the others, and counted apart."""
-    claims_table(LEDGER, "load.m*,cancel.in-*", excluded=False, reports=tmp_path, console=console)
+    print_claims(LEDGER, "load.m*,cancel.in-*", reports=tmp_path, console=console)
     text = told(console)
     assert LEDGER["load.mean"].says.split()[-1] in text
     chosen = LEDGER.select("load.m*,cancel.in-*", by=None)

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from touchstone.contract.bundle import contract_tests_dir, recordings_dir
+from touchstone.contract.files import contract_tests_dir, recordings_dir
 from touchstone.recordings import fixtures
 from touchstone.recordings.servers import OPTIONS, LentTwin
 

@@ -30,8 +30,8 @@ from tests.foreign_files import (
     status_read,
 )
 from tests.rules.exchanges import DIGEST, contract
-from touchstone.recordings import foreign, har_schema
-from touchstone.recordings.foreign_entry import NO_TEXT
+from touchstone.recordings import foreign, har
+from touchstone.recordings.foreign_har import NO_TEXT
 from touchstone.recordings.recording import BASE_URL
 
 
@@ -385,7 +385,7 @@ def test_entry_that_cannot_be_read_is_named() -> None:
     entries = document(status_read("ready", 0.0), Seen(text="%%%", content={"encoding": "base64"}))
 
     with pytest.raises(ValueError, match=r"^/log/entries/1/response/content/text: .*; expected base64"):
-        foreign.har(entries, "page", "", contract())
+        foreign.recording(entries, "page", "", contract())
 
 
 def test_moment_that_cannot_be_read_is_named() -> None:
@@ -393,7 +393,7 @@ def test_moment_that_cannot_be_read_is_named() -> None:
     entries = document(Seen(more={"startedDateTime": "2026-02-30T00:00:00Z"}))
 
     with pytest.raises(ValueError, match=r"^/log/entries/0/startedDateTime: .*; expected a date-time"):
-        foreign.har(entries, "page", "", contract())
+        foreign.recording(entries, "page", "", contract())
 
 
 def schemathesis_har(*, sanitized: bool, as_bytes: bool) -> dict[str, Any]:
@@ -414,9 +414,9 @@ def schemathesis_har(*, sanitized: bool, as_bytes: bool) -> dict[str, Any]:
 def test_har_of_schemathesis_is_read(as_bytes: bool) -> None:
     """Its moments are those of the answers, and a log began when the exchange before it was over."""
     made = schemathesis_har(sanitized=False, as_bytes=as_bytes)
-    assert har_schema.problems(made) == ()
+    assert har.problems(made) == ()
 
-    recording = foreign.har(made, "st", "", contract())
+    recording = foreign.recording(made, "st", "", contract())
 
     assert credentials(recording) == ["primary", "none", "primary"]
     assert recording.left_out == {"given up before the answer was there": 1}
@@ -432,7 +432,7 @@ def test_har_of_schemathesis_is_read(as_bytes: bool) -> None:
 
 def test_har_of_schemathesis_that_masks_keys_leaves_refused_ones_out() -> None:
     """Where the keys are masked, whatever was served is ours, and nobody knows why the rest was refused."""
-    recording = foreign.har(schemathesis_har(sanitized=True, as_bytes=False), "st", "", contract())
+    recording = foreign.recording(schemathesis_har(sanitized=True, as_bytes=False), "st", "", contract())
 
     assert credentials(recording) == ["primary", "primary"]
     assert recording.left_out["refused, and the file does not say with which key"] == 1

@@ -1,4 +1,4 @@
-"""Whose key a request of a file shows follows from the answers, and no key stays in a recording."""
+"""Whose key a request of a file holds is for the user to say, and no key stays in a recording."""
 
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,11 @@ from tests.foreign_files import (
     status_read,
 )
 from tests.rules.exchanges import frame
+from touchstone.errors import UsageError
 from touchstone.facts import leaks
+from touchstone.recordings import reader
+from touchstone.recordings.foreign import NOT_NAMED
+from touchstone.recordings.recording import Accounts
 
 SESSION = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP"
 UNTOLD = "refused, and the file does not say with which key"
@@ -43,45 +47,57 @@ def other_read(at: float, key: str = OTHER_KEY, **more: Any) -> Seen:
     return Seen(at=at, key=key, path="/templates/default/theirs/1.0.0/build", answer=answer, **more)
 
 
-def test_key_that_is_served_most_is_the_one_under_test() -> None:
-    """
-    The accounts follow from how often, and with what, their keys are answered; a key that is always refused is unknown.
-    """
+ACCOUNTS: Accounts = {KEY: "primary", OTHER_KEY: "second", SMALL_KEY: "restricted"}
+
+
+def test_user_says_whose_keys_are() -> None:
+    """Each key is of the account that the user named; one that is always refused is of nobody."""
     recording = read_har(
         other_read(0.0),
         status_read("not_built", 1.0),
-        status_read("not_built", 2.0),
         start(3.0, key=SMALL_KEY, status=403, answer={"error": "The plan is too small."}),
         refused(4.0, "Invalid API key.", key=WRONG_KEY),
         refused(5.0, key=None),
+        accounts=ACCOUNTS,
     )
 
-    assert credentials(recording) == ["second", "primary", "primary", "restricted", "unknown", "none"]
+    assert credentials(recording) == ["second", "primary", "restricted", "unknown", "none"]
     assert recording.terms.keys == ("primary", "second", "restricted")
     assert found(recording) == set()
 
 
-def test_third_account_is_left_out() -> None:
-    """More accounts than the rules tell apart are not judged."""
-    third = other_read(3.0, "sk_live_third_0123456789", method="GET")
-    recording = read_har(
-        status_read("not_built", 0.0),
-        status_read("not_built", 1.0),
-        other_read(2.0),
-        other_read(2.5),
-        Seen(at=3.0, key="sk_live_third_0123456789", path="/templates/default/x/1.0.0/build", answer=third.answer),
-    )
+def test_several_keys_of_nobody_are_refused() -> None:
+    """Where several keys are accepted, the user has to say whose they are; the message repeats none of them."""
+    with pytest.raises(ValueError, match="--as primary=KEY") as refusal:
+        read_har(status_read("not_built", 0.0), other_read(1.0))
 
-    assert credentials(recording) == ["primary", "primary", "second", "second"]
-    assert recording.left_out == {"of a third account": 1}
+    assert "0123456789" not in str(refusal.value)
 
 
-def test_keys_that_find_one_version_are_of_one_account() -> None:
+def test_only_key_is_the_primary_one() -> None:
+    """A key that is always refused beside it is of nobody."""
+    recording = read_har(status_read("not_built", 0.0), refused(1.0, "Invalid API key.", key=WRONG_KEY))
+
+    assert credentials(recording) == ["primary", "unknown"]
+
+
+def test_key_that_nobody_named_is_left_out() -> None:
+    """What was done with another account's key is not judged, and the key is not kept."""
+    error = {"status": 404, "answer": {"error": f"not {OTHER_KEY}"}}
+    recording = read_har(status_read("ready", 0.0), other_read(1.0), Seen(at=2.0, **error), accounts={KEY: "primary"})
+
+    assert (credentials(recording), recording.left_out) == (["primary", "primary"], {NOT_NAMED: 1})
+    assert OTHER_KEY not in str(recording)
+
+
+def test_several_keys_may_be_of_one_account() -> None:
     """A page whose session changes from time to time is one account, of whose versions none is somebody else's."""
+    renewed = SESSION.replace("dBjf", "Xyz1")
     recording = read_har(
         publish(0.0, key=SESSION),
-        status_read("not_built", 1.0, key=SESSION.replace("dBjf", "Xyz1")),
+        status_read("not_built", 1.0, key=renewed),
         status_read("not_built", 2.0, key=KEY),
+        accounts={SESSION: "primary", renewed: "primary", KEY: "primary"},
     )
 
     assert credentials(recording) == ["primary"] * 3
@@ -90,22 +106,47 @@ def test_keys_that_find_one_version_are_of_one_account() -> None:
     assert broken(judged(recording)) == set()
 
 
-def test_versions_of_another_account_are_not_found_by_ours() -> None:
-    """Two keys that find different versions are two accounts, and 404 is right for what is not one's own."""
-    missing = Seen(at=2.0, key=OTHER_KEY, status=404, answer={"error": "Not found."})
-    recording = read_har(status_read("ready", 0.0), status_read("ready", 1.0), missing, other_read(3.0))
+def test_whose_keys_are_does_not_matter_where_a_recording_is_served() -> None:
+    """A file with several keys answers requests without anybody saying more."""
+    recording = read_har(status_read("not_built", 0.0), other_read(1.0), accounts=None)
 
-    assert credentials(recording) == ["primary", "primary", "second", "second"]
+    assert credentials(recording) == ["primary", "primary"]
+
+
+def test_versions_of_another_account_are_not_found_by_ours() -> None:
+    """404 is right for what is not one's own, and two accounts may have versions of one name."""
+    missing = Seen(at=2.0, key=OTHER_KEY, status=404, answer={"error": "Not found."})
+    theirs = publish(4.0, fields={"digest": "cd" * 32}, key=OTHER_KEY)
+    recording = read_har(
+        status_read("ready", 0.0), missing, other_read(3.0), theirs, status_read("ready", 5), accounts=ACCOUNTS
+    )
+
+    assert credentials(recording) == ["primary", "second", "second", "second", "primary"]
     assert broken(judged(recording)) == set()
 
 
-def test_accounts_may_have_versions_of_one_name() -> None:
-    """What two keys publish under one name does not make them one account."""
-    theirs = publish(1.0, fields={"digest": "cd" * 32}, key=OTHER_KEY)
-    recording = read_har(publish(0.0), theirs, status_read("ready", 2))
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["primary=THE_KEY"], {KEY: "primary"}),
+        ([f"primary={KEY}", f"primary={OTHER_KEY}"], {KEY: "primary", OTHER_KEY: "primary"}),
+        ([f"unknown={WRONG_KEY}"], {WRONG_KEY: "unknown"}),
+    ],
+)
+def test_account_is_named_with_a_key_or_its_variable(options: list[str], expected: dict[str, str]) -> None:
+    """No key has to stand on a command line."""
+    assert reader.accounts_of(options, {"THE_KEY": KEY}) == expected
 
-    assert credentials(recording) == ["primary", "second", "primary"]
-    assert found(recording) == set()
+
+@pytest.mark.parametrize(
+    "options", [[KEY], [f"owner={KEY}"], ["primary="], ["primary=NOT_SET"], [f"primary={KEY}", f"second={KEY}"]]
+)
+def test_account_that_is_not_understood_is_refused(options: list[str]) -> None:
+    """The message says what to write, and holds no key."""
+    with pytest.raises(UsageError, match=r"^--as.*expected") as refusal:
+        reader.accounts_of(options, {})
+
+    assert KEY not in str(refusal.value)
 
 
 def test_scheme_of_a_gateway_is_no_malformed_key() -> None:
@@ -255,6 +296,7 @@ def test_no_key_and_no_cookie_is_kept() -> None:
         refused(4.0, f"Invalid API key. {WRONG_KEY}", key=WRONG_KEY),
         refused(5.0, path=f"{PATH}?next={KEY}", key="sk_live_another_0123456789"),
         refused(6.0, key=None, headers={"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}),
+        accounts=ACCOUNTS,
     )
 
     told = str([asdict(exchange) for exchange in recording.exchanges])

@@ -25,7 +25,7 @@ from tests.rules.exchanges import DIGEST
 from tests.rules.simulated import Manners, Recipe, Server, Step, play
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.recordings import partial
+from touchstone.recordings import replay as partial
 from touchstone.recordings.foreign_story import given, noted
 from touchstone.recordings.recording import Recording, Terms
 

@@ -8,7 +8,7 @@ from schemathesis.core.result import Ok
 
 from tests.test_examination import examination, told
 from touchstone.check.schemathesis_hooks import _renamed, load_schema, send_case
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 PATH = {"namespace": "any", "name": "thing", "version": "1.0.0"}
 

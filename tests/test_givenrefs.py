@@ -8,12 +8,13 @@ import respx
 
 from tests.command import PRIMARY, RESTRICTED, Command, Shell
 from tests.watched import Watched
-from touchstone.check.given_refs import check_given
+from touchstone.check.preflight import check_given
 from touchstone.config import TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 THERE, GONE, HALF = "default/there@1.0.0", "default/gone@1.0.0", "default/half@1.0.0"
 

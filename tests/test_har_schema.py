@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from touchstone.recordings import har_schema
-from touchstone.recordings.har_schema import problems
+from touchstone.recordings import har
+from touchstone.recordings.har import problems
 
 REQUEST = "/log/entries/0/request"
 RESPONSE = "/log/entries/0/response"
@@ -343,5 +343,5 @@ def test_what_is_excused_without_an_answer_is_required_with_one() -> None:
 
 def test_schema_lies_beside_the_module() -> None:
     """The format is a file of the package, so that a wheel has it and other validators can read it."""
-    text = (Path(har_schema.__file__).parent / "har.schema.json").read_text("utf-8")
+    text = (Path(har.__file__).parent / "har.schema.json").read_text("utf-8")
     assert json.loads(text)["$schema"] == "https://json-schema.org/draft/2020-12/schema"

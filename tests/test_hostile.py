@@ -1,6 +1,6 @@
 """A run against a target that is broken in whatever way ends in time, tells the truth, and leaves its reports.
 
-The whole table is `make hostile`; here is that it is whole, that it would notice, and a few of its cells.
+The whole table is `make thorough ARGS=hostile`; here is that it is whole, that it would notice, and a few of its cells.
 """
 
 from collections.abc import Iterator

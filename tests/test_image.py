@@ -1,6 +1,6 @@
 """The container image: its file, what a linter and the lock say of it, and the image itself where it can be built.
 
-`make image` builds and runs it, with docker, podman or buildah, whichever works here.
+`make thorough ARGS=image` builds and runs it, with docker, podman or buildah, whichever works here.
 """
 
 import os
@@ -206,7 +206,9 @@ def engine() -> Engine:
 def image(engine: Engine) -> Iterator[str]:
     """The image, built anew."""
     if not engine.has(engine.base()):
-        pytest.skip(f"{engine.name} works, but cannot fetch {engine.base()}; name another base: make image BASE=…")
+        pytest.skip(
+            f"{engine.name} works, but cannot fetch {engine.base()}; name another: make thorough ARGS=image BASE=…"
+        )
     tag = "touchstone:tested"
     engine.build(tag)
     yield tag

@@ -13,11 +13,8 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.command import KEYS, PRIMARY, Command, Ended, Shell
-from touchstone.cli.init import app
-from touchstone.cli.settings_help import run_keys
-from touchstone.cli.starters import EXAMPLE_URL, WORKFLOWS, budget, offered, settings_text
-from touchstone.config import Flags, Settings, TargetSettings, load
-from touchstone.config_file import RUN_KEYS, TARGET_KEYS, TEMPLATE_KEYS
+from touchstone.cli.init import EXAMPLE_URL, WORKFLOWS, app, budget, settings_text
+from touchstone.config import Flags, RunTable, Settings, TargetSettings, TargetTable, Templates, load
 
 ROOT = Path(__file__).resolve().parent.parent
 URL = "https://staging.example.test/v2"
@@ -64,13 +61,13 @@ def test_every_key_is_offered_with_its_meaning() -> None:
     """All that a settings file may hold is in the file, but the keys of the API themselves; each says what it is."""
     text = settings_text("staging", URL)
     spelled_out = {"api_key", "second_api_key", "restricted_api_key"}
-    known = {*RUN_KEYS, *TARGET_KEYS, *(f"templates.{name}" for name in TEMPLATE_KEYS)} - spelled_out
-    assert {key.name for key in (*run_keys(), *offered())} == known
-    assert set(re.findall(r"^#?(?: *for example: )?(?:#  )?([a-z_.]+) = ", text, flags=re.MULTILINE)) == known
-    for key in (*run_keys(), *offered()):
-        assert re.fullmatch(r"[A-Z].*[A-Za-z0-9/)]\.", key.meaning), key
-        assert "None" not in key.meaning
-        assert " ".join(text.replace("\n# ", " ").split()).count(key.meaning) == 1
+    keys = dict(RunTable.model_fields) | dict(TargetTable.model_fields)
+    keys |= {f"templates.{name}": key for name, key in Templates.__pydantic_fields__.items()}
+    offered = {name: key for name, key in keys.items() if name not in {*spelled_out, "targets", "templates"}}
+    assert set(re.findall(r"^#?(?: *for example: )?(?:#  )?([a-z_.]+) = ", text, flags=re.MULTILINE)) == set(offered)
+    for name, key in offered.items():
+        assert re.fullmatch(r"[A-Z].*[A-Za-z0-9/)]\.", key.description), name
+        assert key.description in " ".join(text.replace("\n# ", " ").split())
 
 
 def test_plan_of_the_written_settings_is_made(begun: Path, call: Command) -> None:
@@ -252,7 +249,7 @@ def test_workflow_that_is_there_is_kept(tmp_path: Path, call: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--ci", "jenkins"), "--ci 'jenkins': expected one of github, gitlab, none"),
+        (("--ci", "jenkins"), "--ci: found 'jenkins'; expected one of 'github', 'gitlab', 'none'"),
         (("--target", "a b"), "--target 'a b': expected letters, digits, - and _, such as staging"),
         (("--target", "twin"), "--target twin: twin names the embedded server; choose another name"),
         (("--url", "staging"), "--url: found 'staging'; expected a URL such as https://staging.example.test/api"),

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from touchstone.target.answer import Answer, Head
-from touchstone.target.body import BEYOND_BYTES, Intake, Refused, taken_in
+from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
 TEXT = b'{"status": "ready"}' * 50
@@ -178,16 +177,3 @@ def test_long_name_of_a_coding_is_not_repeated_in_part() -> None:
     assert taken("GZip", gzip.compress(b"abc"), 100) == (b"abc", "")
     assert taken("x" * 40, TEXT, 100)[1].startswith(f"DecodingError: the body has the content coding '{'x' * 40}'")
     assert taken("x" * 41, TEXT, 100)[1].startswith("DecodingError: the body has the content coding a name of 41")
-
-
-def test_answer_of_another_process_is_unpacked() -> None:
-    """
-    What a side-car read as it was on the wire means the same as what is read here; a part of a body is no torn one.
-    """
-    head = Head(200, (("Content-Encoding", "gzip"),), 0, "length", 9, keep_alive=True, packed=True)
-    packed = gzip.compress(TEXT)
-    assert taken_in(Answer(head, packed), Bounds()).body == TEXT
-    assert taken_in(Answer(head, packed[:-4]), Bounds()).error.startswith("DecodingError")
-    assert taken_in(Answer(head, packed[:-4], is_partial=True), Bounds()).error == ""
-    failed = Answer(None, error="ReadTimeout")
-    assert taken_in(failed, Bounds()) is failed

@@ -7,7 +7,7 @@ import pytest
 
 from tests.kills import ASKS_TO_STOP, Kill, Killed, beside_each_other, kills
 
-# A few are in `make test`, all of them in `make kill`. One of the few leaves a log without a footer.
+# A few are in `make test`, all of them in `make thorough`. One of the few leaves a log without a footer.
 FEW = [Kill("check", 105, signal.SIGKILL, "run"), *kills(3, seed=7)[1:]]
 MANY = kills(30, seed=20)
 AT_ONCE = 4

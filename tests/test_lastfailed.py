@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import Command, Shell
 from tests.report.conftest import BASE, header
-from touchstone.check.lastfailed import narrowed
+from touchstone.check.baseline import narrowed
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.events import Footer, LedgerClaim, Notice, Occurrence, Tally, Target

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.errors import RecordingError, UsageError
 from touchstone.facts.exchange import Exchange
-from touchstone.recordings import har, reader, routing, servers
+from touchstone.recordings import har, reader, replay, servers
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.servers import LentRecording, LentTwin, recorded
 
@@ -116,7 +116,7 @@ def test_speed_divides_the_waits_between_pieces(monkeypatch: pytest.MonkeyPatch)
     At twice the speed each piece is waited for half as long as when it was recorded; at speed 0 there are no waits.
     """
     waits: list[float] = []
-    monkeypatch.setattr(routing, "wait_s", waits.append)
+    monkeypatch.setattr(replay, "wait_s", waits.append)
     for speed in (1.0, 2.0, 0.0):
         with recorded("events-ready", speed=speed) as lent:
             in_pieces(f"{lent.url}{build_of(lent.ref)}/events")
@@ -205,7 +205,7 @@ def test_each_scenario_has_a_main_version(scenario: str) -> None:
 def test_recording_of_others_is_about_its_first_version(tmp_path: Path) -> None:
     """A file of any name is lent by its path; without a scenario its main version is the first one, or none."""
     made = reader.read(recordings_dir() / "reuse.har")
-    text = har.render(replace(made, name="mine"), {})
+    text = har.render(replace(made, name="mine"))
     (tmp_path / "mine.har").write_text(text, "utf-8")
     for known in (tmp_path / "mine.har", str(tmp_path / "mine.har")):
         with recorded(known) as lent:

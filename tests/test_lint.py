@@ -11,8 +11,8 @@ import yaml
 
 from tests.command import Shell, called
 from tests.recorded import document, entry, every, recorded
-from touchstone.contract.bundle import recordings_dir
-from touchstone.recordings import har, steps
+from touchstone.contract.files import recordings_dir
+from touchstone.recordings import har
 from touchstone.recordings.linting import OLD_DAYS, lint
 
 ROOT = Path(__file__).parent.parent
@@ -122,9 +122,7 @@ def test_age_is_a_warning_and_with_a_limit_a_fault(
 def test_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     """What is no recording at all fails, and the others are looked at all the same."""
     (tmp_path / "a.har").write_text("{", "utf-8")
-    (tmp_path / f"{NAME}.har").write_text(
-        har.render(recorded(NAME), steps.steps(recorded(NAME).exchanges)).replace("not_built", "not_bailt"), "utf-8"
-    )
+    (tmp_path / f"{NAME}.har").write_text(har.render(recorded(NAME)).replace("not_built", "not_bailt"), "utf-8")
     found = lint([tmp_path], {}, datetime.now(UTC))
     assert {remark.path.name for remark in found if remark.is_fault} == {"a.har", f"{NAME}.har"}
 
@@ -133,7 +131,7 @@ def test_command_says_how_many_faults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1 with a line a fault, 0 without."""
-    shell = Shell(tmp_path, {})
+    shell = Shell(tmp_path)
     ended = called(shell, monkeypatch, capsys, "recordings", "lint")
     assert (ended.code, ended.last_line) == (0, f"exit 0: {len(every())} recordings, 0 faults, 0 warnings")
     found = document(NAME)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.recordings import reader
 from touchstone.recordings.replay import alone
 

@@ -1,4 +1,4 @@
-"""Load runs from end to end: Locust's page, models and budgets, the bulk engine, and errors of our own."""
+"""Load runs from end to end: Locust's page, models and budgets, several processes, and errors of our own."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from tests.loads import THRESHOLDS, broken
 from tests.stages import Asgi, descendants, free_port, words
 from tests.watched import Watched
 from touchstone.facts.runlog import read
-from touchstone.loadgen.growth import TARGET
+from touchstone.loadgen.metrics import TARGET
 
 # Of a scenario whose reads alone are of interest.
 READS = ("--mix", "read=1", "--max-builds", "8")
@@ -122,9 +122,9 @@ async def slowly(_send: Any) -> bool:
 
 
 def soak(shell: Shell) -> Made:
-    """A short soak of the embedded twin by both engines, with Locust's page beside it."""
+    """A short soak of the embedded twin with Locust's page beside it."""
     port = free_port()
-    flags = ("--duration", "4", "--rate", "60", "--mix", "read=59,start=1", "--engine", "bulk", "--max-builds", "10")
+    flags = ("--duration", "4", "--rate", "60", "--mix", "read=59,start=1", "--max-builds", "10")
     command = shell.start("load", "soak", *flags, "--thresholds", "thresholds.toml", "--web-ui", str(port))
     rows: list[str] = []
     page = ""
@@ -158,7 +158,7 @@ def steady(
 def aborted(shell: Shell) -> Made:
     """A run that is to last long, whose threshold is soon broken."""
     (shell.folder / "thresholds.toml").write_text(SLOW, encoding="utf-8")
-    flags = ("--abort-on-fail", "--rate", "25", "--duration", "60", *READS, "--engine", "bulk")
+    flags = ("--abort-on-fail", "--rate", "25", "--duration", "60", *READS)
     return steady(*flags, otherwise=slowly)(shell)
 
 
@@ -193,7 +193,7 @@ RUNS: Mapping[str, Callable[[Shell], Made]] = {
         *("--rate", "20", "--duration", "5", "--max-requests", "300", "--mix", "read=1,start=1", "--max-builds", "60"),
         build_s=5.0,
     ),
-    "bulk": steady("--rate", "300", "--duration", "2", *READS, "--engine", "bulk", "--processes", "2", otherwise=oddly),
+    "shared": steady("--rate", "300", "--duration", "2", *READS, "--processes", "2", otherwise=oddly),
     "aborted": aborted,
     "mistaken": mistaken,
 }
@@ -294,33 +294,31 @@ def test_clients_that_a_run_leaves_undone_are_counted(runs: Mapping[str, Made]) 
     """
     undone = {
         name: sum(worker.undone for worker in read(runs[name].ended.results / "runlog.jsonl").workers)
-        for name in ("closed", "budget", "used-up", "bulk")
+        for name in ("closed", "budget", "used-up", "shared")
     }
-    assert (undone["closed"], undone["used-up"], undone["bulk"]) == (4, 0, 0)
+    assert (undone["closed"], undone["used-up"], undone["shared"]) == (4, 0, 0)
     assert undone["budget"] > 0
 
 
 def test_broken_threshold_ends_the_run(runs: Mapping[str, Made]) -> None:
-    """With --abort-on-fail the rest of the schedule is not sent, by any engine, and the threshold is a finding."""
+    """With --abort-on-fail the rest of the schedule is not sent, and the threshold is a finding."""
     ended = runs["aborted"].ended
     assert (ended.code, broken(ended)) == (1, {"load.p90"}), ended.out
     assert 0 < runs["aborted"].generator["sent"] < 25 * 60
     assert "stopped by --abort-on-fail: * p90_s is beyond 1" in ended.report()["warnings"]
 
 
-# --- the bulk engine -------------------------------------------------------------------------------------------------
+# --- several processes -----------------------------------------------------------------------------------------------
 
 
 def test_every_arrival_is_counted_once(runs: Mapping[str, Made]) -> None:
-    """The side-cars of two workers send all arrivals of the schedule, and nothing besides."""
-    log = read(runs["bulk"].ended.results / "runlog.jsonl")
+    """Two workers send all arrivals of the schedule, and nothing besides."""
+    log = read(runs["shared"].ended.results / "runlog.jsonl")
     assert {(window.operation, window.outcome) for window in log.windows} == {("getBuild", "200")}
-    assert sum(window.count for window in log.windows) == runs["bulk"].generator["sent"] == 600
-    assert log.workload is not None
-    assert log.workload.engine == "bulk"
+    assert sum(window.count for window in log.windows) == runs["shared"].generator["sent"] == 600
 
 
-@pytest.mark.parametrize("name", ["bulk", "closed", "budget"])
+@pytest.mark.parametrize("name", ["shared", "closed", "budget"])
 def test_last_answer_of_each_second_is_written_down(runs: Mapping[str, Made], name: str) -> None:
     """
     Whoever sends tells when the last request of a second was done, by the clock of the run: rates are means over that.
@@ -332,15 +330,15 @@ def test_last_answer_of_each_second_is_written_down(runs: Mapping[str, Made], na
     assert max(window.done_at for window in sent) < log.footer.duration_s
 
 
-@pytest.mark.parametrize("name", ["bulk", "closed"])
-def test_answers_are_judged_whoever_sends(runs: Mapping[str, Made], name: str) -> None:
-    """What is wrong with answers to reads is found by the bulk engine and by flows, and blamed on the same claims."""
+@pytest.mark.parametrize("name", ["shared", "closed"])
+def test_every_answer_is_judged(runs: Mapping[str, Made], name: str) -> None:
+    """What is wrong with answers to reads is found in either model, and blamed on the same claims."""
     ended = runs[name].ended
     assert (ended.code, broken(ended)) == (1, {"status.is-one-of-four", "status.body-is-documented"}), ended.out
 
 
-def test_engines_work_side_by_side(runs: Mapping[str, Made]) -> None:
-    """Reads go out in bulk and builds are started by flows, in one run."""
+def test_mix_is_sent_as_planned(runs: Mapping[str, Made]) -> None:
+    """Reads and builds of one run are all sent, and each build is followed to its end."""
     log = read(runs["soak"].ended.results / "runlog.jsonl")
     assert runs["soak"].generator["sent"] == 240
     assert [build.end for build in log.builds if build.end not in ("ready", "failed")] == []
@@ -362,9 +360,8 @@ def test_no_process_is_started_with_a_key(runs: Mapping[str, Made]) -> None:
     """
     Command lines, which all users of a machine can read, hold no key: neither that of the command nor those of others.
     """
-    commands = runs["bulk"].commands
-    assert [("locust" in words, "touchstone.loadgen.bulk" in words) for words in commands].count((True, False)) == 1 + 2
-    assert sum("touchstone.loadgen.bulk" in words for words in commands) == 2
+    commands = runs["shared"].commands
+    assert sum("locust" in words for words in commands) == 1 + 2
     assert not [words for words in commands for key in KEYS.values() if key in words]
 
 

@@ -43,7 +43,7 @@ STOPS = {
     "loading": Stop("loading", signal.SIGINT, LONG),
     "aftermath": Stop("aftermath", signal.SIGINT, STORM),
     "clean-up": Stop("clean-up", signal.SIGTERM, SHORT),
-    "killed": Stop("loading", signal.SIGKILL, (*LONG, "--engine", "bulk")),
+    "killed": Stop("loading", signal.SIGKILL, LONG),
     "insisting": Stop("loading", signal.SIGINT, LONG),
 }
 INTERRUPTED = tuple(name for name in STOPS if name not in ("killed", "insisting"))
@@ -166,8 +166,8 @@ def test_interrupt_keeps_what_was_seen(runs: Mapping[str, Stopped]) -> None:
 
 
 def test_processes_end_with_the_one_that_started_them(runs: Mapping[str, Stopped]) -> None:
-    """Locust's master, its workers and their side-cars are gone when the command is killed."""
-    assert len(runs["killed"].processes) == 1 + 2 + 2
+    """Locust's master, and its workers are gone when the command is killed."""
+    assert len(runs["killed"].processes) == 1 + 2
 
 
 def test_report_of_a_killed_run_says_that_it_was_cut_short(runs: Mapping[str, Stopped]) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.command import LIMIT_S, Ended, Shell, gone
 from tests.loads import THRESHOLDS
-from tests.stages import Stages, descendants, free_port, words
+from tests.stages import Stages, descendants, free_port
 from tests.watched import Watched
 from touchstone.facts.runlog import read
 
@@ -63,11 +63,6 @@ def killed(victim: Callable[[list[int]], int], *flags: str) -> Callable[[Place],
             return Made(ended, (twin.refs(), twin.running()), (), tuple(processes))
 
     return made
-
-
-def side_car(processes: list[int]) -> int:
-    """The one of these processes that sends in bulk."""
-    return next(process for process in processes if "touchstone.loadgen.bulk" in words(process))
 
 
 def shared(place: Place) -> Made:
@@ -117,7 +112,6 @@ def await_listener(port: int, command: "subprocess.Popen[str]") -> None:
 RUNS: Mapping[str, Callable[[Place], Made]] = {
     "worker": killed(lambda processes: processes[-1], "--processes", "2"),
     "master": killed(lambda processes: processes[0], "--processes", "2"),
-    "side-car": killed(side_car, "--engine", "bulk"),
     "shared": shared,
     "alone": alone,
 }
@@ -167,15 +161,7 @@ def test_run_that_loses_its_master_is_no_pass(runs: Mapping[str, Made]) -> None:
     assert all(gone(process) for process in made.processes)
 
 
-def test_run_that_loses_its_side_car_is_no_pass(runs: Mapping[str, Made]) -> None:
-    """What the flows send goes on to its end, and the report says what became of the rest."""
-    made = runs["side-car"]
-    assert made.ended.code == 3, made.ended.out
-    died = "load: the bulk engine ended before its last report, with exit status -9 and said nothing"
-    assert reason(made) == died
-
-
-@pytest.mark.parametrize("name", ["worker", "master", "side-car"])
+@pytest.mark.parametrize("name", ["worker", "master"])
 def test_nobody_is_blamed_for_what_was_killed(runs: Mapping[str, Made], name: str) -> None:
     """No claim is broken by what was not seen, and nothing is left."""
     made = runs[name]

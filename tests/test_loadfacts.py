@@ -12,14 +12,14 @@ from touchstone.errors import RunLogError
 from touchstone.facts.events import Attempt, Build, BuildEnd, Occurrence, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Window
-from touchstone.loadgen.collector import Collector
+from touchstone.loadgen.handover import Collector
 from touchstone.report.view import view
 from touchstone.rules.verdict import CheckCount, judge
 
 ATTEMPT = Attempt(7, 2, "default/a@1.0.0", "second", "alone", True, 1.0, 1.25, 1.5, 429, 3.0, True, 31)
 BUILD = Build(7, "default/a@1.0.0", "primary", 1.5, 4.0, "ready", 3.75, 40)
 WORKER = Worker(1, "lost", 9.5, 40, 2, 60, 0.011, 7.5, 0.4, 0.97, 61_000_000, 0.0012, 0.0002, "no word from it")
-PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_requests": None, "engine": "auto"})
+PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_requests": None})
 
 
 @pytest.fixture

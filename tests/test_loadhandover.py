@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
 from touchstone.config import HANDOVER, Settings, TargetSettings
 from touchstone.errors import UsageError
-from touchstone.loadgen.handover import Go, LoadHandover, received_load
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.handover import Go, LoadHandover, Part, deal, received_load, share_of
+from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content, History
 
@@ -22,7 +23,7 @@ CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "a
 GIVEN = Content(OTHER_REF, "second", "given", "ready", 0.0, "", 0, 0.0, 0.0)
 STAGE = Stage({"own": (REF,), "ready-second": (OTHER_REF,)}, {REF: CONTENT, OTHER_REF: GIVEN}, 0.002)
 OPTIONS = Options(SCENARIOS["fairness"], "constant:1", 24.0, {"modest": 1.0, "greedy": 20.0}, 20)
-GO = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 2, 4, 90, "d1" * 32, 0.001, 0.0002)
+GO = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 4, 90, 1000)
 
 
 def wired(value: Any) -> Any:
@@ -41,9 +42,29 @@ def test_order_has_every_field() -> None:
     assert [name for name in Go.__slots__ if getattr(GO, name) in (0, 0.0, "")] == []
 
 
-def test_order_of_one_of_several_workers() -> None:
-    """Each worker is told its number; all else is the same."""
-    assert GO.of(3, 8) == replace(GO, number=3, workers=8)
+def test_parts_of_all_workers_are_the_run() -> None:
+    """Each arrival and each build that may begin is dealt once, and a part arrives whole over the network."""
+    options = Options(SCENARIOS["steady"], "constant:10", 9.0, {"read": 3, "start": 2}, 20, ready=1)
+    go, whole = replace(GO, options=options, workers=3, builds=40), plan(options)
+    parts = [deal(go, whole, number, 60.0, 10.0) for number in range(3)]
+    numbers = sorted(number for part in parts for number in part.schedule.numbers.tolist())
+    assert numbers == list(range(90)) == list(range(parts[0].arrivals))
+    assert {k: v for part in parts for k, v in part.nth_build.items()} == whole.nth_build()
+    assert sum(part.builds for part in parts) + parts[0].builds_after == 40
+    for part in parts:
+        sent = msgpack.dumps(part.public())
+        found = Part.from_public(msgpack.loads(sent, strict_map_key=False))
+        assert found.schedule.digest == part.schedule.digest
+        assert replace(found, schedule=part.schedule) == part
+
+
+@pytest.mark.parametrize(("whole", "workers"), [(10, 1), (10, 3), (2, 4), (0, 2)])
+def test_shares_add_up_to_the_whole(whole: int, workers: int) -> None:
+    """Nothing is lost and nothing is added where something is dealt, and no share is larger than another but by one."""
+    shares = [share_of(whole, number, workers) or 0 for number in range(workers)]
+    assert sum(shares) == whole
+    assert max(shares) - min(shares) <= 1
+    assert share_of(None, 0, workers) is None
 
 
 def test_stage_arrives_whole() -> None:

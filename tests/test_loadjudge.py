@@ -25,8 +25,8 @@ from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.judge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
 from touchstone.loadgen.loading import LOAD
-from touchstone.loadgen.rules.loadrule import load_rule
-from touchstone.loadgen.rules.record import Record
+from touchstone.loadgen.record import Record
+from touchstone.loadgen.rules import load_rule
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS
 from touchstone.rules import catalogue as rules
@@ -334,7 +334,7 @@ def test_broken_claim_outweighs_a_late_generator(court: Court) -> None:
 def test_load_rule_that_fails_is_no_pass(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of ours ends the run with 3, also where the workers have upheld the claim of the rule."""
 
-    @load_rule("overall.sick", "status.build-ends", idle="never")
+    @load_rule("overall.sick", "status.build-ends")
     def sick(_: Record) -> Iterator[Judgement]:
         raise ZeroDivisionError("by nought")
         yield

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadgen.handover import SAID, TOLD
-from touchstone.loadgen.remote_worker import REMIND_S, Course, check_host
+from touchstone.loadgen.handover import PROGRESS, REFUSAL
+from touchstone.loadgen.remote_worker import REMIND_S, WorkerProgress, check_host
 
 
 class Waiting:
@@ -19,18 +19,18 @@ class Waiting:
         self.said: list[str] = []
         self.at_s = 100.0
         self.log = folder / "locust.log"
-        self.course = Course(self.log, master, 5557, self.said.append, lambda: self.at_s)
+        self.progress = WorkerProgress(self.log, master, 5557, self.said.append, lambda: self.at_s)
 
     def prints(self, text: str) -> None:
         """Locust prints something, and it is looked whether that says anything."""
         with self.log.open("a", encoding="utf-8") as file:
             file.write(text)
-        self.course.look()
+        self.progress.follow()
 
     def passes(self, seconds: float) -> None:
         """Time passes, and it is looked."""
         self.at_s += seconds
-        self.course.look()
+        self.progress.follow()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_worker_says_where_its_master_is_to_be_and_where_its_log_is(tmp_path: Path) -> None:
     """The first line comes before Locust has printed anything."""
     waiting = Waiting(tmp_path)
-    waiting.course.look()
+    waiting.progress.follow()
 
     assert waiting.said == [f"waiting for the master at 127.0.0.1:5557; log: {waiting.log}"]
 
@@ -60,7 +60,7 @@ def test_worker_without_a_master_says_so_again_and_again(tmp_path: Path) -> None
     waiting = Waiting(tmp_path)
     for _ in range(7):
         waiting.passes(REMIND_S / 3)
-    waiting.prints(f"{SAID}it has joined its master\n")
+    waiting.prints(f"{PROGRESS}it has joined its master\n")
     waiting.passes(9 * REMIND_S)
 
     assert waiting.said[1:] == [
@@ -68,7 +68,7 @@ def test_worker_without_a_master_says_so_again_and_again(tmp_path: Path) -> None
         "no master at 127.0.0.1:5557 after 60 s; still trying",
         "it has joined its master",
     ]
-    assert waiting.course.joined
+    assert waiting.progress.joined
 
 
 def test_worker_repeats_what_is_said_and_nothing_else(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_worker_repeats_what_is_said_and_nothing_else(tmp_path: Path) -> None:
     """
     waiting = Waiting(tmp_path)
     waiting.prints("[2026-01-02 03:04:05] Starting Locust\n")
-    assert not waiting.course.joined
-    waiting.prints(f"{SAID}it has joined its master\n{TOLD}it came too late\n{SAID}the run")
+    assert not waiting.progress.joined
+    waiting.prints(f"{PROGRESS}it has joined its master\n{REFUSAL}it came too late\n{PROGRESS}the run")
     waiting.prints(" begins\n")
     waiting.prints("Shutting down\n")
 
@@ -108,12 +108,12 @@ def test_host_that_stays_unknown_is_a_wrong_one(tmp_path: Path, unknown: Callabl
     with pytest.raises(
         UsageError, match=r"^--worker mastre: nobody knows this host: Name .*; give the name or the addr"
     ):
-        waiting.course.give_up()
+        waiting.progress.give_up()
     unknown()
     with pytest.raises(
         TargetError, match=r"^--worker mastre: no master at mastre:5557; start it with --master, and the"
     ):
-        waiting.course.give_up()
+        waiting.progress.give_up()
 
 
 @pytest.mark.parametrize(

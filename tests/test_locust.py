@@ -1,5 +1,5 @@
 """
-A load run as Locust conducts it: who is told what, what becomes of workers that fail, and what Locust's statistics say.
+A load run as its master leads it: who is told what, what becomes of workers that fail, and Locust's statistics.
 
 It all happens in one child process, tests/locust_child.py, since importing Locust changes what Python's sockets do.
 """
@@ -17,7 +17,7 @@ from tests.command import LIMIT_S
 ROOT = Path(__file__).resolve().parent.parent
 
 PLANNED = [["w0", "ts-plan"], ["w1", "ts-plan"]]
-BEGUN = [*PLANNED, ["w0", "ts-go"], ["w1", "ts-go"]]
+BEGUN = [*PLANNED, ["w0", "began_at"], ["w1", "began_at"]]
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_all_begin_together_and_one_does_what_comes_after(said: dict[str, Any]) -> None:
     """Nobody begins before all are ready, and nobody is let go before all have sent their arrivals."""
-    assert said["ordinary"]["told"] == [*BEGUN, ["w0", "ts-after"], ["w1", "ts-after"]]
+    assert said["ordinary"]["told"] == [*BEGUN, ["w0", "after"], ["w1", "after"]]
     assert said["ordinary"]["aftermath"] == [True, False]
     assert (said["ordinary"]["ended"], said["ordinary"]["errors"]) == (True, [])
 
 
 def test_accepted_build_is_told_to_all_others(said: dict[str, Any]) -> None:
     """Whoever watches a build may be on another worker than the one that starts it."""
-    accepted = {"build": 4, "accepted": True}
+    accepted = {"started": [4, True]}
     assert said["shared"]["heard"] == [["w0", accepted], ["w2", accepted]]
     assert said["shared"]["ended"]
 
@@ -49,7 +49,7 @@ def test_accepted_build_is_told_to_all_others(said: dict[str, Any]) -> None:
 def test_lost_worker_is_named_with_what_it_did_not_send(said: dict[str, Any]) -> None:
     """A run that loses a worker goes on with the others, ends by itself, and is no pass."""
     lost = said["lost"]
-    assert (lost["ended"], lost["told"]) == (True, [*BEGUN, ["w1", "ts-after"]])
+    assert (lost["ended"], lost["told"]) == (True, [*BEGUN, ["w1", "after"]])
     why = "nothing was heard from it any more; of its 6 arrivals at least 2 were sent, and up to 4 were not"
     assert lost["errors"] == [f"worker 0 was lost: {why}"]
     assert lost["workers"] == [[0, "lost", 2, 0]]
@@ -92,28 +92,29 @@ def test_worker_that_does_not_fit_ends_the_run(said: dict[str, Any], kind: str, 
     """A run that cannot be what it was to be does not begin, and is no pass."""
     unfit = said["unfit"][kind]
     assert unfit["ended"]
-    assert "ts-go" not in dict(unfit["told"]).values()
+    assert "began_at" not in dict(unfit["told"]).values()
     (told,) = unfit["errors"]
     assert error in told
 
 
-def test_worker_with_another_schedule_says_so(said: dict[str, Any]) -> None:
-    """A worker compares its own schedule with the master's before it sends anything, and leaves with a clear word."""
-    (kind, data), _ = said["member"]["told"]
-    assert kind == "ts-unfit"
-    assert data["reason"].startswith("its schedule is not the one of its master (the digests differ)")
-    assert said["member"]["left"][0] == data["reason"]
-
-
 def test_reason_of_a_worker_holds_no_key(said: dict[str, Any]) -> None:
     """Whatever keeps a worker from its part, no key goes to the master with the reason."""
-    assert said["member"]["told"][1][1]["reason"] == "ValueError: something with <key:primary> in it"
+    reason = "ValueError: something with <key:primary> in it"
+    assert said["member"]["told"] == [["ts-report", {"state": "unfit", "reason": reason}]]
+    assert said["member"]["left"] == [reason]
 
 
 def test_worker_says_what_it_did_once_it_had_a_part(said: dict[str, Any]) -> None:
     """How many arrivals it sent, and how many of them it could not; nothing before the run has begun."""
     over = "the run is over; 3 arrivals were sent from here"
     assert said["closing"]["did"] == ["", "", over, f"{over}; 2 came due and could not be sent"]
+
+
+def test_budget_of_a_worker_is_kept_and_its_end_is_told_once(said: dict[str, Any]) -> None:
+    """Whoever asks when nothing is left is refused, however often, and one warning says so."""
+    assert said["budget"]["admitted"] == [True] * 3 + [False] * 3
+    (warning,) = said["budget"]["warnings"]
+    assert warning.startswith("--max-requests 3: worker 0 had sent its 3 requests by second ")
 
 
 def test_part_of_a_worker_is_done_once(said: dict[str, Any]) -> None:
@@ -124,14 +125,14 @@ def test_part_of_a_worker_is_done_once(said: dict[str, Any]) -> None:
 def test_worker_may_be_followed_by_another_one_before_the_run_begins(said: dict[str, Any]) -> None:
     """On other machines somebody may start one more; a process that was started here is missed at once."""
     assert said["replaced"]["may"]["errors"] == []
-    assert ["w1", "ts-go"] in said["replaced"]["may"]["told"]
+    assert ["w1", "began_at"] in said["replaced"]["may"]["told"]
     assert said["replaced"]["not"]["errors"] == ["worker 0 ended before the run began"]
 
 
 def test_run_that_is_stopped_waits_for_last_words(said: dict[str, Any]) -> None:
     """Each worker is told to stop once; what one tells after that counts, and one that tells nothing is lost."""
     stopped = said["stopped"]
-    assert stopped["told"] == [*BEGUN, ["w0", "ts-stop"], ["w1", "ts-stop"]]
+    assert stopped["told"] == [*BEGUN, ["w0", "stop"], ["w1", "stop"]]
     assert (stopped["ended"], stopped["warnings"]) == (True, ["why"])
     assert [error.partition(";")[0] for error in stopped["errors"]] == [
         "worker 1 was lost: it did not stop when it was told to"

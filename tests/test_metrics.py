@@ -23,11 +23,8 @@ from tests.loadlogs import (
 )
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.lateness import fate_words, punctuality
-from touchstone.loadgen.metrics import SHARES, Metrics, Operation, metrics, name_of
-from touchstone.loadgen.outcomes import kind_of
-from touchstone.loadgen.totals import ALL, totals
+from touchstone.loadgen.lateness import fate_text, punctuality
+from touchstone.loadgen.metrics import ALL, SHARES, TARGET, Metrics, Operation, kind_of, metrics, name_of, totals
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:
@@ -270,7 +267,7 @@ def test_generator_that_fell_behind_is_told() -> None:
 )
 def test_fate_of_the_arrivals_of_a_lost_worker_is_told(sent: int, unsent: int, words: str) -> None:
     """As far as anybody knows: where the fate of each is known, nobody guesses."""
-    assert fate_words(6, sent, unsent) == words
+    assert fate_text(6, sent, unsent) == words
 
 
 def test_arrival_that_was_not_sent_is_no_keeping_up() -> None:

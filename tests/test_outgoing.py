@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.encodings import left
+from touchstone.__main__ import Stream
 from touchstone.check.child import Interrupted, watched
 from touchstone.cli.github_job import tell_proof
-from touchstone.cli.stdio import Outlet
 from touchstone.facts import second_look
 from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.facts.key_sources import UNKNOWN_KEY
@@ -123,9 +123,8 @@ def test_report_and_summary_hold_no_key(
 def test_terminal_shows_no_key() -> None:
     """What is printed is looked over as well."""
     reader, writer = os.pipe()
-    data = f"error: {KEY} ✓\n".encode()
-    assert Outlet(writer).write(data) == len(data)
-    os.close(writer)
+    with Stream(os.fdopen(writer, "wb"), "utf-8") as stream:
+        assert stream.write(f"error: {KEY} ✓\n")
     with os.fdopen(reader, "rb") as file:
         shown = file.read().decode()
     assert (shown.startswith("error: "), shown.endswith(" ✓\n"), KEY in shown) == (True, True, False)

@@ -1,6 +1,5 @@
 """Whatever becomes of the standard streams, a command does its work, ends with its own code, and shows no traceback."""
 
-import codecs
 import os
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import pytest
 
 from tests.command import LIMIT_S, Shell
 from tests.watched import WAITING
-from touchstone.cli import stdio
-from touchstone.cli.stdio import Outlet
 
 NOT_UTF8: Mapping[str, Mapping[str, str]] = {
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -38,6 +35,7 @@ def shown(shell: Shell, script: str, **variables: str) -> "subprocess.CompletedP
 @pytest.mark.parametrize(
     ("script", "code"),
     [
+        ("TOUCHSTONE explain cancel.nothing > /dev/full 2> /dev/full", 2),
         ("TOUCHSTONE claims <&- >&- 2>&-", 0),
         ("TOUCHSTONE claims | true; exit ${PIPESTATUS[0]}", 0),
         ("TOUCHSTONE explain cancel.nothing 2> /dev/full", 2),
@@ -86,53 +84,20 @@ def test_locale_without_our_characters_gets_others(tmp_path: Path, locale: str, 
     assert locale == "POSIX" or (ended.stdout + ended.stderr).isascii()
 
 
-@pytest.mark.parametrize(
-    ("text", "legible"),
-    [("a → b – c…", "a -> b - c..."), ("✓ 3 × 2", "v 3 x 2"), ("größe", "gr\\xf6\\xdfe"), ("☃", "\\u2603")],
-)
-def test_character_that_an_encoding_lacks_is_spelt(text: str, legible: str) -> None:
-    """Arrows and dashes become plain ones; others are spelt out, so that nothing is lost."""
-    codecs.register_error("legible", stdio._legible)
-    assert text.encode("ascii", "legible") == legible.encode()
+def test_reader_that_leaves_early_meets_no_traceback(tmp_path: Path) -> None:
+    """`head` takes what it wants, and the command ends as it would have."""
+    ended = shown(Shell(tmp_path), "TOUCHSTONE claims | head -n 2; exit ${PIPESTATUS[0]}")
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-def test_file_name_that_is_no_text_is_printed_as_it_is() -> None:
-    """Its bytes come out as they went in."""
-    error = UnicodeEncodeError("utf-8", os.fsdecode(b"\xff"), 0, 1, "surrogates not allowed")
-    assert stdio._legible(error) == (b"\xff", 1)
-
-
-def test_pipe_that_does_not_block_gets_everything() -> None:
-    """Whoever shares a pipe may have set it so; what does not fit yet is waited for, not thrown away."""
+def test_pipe_that_does_not_block_gets_everything(tmp_path: Path) -> None:
+    """Whoever shares a pipe may have set it so."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    data = b"x" * 1_000_000
-    outlet = Outlet(writer)
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[outlet.write(rest) :]
-        os._exit(0 if outlet.error is None else 1)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        assert file.read() == data
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-@pytest.mark.parametrize(
-    ("code", "told"),
-    [(0, 3), (None, 3), (1, 1), (2, 2), (130, 130)],
-    ids=["passed", "no-code", "broken", "usage", "stopped"],
-)
-def test_lost_output_spoils_a_success_only(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int | None, told: int
-) -> None:
-    """What a command found out keeps its code."""
-    with Path("/dev/full").open("wb") as full:
-        outlet = Outlet(full.fileno())
-        assert outlet.write(b"lost") == 4
-        assert outlet.write(b"and more") == 8
-        assert stdio.ended(outlet, code) == told
-    assert capsys.readouterr().err.startswith(f"exit {told}: standard output cannot be written")
+    command = [sys.executable, "-m", "touchstone", "prove", "--list"]
+    environment = Shell(tmp_path).environment()
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=writer) as child:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as file:
+            printed = file.read()
+    assert (child.returncode, len(printed) > 65_536) == (0, True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.command import Command, Ended, Shell
 from tests.watched import Watched
 from touchstone.check import runner
-from touchstone.check.plan import Cost, cost_of, write_plan
+from touchstone.check.cases import Cost, cost_of, write_plan
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 

@@ -12,7 +12,7 @@ from tests.rules.exchanges import exchange
 from tests.test_examination import examination
 from tests.watched import Watched
 from touchstone.check.embedded import RESTRICTED_REF
-from touchstone.check.plan_watch import UPGRADE_REQUIRED, PlanWatch
+from touchstone.check.preflight import UPGRADE_REQUIRED, PlanWatch
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import plan_too_small
 from touchstone.twin.catalog import Version

@@ -15,7 +15,7 @@ import pytest
 from tests.command import KEYS, Ended, Shell, called
 from tests.watched import Watched
 from touchstone.check import runner
-from touchstone.contract.bundle import contract_tests_dir
+from touchstone.contract.files import contract_tests_dir
 
 Events = list[dict[str, Any]]
 
@@ -27,7 +27,7 @@ Cases of a test of the plugin.
 import pytest
 
 from touchstone.check.examination import Examination
-from touchstone.check.terms import Unsuited
+from touchstone.check.examination import Unsuited
 
 TRIES = []
 
@@ -133,7 +133,6 @@ def test_never_runs(nothing: None) -> None:
 ONE = """
 import pytest
 
-from touchstone.check.examination import Examination
 
 
 @pytest.mark.claims("status.answers-200", "start.answers-202")

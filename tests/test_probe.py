@@ -20,7 +20,7 @@ from touchstone.check.embedded import LOAD_TWIN
 from touchstone.facts.events import RunLog
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import read
-from touchstone.limiter.probe import handover
+from touchstone.limiter.probe import command
 from touchstone.limiter.probe.command import BUILD_S, probe_command
 from touchstone.proof.faults import FAULTS
 from touchstone.rules.verdict import judge
@@ -138,7 +138,8 @@ def here(monkeypatch: pytest.MonkeyPatch, call: Command) -> Command:
     """Calls the command line in this process with the brain of a shell: a probe that nobody interrupts, for less."""
 
     def probe(shell: Shell, *arguments: str) -> Ended:
-        monkeypatch.setattr(handover, "BRAIN", shell.environment()["STAND_IN"])
+        brain = shell.environment()["STAND_IN"]
+        monkeypatch.setattr(command, "probe_command", lambda: probes.child(brain))
         return call(shell, *arguments)
 
     return probe
@@ -496,9 +497,9 @@ def test_plan_sends_nothing(tmp_path: Path, call: Command, nothing_sent: tuple[W
     assert not (tmp_path / "reports").exists()
 
 
-def test_locustfile_started_by_hand_says_what_to_start(tmp_path: Path) -> None:
-    """Whoever starts Locust with the file of a probe is told the command, and the process ends."""
-    environment = {k: v for k, v in Shell(tmp_path).environment().items() if not k.startswith("LOCUST_")}
+def test_child_started_by_hand_says_what_to_start(tmp_path: Path) -> None:
+    """Whoever starts the child process of a probe is told the command, and the process ends."""
+    environment = Shell(tmp_path).environment()
     ended = subprocess.run(
         probe_command(), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )

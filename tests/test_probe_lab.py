@@ -17,7 +17,7 @@ from touchstone.twin import RateLimit, TwinSettings
 # With many other tests beside them probes think longer, and take longer.
 pytestmark = pytest.mark.alone
 
-# `make probe-lab` meets each three times, with other stimuli; ``ARGS="-k first"`` once.
+# `make thorough ARGS=probe-lab` meets each three times, with other stimuli; ``FLAGS="-k first"`` once.
 REPETITIONS = (pytest.param(0, id="first"), pytest.param(1, id="second"), pytest.param(2, id="third"))
 # Probes mostly wait: so many at once do not disturb each other.
 AT_ONCE = 3

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests import trials
-from touchstone.check.handover import HANDOVER, Handover
+from touchstone.check.handover import Handover
+from touchstone.config import HANDOVER
 from touchstone.proof import prover, trial
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Subject, Trial

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.cli import proving
-from touchstone.cli.proving import Choice
+from touchstone.cli.prove import JSON_NAME, Prove
 from touchstone.errors import UsageError
 from touchstone.proof import catalogue
 from touchstone.proof.faults import FAULTS
@@ -26,21 +25,21 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return lambda *arguments: called(Shell(tmp_path), monkeypatch, capsys, *arguments)
 
 
-def sorts(choice: Choice) -> set[str]:
+def sorts(choice: Prove) -> set[str]:
     """The sorts of servers that a choice has."""
     return {candidate.subject.sort for candidate in choice.candidates()}
 
 
 def proof(folder: Path) -> dict[str, Any]:
     """What proof.json says."""
-    return dict(json.loads((folder / proving.JSON_NAME).read_text("utf-8")))
+    return dict(json.loads((folder / JSON_NAME).read_text("utf-8")))
 
 
 def test_everything_named_is_chosen_by_default() -> None:
     """All faults that a check can show and all variants; generated faults on request, and then these alone."""
-    chosen = [candidate.subject.name for candidate in Choice().candidates()]
+    chosen = [candidate.subject.name for candidate in Prove().candidates()]
     assert chosen == [*(name for name, fault in FAULTS.items() if fault.under == "check"), *VARIANTS]
-    assert sorts(Choice(generated=True)) == {"generated", "permitted"}
+    assert sorts(Prove(generated=True)) == {"generated", "permitted"}
 
 
 def test_code_in_what_a_server_does_stands_between_single_backticks() -> None:
@@ -54,9 +53,9 @@ def test_code_in_what_a_server_does_stands_between_single_backticks() -> None:
 def test_a_choice_of_one_sort_leaves_the_other_out() -> None:
     """`--fault` alone tries no variant, `--variant` alone no fault, both together try both."""
     variant = next(iter(VARIANTS))
-    assert sorts(Choice(faults="cancel-*")) == {"fault"}
-    assert sorts(Choice(variants=variant)) == {"variant"}
-    assert sorts(Choice(faults="cancel-*", variants=variant)) == {"fault", "variant"}
+    assert sorts(Prove(fault="cancel-*")) == {"fault"}
+    assert sorts(Prove(variant=variant)) == {"variant"}
+    assert sorts(Prove(fault="cancel-*", variant=variant)) == {"fault", "variant"}
 
 
 def test_freedom_is_tried_alone_by_its_name() -> None:
@@ -70,9 +69,9 @@ def test_freedom_is_tried_alone_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "flag"), [(Choice(faults="no-such-*"), "--fault"), (Choice(variants="no-such-*"), "--variant")]
+    ("choice", "flag"), [(Prove(fault="no-such-*"), "--fault"), (Prove(variant="no-such-*"), "--variant")]
 )
-def test_glob_that_matches_nothing_is_refused(choice: Choice, flag: str) -> None:
+def test_glob_that_matches_nothing_is_refused(choice: Prove, flag: str) -> None:
     """A proof of nothing would be no proof."""
     with pytest.raises(UsageError, match=f"{flag} 'no-such-\\*': matches nothing; `touchstone prove --list`"):
         choice.candidates()
@@ -150,8 +149,8 @@ def test_interrupted_proof_reports_what_it_has(tmp_path: Path, monkeypatch: pyte
     def interrupt(_trial: Trial, _to_come: int) -> None:
         raise KeyboardInterrupt
 
-    choice = Choice(faults="cancel-*")
-    view, folder = proving.run(choice, tmp_path / "proof", jobs=1, whole=False, told=interrupt)
+    choice = Prove(fault="cancel-*", report_dir=tmp_path / "proof", jobs=1)
+    view, folder = choice.proven(interrupt)
     assert view.exit_code == 130
     assert [trial["state"] for trial in proof(folder)["trials"]] == ["killed"]
     assert view.run.asked == len(choice.candidates()) > 1

@@ -10,8 +10,8 @@ from tests.command import Command, Ended, Shell
 from tests.test_examination import examination, told
 from tests.test_plan import planned
 from tests.watched import Watched
-from touchstone.check.terms import PUBLISH_ADVICE, Unsuited
-from touchstone.target.transport import Call
+from touchstone.check.examination import PUBLISH_ADVICE, Unsuited
+from touchstone.target.call import Call
 
 SETTINGS = """
 [targets.staging]

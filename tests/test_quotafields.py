@@ -32,6 +32,18 @@ UTC = 1_800_000_000.0
             },
             {"limit": 4, "remaining": 1, "reset_s": 2, "window_s": 9},
         ),
+        (
+            {
+                "RateLimit": '"permin";r=50;t=30,"jobs";r=2',
+                "RateLimit-Policy": '"permin";q=60;w=60,"jobs";q=4;qu="concurrent-requests"',
+            },
+            {"limit": 60, "remaining": 50, "reset_s": 30, "window_s": 60, "cap": 4, "cap_remaining": 2},
+        ),
+        (
+            {"RateLimit": '"jobs";r=2', "RateLimit-Policy": '"a";q=9;w=3;qu="content-bytes","jobs";q=4;qu="requests"'},
+            {"limit": 4, "remaining": 2},
+        ),
+        ({"RateLimit-Policy": '"jobs";q=4;qu="concurrent-requests"'}, {"cap": 4}),
         ({"RateLimit": '"a, b; c";r=5;pk=:dXNlcg==:'}, {"remaining": 5}),
         ({"RateLimit-Policy": '"default";q=10;w=60'}, {"limit": 10, "window_s": 60}),
         (

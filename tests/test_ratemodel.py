@@ -4,8 +4,8 @@ Whether a limit of each key can explain a run: windows that follow each other, r
 
 from collections.abc import Iterable
 
-from touchstone.loadgen.rules.ratemodel import explains
-from touchstone.loadgen.rules.record import Start
+from touchstone.loadgen.rate_limits import explains
+from touchstone.loadgen.record import Start
 
 
 def starts(served_at: Iterable[float], refused_at: Iterable[float] = (), account: str = "primary") -> list[Start]:

@@ -23,10 +23,11 @@ from touchstone.facts.events import Case, Header, RunLog, Target
 from touchstone.facts.exchange import Credential
 from touchstone.facts.leaks import leaks
 from touchstone.proof.faults import FAULTS
-from touchstone.recordings import har, reader, steps
+from touchstone.recordings import har, reader
 from touchstone.recordings.recorder import Written, ending, taken
 from touchstone.recordings.recording import RUN_ID, Recording, Terms
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call, Keys
+from touchstone.target.transport import Transport
 from touchstone.twin.behaviour import Behaviour
 
 SCENARIOS = ("fresh-build", "cancel-when-idle", "events-cancelled")
@@ -69,7 +70,7 @@ def test_recording_again_changes_dates_and_ids_only(again: Ended) -> None:
     assert again.code == 0
     for name in SCENARIOS:
         new = (again.folder / "tests" / "recordings" / f"{name}.har").read_text("utf-8")
-        old = har.render(recorded(name), steps.steps(recorded(name).exchanges))
+        old = har.render(recorded(name))
         assert told(new) == told(old)
 
 
@@ -91,7 +92,7 @@ def test_new_recording_can_be_replayed(again: Ended, call: Command) -> None:
 
 def test_scenarios_cover_what_may_happen() -> None:
     """Both answers to a cancel, each status that a client meets, and the log of each outcome are recorded."""
-    seen = {step for name in every() for step in steps.steps(recorded(name).exchanges).values()}
+    seen = {step for name in every() for step in recorded(name).steps}
     assert seen >= {"cancelling", "nothing to cancel", "ready", "failed", "building", "not built", "reused", "limited"}
     assert seen >= {"log ends on ready", "log ends on cancel", "log ends on install, an error"}
     statuses = {exchange.status for name in every() for exchange in recorded(name).exchanges}
@@ -341,7 +342,7 @@ def spoken(url: str, encoding: str) -> str:
     header = replace(RUN_HEADER, target=Target("parrot", url, "url"))
     made = taken(RunLog(header, tuple(exchanges), cases=(case,)), ["spoken"], Terms())["spoken"]
     assert isinstance(made, Recording)
-    return har.render(made, steps.steps(made.exchanges))
+    return har.render(made)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
+from tests import foreign_files
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import changed, document, entry, every, recorded, saved, with_body
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import recordings_dir
+from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.har import decode
-from touchstone.recordings.partial import WHY
-from touchstone.recordings.replay import alone, plays
+from touchstone.recordings.replay import WHY, alone, plays
 
 Entry = dict[str, Any]
 
@@ -276,7 +276,7 @@ def test_speed_replays_waits(tmp_path: Path, call: Command) -> None:
 
 
 WRONG: dict[str, tuple[str | bytes, str]] = {
-    "nothing": ("", "is empty; expected a HAR or VCR file"),
+    "nothing": ("", "is empty; expected a HAR file"),
     "no JSON": ("{", "line 1: Expecting property name"),
     "no HAR": ("{}", "/log: is missing"),
     "an entry without a request": (
@@ -284,12 +284,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "/log/entries/0/cache: is missing (and 5 more); expected HAR 1.2",
     ),
     "no text": (b"\xff\xfe\x00", "byte 0 is no UTF-8"),
-    "a settings file": (
-        '[targets.a]\nurl = "http://127.0.0.1:9"\n',
-        "is neither HAR nor VCR: line 2: is no YAML: did not find expected <document start>; expected a HAR or VCR",
-    ),
-    "words": ("hello", "is neither HAR nor VCR: the document: is a text; expected a HAR or VCR file"),
-    "a broken cassette": ("interactions: 7", "wrong.har: interactions: is a int; expected a list"),
+    "words": ("hello", "is no JSON object; expected a HAR file"),
 }
 
 
@@ -311,7 +306,7 @@ def test_file_that_is_no_recording_is_refused(
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ("absent.har", "absent.har: no such file; expected a HAR file, a VCR file or a folder of HAR files"),
+        ("absent.har", "absent.har: no such file; expected a HAR file or a folder of HAR files"),
         (".", ".: holds no recording; expected *.har; make some with `touchstone record`"),
     ],
 )
@@ -354,3 +349,21 @@ def test_key_of_the_environment_reaches_no_report(tmp_path: Path, call: Command)
     assert len(left) >= 4
     assert not [path for path in left if key in path.read_text("utf-8")]
     assert "paid by" in (ended.results / "runlog.jsonl").read_text("utf-8")
+
+
+def test_user_says_whose_the_keys_of_a_file_are(tmp_path: Path, call: Command) -> None:
+    """Without that, nothing is run; a key on the command line is in no report, and it may come from a variable."""
+    path = tmp_path / "page.har"
+    theirs = foreign_files.status_read("not_built", 1.0, key=foreign_files.OTHER_KEY)
+    path.write_text(json.dumps(foreign_files.document(foreign_files.status_read("ready", 0.0), theirs)))
+    shell = Shell(tmp_path, {"THEIR_KEY": foreign_files.OTHER_KEY})
+
+    refused = call(shell, "replay", str(path))
+    assert (refused.code, "--as primary=KEY" in refused.err) == (2, True)
+
+    told = call(shell, "replay", str(path), "--as", f"primary={foreign_files.KEY}", "--as=second=THEIR_KEY")
+    assert (told.code, told.report()["counts"]["exchanges"], told.report()["warnings"]) == (0, 2, [])
+    written = [file.read_text("utf-8") for file in told.results.rglob("*") if file.is_file()]
+    assert "primary=<key:primary>" in "".join(written)
+    for key in (foreign_files.KEY, foreign_files.OTHER_KEY):
+        assert not [text for text in (*written, told.out, told.err, refused.err) if key in text]

@@ -10,8 +10,7 @@ from tests.loadlogs import FixedWindow, Storm, log_of, worker, workload
 from tests.rules.exchanges import exchange
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.capacity import capacity
-from touchstone.loadgen.room import Room, room
+from touchstone.loadgen.capacity import Room, capacity, room
 from touchstone.report.load_sentences import describe_capacity, describe_room
 
 FILL = "fill:202 fill:202 fill:429"

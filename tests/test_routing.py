@@ -10,9 +10,9 @@ import pytest
 from tests.recorded import recorded
 from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.recordings import routing
+from touchstone.recordings import replay
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.routing import Playback, ReplayTransport, asked
+from touchstone.recordings.replay import Playback, ReplayTransport, request_key
 
 JSON = (("content-type", "application/json"),)
 
@@ -46,7 +46,7 @@ def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Cli
 )
 def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
     """The order of parameters and members, white space, percent-encoding and the base path make no difference."""
-    assert asked(*one, "/api") == asked(*other, "/api")
+    assert request_key(*one, "/api") == request_key(*other, "/api")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], othe
 )
 def test_other_request_is_another_one(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
     """Method, letters of the path, each parameter and each value count."""
-    assert asked(*one) != asked(*other)
+    assert request_key(*one) != request_key(*other)
 
 
 def test_repeats_are_answered_in_their_order_and_then_no_more() -> None:
@@ -120,7 +120,7 @@ def test_status_headers_and_body_are_those_that_were_recorded() -> None:
 def test_stream_comes_in_its_pieces_at_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """At twice the speed each wait takes half as long; a piece comes when it came."""
     waits: list[float] = []
-    monkeypatch.setattr(routing, "wait_s", waits.append)
+    monkeypatch.setattr(replay, "wait_s", waits.append)
     pieces = (Chunk(0.1, b"data: 1\n\n"), Chunk(1.1, b"data: 2\n\n"), Chunk(1.1, b"data: 3\n\n"), Chunk(4.1, b"x"))
     answer = Response(200, (("content-type", "text/event-stream"),), b"".join(p.data for p in pieces), pieces)
     asks, _ = client(exchange(0, answer=answer), speed=2.0)
@@ -132,7 +132,7 @@ def test_stream_comes_in_its_pieces_at_its_pace(monkeypatch: pytest.MonkeyPatch)
 def test_stream_comes_at_once_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a speed nobody waits."""
     waits: list[float] = []
-    monkeypatch.setattr(routing, "wait_s", waits.append)
+    monkeypatch.setattr(replay, "wait_s", waits.append)
     asks, _ = client(exchange(0, answer=Response(200, (), b"ab", (Chunk(1.0, b"a"), Chunk(9.0, b"b")))))
     with asks.stream("GET", "/a") as got:
         assert list(got.iter_bytes()) == [b"a", b"b"]
@@ -145,7 +145,7 @@ def test_asynchronous_client_is_served_the_same() -> None:
     playback = Playback(Recording("made", (exchange(1, answer=Response(200, (), b"ab", pieces)),)))
 
     async def read() -> list[bytes]:
-        transport = httpx.MockTransport(playback.router.async_handler)
+        transport = httpx.MockTransport(playback.serve)
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as asks, asks.stream("GET", "/a") as got:
             return [piece async for piece in got.aiter_bytes()]
 

@@ -13,7 +13,8 @@ from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.exchange import Exchange
 from touchstone.target.bounds import KEPT_BYTES, Bounds
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call, Keys
+from touchstone.target.transport import Transport
 
 URL = "http://127.0.0.1:8123/base/api"
 KEYS = Keys("sk_live_0123456789/abc+def", "sk_live_second_account_key", "sk_live_restricted_account")

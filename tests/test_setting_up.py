@@ -16,20 +16,18 @@ from tests.loadlogs import header, worker
 from tests.rules.exchanges import exchange
 from tests.stages import hanging
 from tests.watched import ENDLESS_S, Watched
-from touchstone.check.journal import leftovers
-from touchstone.check.journal_state import JournalState, whole_lines
+from touchstone.check.journal import JournalState, leftovers, whole_lines
 from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.plan import Need, Plan, plan
+from touchstone.loadgen.plan import Need, Plan, Stage, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
-from touchstone.loadgen.stage import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.protocol import answered
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build as TwinBuild

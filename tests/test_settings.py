@@ -164,9 +164,9 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
         ("target = 'staging'\nplan = true", "touchstone.toml: plan: unknown key; known: baseline, claims, "),
         ("[targets.a]\nurl = 'x'", "touchstone.toml: [targets.a] url: found 'x'; expected a URL such as"),
         ("[targets.a]\nmax_builds = 4", "touchstone.toml: [targets.a] url: is missing; add url ="),
-        ("[targets]\na = 5", "touchstone.toml: [targets.a]: found int; expected a table"),
-        ("targets = 5", "touchstone.toml: [targets]: found int; expected a table"),
-        ("[targets.twin]\nurl = 'http://h'", "touchstone.toml: [targets.twin]: twin names the embedded server"),
+        ("[targets]\na = 5", "touchstone.toml: [targets] a: found 5; expected a table"),
+        ("targets = 5", "touchstone.toml: targets: found 5; expected a table"),
+        ("[targets.twin]\nurl = 'http://h'", "touchstone.toml: [targets.twin]: this names the embedded server"),
         ("seed = true", "touchstone.toml: seed: found True; expected a whole number of 0 or more"),
         ("seed = -1", "touchstone.toml: seed: found -1; expected"),
         ("max_seconds = inf", "touchstone.toml: max_seconds: found inf; expected a number of seconds above 0"),
@@ -183,10 +183,10 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
         (STAGING + "max_builds = 0", "[targets.staging] max_builds: found 0; expected a whole number of 1 or more"),
         (STAGING + "max_builds = 2.0", "[targets.staging] max_builds: found 2.0; expected a whole number of 1 or more"),
         (STAGING + "publish = 'row'", "found 'row'; expected raw, wrapped or never; did you mean raw?"),
-        (STAGING + "templates = []", "touchstone.toml: [targets.staging] templates: found list; expected a table"),
+        (STAGING + "templates = []", "touchstone.toml: [targets.staging] templates: found a list; expected a table"),
         (
             STAGING + "templates.buildible = []",
-            "[targets.staging] templates: buildible: unknown key; did you mean buildable?",
+            "[targets.staging.templates] buildible: unknown key; did you mean buildable?",
         ),
         (
             STAGING + "templates.failing = ['a/b']",
@@ -196,7 +196,7 @@ def test_unknown_key_names_the_nearest(refused: Callable[..., str]) -> None:
         (STAGING + "templates.failing = 'a/b@1.0.0'", "failing: found 'a/b@1.0.0'; expected a list of refs"),
         (
             STAGING + "api_key = 'abcd1234'\napi_key_env = 'X'",
-            "api_key: stands beside api_key_env; keep one of the two",
+            "[targets.staging]: found api_key beside api_key_env; expected one of the two",
         ),
         ("seed = ", "touchstone.toml: not TOML: "),
     ],
@@ -239,7 +239,7 @@ def test_target_without_any_file_says_so(refused: Callable[..., str]) -> None:
 def test_config_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     """A file in another encoding gives the position of the first bad byte, not a traceback."""
     (tmp_path / "touchstone.toml").write_bytes(b"# \xff\n")
-    with pytest.raises(UsageError, match=r"touchstone\.toml: byte 2: not UTF-8"):
+    with pytest.raises(UsageError, match=r"touchstone\.toml: not TOML: .* byte 0xff in position 2"):
         load(Flags(), {}, tmp_path)
 
 

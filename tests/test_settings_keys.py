@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.terms import restricted_key_advice, second_key_advice
+from touchstone.check.embedded import at_twin
+from touchstone.check.examination import restricted_key_advice, second_key_advice
 from touchstone.config import Flags, Settings, Templates, load
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources
@@ -163,9 +164,9 @@ def test_message_about_a_wrong_key_does_not_show_it(tmp_path: Path, table: str) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f'[target.a]\napi_key = "{KEY}"', "[target.a]: no such table; did you mean [targets.a]?"),
-        (f'[target]\napi_key = "{KEY}"', "[target]: no such table; did you mean [targets.NAME]?"),
-        (f'target = ["{KEY}"]', "target: found a list; expected a text"),
+        (f'[target.a]\napi_key = "{KEY}"', "target: found a table; expected the NAME of a table [targets.NAME]"),
+        (f'[target]\napi_key = "{KEY}"', "target: found a table; expected the NAME of a table [targets.NAME]"),
+        (f'target = ["{KEY}"]', "target: found a list; expected the NAME of a table"),
         (
             f'target = "{KEY}"',
             "target a text of 24 characters (not shown): no such target in touchstone.toml; known: twin",
@@ -189,7 +190,7 @@ def test_table_of_a_pyproject_is_named_in_full(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         load(Flags(), {}, tmp_path)
     assert str(error.value) == (
-        "pyproject.toml: [tool.touchstone.target.a]: no such table; did you mean [tool.touchstone.targets.a]?"
+        "pyproject.toml: [tool.touchstone] target: found a table; expected the NAME of a table [targets.NAME]"
     )
 
 
@@ -263,7 +264,7 @@ def test_settings_survive_the_way_to_a_child_process(tmp_path: Path) -> None:
     assert Settings.from_json(settings.to_json()) == settings
 
 
-@pytest.mark.parametrize("text", ["", "5", "{}", '{"target": 5}', f'{{"api_key": "{KEY}"}}'])
+@pytest.mark.parametrize("text", ["", "5", "[]", '{"target": 5}', f'{{"target": {{"api_key": ["{KEY}"]}}}}'])
 def test_foreign_text_is_refused_unseen(text: str) -> None:
     """A variable that holds something else is a usage error that does not repeat it."""
     with pytest.raises(UsageError, match="TOUCHSTONE_CHILD: not the settings of a run") as error:
@@ -273,9 +274,6 @@ def test_foreign_text_is_refused_unseen(text: str) -> None:
 
 def test_embedded_twin_gets_its_url_and_keys_when_it_listens(tmp_path: Path) -> None:
     """Settings for the twin are completed once its port is known, and it stays the embedded target."""
-    settings = load(Flags(), {}, tmp_path).at("http://127.0.0.1:5/api", {"primary": KEY, "second": OTHER})
-    assert (settings.target.url, settings.target.keys()) == (
-        "http://127.0.0.1:5/api",
-        {"primary": KEY, "second": OTHER},
-    )
-    assert settings.target.embedded
+    target = at_twin(load(Flags(), {}, tmp_path), "http://127.0.0.1:5/api").target
+    assert (target.url, set(target.keys())) == ("http://127.0.0.1:5/api", {"primary", "second", "restricted"})
+    assert target.embedded

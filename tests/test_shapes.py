@@ -8,8 +8,8 @@ import pytest
 
 from tests.recorded import changed, recorded
 from touchstone.facts.exchange import Chunk, Exchange, Response
-from touchstone.recordings.recording import Recording
-from touchstone.recordings.shapes import drift
+from touchstone.recordings.drifting import drift
+from touchstone.recordings.recording import Recording, step
 
 NAME = "fresh-build"
 
@@ -36,12 +36,10 @@ def answer_of(number: int) -> Response:
     return response
 
 
-def numbers(step: str, operation: str) -> list[int]:
+def numbers(name: str, operation: str) -> list[int]:
     """The exchanges of one operation that show a step."""
-    from touchstone.recordings.steps import step as shown
-
     pairs = enumerate(recorded(NAME).exchanges)
-    return [number for number, each in pairs if (shown(each), each.operation) == (step, operation)]
+    return [number for number, each in pairs if (step(each), each.operation) == (name, operation)]
 
 
 READY = numbers("ready", "getBuild")

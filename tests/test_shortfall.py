@@ -4,7 +4,7 @@ import pytest
 
 from tests.loadlogs import log_of, workload
 from touchstone.facts.events import Limit
-from touchstone.loadgen.shortfall import shortfall
+from touchstone.loadgen.judge import shortfall
 from touchstone.loadgen.thresholds import Reading
 
 STATISTICS = (("*", "p99_s"), ("getBuild", "p99_s"), ("*", "error_share"), ("startBuild", "max_s"), ("*", "p50_s"))

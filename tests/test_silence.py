@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Storm, fold
-from touchstone.check.outage import SILENT_S, Silence
+from touchstone.check.budget import SILENT_S, Silence
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
-from touchstone.loadgen.outage import fallen, pauses
+from touchstone.loadgen.not_judged import fallen, pauses
 from touchstone.report.load_sentences import describe_silence
 
 

@@ -10,11 +10,12 @@ import httpx
 import pytest
 import respx
 
-from touchstone.check.smoke import CURATED, NOWHERE, smoke
+from touchstone.check.preflight import CURATED, NOWHERE, smoke
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 URL = "http://127.0.0.1:8123/api"
 KEY = "sk_live_0123456789abcdef"

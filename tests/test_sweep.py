@@ -12,7 +12,7 @@ import pytest
 
 from tests.command import KEYS, PRIMARY, SECOND, Command, Ended, Shell, called, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone.check.examination import SILENT_REMOVALS
+from touchstone.check.budget import SILENT_REMOVALS
 from touchstone.check.journal import SUFFIX, Journal
 from touchstone.check.sweep import EMBEDDED_URL
 

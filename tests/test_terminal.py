@@ -35,9 +35,6 @@ TELLING = (
     "report run",
     "compare run run --report-dir compared",
     "sweep",
-    "--help",
-    "load --help",
-    "check --help",
 )
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 _COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")

@@ -13,10 +13,9 @@ from tests.loadlogs import BEGAN_AT, fold, header, log_of, unsent, worker, workl
 from touchstone.contract import claims
 from touchstone.facts.events import Case, Footer, LedgerClaim, Limit, Occurrence, RunLog, Tally
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample, Window
-from touchstone.loadgen.ending import ABORTED
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured, told_limit, told_value
+from touchstone.loadgen.metrics import TARGET
+from touchstone.loadgen.not_judged import ABORTED
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, value_text
 from touchstone.report import html, json_report, junit
 from touchstone.report.load_view import limit_lines
 from touchstone.report.text import write as write_text
@@ -148,7 +147,7 @@ def test_request_without_an_answer_takes_for_ever() -> None:
     assert reading("p50_s", 1.0, *windows).value == pytest.approx(0.01, rel=0.001)
     for statistic in ("p90_s", "p99_s", "max_s", "mean_s"):
         found = reading(statistic, 1.0, *windows)
-        assert (found.verdict, found.value, told_value(found)) == ("broken", None, "no answer")
+        assert (found.verdict, found.value, value_text(found)) == ("broken", None, "no answer")
         assert found.reason == "no answer came to 20 of 120 requests"
     assert reading("p50_s", 1.0, *refused).reason == "no answer came to 20 of 20 requests"
     logs = fold(samples([1.0] * 5, "streamBuildEvents", NO_ANSWER))
@@ -218,8 +217,8 @@ def test_arrival_that_could_not_be_sent_outweighs_a_budget() -> None:
 def test_value_beyond_its_limit_by_a_hair_is_told_with_more_digits() -> None:
     """Nobody reads "0.25 s, at most 0.25" where it is broken."""
     limit = Limit("getBuild", "p99_s", 0.25)
-    assert told_value(Reading(limit, 0.25004, 100, "broken")) == "250.04 ms"
-    assert told_value(Reading(limit, 0.25, 100, "kept")) == "250 ms"
+    assert value_text(Reading(limit, 0.25004, 100, "broken")) == "250.04 ms"
+    assert value_text(Reading(limit, 0.25, 100, "kept")) == "250 ms"
     (line,) = limit_lines([Reading(limit, 0.25004, 100, "broken")])
     assert (line.measured, line.limit) == ("250.04 ms", "250 ms")
     assert limit_lines([Reading(limit, 0.26, 100, "broken")])[0].measured == "260 ms"
@@ -445,7 +444,7 @@ def test_breach_is_a_finding_without_an_exchange() -> None:
     log = run([Limit("getBuild", "p99_s", 0.5)], *hundred(5))
     (finding,) = judge_thresholds(measured(log), log, LEDGER).findings
     assert (finding.claim, finding.level, finding.evidence) == ("load.p99", "must", ())
-    assert finding.expected == "getBuild p99_s at most 0.5" == told_limit(Limit("getBuild", "p99_s", 0.5))
+    assert finding.expected == "getBuild p99_s at most 0.5" == limit_text(Limit("getBuild", "p99_s", 0.5))
     assert finding.actual.endswith(" s")
     assert finding.where == "getBuild over 60 s, 100 samples"
     assert finding.curl == "touchstone load steady --seed 20"
@@ -474,8 +473,8 @@ def test_number_is_told_without_an_exponent(
     limit: Limit, value: float | None, says_limit: str, says_value: str
 ) -> None:
     """In a finding, what was measured as well as what was allowed."""
-    assert told_limit(limit).endswith(f" {says_limit}")
-    assert told_value(Reading(limit, value, 100, "kept")) == says_value
+    assert limit_text(limit).endswith(f" {says_limit}")
+    assert value_text(Reading(limit, value, 100, "kept")) == says_value
 
 
 def test_every_report_copes_with_a_finding_without_an_exchange() -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import Limit
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds_file import bundled, of_scenario, read
+from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import SCENARIOS
 
 
@@ -22,7 +21,7 @@ def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
     """A table for each operation, "*" for all of them; a scenario that is not named has no limit."""
     reads = "[steady.getBuild]\np99_s = 1\nthroughput_per_s = 2.5\n"
     path = written(tmp_path, '[steady."*"]\nerror_share = 0\nlate_share = 0.5\n' + reads)
-    found = read(path)
+    found = read_thresholds(path)
     assert found["steady"] == (
         *(Limit("*", "error_share", 0.0), Limit("*", "late_share", 0.5)),
         *(Limit("getBuild", "p99_s", 1.0), Limit("getBuild", "throughput_per_s", 2.5)),
@@ -52,14 +51,14 @@ def test_limits_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("steady = 1", "[steady]: found 1; expected a table of operations"),
         ("[steady]\ngetBuild = 1", "[steady.getBuild]: found 1; expected a table of operations"),
         ("[steady", "not TOML: "),
-        ("# \xff", "byte 2: not UTF-8"),
+        ("# \xff", "not TOML: 'utf-8' codec can't decode byte 0xff"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """The place, what was found, and what was expected or is nearest."""
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as raised:
-        read(path)
+        read_thresholds(path)
     assert str(raised.value).startswith(f"{path}: ")
     assert message in str(raised.value)
 
@@ -67,12 +66,12 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str
 def test_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     """By its path, with what to give instead."""
     with pytest.raises(UsageError, match=r"gone\.toml: cannot be read: No such file.*; give a file like"):
-        read(tmp_path / "gone.toml")
+        read_thresholds(tmp_path / "gone.toml")
 
 
 def test_bundled_file_has_limits_for_every_scenario() -> None:
     """Each scenario has a limit on errors, and one on a time; a limit on growth is for the long run alone."""
-    for scenario, limits in read(bundled()).items():
+    for scenario, limits in read_thresholds(bundled_thresholds()).items():
         sorts = {STATISTICS[limit.statistic].sort for limit in limits}
         assert "error_share" in {limit.statistic for limit in limits}, scenario
         assert "time" in sorts, scenario
@@ -93,7 +92,7 @@ def test_file_without_a_limit_for_its_scenario_is_refused(tmp_path: Path, text: 
     """A run that was to be judged by a file of its user's own is not judged by nothing."""
     path = written(tmp_path, text)
     with pytest.raises(UsageError) as raised:
-        of_scenario(path, "storm")
+        thresholds_of(path, "storm")
     assert str(raised.value) == (
         f'{path}: no limit for storm; found {held}; expected a table such as [storm."*"] with a limit in it; add one, '
         "or leave --thresholds out for those of load/thresholds.toml"
@@ -103,4 +102,4 @@ def test_file_without_a_limit_for_its_scenario_is_refused(tmp_path: Path, text: 
 def test_file_with_a_limit_for_its_scenario_is_taken(tmp_path: Path) -> None:
     """One limit is enough, whatever else the file is about."""
     path = written(tmp_path, "[steady.getBuild]\np99_s = 1\n[storm.getBuild]\np99_s = 2\n")
-    assert of_scenario(path, "storm") == (Limit("getBuild", "p99_s", 2.0),)
+    assert thresholds_of(path, "storm") == (Limit("getBuild", "p99_s", 2.0),)

@@ -17,8 +17,10 @@ import respx
 from tests.raw_server import listening
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.transport import UNKNOWN_KEY, Call, Keys, Transport, fill
+from touchstone.target.call import Call, Keys, fill
+from touchstone.target.transport import Transport
 from touchstone.twin import DEFAULT_ACCOUNTS, Twin, TwinSettings
 
 URL = "http://127.0.0.1:8123/base/api"

@@ -105,7 +105,7 @@ def beside(claims: str, folder: Path, *, loads: bool) -> Beside:
 
 @pytest.fixture(scope="module", params=[WAITING, pytest.param("status.*,cancel.*", marks=pytest.mark.kill)])
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Beside:
-    """Two checks of the claims of one case and, in `make kill`, of many, beside a load."""
+    """Two checks of the claims of one case and, in `make thorough`, of many, beside a load."""
     return beside(request.param, tmp_path_factory.mktemp("beside"), loads=request.param != WAITING)
 
 

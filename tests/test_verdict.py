@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from touchstone.contract.claims import Level
 from touchstone.facts.events import Case, Footer, Header, LedgerClaim, Notice, Occurrence, RunLog, Tally, Target
-from touchstone.facts.finding import Finding, Level
+from touchstone.facts.finding import Finding
 from touchstone.facts.wording import plural, was
 from touchstone.rules.verdict import NOT_IN_LEDGER, CheckCount, ClaimVerdict, judge, selected
 

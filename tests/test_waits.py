@@ -8,13 +8,11 @@ import pytest
 
 from tests.rules.exchanges import exchange
 from tests.test_examination import REF, Answer, Scripted, answering, ended_by, examination, told
-from touchstone.check.followers import Following
-from touchstone.check.outage import UNHEARD_REQUESTS
-from touchstone.check.terms import Unsuited
-from touchstone.check.waits import IDLE
+from touchstone.check.budget import IDLE_POLLS, IDLE_S, UNANSWERED_POLLS, UNANSWERED_S, UNHEARD_REQUESTS
+from touchstone.check.examination import Following, Unsuited
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.patience import IDLE_POLLS, IDLE_S, SILENT_POLLS, SILENT_S
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 
 def test_wait_ends_with_the_build() -> None:
@@ -76,7 +74,7 @@ GIVEN_UP = "could-not-run"
     ("answer", "act", "expected"),
     [
         (told("building"), lambda exam: exam.wait(REF), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
-        (told("building"), lambda exam: exam.wait(REF, IDLE), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
+        (told("building"), lambda exam: exam.wait(REF, AT_REST), [60, 6, 6, GIVEN_UP, GIVEN_UP]),
         (told("BUILDING"), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         ((500, {}, {}), lambda exam: exam.wait(REF), [6, 6, 6, GIVEN_UP, GIVEN_UP]),
         (told("building"), lambda exam: exam.settle(REF), [10, 1, 1, GIVEN_UP, GIVEN_UP]),
@@ -182,8 +180,8 @@ def test_wait_gives_up_where_nobody_answers_any_more() -> None:
     exam = examination(lambda _: told("building"))
     exam.transport = Silent(lambda _: told("building"), heard=3)  # type: ignore[assignment]  # as much as is used
     assert exam.wait(REF).error == "ConnectError: refused"
-    assert len(exam.transport.calls) > SILENT_POLLS + 3
-    assert SILENT_S < exam.transport.at < 3 * SILENT_S
+    assert len(exam.transport.calls) > UNANSWERED_POLLS + 3
+    assert UNANSWERED_S < exam.transport.at < 3 * UNANSWERED_S
 
 
 def test_run_gives_up_where_nobody_answers_any_more() -> None:

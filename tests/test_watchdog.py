@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.facts.events import Limit
 from touchstone.facts.sample import UNSENT, Sample, Window
-from touchstone.loadgen.statistic import STATISTICS
+from touchstone.loadgen.thresholds import STATISTICS
 from touchstone.loadgen.watchdog import Watchdog
 
 P90 = Limit("getBuild", "p90_s", 0.1)

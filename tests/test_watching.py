@@ -15,16 +15,16 @@ from tests.watched import Watched
 from touchstone.facts.events import RunLog, Tally
 from touchstone.facts.runlog import read
 from touchstone.loadgen.lateness import punctuality
-from touchstone.loadgen.watching import told_unwatched, unseen
+from touchstone.loadgen.not_judged import unwatched
 from touchstone.report.load_sentences import describe_generator
 
 OF_LOGS = {"events.answers-200", "events.watchers-agree", "events.carry-the-output"}
 WHY = "watchers did not watch, since the start of their build was not accepted"
 
 
-def ran(unwatched: tuple[int, ...], judged: tuple[str, ...] = ()) -> RunLog:
+def ran(idle_of: tuple[int, ...], judged: tuple[str, ...] = ()) -> RunLog:
     """A run of 12 watchers by some workers, each of which had so many of them without anything to watch."""
-    workers = tuple(worker(number, sent=6 - idle, assigned=6, unwatched=idle) for number, idle in enumerate(unwatched))
+    workers = tuple(worker(number, sent=6 - idle, assigned=6, unwatched=idle) for number, idle in enumerate(idle_of))
     return log_of(
         workload("watchers", scheduled={"startBuild": 2, "streamBuildEvents": 12}),
         workers=workers,
@@ -38,7 +38,7 @@ def test_who_did_not_watch_is_counted_over_all_workers() -> None:
     earlier = worker(1, state="running", at_s=4.0, unwatched=1)
     log = RunLog(header=log.header, workload=log.workload, workers=(*log.workers, earlier))
 
-    assert told_unwatched(log) == f"7 of 12 {WHY}; lower --builds, or raise patience_s of the target"
+    assert unwatched(log)[0] == f"7 of 12 {WHY}; lower --builds, or raise patience_s of the target"
     assert [line.missing for line in punctuality(log).workers] == [0, 0]
     told = describe_generator(punctuality(log), 3.0)
     assert "7 watchers did not watch, as the start of their build was not accepted" in told
@@ -49,12 +49,12 @@ def test_claims_about_logs_stay_open_for_want_of_watchers() -> None:
     """
     Those that were judged by watchers that had something to watch are not named; nor is anything where all watched.
     """
-    none = {(notice.claim, notice.verdict) for notice in unseen(ran((6, 6)))}
-    some = [notice.claim for notice in unseen(ran((6, 5), ("events.answers-200", "events.carry-the-output")))]
+    none = {(notice.claim, notice.verdict) for notice in unwatched(ran((6, 6)))[1]}
+    some = [notice.claim for notice in unwatched(ran((6, 5), ("events.answers-200", "events.carry-the-output")))[1]]
 
     assert none == {(claim, "indeterminate") for claim in OF_LOGS}
     assert some == ["events.watchers-agree"]
-    assert (told_unwatched(ran((0, 0))), list(unseen(ran((0, 0))))) == ("", [])
+    assert unwatched(ran((0, 0))) == ("", [])
 
 
 # --- from end to end --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The wheel: built, installed where nothing of the checkout is, and every command run from an empty folder.
 
-``make wheel`` runs this. What has to be installed besides comes from the environment of the tests, without a network.
+``make thorough ARGS=wheel`` runs this.
+What has to be installed besides comes from the environment of the tests, without a network.
 Each interpreter of that environment writes down the files of the checkout that it opens, and there are none.
 """
 
@@ -21,7 +22,7 @@ import pytest
 from tests.command import KEYS, LIMIT_S, PRIMARY, Ended, Shell
 from touchstone import __version__
 from touchstone.cli.app import MODULES
-from touchstone.cli.starters import WORKFLOWS
+from touchstone.cli.init import WORKFLOWS
 
 # A busy machine takes a minute for what it does in ten seconds else.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3 * LIMIT_S)]

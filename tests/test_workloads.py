@@ -9,13 +9,13 @@ from typing import get_args
 import pytest
 
 from touchstone.contract import claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
 from touchstone.loadgen.arrivals import parse
+from touchstone.loadgen.metrics import ALL
 from touchstone.loadgen.schedule import draw_up
-from touchstone.loadgen.thresholds_file import bundled, read
-from touchstone.loadgen.totals import ALL
+from touchstone.loadgen.thresholds import bundled_thresholds, read_thresholds
 from touchstone.loadgen.workloads import (
     AT_ONCE,
     BUILDS,
@@ -134,7 +134,7 @@ def test_defaults_of_a_scenario_make_sense(each: Scenario) -> None:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_thresholds_are_about_what_a_scenario_sends(name: str) -> None:
     """Each scenario has thresholds, for all operations together and for operations that it does send."""
-    limited = {limit.operation for limit in read(bundled())[name]}
+    limited = {limit.operation for limit in read_thresholds(bundled_thresholds())[name]}
 
     assert ALL in limited
     assert limited - {ALL} <= sent_by(name)

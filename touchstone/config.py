@@ -1,23 +1,31 @@
-"""How this run is set up: merges flags, environment, file and defaults once, in this order of weight.
+"""How a run is set up: flags, environment, settings file and defaults, in this order of weight.
 
+The file is ``touchstone.toml``, or the table ``[tool.touchstone]`` of ``pyproject.toml``, in the working directory.
 Nothing else in the package reads flags, settings files or the environment.
 """
 
 import dataclasses
+import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from touchstone import config_kinds as kinds
-from touchstone.config_file import EMBEDDED, PROFILES, SettingsFile, find
-from touchstone.config_kinds import Kind, T, checked, nearest
-from touchstone.contract.quoting import may_be_key, quoted
-from touchstone.errors import UsageError, one_line
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import WrapValidator as Wrap
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from touchstone.contract.files import read_toml
+from touchstone.contract.quoting import Kind, checked, may_be_key, quoted
+from touchstone.errors import Unfit, UsageError, nearest, one_line
 from touchstone.facts import second_look
-from touchstone.facts.key_sources import USUAL, KeySources
-from touchstone.target.bounds import BOUND_NAMES, DEFAULT_BOUNDS, Bounds
+from touchstone.facts.key_sources import USUAL, KeySources, read_key, read_variable
+from touchstone.target.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES, Bounds
+from touchstone.target.bounds import DEFAULT_BOUNDS as BOUNDS
+from touchstone.target.redact import Secrets
 
 Profile = Literal["quick", "standard", "thorough"]
 Publish = Literal["raw", "wrapped", "never"]
@@ -25,30 +33,260 @@ Publish = Literal["raw", "wrapped", "never"]
 # The variable that hands a run's settings to its child process. It holds keys: never log an environment.
 HANDOVER = "TOUCHSTONE_CHILD"
 
+EMBEDDED = "twin"
 DEFAULT_SEED = 20
 DEFAULT_MAX_BUILDS = 40
 UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
 
-_PATHS = ("report_dir", "state_dir", "baseline")
-_KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
+KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
-# What each variable of the environment that the package looks up is for; docs/reference/settings.md shows it.
-VARIABLES: Mapping[str, str] = {
-    "TOUCHSTONE_TARGET": "The target of the settings file to take; `--target` and `--url` outweigh it.",
-    "ORGO_BASE_URL": "The base URL to take, as `--url`, where no target is named.",
-    "ORGO_API_KEY": "Key of an account on the Scale plan, unless the target names another variable or spells it out.",
-    "ORGO_SECOND_API_KEY": "Key of another account on the Scale plan, likewise.",
-    "ORGO_RESTRICTED_API_KEY": "Key of an account below the Scale plan, likewise.",
-    "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
-    "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
-    "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
-    "GITHUB_REPOSITORY": "Set by GitHub Actions: the repository of the job.",
-    "GITHUB_WORKFLOW_REF": "Set by GitHub Actions: the file of the workflow.",
-    "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
-    "GITHUB_WORKSPACE": "Set by GitHub Actions: the folder of the checkout.",
-    "_TOUCHSTONE_COMPLETE": "Set by the completion of a shell.",
-    "CI": "Where it is set, no progress is drawn.",
-}
+# --- what a value may hold -------------------------------------------------------------------------------------------
+
+
+def kind(form: Any) -> Kind[Any]:
+    """What reads values of an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
+    adapter: TypeAdapter[Any] = TypeAdapter(form)
+
+    def read(value: object) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            raise error.errors()[0]["ctx"]["error"] from None
+
+    return read
+
+
+def fits(*expected: str) -> Wrap:
+    """Says of a value that the type before it refuses what would fit: one text, or the choices that there are."""
+    like = expected[0] if len(expected) == 1 else f"{', '.join(expected[:-1])} or {expected[-1]}"
+
+    def read(value: Any, inner: Callable[[Any], Any]) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            word = value[:100] if isinstance(value, str) and len(expected) > 1 else ""
+            near = difflib.get_close_matches(word, expected, n=1, cutoff=0.5)
+            raise Unfit(like + "".join(f"; did you mean {one}?" for one in near)) from None
+
+    return Wrap(read)
+
+
+# facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; the namespace has no documented form.
+_REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
+
+
+def _refs(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise Unfit("a list of refs such as default/claude-code@1.0.0")
+    for item in value:
+        if not _REF.fullmatch(item):
+            raise Unfit("refs of the form namespace/name@1.0.0, the name in kebab-case", found=quoted(item))
+    return tuple(dict.fromkeys(value))
+
+
+def _url(value: object) -> str:
+    """The base URL of a target, without a trailing slash. A base path is kept."""
+    like = "a URL such as https://staging.example.test/api"
+    if not isinstance(value, str):
+        raise Unfit(like)
+    try:
+        parts = urlsplit(value)
+        fits_well = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, or a broken IPv6 address
+        fits_well = False
+    if not fits_well or re.search(r"[\0-\x20\x7f]", value):
+        # What may be a password or a key is left out: what stands before the last @, and the query.
+        before, at, rest = value.rpartition("@")
+        scheme = before.partition("//")[0] + "//" if "//" in before else ""
+        raise Unfit(like, found=quoted(re.split(r"[?#]", f"{scheme}…@{rest}" if at else rest)[0]))
+    if "@" in parts.netloc:
+        raise Unfit("no user or password in it; keys come from the environment", "a URL with a user in it (not shown)")
+    if re.search(r"[?#]", value):
+        found = f"{quoted(re.split(r'[?#]', value)[0])} and a query or fragment (not shown)"
+        raise Unfit("nothing after the path", found=found)
+    return value.rstrip("/")
+
+
+Text = Annotated[str, Field(pattern=r"\S"), fits("a text")]
+TargetName = Annotated[str, Field(pattern=r"\S"), fits("the NAME of a table [targets.NAME]")]
+Folder = Annotated[str, Field(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$"), fits("the path of a folder")]
+Switch = Annotated[bool, Field(strict=True), fits("true or false")]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63), fits("a whole number of 0 or more")]
+Count = Annotated[int, Field(strict=True, ge=1, lt=2**63), fits("a whole number of 1 or more")]
+HeadBytes = Annotated[Count, Field(le=LONGEST_HEAD_BYTES), fits(f"a whole number from 1 to {LONGEST_HEAD_BYTES}")]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), fits("a number of seconds above 0")]
+Refs = Annotated[tuple[str, ...], BeforeValidator(_refs)]
+Variable = Annotated[str, BeforeValidator(read_variable)]
+Key = Annotated[str, BeforeValidator(read_key)]
+Url = Annotated[str, BeforeValidator(_url)]
+
+
+# --- the settings file -----------------------------------------------------------------------------------------------
+
+
+def _is(default: object, meaning: str) -> Any:
+    return Field(default, description=meaning)
+
+
+def _bound(default: int, meaning: str) -> Any:
+    return _is(default, f"How much of an answer is read: {meaning}")
+
+
+def _from(variable: str, whose: str) -> Any:
+    return _is(variable, f"The environment variable that holds the key of {whose}.")
+
+
+class _Table(BaseModel):
+    """A table of the file; the description of a field is what its key means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class Templates:
+    """Refs to use where the run must not publish, by what their builds do."""
+
+    buildable: Refs = _is((), "Refs whose builds become ready, for a run that must not publish.")
+    failing: Refs = _is((), "Refs whose builds fail, for a run that must not publish.")
+    restricted: Refs = _is((), "Refs that the restricted key may read, for a run that must not publish.")
+
+    def __post_init__(self) -> None:
+        for ref in self.buildable:
+            if ref in self.failing:
+                raise Unfit("it in one list", found=f"{quoted(ref)}, which is both buildable and failing")
+
+
+class TargetTable(_Table):
+    """The table ``[targets.NAME]``."""
+
+    url: Url = Field(description="Base URL without a trailing slash.")
+    api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
+    api_key_env: Variable = _from("ORGO_API_KEY", "an account on the Scale plan")
+    second_api_key: Key | None = _is(None, "Key of another account on the Scale plan.")
+    second_api_key_env: Variable = _from("ORGO_SECOND_API_KEY", "another account on the Scale plan")
+    restricted_api_key: Key | None = _is(None, "Key of an account below the Scale plan.")
+    restricted_api_key_env: Variable = _from("ORGO_RESTRICTED_API_KEY", "an account below the Scale plan")
+    build_timeout_s: Seconds = _is(600.0, "A build that takes longer counts as stuck.")
+    cancel_timeout_s: Seconds = _is(60.0, "A cancelled build that takes longer to settle counts as stuck.")
+    patience_s: Seconds = _is(120.0, "Longest total wait for one 429 to end.")
+    request_timeout_s: Seconds = _is(30.0, "Longest wait for one answer.")
+    max_builds: Count = _is(DEFAULT_MAX_BUILDS, "How many builds the run may start.")
+    publish: Annotated[Publish, fits(*get_args(Publish))] = _is(
+        "raw", "How templates are published: as they are (raw), inside an object that names them (wrapped), or never."
+    )
+    max_head_bytes: HeadBytes = _bound(BOUNDS.max_head_bytes, "of a head, with all interim answers before it.")
+    max_headers: Count = _bound(BOUNDS.max_headers, "lines of a head; Apache and Python's own client let 100 through.")
+    max_body_bytes: Count = _bound(BOUNDS.max_body_bytes, "of a body that is no stream, packed and unpacked.")
+    max_stream_bytes: Count = _bound(BOUNDS.max_stream_bytes, "the same for a stream.")
+    max_line_bytes: Count = _bound(BOUNDS.max_line_bytes, "of a line of a stream.")
+    max_json_depth: Count = _bound(BOUNDS.max_json_depth, "arrays and objects within each other.")
+    max_json_values: Count = _bound(BOUNDS.max_json_values, "values of one text of JSON, many times its bytes.")
+    max_total_bytes: Count = _bound(BOUNDS.max_total_bytes, "of all of a run, without the first 4 KiB of each part.")
+    templates: Templates = Templates()
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for name in KEY_NAMES:
+            if {name, f"{name}_env"} <= self.model_fields_set:
+                raise Unfit("one of the two", found=f"{name} beside {name}_env")
+        return self
+
+
+class RunTable(_Table):
+    """The top of the file."""
+
+    target: TargetName = _is(EMBEDDED, "What is judged; twin is the embedded server.")
+    report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
+    seed: Seed = _is(DEFAULT_SEED, "Seed of everything that is generated.")
+    strict: Switch = _is(False, "Whether broken should claims fail the run, too.")
+    profile: Annotated[Profile, fits(*get_args(Profile))] = _is("standard", "How much is generated.")
+    claims: Text = _is("*", "The claims to judge: globs, separated by commas.")
+    max_seconds: Seconds | None = _is(None, "How long the run may take; without it as long as it needs.")
+    baseline: Text | None = _is(None, "The file of claims that a check may find broken.")
+    targets: dict[str, TargetTable] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """What a settings file says.
+
+    Attributes:
+        name: How messages call the file; empty where there is none.
+        folder: Where relative paths in it start.
+        prefix: What stands before a table's name: ``tool.touchstone.`` in a pyproject.toml.
+        table: Its content.
+    """
+
+    name: str = ""
+    folder: Path = Path()
+    prefix: str = ""
+    table: RunTable = field(default_factory=RunTable, repr=False)
+
+    def place(self, *tables: object, key: object = "") -> str:
+        """Where a table or a key in one stands, for messages."""
+        table = (self.prefix + ".".join(map(one_line, tables))).rstrip(".")
+        return f"{self.name}:" + (f" [{table}]" if table else "") + (f" {one_line(key)}" if key else "")
+
+
+def find(config: Path | None, cwd: Path) -> SettingsFile:
+    """The settings file that *config* names, or the one of the working directory, or an empty one.
+
+    Raises:
+        UsageError: the file cannot be read, is not TOML, or holds a key or value that does not fit.
+    """
+    if config is not None:
+        return _read(cwd / config, str(config), required=True)
+    for name in ("touchstone.toml", "pyproject.toml"):
+        if (cwd / name).is_file():
+            return _read(cwd / name, name, required=False)
+    return SettingsFile()
+
+
+def _read(path: Path, name: str, *, required: bool) -> SettingsFile:
+    try:
+        table: Any = read_toml(path, name)
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror}; check the path behind --config") from None
+    file = SettingsFile(name, path.parent, "tool.touchstone." if path.name == "pyproject.toml" else "")
+    if file.prefix:
+        tool = table.get("tool", {})
+        if not isinstance(tool, dict):
+            raise UsageError(f"{name}: tool: found {quoted(tool)}; expected a table")
+        if required and "touchstone" not in tool:
+            raise UsageError(f"{name}: no table [tool.touchstone]; add one, or name another file with --config")
+        table = tool.get("touchstone", {})
+    read = _validated(table, file.place)
+    if EMBEDDED in read.targets:
+        raise UsageError(f"{file.place('targets', EMBEDDED)}: this names the embedded server; choose another name")
+    paths = {key: str(file.folder / value) for key, value in read if key in ("report_dir", "baseline") and value}
+    return dataclasses.replace(file, table=read.model_copy(update=paths))
+
+
+_KEYS_AT = {1: RunTable.model_fields, 3: TargetTable.model_fields, 4: Templates.__dataclass_fields__}
+
+
+def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
+    """The table that *raw* is.
+
+    Raises:
+        UsageError: a key or a value of it does not fit: the place, what was found and what was expected.
+    """
+    try:
+        return RunTable.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors()[0]
+    *tables, key = problem["loc"] or ("",)
+    found, place = problem["input"], place_of(*tables, key=key)
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        raise UsageError(f"{place}: unknown key; {nearest(str(key), _KEYS_AT[len(problem['loc'])])}")
+    if problem["type"] == "missing":
+        raise UsageError(f'{place}: is missing; add url = "https://…" to say where the target is')
+    unfit = problem.get("ctx", {}).get("error", Unfit("a table"))
+    place = place_of(*tables, key) if isinstance(found, dict) and unfit.found else place  # a table as a whole
+    raise UsageError(f"{place}: found {unfit.found or quoted(found)}; expected {unfit.expected}")
+
+
+# --- the settings of a run -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,42 +308,14 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
-class Templates:
-    """
-    Refs to use where the run must not publish, by what their builds do, and those that only the restricted key reads.
-
-    Attributes:
-        buildable: Refs whose builds become ready, for a run that must not publish.
-        failing: Refs whose builds fail, for a run that must not publish.
-        restricted: Refs that the restricted key may read, for a run that must not publish.
-    """
-
-    buildable: tuple[str, ...] = ()
-    failing: tuple[str, ...] = ()
-    restricted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """What is judged, with whose keys, and how patiently.
+    """What is judged, with whose keys, and how patiently; `TargetTable` says what the rest is.
 
     Attributes:
         name: The table in the settings file, ``url`` for a URL given directly, ``twin`` for the embedded one.
-        url: Base URL without a trailing slash; None until the embedded twin listens.
-        api_key: Key of an account on the Scale plan; None only for the embedded twin.
-        second_api_key: Key of another account on the Scale plan.
-        restricted_api_key: Key of an account below the Scale plan.
-        key_sources: Where each of the three comes from.
+        url: None until the embedded twin listens, and until then there are no keys.
+        key_sources: Where each of the three keys comes from.
         unused_keys: Keys that the run knows and does not use; they are kept out of what it writes.
-        build_timeout_s: A build that takes longer counts as stuck.
-        cancel_timeout_s: A cancelled build that takes longer to settle counts as stuck.
-        patience_s: Longest total wait for one 429 to end.
-        request_timeout_s: Longest wait for one answer.
-        max_builds: How many builds the run may start.
-        publish: How the run publishes templates: the document as it is (raw), inside an object that names it (wrapped),
-            or not at all (never), where it needs refs that are there.
-        templates: See `Templates`.
-        bounds: How much of an answer is read.
     """
 
     name: str = EMBEDDED
@@ -121,8 +331,8 @@ class TargetSettings:
     request_timeout_s: float = 30.0
     max_builds: int = DEFAULT_MAX_BUILDS
     publish: Publish = "raw"
-    templates: Templates = Templates()
-    bounds: Bounds = DEFAULT_BOUNDS
+    templates: Templates = field(default_factory=Templates)
+    bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
         second_look.know(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
@@ -140,18 +350,13 @@ class TargetSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that a run is told, merged.
+    """All settings of a run, merged; `RunTable` says what the rest is.
 
     Attributes:
-        target: What is judged; twin is the embedded server.
         report_dir: Where results go; None for a new folder under ``reports/``.
         state_dir: Where journals go; None where the environment names no home.
-        seed: Seed of everything that is generated.
-        strict: Whether broken should claims fail the run, too.
-        profile: How much is generated: quick, standard or thorough.
+        plan: Whether the run only says what it would do.
         claims_glob: The claims to judge: globs, separated by commas.
-        max_seconds: How long the run may take; None for as long as it needs.
-        baseline: The file of claims that a check may find broken; None where there is none.
     """
 
     target: TargetSettings = TargetSettings()
@@ -165,22 +370,9 @@ class Settings:
     max_seconds: float | None = None
     baseline: Path | None = None
 
-    def at(self, url: str, keys: Mapping[str, str]) -> "Settings":
-        """
-        The same settings for a target that now listens at *url* and knows *keys* by role, see TargetSettings.keys.
-        """
-        target = dataclasses.replace(
-            self.target,
-            url=checked("the embedded twin", url, kinds.url),
-            api_key=keys["primary"],
-            second_api_key=keys.get("second"),
-            restricted_api_key=keys.get("restricted"),
-        )
-        return dataclasses.replace(self, target=target)
-
     def to_json(self) -> str:
         """The settings with their keys, for the environment of a child process and for nothing else."""
-        return json.dumps(dataclasses.asdict(self), default=str, sort_keys=True)
+        return json.dumps(_SETTINGS.dump_python(self, mode="json"))
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
@@ -190,52 +382,20 @@ class Settings:
             UsageError: the text is something else; the message does not show it.
         """
         try:
-            raw = json.loads(text)
-            target = raw["target"]
-            templates = Templates(**{name: tuple(refs) for name, refs in target["templates"].items()})
-            folders = {name: Path(raw[name]) if raw[name] else None for name in _PATHS}
-            unused = tuple(target["unused_keys"])
-            sources, bounds = KeySources(**target["key_sources"]), Bounds(**target["bounds"])
-            parts = {"templates": templates, "bounds": bounds, "unused_keys": unused, "key_sources": sources}
-            return cls(**{**raw, **folders, "target": TargetSettings(**{**target, **parts})})
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return _SETTINGS.validate_python(json.loads(text))
+        except ValueError:
             raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
 
     def public(self) -> dict[str, Any]:
         """The settings without keys, as JSON values: of a key it says only whether there is one."""
-        values: dict[str, Any] = json.loads(self.to_json())
-        for name in _KEY_NAMES:
+        values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
+        for name in KEY_NAMES:
             values["target"][name] = "set" if values["target"][name] else None
         values["target"]["unused_keys"] = len(self.target.unused_keys)
         return values
 
 
-@dataclass(frozen=True, slots=True)
-class Workflow:
-    """The job of GitHub Actions that a command is a step of.
-
-    Attributes:
-        summary: File that a step appends its summary to; None where the runner names none.
-        checkout: Folder of the repository; None where the runner names none.
-        file: File of the workflow, as a path in the repository; empty where the runner names none.
-    """
-
-    summary: Path | None
-    checkout: Path | None
-    file: str
-
-
-def workflow_in(environ: Mapping[str, str]) -> Workflow | None:
-    """The job of GitHub Actions that the environment is one of; None elsewhere.
-
-    Source: docs.github.com, Variables reference, "Default environment variables".
-    """
-    if environ.get("GITHUB_ACTIONS") != "true":
-        return None
-    summary, checkout = environ.get("GITHUB_STEP_SUMMARY"), environ.get("GITHUB_WORKSPACE")
-    # OWNER/REPOSITORY/PATH@REF
-    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].removeprefix(environ.get("GITHUB_REPOSITORY", "/"))
-    return Workflow(Path(summary) if summary else None, Path(checkout) if checkout else None, file.removeprefix("/"))
+_SETTINGS = TypeAdapter(Settings)
 
 
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
@@ -250,24 +410,19 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     """
     file = find(flags.config, cwd)
     target = _target(flags, environ, file)
-    if builds is not None and "max_builds" not in file.targets.get(target.name, {}):
+    table = file.table.targets.get(target.name)
+    if builds is not None and (table is None or "max_builds" not in table.model_fields_set):
         target = dataclasses.replace(target, max_builds=builds)
     if flags.max_builds is not None:
-        target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kinds.count))
-    merged = _Merged(flags, file)
-    folder, baseline = (getattr(flags, name) or merged.file_path(name) for name in ("report_dir", "baseline"))
-    return Settings(
-        target=target,
-        report_dir=None if folder is None else cwd / folder,
-        state_dir=_state_dir(environ),
-        seed=merged.pick("seed", kinds.seed, DEFAULT_SEED),
-        strict=merged.pick("strict", kinds.flag, default=False),
-        plan=bool(flags.plan),
-        profile=cast(Profile, merged.pick("profile", kinds.one_of(*PROFILES), "standard")),
-        claims_glob=merged.pick("claims", kinds.text, "*"),
-        max_seconds=merged.pick("max_seconds", kinds.seconds, None),
-        baseline=None if baseline is None else cwd / baseline,
-    )
+        target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kind(Count)))
+    given = {name: value for name in RunTable.model_fields if (value := getattr(flags, name, None)) is not None}
+    paths = {name: given.pop(name) for name in ("report_dir", "baseline") if name in given}
+    of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
+    run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True) | paths)
+    rest = run.model_dump(include={"seed", "strict", "profile", "max_seconds"})
+    rest |= {name: cwd / value if value else None for name, value in run if name in ("report_dir", "baseline")}
+    rest |= {"plan": bool(flags.plan), "claims_glob": run.claims}
+    return Settings(target=target, state_dir=_state_dir(environ), **rest)
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
@@ -276,105 +431,70 @@ def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UsageError: one is none; the message does not show it.
     """
-    names = (("primary", "ORGO_API_KEY"), ("second", "ORGO_SECOND_API_KEY"), ("restricted", "ORGO_RESTRICTED_API_KEY"))
-    return {role: checked(name, environ[name], kinds.key) for role, name in names if environ.get(name)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Merged:
-    flags: Flags
-    file: SettingsFile
-
-    def pick(self, name: str, kind: Kind[T], default: T | None) -> Any:
-        value = getattr(self.flags, name)
-        if value is not None:
-            return checked(f"--{name.replace('_', '-')}", value, kind)
-        return self.file.run.get(name, default)
-
-    def file_path(self, name: str) -> Path | None:
-        value = self.file.run.get(name)
-        return None if value is None else self.file.folder / value
+    names = dataclasses.asdict(USUAL)
+    return {role: checked(name, environ[name], read_key) for role, name in names.items() if environ.get(name)}
 
 
 def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
     if flags.target is not None and flags.url is not None:
         raise UsageError("--target and --url: both are given; keep one of the two")
-    if flags.url is not None:
-        return _plain("--url", flags.url, environ)
-    if flags.target is not None:
-        return _named(flags.target, "--target", environ, file)
-    if environ.get("TOUCHSTONE_TARGET"):
-        return _named(environ["TOUCHSTONE_TARGET"], "TOUCHSTONE_TARGET", environ, file)
-    if environ.get("ORGO_BASE_URL"):
-        return _plain("ORGO_BASE_URL", environ["ORGO_BASE_URL"], environ)
-    if "target" in file.run:
-        return _named(file.run["target"], f"{file.name}: target", environ, file)
-    return TargetSettings(max_builds=UNBOUNDED_BUILDS)
+    sources = (
+        ("--url", flags.url, _plain),
+        ("--target", flags.target, _named),
+        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _named),
+        ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
+        (f"{file.name}: target", file.table.target, _named),
+    )
+    return next(read(value, place, environ, file) for place, value, read in sources if value is not None)
 
 
-def _plain(place: str, value: str, environ: Mapping[str, str]) -> TargetSettings:
-    url = checked(place, value, kinds.url)
-    keys = _keys({}, "the target" if may_be_key(url) else f"the target {url}", environ)
-    kinds.check_no_key_in(url, keys, place)
+def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFile) -> TargetSettings:
+    url = checked(place, text, _url)
+    keys = _keys({"url": url}, "the target" if may_be_key(url) else f"the target {url}", place, environ)
     return TargetSettings("url", url, **keys)
 
 
 def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
     if name == EMBEDDED:
         return TargetSettings(max_builds=UNBOUNDED_BUILDS)
-    if name not in file.targets:
+    if name not in file.table.targets:
         where = file.name or "the working directory, which has no touchstone.toml"
-        advice = nearest(name, (*file.targets, EMBEDDED))
+        advice = nearest(name, (*file.table.targets, EMBEDDED))
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
-    values = dict(file.targets[name])
-    templates = Templates(**values.pop("templates"))
-    for ref in templates.buildable:
-        if ref in templates.failing:
-            raise UsageError(
-                f"{file.place(name)} templates: {quoted(ref)} is both buildable and failing; keep it in one list"
-            )
-    keys = _keys(values, file.place(name), environ)
-    kinds.check_no_key_in(values["url"], keys, f"{file.place(name)} url")
-    bounds = Bounds(**{bound: values.pop(bound) for bound in BOUND_NAMES if bound in values})
-    rest = {field: value for field, value in values.items() if not field.removesuffix("_env").endswith("api_key")}
-    sources = _sources(values, f"[{file.prefix}targets.{one_line(name)}]")
-    return TargetSettings(name=name, templates=templates, bounds=bounds, key_sources=sources, **keys, **rest)
+    table, where = file.table.targets[name], file.place("targets", name)
+    values = table.model_dump(exclude_unset=True)
+    keys = _keys(values, where, f"{where} url", environ)
+    bounds = Bounds(**{bound: values[bound] for bound in BOUND_NAMES if bound in values})
+    others = {key.name for key in dataclasses.fields(TargetSettings)} - {*KEY_NAMES, "templates"}
+    rest = {key: value for key, value in values.items() if key in others}
+    return TargetSettings(name=name, templates=table.templates, bounds=bounds, **keys, **rest)
 
 
-def _sources(values: Mapping[str, Any], table: str) -> KeySources:
-    """Where the keys of a target come from, or would, by the same order as in `_keys`."""
-    spelled_out = any(name in values for name in _KEY_NAMES)
-    found = [
-        values.get(f"{name}_env") or (f"{name} of {table}" if spelled_out else f"ORGO_{name.upper()}")
-        for name in _KEY_NAMES
-    ]
-    return KeySources(*found)
+def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of a target, and where they come from, as arguments of TargetSettings.
 
-
-def _keys(values: Mapping[str, Any], place: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    None is in the URL, in whatever encoding: each request line and each report would hold it.
+    """
     # A target that spells a key out is a throw-away server: keys from the environment would belong to another one.
-    spelled_out = any(name in values for name in _KEY_NAMES)
-    found: dict[str, str | None] = {}
-    for name in _KEY_NAMES:
-        default = "" if spelled_out else f"ORGO_{name.upper()}"
-        variable = values.get(f"{name}_env", default)
+    is_spelled_out = any(name in values for name in KEY_NAMES)
+    found, sources = dict[str, str | None](), list[str]()
+    for name in KEY_NAMES:
+        variable = values.get(f"{name}_env", "" if is_spelled_out else f"ORGO_{name.upper()}")
         value = environ.get(variable, "") if variable else ""
-        found[name] = values.get(name) or (checked(variable, value, kinds.key) if value else None)
+        found[name] = values.get(name) or (checked(variable, value, read_key) if value else None)
+        sources.append(variable or f"{name} of {place.partition(': ')[2]}")
     if not found["api_key"]:
         variable = values.get("api_key_env", "ORGO_API_KEY")
         raise UsageError(f"{place}: has no key: the variable {variable} is not set; export {variable}=<your key>")
-    for name in _KEY_NAMES[1:]:
-        if found[name] and found[name] == found["api_key"]:
+    for name, key in found.items():
+        if key and key == found["api_key"] and name != "api_key":
             raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
-    return found
+        if Secrets({name: key}).text(values["url"]) != values["url"]:
+            raise UsageError(f"{url_place}: found a URL with {name} in it (not shown); expected one without any key")
+    return {**found, "key_sources": KeySources(*sources)}
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
     # XDG Base Directory Specification: a relative path is invalid and ignored.
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        home = Path(environ.get("HOME", ""))
-        if not home.is_absolute():
-            return None
-        state = home / ".local" / "state"
-    return state / "touchstone" / "journals"
+    folders = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
+    return next((folder / "touchstone" / "journals" for folder in folders if folder.is_absolute()), None)

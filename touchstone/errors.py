@@ -11,8 +11,9 @@
 A disagreement between the target and its contract is a finding, not an exception.
 """
 
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 # What a message quotes comes from files and targets: it may be as long as they like, and hold what a terminal obeys.
@@ -62,6 +63,15 @@ class OutputError(HarnessError):
     """What is to be told could not be written where it was to go."""
 
 
+class Unfit(ValueError):
+    """A value does not fit: *expected* says what would, *found* replaces the value where it must not be shown."""
+
+    def __init__(self, expected: str, found: str | None = None) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.found = found
+
+
 def unwritten(message: str, error: OSError) -> HarnessError:
     """What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's."""
     kind = UsageError if is_misplaced(error) else OutputError
@@ -77,6 +87,15 @@ def one_line(name: object) -> str:
     """A name from a file as a message shows it: as it is, unless it has line breaks."""
     text = str(name)
     return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them where none is near."""
+    names = sorted(map(one_line, known))
+    near = difflib.get_close_matches(word[:100], names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if names else "none is known"
 
 
 def _printable(char: str) -> str:

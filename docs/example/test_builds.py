@@ -62,7 +62,7 @@ def made(folder: Path, request: Request, *answers: Response, error: str = "") ->
         for number, answer in enumerate(answers, 1)
     )
     file = folder / "made.har"
-    file.write_text(har.render(Recording("made", exchanges, recorded_at="2026-03-14T09:26:53Z"), {}), "utf-8")
+    file.write_text(har.render(Recording("made", exchanges, recorded_at="2026-03-14T09:26:53Z")), "utf-8")
     return file
 
 

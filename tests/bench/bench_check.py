@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.check.embedded import EMBEDDED_TWIN
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 from touchstone.twin import Twin
 from touchstone.twin.serve import Asgi
 

@@ -29,7 +29,13 @@ from touchstone.proof import catalogue
 from touchstone.proof.result import Subject
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WARM = ("touchstone.proof.trial", "touchstone.check.warm", "tests.bench.plain", "tests.bench.ours")
+WARM = (
+    "touchstone.proof.trial",
+    "touchstone.check.schemathesis_hooks",
+    "touchstone.check.pytest_plugin",
+    "tests.bench.plain",
+    "tests.bench.ours",
+)
 FAULTS, VARIANTS, CORRECT = 8, 2, 2
 JOBS = 2
 

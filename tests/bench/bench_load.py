@@ -1,161 +1,166 @@
 """
-Measures what a request costs both load engines, Locust's own users, wrk and hey: same server, same run, one core each.
+Measures what a request costs `touchstone load` and a plain FastHttpUser of Locust: same server, same rate, one core.
 
-Prints CPU time of each generator's processes by requests that the server counted, as figures and as ratios; what TLS,
-heads, statistics and rules add; and what it costs to judge an exchange. Nothing here is asserted: speed is reported.
+Every answer has a request id of its own, and ours judges each. Prints the CPU time of each generator by the requests
+that the server counted, medians over some rounds, and their ratio. Nothing is asserted: speed is reported.
 """
 
 import argparse
+import contextlib
+import json
 import os
+import signal
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import load_rules
-from tests.bench.load_generators import (
-    BESIDE,
-    GENERATORS,
-    PARTS,
-    WARM_UP_S,
-    Generator,
-    Idle,
-    Kind,
-    Running,
-    begun,
-    costs_of_parts,
-    end,
-    running,
-)
-from tests.bench.load_spent import can_measure, cores, spent_within
-from tests.bench.load_tables import Measured, compared, taken_apart
-from tests.bench.load_target import BODY, Target, serving
+from tests.bench.load_server import COUNTS_PATH, PATH, REF
+from tests.bench.load_spent import can_measure, cores, cpu_s, pinned, spent_within
+from tests.stages import free_port
+from touchstone.config import Flags
+from touchstone.config import load as load_settings
+from touchstone.contract.files import load_dir
+from touchstone.facts import runlog
+from touchstone.facts.sample import Histogram
+from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.loading import locust_environment
+from touchstone.loadgen.plan import Stage
+from touchstone.loadgen.workloads import SCENARIOS, Options
 
-# Rates at which it is looked how late our engines are; beyond this at p99 one is not on time.
-LADDERS: dict[Kind, tuple[int, ...]] = {
-    "flows": (250, 500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000),
-    "bulk": (1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 40_000, 50_000),
-}
-LATE_MS = 10.0
+KEY = "sk_live_test_bench"
+ROOT = Path(__file__).resolve().parents[2]
+USERS = 64
+READY_S, WARM_UP_S = 20.0, 2.0
+LOCUST = [sys.executable, "-m", "locust", "--config", os.devnull, "--headless", "--only-summary"]
 
 
-class Bench:
-    """What is measured at one server."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one generator did in one round.
 
-    def __init__(self, target: Target, folder: Path, core: int, seconds: float) -> None:
-        self._target = target
-        self._folder = folder
-        self._core = core
-        self._seconds = seconds
-        self._runs = 0
+    Attributes:
+        late_p99_ms: Of ours: how late it sent, which Locust does not say of its own users.
+    """
 
-    def compare(self, rounds: int) -> None:
-        """Prints what each generator costs, the median of some rounds in which each has its turn."""
-        found: dict[str, list[Measured]] = {}
-        for generator in GENERATORS:
-            lacking = generator.lacks(self._target)
-            if lacking:
-                print(f"{generator.name}: skipped; {lacking}")
-            else:
-                found[generator.name] = []
-        for number in range(1, rounds + 1):
-            print(f"round {number} of {rounds}", file=sys.stderr)
-            for generator in (generator for generator in GENERATORS if generator.name in found):
-                try:
-                    found[generator.name].append(self._measured(generator))
-                except Idle as idle:
-                    print(f"{generator.name}: left out; it sent nothing and said: {idle}")
-                    del found[generator.name]
-        _print(compared(found))
-
-    def take_apart(self) -> None:
-        """Prints what the parts of a read cost the flows engine: they take turns within one process."""
-        with self._running(PARTS, 6 * self._seconds) as started:
-            end(started, wait=True)
-            costs = costs_of_parts(started.folder)
-        _print(taken_apart(costs, BESIDE))
-
-    def climb(self, tries: int) -> None:
-        """Prints how late both engines are at ever higher rates, the best of some tries, until they are hopeless."""
-        print(f"{'':<24}{'sent':>10}{'late p50':>12}{'late p99':>12}{'of a core':>11}")
-        for kind, rates in LADDERS.items():
-            for per_s in rates:
-                generator = Generator(f"{kind} at {per_s:,}/s", kind, per_s=per_s)
-                best = min((self._measured(generator) for _ in range(tries)), key=lambda run: run.late_p99_ms)
-                late = f"{best.late_p50_ms:>9.3f} ms{best.late_p99_ms:>9.3f} ms"
-                print(f"{generator.name:<24}{best.per_s:>8,.0f}/s{late}{best.busy:>10.0%}", flush=True)
-                if best.late_p99_ms > LATE_MS:
-                    break
-
-    def _running(self, generator: Generator, seconds: float) -> AbstractContextManager[Running]:
-        self._runs += 1
-        return running(generator, self._target, self._folder / f"run-{self._runs}", self._core, seconds)
-
-    def _measured(self, generator: Generator) -> Measured:
-        target = self._target
-        with self._running(generator, self._seconds) as started:
-            begun(started, target.requests)
-            time.sleep(WARM_UP_S)
-            spent = spent_within(self._seconds, started.process.pid, target.requests, target.cpu_s)
-            # One that is paced writes down to its end how late it was.
-            end(started, wait=generator.per_s is not None)
-        late = started.late()
-        return Measured(
-            per_s=spent.requests / spent.wall_s,
-            cpu_us=1e6 * spent.cpu_s / max(spent.requests, 1),
-            busy=spent.cpu_s / spent.wall_s,
-            server_busy=spent.server_s / spent.wall_s,
-            late_p50_ms=1e3 * late.quantile_s(0.5) if generator.per_s else 0.0,
-            late_p99_ms=1e3 * late.quantile_s(0.99) if generator.per_s else 0.0,
-            says=started.says if spent.whole else "not all of its processes were there to the end",
-        )
+    per_s: float
+    cpu_us: float
+    late_p99_ms: float | None = None
 
 
-def judging(folder: Path) -> None:
-    """Prints what it costs to judge an exchange."""
-    rows = [*load_rules.in_passing(), *load_rules.afterwards(folder)]
-    _print([f"{'of an exchange':<44}{'CPU':>8}", *(f"{name:<44}{cost_us:>8.2f} us" for name, cost_us in rows)])
+def fast_http_user(url: str, _folder: Path, per_s: float, seconds: float) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of Locust's own user."""
+    told = {"BENCH_PATH": PATH, "BENCH_AUTHORIZATION": f"Bearer {KEY}", "BENCH_PER_USER_S": f"{per_s / USERS:g}"}
+    flags = ["--host", url, "--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", f"{seconds:.0f}s"]
+    return [*LOCUST, "-f", str(ROOT / "tests" / "bench" / "load_stock.py"), *flags], {**os.environ, **told}
 
 
-def _print(lines: Iterable[str]) -> None:
-    print()
-    for line in lines:
-        print(line)
-    sys.stdout.flush()
+def touchstone(url: str, folder: Path, per_s: float, seconds: float) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of what `touchstone load steady --mix read=1` starts."""
+    settings = load_settings(Flags(url=f"{url}/api", seed=1), {"ORGO_API_KEY": KEY}, folder)
+    options = Options(SCENARIOS["steady"], f"constant:{per_s:g}", seconds, {"read": 1}, seed=1, ready=1)
+    go = Go(options, Stage({"ready": (REF,)}, {}, 0.001), "bench", 0.0, time.monotonic())
+    log, go_file = folder / "runlog.jsonl", folder / "go.json"
+    log.touch()
+    go_file.write_text(json.dumps(go.public()), encoding="utf-8")
+    handover = LoadHandover(settings.to_json(), f"{url}/api", run_log=str(log), go_file=str(go_file))
+    flags = ["--host", "-", "--users", "1", "--spawn-rate", "1"]
+    return [*LOCUST, "-f", str(load_dir() / "steady.py"), *flags], locust_environment(handover, os.environ)
+
+
+GENERATORS = {"Locust FastHttpUser": fast_http_user, "touchstone load": touchstone}
+
+
+def measured(name: str, url: str, server: int, folder: Path, core: int, per_s: float, seconds: float) -> Measured:
+    """Runs one generator, and measures it for some seconds."""
+    folder.mkdir()
+    command, environment = GENERATORS[name](url, folder, per_s, WARM_UP_S + seconds + 3)
+    before = served(url)
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, **pinned(core))
+    try:
+        until = time.monotonic() + READY_S
+        while served(url) - before < per_s / 10 and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.1)
+            before += 1
+        time.sleep(WARM_UP_S)
+        spent = spent_within(seconds, process.pid, lambda: served(url), lambda: cpu_s(server))
+        process.wait(READY_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    late = lateness_ms(folder / "runlog.jsonl") if (folder / "runlog.jsonl").exists() else None
+    return Measured(spent.requests / spent.wall_s, 1e6 * spent.cpu_s / max(spent.requests, 1), late)
+
+
+def lateness_ms(run_log: Path) -> float:
+    """How late requests were sent, at p99; a run with anything but good answers is no measurement."""
+    events = [json.loads(line) for line in run_log.read_text(encoding="utf-8").splitlines()]
+    wrong = [event for event in events if event["type"] in ("finding", "warning")]
+    windows = [runlog.decode(event) for event in events if event["type"] == "window"]
+    if wrong or {window.outcome for window in windows} != {"200"}:
+        raise SystemExit(f"the run was not as it should be: {wrong or {window.outcome for window in windows}}")
+    return 1e3 * Histogram.merged(window.late for window in windows).quantile_s(0.99)
+
+
+def served(url: str) -> int:
+    """Requests that the server has served; the one that asks is among them."""
+    with urllib.request.urlopen(f"{url}{COUNTS_PATH}", timeout=READY_S) as answer:
+        return int(answer.read())
+
+
+@contextlib.contextmanager
+def serving(core: int) -> Iterator[tuple[str, int]]:
+    """The server, as its URL and its process."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.load_server", str(port)], cwd=ROOT, **pinned(core))
+    try:
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + READY_S
+        while time.monotonic() < until:
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                served(url)
+                break
+            time.sleep(0.05)
+        yield url, process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
-    """Prints all tables."""
-    asked = _asked()
+    """Prints both generators side by side."""
+    parser = argparse.ArgumentParser(prog="bench_load", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each generator is measured in each round")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
+    parser.add_argument("--rate", type=float, default=2000.0, help="requests a second")
+    asked = parser.parse_args()
     if not can_measure():
         print("bench of load: skipped; only Linux tells what other processes spend")
         return
     server_core, core = cores()
-    # This process only watches; it must not watch from the core of a generator.
     os.sched_setaffinity(0, {server_core})
-    with tempfile.TemporaryDirectory(prefix="touchstone-bench-") as name:
-        folder = Path(name)
-        with serving(folder, server_core, own=asked.own_server) as target:
-            where = f"on core {server_core}; generators on core {core}"
-            print(f"server: {target.says}, {where}; answers of {len(BODY)} bytes", flush=True)
-            bench = Bench(target, folder, core, asked.seconds)
-            if asked.ladder:
-                bench.climb(asked.rounds)
-                return
-            bench.compare(asked.rounds)
-            bench.take_apart()
-        judging(folder)
-
-
-def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench_load", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long each generator is measured in each round")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
-    parser.add_argument("--own-server", action="store_true", help="the small server also where nginx is installed")
-    parser.add_argument("--ladder", action="store_true", help="instead, look how late our engines are at which rate")
-    return parser.parse_args()
+    found: dict[str, list[Measured]] = {name: [] for name in GENERATORS}
+    with tempfile.TemporaryDirectory(prefix="touchstone-bench-") as folder, serving(server_core) as (url, pid):
+        for number in range(asked.rounds):
+            for name, runs in found.items():
+                place = Path(folder) / f"{number}-{name.replace(' ', '-')}"
+                runs.append(measured(name, url, pid, place, core, asked.rate, asked.seconds))
+    costs = {name: statistics.median(run.cpu_us for run in runs) for name, runs in found.items()}
+    for name, runs in found.items():
+        late = statistics.median(run.late_p99_ms or 0.0 for run in runs)
+        low, high = min(run.cpu_us for run in runs), max(run.cpu_us for run in runs)
+        rate = statistics.median(run.per_s for run in runs)
+        shown = f"   late at p99: {late:.2f} ms" if late else ""
+        print(f"{name:<22}{rate:>7,.0f}/s{costs[name]:>8.1f} us a request ({low:.1f} to {high:.1f}){shown}")
+    plain, ours = costs.values()
+    print(f"touchstone load costs {ours / plain:.2f} times a plain FastHttpUser")
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from dataclasses import replace
 import httpx
 import respx
 
-from touchstone.contract.bundle import recordings_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, alone, call_of
-from touchstone.recordings.routing import Playback, ReplayTransport
-from touchstone.target.transport import Keys, Transport
+from touchstone.recordings.replay import KEYS, Playback, ReplayTransport, alone, call_of
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 EXCHANGES = 5000
 ROUTES = 1000

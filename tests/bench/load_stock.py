@@ -1,26 +1,16 @@
-"""Locust's own users as everybody writes them: the same request again and again."""
+"""Locust's own user as everybody writes it, paced: the same request again and again, so many a second each."""
 
 import os
 
-from locust import FastHttpUser, HttpUser, task
-
-PATH = os.environ["BENCH_PATH"]
-HEADERS = {"Authorization": os.environ["BENCH_AUTHORIZATION"]}
+from locust import FastHttpUser, constant_throughput, task
 
 
 class Fast(FastHttpUser):
     """The one over geventhttpclient."""
 
-    @task
-    def read(self) -> None:
-        """One status read."""
-        self.client.get(PATH, headers=HEADERS)
-
-
-class Plain(HttpUser):
-    """The one over requests."""
+    wait_time = constant_throughput(float(os.environ["BENCH_PER_USER_S"]))
 
     @task
     def read(self) -> None:
         """One status read."""
-        self.client.get(PATH, headers=HEADERS)
+        self.client.get(os.environ["BENCH_PATH"], headers={"Authorization": os.environ["BENCH_AUTHORIZATION"]})

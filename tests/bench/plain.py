@@ -24,7 +24,7 @@ import hypothesis.configuration
 from schemathesis.cli import schemathesis
 
 from touchstone.check.embedded import EMBEDDED_TWIN
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject
 from touchstone.twin.behaviour import Behaviour

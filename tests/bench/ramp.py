@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limits import Limiter
 
 STEP_S = 5.0
 MOST_REFUSED = 0.05

@@ -85,7 +85,7 @@ stopping: list[bool] = []
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fuzzes what the command line names, and says what came of it."""
-    parser = argparse.ArgumentParser(prog="make fuzz")
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
     parser.add_argument("--jobs", type=int, default=1, help="targets side by side")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all without any")

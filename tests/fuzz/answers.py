@@ -12,38 +12,37 @@ from tests.fuzz.target import Target, well_said
 from touchstone.facts.exchange import Response
 from touchstone.facts.patience import http_date, retry_after_s
 from touchstone.limiter.probe import quota_fields
-from touchstone.loadgen.bulk_answer import Incoming
-from touchstone.loadgen.framing import MalformedBody
-from touchstone.loadgen.heads import HeadReader, MalformedHead
+from touchstone.loadgen.client import Broken, Parser
+from touchstone.target.bounds import DEFAULT_BOUNDS
 
 # --- heads and bodies ------------------------------------------------------------------------------------------------
 
 
 def check_answer(data: bytes) -> None:
     """An answer is the same in whatever pieces it comes, and so is whether it is one."""
-    for method in ("GET", "HEAD"):
-        assert taken(cuts(data), method) == taken([data], method)
+    assert taken(cuts(data)) == taken([data])
 
 
-def taken(pieces: Iterable[bytes], method: str) -> object:
+def taken(pieces: Iterable[bytes]) -> object:
     """What becomes of an answer that comes in these pieces and after which the server closes."""
-    incoming, waiting = Incoming(HeadReader(), method), [piece for piece in pieces if piece]
-    done = False
+    parser, body = Parser(DEFAULT_BOUNDS), b""
     try:
-        while waiting and not done:
-            done = incoming.feed(waiting.pop(0), 0.0)
-    except (MalformedHead, MalformedBody) as error:
+        for piece in pieces:
+            if piece and not parser.done:
+                parser.feed(piece)
+                body += parser.take()
+                if parser.problem is not None and not parser.done:
+                    raise parser.problem
+        if not parser.done:
+            parser.feed(b"")
+    except Broken as error:
         well_said(error)
-        return type(error)
-    head = incoming.head
-    if head is None:
-        return "" if done else incoming.end() and "no head"
+        return Broken
+    head = parser.head
+    assert head is not None
     assert all(isinstance(text, str) for pair in head.headers for text in pair)
     assert 200 <= head.status <= 999
-    assert incoming.body_bytes >= len(incoming.body)
-    rest = incoming.rest + b"".join(waiting) if done else b""
-    looks = (head.status, head.headers, head.framing, head.length, head.keep_alive)
-    return looks, incoming.body, rest, "" if done else incoming.end()
+    return head, body
 
 
 def answers() -> Sequence[bytes]:
@@ -118,7 +117,7 @@ def check_quota(data: bytes) -> None:
     ]
     found = quota_fields.quota(fields, 1773478800.0)
     wait_s = quota_fields.retry_in_s(fields)
-    assert found.keys() <= {"limit", "remaining", "reset_s", "window_s"}
+    assert found.keys() <= {"limit", "remaining", "reset_s", "window_s", "cap", "cap_remaining"}
     assert all(0 <= number < math.inf for number in found.values()), found
     assert wait_s is None or 0 <= wait_s < math.inf, wait_s
     by_name: dict[str, list[tuple[str, str]]] = {}

@@ -1,10 +1,9 @@
 """Recordings of ours and of others, the ledger of claims, the contract."""
 
-import gzip
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
@@ -15,9 +14,9 @@ from tests import foreign_files
 from tests.fuzz.steps import JSON, SECRET, YAML
 from tests.fuzz.target import Target, file, well_said
 from touchstone.contract import claims
-from touchstone.contract.bundle import openapi_dir, recordings_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.files import openapi_dir, recordings_dir
+from touchstone.contract.parsing import read_yaml
 from touchstone.errors import ContractError, RecordingError, UsageError
 from touchstone.facts.exchange import Closed, Credential, Exchange, Response
 from touchstone.recordings import har, reader
@@ -44,11 +43,6 @@ def check_har(data: bytes) -> None:
         assert all(math.isclose(*pair, rel_tol=1e-9, abs_tol=1e-5) for pair in zip(*times, strict=True))
 
 
-def check_vcr(data: bytes) -> None:
-    """A cassette is read or refused; what is read has the types of facts and no key."""
-    _read("tape.yaml", data)
-
-
 def _read(name: str, data: bytes) -> Recording | None:
     path = file(name, data)
     try:
@@ -66,7 +60,7 @@ def _read(name: str, data: bytes) -> Recording | None:
 
 @cache
 def _seed_secrets() -> frozenset[str]:
-    text = "\n".join(seed.decode() for seed in (*foreign_hars(), *cassettes()))
+    text = "\n".join(seed.decode() for seed in foreign_hars())
     return frozenset({*_BEARER.findall(text), *_COOKIE.findall(text)})
 
 
@@ -75,9 +69,8 @@ def _shown(data: bytes) -> set[str]:
     try:
         document = read_yaml(data)
         log = document.get("log", document)
-        listed = next(log[name] for name in ("entries", "http_interactions", "interactions") if log.get(name))
-        requests = [entry["request"] for entry in listed]
-        headers = [each for one in requests if _is_ours(one) for each in _each_header(one["headers"])]
+        requests = [entry["request"] for entry in log["entries"]]
+        headers = [(h["name"], str(h["value"])) for one in requests if _is_ours(one) for h in one["headers"]]
     except Exception:  # noqa: BLE001 - it was read otherwise, or in another way
         return set()
     return {
@@ -89,15 +82,8 @@ def _shown(data: bytes) -> set[str]:
 
 
 def _is_ours(request: dict[str, Any]) -> bool:
-    url = str(request.get("url", request.get("uri")))
+    url = str(request.get("url"))
     return url.startswith((f"{foreign_files.API}{foreign_files.PATH}/build", f"{foreign_files.API}/templates?"))
-
-
-def _each_header(headers: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(headers, dict):
-        yield from ((name, str(value)) for name, values in headers.items() for value in values)
-    else:
-        yield from ((header["name"], str(header["value"])) for header in headers)
 
 
 def _is_fact(exchange: Exchange) -> bool:
@@ -133,7 +119,7 @@ def _bare(exchange: Exchange) -> Exchange:
 
 def _again(recording: Recording) -> Recording:
     """What is read of a recording after it was written once more."""
-    path = file("again.har", har.render(recording, {}).encode("utf-8", "surrogatepass"))
+    path = file("again.har", har.render(recording).encode("utf-8", "surrogatepass"))
     return replace(har.decode(json.loads(path.read_text("utf-8", "surrogatepass"))), path=recording.path)
 
 
@@ -175,42 +161,6 @@ def foreign_hars() -> Sequence[bytes]:
 def hars() -> Sequence[bytes]:
     """Recordings of ours and of others."""
     return (*own_recordings(), *foreign_hars())
-
-
-@cache
-def cassettes() -> Sequence[bytes]:
-    """Tapes of schemathesis, of vcrpy, and one in JSON."""
-    bearer = {"Authorization": [f"Bearer {foreign_files.KEY}"], "Cookie": ["session=abcdefghijklmnop1234"]}
-    answer = {"status": "ready", "ref": foreign_files.REF, "digest": "ab" * 32}
-    timed = {
-        "recorded_at": "2026-03-14T09:00:00+00:00",
-        "request": {"uri": foreign_files.API + foreign_files.BUILD, "method": "GET", "headers": bearer, "body": None},
-        "response": {
-            "status": {"code": "200", "message": "OK"},
-            "headers": {"content-type": ["application/json"], "set-cookie": ["session=abcdefghijklmnop1234; Path=/"]},
-            "elapsed": "0.25",
-            "body": {"encoding": "utf-8", "string": json.dumps(answer)},
-        },
-    }
-    headers = {"Location": [f"https://h/?a={foreign_files.KEY}"], "Content-Type": ["text/plain"]}
-    echo = {"status": {"code": 404}, "headers": headers, "body": {"string": f"not {foreign_files.KEY}"}}
-    untimed = {
-        "request": {
-            "uri": foreign_files.API + "/templates",
-            "method": "POST",
-            "headers": bearer,
-            "body": foreign_files.DOCUMENT,
-        },
-        "response": {"status_code": 201, "headers": {"Date": "x"}, "body": {"base64_string": "eyJhIjogMX0="}},
-    }
-    body = {"string": gzip.compress(b'{"a": 1}', mtime=0)}
-    zipped = {**untimed, "response": {"status": {"code": 201}, "body": body}}
-    tapes: tuple[Any, ...] = (
-        {"http_interactions": [timed, timed | {"response": echo | {"elapsed": "0"}}, timed | {"response": None}]},
-        {"interactions": [untimed, zipped, timed | {"response": echo}], "version": 1},
-        {"recorded_with": "x", "http_interactions": [untimed | {"recorded_at": "Sat, 14 Mar 2026 09:00:00 GMT"}]},
-    )
-    return (*(yaml.safe_dump(tape).encode() for tape in tapes), json.dumps(tapes[0]).encode())
 
 
 # --- claims and contract ---------------------------------------------------------------------------------------------
@@ -293,7 +243,6 @@ def _answer(kind: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 TARGETS = (
     Target("har", check_har, hars, JSON),
-    Target("vcr", check_vcr, cassettes, YAML, most_bytes=4096),
     Target("claims", check_claims, ledgers, YAML, most_bytes=4096),
     Target("contract", check_contract, contracts, YAML),
 )

@@ -10,8 +10,7 @@ from typing import Any
 from tests import loadlogs
 from tests.fuzz.steps import JSON_LINES, cuts
 from tests.fuzz.target import Target, file, folder, well_said
-from touchstone.check.journal import SUFFIX, leftovers
-from touchstone.check.journal_state import JournalState, header, is_run_id, whole_lines
+from touchstone.check.journal import SUFFIX, JournalState, header, is_run_id, leftovers, whole_lines
 from touchstone.errors import RunLogError
 from touchstone.facts.events import Case, Footer, Notice, Occurrence, Remark, RunLog, Tally, TemplateAction
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response

@@ -9,10 +9,10 @@ from typing import Any
 from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
 from touchstone import config
-from touchstone.config_file import SettingsFile, find
-from touchstone.contract.bundle import load_dir
+from touchstone.config import SettingsFile, find
+from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
-from touchstone.loadgen import thresholds_file
+from touchstone.loadgen.thresholds import read_thresholds
 
 _KEYS = ("api_key", "second_api_key", "restricted_api_key")
 ENVIRONMENT = {"ORGO_API_KEY": "sk_live_" + "e" * 24, "HOME": "/nowhere"}
@@ -34,7 +34,7 @@ def check_settings(data: bytes) -> None:
         secrets = {secret for secret in alone if secret not in _EXAMPLE}
         try:
             found = find(None, folder())
-            for target in (None, *found.targets):
+            for target in (None, *found.table.targets):
                 _loaded(target, found, secrets)
         except UsageError as error:
             well_said(error, name, secrets)
@@ -128,7 +128,7 @@ def check_thresholds(data: bytes) -> None:
     """Thresholds are read or refused with their place, and a limit is a number that something can be held against."""
     path = file("thresholds.toml", data)
     try:
-        limits = thresholds_file.read(path)
+        limits = read_thresholds(path)
     except UsageError as error:
         well_said(error, f"{path}: ")
         return

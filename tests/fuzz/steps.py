@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from touchstone.contract.yaml_text import read_yaml
+from touchstone.contract.parsing import read_yaml
 
 SECRET = "sk_live_PlAnTeD0123456789abcdef"
 

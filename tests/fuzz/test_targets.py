@@ -13,13 +13,13 @@ from tests.fuzz.registry import TARGETS
 from tests.fuzz.steps import Step, mutated
 from tests.fuzz.target import folder
 from tests.rules.exchanges import exchange as any_exchange
-from touchstone.check.journal_state import JournalState, header
+from touchstone.check.journal import JournalState, header
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.recordings import har
 from touchstone.recordings.recording import Recording
 
-# They are few, since `make fuzz` tries millions.
+# They are few, since `make thorough ARGS=fuzz` tries millions.
 EXAMPLES = {"contract": 25, "redaction": 60, "runlog": 60}
 any_cases = settings(suppress_health_check=list(HealthCheck))
 
@@ -106,7 +106,7 @@ def test_recording_is_read_as_it_was_written(written: Exchange) -> None:
     Whatever crossed the wire, the HAR file tells it; headers come in the order of their names, angle brackets escaped.
     """
     recording = Recording("x", (written,), recorded_at="2026-03-14T09:00:00.000000Z", tool_version="1")
-    text = har.render(recording, {}).encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
+    text = har.render(recording).encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
     found = har.decode(json.loads(text))
     assert not found.is_changed
     assert found.exchanges == (_as_recorded(written),)

@@ -41,7 +41,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=50,start=15,cancel=15,stream=20"),
         *("--max-seconds", "12"),
     ),
-    "bulk": ("load", "steady", "--duration", "1", "--rate", "12", "--mix", "read=1", "--engine", "bulk"),
     "storm": ("load", "storm", "--builds", "3", "--max-seconds", "18"),
     "record": ("record", "fresh-build"),
 }

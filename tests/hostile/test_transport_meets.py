@@ -13,13 +13,14 @@ from tests.command import PRIMARY
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.check.smoke import smoke
+from touchstone.check.preflight import smoke
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
 from touchstone.target.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
+from touchstone.target.call import Call, Keys
 from touchstone.target.tls import trusting
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.transport import Transport
 from touchstone.twin import Twin
 
 REF = "default/demo@1.0.0"

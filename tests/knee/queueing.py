@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Outcome, Trial
-from touchstone.limiter.knee.judging import LATE_SHARE
-from touchstone.limiter.knee.moments import due_times
-from touchstone.limiter.knee.search import Search
-from touchstone.loadgen.chance import exponentials, uniforms
+from touchstone.limiter.knee import LATE_SHARE, Search, due_times
 
 Times = NDArray[np.float64]
 # When each read of a trial is sent after it was due.
@@ -29,12 +26,12 @@ def fixed(seed: int, count: int) -> Times:
 
 def exponential(seed: int, count: int) -> Times:
     """Many reads are short, and few are long."""
-    return -np.log(uniforms(seed, 7, count))
+    return np.random.default_rng((seed, 7)).exponential(size=count)
 
 
 def mixed(seed: int, count: int) -> Times:
     """One of ten reads takes eleven times as long as the others."""
-    return np.where(uniforms(seed, 7, count) < 0.9, 0.5, 5.5)
+    return np.where(np.random.default_rng((seed, 7)).random(count) < 0.9, 0.5, 5.5)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Queue:
         low, high = 0.2 * self.capacity_per_s, self.capacity_per_s
         for _ in range(12):
             middle = (low + high) / 2
-            due = exponentials(99, reads) / middle
+            due = np.cumsum(np.random.default_rng(99).exponential(1 / middle, reads))
             kept = float(np.mean(self.done(due, 99) - due > self.slo_s)) <= MISS_SHARE
             low, high = (middle, high) if kept else (low, middle)
         return low
@@ -136,7 +133,7 @@ def _at(ordered: Times, share: float) -> float:
 
 
 def searched(
-    queue: Queue, seed: int, *, ceiling_per_s: float | None = None, most: int = 25_000, left_s: float = 900.0
+    queue: Queue, seed: int, *, ceiling_per_s: float = math.inf, most: int = 25_000, left_s: float = 900.0
 ) -> tuple[Search, Knee]:
     """A search from its first trial to its last, and what it came to."""
     search = Search(KneeTerms(queue.slo_s, most), queue.service_s, ceiling_per_s, seed)

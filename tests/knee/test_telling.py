@@ -7,7 +7,8 @@ import pytest
 
 from touchstone.facts.identity import Interval
 from touchstone.facts.knee_trials import Knee, Why
-from touchstone.limiter.knee.telling import sentence, why_words
+from touchstone.limiter.knee import why_words
+from touchstone.report.probe_sentences import sentence
 
 FOUND = Knee(
     slo_s=0.06,

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from touchstone.facts.observed import Moment
-from touchstone.limiter.account import Candidate, against, compare, hints, stretch, taken
-from touchstone.limiter.buckets import TokenBucket
+from touchstone.limiter.account import Candidate, against, compare, hints, taken
+from touchstone.limiter.families import FixedWindow, MinimumGap, SlidingLog, TokenBucket
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.logs import MinimumGap, SlidingLog
-from touchstone.limiter.windows import FixedWindow
 from touchstone.twin import RateLimit, decide, limiter_for
 
 TIMES = (10.0, 10.2, 10.201, 10.202, 10.203, 11.5, 12.05, 12.06, 12.3, 14.4, 14.41, 14.42, 14.43)
@@ -82,23 +80,6 @@ def test_what_is_within_the_blur_contradicts_nothing() -> None:
     gap, _ = KNOWN["minimum-gap:2"]
     assert against(gap, [Moment(10.0, 0.01, True), Moment(11.99, 0.01, True)]) == ""
     assert against(gap, []) == ""
-
-
-@pytest.mark.parametrize("text", KNOWN)
-def test_stretch_lies_between_nothing_and_the_limit(text: str) -> None:
-    """Over all the time in order, full at first, and one less after a request that was let through."""
-    known, limit = KNOWN[text]
-    moments = decided(text)
-    found = stretch(known, moments)
-    assert len(found.at) == len(found.room)
-    assert list(found.at) == sorted(found.at)
-    assert found.at[0] == moments[0].at
-    assert found.at[-1] > moments[-1].at
-    assert min(found.room) == 0
-    assert max(found.room) == limit
-    places = [place for place, at in enumerate(found.at) if at == 10.0]
-    assert found.room[places[0]] == limit
-    assert found.room[places[-1]] == limit - 1
 
 
 @pytest.mark.parametrize("text", KNOWN)

@@ -12,9 +12,8 @@ from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, cells_of
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.foresight import Crowd, Foreseen, crowds
 from touchstone.limiter.kinds import Array
-from touchstone.limiter.planner import _worth, candidates, choose
+from touchstone.limiter.planner import Crowd, Foreseen, _worth, candidates, choose, crowds
 from touchstone.twin import RateLimit, decide, limiter_for
 
 WAY_S, SPREAD_S = 0.0004, 0.0003

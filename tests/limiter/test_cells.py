@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from touchstone.facts.observed import Moment
-from touchstone.limiter.buckets import TokenBucket
 from touchstone.limiter.cells import Cells
+from touchstone.limiter.families import TokenBucket
 
 PARAMS = {"limit": 2.0, "token_s": 0.3, "phase": 0.0}
 

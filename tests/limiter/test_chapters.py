@@ -14,13 +14,13 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import moments
 from touchstone.limiter.account import Candidate
+from touchstone.limiter.belief import Tail
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.certainty import Tail
 from touchstone.limiter.chapters import Chapter, Surprises, doubted, told
+from touchstone.limiter.families import FixedWindow
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.terms import Terms
-from touchstone.limiter.windows import FixedWindow
 
 CHANGED = re.compile(r"from second (\S+) on answers contradict what was likeliest until second (\S+), (\S+) \(\d+%\): ")
 

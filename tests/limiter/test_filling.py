@@ -6,13 +6,10 @@ import pytest
 
 from tests.limiter.made import row
 from touchstone.facts.observed import Moment
-from touchstone.limiter.buckets import TokenBucket
+from touchstone.limiter.families import SlidingCounter, SlidingLog, TokenBucket
 from touchstone.limiter.filling import Filling, fillings, met_once
-from touchstone.limiter.kinds import Kind
-from touchstone.limiter.logs import SlidingLog
+from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.story import Story
-from touchstone.limiter.tiers import Tiered
-from touchstone.limiter.windows import SlidingCounter
 
 
 @pytest.mark.parametrize(

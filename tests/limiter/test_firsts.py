@@ -10,9 +10,9 @@ from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.firsts import Firsts, meets
+from touchstone.limiter.kinds import Tiered
+from touchstone.limiter.rates import Firsts, meets
 from touchstone.limiter.summary import tier
-from touchstone.limiter.tiers import Tiered
 
 LOG = next(entry.kind for entry in ENTRIES if entry.kind.name == "sliding-log")
 BURSTS_S = (0.0, 1.005, 2.01, 3.015)

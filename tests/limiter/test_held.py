@@ -7,7 +7,7 @@ import pytest
 from tests.limiter.made import Rate, row
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.held import Held, perhaps_by_builds
+from touchstone.limiter.caps import Held, perhaps_by_builds
 
 STILL = "one more, none freed"
 

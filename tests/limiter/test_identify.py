@@ -34,7 +34,7 @@ NAMED: dict[str, tuple[Terms, str]] = {
 SCALES_S = {"leaky-bucket:20/1,burst=4": 0.3, "leaky-bucket:20/1,burst=8,delay=7": 0.3}
 # Without a rate a probe thinks for no time.
 QUICK = tuple(text for text in NAMED if text.startswith(("none", "leaky", "concurrency", "builds")))
-# Each push names one with a rate; `make truth` names the others, which takes seconds for each.
+# Each push names one with a rate; `make thorough` names the others, which takes seconds for each.
 NAMED_EACH_TIME = (*QUICK, "minimum-gap:0.7")
 RATED = ("fixed-window:5/1+builds:3", "minimum-gap:0.7", "token-bucket:4/2,burst=3")
 
@@ -154,7 +154,6 @@ def test_what_was_refused_by_a_rate_is_nothing_where_there_is_none(text: str) ->
     terms, _ = NAMED[text]
     whole = played(text, terms)
     assert whole.known.families == ()
-    assert whole.probe.stretch() is None
 
 
 @pytest.mark.parametrize("text", ["builds:4", "minimum-gap:0.7"])
@@ -165,7 +164,6 @@ def test_same_terms_and_answers_lead_to_the_same_questions_and_identity(text: st
     assert [turn.stimulus for turn in one.turns] == [turn.stimulus for turn in other.turns]
     assert one.known == other.known
     assert one.probe.steps == other.probe.steps
-    assert one.probe.stretch() == other.probe.stretch()
 
 
 def rebuilt(whole: Played, cut: int) -> Probe:
@@ -193,7 +191,6 @@ def assert_goes_on_alike(whole: Played, cuts: range) -> None:
     assert probe.ask(whole.ended_at) is None
     assert probe.known() == whole.known
     assert probe.steps == whole.probe.steps
-    assert probe.stretch() == whole.probe.stretch()
 
 
 @pytest.mark.parametrize("text", QUICK)
@@ -352,17 +349,6 @@ def test_each_step_says_what_was_known_after_it() -> None:
     assert all(sum(families.values()) == pytest.approx(0.99) for families in told[: -1 - len(after)])
     assert all(sum(families.values()) == pytest.approx(1) for families in [*after, told[-1]])
     assert next(iter(told[-1])) == "fixed-window"
-
-
-@pytest.mark.parametrize(
-    ("text", "limit"), [("fixed-window:3/1", 3), ("token-bucket:4/2,burst=3", 3), ("minimum-gap:0.7", 1)]
-)
-def test_stretch_lies_between_nothing_and_the_limit(text: str, limit: int) -> None:
-    """From the first answer to the last."""
-    stretch = played(text, NO_CAPS).probe.stretch()
-    assert stretch is not None
-    assert (min(stretch.room), max(stretch.room)) == (0, limit)
-    assert list(stretch.at) == sorted(stretch.at)
 
 
 @pytest.mark.parametrize("text", ["fixed-window:3/1", "sliding-log:3/1", "token-bucket:4/2,burst=3", "minimum-gap:0.7"])

@@ -6,13 +6,18 @@ import random
 import numpy as np
 import pytest
 
-from touchstone.limiter.buckets import DecayingCounter, TokenBucket
-from touchstone.limiter.kinds import Kind
-from touchstone.limiter.logs import MinimumGap, SlidingLog
-from touchstone.limiter.tiers import Tiered
-from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
+from touchstone.limiter.families import (
+    BlockingWindow,
+    DecayingCounter,
+    FixedWindow,
+    MinimumGap,
+    SlidingCounter,
+    SlidingLog,
+    TokenBucket,
+)
+from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limits import Limiter
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)

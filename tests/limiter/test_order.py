@@ -14,9 +14,8 @@ from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import behind
 from touchstone.limiter.chapters import Chapter
-from touchstone.limiter.firsts import Firsts
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rates import Firsts, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from touchstone.facts.observed import Answer
-from touchstone.limiter.queuefit import fit, in_turn_s
+from touchstone.limiter.queues import fit, in_turn_s
 
 LEG_S = 0.0005
 

@@ -9,12 +9,12 @@ from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment
+from touchstone.limiter.kinds import Tiered
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
-from touchstone.limiter.tiers import Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
 
-# Whole probes of the longer ones are for `make truth`.
+# Whole probes of the longer ones are for `make thorough`.
 LONGER = ("sliding-log:3/1", "token-bucket:4/2,burst=3")
 LIMITS = {"fixed-window:3/1": 3, "sliding-log:3/1": 3, "token-bucket:4/2,burst=3": 3, "minimum-gap:0.7": 1}
 

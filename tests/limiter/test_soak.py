@@ -4,7 +4,7 @@ import pytest
 
 from tests.limiter.made import row
 from touchstone.facts.identity import Interval, Tier
-from touchstone.limiter.soak import most_within, of_a_moment
+from touchstone.limiter.identify import most_within, of_a_moment
 
 
 def of(**numbers: float) -> Tier:

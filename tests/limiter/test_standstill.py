@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.limiter.standstill import Stand, Standstill
+from touchstone.limiter.rates import Stand, Standstill
 
 BEFORE = Stand("sliding-log", 0.98, 0.05)
 

@@ -9,11 +9,10 @@ from touchstone.facts.observed import Moment
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Belief
 from touchstone.limiter.catalogue import ENTRIES, behind
-from touchstone.limiter.foresight import crowds
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.planner import candidates
+from touchstone.limiter.kinds import Tiered
+from touchstone.limiter.planner import candidates, crowds
 from touchstone.limiter.terms import Terms
-from touchstone.limiter.tiers import Tiered
 
 TWO = "sliding-log:5/1.3+fixed-window:20/10"
 

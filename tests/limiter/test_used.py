@@ -11,14 +11,13 @@ from tests.limiter.played import NO_CAPS, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval
 from touchstone.facts.observed import Answer, Moment
-from touchstone.limiter.account import Candidate, compare, hints, stretch, taken
+from touchstone.limiter.account import Candidate, compare, hints, taken
 from touchstone.limiter.catalogue import ENTRIES
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.chapters import met
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.kinds import Kind, begins
+from touchstone.limiter.kinds import Kind, Tiered, begins
 from touchstone.limiter.rates import Rates
-from touchstone.limiter.tiers import Tiered
 from touchstone.twin import decide
 
 KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
@@ -136,8 +135,6 @@ def test_what_was_refused_first_is_left_out_of_every_account() -> None:
     assert taken(candidate, whole) == taken(candidate, later)
     assert taken(candidate, whole[:3]) == Interval(0.0, 0.0, 0.0)
     assert hints(candidate, whole) == hints(candidate, later)
-    assert stretch(candidate, whole) == stretch(candidate, later)
-    assert max(stretch(candidate, whole).room) == 3.0
     cells = [Cells.point(LOG, NUMBERS, 0.001) for _ in range(2)]
     for one, story in zip(cells, (whole, later), strict=True):
         one.see(story)

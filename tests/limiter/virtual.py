@@ -10,7 +10,7 @@ from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.identify import Probe
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limits import Limiter
 
 LEG_S, SPREAD_S, GAP_S = 0.0004, 0.0003, 0.0002
 

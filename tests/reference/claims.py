@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tests.reference.marks import code, codes, slug, table
-from touchstone.cli.explain import checks_of
+from touchstone.cli.claims import checks_of
 from touchstone.contract import claims
 from touchstone.contract.claims import Claim
 from touchstone.proof import catalogue

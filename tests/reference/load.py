@@ -7,17 +7,15 @@ from collections.abc import Iterable
 from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
-from touchstone.loadgen import thresholds_file
 from touchstone.loadgen.arrivals import HELP
-from touchstone.loadgen.statistic import STATISTICS, Statistic
-from touchstone.loadgen.thresholds import told_limit
+from touchstone.loadgen.thresholds import STATISTICS, Statistic, bundled_thresholds, limit_text, read_thresholds
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario
 
 BEGINNING = """
 # Load scenarios and thresholds
 
 `touchstone load SCENARIO` runs one of these. What it sends is in `load/`, one file a scenario;
-[load.md](../load.md) explains arrivals, engines and how the capacity is told.
+[load.md](../load.md) explains arrivals and how the capacity is told.
 """
 
 EVERY_RUN = """
@@ -34,7 +32,7 @@ FLAGS = ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines", "u
 
 def page() -> str:
     """The page."""
-    limits = thresholds_file.read(thresholds_file.bundled())
+    limits = read_thresholds(bundled_thresholds())
     parts = [BEGINNING.strip()]
     parts += [_section(scenario, limits[name]) for name, scenario in SCENARIOS.items()]
     parts += [
@@ -70,7 +68,7 @@ def _section(scenario: Scenario, limits: Iterable[Limit]) -> str:
         ("compares", "the last part of the run with the first" if scenario.drift else ""),
         ("flags", codes(f"--{flag}" for flag in FLAGS if scenario.heeds(flag))),
         ("sets out to show", ", ".join(link(claim) for claim in scenario.shows)),
-        ("thresholds", "<br>".join(plain(told_limit(limit)) for limit in limits)),
+        ("thresholds", "<br>".join(plain(limit_text(limit)) for limit in limits)),
     ]
     told = table(("", ""), [row for row in rows if row[1]])
     return f"## {scenario.name}\n\n{scenario.says}\n\n{told}"

@@ -9,7 +9,7 @@ from typing import Any
 from tests.reference.claims import link
 from tests.reference.marks import anchor, code, table
 from tests.reference.told import sentence
-from touchstone.contract import bundle
+from touchstone.contract import files
 from touchstone.recordings import reader
 
 BEGINNING = """
@@ -31,7 +31,7 @@ def page() -> str:
 
 def _scenarios() -> dict[str, Any]:
     """The scenarios, from the folder in which the contract tests import each other by their bare names."""
-    folder = str(bundle.contract_tests_dir())
+    folder = str(files.contract_tests_dir())
     sys.path.insert(0, folder)
     try:
         import scenarios
@@ -46,7 +46,7 @@ def _scenarios() -> dict[str, Any]:
 
 
 def _row(name: str, scenario: Any) -> tuple[str, ...]:
-    path = Path(bundle.recordings_dir()) / f"{name}.har"
+    path = Path(files.recordings_dir()) / f"{name}.har"
     requests = str(len(reader.read(path).exchanges)) if path.exists() else ""
     claims = ", ".join(map(link, scenario.claims))
     return anchor(name) + code(name), sentence(scenario.story), str(scenario.builds), requests, claims

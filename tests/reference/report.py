@@ -20,7 +20,7 @@ from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
 from touchstone.facts.knee_trials import Knee, Outcome, Trial
 from touchstone.facts.runlog import read
-from touchstone.loadgen import capacity, lateness, metrics, outage, room
+from touchstone.loadgen import capacity, lateness, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
 from touchstone.report import json_report, view
 from touchstone.report.load_view import LimitLine
@@ -42,9 +42,9 @@ FROM: Mapping[str, tuple[type, ...]] = {
     "load.thresholds[]": (events.Limit, Reading, LimitLine),
     "load.capacity": (capacity.Capacity,),
     "load.capacity.clients": (capacity.Clients,),
-    "load.capacity.room": (room.Room,),
-    "load.silent": (outage.Fallen,),
-    "load.pauses[]": (outage.Pause,),
+    "load.capacity.room": (capacity.Room,),
+    "load.silent": (not_judged.Fallen,),
+    "load.pauses[]": (not_judged.Pause,),
     "load.generator": (lateness.Punctuality,),
     "load.generator.workers[]": (events.Worker,),
     "load.total": (metrics.Operation, metrics.Traffic),
@@ -108,8 +108,8 @@ def _with_all(seen: view.View) -> view.View:
     """The report of a load with what few runs meet: a target that fell silent, pauses, and a client that made room."""
     load = seen.load
     assert load is not None
-    found = replace(load.capacity, room=room.Room(0, 1, 2, 0, ())) if load.capacity else None
-    met = replace(load, silence=outage.Fallen(1, 2, 0, 2), pauses=(outage.Pause(1, 2, 3),), capacity=found)
+    found = replace(load.capacity, room=capacity.Room(0, 1, 2, 0, ())) if load.capacity else None
+    met = replace(load, silence=not_judged.Fallen(1, 2, 0, 2), pauses=(not_judged.Pause(1, 2, 3),), capacity=found)
     return replace(seen, load=met)
 
 

@@ -6,14 +6,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.reference.marks import anchor, code, table
-from touchstone import config_file
-from touchstone.cli import settings_help
-from touchstone.cli.settings_help import Described
-from touchstone.config import VARIABLES, Flags
-from touchstone.config_kinds import Kind, Unfit
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticUndefined
 
-SOURCES = Path(config_file.__file__).resolve().parent
+from tests.reference.marks import anchor, code, table
+from touchstone import config
+from touchstone.config import Flags, RunTable, TargetTable, Templates
+
+# What each variable of the environment that the package looks up is for.
+VARIABLES: Mapping[str, str] = {
+    "TOUCHSTONE_TARGET": "The target of the settings file to take; `--target` and `--url` outweigh it.",
+    "ORGO_BASE_URL": "The base URL to take, as `--url`, where no target is named.",
+    "ORGO_API_KEY": "Key of an account on the Scale plan, unless the target names another variable or spells it out.",
+    "ORGO_SECOND_API_KEY": "Key of another account on the Scale plan, likewise.",
+    "ORGO_RESTRICTED_API_KEY": "Key of an account below the Scale plan, likewise.",
+    "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
+    "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
+    "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
+    "GITHUB_REPOSITORY": "Set by GitHub Actions: the repository of the job.",
+    "GITHUB_WORKFLOW_REF": "Set by GitHub Actions: the file of the workflow.",
+    "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
+    "GITHUB_WORKSPACE": "Set by GitHub Actions: the folder of the checkout.",
+    "CI": "Where it is set, no progress is drawn.",
+}
+
+SOURCES = Path(config.__file__).resolve().parent
 
 BEGINNING = """
 # Settings
@@ -26,40 +43,26 @@ without one it is the embedded twin, which `--target twin` names.
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Part:
-    """One table of the file.
-
-    Attributes:
-        keys: What each key may hold.
-        described: What each of them means, and what holds without it.
-    """
-
-    title: str
-    table: str
-    keys: Mapping[str, Kind[Any]]
-    described: tuple[Described, ...]
-
-
-PARTS = (
-    Part("The run", "", config_file.RUN_KEYS, settings_help.run_keys()),
-    Part("A target", "[targets.NAME]", config_file.TARGET_KEYS, settings_help.target_keys()),
-    Part(
-        "Templates of a target",
-        "[targets.NAME.templates]",
-        config_file.TEMPLATE_KEYS,
-        settings_help.template_keys(),
+# Title, place and keys of each table, and what the values of one are read by.
+PARTS: tuple[tuple[str, str, Mapping[str, Any], Any], ...] = (
+    ("The run", "", {k: v for k, v in RunTable.model_fields.items() if k != "targets"}, RunTable),
+    (
+        "A target",
+        "[targets.NAME]",
+        {k: v for k, v in TargetTable.model_fields.items() if k != "templates"},
+        TargetTable,
     ),
+    ("Templates of a target", "[targets.NAME.templates]", Templates.__pydantic_fields__, Templates),
 )
 
 
 def page() -> str:
     """The page."""
     parts = [BEGINNING.strip()]
-    for part in PARTS:
-        place = f"In the table `{part.table}`:" if part.table else "At the top of the file:"
-        rows = [_row(part, name, kind) for name, kind in part.keys.items()]
-        parts += [f"## {part.title}", place, table(("key", "holds", "default", "flag", "is"), rows)]
+    for title, place, keys, form in PARTS:
+        where = f"In the table `{place}`:" if place else "At the top of the file:"
+        rows = [_row(name, key, expected(form, name)) for name, key in keys.items()]
+        parts += [f"## {title}", where, table(("key", "holds", "default", "flag", "is"), rows)]
     rows = [(code(name), VARIABLES.get(name, "")) for name in variables()]
     parts += ["## Environment", table(("variable", "is"), rows)]
     return "\n\n".join(parts)
@@ -71,38 +74,29 @@ def variables() -> list[str]:
     return sorted(found | {f"ORGO_{name.upper()}" for name in _keys()})
 
 
-def said(part: Part, name: str) -> str:
-    """What a key is; empty where the code does not say it."""
-    return _described(part, name).meaning
-
-
-def _row(part: Part, name: str, kind: Kind[Any]) -> tuple[str, str, str, str, str]:
+def _row(name: str, key: Any, holds: str) -> tuple[str, str, str, str, str]:
     flag = f"`--{name.replace('_', '-')}`" if name in {field.name for field in dataclasses.fields(Flags)} else ""
-    return anchor(name) + code(name), expected(kind), _default(part, name), flag, said(part, name)
+    return anchor(name) + code(name), holds, _default(key.default), flag, str(key.description)
 
 
-def expected(kind: Kind[Any]) -> str:
+def expected(form: Any, name: str) -> str:
     """What a setting may hold, as the message about one that does not fit says it."""
     try:
-        kind(object())
-    except Unfit as error:
-        return error.expected
-    return ""
+        TypeAdapter(form).validate_python({name: object()})
+    except ValidationError as error:
+        (problem,) = (one for one in error.errors() if one["loc"] == (name,))
+        return str(problem["ctx"]["error"].expected)
+    raise AssertionError(name)
 
 
-def _default(part: Part, name: str) -> str:
-    value = _described(part, name).default
-    if value in (None, ()):
+def _default(value: object) -> str:
+    if value in (None, (), PydanticUndefined):
         return ""
     return code(str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value)
 
 
-def _described(part: Part, name: str) -> Described:
-    return next(one for one in part.described if one.name == name)
-
-
 def _keys() -> list[str]:
-    return [name.removesuffix("_env") for name in config_file.TARGET_KEYS if name.endswith("_env")]
+    return [name.removesuffix("_env") for name in TargetTable.model_fields if name.endswith("_env")]
 
 
 def _looked_up(tree: ast.Module) -> Iterator[str]:

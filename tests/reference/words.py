@@ -61,7 +61,6 @@ SAYS: Mapping[str, str] = {
     "may_be_left": "Refs of templates of which nobody said whether they were published; `touchstone sweep` looks.",
     "load": "Only of a load run: what was sent, how long it took, and what it is judged by.",
     "load.workload": "What was to be sent.",
-    "load.workload.engine_reason": "Why this engine was chosen.",
     "load.workload.began_at_s": "When the schedule began, in seconds of the run.",
     "load.workload.seed": "Of the schedule.",
     "load.measured_s": "From the beginning of the schedule to the last answer.",

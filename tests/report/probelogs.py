@@ -1,6 +1,5 @@
 """Run logs of probes that never happened: a client asks a limiter of the twin in a time of its own."""
 
-import copy
 import math
 import random
 from collections.abc import Iterator
@@ -10,12 +9,12 @@ from types import SimpleNamespace
 from tests.loadlogs import header, log_of, workload
 from tests.report.identities import identity
 from touchstone.facts.events import Footer
-from touchstone.facts.identity import Cost, Identity, Runner, Step, Stretch
+from touchstone.facts.identity import Cost, Identity, Runner, Step
 from touchstone.facts.observed import Answer
 from touchstone.report.probe_view import probe_of
 from touchstone.report.view import View, view
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limits import Limiter
 
 STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
 ORIGIN_AT = 0.05
@@ -34,7 +33,6 @@ class Identified:
 
     identity: Identity
     steps: tuple[Step, ...]
-    stretch: Stretch | None
 
 
 @dataclass
@@ -44,7 +42,6 @@ class Asked:
     limiter: Limiter
     random: random.Random
     answers: list[Answer]
-    rooms: list[tuple[float, float]]
     now_at: float = ORIGIN_AT
     held: int = 0
 
@@ -54,7 +51,6 @@ class Asked:
         took_s = delay_s + 0.0035 + self.random.random() * 0.0012
         hint_s = None if accepted else float(math.ceil(min(self.limiter.wait_s(self.now_at), 1e6)))
         self.answers.append(Answer(self.now_at, self.now_at + took_s, accepted, hint_s))
-        self.rooms.append((self.now_at + 0.001, self.room(self.now_at + 0.001)))
         self.now_at += took_s - delay_s
         self.held += accepted
         return accepted
@@ -65,24 +61,14 @@ class Asked:
             self.limiter.ended(self.now_at)
         self.held = 0
 
-    def room(self, at: float) -> float:
-        """How many the limiter would let through at once."""
-        asked, count = copy.deepcopy(self.limiter), 0
-        while count < 40 and decide(asked, at)[0]:
-            at, count = at + 1e-7, count + 1
-        return float(count)
-
     def wait(self, seconds: float) -> None:
-        """Sends nothing, and looks at the limiter all the same."""
-        for step in range(1, 25):
-            at = self.now_at + seconds * step / 25
-            self.rooms.append((at, self.room(at)))
+        """Sends nothing."""
         self.now_at += seconds
 
 
 def asked_of(text: str, count: int, pause_s: float) -> tuple[Asked, list[float]]:
     """So many requests in bursts, and when each stimulus ended."""
-    asked = Asked(limiter_for(RateLimit.parse(text)), random.Random(7), [], [])
+    asked = Asked(limiter_for(RateLimit.parse(text)), random.Random(7), [])
     ends: list[float] = []
     while len(asked.answers) < count:
         number = len(ends)
@@ -119,10 +105,8 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     )
     more = {"unlimited_to": cost.requests} if text == "none" else {"families": runners}
     found = identity(text, **({"cost": cost} | more | parts))
-    times, rooms = zip(*asked.rooms, strict=True)
-    stretch = None if text == "none" else Stretch(times, rooms)
     answers = [SimpleNamespace(answer=answer, heeded=True) for answer in asked.answers]
-    said = Identified(found, steps if text != "none" else (), stretch)
+    said = Identified(found, steps if text != "none" else ())
     probing = SimpleNamespace(operation=operation, knee=None)
     return SimpleNamespace(probing=probing, answers=answers, identified=said, tried=(), knee=None)
 

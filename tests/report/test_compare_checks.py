@@ -19,9 +19,8 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.report import compare_report
-from touchstone.report.compare_claims import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE
 from touchstone.report.compare_loads import TOO_FEW
-from touchstone.report.comparison import compare
+from touchstone.report.comparison import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE, compare
 
 START, READY = "start.answers-202", "status.ready-stays-ready"
 BROKEN, MENDED, LOST, FOUND, SHOULD = (

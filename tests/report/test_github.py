@@ -11,7 +11,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.report.conftest import HOSTILE
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 from touchstone.facts.events import Case, Notice, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line

@@ -67,7 +67,7 @@ def test_annotations_are_ten_at_most(make: Any, count: int) -> None:
 def test_command_tells_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
     """`prove` has its annotations on stdout and its summary in the file of the step."""
     made: ProofView = flawed()
-    monkeypatch.setattr("touchstone.cli.proving.run", lambda *args, **kwargs: (made, tmp_path))
+    monkeypatch.setattr("touchstone.cli.prove.Prove.proven", lambda *args: (made, tmp_path))
     variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
     ended = call(Shell(tmp_path, variables), "prove")
 

@@ -11,7 +11,7 @@ from tests.report.identities import around, identity
 from touchstone.facts.identity import Runner
 from touchstone.report.probe_advice import Pace, advice
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import Limiter
+from touchstone.twin.limits import Limiter
 
 REQUESTS = 200
 BEGINS_AT = 1000.37  # somewhere in a window of the clock

@@ -154,19 +154,17 @@ def test_sections_come_in_order() -> None:
 
 
 def test_page_has_each_chart_and_each_number() -> None:
-    """Requests and room of the whole run and of its beginning, the families, and a row for each number."""
+    """Requests of the whole run and of its beginning, the families, and a row for each number."""
     words = words_of(run("bucket"))
     for part in (
         "Limiter identified",
         "All requests 150 requests: 65 accepted, 85 refused.",
-        "Room in the limiter that was found",
         "How sure it became",
         "Send one build each 6.14 s",
         "150 requests, 85 refused",
     ):
         assert part in words
     source = html.render(run("bucket"))
-    assert source.count('class="p-room"') == 2
     assert {
         "rate token bucket 10 builds a minute 9.96 to 10.04 a minute",
         "burst token bucket 5 builds certain",
@@ -309,7 +307,7 @@ def test_probe_that_was_killed_is_told_as_far_as_it_got() -> None:
 
 def test_probe_without_any_answer_is_told() -> None:
     """Not one request was answered: nothing is drawn, and nothing fails."""
-    probe = probe_view("startBuild", (), Identity((), (), Cost(0, 0, 0, 0.0), why="interrupted"), (), None)
+    probe = probe_view("startBuild", (), Identity((), (), Cost(0, 0, 0, 0.0), why="interrupted"), ())
     view = replace(run("bucket"), probe=probe)
     assert "nothing is known: no request was answered" in words_of(view)
     assert json.loads(json_report.render(view))["probe"]["cost"]["requests"] == 0
@@ -322,18 +320,3 @@ def test_failures_are_drawn_apart() -> None:
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
     assert "1 failed" in pictures(failing).whole[0].caption
     assert "p-failed" in html.render(replace(run("bucket"), probe=failing))
-
-
-def test_limiter_that_was_asked_anew_is_drawn_from_then_on() -> None:
-    """The room of what was there before is not known any more, and is drawn nowhere."""
-    probe = run("bucket").probe
-    assert probe is not None
-    assert probe.stretch is not None
-    whole, early = pictures(probe).whole, pictures(probe).early
-    assert (len(whole), len(early)) == (2, 2)
-    assert "asked anew" not in whole[1].caption
-    half = (probe.stretch.at[0] + probe.answers[-1].done_at) / 2
-    later = replace(probe, stretch=replace(probe.stretch, at=(half, half + 1.0), room=(5.0, 0.0)))
-    drawn = pictures(later)
-    assert (len(drawn.whole), len(drawn.early)) == (2, 1)
-    assert f"asked anew from second {half - drawn.began_at:.1f} on" in drawn.whole[1].caption

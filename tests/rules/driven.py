@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from tests.rules.exchanges import broken, history, said
 from tests.rules.simulated import Recipe, Server, Step, recorded
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.building import life_cycle
 from touchstone.rules.history import Bounds
+from touchstone.rules.lifecycle import life_cycle
 
 SHORT, LONG = Recipe("short", sleep_ms=300), Recipe("long", sleep_ms=2000)
 FAILING = Recipe("failing", "failed", 300)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.rules.exchanges import exchange
 from touchstone.facts.exchange import Response
-from touchstone.rules.answers import announces_json, error_problem, json_problem, told
+from touchstone.rules.messages import announces_json, describe, error_problem, json_problem
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_problem_of_an_error_shows_the_body_and_how_it_is_announced(
 )
 def test_answer_is_told_by_its_status_and_its_body(facts: dict[str, object], words: str) -> None:
     """A finding says what came, a JSON object as one; no body has nothing to show."""
-    assert told(exchange(**facts)) == words  # type: ignore[arg-type]
+    assert describe(exchange(**facts)) == words  # type: ignore[arg-type]

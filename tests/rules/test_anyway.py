@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history, publish
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.anyway import begins_anyway, changes_anyway, fails_anyway, outlives_others
+from touchstone.rules.attribution import begins_anyway, changes_anyway, fails_anyway, outlives_others
 from touchstone.rules.history import History
 
 

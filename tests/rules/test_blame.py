@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import building
+from touchstone.rules import lifecycle
 
 NEIGHBOURS, VANISHES = "cancel.keeps-neighbours", "status.build-does-not-vanish"
 READY, STARTS = "status.ready-stays-ready", "status.changes-only-by-a-start"
@@ -30,7 +30,7 @@ def cancel(seq: int, status: int = 202, **facts: Any) -> Exchange:
 
 
 def blamed(*exchanges: Exchange) -> set[str]:
-    return broken(story_verdicts(building.RULES, *exchanges))
+    return broken(story_verdicts(lifecycle.RULES, *exchanges))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_build_that_runs_on_though_a_cancel_found_nothing_is_blamed_on_that() ->
 
 def test_cancel_that_contradicts_an_earlier_one_tells_not_which_of_them_is_wrong() -> None:
     """Only the first cancel said that nothing ran: whether that one or the second is wrong, no read shows."""
-    said = story_verdicts(building.RULES, publish(1), start(2), cancel(3, 404), cancel(4))
+    said = story_verdicts(lifecycle.RULES, publish(1), start(2), cancel(3, 404), cancel(4))
 
     assert ("cancel.finished-is-idle", "indeterminate") in said
     assert broken(said) == set()
@@ -154,7 +154,7 @@ def test_failure_that_an_idle_cancel_confirms_is_the_one_of_the_new_build() -> N
 
 def told(*story: Exchange) -> list[tuple[str, tuple[int, ...]]]:
     """The findings of a story, with the exchanges that show them."""
-    return [finding[:2] for finding in story_findings(building.RULES, *story)]
+    return [finding[:2] for finding in story_findings(lifecycle.RULES, *story)]
 
 
 AGAIN = (publish(1, **SLEEPING), start(2), cancel(3), read(4, "not_built"), start(5))
@@ -248,7 +248,7 @@ def test_golden_that_is_lost_beside_a_cancel_alone_is_blamed_on_it(begun: list[E
 def test_doubt_of_two_cancels_shows_both() -> None:
     """Of an occasion that is not clear both answers are shown."""
     known = history(publish(1), start(2), cancel(3, 404), cancel(4))
-    unclear = [j.evidence for rule in building.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
+    unclear = [j.evidence for rule in lifecycle.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
 
     assert unclear == [(3, 4)]
 

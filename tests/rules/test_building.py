@@ -13,9 +13,9 @@ from tests.rules.exchanges import history
 from tests.rules.simulated import Kind, Manners, Recipe, Server, Step, play
 from touchstone.contract import claims
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.building import life_cycle
 from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 from touchstone.rules.judge import Judge
+from touchstone.rules.lifecycle import life_cycle
 
 ONE, TWO, THEIRS = (f"default/touchstone-t1-{name}@1.0.0" for name in ("one", "two", "theirs"))
 OWNERS: dict[str, Credential] = {ONE: "primary", TWO: "primary", THEIRS: "second"}

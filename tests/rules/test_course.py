@@ -6,8 +6,8 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.course import Course, begins, may_have_acted, owned, says_building
 from touchstone.rules.history import Content
+from touchstone.rules.timeline import Timeline, begins, may_have_acted, owned, says_building
 
 AUTO = {"note": {"auto_build": True}, "auto_build": "building"}
 
@@ -30,9 +30,9 @@ def read(at: float, status: str = "building", **more: Any) -> Exchange:
     return exchange(**facts)
 
 
-def course(*exchanges: Exchange, **more: Any) -> Course:
+def timeline(*exchanges: Exchange, **more: Any) -> Timeline:
     """The course of a version that was published from 1 to 1.01, and what followed."""
-    return Course(REF, history(publish(1), *exchanges, **more))
+    return Timeline(REF, history(publish(1), *exchanges, **more))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ class TestContent:
 
     def test_stands_from_the_answer_of_a_publish_to_the_next_change(self) -> None:
         """Both moments belong to it: a change is made after it was sent."""
-        seen = course(publish(5, content="new", note={"force": True}))
+        seen = timeline(publish(5, content="new", note={"force": True}))
 
         assert seen.content(1.01, 5.0) is not None
         assert seen.content(1.0, 4.0) is None
@@ -139,7 +139,7 @@ class TestContent:
     )
     def test_is_in_doubt_after_a_change_that_nobody_understands(self, doubt: Exchange) -> None:
         """A publish of who knows what, or a change without an answer, may have put something else there."""
-        seen = course(doubt)
+        seen = timeline(doubt)
 
         assert seen.content(2.0, 5.0) is not None
         assert seen.content(2.0, 5.001) is None
@@ -150,21 +150,21 @@ class TestContent:
         beside = exchange("deleteTemplate", 204, seq=6, sent_at=5.5, done_at=6.5)
         after = exchange("deleteTemplate", 204, seq=6, sent_at=6.0, done_at=6.5)
 
-        assert course(first, beside, publish(7)).content(7.5, 8.0) is None
-        assert course(first, after, publish(7)).content(7.5, 8.0) is not None
+        assert timeline(first, beside, publish(7)).content(7.5, 8.0) is None
+        assert timeline(first, after, publish(7)).content(7.5, 8.0) is not None
 
     def test_of_a_version_that_nobody_published_is_unknown(self) -> None:
         """Nothing is known of what a run neither made nor was given."""
-        assert Course(UNKNOWN_REF, history(publish(1))).content(2.0, 3.0) is None
+        assert Timeline(UNKNOWN_REF, history(publish(1))).content(2.0, 3.0) is None
 
     def test_is_in_doubt_where_two_accounts_have_the_name(self) -> None:
         """Each account may see its own."""
-        assert course(publish(2, credential="second")).content(3.0, 4.0) is None
+        assert timeline(publish(2, credential="second")).content(3.0, 4.0) is None
 
     def test_is_in_doubt_where_another_version_has_the_digest(self) -> None:
         """Versions with one digest may share their builds."""
-        assert course(publish(2, OTHER_REF)).content(3.0, 4.0) is None
-        assert course(publish(2, OTHER_REF, digest="cd" * 32)).content(3.0, 4.0) is not None
+        assert timeline(publish(2, OTHER_REF)).content(3.0, 4.0) is None
+        assert timeline(publish(2, OTHER_REF, digest="cd" * 32)).content(3.0, 4.0) is not None
 
 
 class TestSettled:
@@ -184,13 +184,13 @@ class TestSettled:
         self, rest: Exchange, by_at: float, settled: bool
     ) -> None:
         """The answer has to be there, and its request to have been sent when the start was answered."""
-        seen = course(start(2), rest)
+        seen = timeline(start(2), rest)
 
         assert seen.settled(seen.beginnings[0], by_at) is settled
 
     def test_never_for_a_start_without_an_answer(self) -> None:
         """Nobody knows when such a start acts."""
-        seen = course(start(2, code=0), read(3, "ready"))
+        seen = timeline(start(2, code=0), read(3, "ready"))
 
         assert not seen.settled(seen.beginnings[0], 9.0)
 
@@ -200,7 +200,7 @@ class TestRunning:
 
     def test_from_an_acknowledged_start_to_a_read_that_still_shows_it(self) -> None:
         """It ran from the answer of the start to the request of the read, both moments included."""
-        run = course(start(2), read(4)).running(2.5, 4.0)
+        run = timeline(start(2), read(4)).running(2.5, 4.0)
 
         assert run is not None
         assert (run.start.sent_at, run.seen.sent_at, [s.sent_at for s in run.starts]) == (2, 4, [2])
@@ -209,7 +209,7 @@ class TestRunning:
     @pytest.mark.parametrize(("since_at", "until_at"), [(2.4, 4.0), (2.5, 4.1)])
     def test_not_before_or_after(self, since_at: float, until_at: float) -> None:
         """Before the start was answered, or after the last read, nothing is certain."""
-        assert course(start(2), read(4)).running(since_at, until_at) is None
+        assert timeline(start(2), read(4)).running(since_at, until_at) is None
 
     @pytest.mark.parametrize(
         "story",
@@ -227,14 +227,14 @@ class TestRunning:
     )
     def test_not_where_something_else_may_have_happened(self, story: list[Exchange]) -> None:
         """No start, an end, a cancel or other content leave it in doubt which build a read shows."""
-        assert course(*story).running(3.5, 4.0) is None
+        assert timeline(*story).running(3.5, 4.0) is None
 
     def test_all_the_same_beside_what_was_over_before(self) -> None:
         """
         A build that was seen to be over, and a cancel or start sent when the last read was answered, do not count.
         """
         before = [start(2), cancel(2.5), read(3, "not_built")]
-        run = course(*before, start(4), read(5), start(5.5), cancel(5.5)).running(4.5, 5.0)
+        run = timeline(*before, start(4), read(5), start(5.5), cancel(5.5)).running(4.5, 5.0)
 
         assert run is not None
         assert [s.sent_at for s in run.starts] == [4]
@@ -243,12 +243,12 @@ class TestRunning:
         """auto_build begins a build of what its publish holds, and of nothing published later."""
         asked = publish(1, done_at=1.5, **AUTO)
 
-        assert Course(REF, history(asked, read(4))).running(2.0, 4.0) is not None
+        assert Timeline(REF, history(asked, read(4))).running(2.0, 4.0) is not None
 
     def test_from_a_start_that_was_sent_when_the_publish_was_answered(self) -> None:
         """A start before that may have built what was there before."""
-        late = Course(REF, history(publish(1, done_at=2.0), start(2), read(4)))
-        early = Course(REF, history(publish(1, done_at=2.1), start(2), read(4)))
+        late = Timeline(REF, history(publish(1, done_at=2.0), start(2), read(4)))
+        early = Timeline(REF, history(publish(1, done_at=2.1), start(2), read(4)))
 
         assert late.running(2.5, 4.0) is not None
         assert early.running(2.5, 4.0) is None
@@ -262,19 +262,19 @@ class TestIdle:
 
     def test_before_any_start(self) -> None:
         """A new version is at rest until a start is sent."""
-        assert course(start(4)).idle(2.0, 4.0)
-        assert not course(start(4)).idle(2.0, 4.1)
+        assert timeline(start(4)).idle(2.0, 4.0)
+        assert not timeline(start(4)).idle(2.0, 4.1)
 
     def test_after_a_read_at_rest(self) -> None:
         """Once the answer of the read is there, and until the next start."""
-        seen = course(start(2), read(3, "ready"))
+        seen = timeline(start(2), read(3, "ready"))
 
         assert seen.idle(3.5, 9.0)
         assert not seen.idle(3.4, 9.0)
 
     def test_of_a_given_version_only_after_a_read(self) -> None:
         """A version that somebody else made may build when the run begins."""
-        seen = Course(REF, history(read(3, "not_built"), given=GIVEN))
+        seen = Timeline(REF, history(read(3, "not_built"), given=GIVEN))
 
         assert not seen.idle(3.4, 4.0)
         assert seen.idle(3.5, 4.0)
@@ -284,11 +284,11 @@ class TestIdle:
         rest = read(3, "ready")
         story = [start(2), rest]
 
-        assert course(*story).rest_before(exchange(seq=50, sent_at=3.5)) == rest
-        assert course(*story).rest_before(exchange(seq=50, sent_at=3.4)) is None
-        assert course(*story, read(4)).rest_before(exchange(seq=50, sent_at=5.0)) is None
-        assert course(*story, start(4)).rest_before(exchange(seq=50, sent_at=5.0)) is None
-        assert course().rest_before(exchange(seq=50, sent_at=5.0)) is None
+        assert timeline(*story).rest_before(exchange(seq=50, sent_at=3.5)) == rest
+        assert timeline(*story).rest_before(exchange(seq=50, sent_at=3.4)) is None
+        assert timeline(*story, read(4)).rest_before(exchange(seq=50, sent_at=5.0)) is None
+        assert timeline(*story, start(4)).rest_before(exchange(seq=50, sent_at=5.0)) is None
+        assert timeline().rest_before(exchange(seq=50, sent_at=5.0)) is None
 
 
 class TestEnd:
@@ -298,20 +298,20 @@ class TestEnd:
         """It is sent at the moment asked for, or later."""
         end = read(4, "ready")
 
-        assert course(start(2), read(3), end, read(5, "ready")).end(2.5, 4.0) == end
-        assert course(start(2), read(3), end).end(2.5, 4.1) is None
+        assert timeline(start(2), read(3), end, read(5, "ready")).end(2.5, 4.0) == end
+        assert timeline(start(2), read(3), end).end(2.5, 4.1) is None
 
     def test_is_not_told_where_another_build_can_have_begun(self) -> None:
         """A start between the moment and the answer of the read makes it the end of who knows which build."""
-        assert course(start(2), start(4.4), read(4, "ready")).end(2.5, 4.0) is None
-        assert course(start(2), start(4.5), read(4, "ready")).end(2.5, 4.0) is not None
-        assert course(start(2), read(4, "ready")).end(2.4, 4.0) is None
+        assert timeline(start(2), start(4.4), read(4, "ready")).end(2.5, 4.0) is None
+        assert timeline(start(2), start(4.5), read(4, "ready")).end(2.5, 4.0) is not None
+        assert timeline(start(2), read(4, "ready")).end(2.4, 4.0) is None
 
     def test_is_not_told_where_the_content_changed(self) -> None:
         """Other content has other builds."""
         changed = publish(3, content="new", note={"force": True})
 
-        assert course(start(2), changed, read(4, "not_built")).end(2.5, 4.0) is None
+        assert timeline(start(2), changed, read(4, "not_built")).end(2.5, 4.0) is None
 
 
 @pytest.mark.parametrize(
@@ -329,4 +329,4 @@ class TestEnd:
 )
 def test_only_the_owners_reads_of_a_known_status_count(odd: Exchange) -> None:
     """Other methods, statuses, operations and keys tell nothing about builds."""
-    assert course(odd).reads == ()
+    assert timeline(odd).reads == ()

@@ -8,7 +8,7 @@ import yaml
 
 from tests.rules.exchanges import OTHER_REF, REF, exchange, history, publish
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.documents import document_problem
+from touchstone.rules.ownership import document_problem
 
 THIRD_REF = REF.replace("hello", "third")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, verdicts
 from tests.rules.sentences import findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import refusals, shape
+from touchstone.rules import errors
 from touchstone.rules.history import Content
 
 PUBLISHED = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:26:53Z"}
@@ -34,7 +34,7 @@ def publish(status: int, invalid: str = "schema", **more: Any) -> Exchange:
 @pytest.mark.parametrize("trace", TRACES)
 def test_trace_of_any_language_is_recognised_as_it_is(trace: str) -> None:
     """The line itself is enough, without anything around it."""
-    assert broken(verdicts((refusals.no_internals,), exchange(status=404, json={"error": trace}))) == {INTERNALS}
+    assert broken(verdicts((errors.no_internals,), exchange(status=404, json={"error": trace}))) == {INTERNALS}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_trace_of_any_language_is_recognised_as_it_is(trace: str) -> None:
 )
 def test_errors_are_the_occasions_for_a_trace(status: int, outcomes: set[tuple[str, str]]) -> None:
     """What is no error upholds nothing by showing none."""
-    assert verdicts((refusals.no_internals,), exchange(status=status, json=ERROR)) == outcomes
+    assert verdicts((errors.no_internals,), exchange(status=status, json=ERROR)) == outcomes
 
 
 @pytest.mark.parametrize(("status", "claims"), [(200, set()), (399, set()), (400, {INTERNALS}), (404, {INTERNALS})])
@@ -51,7 +51,7 @@ def test_answer_that_quotes_others_may_show_a_trace_of_theirs(status: int, claim
     given = {REF: Content(REF, "primary", "", "ready", 0.0, "", 0, 0.0, 0.0)}
     answer = exchange(status=status, json={"error": PYTHON})
 
-    assert broken(verdicts((refusals.no_internals,), answer, given=given)) == claims
+    assert broken(verdicts((errors.no_internals,), answer, given=given)) == claims
 
 
 @pytest.mark.parametrize("junk", [b"\xff", b""])
@@ -59,9 +59,9 @@ def test_trace_is_found_among_bytes_that_are_no_text(junk: bytes) -> None:
     """In an answer, and not where the request sent it, whatever else that sent."""
     body = junk + b"\ngoroutine 12 [running]:\n"
 
-    assert broken(verdicts((refusals.no_internals,), exchange(status=502, body=body))) == {INTERNALS}
+    assert broken(verdicts((errors.no_internals,), exchange(status=502, body=body))) == {INTERNALS}
     sent = exchange("publishTemplate", 422, body=body, request_body=body)
-    assert broken(verdicts((refusals.no_internals,), sent)) == set()
+    assert broken(verdicts((errors.no_internals,), sent)) == set()
 
 
 FIELDS = {"request_id": 1, "upstream_status": 502}
@@ -81,7 +81,7 @@ def test_fields_beside_an_error_are_judged_where_there_is_one(facts: dict[str, A
     """An object with status 400 or above, of an operation of the contract."""
     answer = exchange(**({"json": FIELDS} | facts))
 
-    assert bool(verdicts((refusals.error_fields,), answer)) is judged
+    assert bool(verdicts((errors.error_fields,), answer)) is judged
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_wrong_document_is_judged_where_it_was_read(facts: dict[str, Any], outco
     """By accounts that may publish, with keys that are let in, and where the document was wrong on purpose."""
     told = {"operation": "publishTemplate", "note": {"invalid": "schema"}, "json": ERROR} | facts
 
-    assert {o for _, o in verdicts((refusals.wrong_document,), exchange(**told))} == ({outcome} if outcome else set())
+    assert {o for _, o in verdicts((errors.wrong_document,), exchange(**told))} == ({outcome} if outcome else set())
 
 
 SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
@@ -149,7 +149,7 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
 @pytest.mark.parametrize(("answer", "said"), SENTENCES, ids=[said[0] for _, said in SENTENCES])
 def test_finding_on_an_error_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
     """A person reads what was promised and what came."""
-    assert said in [(c, expected, actual) for c, _, expected, actual in findings(refusals.RULES, answer)]
+    assert said in [(c, expected, actual) for c, _, expected, actual in findings(errors.RULES, answer)]
 
 
 SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
@@ -213,7 +213,7 @@ SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
 def test_finding_on_an_answer_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
     """The field, what the contract asks of it, and what it has."""
     told = [
-        (c, expected, actual.partition(", expected ")[0]) for c, _, expected, actual in findings(shape.RULES, answer)
+        (c, expected, actual.partition(", expected ")[0]) for c, _, expected, actual in findings(errors.RULES, answer)
     ]
 
     assert said in told
@@ -224,7 +224,7 @@ def test_digest_of_a_template_read_is_judged(digest: Any, outcome: str) -> None:
     """Whatever else is wrong with the answer."""
     answer = exchange("getTemplate", json={"ref": 1, "digest": digest, "template": {}})
 
-    assert verdicts((shape.template_digest,), answer) == {("digest.has-the-documented-form", outcome)}
+    assert verdicts((errors.template_digest,), answer) == {("digest.has-the-documented-form", outcome)}
 
 
 @pytest.mark.parametrize(
@@ -233,4 +233,4 @@ def test_digest_of_a_template_read_is_judged(digest: Any, outcome: str) -> None:
 )
 def test_fields_by_state_are_those_of_builds(answer: Exchange) -> None:
     """Another operation's object, or one that is no success, has no state."""
-    assert verdicts((shape.fields_by_state,), answer) == set()
+    assert verdicts((errors.fields_by_state,), answer) == set()

@@ -10,8 +10,19 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, followed, line, published, read, ready_log, started, stream
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.following import STORY_RULES, closes_unread, goes_on_when_joined, is_there_when_it_says_so
+from touchstone.rules import logs
 from touchstone.rules.history import Bounds, Content
+from touchstone.rules.logs import closes_unread, goes_on_when_joined, is_there_when_it_says_so
+
+STORY_RULES = (
+    logs.answer,
+    logs.stays_open,
+    logs.closes,
+    logs.closes_unread,
+    logs.goes_on_when_joined,
+    logs.is_there_when_it_says_so,
+)
+
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
 CLOSE, REST = "events.close-at-the-end", "events.finished-version-closes"

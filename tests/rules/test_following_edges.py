@@ -8,8 +8,18 @@ from tests.rules.exchanges import broken, exchange, story_verdicts
 from tests.rules.scenes import END_AT, OPEN_AT, START_AT, followed, line, published, read, ready_log, started, stream
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.following import STORY_RULES
+from touchstone.rules import logs
 from touchstone.rules.history import Bounds
+
+STORY_RULES = (
+    logs.answer,
+    logs.stays_open,
+    logs.closes,
+    logs.closes_unread,
+    logs.goes_on_when_joined,
+    logs.is_there_when_it_says_so,
+)
+
 
 ANSWER, OPEN = "events.answers-200", "events.open-while-building"
 CLOSE, REST = "events.close-at-the-end", "events.finished-version-closes"

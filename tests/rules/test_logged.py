@@ -8,7 +8,10 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, broken, exchange, publish, story_verdicts
 from tests.rules.scenes import MARKER, SLEEP_S, followed, line, read, ready_log, started, stream
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.logged import STORY_RULES
+from touchstone.rules import logs
+
+STORY_RULES = (logs.last_frame, logs.output, logs.every_line, logs.watchers, logs.build_time)
+
 
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 CANCELLED, LAST = "events.cancelled-ends-on-cancel", "events.terminal-frame-comes-last"

@@ -22,7 +22,11 @@ from tests.rules.scenes import (
 )
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.logged import STORY_RULES, build_time, every_line, last_frame, output, watchers
+from touchstone.rules import logs
+from touchstone.rules.logs import build_time, every_line, last_frame, output, watchers
+
+STORY_RULES = (logs.last_frame, logs.output, logs.every_line, logs.watchers, logs.build_time)
+
 
 READY, FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 CANCELLED, LAST = "events.cancelled-ends-on-cancel", "events.terminal-frame-comes-last"
@@ -110,8 +114,8 @@ def test_finding_on_a_lost_frame_names_it() -> None:
     boot, text, last = ready_log()
     missed = f"of 3 frames that one watcher was sent, another missed frame 2: {MARKER!r} (phase install, level info)"
 
-    for logs in ([boot, text, last], [boot, last]), ([boot, last], [boot, text, last]):
-        assert [actual for *_, actual in story_findings((watchers,), *pair(*logs))] == [missed]
+    for both in ([boot, text, last], [boot, last]), ([boot, last], [boot, text, last]):
+        assert [actual for *_, actual in story_findings((watchers,), *pair(*both))] == [missed]
 
 
 def test_finding_on_the_lines_of_a_build_names_what_is_missing() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from touchstone.rules.logwords import frame_told, frames_apart, lines_astray
+from touchstone.rules.eventlog import frames_apart, lines_astray, render_frame
 
 LINES = [f"step {number}" for number in range(1, 41)]
 
@@ -27,7 +27,7 @@ LINES = [f"step {number}" for number in range(1, 41)]
 )
 def test_frame_is_told_in_words(frame: dict[str, Any], told: str) -> None:
     """Its line, then its fields, those of the documentation first; what is no plain text shows what it is."""
-    assert frame_told(frame) == told.replace("FIELDS", "phase boot, level info, source builder")
+    assert render_frame(frame) == told.replace("FIELDS", "phase boot, level info, source builder")
 
 
 @pytest.mark.parametrize(

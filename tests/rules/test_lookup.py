@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import lookup
-from touchstone.rules.requests import parts
+from touchstone.rules.messages import parts
 
 ERROR = {"error": "There is no such version."}
 ODD = "lookup.odd-spelling-is-404"

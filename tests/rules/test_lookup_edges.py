@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, REF, UNKNOWN_REF, broken, build, exchange, publish, story_verdicts, verdicts
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lookup, owned
+from touchstone.rules import lookup, ownership
 
 ERROR = {"error": "no"}
 ODD, FOUND = "lookup.odd-spelling-is-404", "lookup.existing-version-is-found"
@@ -113,7 +113,7 @@ def test_publish_that_fails_is_no_search() -> None:
 
 
 def owner_told(*answers: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(owned.STORY_RULES, publish(), *answers)
+    return story_verdicts(ownership.STORY_RULES, publish(), *answers)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_small_plan_may_keep_more_from_its_owner() -> None:
     """What an account below the plan may read of its own is open."""
     answer = exchange(status=403, json=ERROR, credential="restricted", seq=2)
 
-    assert story_verdicts(owned.STORY_RULES, publish(credential="restricted"), answer) == set()
+    assert story_verdicts(ownership.STORY_RULES, publish(credential="restricted"), answer) == set()
 
 
 def test_each_read_of_an_owner_is_judged_by_itself() -> None:
@@ -157,7 +157,7 @@ def test_finding_on_a_template_says_which_part_is_wrong(changes: dict[str, Any],
     body = {"ref": REF, "digest": DIGEST, "template": {}} | changes
     expected = "ref, digest and document of the version"
 
-    assert story_findings(owned.STORY_RULES, publish(), exchange("getTemplate", json=body, seq=2)) == [
+    assert story_findings(ownership.STORY_RULES, publish(), exchange("getTemplate", json=body, seq=2)) == [
         (READ, (2,), expected, actual)
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.answers import told
+from touchstone.rules.messages import describe
 from touchstone.rules.publishing import (
     STORY_RULES,
     auto_build,
@@ -191,9 +191,9 @@ def test_server_that_gives_one_digest_to_all_sees_no_other_content(elsewhere: Ex
 
 def test_answers_to_starts_do_not_show_whether_content_was_replaced() -> None:
     """A start may still tell the old digest; nothing is shown where only it was asked for."""
-    told = request("startBuild", 3, json=build(digest=DIGEST))
+    shown = request("startBuild", 3, json=build(digest=DIGEST))
 
-    assert story_verdicts((other_content,), made(1), forced(2), told) == set()
+    assert story_verdicts((other_content,), made(1), forced(2), shown) == set()
     assert story_verdicts((other_content,), made(1), forced(2)) == set()
 
 
@@ -273,7 +273,7 @@ def test_finding_on_simultaneous_contents_shows_both() -> None:
     """Both publishes, in the order in which they were sent."""
     first = publish(5, content="one", digest="1" * 64, sent_at=5.0)
     second = publish(6, content="other", digest="2" * 64, sent_at=5.005)
-    actual = f"{told(first)} and {told(second)}"
+    actual = f"{describe(first)} and {describe(second)}"
 
     assert story_findings((simultaneous_contents,), first, second) == [(OTHER, (5, 6), "409 for one of them", actual)]
 
@@ -344,7 +344,7 @@ def test_finding_on_simultaneous_copies_shows_both() -> None:
     refused, accepted = copies(409, 201)
 
     assert story_findings((simultaneous_copies,), refused, accepted) == [
-        (IDENTICAL, (6, 5), "201 or 200 for both", f"{told(refused)} and {told(accepted)}")
+        (IDENTICAL, (6, 5), "201 or 200 for both", f"{describe(refused)} and {describe(accepted)}")
     ]
 
 

@@ -6,8 +6,11 @@ import pytest
 
 from tests.rules.exchanges import REF, broken, build, exchange, verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import refusals
+from touchstone.rules import errors
 from touchstone.rules.history import Content
+
+RULES = (errors.error_shape, errors.error_fields, errors.key_not_repeated, errors.no_internals, errors.wrong_document)
+
 
 ERROR: dict[str, Any] = {"error": "There is no such version."}
 PATH = "/templates/default/touchstone-t1-hello/1.0.0/build"
@@ -118,20 +121,20 @@ FITS: list[tuple[str, Exchange]] = [
 @pytest.mark.parametrize(("claim", "answer"), [(c, e) for c, _, e in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
 def test_broken_error_is_blamed_on_its_claim_alone(claim: str, answer: Exchange) -> None:
     """An error with one thing wrong is blamed on the claim about that thing and on no other."""
-    assert broken(verdicts(refusals.RULES, answer)) - ({SHAPE} if claim == INVALID else set()) == {claim}
+    assert broken(verdicts(RULES, answer)) - ({SHAPE} if claim == INVALID else set()) == {claim}
 
 
 @pytest.mark.parametrize("answer", [e for _, e in FITS], ids=[n for n, _ in FITS])
 def test_fair_error_is_blamed_on_nothing(answer: Exchange) -> None:
     """Every error that the documentation allows breaks no claim."""
-    assert broken(verdicts(refusals.RULES, answer)) == set()
+    assert broken(verdicts(RULES, answer)) == set()
 
 
 def test_error_upholds_what_is_at_stake() -> None:
     """A documented error upholds the claims on errors that it could have broken."""
     answer = exchange(status=404, json=ERROR | {"request_id": "0b7f8c8e"})
 
-    assert verdicts(refusals.RULES, answer) == {
+    assert verdicts(RULES, answer) == {
         (SHAPE, "held"),
         (KEY, "held"),
         (INTERNALS, "held"),
@@ -150,23 +153,23 @@ def test_error_upholds_what_is_at_stake() -> None:
 )
 def test_wrong_document_refused_as_documented_upholds(invalid: str, status: int, json: Any, claim: str) -> None:
     """A wrong document that is refused with its documented status upholds the claim."""
-    assert (claim, "held") in verdicts(refusals.RULES, publish(status, invalid, json))
+    assert (claim, "held") in verdicts(RULES, publish(status, invalid, json))
 
 
 def test_limited_document_is_indeterminate() -> None:
     """A limit met by a wrong document says nothing about documents."""
-    assert ("publish.empty-is-400", "indeterminate") in verdicts(refusals.RULES, publish(429, "empty"))
+    assert ("publish.empty-is-400", "indeterminate") in verdicts(RULES, publish(429, "empty"))
 
 
 def test_request_without_key_cannot_have_it_repeated() -> None:
     """An answer to a request without a key is no occasion to repeat one."""
     answer = exchange(status=401, json=ERROR, credential="none")
 
-    assert KEY not in {claim for claim, _ in verdicts(refusals.RULES, answer)}
+    assert KEY not in {claim for claim, _ in verdicts(RULES, answer)}
 
 
 def test_trace_in_the_reason_of_a_given_template_may_be_the_users() -> None:
     """What a template that the user gave prints when it fails is not the server's doing."""
     given = {REF: Content(REF, "primary", "", "failed", 0.0, "", 0, 0.0, 0.0)}
 
-    assert broken(verdicts(refusals.RULES, exchange(json=build("failed", error=PYTHON)), given=given)) == set()
+    assert broken(verdicts(RULES, exchange(json=build("failed", error=PYTHON)), given=given)) == set()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import contract, exchange
 from touchstone.facts.exchange import Exchange, Request
-from touchstone.rules.requests import excused, operation_of, parts, path_of, spelling, tidied
+from touchstone.rules.messages import excused, operation_of, parts, path_of, spelling, tidied
 
 
 def at(url: str) -> Exchange:

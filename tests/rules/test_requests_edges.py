@@ -4,7 +4,7 @@ import pytest
 
 from tests.rules.exchanges import contract, exchange
 from touchstone.facts.exchange import Exchange, Request
-from touchstone.rules.requests import asks_for_build, excused, path_of, spelling, tidied
+from touchstone.rules.messages import asks_for_build, excused, path_of, spelling, tidied
 
 PATH = "/templates/default/a/1.0.0/build"
 TOO_LONG = {400, 414, 431}

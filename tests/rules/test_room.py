@@ -6,8 +6,11 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, build, exchange, verdicts
 from touchstone.facts.exchange import Exchange
+from touchstone.rules import limits
 from touchstone.rules.history import Bounds
-from touchstone.rules.room import RULES
+
+RULES = (limits.room_is_free,)
+
 
 CLAIM = "limit.ends-after-back-off"
 # The bounds of the tests: so long after a served start its build is over.

@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.rounds import rested, rounds, started_beside, starts_of, waited_enough
+from touchstone.rules.limits import rested, rounds, started_beside, starts_of, waited_enough
 
 READY = build("ready", reused=True)
 

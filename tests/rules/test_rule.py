@@ -9,7 +9,7 @@ from tests.rules.exchanges import exchange, history
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
-from touchstone.rules.rule import broken, held, judged, rule, shown, unclear
+from touchstone.rules.rule import broken, held, judged, render, rule, unclear
 
 FIRST, LAST = exchange("startBuild", 202, seq=3), exchange("getBuild", seq=8)
 
@@ -63,7 +63,7 @@ def test_judgement_rests_on_its_evidence(judgement: Judgement, outcome: str, exp
 )
 def test_value_is_shown_in_a_line(length: int, text: str) -> None:
     """A repr of up to 120 characters is whole; a longer one is cut to as many, and says so."""
-    assert shown("a" * length) == text
+    assert render("a" * length) == text
 
 
 def test_evidence_is_made_of_exchanges() -> None:
@@ -85,6 +85,6 @@ def test_rule_is_made_of_its_id_its_claims_and_what_it_does() -> None:
 
 def test_object_and_list_are_shown_as_json() -> None:
     """As the wire has them, and cut as well."""
-    assert shown({"deleted": True, "error": "ä"}) == '{"deleted": true, "error": "ä"}'
-    assert shown([None, "a"]) == '[null, "a"]'
-    assert shown({"a": "b" * 200}, 10) == '{"a": "bb…'
+    assert render({"deleted": True, "error": "ä"}) == '{"deleted": true, "error": "ä"}'
+    assert render([None, "a"]) == '[null, "a"]'
+    assert render({"a": "b" * 200}, 10) == '{"a": "bb…'

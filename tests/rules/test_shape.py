@@ -6,7 +6,17 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, REF, UNKNOWN_REF, broken, build, exchange, history, publish, verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import shape
+from touchstone.rules import errors
+
+RULES = (
+    errors.documented_object,
+    errors.template_digest,
+    errors.fields_by_state,
+    errors.own_ref,
+    errors.says_cancelling,
+    errors.says_deleted,
+)
+
 
 PUBLISHED = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:26:53Z"}
 
@@ -140,13 +150,13 @@ FITS: list[tuple[str, Exchange]] = [
 @pytest.mark.parametrize(("claim", "answer"), [(c, e) for c, _, e in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
 def test_broken_answer_is_blamed_on_its_claim_alone(claim: str, answer: Exchange) -> None:
     """A body with one thing wrong is blamed on the claim about that thing and on no other."""
-    assert broken(verdicts(shape.RULES, answer)) == {claim}
+    assert broken(verdicts(RULES, answer)) == {claim}
 
 
 @pytest.mark.parametrize("answer", [e for _, e in FITS], ids=[n for n, _ in FITS])
 def test_fair_answer_is_blamed_on_nothing(answer: Exchange) -> None:
     """Every answer that the documentation allows breaks no claim."""
-    assert broken(verdicts(shape.RULES, answer)) == set()
+    assert broken(verdicts(RULES, answer)) == set()
 
 
 @pytest.mark.parametrize(
@@ -175,7 +185,7 @@ def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set
         "digest.has-the-documented-form",
     }
 
-    assert verdicts(shape.RULES, answer) == {(claim, "held") for claim in claims | always}
+    assert verdicts(RULES, answer) == {(claim, "held") for claim in claims | always}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +200,7 @@ def test_good_read_upholds_what_its_state_is_about(answer: Exchange, claims: set
 )
 def test_what_came_in_the_place_of_an_object_is_told(answer: Exchange, actual: str) -> None:
     """An empty object, no body and the beginning of a long one are told apart from the object that was wanted."""
-    (wrong,) = [j for r in shape.RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
+    (wrong,) = [j for r in RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
 
     assert wrong.actual == actual
 
@@ -200,7 +210,7 @@ def test_messages_name_the_field_and_what_it_should_be() -> None:
     A finding tells a person which field is wrong, what it should be and what it is; only the latter depends on the run.
     """
     answer = read(build("cancelling"))
-    (wrong,) = [j for r in shape.RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
+    (wrong,) = [j for r in RULES for j in r(answer, history(answer)) if j.outcome == "broken"]
 
     assert wrong.expected == "status, one of building, failed, not_built, ready"
     assert wrong.actual.startswith("status is 'cancelling'")

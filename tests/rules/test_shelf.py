@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, REF, build, exchange, history, publish
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content
-from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 
 NEW = "cd" * 32
 
@@ -125,7 +125,7 @@ def test_answers_are_those_that_show_the_owner_a_digest() -> None:
     first = made(1)
 
     assert [e.seq for e in shelf(first, *shown, *others).answers] == [20, 30, 40]
-    assert [e.seq for e in shelf(first, *shown, *others).shown_since(first)] == [20, 30, 40]
+    assert [e.seq for e in shelf(first, *shown, *others).answers_since(first)] == [20, 30, 40]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.rules.scenes import DATE, END_AT, again, followed, line, read, ready_
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content
-from touchstone.rules.stamps import STORY_RULES, clock, one_time
+from touchstone.rules.logs import STORY_RULES, clock, one_time
 
 CLOCK = "events.timestamps-are-true"
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import REF, UNKNOWN_REF, exchange, history, publish
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.standing import sole_owner, standing, surely_missing
+from touchstone.rules.ownership import sole_owner, standing, surely_missing
 
 
 def delete(at: float, status: int = 204, **more: Any) -> Exchange:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, history, publish, said, story_verdicts
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules import lookup, unrefused
+from touchstone.rules import attribution, lookup
 from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 
@@ -22,7 +22,7 @@ def refused(seq: int, credential: Credential, status: int) -> Exchange:
 
 
 def found(*exchanges: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(unrefused.STORY_RULES, *exchanges)
+    return story_verdicts(attribution.STORY_RULES, *exchanges)
 
 
 def everything(*exchanges: Exchange, ref: str = REF) -> set[str]:

@@ -11,7 +11,7 @@ from tests.rules.simulated import Manners, Server, given
 from tests.rules.simulated import Recipe as Simulated
 from touchstone.contract.lifecycle import State
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import building
+from touchstone.rules import lifecycle
 from touchstone.rules.walk import Walk
 
 SECOND = "second"
@@ -33,7 +33,7 @@ def read(seq: int, status: str, **facts: Any) -> Exchange:
 
 
 def blamed(*exchanges: Exchange, **more: Any) -> set[str]:
-    return broken(story_verdicts(building.RULES, *exchanges, **more))
+    return broken(story_verdicts(lifecycle.RULES, *exchanges, **more))
 
 
 def sleeping(seconds: float = 60.0) -> dict[str, Any]:
@@ -46,14 +46,14 @@ def test_correct_server_holds_every_claim() -> None:
     """
     told = findings(Server(Manners(settle_ms=20)))
 
-    assert told == {(claim, "held") for claim in building.life_cycle.claims}
+    assert told == {(claim, "held") for claim in lifecycle.life_cycle.claims}
 
 
 def test_every_claim_has_a_fault_that_breaks_it() -> None:
     """For each claim of the rule a faulty server is known that breaks it."""
     cases = [*test_starts.CASES, *test_reads.CASES, *test_cancels.CASES]
 
-    assert {claim for _, claims in cases for claim in claims} == building.life_cycle.claims
+    assert {claim for _, claims in cases for claim in claims} == lifecycle.life_cycle.claims
 
 
 def test_fault_is_blamed() -> None:
@@ -152,7 +152,7 @@ def test_doubt_blames_nobody(story: tuple[Exchange, ...]) -> None:
 
 def test_version_that_nobody_published_is_not_judged() -> None:
     """Of a version that the run does not know, nothing is said."""
-    assert story_verdicts(building.RULES, read(1, "not_built"), start(2), read(3, "not_built")) == set()
+    assert story_verdicts(lifecycle.RULES, read(1, "not_built"), start(2), read(3, "not_built")) == set()
 
 
 def test_given_version_is_judged_from_its_first_read() -> None:
@@ -375,7 +375,7 @@ def test_start_beside_one_that_is_told_of_a_running_build_shares_it() -> None:
     told = exchange("startBuild", 409, seq=3, sent_at=2.1, done_at=2.4, json={"error": "A build is running."})
     story = (publish(1), start(2, sent_at=2.0, done_at=2.5), told, read(4, "ready"))
 
-    assert ("start.concurrent-share-one-build", "held") in story_verdicts(building.RULES, *story)
+    assert ("start.concurrent-share-one-build", "held") in story_verdicts(lifecycle.RULES, *story)
 
 
 def test_content_that_a_conflict_replaced_has_no_build_to_lose() -> None:

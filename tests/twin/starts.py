@@ -3,7 +3,7 @@
 import itertools
 
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import GRAIN_S
+from touchstone.twin.limits import GRAIN_S
 
 
 def lets(text: str, times: list[float]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from tests.twin.conftest import Api, paced
 from touchstone.twin import Engine
 from touchstone.twin.build import Build, Pace
-from touchstone.twin.steps import Plan
+from touchstone.twin.catalog import Ref, Version
 
 
 def states(api: Api) -> tuple[int, Any]:
@@ -198,7 +198,11 @@ def test_build_ends_once() -> None:
     ends: list[str] = []
 
     async def run() -> list[bytes]:
-        build = Build(Plan(), Pace(build_s=600.0, settle_s=0.0), lambda ended: ends.append(ended.outcome))
+        build = Build(
+            Version("", Ref("", "", ""), "", "", {}),
+            Pace(build_s=600.0, settle_s=0.0),
+            lambda ended: ends.append(ended.outcome),
+        )
         build.launch()
         build.cancel()
         build.end_cancelled("replaced")

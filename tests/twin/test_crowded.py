@@ -14,8 +14,7 @@ from touchstone.contract import claims
 from touchstone.errors import UsageError
 from touchstone.proof import catalogue
 from touchstone.proof.faults import FAULTS
-from touchstone.proof.faults.crowded import FOLLOWERS, REFUSALS_PER_S, REQUESTS
-from touchstone.proof.faults.wearing import FAILS_EVERY, FAILS_FROM, KEPT_BYTES
+from touchstone.proof.faults.crowded import FAILS_EVERY, FAILS_FROM, FOLLOWERS, KEPT_BYTES, REFUSALS_PER_S, REQUESTS
 from touchstone.twin import Engine, RateLimit, TwinSettings
 
 Serve = Callable[..., Api]
@@ -268,7 +267,7 @@ def test_each_answer_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     async def wait(seconds: float) -> None:
         waited_s.append(seconds)
 
-    monkeypatch.setattr("touchstone.proof.faults.wearing.asyncio.sleep", wait)
+    monkeypatch.setattr("touchstone.proof.faults.crowded.asyncio.sleep", wait)
     worn("answers-become-slower", 3)
     assert waited_s == pytest.approx([0.0002, 0.0004, 0.0006])
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from touchstone.twin.answers import Refusal
-from touchstone.twin.documents import digest, read_document
-from touchstone.twin.reading import read_body
+from touchstone.twin.documents import digest, read_body, read_document
 from touchstone.twin.steps import Step, read_plan, read_step
 
 CANONICAL: dict[str, Any] = {

@@ -3,8 +3,7 @@
 import pytest
 
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limiter import window_of
-from touchstone.twin.limits import FixedWindow, Limiter, Unlimited
+from touchstone.twin.limits import FixedWindow, Limiter, Unlimited, window_of
 
 
 class Told(FixedWindow):

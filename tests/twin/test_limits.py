@@ -3,16 +3,8 @@
 import pytest
 
 from tests.twin.starts import lets, waits_until_free
-from touchstone.twin.limits import (
-    FixedWindow,
-    Limiter,
-    RateLimit,
-    SlidingLog,
-    TokenBucket,
-    Unlimited,
-    limiter_for,
-    parted,
-)
+from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limits import FixedWindow, Limiter, SlidingLog, TokenBucket, Unlimited, limiter_for, parted
 
 
 def admitted(limiter: Limiter, times: list[float]) -> list[bool]:

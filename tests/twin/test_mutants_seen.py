@@ -14,7 +14,7 @@ import pytest
 
 from tests.twin.conftest import PRIMARY, RESTRICTED, SECOND, document
 from touchstone.proof.faults.fault import Fault
-from touchstone.proof.mutants import generated, transitions
+from touchstone.proof.mutants import generated, life
 from touchstone.twin import TwinSettings
 
 FAULTS = generated(1)
@@ -206,7 +206,7 @@ async def _deleting(ask: Ask) -> None:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens a moment later happens at once."""
-    monkeypatch.setattr(transitions, "LATE_S", 0.0)
+    monkeypatch.setattr(life, "LATE_S", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,33 @@
-"""The claims that somebody knows to be broken: a text file with one id a line; what follows a # is for its readers."""
+"""Claims that earlier runs found broken: those in a baseline, and those of the newest run log.
 
+A baseline is a text file with one id a line; what follows a # is for its readers.
+"""
+
+import dataclasses
+import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.config_kinds import nearest
+from pydantic import TypeAdapter
+
+from touchstone.check.opening import EARLIER
+from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
-from touchstone.contract.files import UnfitFileError, read_regular
+from touchstone.contract.files import UnfitFileError, open_regular, read_regular
 from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
+from touchstone.facts.events import Header
 from touchstone.facts.output import write_whole
+from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line, plural
+from touchstone.rules.verdict import judge
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
 MAX_BYTES = 1_000_000
-_MAX_WORDS_CHARS = 90
+_MAX_REMARK_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
 _ABOUT = (
     "# Claims that are known to be broken, one a line, for `touchstone check --baseline`.",
@@ -30,7 +43,7 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
     """
     known: dict[str, None] = {}
     for number, line in enumerate(_lines(path), start=1):
-        name = _named(line)
+        name = _claim_in(line)
         if not name:
             continue
         why = _objection(name, ledger)
@@ -67,14 +80,15 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
         UsageError: the file cannot be read or written, or is no baseline.
     """
     before = lines_to_keep(path)
-    kept = [line for line in before if verdicts.get(_named(line)) != "upheld"]
-    listed = {_named(line) for line in kept}
+    kept = [line for line in before if verdicts.get(_claim_in(line)) != "upheld"]
+    listed = {_claim_in(line) for line in kept}
     new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
     write_whole(
         path,
-        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_WORDS_CHARS)}" for name in new)]) + "\n",
+        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new)])
+        + "\n",
     )
-    total = sum(bool(_named(line)) for line in kept) + len(new)
+    total = sum(bool(_claim_in(line)) for line in kept) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
 
 
@@ -88,7 +102,7 @@ def lines_to_keep(path: Path) -> list[str]:
         return list(_ABOUT)
     lines = _lines(path)
     for number, line in enumerate(lines, start=1):
-        if not _ID.fullmatch(_named(line)):
+        if not _ID.fullmatch(_claim_in(line)):
             raise UsageError(
                 f"--write-baseline {path}: line {number}: {quoted(line)}: not the id of a claim; the "
                 "file is no baseline and stays as it is: name another one"
@@ -96,7 +110,7 @@ def lines_to_keep(path: Path) -> list[str]:
     return lines
 
 
-def _named(line: str) -> str:
+def _claim_in(line: str) -> str:
     return line.partition("#")[0].strip()
 
 
@@ -116,3 +130,94 @@ def _lines(path: Path) -> list[str]:
         raise UsageError(
             f"--baseline {path}: byte {error.start}: not UTF-8; expected one id of a claim a line"
         ) from None
+
+
+_MAX_NAMED = 5
+_HEADER: TypeAdapter[Header] = TypeAdapter(Header)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The run log of the newest check of a target."""
+
+    path: Path
+    header: Header
+
+
+def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Settings, str]:
+    """The settings of a check of what failed last time, and a sentence that says which run that was.
+
+    Everything is judged where nothing failed, or where there is no earlier check of the target. What is known to be
+    broken has not failed; what is known to be, and holds again, has.
+
+    Args:
+        reports: Where earlier runs left their results; the report folder of the settings is looked at, too.
+    """
+    found = newest(settings, reports)
+    if found is None:
+        where = " or ".join(str(folder) for folder in _folders(settings, reports))
+        return settings, f"--last-failed: no earlier check of {_target(settings)} in {where}: everything is judged"
+    chosen = {claim.id for claim in ledger.select(settings.claims_glob)}
+    failed = [name for name in failed_in(found.path) if name in chosen]
+    run = f"run {one_line(found.header.run_id)} ({one_line(str(found.path))})"
+    if not failed:
+        return settings, f"--last-failed: nothing that is asked for failed in {run}: everything is judged"
+    first = ", ".join(failed[:_MAX_NAMED])
+    rest = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
+    glob = settings.claims_glob if len(failed) == len(chosen) else ",".join(failed)
+    sentence = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {first}{rest}"
+    return dataclasses.replace(settings, claims_glob=glob), sentence
+
+
+def newest(settings: Settings, reports: Path) -> Newest | None:
+    """The check of the target of *settings* that began last; a file that is no run log is passed over."""
+    found: list[tuple[str, float, Newest]] = []
+    for path in _logs(settings, reports):
+        try:
+            header, written_at = _header(path), path.stat().st_mtime
+        except (ValueError, RecursionError, OSError):  # what pydantic says of another file is a ValueError
+            continue
+        if header.command == "check" and _is_same(header, settings):
+            found.append((header.started_at, written_at, Newest(path, header)))
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def failed_in(run_log: Path) -> tuple[str, ...]:
+    """The claims that the run broke or could not judge, in the order of its ledger.
+
+    Raises:
+        RunLogError: the run log is damaged.
+    """
+    return tuple(
+        item.claim.id
+        for item in judge(read(run_log)).claims
+        if (item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again
+    )
+
+
+def _header(path: Path) -> Header:
+    """The first line of a run log; the rest, which may be long, is read of the newest one alone."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return _HEADER.validate_python(json.loads(file.readline()))
+
+
+def _is_same(header: Header, settings: Settings) -> bool:
+    # An embedded twin listens elsewhere each time.
+    if settings.target.embedded or header.target.kind == "embedded":
+        return settings.target.embedded and header.target.kind == "embedded"
+    return header.target.url == settings.target.url
+
+
+def _target(settings: Settings) -> str:
+    target = settings.target
+    return target.url or "" if target.name == "url" else target.name
+
+
+def _folders(settings: Settings, reports: Path) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys((reports, settings.report_dir or reports)))
+
+
+def _logs(settings: Settings, reports: Path) -> Iterator[Path]:
+    for folder in _folders(settings, reports):
+        for place in ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/"):
+            yield from folder.glob(f"{place}runlog.jsonl")

@@ -28,12 +28,14 @@ RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 
 def at_twin(settings: Settings, url: str) -> Settings:
-    """
-    The settings of a run against a twin that listens at *url*: its keys, its version below the plan, shorter patience.
-    """
-    settings = settings.at(url, {account.name: account.key for account in DEFAULT_ACCOUNTS})
+    """Settings of a run against a twin that listens at *url*: its keys, its version below the plan, less patience."""
+    keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     target = dataclasses.replace(
         settings.target,
+        url=url,
+        api_key=keys["primary"],
+        second_api_key=keys["second"],
+        restricted_api_key=keys["restricted"],
         build_timeout_s=min(settings.target.build_timeout_s, BUILD_TIMEOUT_S),
         cancel_timeout_s=min(settings.target.cancel_timeout_s, CANCEL_TIMEOUT_S),
         templates=dataclasses.replace(settings.target.templates, restricted=(RESTRICTED_REF,)),

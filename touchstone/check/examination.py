@@ -1,24 +1,201 @@
-"""
-Drives a target into the situations that the rules judge: patient starts, bounded waits, followers, simultaneous calls.
+"""Drives a target into the situations that the rules judge: patient starts, bounded waits, simultaneous calls.
 
-It asserts nothing. What cannot be brought about ends the case with `Unsuited`, which says why and for which verdict.
+It asserts nothing. What cannot be brought about ends the case with `Unsuited`, which says why and for which verdict. A
+wait that ended in vain before is cut short the next time and given up in the end; the rules look at the times of the
+exchanges, so that a wait which was cut accuses nobody.
 """
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from touchstone.check.budget import SPENT, Budget, Received
-from touchstone.check.followers import Following
-from touchstone.check.outage import SILENT_REMOVALS, UNHEARD_REQUESTS, Silence
-from touchstone.check.published import Made
+from touchstone.check.budget import (
+    GIVEN_UP_AFTER,
+    IDLE_POLLS,
+    IDLE_S,
+    SILENT_REMOVALS,
+    SPENT,
+    UNANSWERED_POLLS,
+    UNANSWERED_S,
+    UNHEARD_REQUESTS,
+    Budget,
+    Received,
+    Silence,
+    Vain,
+)
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
-from touchstone.check.terms import PUBLISH_ADVICE, Ledger, Unsuited, how_ended
-from touchstone.check.waits import IDLE, Waits
 from touchstone.config import TargetSettings
+from touchstone.contract.document import Contract
+from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
+from touchstone.facts.events import NoticeVerdict
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.patience import GIVEN_UP_AFTER, Vain, back_off_s, retry_after_s
-from touchstone.target.transport import Call, Transport, may_publish
+from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
+from touchstone.target.call import Call, Keys, may_publish
+from touchstone.target.transport import Transport
+
+# What would let a claim be judged that a target does not offer the means for.
+PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
+
+
+def how_ended(ref: str, ended: Exchange) -> str:
+    """What became of a build, by the last read of its status."""
+    status = ended.body.get("status")
+    if status is not None:
+        return f"the build of {ref} ended {status!r}"
+    return f"the end of the build of {ref} was not seen: {ended.error or f'its status is answered with {ended.status}'}"
+
+
+def second_key_advice(target: TargetSettings) -> str:
+    """What lets claims be judged that take another account."""
+    return target.key_sources.advice("second", "another account's key")
+
+
+def restricted_key_advice(target: TargetSettings) -> str:
+    """What lets claims be judged that take an account below the Scale plan."""
+    return target.key_sources.advice("restricted", "a key below the Scale plan")
+
+
+class Unsuited(Exception):
+    """The case cannot go on; what it was to show gets *verdict* unless something showed it already."""
+
+    def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+
+
+class Ledger:
+    """What the examination tells the outside about templates, before and after it touches them: here nothing."""
+
+    def intend(self, template: Template) -> None:
+        """*template* is about to be published."""
+
+    def published(self, template: Template, digest: str) -> None:
+        """*template* was published."""
+
+    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
+        """*template* was deleted, or could not be; *sure* is whether it ever was on the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One follower of a build log.
+
+    Attributes:
+        live: Whether its build ran when it was opened.
+        until: Set where nobody wants the rest of the log.
+    """
+
+    live: bool = True
+    future: "Future[Exchange]" = field(default_factory=Future)
+    until: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, follow: Callable[[], Exchange]) -> None:
+        """Follows, in a thread that keeps no process from its end."""
+        threading.Thread(target=self._fulfil, args=(follow,), daemon=True).start()
+
+    def _fulfil(self, follow: Callable[[], Exchange]) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(follow())
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result is told
+            self.future.set_exception(error)
+
+    def result(self, grace_s: float) -> Exchange:
+        """The exchange once the server closed the stream, or after *grace_s* more seconds without that."""
+        try:
+            return self.future.result(timeout=grace_s)
+        except TimeoutError:
+            self.until.set()
+            return self.future.result()
+
+    def leave(self) -> None:
+        """Follows no longer. The exchange stays to be asked for; one that was interrupted before it began never was."""
+        self.until.set()
+        self.future.cancel()
+
+    def wait(self) -> None:
+        """Waits until it is over.
+
+        Raises:
+            Exception: what kept the request from being sent.
+        """
+        try:
+            self.future.result()
+        except CancelledError:
+            return
+
+
+Standing = Literal["absent", "unsure", "there"]
+
+# No word on it: the one may come while the server works on, and the other means that something is there.
+_OPEN = frozenset({408, 409})
+
+_ORDER: tuple[Standing, ...] = ("absent", "unsure", "there")
+
+_Key = tuple[str | None, str]
+
+
+class Publications:
+    """Hears how requests to publish were answered, and tells of each version whether it may be on the target."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Key, Standing] = {}
+        self._sent_as: dict[_Key, _Key] = {}
+        self._under_way: dict[_Key, int] = {}
+        self._lock = threading.Lock()
+
+    def taken_for(self, template: Template, sent: Template) -> None:
+        """Says that a server may take the document of *sent* for *template*."""
+        self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
+
+    def hear(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
+        """What *send* makes of *call*.
+
+        Raises:
+            Unsuited: it was not sent.
+        """
+        if call.operation != "publishTemplate":
+            return send(call)
+        key = (call.ref, _owner(call.credential))
+        self._note(key, 1)  # whatever ends the run from now on, it may have been done
+        try:
+            exchange = send(call)
+        except Unsuited:
+            self._note(key, -1, "absent")
+            raise
+        refused = 400 <= exchange.status < 500 and exchange.status not in _OPEN
+        self._note(key, -1, "there" if 200 <= exchange.status < 300 else "absent" if refused else "unsure")
+        return exchange
+
+    def standing(self, template: Template) -> Standing:
+        """Whether *template* is on the target, unless it was deleted; what nobody told of may be there."""
+        own: _Key = (template.ref, template.owner)
+        key = self._sent_as.get(own, own)
+        known = self._known.get(key, "unsure")
+        return "unsure" if known == "absent" and self._under_way.get(key) else known
+
+    def _note(self, key: _Key, more: int, standing: Standing | None = None) -> None:
+        with self._lock:
+            self._under_way[key] = self._under_way.get(key, 0) + more
+            if standing:
+                self._known[key] = max(self._known.get(key, "absent"), standing, key=_ORDER.index)
+
+
+def _owner(credential: str) -> str:
+    """Whose version a request is registered as: what should let nobody in counts as the first account's."""
+    return credential if credential in ("second", "restricted") else "primary"
+
+
+# What a wait is for: the end of a log that was opened while its build ran, or not.
+_LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
+# So long a log is followed where its end is not waited for any more.
+_GLANCE_S = 1.0
+# A state that no page knows.
+_ODD = "without a documented status"
 
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
@@ -28,8 +205,21 @@ SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 READY_TRIES = 3
 
 
+def transport_to(
+    target: TargetSettings, url: str, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
+) -> Transport:
+    """A transport with the keys and the bounds of a target.
+
+    Args:
+        url: Where the target is; that of the embedded twin is not in its settings.
+        record: Called with each finished exchange, in the thread that sent it.
+    """
+    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
+    return Transport(url, keys, contract, record, target.request_timeout_s, bounds=target.bounds)
+
+
 @dataclass(repr=False)
-class Examination(Waits):
+class Examination:
     """One run against one target.
 
     Attributes:
@@ -47,13 +237,13 @@ class Examination(Waits):
     stretch: float = 1.0
     case: str = ""
     templates: list[Template] = field(default_factory=list)
-    made: Made = field(default_factory=Made)
+    publications: Publications = field(default_factory=Publications)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     vain: Vain = field(default_factory=Vain)
     _owners: dict[str, Credential] = field(default_factory=dict)
-    _made: dict[str, Template] = field(default_factory=dict)
-    _unmade: list[str] = field(default_factory=list)
+    _shared: dict[str, Template] = field(default_factory=dict)
+    _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
     _silence: Silence = field(default_factory=lambda: Silence(UNHEARD_REQUESTS))
@@ -63,7 +253,7 @@ class Examination(Waits):
 
     def send(self, call: Call) -> Exchange:
         """Sends one request as it is, if the run may."""
-        return self.made.hear(call, self._send)
+        return self.publications.hear(call, self._send)
 
     def _send(self, call: Call) -> Exchange:
         if self.target.publish == "never" and may_publish(call):
@@ -73,7 +263,7 @@ class Examination(Waits):
         if self._silence.lasts(self.transport.now()):
             raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
         reserved = self.budget.may_begin(call)
-        if reserved and not self.budget.reserve(call.ref or "", self.look):
+        if reserved and not self.budget.reserve(self.look):
             raise Unsuited("could-not-run", SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
@@ -93,7 +283,7 @@ class Examination(Waits):
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
-        elif exchange.operation == "getBuild" and status in IDLE and exchange.credential == self._owners.get(ref):
+        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owners.get(ref):
             self._running.discard(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
@@ -112,11 +302,11 @@ class Examination(Waits):
             if exchange.status != 429:
                 self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
-            asked_s = retry_after_s(exchange.response) or wait_s
-            if waited_s + asked_s > patience_s:
+            requested_s = retry_after_s(exchange.response) or wait_s
+            if waited_s + requested_s > patience_s:
                 break
-            self.rest(asked_s)
-            waited_s += asked_s
+            self.rest(requested_s)
+            waited_s += requested_s
         self.vain.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
@@ -137,15 +327,11 @@ class Examination(Waits):
         self.transport.clock.rest(seconds)
 
     def outlast(self, template: Template) -> None:
-        """
-        Waits as long as the build steps of *template* take: a build that should not be running would be over by then.
-        """
+        """Waits as long as the build steps of *template* take: a build that should not run would be over by then."""
         self.rest(template.sleep_s)
 
     def together(self, *calls: Call) -> list[Exchange]:
-        """
-        Sends all *calls* at the same moment, each on a connection of its own; the answers in the order of the calls.
-        """
+        """Sends all *calls* at the same moment, each on a connection of its own; answers in the order of the calls."""
         barrier = threading.Barrier(len(calls))
 
         def one(call: Call) -> Exchange:
@@ -154,6 +340,106 @@ class Examination(Waits):
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
+
+    # --- waits --------------------------------------------------------------------------------------------------------
+
+    def wait(
+        self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
+    ) -> Exchange:
+        """
+        Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
+
+        The last read is returned whatever it says: a build that never ends is a finding, not an error here.
+
+        Raises:
+            Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
+        """
+        most_s = self.target.build_timeout_s if within_s is None else within_s
+        began = active_at = answered_at = self.transport.now()
+        idle = silent = 0
+        stuck = ""
+        while True:
+            exchange = self.read(ref, by or self._owners.get(ref, "primary"))
+            status = str(exchange.body.get("status"))  # whatever kind of value it is
+            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
+            silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
+            given_up = idle > IDLE_POLLS and self.transport.now() > active_at + IDLE_S
+            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > answered_at + UNANSWERED_S
+            waited_s = self.transport.now() - began
+            if status in until and stuck:
+                self.vain.lift(("getBuild", stuck), 1, waited_s)
+            if status in until or given_up or exchange.status in (401, 403, 404):
+                return exchange
+            stuck = self._stuck(ref, status)
+            limit_s = self._limit_s(ref, stuck, most_s)
+            if waited_s > limit_s + 0.1:
+                self.vain.add(("getBuild", stuck))
+                return exchange
+            self.rest(poll_s(waited_s))
+
+    def _stuck(self, ref: str, status: str) -> str:
+        """What a version that is waited for is stuck in, should this be its last status."""
+        if status == "building" and ref in self._dying - self._running:
+            return "cancelling"
+        return status if status in STATUSES else _ODD
+
+    def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
+        """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
+        if stuck == "cancelling":
+            most_s = min(most_s, self.target.cancel_timeout_s)
+        steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
+        if not limit_s:
+            raise Unsuited("could-not-run", f"{GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain")
+        return limit_s
+
+    def settle(self, ref: str) -> Exchange:
+        """Waits until a cancelled build has left the state building."""
+        return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
+
+    def follow(self, ref: str, credential: Credential = "primary") -> Following:
+        """Follows the build log in another thread; returns once the answer's head is there."""
+        following, opened = Following(ref in self._running), threading.Event()
+        # Known before anything is waited for: an interrupt would leave it for good.
+        self._followings.append(following)
+        limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
+        call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
+        following.begin(lambda: self.send(call))
+        opened.wait(self.target.request_timeout_s)
+        return following
+
+    def closed(self, following: Following) -> Exchange:
+        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s."""
+        return self._closed(following, self._log_s(self.target.cancel_timeout_s, live=following.live))
+
+    def ended(self, following: Following, ref: str) -> Exchange:
+        """The whole stream of a build whose status nobody reads, so that the build may take its time besides.
+
+        Raises:
+            Unsuited: builds do not end.
+        """
+        most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
+        return self._closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
+
+    def _closed(self, following: Following, limit_s: float) -> Exchange:
+        over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
+        exchange = following.result(limit_s)
+        if exchange.closed == "client" and not left:
+            self.vain.add(_LOGS[following.live])
+        elif exchange.status == 200 and not over:
+            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
+        return exchange
+
+    def followed(self, call: Call) -> Exchange:
+        """Follows a log in this thread, of whatever version, for as long as one may take to close."""
+        exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
+        if exchange.closed == "client":
+            self.vain.add(_LOGS[False])
+        return exchange
+
+    def _log_s(self, most_s: float, *, live: bool) -> float:
+        """How long the end of a log is waited for, which was opened while its build ran or not."""
+        return self.vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
 
     # --- templates ---------------------------------------------------------------------------------------------------
 
@@ -207,17 +493,15 @@ class Examination(Waits):
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
-            told = exchange.error or f"{exchange.status} {exchange.body}"
-            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+            answer = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
-        """
-        A published template whose build can be seen running and still ends soon, or takes some *times* as long as that.
-        """
-        return self.published(purpose, sleep_s=self.seen_running_s(times), fails=fails)
+        """A published template whose build can be seen running and still ends soon, or takes *times* as long."""
+        return self.published(purpose, sleep_s=self.observable_s(times), fails=fails)
 
-    def seen_running_s(self, times: int = 1) -> float:
+    def observable_s(self, times: int = 1) -> float:
         """Seconds that a build has to sleep to be seen running, or some *times* as many."""
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
@@ -235,18 +519,18 @@ class Examination(Waits):
         Raises:
             Unsuited: it could not be built.
         """
-        made = f"ready-{owner}"
-        if self._unmade.count(made) == READY_TRIES:
+        purpose = f"ready-{owner}"
+        if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
-        if made not in self._made:
-            template = self._given(owner) if self.target.publish == "never" else self.published(made, owner=owner)
+        if purpose not in self._shared:
+            template = self._given(owner) if self.target.publish == "never" else self.published(purpose, owner=owner)
             self.start(template.ref, owner)
             ended = self.wait(template.ref)
             if ended.body.get("status") != "ready":
-                self._unmade.append(made)
+                self._not_ready.append(purpose)
                 raise Unsuited("could-not-run", how_ended(template.ref, ended))
-            self._made[made] = template
-        return self._made[made]
+            self._shared[purpose] = template
+        return self._shared[purpose]
 
     def _given(self, owner: Credential) -> Template:
         if owner != "primary":
@@ -296,7 +580,7 @@ class Examination(Waits):
             exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
             self._silent = self._silent + 1 if exchange and exchange.response is None else 0
             gone = exchange is not None and exchange.status in (200, 204, 404)
-        standing = self.made.standing(template)
+        standing = self.publications.standing(template)
         gone = gone or standing == "absent"
         self.ledger.removed(template, gone=gone, sure=standing == "there")
         return gone

@@ -7,14 +7,33 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from touchstone.check.early_stop import Quarry
-from touchstone.check.environment import Carried
-from touchstone.config import HANDOVER
+from touchstone.check.cases import Quarry
+from touchstone.config import HANDOVER, Settings
 from touchstone.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What every such process is told.
+
+    Attributes:
+        settings: The merged settings, as JSON with keys.
+    """
+
+    settings: str
+
+    def environment(self) -> dict[str, str]:
+        """The variable that carries this to the child."""
+        return {HANDOVER: json.dumps(asdict(self))}
+
+    def parsed_settings(self) -> Settings:
+        """The settings as an object."""
+        return Settings.from_json(self.settings)
+
 
 Mode = Literal[
     "run",  # judge a target by all cases
@@ -48,6 +67,7 @@ class Handover(Carried):
         quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
         plays: Names of the scenarios to record, or paths of the recordings to replay.
         speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
+        accounts: Whose each key in the recordings of others is.
     """
 
     run_id: str
@@ -58,6 +78,7 @@ class Handover(Carried):
     quarry: Quarry | None = None
     plays: tuple[str, ...] = ()
     speed: float = 0.0
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def received(environ: Mapping[str, str]) -> Handover:
@@ -77,15 +98,24 @@ def received(environ: Mapping[str, str]) -> Handover:
     return Handover(**values, quarry=Quarry(tuple(quarry["breaks"]), quarry["any_one"]) if quarry else None)
 
 
-def hold_lifeline(environ: Mapping[str, str]) -> None:
-    """Ends this process as soon as its parent is gone: an orphan would go on sending what nobody cleans up."""
+def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
+    """Ends this process as soon as its parent is gone: an orphan would go on sending what nobody cleans up.
+
+    Args:
+        under_gevent: Whether to wait in gevent's pool of threads, as a process of Locust has to.
+    """
     number = environ.get(LIFELINE_VARIABLE)
-    if number:
-        threading.Thread(target=_wait_for_end, args=(int(number),), daemon=True).start()
+    if number and under_gevent:
+        import gevent  # noqa: PLC0415 - only where Locust runs
+        from gevent.os import tp_read  # noqa: PLC0415
+
+        gevent.spawn(_wait_for_end, int(number), tp_read)
+    elif number:
+        threading.Thread(target=_wait_for_end, args=(int(number), os.read), daemon=True).start()
 
 
-def _wait_for_end(descriptor: int) -> None:
+def _wait_for_end(descriptor: int, read: Callable[[int, int], bytes]) -> None:
     with contextlib.suppress(OSError):
-        while os.read(descriptor, 64):
+        while read(descriptor, 64):
             pass
     os._exit(ORPHANED)

@@ -5,14 +5,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from touchstone import __version__
 from touchstone.check.handover import Mode
-from touchstone.check.journal_state import is_run_id
+from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
@@ -31,7 +31,7 @@ class Errand:
     Attributes:
         command: What the run log calls it.
         plays: Scenarios to record, or recordings to replay; empty for a check.
-        speed: See `Handover`.
+        speed, accounts: See `Handover`.
         plugin: A pytest plugin of its own that the contract tests are run with.
     """
 
@@ -40,6 +40,7 @@ class Errand:
     plays: tuple[str, ...] = ()
     speed: float = 0.0
     plugin: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 CHECK = Errand()
@@ -108,8 +109,8 @@ def folder_name(text: str, place: str, option: str) -> str:
 
 
 def _refused(folder: Path, error: OSError) -> HarnessError:
-    told = f"{folder}: the report folder cannot be written: {error.strerror}"
-    return unwritten(f"{told}; name another one with --report-dir", error)
+    problem = f"{folder}: the report folder cannot be written: {error.strerror}"
+    return unwritten(f"{problem}; name another one with --report-dir", error)
 
 
 def _id_of(run_log: Path) -> str:

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.examination import Examination
+from touchstone.check.cases import Cost, cost_of, culprits_first, general_first, may_be_left_out, write_plan
+from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited
 from touchstone.check.handover import BARRED, UNWRITTEN, hold_lifeline, received
-from touchstone.check.order import culprits_first, general_first, may_be_left_out
-from touchstone.check.plan import Cost, cost_of, write_plan
-from touchstone.check.plan_watch import barred
+from touchstone.check.preflight import barred
 from touchstone.check.run import Run
-from touchstone.check.terms import PUBLISH_ADVICE, Unsuited
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import HarnessError, RecordingError
@@ -60,13 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
-    """
-    Spares the generator of cases that concern no selected claim: it takes longer to make them than to run most others.
-    """
-    made = yield
+    """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
+    collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(received(os.environ).parsed_settings().claims_glob)
-    return [] if isinstance(made, pytest.Collector) and declared and not declared & selected else made
+    return [] if isinstance(collected, pytest.Collector) and declared and not declared & selected else collected
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -112,8 +108,8 @@ def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
         write_plan([(case_id(i), declared_claims(i), _cost(i, settings)) for i in kept], Path(handover.run_log))
         items[:] = []
         return
-    shown = {claim for item in kept for claim in declared_claims(item)}
-    for claim in sorted((left_out - shown) & selected):
+    kept_claims = {claim for item in kept for claim in declared_claims(item)}
+    for claim in sorted((left_out - kept_claims) & selected):
         reason = f"the profile {settings.profile} leaves it out; use --profile standard or thorough"
         config.stash[RUN].log.write(Notice(claim, "not-applicable", reason))
 
@@ -189,7 +185,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         outcome, message = "error", "interrupted"
         raise
     except BaseException as error:
-        outcome, (message, reason) = "error", _told(error, item)
+        outcome, (message, reason) = "error", _failure(error, item)
         _notice(run, item, "could-not-run", reason)
         raise
     finally:
@@ -314,7 +310,7 @@ def _concluded(run: Run, item: pytest.Item, *, interrupted: bool) -> list[Findin
     return [] if run.plan.is_barred else run.conclude(case_id(item))
 
 
-def _told(error: BaseException, item: pytest.Item) -> tuple[str, str]:
+def _failure(error: BaseException, item: pytest.Item) -> tuple[str, str]:
     """What is said of a case that could not go on, and of its claims."""
     if isinstance(error, RecordingError):
         return str(error), str(error)

@@ -6,30 +6,36 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import (
+    PUBLISH_ADVICE,
+    Examination,
+    Ledger,
+    restricted_key_advice,
+    second_key_advice,
+    transport_to,
+)
 from touchstone.check.handover import Handover
 from touchstone.check.journal import Journal
-from touchstone.check.plan_watch import PlanWatch
+from touchstone.check.preflight import PlanWatch
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template
-from touchstone.check.terms import PUBLISH_ADVICE, restricted_key_advice, second_key_advice
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, Notice, Occurrence, Remark, TemplateAction, TemplateDeed, tallies
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.rules.history import Bounds, Content
+from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.transport import Transport
 
 UNSHOWN = (
     "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
 )
 
 
-class Journalled:
+class Journalled(Ledger):
     """Writes what happens to templates into the journal and the run log."""
 
     def __init__(self, run_id: str, journal: Journal, log: RunLogWriter, transport: Transport) -> None:
@@ -98,10 +104,7 @@ class Run:
         self._news: dict[str, None] = {}
 
     def _transport(self) -> Transport:
-        target = self.settings.target
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
-        return Transport(*asked, bounds=target.bounds)
+        return transport_to(self.settings.target, self.handover.url, self.contract, self._record)
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
@@ -151,13 +154,11 @@ class Run:
         Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
         """
         with self._lock:
-            told = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
-            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
+            known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
+            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """
-        Judges the stories that the case added to; writes tallies and findings; returns the findings of the whole case.
-        """
+        """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
         with self._lock:
             self._catch_up()
             judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
@@ -171,12 +172,12 @@ class Run:
         for finding in findings:
             self.log.write(Occurrence(finding, case_id))
         self._findings += findings
-        told = list(self._findings)
+        known = list(self._findings)
         if final:
             self._findings = []
-        return told
+        return known
 
-    def met_trouble(self) -> bool:
+    def has_trouble(self) -> bool:
         """Whether anything has been found in the running case: what follows may then be a consequence of it.
 
         Only stories that went on since the last time are told again; all of them are when the case ends.
@@ -192,9 +193,7 @@ class Run:
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """
-        Whether the run is after something, and a proof of it needs no case on these claims; see `touchstone.earlystop`.
-        """
+        """Whether the run is after something, and a proof of it needs no case on these claims; see `cases.py`."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)
@@ -263,13 +262,14 @@ class Run:
 
 def given_contents(settings: Settings) -> dict[str, Content]:
     """The templates that the user named, as the rules know them."""
-    templates = settings.target.templates
-    named = [
-        *((ref, "primary", "ready") for ref in templates.buildable),
-        *((ref, "primary", "failed") for ref in templates.failing),
-        *((ref, "restricted", "unknown") for ref in templates.restricted),
+    templates, always = settings.target.templates, float("-inf")
+    given: list[tuple[tuple[str, ...], Credential, Outcome]] = [
+        (templates.buildable, "primary", "ready"),
+        (templates.failing, "primary", "failed"),
+        (templates.restricted, "restricted", "unknown"),
     ]
     return {
-        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, float("-inf"), float("-inf"))  # type: ignore[arg-type]  # the literals above are of the two types
-        for ref, owner, outcome in named
+        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always)
+        for refs, owner, outcome in given
+        for ref in refs
     }

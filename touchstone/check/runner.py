@@ -20,21 +20,19 @@ from pathlib import Path
 from touchstone.check.baseline import read_baseline
 from touchstone.check.child import Interrupted, Progress, elsewhere, passed_on, signals, watched
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.check.given_refs import check_given
+from touchstone.check.examination import transport_to
 from touchstone.check.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
 from touchstone.check.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
-from touchstone.check.plan_watch import barred
-from touchstone.check.smoke import smoke
+from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import contract_tests_dir
 from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
+from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError
 from touchstone.facts.events import Footer, Remark
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.target.transport import Keys, Transport
 from touchstone.twin import Twin, TwinSettings
 from touchstone.types import Conclude
 
@@ -138,9 +136,8 @@ def _run(
 
 def _handover(settings: Settings, run_id: str, run_log: Path, url: str, latency_s: float, errand: Errand) -> Handover:
     log, latency_s = str(run_log.absolute()), round(latency_s, 6)
-    return Handover(
-        settings.to_json(), run_id, url, log, latency_s, errand.mode, plays=errand.plays, speed=errand.speed
-    )
+    known = (settings.to_json(), run_id, url, log, latency_s, errand.mode)
+    return Handover(*known, plays=errand.plays, speed=errand.speed, accounts=errand.accounts)
 
 
 def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: Interrupted, plugin: str) -> Footer:
@@ -155,7 +152,7 @@ def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: 
     if interrupted.by:
         return Footer("", 0.0, 130, f"interrupted by {signal.Signals(interrupted.by).name}", interrupted=True)
     if ended == UNWRITTEN:
-        return Footer("", 0.0, 3, f"{UNFINISHED}; {told_left(left)}")
+        return Footer("", 0.0, 3, f"{UNFINISHED}; {describe_left(left)}")
     if ended == BARRED:
         return Footer("", 0.0, 3, barred(settings.target))
     if ended not in (0, 1, 5):
@@ -163,7 +160,7 @@ def _footer(handover: Handover, run_log: Path, progress: Progress, interrupted: 
     return Footer("", 0.0, 0, "")
 
 
-def told_left(left: Sequence[str]) -> str:
+def describe_left(left: Sequence[str]) -> str:
     """What an unfinished run left on its target."""
     if not left:
         return "nothing is left on the target"
@@ -174,11 +171,15 @@ def told_left(left: Sequence[str]) -> str:
 def _why(ended: int, output: Path) -> str:
     """Why the cases did not come to their end: what pytest says last of an error, where it says so."""
     try:
-        said = [line for line in output.read_text("utf-8", "replace").splitlines() if line.startswith(_ERROR)]
+        error_lines = [line for line in output.read_text("utf-8", "replace").splitlines() if line.startswith(_ERROR)]
     except OSError:
-        said = []
-    told = said[-1].removeprefix(_ERROR) if said and ended == _REFUSED else f"the contract tests ended with {ended}"
-    return f"{told}; see {output}"
+        error_lines = []
+    reason = (
+        error_lines[-1].removeprefix(_ERROR)
+        if error_lines and ended == _REFUSED
+        else f"the contract tests ended with {ended}"
+    )
+    return f"{reason}; see {output}"
 
 
 def _latency_s(settings: Settings, contract: Contract) -> float:
@@ -188,10 +189,7 @@ def _latency_s(settings: Settings, contract: Contract) -> float:
         TargetError: it cannot.
     """
     target = settings.target
-    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-    transport = Transport(
-        target.url or "", keys, contract, lambda _exchange: None, target.request_timeout_s, bounds=target.bounds
-    )
+    transport = transport_to(target, target.url or "", contract)
     try:
         latency_s = smoke(transport, target.key_sources.primary)
         check_given(transport, target)
@@ -216,9 +214,7 @@ def _child(
 
 
 def _cache_folder(settings: Settings, run_log: Path) -> Path:
-    """
-    Where Hypothesis keeps its tables from run to run unless it is told where: not in the folder of whoever runs this.
-    """
+    """Where Hypothesis keeps its tables from run to run unless told where: not in the folder of whoever runs this."""
     return (settings.state_dir.parent if settings.state_dir else run_log.parent) / "hypothesis"
 
 
@@ -229,7 +225,6 @@ def _command(mode: Mode = "run", plugin: str = "") -> list[str]:
 # Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
 # as the search for leaked resources does, which is no concern of an examination.
 _PLUGINS = (
-    "touchstone.check.quiet",
     "_hypothesis_pytestplugin",
     "schemathesis.pytest.plugin",
     "touchstone.check.pytest_plugin",
@@ -244,9 +239,7 @@ _GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin
 
 
 def pytest_arguments(mode: Mode = "run", plugin: str = "") -> list[str]:
-    """
-    What pytest is told so that it runs the contract tests, whatever the folder, its settings there and other plugins.
-    """
+    """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
     tests = contract_tests_dir()
     plays = mode in ("record", "replay")
     plugins = [plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)]

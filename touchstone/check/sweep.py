@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.examination import Examination, Ledger, Unsuited, transport_to
 from touchstone.check.journal import Journal, Leftover, leftovers
-from touchstone.check.outage import SILENT_REMOVALS
-from touchstone.check.templates import Template, is_own
-from touchstone.check.terms import Unsuited
+from touchstone.check.templates import is_own
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.target.transport import Call, Keys, Transport
+from touchstone.target.call import Call
 
 # Where a journal says this, the target was the twin inside the run itself and ended with it.
 EMBEDDED_URL = "embedded"
@@ -42,19 +40,6 @@ class Swept:
     gone: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
     silent: bool = False
-
-
-class _Silent:
-    """Tells nobody: a sweep writes no run log."""
-
-    def intend(self, template: Template) -> None:
-        """Never called: a sweep publishes nothing."""
-
-    def published(self, template: Template, digest: str) -> None:
-        """Never called: a sweep publishes nothing."""
-
-    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Never called: a sweep keeps count by itself."""
 
 
 def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[str], None]) -> tuple[Swept, ...]:
@@ -101,10 +86,8 @@ def _sweep(settings: Settings, leftover: Leftover) -> Swept:
 
 def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     target = settings.target
-    keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-    asked = (leftover.target_url, keys, Contract.load(), lambda _exchange: None, target.request_timeout_s)
-    transport = Transport(*asked, bounds=target.bounds)
-    exam = Examination(transport, target, leftover.run_id, _Silent(), Budget(0), case="sweep")
+    transport = transport_to(target, leftover.target_url, Contract.load())
+    exam = Examination(transport, target, leftover.run_id, Ledger(), Budget(0), case="sweep")
     broom = _Broom(exam, leftover.path)
     found: dict[str, list[str]] = {"removed": [], "gone": []}
     left = _foreign(leftover, target)
@@ -129,8 +112,8 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
 def _foreign(leftover: Leftover, target: TargetSettings) -> dict[str, str]:
     """The refs of a journal that its run cannot have made, each with the reason why it is left."""
     why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
-    named = {*target.templates.buildable, *target.templates.failing}
-    builds = [ref for ref in leftover.builds if ref not in named]
+    given = {*target.templates.buildable, *target.templates.failing}
+    builds = [ref for ref in leftover.builds if ref not in given]
     return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
 
 
@@ -143,9 +126,7 @@ class _Unasked(_Left):
 
 
 class _Broom:
-    """
-    Cancels and deletes. Once nobody has answered a few times in a row, no more is sent: each would take its timeout.
-    """
+    """Cancels and deletes. Once nobody has answered a few times, no more is sent: each would take its timeout."""
 
     def __init__(self, exam: Examination, journal: Path) -> None:
         self._exam = exam
@@ -164,7 +145,7 @@ class _Broom:
             exchange = self._send("cancelBuild", ref, "primary")
         except _Left as error:
             return str(error)
-        return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _told(exchange)
+        return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _described(exchange)
 
     def remove(self, ref: str, owners: Sequence[str]) -> bool:
         """Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
@@ -205,13 +186,13 @@ class _Broom:
         self._send("cancelBuild", ref, OWNERS[role])
         deleted = self._send("deleteTemplate", ref, OWNERS[role])
         if deleted.status == 401:
-            raise _Unasked(f"{key}, which is refused with {_told(deleted)}; set {source} to the right one")
+            raise _Unasked(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
         # An account that may not delete anything can say what it has all the same.
         refused = deleted.status == 403
         if deleted.status == 404 or (refused and self._send("getTemplate", ref, OWNERS[role]).status == 404):
             return False
         if deleted.status not in (200, 204):
-            raise _Left(_told(deleted))
+            raise _Left(_described(deleted))
         return True
 
     def _send(self, operation: str, ref: str, owner: Credential) -> Exchange:
@@ -233,6 +214,6 @@ class _Broom:
         return exchange
 
 
-def _told(exchange: Exchange) -> str:
+def _described(exchange: Exchange) -> str:
     error = exchange.body.get("error")
     return f"status {exchange.status}{f' {error!r}' if isinstance(error, str) else ''}"

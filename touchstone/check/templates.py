@@ -15,7 +15,7 @@ import yaml
 
 from touchstone.facts.exchange import Credential
 from touchstone.rules.history import Outcome
-from touchstone.target.transport import Call
+from touchstone.target.call import Call
 
 Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"

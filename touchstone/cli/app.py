@@ -1,10 +1,8 @@
 """The command line: argv in, exit code out. Everything else is somebody else's."""
 
-import os
 import shutil
 import sys
 from collections import UserDict
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -15,8 +13,8 @@ from typer.main import get_group
 
 from touchstone import __version__
 from touchstone.cli.github_job import guarded
-from touchstone.cli.options import examples
-from touchstone.errors import HarnessError, unsent
+from touchstone.contract.quoting import quoted
+from touchstone.errors import HarnessError, UsageError, unsent
 
 # The module of each command, in the order of `--help`, which begins with what the product is for.
 MODULES = {
@@ -38,29 +36,6 @@ MODULES = {
 }
 
 
-# Below, Click makes its help wider than the terminal.
-NARROW_COLUMNS = 52
-
-
-# Typer keeps its Click to itself, and has no types for it.
-_CONTEXT: Any = TyperGroup.context_class
-_FORMATTER: Any = _CONTEXT.formatter_class
-
-
-class _Formatter(_FORMATTER):  # type: ignore[misc]  # see above
-    """Help with narrow names, so that what is said of them need not break its words."""
-
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Writes names and what is said of them."""
-        super().write_dl(rows, col_max if self.width >= NARROW_COLUMNS else self.width // 3, col_spacing)
-
-
-class _Context(_CONTEXT):  # type: ignore[misc]  # see above
-    """The context of a command."""
-
-    formatter_class = _Formatter
-
-
 class _Commands(UserDict[str, Any]):
     """Commands by name: modules until one is looked up, since the import of them all takes most of a second."""
 
@@ -68,59 +43,41 @@ class _Commands(UserDict[str, Any]):
         lone = typer.Typer(rich_markup_mode=None)
         with unsent():
             lone.add_typer(import_module(super().__getitem__(name)).app)
-        command: Any = get_group(lone).commands[name]
-        command.context_class = _Context
-        return command
-
-
-class _Sketches(UserDict[str, Any]):
-    """Commands by name as completion sees them: without the modules, a shell has its words at once."""
-
-    def __getitem__(self, name: str) -> Any:
-        return import_module("touchstone.cli.completion").command(name)
+        return get_group(lone).commands[name]
 
 
 class _Menu(TyperGroup):
     """The group of all commands, of which it knows no more than the names."""
 
-    context_class = _Context
-
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        asked = os.environ.get("_TOUCHSTONE_COMPLETE", "").startswith("complete_")
-        self.commands = _Sketches(MODULES) if asked else _Commands(MODULES)
-
-    def make_context(self, *arguments: Any, **extra: Any) -> Any:
-        """The context of one call; help fits terminals that are narrower than Click expects of any."""
-        columns = shutil.get_terminal_size().columns
-        if columns < NARROW_COLUMNS:
-            extra.setdefault("terminal_width", columns - 2)
-        return super().make_context(*arguments, **extra)
+        self.commands = _Commands(MODULES)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; what Typer refuses is told as every other wrong value."""
+        """Runs the command; a value that Typer refuses is repeated as far as it is no key."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            from touchstone.cli.refusals import refusal  # noqa: PLC0415 - only what goes wrong needs it
-
-            told = refusal(error)
-            if told is None:
+            problems: Any = getattr(error.__cause__, "errors", list)()
+            param: Any = error.param
+            if param is None or not problems:
                 raise
-            raise told from error
+            expected = str(problems[0]["msg"]).removeprefix("Input should be ").partition(", unable")[0]
+            expected = expected.rpartition(" is not ")[2].rstrip(".")
+            raise UsageError(f"{param.opts[0]}: found {quoted(problems[0]['input'])}; expected {expected}") from error
 
 
 app = typer.Typer(
     name="touchstone",
     cls=_Menu,
     no_args_is_help=True,
-    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"terminal_width": min(shutil.get_terminal_size().columns, 80) - 2},
     help="Judges a template build API against its documented contract.",
     epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted."
-    "\n\n"
-    + examples("init", "check", "check --target staging --plan", "explain cancel.in-flight-is-202", "load --help"),
+    "\n\n\b\nExamples:\n  touchstone init\n  touchstone check\n  touchstone check --target staging --plan"
+    "\n  touchstone explain cancel.in-flight-is-202\n  touchstone load --help",
 )
 
 
@@ -134,34 +91,28 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def main() -> None:
     """The entry point; ends the process with an exit code of DESIGN.md, part 4."""
     with guarded():
-        _run()
-
-
-def _run() -> None:
-    try:
-        app(standalone_mode=True, prog_name="touchstone")
-    except HarnessError as error:
-        _say(f"exit {error.exit_code}: {error}")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        _say(f"exit 3: {error.filename or 'the system'}: {error.strerror or error}; see that it can be used")
-        sys.exit(3)
-    except KeyboardInterrupt as interrupt:
-        _end_interrupted(interrupt)
-    except SystemExit as ended:
-        # Typer makes a silent exit of an interrupt that no command has taken.
-        cause = ended.__context__.__cause__ if ended.__context__ else None
-        if isinstance(cause, KeyboardInterrupt):
-            _end_interrupted(cause)
-        raise
+        try:
+            app(standalone_mode=True, prog_name="touchstone")
+        except HarnessError as error:
+            _end(error.exit_code, str(error))
+        except OSError as error:
+            _end(3, f"{error.filename or 'the system'}: {error.strerror or error}; see that it can be used")
+        except KeyboardInterrupt as interrupt:
+            _end_interrupted(interrupt)
+        except SystemExit as ended:
+            # Typer makes a silent exit of an interrupt that no command has taken.
+            cause = ended.__context__.__cause__ if ended.__context__ else None
+            if isinstance(cause, KeyboardInterrupt):
+                _end_interrupted(cause)
+            raise
 
 
 def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
-    _say(f"exit 130: interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
-    sys.exit(130)
+    _end(130, f"interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
 
 
-def _say(text: str) -> None:
+def _end(code: int, reason: str) -> NoReturn:
     from touchstone.report.terminal import say  # noqa: PLC0415 - only what goes wrong needs it
 
-    say(Console(stderr=True), text)
+    say(Console(stderr=True), f"exit {code}: {reason}")
+    sys.exit(code)

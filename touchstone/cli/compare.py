@@ -45,16 +45,13 @@ def compare(
     second_look.know(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
-    folder = report_dir or Path("reports") / f"compare-{_id_of(a, before)}-{_id_of(b, after)}"
+    ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in ((a, before), (b, after))]
+    folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
     write_whole(folder / JSON_NAME, render_json(both, code))
     write(both, Console(), page, code)
     raise typer.Exit(code)
-
-
-def _id_of(path: Path, log: RunLog) -> str:
-    return folder_name(log.header.run_id, f"{path}: run_id", "--report-dir")
 
 
 def _read(path: Path) -> RunLog:

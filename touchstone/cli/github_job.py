@@ -5,17 +5,45 @@ A command as a step of a job of GitHub Actions: its summary, its annotations, an
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from touchstone.config import Workflow, workflow_in
 from touchstone.contract.files import open_regular
 from touchstone.facts.second_look import looked_over
 
 if TYPE_CHECKING:
     from touchstone.report.proof_view import ProofView
     from touchstone.report.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """The job of GitHub Actions that a command is a step of.
+
+    Attributes:
+        summary: File that a step appends its summary to; None where the runner names none.
+        checkout: Folder of the repository; None where the runner names none.
+        file: File of the workflow, as a path in the repository; empty where the runner names none.
+    """
+
+    summary: Path | None
+    checkout: Path | None
+    file: str
+
+
+def workflow_in(environ: Mapping[str, str]) -> Workflow | None:
+    """The job of GitHub Actions that the environment is one of; None elsewhere.
+
+    Source: docs.github.com, Variables reference, "Default environment variables".
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return None
+    summary, checkout = environ.get("GITHUB_STEP_SUMMARY"), environ.get("GITHUB_WORKSPACE")
+    # OWNER/REPOSITORY/PATH@REF
+    file = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].removeprefix(environ.get("GITHUB_REPOSITORY", "/"))
+    return Workflow(Path(summary) if summary else None, Path(checkout) if checkout else None, file.removeprefix("/"))
 
 
 class Inert:

@@ -1,46 +1,42 @@
 """The command that puts a load on a target: argv in, exit code out."""
 
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from touchstone import config_kinds as kinds
+from touchstone.check.embedded import at_twin
 from touchstone.cli.github_job import tell
-from touchstone.cli.live_load import load_progress_on
-from touchstone.cli.load_plan import print_load_plan
-from touchstone.cli.options import (
-    Config,
-    MaxBuilds,
-    MaxSeconds,
-    Plan_,
-    ReportDir,
-    Seed,
-    Strict,
-    Target,
-    Url,
-    examples,
-    one_of,
-)
-from touchstone.cli.overlooked import tell_overlooked
-from touchstone.config import Flags, Settings
-from touchstone.config import load as load_settings
-from touchstone.config_kinds import checked
+from touchstone.cli.live import load_progress_on
+from touchstone.cli.options import MaxRequests, SeededRun, command, say
+from touchstone.config import Seconds, Settings, TargetSettings, kind
+from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.runlog import read
+from touchstone.facts.wording import figure, plural
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
-from touchstone.loadgen.arrivals import parse
-from touchstone.loadgen.plan import MAX_BUILDS
+from touchstone.loadgen.arrivals import Trace, parse
+from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
 from touchstone.loadgen.plan import plan as drawn_up
-from touchstone.loadgen.thresholds_file import of_scenario
-from touchstone.loadgen.trace import Trace
-from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS, SINGLE, USERS, Options, Scenario, mix_of, scenario
+from touchstone.loadgen.thresholds import thresholds_of
+from touchstone.loadgen.workloads import (
+    AT_ONCE,
+    MAY_BUILD,
+    SCENARIOS,
+    USERS,
+    Options,
+    Scenario,
+    mix_of,
+    scenario,
+)
+from touchstone.report.terminal import say as say_fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude
@@ -52,81 +48,80 @@ MOST_USERS, MOST_WATCHERS, MOST_LINES = 10_000, 10_000, 10_000
 # What --arrivals can say.
 MOST_PER_S, FEWEST_PER_S = 1e9, 1e-9
 
-Name = Annotated[str, typer.Argument(metavar="SCENARIO", help=f"One of {', '.join(SCENARIOS)}.")]
-MaxRequests = Annotated[int | None, typer.Option(help="Requests that the load may consist of.", min=1)]
-AllowLoad = Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be loaded.")]
-Rate = Annotated[float | None, typer.Option(help="Arrivals a second, evenly: short for --arrivals RATE.")]
-Arrivals = Annotated[str | None, typer.Option(help=ARRIVALS_HELP)]
-Duration = Annotated[float | None, typer.Option(help="Seconds for which arrivals are scheduled.")]
-Mix = Annotated[str | None, typer.Option(help="Weights of what arrives, such as read=90,start=10.")]
-Model = Annotated[str, typer.Option(help="open: by schedule; closed: as soon as an answer is there.")]
-Users = Annotated[
-    int | None, typer.Option(help=f"Clients of a closed model.  [default: {USERS}]", min=1, max=MOST_USERS)
+Name = Annotated[
+    str,
+    typer.Argument(metavar="SCENARIO", help=f"One of {', '.join(SCENARIOS)}.", autocompletion=lambda: list(SCENARIOS)),
 ]
-Builds = Annotated[int | None, typer.Option(help="Builds of storm, churn and watchers.", min=1, max=MAX_BUILDS)]
-Watchers = Annotated[int | None, typer.Option(help="Followers of each build of watchers.", min=1, max=MOST_WATCHERS)]
-BuildS = Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)]
-Lines = Annotated[int | None, typer.Option(help="Lines that a followed build prints.", min=1, max=MOST_LINES)]
-Engine = Annotated[str, typer.Option(help="auto, flows or bulk.")]
-Thresholds = Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")]
-Abort = Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")]
-Processes = Annotated[int, typer.Option(help="Workers on this machine.", min=1, max=64)]
-Master = Annotated[bool, typer.Option("--master", help="Wait for workers on other machines.")]
-Expect = Annotated[int | None, typer.Option(help="How many a master waits for.  [default: 1]", min=1)]
-WorkerOf = Annotated[str, typer.Option(metavar="HOST", help="Work for the master on HOST.")]
-Bind = Annotated[str, typer.Option(help="Address that a master listens on.")]
-Port = Annotated[int, typer.Option(help="Port of the master.", min=1, max=65535)]
-WebUi = Annotated[int | None, typer.Option(metavar="PORT", help="Locust's own page.", min=1, max=65535)]
+Model = Annotated[
+    Literal["open", "closed"], typer.Option(help="open: by schedule; closed: as soon as an answer is there.")
+]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What the command line says; None where it says nothing and the scenario decides."""
+def _count(text: str, most: int | None = None, **more: Any) -> Any:
+    return typer.Option(help=text, min=1, max=most, **more)
 
-    name: str
-    target: str | None
-    url: str | None
-    config: Path | None
-    report_dir: Path | None
-    seed: int | None
-    strict: bool | None
-    plan: bool | None
-    max_builds: int | None
-    max_seconds: float | None
-    max_requests: int | None
-    allow_load: str
-    rate: float | None
-    arrivals: str | None
-    duration: float | None
-    mix: str | None
-    model: str
-    users: int | None
-    builds: int | None
-    watchers: int | None
-    build_s: float | None
-    lines: int | None
-    engine: str
-    thresholds: Path | None
-    abort_on_fail: bool
-    processes: int
-    master: bool
-    expect_workers: int | None
-    worker: str
-    bind: str
-    port: int
-    web_ui: int | None
 
-    def settings(self) -> Settings:
-        """The merged settings."""
-        flags = Flags(
-            *(self.target, self.url, self.config, self.report_dir, self.seed, self.strict, self.plan),
-            *(self.max_builds, self.max_seconds),
-        )
-        settings = load_settings(flags, os.environ, Path.cwd())
-        tell_overlooked(flags, os.environ, "loading")
-        return settings
+@command(
+    app,
+    "load steady --rate 20 --duration 30",
+    "load storm --builds 40 --plan",
+    "load steady --target staging --allow-load staging.example.test",
+)
+@dataclass(frozen=True, kw_only=True)
+class Load(SeededRun):
+    """Put a load on a target and judge what comes back.
 
-    def options(self, chosen: Scenario, seed: int) -> Options:
+    Without --target and --url the embedded twin is started and loaded.
+    """
+
+    name: Name
+    max_requests: MaxRequests = None
+    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be loaded.")] = ""
+    rate: Annotated[float | None, typer.Option(help="Arrivals a second, evenly: short for --arrivals RATE.")] = None
+    arrivals: Annotated[str | None, typer.Option(help=ARRIVALS_HELP)] = None
+    duration: Annotated[float | None, typer.Option(help="Seconds for which arrivals are scheduled.")] = None
+    mix: Annotated[str | None, typer.Option(help="Weights of what arrives, such as read=90,start=10.")] = None
+    model: Model = "open"
+    users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST_USERS)] = None
+    builds: Annotated[int | None, _count("Builds of storm, churn and watchers.", MAX_BUILDS)] = None
+    watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST_WATCHERS)] = None
+    build_s: Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)] = None
+    lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST_LINES)] = None
+    thresholds: Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")] = None
+    abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")] = (
+        False
+    )
+    processes: Annotated[int, _count("Workers on this machine.", 64)] = 1
+    master: Annotated[bool, typer.Option("--master", help="Wait for workers on other machines.")] = False
+    expect_workers: Annotated[int | None, _count("How many a master waits for.  [default: 1]")] = None
+    worker: Annotated[str, typer.Option(metavar="HOST", help="Work for the master on HOST.")] = ""
+    bind: Annotated[str, typer.Option(help="Address that a master listens on.")] = "0.0.0.0"
+    port: Annotated[int, _count("Port of the master.", 65535)] = loading.LOCUST_PORT
+    web_ui: Annotated[int | None, _count("Locust's own page.", 65535, metavar="PORT")] = None
+
+    def run(self) -> int:
+        """Puts it."""
+        settings, chosen = self.settings("loading"), scenario(self.name)
+        if self.worker:
+            self._check_worker()
+            return remote_worker.work(settings, chosen, self.worker, self.port, self.allow_load)
+        with unsent():
+            options, wish = self._options(chosen, settings.seed), self._wish()
+        out = Console()
+        if settings.plan:
+            if wish.thresholds is not None:
+                thresholds_of(wish.thresholds, chosen.name)
+            print_plan(drawn_up(options), settings, wish, out)
+            return 0
+        with load_progress_on(Console(stderr=True)) as progress:
+            outcome = loading.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
+        say(out, f"report: {outcome.folder / 'report.html'}\n")
+        run = view(read(outcome.run_log))
+        tell(run, outcome.folder)
+        write_text(run, out)
+        return outcome.exit_code
+
+    def _options(self, chosen: Scenario, seed: int) -> Options:
         """The scenario with what the caller wants of it.
 
         Raises:
@@ -137,12 +132,11 @@ class _Given:
         options = Options(
             scenario=chosen,
             arrivals=arrivals,
-            duration_s=checked("--duration", self._or("duration", _length_s(arrivals, chosen)), kinds.seconds),
+            duration_s=checked("--duration", self._or("duration", _length_s(arrivals, chosen)), kind(Seconds)),
             mix=chosen.mix if self.mix is None else mix_of(self.mix, chosen.mix),
             seed=seed,
-            model=one_of("--model", self.model, "open", "closed"),
+            model=self.model,
             users=self._or("users", USERS),
-            engine=one_of("--engine", self.engine, "auto", "flows", "bulk"),
             builds=self._or("builds", chosen.builds),
             watchers=self._or("watchers", chosen.watchers),
             build_s=self._build_s(chosen),
@@ -179,13 +173,6 @@ class _Given:
             raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
             raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
-        if options.engine == "bulk" and closed:
-            raise UsageError("--engine bulk: sends by a schedule, which a closed model has not; leave it out")
-        if options.engine == "bulk" and SINGLE.isdisjoint(options.mix):
-            mix = ", ".join(options.mix)
-            raise UsageError(
-                f"--engine bulk: sends what has no sequel ({', '.join(SINGLE)}), and what arrives is {mix}"
-            )
 
     def _build_s(self, chosen: Scenario) -> float:
         value = float(self._or("build_s", chosen.build_s))
@@ -212,7 +199,7 @@ class _Given:
             return f"trace:{Path(path).absolute()}"
         return self.arrivals or chosen.arrivals
 
-    def check_worker(self) -> None:
+    def _check_worker(self) -> None:
         """Makes sure that a worker is told nothing that its master decides.
 
         Raises:
@@ -222,7 +209,7 @@ class _Given:
             if is_given:
                 raise UsageError(f"--worker and {flag}: both are given; a worker does what its master plans")
 
-    def wish(self) -> loading.Wish:
+    def _wish(self) -> loading.Wish:
         """How it is to be driven.
 
         Raises:
@@ -244,81 +231,81 @@ class _Given:
         )
 
 
-@app.command(
-    epilog=examples(
-        "load steady --rate 20 --duration 30",
-        "load storm --builds 40 --plan",
-        "load steady --target staging --allow-load staging.example.test",
-    )
-)
-def load(
-    name: Name,
-    target: Target = None,
-    url: Url = None,
-    config: Config = None,
-    report_dir: ReportDir = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    plan: Plan_ = None,
-    max_builds: MaxBuilds = None,
-    max_seconds: MaxSeconds = None,
-    max_requests: MaxRequests = None,
-    allow_load: AllowLoad = "",
-    rate: Rate = None,
-    arrivals: Arrivals = None,
-    duration: Duration = None,
-    mix: Mix = None,
-    model: Model = "open",
-    users: Users = None,
-    builds: Builds = None,
-    watchers: Watchers = None,
-    build_s: BuildS = None,
-    lines: Lines = None,
-    engine: Engine = "auto",
-    thresholds: Thresholds = None,
-    abort_on_fail: Abort = False,
-    processes: Processes = 1,
-    master: Master = False,
-    expect_workers: Expect = None,
-    worker: WorkerOf = "",
-    bind: Bind = "0.0.0.0",
-    port: Port = loading.LOCUST_PORT,
-    web_ui: WebUi = None,
-) -> None:
-    """Put a load on a target and judge what comes back.
-
-    Without --target and --url the embedded twin is started and loaded.
-    """
-    raise typer.Exit(_load(_Given(**locals())))
-
-
-def _load(given: _Given) -> int:
-    """The exit code of what was asked for."""
-    settings, chosen = given.settings(), scenario(given.name)
-    if given.worker:
-        given.check_worker()
-        return remote_worker.work(settings, chosen, given.worker, given.port, given.allow_load)
-    with unsent():
-        options, wish = given.options(chosen, settings.seed), given.wish()
-    out = Console()
-    if settings.plan:
-        if wish.thresholds is not None:
-            of_scenario(wish.thresholds, chosen.name)
-        print_load_plan(drawn_up(options), settings, wish, out)
-        return 0
-    with load_progress_on(Console(stderr=True)) as progress:
-        outcome = loading.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
-    out.print(f"report: {outcome.folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-    out.print()
-    seen = view(read(outcome.run_log))
-    tell(seen, outcome.folder)
-    write_text(seen, out)
-    return outcome.exit_code
-
-
 def _length_s(arrivals: str, chosen: Scenario) -> float:
-    """
-    How long arrivals are scheduled for where nobody says it: to the end of a trace, or as long as the scenario does.
-    """
+    """How long arrivals are scheduled for where nobody says it: to the end of a trace, else as the scenario has it."""
     curve = parse(arrivals, chosen.duration_s) if arrivals.startswith("trace:") else None
     return float(math.floor(curve.at_s[-1]) + 1) if isinstance(curve, Trace) else chosen.duration_s
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+_SPANS = 12
+# Where the embedded twin would listen: nothing is sent to it.
+_ANYWHERE = "http://127.0.0.1:1"
+
+
+def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Console) -> None:
+    """Prints a schedule by second, and what it costs in builds, requests and seconds.
+
+    Raises:
+        UsageError: it may not be carried out.
+    """
+    loading.check_terms(settings, plan, wish)
+    options, target = plan.options, settings.target
+    timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
+    cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
+    say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
+    where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
+    say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
+    if options.model == "open":
+        console.print(_schedule(plan))
+    else:
+        say_fitted(console, f"in turn   {_turns(plan)}")
+    say_fitted(console, f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
+    say_fitted(console, f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
+    most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
+    seconds = f"{cost.least_seconds:,g} at least, {most_s:,g} at worst"
+    say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
+    say_fitted(console, f"at worst  {_at_worst(cost, timed)}")
+
+
+def _requests(plan: Plan, cost: Cost) -> str:
+    options = plan.options
+    if options.model == "open":
+        return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
+    most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
+    who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
+    return f"as many as {who} answered in {options.duration_s:g} s{most}"
+
+
+def _turns(plan: Plan) -> str:
+    """What the clients of a closed model send."""
+    counts = plan.schedule.counts.items()
+    again = ", ".join(f"{number:,} {name}" for name, number in counts if name not in MAY_BUILD)
+    once = ", ".join(f"{number:,} {name}" for name, number in counts if name in MAY_BUILD)
+    return "; ".join([f"{again}, again and again"] * bool(again) + [f"{once}, no more than once each"] * bool(once))
+
+
+def _at_worst(cost: Cost, target: TargetSettings) -> str:
+    """What the figures at worst assume. A start that is refused comes back, and that is what makes them so large."""
+    builds = f"every build takes {target.build_timeout_s:g} s"
+    if not cost.per_refusal:
+        return builds
+    each = plural(cost.per_refusal, "request")
+    return f"every start is refused, and comes back each second for {target.patience_s:g} s ({each} a time); {builds}"
+
+
+def _schedule(plan: Plan) -> Table:
+    """Arrivals by second and action; a long schedule in as many equal spans as fit."""
+    schedule = plan.schedule
+    spans = min(_SPANS, max(1, round(schedule.duration_s)))
+    width_s = schedule.duration_s / spans
+    table = Table(box=None, pad_edge=False)
+    table.add_column("from s", justify="right")
+    for name in schedule.names:
+        table.add_column(name, justify="right")
+    places = np.minimum((schedule.due_s / width_s).astype(int), spans - 1)
+    for span in range(spans):
+        counts = np.bincount(schedule.actions[places == span], minlength=len(schedule.names))
+        table.add_row(figure(span * width_s), *(f"{count:,}" for count in counts))
+    return table

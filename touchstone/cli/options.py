@@ -1,45 +1,162 @@
-"""The options that several commands share, with what their help says."""
+"""The options that several commands share, and how a dataclass of options becomes a command."""
 
+import contextlib
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
+from rich.console import Console
 
-from touchstone.config import DEFAULT_MAX_BUILDS, UNBOUNDED_BUILDS
-from touchstone.contract.quoting import quoted
-from touchstone.errors import UsageError
-
-Target = Annotated[str | None, typer.Option(help="A target of touchstone.toml.")]
-Url = Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")]
-Config = Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")]
-ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
-Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything that is generated.")]
-Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
-Plan_ = Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")]
-MaxBuilds = Annotated[
-    int | None,
-    typer.Option(
-        help=f"Builds that the run may begin.  [default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
-    ),
-]
-WriteBaseline = Annotated[
-    Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
-]
-MaxSeconds = Annotated[float | None, typer.Option(help="Seconds that the run may take.")]
-
-
-def one_of(flag: str, value: str, *allowed: str) -> Any:
-    """The value of a flag that is one of a few.
-
-    Raises:
-        UsageError: it is none of them.
-    """
-    if value not in allowed:
-        raise UsageError(f"{flag} {quoted(value)}: expected one of {', '.join(allowed)}")
-    return value
+from touchstone import config
+from touchstone.config import DEFAULT_MAX_BUILDS, EMBEDDED, UNBOUNDED_BUILDS, Flags, Settings
+from touchstone.errors import HarnessError
 
 
 def examples(*lines: str) -> str:
     """What stands at the end of a command's help: lines to copy, of which none is broken."""
     return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is, however long."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+# --- what a shell may complete ---------------------------------------------------------------------------------------
+
+
+def _targets(ctx: typer.Context) -> Iterator[str]:
+    yield EMBEDDED
+    try:
+        yield from config.find(ctx.params.get("config"), Path.cwd()).table.targets
+    except HarnessError:
+        return  # the command itself says what is wrong with a file
+
+
+def claim_ids() -> list[str]:
+    """The ids of all claims."""
+    from touchstone.contract import claims  # noqa: PLC0415 - other options do without the ledger
+
+    return list(claims.load())
+
+
+# --- options of one meaning -------------------------------------------------------------------------------------------
+
+ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
+Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
+WriteBaseline = Annotated[
+    Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
+]
+MaxRequests = Annotated[int | None, typer.Option(help="Requests that the load may consist of.", min=1)]
+Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
+_BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which target, and where results go."""
+
+    target: Annotated[str | None, typer.Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
+    url: Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = (
+        None
+    )
+    config: Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = (
+        None
+    )
+    report_dir: ReportDir = None
+
+    def settings(self, doing: str, builds: int | None = None) -> Settings:
+        """The merged settings.
+
+        Args:
+            doing: What the command does with the embedded twin, such as ``judging``.
+            builds: See `config.load`.
+        """
+        flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
+        settings = config.load(flags, os.environ, Path.cwd(), builds)
+        folder = _overlooked(flags, os.environ, Path.cwd())
+        if doing and folder:
+            from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - seldom
+
+            say_fitted(Console(stderr=True), f"no touchstone.toml here, but in {folder}: {doing} the embedded twin")
+        return settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Place):
+    """The options of every command that sends something."""
+
+    strict: Strict = None
+    plan: Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")] = None
+    max_builds: Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
+    max_seconds: Annotated[float | None, typer.Option(help="Seconds that the run may take.")] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeededRun(Run):
+    """The same, and a seed."""
+
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is generated.")] = None
+
+
+def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The nearest folder above with a settings file, up to a checkout's root; None where nothing was overlooked."""
+    named = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
+    here = config.find(None, cwd)
+    if any(named) or here.name == "touchstone.toml" or here.table.model_fields_set:
+        return None
+    for folder in (cwd, *cwd.parents):
+        with contextlib.suppress(OSError):  # it may not be looked into
+            if folder != cwd and (folder / "touchstone.toml").is_file():
+                return folder
+            if (folder / ".git").exists():
+                return None
+    return None
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+class Command(Protocol):
+    """A dataclass of options with what they make the command do."""
+
+    def run(self) -> int:
+        """Does it; the exit code."""
+        ...
+
+
+C = TypeVar("C", bound=Command)
+
+
+def command(app: typer.Typer, *lines: str) -> Callable[[type[C]], type[C]]:
+    """Makes a dataclass a command of *app*: its fields are the options, its name and docstring those of the command.
+
+    Args:
+        lines: Examples for the end of its help.
+    """
+
+    def add(options: type[C]) -> type[C]:
+        def call(**given: Any) -> None:
+            raise typer.Exit(options(**given).run())
+
+        fields = dataclasses.fields(options)  # type: ignore[arg-type]  # a protocol cannot ask for a dataclass
+        call.__doc__ = options.__doc__
+        call.__annotations__ = {each.name: each.type for each in fields}
+        parameters = [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if each.default is dataclasses.MISSING else each.default,
+                annotation=each.type,
+            )
+            for each in fields
+        ]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # every function may have one
+        app.command(name=options.__name__.lower(), epilog=examples(*lines))(call)
+        return options
+
+    return add

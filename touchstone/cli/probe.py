@@ -1,28 +1,27 @@
 """The command that finds out which rate limiter is behind a target: argv in, exit code out."""
 
 import dataclasses
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from touchstone.cli.github_job import tell
-from touchstone.cli.live_probe import probe_progress_on
-from touchstone.cli.options import Config, Plan_, ReportDir, Seed, Strict, Target, Url, examples, one_of
-from touchstone.cli.overlooked import tell_overlooked
-from touchstone.cli.probe_plan import print_probe_plan
-from touchstone.config import Flags, Settings
-from touchstone.config import load as load_settings
+from touchstone.cli.live import probe_progress_on
+from touchstone.cli.options import SeededRun, command, say
+from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.runlog import read
-from touchstone.limiter.probe import command, handover
-from touchstone.limiter.terms import Terms
+from touchstone.facts.wording import plural
+from touchstone.limiter.probe import command as probing
+from touchstone.limiter.probe.loop import terms_of
+from touchstone.limiter.terms import Terms, worst
+from touchstone.report.terminal import say as say_fitted
 from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import conclude, write_reports
@@ -34,80 +33,84 @@ MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
 KNEE_REQUESTS = 25_000
 # A user takes what comes within a tenth of a second for an answer at once (J. Nielsen, Usability Engineering, 1993).
 SLO_MS = 100.0
-READS = command.OPERATIONS[1:]
-
-Operation = Annotated[
-    str | None, typer.Option(help=f"Whose limiter: {' or '.join(command.OPERATIONS)}.  [default: startBuild]")
-]
-Resume = Annotated[Path | None, typer.Option(metavar="LOG", help="Go on with an interrupted probe.")]
-Advise = Annotated[bool, typer.Option("--advise", help="Say how a client gets the most out of the limiter.")]
-Soak = Annotated[
-    int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
-]
-Knee = Annotated[
-    bool, typer.Option("--knee", help="Also find the rate up to which reads are answered in time (a load; --plan).")
-]
-SloMs = Annotated[
-    float | None, typer.Option(help=f"In time: 99 % of reads within so many ms.  [default: {SLO_MS:g}]", min=1.0)
-]
-MaxBuilds = Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  [default: {MOST_BUILDS}]")]
-MaxSeconds = Annotated[float | None, typer.Option(help=f"Seconds that the probe may take.  [default: {MOST_S:g}]")]
-MaxRequests = Annotated[
-    int | None,
-    typer.Option(
-        help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
-    ),
-]
-AllowLoad = Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be probed.")]
+READS = probing.OPERATIONS[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What the command line says; None where it says nothing."""
+@command(app, "probe --url http://127.0.0.1:8123/api --advise", "probe --operation getBuild --knee --plan")
+@dataclass(frozen=True, kw_only=True)
+class Probe(SeededRun):
+    """Find out which rate limiter is behind a target.
 
-    operation: str | None
-    resume: Path | None
-    advise: bool
-    max_requests: int | None
-    soak: int | None
-    knee: bool
-    slo_ms: float | None
-    allow_load: str
-    target: str | None
-    url: str | None
-    config: Path | None
-    report_dir: Path | None
-    seed: int | None
-    strict: bool | None
-    plan: bool | None
-    max_builds: int | None
-    max_seconds: float | None
+    Without --target and --url the embedded twin is started and probed.
+    """
 
-    def settings(self) -> Settings:
-        """The merged settings."""
-        flags = Flags(
-            *(self.target, self.url, self.config, self.report_dir, self.seed, self.strict, self.plan),
-            *(self.max_builds, self.max_seconds),
-        )
-        settings = load_settings(flags, os.environ, Path.cwd(), MOST_BUILDS)
-        tell_overlooked(flags, os.environ, "probing")
-        return settings
+    operation: Annotated[
+        Literal["startBuild", "getBuild", "getTemplate"] | None,
+        typer.Option(help="Whose limiter.  [default: startBuild]"),
+    ] = None
+    resume: Annotated[Path | None, typer.Option(metavar="LOG", help="Go on with an interrupted probe.")] = None
+    advise: Annotated[bool, typer.Option("--advise", help="Say how a client gets the most out of the limiter.")] = False
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]",
+            min=1,
+        ),
+    ] = None
+    max_builds: Annotated[
+        int | None, typer.Option(help=f"Builds that the run may begin.  [default: {MOST_BUILDS}]")
+    ] = None
+    max_seconds: Annotated[
+        float | None, typer.Option(help=f"Seconds that the probe may take.  [default: {MOST_S:g}]")
+    ] = None
+    soak: Annotated[
+        int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
+    ] = None
+    knee: Annotated[
+        bool,
+        typer.Option("--knee", help="Also find the rate up to which reads are answered in time (a load; --plan)."),
+    ] = False
+    slo_ms: Annotated[
+        float | None, typer.Option(help=f"In time: 99 % of reads within so many ms.  [default: {SLO_MS:g}]", min=1.0)
+    ] = None
+    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be probed.")] = ""
 
-    def wish(self, settings: Settings, past: RunLog | None) -> command.Wish:
+    def run(self) -> int:
+        """Finds it out."""
+        out = Console()
+        with unsent():
+            past = self._past()
+            if past is not None and past.probe is not None and past.probe.finished:
+                folder = self.report_dir or self._log_path.parent
+                return self._show(self._log_path, folder, write_reports(self._log_path, folder), out)
+            settings = self.settings("probing", MOST_BUILDS)
+            wish = self._wish(settings, past)
+        if settings.plan:
+            print_plan(settings, wish, out)
+            return 0
+        with probe_progress_on(Console(stderr=True)) as progress:
+            outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
+        return self._show(outcome.run_log, outcome.folder, outcome.exit_code, out)
+
+    def _show(self, run_log: Path, folder: Path, exit_code: int, out: Console) -> int:
+        say(out, f"report: {folder / 'report.html'}\n")
+        run = view(read(run_log))
+        tell(run, folder)
+        write_text(run, out, advises=self.advise)
+        return exit_code
+
+    def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
         """What is to be found out.
 
         Raises:
             UsageError: the operation is none that can be probed, or an earlier probe asked for something else.
         """
-        operation = self.operation
-        if operation is not None:
-            one_of("--operation", operation, *command.OPERATIONS)
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
-            wanted = handover.terms_of(past.probe.probing.terms)
-            knee = handover.knee_terms_of(past.probe.probing.knee)
-            return command.Wish(past.probe.probing.operation, wanted, self.allow_load, past, handover.BRAIN, knee)
-        operation = operation or command.OPERATIONS[0]
+            wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
+            knee = None if sought is None else terms_of(sought, KneeTerms)
+            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, knee)
+        operation = self.operation or probing.OPERATIONS[0]
         knee = self._knee(operation)
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
         terms = Terms(
@@ -117,12 +120,12 @@ class _Given:
             most_builds=settings.target.max_builds,
             most_s=settings.max_seconds or MOST_S,
             soak=self.soak or 0,
-            builds_s=command.builds_s(settings),
+            builds_s=probing.builds_s(settings),
         )
         if settings.target.publish == "never" and terms.starts:
             named = len(dict.fromkeys(settings.target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
-        return command.Wish(operation, terms, self.allow_load, brain=handover.BRAIN, knee=knee)
+        return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
         """The knee that is looked for; None where none is.
@@ -169,7 +172,7 @@ class _Given:
                 f"{here.name} {here.url or ''}; name the same target"
             )
 
-    def past(self) -> RunLog | None:
+    def _past(self) -> RunLog | None:
         """The run log of the probe that is to go on.
 
         Raises:
@@ -177,7 +180,7 @@ class _Given:
         """
         if self.resume is None:
             return None
-        path = self.log_path
+        path = self._log_path
         if not path.exists():
             raise UsageError(f"--resume {self.resume}: no such file; expected a runlog.jsonl of `touchstone probe`")
         log = read(path)
@@ -193,67 +196,45 @@ class _Given:
         return log
 
     @property
-    def log_path(self) -> Path:
+    def _log_path(self) -> Path:
         """Where that log is."""
         assert self.resume is not None
         return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume
 
 
-@app.command(
-    epilog=examples("probe --url http://127.0.0.1:8123/api --advise", "probe --operation getBuild --knee --plan")
-)
-def probe(
-    operation: Operation = None,
-    resume: Resume = None,
-    advise: Advise = False,
-    max_requests: MaxRequests = None,
-    soak: Soak = None,
-    knee: Knee = False,
-    slo_ms: SloMs = None,
-    allow_load: AllowLoad = "",
-    target: Target = None,
-    url: Url = None,
-    config: Config = None,
-    report_dir: ReportDir = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    plan: Plan_ = None,
-    max_builds: MaxBuilds = None,
-    max_seconds: MaxSeconds = None,
-) -> None:
-    """Find out which rate limiter is behind a target.
+def print_plan(settings: Settings, wish: probing.Wish, console: Console) -> None:
+    """Prints what is found out about what, and what that costs at worst.
 
-    Without --target and --url the embedded twin is started and probed.
+    Raises:
+        UsageError: it may not be carried out.
     """
-    raise typer.Exit(_probe(_Given(**locals())))
-
-
-def _probe(given: _Given) -> int:
-    """The exit code of what was asked for."""
-    out = Console()
-    with unsent():
-        past = given.past()
-        if past is not None and past.probe is not None and past.probe.finished:
-            return _told(given.log_path, given.report_dir or given.log_path.parent, out, advises=given.advise)
-        settings = given.settings()
-        wish = given.wish(settings, past)
-    if settings.plan:
-        print_probe_plan(settings, wish, out)
-        return 0
-    with probe_progress_on(Console(stderr=True)) as progress:
-        outcome = command.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
-    return _shown(outcome.run_log, outcome.folder, outcome.exit_code, out, advises=given.advise)
-
-
-def _told(run_log: Path, folder: Path, out: Console, *, advises: bool) -> int:
-    """Makes the reports of a probe again that is over."""
-    return _shown(run_log, folder, write_reports(run_log, folder), out, advises=advises)
-
-
-def _shown(run_log: Path, folder: Path, exit_code: int, out: Console, *, advises: bool) -> int:
-    out.print(f"report: {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
-    out.print()
-    seen = view(read(run_log))
-    tell(seen, folder)
-    write_text(seen, out, advises=advises)
-    return exit_code
+    probing.check_terms(settings, wish)
+    terms, target = wish.terms, settings.target
+    cost, versions = worst(terms), len(probing.needs(settings, terms).needs)
+    say_fitted(console, f"probe: finds out which limiter is behind {wish.operation}, and with which numbers")
+    say_fitted(console, f"target {target.url or target.name}, seed {terms.seed}, one client with the first key")
+    if wish.knee:
+        say_fitted(
+            console,
+            f"then finds the knee of {wish.operation}: the highest rate at which 99 % are answered within "
+            f"{1e3 * wish.knee.slo_s:g} ms. A LOAD: it asks for more than the target can answer, for some seconds",
+        )
+    if target.publish == "never":
+        say_fitted(
+            console, f"before    publishes nothing, and uses {plural(versions, 'version')} of templates.buildable"
+        )
+    else:
+        are = "is" if versions == 1 else "are"
+        say_fitted(console, f"before    publishes {plural(versions, 'version')}, which {are} deleted at the end")
+    beside = "nothing is built"
+    if terms.starts:
+        beside = "besides, each build is cancelled and read until it has ended"
+        say_fitted(
+            console,
+            "each build is cancelled as soon as its start is answered, but for those that show how many may be in "
+            f"flight at once, {terms.most_held:,} at most",
+        )
+    most = wish.knee.most_requests if wish.knee else cost.requests
+    say_fitted(console, f"requests  {most:,} at worst, all of which may be refused; {beside}")
+    say_fitted(console, f"builds    {cost.builds:,} at worst")
+    say_fitted(console, f"seconds   {cost.seconds:,g} at worst; without set-up and clean-up")

@@ -1,15 +1,21 @@
-"""Shows how a run comes along, on a terminal only."""
+"""Shows how a check or a proof comes along: on a terminal that people watch a line that moves."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from touchstone.cli.options import say
 from touchstone.facts.wording import plural
-from touchstone.proof.result import GOOD, Trial
+
+if TYPE_CHECKING:
+    from touchstone.proof.result import Trial
+
+# Takes each event of a run log.
+Show = Callable[[dict[str, Any]], None]
 
 
 def is_watched(console: Console) -> bool:
@@ -17,11 +23,15 @@ def is_watched(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
+def _columns(console: Console) -> tuple[ProgressColumn, ...]:
+    # The usual one turns dots of Braille.
+    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+    return spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+
+
 @contextmanager
-def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """
-    A function that takes each event of the run log; it shows nothing unless *console* is a terminal that people watch.
-    """
+def progress_on(console: Console) -> Iterator[Show]:
+    """Shows the cases of a check on a terminal; elsewhere nothing."""
     if not is_watched(console):
         yield lambda _event: None
         return
@@ -34,45 +44,31 @@ def progress_on(console: Console) -> Iterator[Callable[[dict[str, Any]], None]]:
             if kind in counts:
                 counts[kind] += 1
             if kind == "exchange":
-                progress.update(task, description=_line(str(event.get("case")), counts))
+                done = ", ".join(plural(count, noun) for noun, count in counts.items() if count or noun != "finding")
+                progress.update(task, description=f"{done}: {event.get('case')}")
 
         yield show
 
 
-def _columns(console: Console) -> tuple[ProgressColumn, ...]:
-    # The usual one turns dots of Braille.
-    spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
-    return spinner, TextColumn("{task.description}"), TimeElapsedColumn()
-
-
-def _line(case: str, counts: dict[str, int]) -> str:
-    findings = f", [red]{plural(counts['finding'], 'finding')}[/red]" if counts["finding"] else ""
-    done = f"{plural(counts['case'], 'case')}, {plural(counts['exchange'], 'exchange')}{findings}"
-    return f"{done}: {case.replace('[', chr(92) + '[')}"
-
-
 @contextmanager
-def trials_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """A function that takes each outcome of a proof and how many are to come.
+def trials_on(console: Console) -> Iterator[Callable[["Trial", int], None]]:
+    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
+    from touchstone.proof.result import GOOD  # noqa: PLC0415 - nothing but a proof loads it
 
-    On a terminal it moves a line; elsewhere it says what went wrong, and now and then how far the proof has come.
-    """
+    def tell(trial: "Trial", to_come: int) -> None:
+        if trial.state not in GOOD:
+            say(console, f"{trial.state}: {trial.subject.name}")
+        elif to_come and to_come % 50 == 0 and not is_watched(console):
+            say(console, f"{to_come} trials to come")
+
     if not is_watched(console):
-        yield lambda trial, to_come: _tell(console, trial, to_come)
+        yield tell
         return
     with Progress(*_columns(console), console=console, transient=True) as progress:
         task = progress.add_task("starting", total=None)
 
-        def show(trial: Trial, to_come: int) -> None:
-            if trial.state not in GOOD:
-                _tell(progress.console, trial, to_come)
+        def show(trial: "Trial", to_come: int) -> None:
+            tell(trial, to_come)
             progress.update(task, description=f"{to_come} to come; {trial.state}: {trial.subject.name}")
 
         yield show
-
-
-def _tell(console: Console, trial: Trial, to_come: int) -> None:
-    if trial.state not in GOOD:
-        console.print(f"{trial.state}: {trial.subject.name}", markup=False, highlight=False, soft_wrap=True)
-    elif to_come and to_come % 50 == 0:
-        console.print(f"{to_come} trials to come", markup=False, highlight=False)

@@ -1,47 +1,156 @@
 """The command that breaks the twin and sees whether it is found out: argv in, exit code out."""
 
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from touchstone.cli import proving
+from touchstone.check.opening import make_folder, new_run_id, utc
 from touchstone.cli.github_job import tell_proof
-from touchstone.cli.options import Seed, examples, one_of
+from touchstone.cli.options import command, say
 from touchstone.cli.progress import trials_on
-from touchstone.config_file import PROFILES
+from touchstone.config import Profile
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.errors import UsageError
+from touchstone.facts.output import write_whole
+from touchstone.proof import catalogue, prover
+from touchstone.proof.catalogue import Candidate
+from touchstone.proof.result import Trial
+from touchstone.report import proof_report
 from touchstone.report.proof_report import write as write_proof
+from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
 
 app = typer.Typer()
 
+JSON_NAME, HTML_NAME = "proof.json", "proof.html"
 
-@app.command(epilog=examples("prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8"))
-def prove(
-    fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None,
-    generated: Annotated[
-        bool, typer.Option("--generated", help="The derived faults instead of the named ones.")
-    ] = False,
-    jobs: Annotated[int, typer.Option(help="Examinations at a time.", min=1, max=64)] = 2,
-    whole: Annotated[bool, typer.Option("--whole", help="Go on after a fault is proven.")] = False,
-    profile: Annotated[str, typer.Option(help="Profile for variants: quick, standard or thorough.")] = "quick",
-    seed: Seed = None,
-    report_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")
-    ] = None,
-    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried, and faults for load.")] = False,
-) -> None:
+
+@command(app, "prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8")
+@dataclass(frozen=True, kw_only=True)
+class Prove:
     """Prove that each claim can be broken and is blamed rightly.
 
     The examination is run against each fault and each variant of the twin.
     """
-    chosen = proving.Choice(fault, variant, generated, one_of("--profile", profile, *PROFILES), seed or 1)
-    if list_names:
-        proving.list_chosen(chosen, Console())
-        return
-    with trials_on(Console(stderr=True)) as told:
-        view_of_proof, folder = proving.run(chosen, report_dir, jobs=jobs, whole=whole, told=told)
-    tell_proof(view_of_proof, folder)
-    write_proof(view_of_proof, Console(), folder / proving.HTML_NAME)
-    raise typer.Exit(view_of_proof.exit_code)
+
+    fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
+    variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None
+    generated: Annotated[bool, typer.Option("--generated", help="The derived faults instead of the named ones.")] = (
+        False
+    )
+    jobs: Annotated[int, typer.Option(help="Examinations at a time.", min=1, max=64)] = 2
+    whole: Annotated[bool, typer.Option("--whole", help="Go on after a fault is proven.")] = False
+    profile: Annotated[Profile, typer.Option(help="Profile for variants.")] = "quick"
+    seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 1
+    report_dir: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")] = (
+        None
+    )
+    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried, and faults for load.")] = False
+
+    def run(self) -> int:
+        """Proves it."""
+        if self.list_names:
+            self._list()
+            return 0
+        with trials_on(Console(stderr=True)) as progress:
+            proof, folder = self.proven(progress)
+        tell_proof(proof, folder)
+        write_proof(proof, Console(), folder / HTML_NAME)
+        return proof.exit_code
+
+    def candidates(self) -> list[Candidate]:
+        """The servers to try: all, or those of the sort that a glob is given for.
+
+        Raises:
+            UsageError: a glob matches nothing.
+        """
+        chosen: list[Candidate] = []
+        if self.fault or self.variant is None:
+            glob = self.fault or "*"
+            found = catalogue.derived(glob, self.seed) if self.generated else catalogue.named(glob)
+            chosen += _some(found, "--fault", glob)
+        if self.variant or (self.fault is None and not self.generated):
+            glob = self.variant or "*"
+            chosen += _some(catalogue.variants(glob, self.profile), "--variant", glob)
+        return chosen
+
+    def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
+        """Tries the chosen servers and writes proof.json and proof.html.
+
+        Returns:
+            The proof, also of a run that was interrupted, and the folder of the report.
+        """
+        wanted = self.candidates()
+        run_id = new_run_id()
+        folder = self.report_dir or Path("reports") / f"prove-{run_id}"
+        make_folder(folder)
+        started_at, began = utc(), time.monotonic()
+        trials: list[Trial] = []
+        lock = threading.Lock()
+
+        def remember(trial: Trial) -> None:
+            with lock:
+                trials.append(trial)
+                progress(trial, len(wanted) - len(trials))
+
+        interrupted = False
+        try:
+            results = (folder / "trials").absolute()
+            prover.prove(wanted, results, jobs=self.jobs, seed=self.seed, whole=self.whole, told=remember)
+        except KeyboardInterrupt:
+            interrupted = True
+        place = {candidate.subject.name: number for number, candidate in enumerate(wanted)}
+        trials.sort(key=lambda trial: place[trial.subject.name])
+        took_s = round(time.monotonic() - began, 3)
+        complete = not self.generated and (self.fault, self.variant) == (None, None)
+        about = ProofRun(
+            run_id, started_at, took_s, self.jobs, self.seed, len(wanted), complete, self.whole, interrupted
+        )
+        proof = proof_view(about, trials, ledger_of_claims.load().judged())
+        write_whole(folder / JSON_NAME, render_json(proof))
+        write_whole(folder / HTML_NAME, proof_report.render(proof))
+        return proof, folder
+
+    def _list(self) -> None:
+        """Prints each server that would be tried, and the faults that load alone shows, which no proof tries.
+
+        Raises:
+            UsageError: a glob matches nothing.
+        """
+        of_faults = not self.generated and (self.fault is not None or self.variant is None)
+        under_load = catalogue.under_load(self.fault or "*") if of_faults else []
+        console = Console()
+        try:
+            _print(self.candidates(), console)
+        except UsageError:
+            if not under_load:
+                raise
+        if under_load:
+            say(console, "Shown by load alone, and not tried here; `touchstone serve --fault NAME` has them:")
+            _print(under_load, console)
+
+
+def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
+    if not found:
+        raise UsageError(f"{flag} {glob!r}: matches nothing; `touchstone prove --list` shows all names")
+    return found
+
+
+def _print(chosen: list[Candidate], console: Console) -> None:
+    """Prints each server with what it does and what it has to break, or what permits it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("name", "class", "does", "breaks, or permitted by"):
+        table.add_column(title, overflow="fold")
+    for candidate in chosen:
+        subject = candidate.subject
+        about = "\n".join(subject.breaks) if subject.is_fault else subject.permits
+        table.add_row(Text(subject.name), subject.kind or subject.sort, Text(subject.says), Text(about))
+    console.print(table)

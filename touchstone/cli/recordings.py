@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +14,10 @@ from rich.console import Console
 from touchstone.check import runner
 from touchstone.check.opening import Errand
 from touchstone.cli.github_job import tell
-from touchstone.cli.options import Config, MaxBuilds, MaxSeconds, Plan_, ReportDir, Strict, Target, Url, examples
-from touchstone.cli.overlooked import tell_overlooked
-from touchstone.cli.plan import print_plan
+from touchstone.cli.options import ReportDir, Run, command, examples
+from touchstone.cli.plans import print_plan
 from touchstone.cli.progress import progress_on
-from touchstone.config import Flags, Settings, TargetSettings, keys_in, load
+from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
@@ -35,70 +36,66 @@ _BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(help="HAR or VCR files, or folders of HAR files.  [default: the recordings of the twin]"),
+    typer.Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]"),
+]
+As = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as",
+        metavar="ROLE=KEY",
+        help="Whose a key in a file of others is: primary, second, restricted or unknown; a key or its variable.",
+    ),
 ]
 
 
-@app.command(
-    epilog=examples(
-        "record --list", "record fresh-build reuse --plan", "record --target staging --out recordings/staging"
-    )
-)
-def record(
-    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None,
-    target: Target = None,
-    url: Url = None,
-    config: Config = None,
-    report_dir: ReportDir = None,
-    strict: Strict = None,
-    plan: Plan_ = None,
-    max_builds: MaxBuilds = None,
-    max_seconds: MaxSeconds = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
-    ] = None,
-    list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False,
-) -> None:
+@command(app, "record --list", "record fresh-build reuse --plan", "record --target staging --out recordings/staging")
+@dataclass(frozen=True, kw_only=True)
+class Record(Run):
     """Record scenarios with a target, one file each.
 
     A scenario that is answered otherwise than it expects is not recorded.
     """
-    console = Console()
-    if list_names:
-        _list(console)
-        return
-    flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
-    settings = load(flags, os.environ, Path.cwd())
-    tell_overlooked(flags, os.environ, "recording")
-    names = recorder.chosen(scenarios or ())
-    if plan:
-        print_plan(recorder.planned(settings, names), settings, console, shared=False)
-        return
-    folder = out or recorder.folder_of(settings.target)
-    recorder.check_folder(folder)
-    with progress_on(Console(stderr=True)) as progress:
-        outcome, written = recorder.record(settings, names, folder, ["touchstone", *sys.argv[1:]], progress, conclude)
-    for one in written:
-        _say(console, str(one))
-    footer = read(outcome.run_log).footer
-    reason = footer.reason if footer else ""
-    code, reason = recorder.ending(outcome.exit_code, reason, written, scenarios or ())
-    _report(console, outcome)
-    _say(console, f"exit {code}: {reason}")
-    raise typer.Exit(code)
+
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
+    ] = None
+    list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False
+
+    def run(self) -> int:
+        """Records them."""
+        console = Console()
+        if self.list_names:
+            scenarios = recorder.scenarios()
+            width = max(map(len, scenarios)) + 2
+            for name, story in scenarios.items():
+                _say(console, f"{name:<{width}}{story}")
+            return 0
+        settings = self.settings("recording")
+        names = recorder.chosen(self.scenarios or ())
+        if self.plan:
+            print_plan(recorder.planned(settings, names), settings, console, shared=False)
+            return 0
+        folder = self.out or recorder.folder_of(settings.target)
+        recorder.check_folder(folder)
+        argv = ["touchstone", *sys.argv[1:]]
+        with progress_on(Console(stderr=True)) as progress:
+            outcome, written = recorder.record(settings, names, folder, argv, progress, conclude)
+        for one in written:
+            _say(console, str(one))
+        footer = read(outcome.run_log).footer
+        reason = footer.reason if footer else ""
+        code, reason = recorder.ending(outcome.exit_code, reason, written, self.scenarios or ())
+        _report(console, outcome)
+        _say(console, f"exit {code}: {reason}")
+        return code
 
 
-def _list(console: Console) -> None:
-    names, told = recorder.scenarios(), recorder.stories()
-    width = max(map(len, names)) + 2
-    for name in names:
-        _say(console, f"{name:<{width}}{told.get(name, '')}")
-
-
-@app.command(epilog=examples("replay", "replay recordings/staging session.har --strict"))
+@app.command(epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict"))
 def replay(
     files: Files = None,
+    as_: As = None,
     speed: Annotated[
         float, typer.Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
     ] = 0.0,
@@ -115,64 +112,68 @@ def replay(
 
     Files of browsers, proxies and schemathesis are judged as they are.
     """
-    paths = reader.found(files or ())
+    paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
     # What is wrong with a file is said before anything runs.
-    origins = {reader.read(path).origin for path in paths}
+    origins = {reader.read(path, accounts).origin for path in paths}
     if strict is None:
         strict = origins == {"touchstone"}
     # Who recorded with keys of the environment may have left one of them in a body.
-    unused = tuple(keys_in(os.environ).values())
+    unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN)
+    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN, accounts)
     console = Console()
     with progress_on(Console(stderr=True)) as progress:
-        outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, conclude, errand=errand)
+        argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
+        outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     _report(console, outcome, ends=True)
     raise typer.Exit(outcome.exit_code)
 
 
-@app.command(epilog=examples("drift --target staging --plan", "drift --target staging recordings/staging"))
-def drift(
-    files: Files = None,
-    target: Target = None,
-    url: Url = None,
-    config: Config = None,
-    report_dir: ReportDir = None,
-    strict: Strict = None,
-    plan: Plan_ = None,
-    max_builds: MaxBuilds = None,
-    max_seconds: MaxSeconds = None,
-) -> None:
+@command(app, "drift --target staging --plan", "drift --target staging recordings/staging")
+@dataclass(frozen=True, kw_only=True)
+class Drift(Run):
     """Compare what a live target answers with recordings.
 
     Exit code 1 if a claim is broken, 0 with a list of what has changed otherwise.
     """
-    console = Console()
-    flags = Flags(target, url, config, report_dir, None, strict, plan, max_builds, max_seconds)
-    settings = load(flags, os.environ, Path.cwd())
-    tell_overlooked(flags, os.environ, "comparing with")
-    before = drifting.chosen(files or ())
-    if plan:
-        print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
-        return
-    with progress_on(Console(stderr=True)) as progress:
-        found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
-    _report(console, found.outcome)
-    for line in [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]:
-        _say(console, line)
-    _say(console, f"exit {found.exit_code}: {found.reason}")
-    raise typer.Exit(found.exit_code)
+
+    files: Files = None
+
+    def run(self) -> int:
+        """Compares it."""
+        console = Console()
+        settings = self.settings("comparing with")
+        before = drifting.chosen(self.files or ())
+        if self.plan:
+            print_plan(recorder.planned(settings, tuple(before)), settings, console, shared=False)
+            return 0
+        with progress_on(Console(stderr=True)) as progress:
+            found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
+        _report(console, found.outcome)
+        for line in [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]:
+            _say(console, line)
+        _say(console, f"exit {found.exit_code}: {found.reason}")
+        return found.exit_code
+
+
+def _without_keys(word: str, options: Iterable[str]) -> str:
+    """A word of the command line, with a marker for a key in one of the *options* for accounts."""
+    for option in options:
+        role, _, key = option.partition("=")
+        if key not in os.environ:
+            word = word.replace(option, f"{role}=<key:{role}>")
+    return word
 
 
 def _report(console: Console, outcome: runner.Outcome, *, ends: bool = False) -> None:
     """Where the reports are and what is in them, with their last line only where the command has none of its own."""
     _say(console, f"report: {outcome.folder / 'report.html'}")
     console.print()
-    seen = view(read(outcome.run_log))
-    tell(seen, outcome.folder)
-    write_text(seen, console, ends=ends)
+    run = view(read(outcome.run_log))
+    tell(run, outcome.folder)
+    write_text(run, console, ends=ends)
     if not ends:
         console.print()
 
@@ -189,12 +190,15 @@ app.add_typer(recordings_app, name="recordings")
 @recordings_app.command(epilog=examples("recordings lint", "recordings lint recordings/staging --max-age 90"))
 def lint(
     files: Files = None,
+    as_: As = None,
     max_age: Annotated[
         float | None, typer.Option(help="Days from which on the age of a recording is a fault.", min=0)
     ] = None,
 ) -> None:
     """Look for what is wrong with recordings: format, contract, rules, secrets, age."""
-    remarks = linting.lint(files or (), keys_in(os.environ), datetime.now(UTC), max_age)
+    remarks = linting.lint(
+        files or (), keys_in(os.environ), datetime.now(UTC), max_age, reader.accounts_of(as_ or (), os.environ)
+    )
     console = Console()
     for remark in remarks:
         _say(console, str(remark))

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from touchstone.check import baseline
-from touchstone.cli.options import WriteBaseline, examples
+from touchstone.cli.options import WriteBaseline, examples, say
 from touchstone.config import keys_in
 from touchstone.errors import UsageError
 from touchstone.facts import second_look
@@ -40,11 +40,6 @@ def report(
     exit_code = write_reports(path, report_dir or path.parent)
     run, out = view(read(path)), Console()
     if write_baseline:
-        out.print(
-            baseline.write_baseline(write_baseline, run.verdicts, run.remarks),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(out, baseline.write_baseline(write_baseline, run.verdicts, run.remarks))
     write_text(run, out)
     raise typer.Exit(exit_code)

@@ -1,18 +1,16 @@
 """The command that serves the twin: argv in, a server until a signal comes."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from touchstone.cli.options import examples, one_of
+from touchstone.cli.options import examples, say
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
-from touchstone.proof import catalogue
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limits import FAMILIES
-from touchstone.twin.settings import Plan
+from touchstone.twin.limit_text import FAMILIES
 
 app = typer.Typer()
 
@@ -20,9 +18,12 @@ _RATE = (
     "Starts per account: LIMIT/SECONDS, or FAMILY:NUMBERS[,OPTION=VALUE]; two are joined with +. "
     f"Families: {', '.join(FAMILIES)}; docs/limits.md has the form of each."
 )
-Rate = Annotated[str | None, typer.Option(help=_RATE)]
 Accounts = Annotated[
     list[str] | None, typer.Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
+]
+RetryAfter = Annotated[Literal["seconds", "date", "none"], typer.Option(help="What a 429 says of when to come again.")]
+DigestScope = Annotated[
+    Literal["document", "content"], typer.Option(help="What a digest is of; content is without name and version.")
 ]
 
 
@@ -34,14 +35,14 @@ Accounts = Annotated[
 def serve(
     port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8123,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    rate: Rate = None,
+    rate: Annotated[str | None, typer.Option(help=_RATE)] = None,
     capacity: Annotated[int | None, typer.Option(help="Builds in flight at once.")] = None,
     build_s: Annotated[float, typer.Option(help="Seconds that a build takes besides its sleep steps.")] = 0.2,
     settle_s: Annotated[float, typer.Option(help="Seconds until a cancelled build is gone.")] = 0.05,
     latency_s: Annotated[float, typer.Option(help="Seconds added to every answer.")] = 0.0,
-    retry_after: Annotated[str, typer.Option(help="seconds, date or none.")] = "seconds",
+    retry_after: RetryAfter = "seconds",
     build_timeout_s: Annotated[float | None, typer.Option(help="A longer build fails.")] = None,
-    digest_scope: Annotated[str, typer.Option(help="document, or content: without name and version.")] = "document",
+    digest_scope: DigestScope = "document",
     base_path: Annotated[str, typer.Option(help="What every path starts with.")] = "/api",
     account: Accounts = None,
     seed: Annotated[int | None, typer.Option(help="Makes request ids repeat.")] = None,
@@ -60,31 +61,29 @@ def serve(
         rate=RateLimit.parse(rate, "--rate") if rate else None,
         capacity=capacity,
         latency_s=latency_s,
-        retry_after=one_of("--retry-after", retry_after, "seconds", "date", "none"),
+        retry_after=retry_after,
         build_timeout_s=build_timeout_s,
-        digest_scope=one_of("--digest-scope", digest_scope, "document", "content"),
+        digest_scope=digest_scope,
         seed=seed,
     )
-
-    def announce(text: str) -> None:
-        Console().print(text, markup=False, highlight=False, soft_wrap=True)
-
+    out = Console()
     if behaviour.name:
-        announce(f"{'variant' if variant else 'fault'} {behaviour.name}: {behaviour.says}")
-    serve_forever(behaviour.twin(settings), announce)
+        say(out, f"{'variant' if variant else 'fault'} {behaviour.name}: {behaviour.says}")
+    serve_forever(behaviour.twin(settings), lambda text: say(out, text))
 
 
 def _account(text: str) -> Account:
     key, _, plan = text.partition(":")
-    if not key:
-        raise UsageError(f"--account {quoted(text)}: expected KEY:PLAN with a key, such as sk_live_test_mine:scale")
-    chosen: Plan = one_of("--account", plan or "scale", "scale", "hacker")
-    return Account(key, chosen, key[:16] + "…" if len(key) > 16 else key)
+    if key and (plan or "scale") in ("scale", "hacker"):
+        return Account(key, "hacker" if plan == "hacker" else "scale", key[:16] + "…" if len(key) > 16 else key)
+    raise UsageError(f"--account {quoted(text)}: expected KEY:scale or KEY:hacker, such as sk_live_test_mine:scale")
 
 
 def _behaviour(fault: str | None, variant: str | None, seed: int) -> Behaviour:
     if fault and variant:
         raise UsageError(f"--fault {fault} --variant {variant}: a twin has one of them")
-    if fault:
-        return catalogue.fault(fault, seed)
-    return catalogue.variant(variant) if variant else Behaviour("", "")
+    if not fault and not variant:
+        return Behaviour("", "")
+    from touchstone.proof import catalogue  # noqa: PLC0415 - a faithful twin does without hundreds of faults
+
+    return catalogue.fault(fault, seed) if fault else catalogue.variant(variant or "")

@@ -10,9 +10,8 @@ from typing import Any, Literal, cast, get_args
 
 import yaml
 
-from touchstone.contract import yaml_text
-from touchstone.contract.bundle import openapi_dir
-from touchstone.contract.files import read_regular
+from touchstone.contract import parsing
+from touchstone.contract.files import openapi_dir, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import ContractError, UsageError, one_line
 
@@ -136,13 +135,13 @@ def _bundled() -> Ledger:
 
 def _read(path: Path) -> Ledger:
     try:
-        document = yaml_text.read_yaml(read_regular(path).decode("utf-8"))
+        document = parsing.read_yaml(read_regular(path).decode("utf-8"))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ContractError(f"{path}: not YAML: byte {error.start} is no UTF-8") from error
     except yaml.YAMLError as error:
-        raise ContractError(f"{path}: not YAML: {yaml_text.fault(error)}") from error
+        raise ContractError(f"{path}: not YAML: {parsing.fault(error)}") from error
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
         raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
     rows = [_row(raw, f"{path}: claims[{number}]") for number, raw in enumerate(document["claims"])]

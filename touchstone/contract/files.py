@@ -1,12 +1,68 @@
-"""Files that a user names: only regular ones are opened, and no more is read of one than it may hold.
+"""Files: where those are that travel with the package, and how those are opened that a user names.
 
-A pipe that nobody writes to would be waited for without end, and a device has no end.
+A wheel has contract, claims, contract tests, load and recordings below `touchstone/_bundle/`; in a checkout they lie
+beside the package. Of a user's files only regular ones are opened, and no more is read of one than it may hold: a pipe
+that nobody writes to would be waited for without end, and a device has no end.
 """
 
 import errno
 import os
 import stat
+import tomllib
 from pathlib import Path
+from typing import Any
+
+from touchstone.errors import ContractError, UsageError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def openapi_dir() -> Path:
+    """The directory that holds builds.yaml and claims.yaml.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("openapi", "builds.yaml")
+
+
+def contract_tests_dir() -> Path:
+    """The directory that holds the contract tests.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("contract_tests", "")
+
+
+def load_dir() -> Path:
+    """The directory that holds the load scenarios and thresholds.toml.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("load", "thresholds.toml")
+
+
+def recordings_dir() -> Path:
+    """The directory that holds the recordings of the embedded twin.
+
+    Raises:
+        ContractError: neither the wheel nor a checkout has it.
+    """
+    return _find("recordings", "fresh-build.har", beside="tests/recordings")
+
+
+def _find(name: str, witness: str, beside: str = "") -> Path:
+    """The directory that the wheel has as *name* and a checkout as *beside*, or by the same name."""
+    # The witness keeps a foreign directory of the same name beside an installed package from being taken for ours.
+    places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
+    for place in places:
+        if place.is_dir() and (place / witness).exists():
+            return place
+    looked = " nor ".join(str(place) for place in places)
+    raise ContractError(f"{name}/: found neither {looked}; install the wheel again or run from a complete checkout")
+
 
 _MIB = 1024 * 1024
 # Of settings, thresholds and other files that people write; of what a run or a browser has recorded.
@@ -46,3 +102,17 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
     if is_long or len(data) > most_bytes:
         raise UnfitFileError(errno.EFBIG, f"longer than {most_bytes:,} bytes", str(path))
     return data
+
+
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """The document that a TOML file holds; *name* is what messages call the file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is too long.
+        UsageError: it is no TOML.
+    """
+    data = read_regular(path)
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # other errors than its own for long numbers, dates and deep tables
+        raise UsageError(f"{name}: not TOML: {error}; correct it") from None

@@ -1,6 +1,6 @@
 """The life of a build as data: which states there are, what moves a version between them, and what a read may say.
 
-Nothing here knows HTTP or time. `rules/building.py` walks recorded exchanges through this machine; a set of
+Nothing here knows HTTP or time. `rules/lifecycle.py` walks recorded exchanges through this machine; a set of
 possible states stands for what cannot be seen from outside.
 """
 
@@ -67,6 +67,8 @@ READS_AS: dict[State, frozenset[str]] = {
 
 STATUSES: frozenset[str] = frozenset().union(*READS_AS.values())
 FINISHED: frozenset[str] = frozenset({"ready", "failed"})
+# Of these no build is under way.
+AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
 
 
 def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:

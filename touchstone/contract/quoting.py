@@ -1,7 +1,15 @@
 """How a message repeats a value that a user wrote: one rule, by which no key in the wrong place is printed."""
 
 import re
+from collections.abc import Callable
 from reprlib import Repr
+from typing import Any, TypeVar
+
+from touchstone.errors import Unfit, UsageError
+
+T = TypeVar("T")
+# What reads a value; it raises Unfit.
+Kind = Callable[[Any], T]
 
 # What a file holds may be a number that repr refuses to write, or a text of thousands of characters.
 _SHORT = Repr()
@@ -20,9 +28,7 @@ _LIKE_KEY = re.compile(
 
 
 def quoted(value: object) -> str:
-    """
-    The repr of a value, shortened where it is long; a table, a list and a text that may hold a key are not repeated.
-    """
+    """The repr of a value, shortened where it is long; a table, a list and a text that may hold a key are not shown."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple | set | frozenset):
@@ -35,10 +41,20 @@ def quoted(value: object) -> str:
         return "a number with thousands of digits"
 
 
+def checked(place: str, value: object, read: Kind[T]) -> T:
+    """The value as *read* makes it of what stands at *place*: a flag, a variable, or file, table and key.
+
+    Raises:
+        UsageError: the value does not fit.
+    """
+    try:
+        return read(value)
+    except Unfit as error:
+        raise UsageError(f"{place}: found {error.found or quoted(value)}; expected {error.expected}") from None
+
+
 def quoted_line(line: bytes) -> str:
-    """
-    The same of a line that somebody else wrote; of a long one only its length: part of a key is not known for one.
-    """
+    """The same of a line that somebody else wrote; of a long one only its length: part of a key is not seen as one."""
     return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
@@ -48,9 +64,7 @@ def may_be_key(text: str) -> bool:
 
 
 def described(value: object) -> str:
-    """
-    What a value is, without the value itself where that may hold a secret: a text that is no short one, or a container.
-    """
+    """What a value is, without the value where that may hold a secret: a text that is not short, or a container."""
     if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
         return f"a text of {len(value)} characters"
     if value is None or isinstance(value, str | bool | int | float):

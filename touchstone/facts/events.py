@@ -19,7 +19,6 @@ CaseOutcome = Literal["passed", "failed", "error", "skipped"]
 NoticeVerdict = Literal["not-applicable", "could-not-run", "indeterminate"]
 TargetKind = Literal["embedded", "url", "recording"]
 TemplateDeed = Literal["published", "deleted", "left", "may-be-left"]
-Engine = Literal["flows", "bulk"]
 Model = Literal["open", "closed"]
 BuildEnd = Literal[
     "ready",
@@ -199,7 +198,6 @@ class Workload:
         scenario: Its name, such as ``storm``.
         says: What it does, in a sentence.
         model: Whether arrivals come by a schedule (open) or as soon as an earlier one is answered (closed).
-        engine: Who sends the requests; *engine_reason* says why.
         arrivals: The arrival curve as text, such as ``constant:20``.
         began_at: When the first second of the schedule began.
         duration_s: How long arrivals are scheduled for.
@@ -212,8 +210,6 @@ class Workload:
     scenario: str
     says: str
     model: Model
-    engine: Engine
-    engine_reason: str
     arrivals: str
     began_at: float
     duration_s: float

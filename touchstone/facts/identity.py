@@ -121,16 +121,3 @@ class Step:
     at: float
     bits: float
     families: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """What the limiter that was found kept in mind over time, to be drawn.
-
-    Attributes:
-        at: Seconds on the clock of the run.
-        room: How many requests it would let through at once then.
-    """
-
-    at: tuple[float, ...]
-    room: tuple[float, ...]

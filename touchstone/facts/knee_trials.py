@@ -79,7 +79,6 @@ class Outcome:
         slow: Answers that took longer than allowed.
         failed: No answer within the time-out, or a failing server.
         refused: Answers with 429.
-        unsent: Reads that came due and could not be sent, which is the generator's fault.
         late: Reads that were sent later than a tenth of what an answer may take.
         late_p99_s: How late reads were sent.
         due_per_s: Reads that came due a second, once the first answers were there.
@@ -96,7 +95,6 @@ class Outcome:
     slow: int = 0
     failed: int = 0
     refused: int = 0
-    unsent: int = 0
     late: int = 0
     late_p99_s: float = 0.0
     p50_s: float = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from touchstone.facts.identity import Identity, Step, Stretch
+from touchstone.facts.identity import Identity, Step
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
@@ -98,12 +98,10 @@ class Identified:
 
     Attributes:
         steps: One for each stimulus.
-        stretch: None where nothing was refused.
     """
 
     identity: Identity
     steps: tuple[Step, ...] = ()
-    stretch: Stretch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regular
-from touchstone.contract.json_text import json_line
+from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
 from touchstone.facts import exchange, probe_events, second_look

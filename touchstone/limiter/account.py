@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from touchstone.facts.identity import Interval, Stretch
+from touchstone.facts.identity import Interval
 from touchstone.facts.observed import Moment
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.kinds import Array, Kind, begins
 from touchstone.limiter.others import Known
 
-_POINTS = 400
 # Of 95 % of a normal distribution.
 _Z = 1.959964
 # A hint in whole seconds is off by one at most, and a little for the network.
@@ -77,30 +76,6 @@ def against(candidate: Candidate, moments: Sequence[Moment]) -> str:
     if clear.moment.accepted:
         return f"it would have refused the request at second {at}, which was let through"
     return f"it would have let the request at second {at} through, which was refused"
-
-
-def stretch(candidate: Candidate, moments: Sequence[Moment]) -> Stretch:
-    """How many requests the limiter would have let through at once, from the first one that tells of it on."""
-    kind, params = candidate.kind, candidate.params
-    told = moments[begins(kind, moments) :] or moments
-    first, last = told[0].at, moments[-1].at
-    grid = np.linspace(first, last + 0.02 * (last - first), _POINTS)
-    state, at, room, place = kind.start(params, first), [], [], 0
-
-    def look(when: float) -> None:
-        at.append(round(when, 6))
-        room.append(float(np.ravel(kind.room(params, state, np.full(1, when)))[0]))
-
-    for moment in told:
-        while place < len(grid) and grid[place] < moment.at:
-            look(float(grid[place]))
-            place += 1
-        look(moment.at)
-        state = kind.update(params, state, moment.at, moment.accepted)
-        look(moment.at)
-    for when in grid[place:]:
-        look(float(when))
-    return Stretch(tuple(at), tuple(room))
 
 
 def hints(candidate: Candidate, moments: Sequence[Moment]) -> tuple[str, ...]:

@@ -1,19 +1,204 @@
-"""How many requests may be under way at once; pure.
+"""How many requests may be under way at once, and how many builds in flight; pure.
 
 The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
 might refuse.
 """
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, volley
-from touchstone.limiter.held import Room, room_for
-from touchstone.limiter.queuefit import in_turn_s
+from touchstone.limiter.filling import AFTER_S
+from touchstone.limiter.queues import in_turn_s
 from touchstone.limiter.summary import plain
+
+# How many the rate lets through at a moment, and when it lets through as many as it can.
+Room = Callable[[float], tuple[int, float]]
+
+# What takes less than this share of a time takes far less.
+_FAR_LESS = 0.5
+# So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
+# all of them, and no build ends meanwhile.
+_TESTS, _MORE_TESTS, _FEW = 2, 3, 8
+# Before each test nothing is freed for so long, in seconds, and one more has to be refused; if so many are let through
+# one after the other, it is no cap that gives again, nor a build that ended.
+_STILL_S, _GIVEN = 0.3, 2
+# Waits for the rate to let enough through before less is thought to be enough.
+_MOST_WAITS = 2
+
+
+@dataclass
+class Held:
+    """The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
+
+    Attributes:
+        most: Builds that may be held.
+        lasts_s: How long one of them lasts at least; 0 where nobody knows.
+        cap: Builds in flight when a start was refused that the rate lets through.
+        edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
+        disproved: Whether no start was let through then, or some with none freed, so that something else refuses.
+    """
+
+    room: Room
+    most: int
+    lasts_s: float = 0.0
+    cap: int = 0
+    holds_to: int = 0
+    edges: list[bool] = field(default_factory=list)
+    over: bool = False
+    disproved: bool = False
+    _held: int = 0
+    _first_at: float = math.inf
+    _half: bool = False
+    _still: bool = False
+    _given: int = 0
+    _last_at: float = 0.0
+    _short: bool = False
+    _stuck: int = 0
+
+    def begin_anew(self) -> None:
+        """Forgets what was held, which has ended: what is not known by now is looked for from the beginning."""
+        if not self.over:
+            self._held, self.cap, self._half, self._still, self._first_at = 0, 0, False, False, math.inf
+            self.edges.clear()
+
+    def ask(self, now_at: float, left: int) -> Stimulus | None:
+        """What is sent next; None where the cap is known, or none is met."""
+        if self.over or left < 2:
+            return None
+        want = (1 if self._half or self._still else 2) if self.cap else self.most - self._held
+        at = max(now_at, self._last_at + _STILL_S) if self._still else now_at
+        room, at = room_for(min(want, 2), self.room, at)
+        self._short = room < want
+        count = min(want, room, left)
+        ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
+        if count < 1 or ended:
+            return None
+        part = Segment((at,) * count, "refused", holds=True)
+        if not self.cap:
+            return Stimulus(f"hold {count} more", (part,), stage="builds")
+        if self._still:
+            return Stimulus("one more, none freed", (part,), stage="builds")
+        name = "one more" if self._half else "free one, start " + ("two" if count > 1 else "one")
+        return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """Takes in what came of it."""
+        if not answers:
+            self._stuck += 1
+            self.over = self._stuck > _MOST_WAITS
+            return
+        accepted = sum(answer.accepted for answer in answers)
+        self._last_at = max(answer.done_at for answer in answers)
+        if self._still:
+            self._wait(accepted)
+        elif self.cap:
+            self._test(answers, accepted)
+        else:
+            self._hold(answers, accepted)
+
+    def _wait(self, accepted: int) -> None:
+        """Of a cap nothing comes back with time; of a rate it does."""
+        self._given = self._given + 1 if accepted else 0
+        self._still = bool(accepted)
+        if self._given >= _GIVEN:
+            self._disprove()
+
+    def _disprove(self) -> None:
+        self.disproved = self.over = True
+        self.cap = 0
+
+    def _test(self, answers: Sequence[Answer], accepted: int) -> None:
+        """Of two starts after one was freed the first has to be let through, and the other one refused.
+
+        One alone is half of that, where the rate lets no two through, or the other one was cut off.
+        """
+        if len(answers) == 1 and answers[0].accepted != self._half:
+            self._half = not self._half
+            self.edges += [] if self._half else [True]
+        elif not accepted:
+            self._disprove()
+        else:
+            self._half = False
+            self.edges.append(accepted == 1 and not answers[-1].accepted)
+        few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
+        tests = _MORE_TESTS if few else _TESTS
+        self.over = self.disproved or len(self.edges) >= tests
+        self._still = not self.over and not self._half
+
+    def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
+        self._held += accepted
+        self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
+        self.holds_to = max(self.holds_to, self._held)
+        if not answers[-1].accepted:
+            self.cap = self._held
+            self.over = self._held == 0
+            self._still = not self.over
+        elif self._held >= self.most:
+            self.over = True
+
+    def hidden(self, *, spent: bool) -> str:
+        """Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
+
+        Args:
+            spent: Whether nothing more is asked because the budget is spent.
+        """
+        if self.cap or self.disproved or not self._short or not self.holds_to:
+            return ""
+        told = f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start"
+        return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
+
+    def tier(self) -> Tier | None:
+        """The cap; None where none was met, or it is not proven."""
+        if not self.cap or not self.sure:
+            return None
+        return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
+
+    @property
+    def doubt(self) -> str:
+        """Why what was refused is not told as a cap, in words; empty where it is, or nothing was."""
+        if self.sure:
+            return ""
+        return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
+
+    @property
+    def sure(self) -> bool:
+        """Whether none was met, or each test of the edge came out as a cap has it."""
+        return not self.cap or (bool(self.edges) and all(self.edges))
+
+
+def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
+    """
+    How many the rate lets through, and when: at once where that is enough, else as soon as it lets as many as it can.
+    """
+    now, full_at = room(at)
+    if now >= count or full_at <= at:
+        return now, at
+    return room(full_at + AFTER_S)[0], full_at + AFTER_S
+
+
+def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
+    """The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
+
+    Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
+    many to end.
+    """
+    began: list[float] = []
+    spans: list[float] = []
+    refused: dict[int, float] = {}
+    for number, answer in enumerate(answers):
+        span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
+        if answer.accepted:
+            began.append(answer.sent_at)
+            spans.append(span_s)
+        else:
+            refused[number] = span_s
+    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * min(spans, default=math.inf)}
+
 
 _SIZES = (4, 16)
 # So many volleys have to show the same cap, each after a rest.

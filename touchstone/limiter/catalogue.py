@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from touchstone.limiter.account import Candidate
-from touchstone.limiter.buckets import DecayingCounter, TokenBucket
 from touchstone.limiter.cells import Cells, grid
-from touchstone.limiter.kinds import Kind, refill_s
-from touchstone.limiter.logs import MinimumGap, SlidingLog
-from touchstone.limiter.tiers import Tiered
-from touchstone.limiter.windows import BlockingWindow, FixedWindow, SlidingCounter
+from touchstone.limiter.families import (
+    BlockingWindow,
+    DecayingCounter,
+    FixedWindow,
+    MinimumGap,
+    SlidingCounter,
+    SlidingLog,
+    TokenBucket,
+)
+from touchstone.limiter.kinds import Kind, Tiered, refill_s
 
 # From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
 WINDOW_S = (0.02, 10_000.0)

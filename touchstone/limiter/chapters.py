@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from touchstone.facts.identity import Tier
 from touchstone.facts.observed import Answer, Moment
 from touchstone.limiter.account import Candidate
+from touchstone.limiter.belief import loose
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.certainty import loose
 from touchstone.limiter.summary import tier
 
 # How many surprises there may be until it is no limiter that stays as it is.

@@ -9,10 +9,9 @@ import numpy as np
 
 from touchstone.facts.observed import Moment
 from touchstone.facts.stimulus import Segment, Stimulus, drain
-from touchstone.limiter.buckets import TokenBucket
-from touchstone.limiter.kinds import Kind, refill_s
+from touchstone.limiter.families import TokenBucket
+from touchstone.limiter.kinds import Kind, Tiered, refill_s
 from touchstone.limiter.story import Story
-from touchstone.limiter.tiers import Tiered
 
 # So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
 # before, so many times as long as a moment is uncertain and this share of what it takes to be full again.

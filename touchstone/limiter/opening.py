@@ -8,7 +8,7 @@ from typing import Literal
 
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
-from touchstone.limiter.queuefit import in_turn_s
+from touchstone.limiter.queues import in_turn_s
 from touchstone.limiter.story import Story
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.

@@ -7,8 +7,7 @@ import numpy as np
 from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.catalogue import OPTIONS_OF
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.kinds import Array
-from touchstone.limiter.tiers import Tiered
+from touchstone.limiter.kinds import Array, Tiered
 
 _LOW, _HIGH = 0.025, 0.975
 # A cell is spread over so many points where quantiles are taken: any place in it is as likely as any other.

@@ -1,32 +1,162 @@
-"""How arrivals are written down: the text of ``--arrivals``."""
+"""When requests arrive: the text of ``--arrivals``, and the moments that it comes to.
 
+A curve is a row of pieces on each of which the rate is a straight line. Its integral is a quadratic there, and is
+inverted as one: no step size, and no error that grows with the length of a run.
+"""
+
+import csv
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from touchstone.config_kinds import Unfit, checked, nearest
-from touchstone.loadgen import curves, trace
-from touchstone.loadgen.curves import Curve, Poisson
-from touchstone.loadgen.trace import Trace
+import numpy as np
+from numpy.typing import NDArray
 
-Arrivals = Curve | Poisson | Trace
+from touchstone.contract.files import read_regular
+from touchstone.contract.quoting import checked
+from touchstone.errors import Unfit, UsageError, nearest
+
+Times = NDArray[np.float64]
 
 HELP = (
     "Arrivals a second: 20, ramp:5..50 or ramp:5..50/10s, staircase:10..50/5, spike:10..100@8s+2s, poisson: before any "
     "of these, or trace:FILE."
 )
 
-_Groups = Sequence[str | None]
+_TRACE_FORM = (
+    "one time in seconds a line, or a table with a column at_s and, if you like, one called operation with actions"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of curve: the form of what follows its name, how that is described, and what it means."""
+class Piece:
+    """A stretch of a curve, up to where the next one begins.
 
-    form: str
-    like: str
-    build: Callable[[_Groups, float], Curve]
+    Attributes:
+        from_s: Where it begins.
+        rate_per_s: The rate there.
+        slope_per_s2: By how much the rate grows each second.
+    """
+
+    from_s: float
+    rate_per_s: float
+    slope_per_s2: float = 0.0
+
+    def count(self, until_s: float) -> float:
+        """How many arrivals this piece expects from its beginning to *until_s*."""
+        length_s = until_s - self.from_s
+        return (self.rate_per_s + self.slope_per_s2 * length_s / 2) * length_s
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A rate that the schedule follows to the arrival.
+
+    Attributes:
+        text: How it is written for ``--arrivals``.
+        pieces: In order; the first one begins at 0, the last one has no end.
+    """
+
+    text: str
+    pieces: tuple[Piece, ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+    def count(self, until_s: float) -> float:
+        """The exact integral of the rate from 0 to *until_s*: how many arrivals are expected before it."""
+        ends = [*(piece.from_s for piece in self.pieces[1:]), math.inf]
+        return math.fsum(
+            piece.count(min(end, until_s))
+            for piece, end in zip(self.pieces, ends, strict=True)
+            if piece.from_s < until_s
+        )
+
+    def times(self, counts: Times) -> Times:
+        """When the integral reaches each of *counts*: the inverse of `count`.
+
+        Args:
+            counts: Above 0, and no more than the curve ever reaches.
+        """
+        starts = np.array([self.count(piece.from_s) for piece in self.pieces])
+        # A count at the very edge of two pieces belongs to the earlier one: the later one may be a pause.
+        number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
+        from_s, rate, slope = np.array([(p.from_s, p.rate_per_s, p.slope_per_s2) for p in self.pieces]).T[:, number]
+        rest = counts - starts[number]
+        # The root of `rate * x + slope / 2 * x**2 = rest`, in the form that has no difference in it to lose digits by.
+        found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
+        return found
+
+    def due(self, duration_s: float, _seed: int) -> Times:
+        """When each arrival before *duration_s* is due: the n-th one, from 0, where the integral is n + 0.5.
+
+        Not where it is n: that puts the first arrival at 0 and the last one onto the end of the run. Half an arrival
+        further in, as many arrivals are due in any time from the beginning as the integral rounds to.
+        """
+        return self.times(np.arange(math.ceil(self.count(duration_s) - 0.5), dtype=np.float64) + 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson:
+    """Arrivals that know nothing of each other, at a mean rate that follows a curve."""
+
+    curve: Curve
+
+    def __str__(self) -> str:
+        return f"poisson:{self.curve.text.removeprefix('constant:')}"
+
+    def count(self, until_s: float) -> float:
+        """The mean of arrivals before *until_s*."""
+        return self.curve.count(until_s)
+
+    def due(self, duration_s: float, seed: int) -> Times:
+        """When each arrival before *duration_s* is due, by *seed*.
+
+        Gaps are drawn in expected arrivals instead of in seconds, where they all have a mean of 1, and the curve says
+        when that many are over: Çinlar's method, which is exact for any rate.
+        """
+        return self.curve.times(exponentials(seed, self.count(duration_s)))
+
+
+def exponentials(seed: int, total: float) -> Times:
+    """The sums of random gaps with a mean of 1 that are below *total*: a Poisson process of rate 1, in order."""
+    most = int(total + 10 * math.sqrt(total) + 20)  # it never takes so many
+    sums = np.cumsum(-np.log(np.random.default_rng((seed, 0)).random(most)))
+    return sums[: np.searchsorted(sums, total, side="left")]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Arrivals at given times.
+
+    Attributes:
+        path: The file that they come from.
+        at_s: Seconds since the run began, in order.
+        operations: The action that each of them is; empty where the file does not say.
+        lines: The line of the file that each of them stands in.
+    """
+
+    path: str
+    at_s: tuple[float, ...]
+    operations: tuple[str, ...] = ()
+    lines: tuple[int, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return f"trace:{self.path}"
+
+    def count(self, until_s: float) -> float:
+        """How many arrivals come before *until_s*."""
+        return float(bisect_left(self.at_s, until_s))
+
+    def due(self, duration_s: float, _seed: int) -> Times:
+        """The arrivals before *duration_s*."""
+        return np.array(self.at_s[: int(self.count(duration_s))], dtype=np.float64)
+
+
+Arrivals = Curve | Poisson | Trace
 
 
 def parse(text: str, duration_s: float, place: str = "--arrivals", folder: Path | None = None) -> Arrivals:
@@ -43,7 +173,7 @@ def parse(text: str, duration_s: float, place: str = "--arrivals", folder: Path 
     kind, _, rest = text.partition(":")
     if kind == "trace":
         path = checked(place, rest, _path)
-        return trace.read(path if folder is None else folder / path, place)
+        return read_trace(path if folder is None else folder / path, place)
     if kind == "poisson":
         return Poisson(checked(place, text, lambda _: _curve(rest, duration_s, "poisson:")))
     return checked(place, text, lambda _: _curve(text, duration_s))
@@ -62,50 +192,57 @@ def _curve(text: str, duration_s: float, before: str = "") -> Curve:
     if name not in _KINDS:
         likes = [f"{before}{kind.like}" for kind in _KINDS.values()]
         others = [] if before else ["poisson: and one of these", "trace:FILE"]
-        raise Unfit(f"{', '.join(likes + others)}; {nearest(name, _KINDS if before else _NAMES)}")
+        known = _KINDS if before else (*_KINDS, "poisson", "trace")
+        raise Unfit(f"{', '.join(likes + others)}; {nearest(name, known)}")
     kind = _KINDS[name]
     match = re.fullmatch(kind.form.replace("NUMBER", r"(\d{1,9}(?:\.\d{1,9})?)"), rest)
     if match is None:
         raise Unfit(f"{before}{kind.like}")
-    found = kind.build(match.groups(), duration_s)
-    if not any(piece.rate_per_s for piece in found.pieces):
+    pieces = kind.pieces([float(number) for number in match.groups() if number is not None], duration_s)
+    if not any(piece.rate_per_s for piece in pieces):
         raise Unfit(f"{before}{kind.like} with a rate above 0")
-    return found
+    return Curve(f"{name}:{rest}", pieces)
 
 
-def _constant(groups: _Groups, _duration_s: float) -> Curve:
-    return curves.constant(_number(groups[0]))
+def _constant(numbers: Sequence[float], _duration_s: float) -> tuple[Piece, ...]:
+    return (Piece(0, numbers[0]),)
 
 
-def _ramp(groups: _Groups, duration_s: float) -> Curve:
-    first, last, over = groups
-    over_s = duration_s if over is None else _above_zero(over, "a ramp over more than 0 seconds")
-    return curves.ramp(_number(first), _number(last), over_s, is_whole_run=over is None)
+def _ramp(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
+    """From one rate to another in a straight line, and then on at that."""
+    first, last, over_s = (*numbers, duration_s)[:3]
+    if not over_s:
+        raise Unfit("a ramp over more than 0 seconds")
+    return Piece(0, first, (last - first) / over_s), Piece(over_s, last)
 
 
-def _staircase(groups: _Groups, duration_s: float) -> Curve:
-    first, last, levels = map(_number, groups)
+def _staircase(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
+    """From one rate to another in equal steps, each of them as long as the others."""
+    first, last, levels = numbers[0], numbers[1], int(numbers[2])
     if levels < 2:
         raise Unfit("a staircase of 2 levels or more")
-    return curves.staircase(first, last, int(levels), duration_s)
+    step = (last - first) / (levels - 1)
+    return tuple(Piece(duration_s * level / levels, first + step * level) for level in range(levels))
 
 
-def _spike(groups: _Groups, duration_s: float) -> Curve:
-    rate, peak, from_s = map(_number, groups[:3])
-    length_s = _above_zero(groups[3], "a spike that lasts more than 0 seconds")
+def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
+    """One rate, and another one for a while."""
+    rate, peak, from_s, length_s = numbers
+    if not length_s:
+        raise Unfit("a spike that lasts more than 0 seconds")
     if from_s >= duration_s:
         raise Unfit(f"a spike that begins before the run ends, after {duration_s:g} s")
-    return curves.spike(rate, peak, from_s, length_s)
+    before = (Piece(0, rate),) if from_s > 0 else ()
+    return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-def _number(text: str | None) -> float:
-    return float(text or 0)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of curve: the form of what follows its name, how that is described, and what it means."""
 
-
-def _above_zero(text: str | None, expected: str) -> float:
-    if not _number(text):
-        raise Unfit(expected)
-    return _number(text)
+    form: str
+    like: str
+    pieces: Callable[[Sequence[float], float], tuple[Piece, ...]]
 
 
 _KINDS = {
@@ -114,4 +251,61 @@ _KINDS = {
     "staircase": _Kind(r"NUMBER\.\.NUMBER/(\d{1,4})", "staircase:10..50/5", _staircase),
     "spike": _Kind(r"NUMBER\.\.NUMBER@NUMBERs\+NUMBERs", "spike:10..100@8s+2s", _spike),
 }
-_NAMES = (*_KINDS, "poisson", "trace")
+
+
+def read_trace(path: Path, place: str) -> Trace:
+    """The trace in a file, to be sent again.
+
+    One time in seconds a line, or a table with commas whose first line names its columns: ``at_s``, and ``operation``
+    where each arrival says what it is: an action of the scenario, such as ``read``, and not the id of an operation.
+    Other columns, blank lines and what follows a ``#`` are passed over.
+
+    Args:
+        place: What named the file, for the message of an error.
+
+    Raises:
+        UsageError: there is no such file, it has another form, or its times are not in order.
+    """
+    try:
+        text = read_regular(path).decode("utf-8-sig")
+    except OSError as error:
+        message = f"{place}: {path} cannot be read: {error.strerror}; expected a file with {_TRACE_FORM}"
+        raise UsageError(message) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{place}: {path} is no text; expected {_TRACE_FORM}") from None
+    rows = [
+        (number, [cell.strip() for cell in next(csv.reader([kept]))])
+        for number, line in enumerate(text.splitlines(), start=1)
+        if (kept := line.partition("#")[0].strip())
+    ]
+    if not rows:
+        raise UsageError(f"{place}: {path} holds no arrival; expected {_TRACE_FORM}")
+    first, columns = rows[0]
+    if len(columns) == 1 and columns[0] != "at_s":  # a time
+        columns = ["at_s"]
+    elif "at_s" not in columns:
+        raise UsageError(f"{path}:{first}: found the columns {', '.join(columns)}; expected one of them to be at_s")
+    else:
+        rows = rows[1:]
+    at_s, operations = [0.0], []
+    for number, cells in rows:
+        values = dict(zip(columns, cells, strict=False))
+        at_s.append(_trace_time(values.get("at_s", ""), at_s[-1], f"{path}:{number}"))
+        if "operation" in columns:
+            operations.append(values.get("operation", ""))
+            if not operations[-1]:
+                expected = "an action of the scenario, such as read"
+                raise UsageError(f"{path}:{number}: the column operation is empty; expected {expected}")
+    return Trace(str(path), tuple(at_s[1:]), tuple(operations), tuple(number for number, _ in rows))
+
+
+def _trace_time(text: str, last_s: float, place: str) -> float:
+    try:
+        at_s = float(text)
+    except ValueError:
+        at_s = math.nan
+    if not (math.isfinite(at_s) and at_s >= 0):
+        raise UsageError(f"{place}: found {text!r}; expected seconds since the run began, such as 12.5")
+    if at_s < last_s:
+        raise UsageError(f"{place}: found {at_s:g} after {last_s:g}; expected times in order; sort the file")
+    return at_s

@@ -2,21 +2,26 @@
 
 A refusal may come from a full host or from a rate limit, and an answer does not say which. A full host refuses while
 the most builds are in flight, and a rate limit whatever is; where all builds take as long, one looks like the other.
-What tells them apart is a client that cancels builds (see `touchstone.room`), or starts that no rate limit of the usual
-kinds would refuse and serve as the target did. Only builds of the run count, since those of others are not seen.
+What separates them is a client that cancels builds (see `Room`), or starts that no rate limit of the usual kinds would
+refuse and serve as the target did. Only builds of the run count, since those of others are not seen.
+
+A build begins between the sending of its start and the answer, and it ends between the last read that showed it running
+and the first that showed its end. So every number of builds in flight is two: those that surely were, and those that
+may have been.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
-from touchstone.facts.events import Attempt, RunLog
+from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.in_flight import InFlight, Step, lives_of
-from touchstone.loadgen.rate_fit import Decided, fits
-from touchstone.loadgen.room import Room, room
+from touchstone.loadgen.rate_limits import fits
+from touchstone.loadgen.record import Record, Start, build_over_at
+from touchstone.rules.walk import CLOCK_SHARE
 
 Finding = Literal[
     "unknown",  # no start that needs room was answered
@@ -32,6 +37,209 @@ _REFUSED = 429
 _MOST_TOLD = 3
 _MOST_TOLD_LENGTH = 80
 _STARTS_NOTHING = "limit.refused-start-starts-nothing"
+
+
+# So many turns have to go the same way, with and without a wait before the cancel.
+_LEAST_TURNS = 3
+# A wait is one that tells if it is so many times as long as another turn needed to let a start in.
+_TELLING = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One build on the clock of the run.
+
+    Attributes:
+        may_from_at: When its start was sent.
+        sure_from_at: When its start had been answered.
+        sure_to_at: When a read showed it running last, or until when its steps lasted; *sure_from_at* at least.
+        may_to_at: When a read showed its end; infinite where none did.
+    """
+
+    may_from_at: float
+    sure_from_at: float
+    sure_to_at: float
+    may_to_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From *at_s* on, until the next step, so many builds were surely in flight, and so many more may have been."""
+
+    at_s: float
+    sure: int
+    unsure: int
+
+
+class InFlight:
+    """The builds of a run.
+
+    Attributes:
+        most: The most that were surely in flight at once.
+    """
+
+    def __init__(self, lives: Sequence[Life]) -> None:
+        self._lives = tuple(lives)
+        self._sure_from = sorted(life.sure_from_at for life in lives)
+        self._sure_to = sorted(life.sure_to_at for life in lives)
+        self._may_from = sorted(life.may_from_at for life in lives)
+        self._may_to = sorted(life.may_to_at for life in lives)
+        self.most = max(map(self.sure, self._sure_from), default=0)
+
+    def sure(self, at_s: float) -> int:
+        """Builds that were surely in flight at *at_s*."""
+        return bisect_right(self._sure_from, at_s) - bisect_left(self._sure_to, at_s)
+
+    def at_most(self, from_s: float, to_s: float) -> int:
+        """Builds that may have been in flight at some moment from *from_s* to *to_s*."""
+        return bisect_right(self._may_from, to_s) - bisect_left(self._may_to, from_s)
+
+    @property
+    def length_s(self) -> float:
+        """How long a build is in flight, in the middle of those that were seen to end; 0 where none was."""
+        lengths_s = sorted(life.may_to_at - life.may_from_at for life in self._lives if life.may_to_at < inf)
+        return lengths_s[len(lengths_s) // 2] if lengths_s else 0.0
+
+    def steps(self, until_s: float) -> tuple[Step, ...]:
+        """The numbers over time, from the first start to *until_s*."""
+        moments = sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s})
+        # After a moment: what ends at it has ended, what begins at it has begun.
+        found = []
+        for at in moments:
+            begun = bisect_right(self._sure_from, at)
+            sure = max(0, begun - bisect_right(self._sure_to, at))
+            found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
+        return tuple(found)
+
+
+def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
+    """The lives of *builds*, each from the attempt that began it.
+
+    Args:
+        steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
+    """
+    sent: dict[int, list[Attempt]] = {}
+    for attempt in attempts:
+        if 200 <= attempt.status < 300:
+            sent.setdefault(attempt.want, []).append(attempt)
+    return tuple(_life(build, sent.get(build.want, []), steps_s) for build in builds)
+
+
+def _life(build: Build, served: Sequence[Attempt], steps_s: float) -> Life:
+    nearest = min(served, key=lambda attempt: abs(attempt.done_at - build.accepted_at), default=None)
+    may_from_at = min(nearest.sent_at, build.accepted_at) if nearest else build.accepted_at
+    running_at = build.seen_building_at if build.seen_building_at is not None else build.accepted_at
+    lasted_at = min(may_from_at + CLOCK_SHARE * steps_s, build.ended_at) if build.end == "ready" else build.accepted_at
+    return Life(
+        may_from_at=may_from_at,
+        sure_from_at=build.accepted_at,
+        sure_to_at=max(build.accepted_at, running_at, lasted_at),
+        may_to_at=build_over_at(build),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One build cancelled while the host refused.
+
+    Attributes:
+        held_s: From the first of the refusals while nothing ended to the last one.
+        swap_s: From the last of them to the answer to the start that followed the cancel.
+        let_in: Whether that start was served.
+    """
+
+    held_s: float
+    swap_s: float
+    let_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a client of its own shows about a refusal at the end of a storm: whether want of room is why.
+
+    See load/room.py for what it does. A rate limit alone cannot look like a full host to it: it would have to let one
+    start in soon after each cancel, whenever that comes, and to refuse for longer than that where no build was
+    cancelled.
+
+    Attributes:
+        idle: Starts that were refused before it had a build in flight.
+        inside: Builds of its own that were in flight when it was refused, or when it had no version left.
+        refused: Starts that were refused while nothing ended; 0 where it filled nothing.
+        unbidden: Starts that were served though nothing of its own had ended.
+        turns: Cancels that were seen to end a build, in order.
+    """
+
+    idle: int
+    inside: int
+    refused: int
+    unbidden: int
+    turns: tuple[Turn, ...]
+
+    @property
+    def is_full_host(self) -> bool:
+        """Whether enough cancels let a start in, and nothing else did.
+
+        One that was refused after its cancel may have met a rate limit as well: that takes nothing from the others.
+        """
+        followed = [turn for turn in self.turns if turn.let_in]
+        if self.unbidden or len(followed) < _LEAST_TURNS:
+            return False
+        quick_s = min(turn.swap_s + turn.held_s for turn in followed)
+        return max(turn.held_s for turn in followed) >= _TELLING * quick_s
+
+    @property
+    def let_in(self) -> int:
+        """Starts that were served right after a cancel."""
+        return sum(turn.let_in for turn in self.turns)
+
+    @property
+    def refused_after_cancel(self) -> int:
+        """Starts that were refused though one build fewer was in flight than when the client was refused first."""
+        return len(self.turns) - self.let_in
+
+    @property
+    def refused_with_room(self) -> int:
+        """Refusals that want of room does not explain: with nothing in flight, after a cancel, or beside one more."""
+        return self.idle + self.refused_after_cancel + self.unbidden
+
+    @property
+    def at_least(self) -> int:
+        """The most builds of its own that were in flight at once."""
+        return self.inside + min(self.unbidden, 1)
+
+
+def room(log: RunLog) -> Room | None:
+    """What that client saw; None where there was none."""
+    of_room = (e for e in log.exchanges if "room" in e.note and e.operation == "startBuild")
+    starts = sorted(of_room, key=lambda exchange: exchange.seq)
+    if not starts:
+        return None
+    first, fill, full = ([e for e in starts if _step(e) == step] for step in ("first", "fill", "full"))
+    turns = (_turn([e for e in starts if e.note["room"]["turn"] == number]) for number in range(1, len(full) + 1))
+    return Room(
+        idle=sum(exchange.status == 429 for exchange in first),
+        inside=sum(200 <= exchange.status < 300 for exchange in (*first, *fill)),
+        refused=sum(exchange.status == 429 for exchange in (*fill, *full)),
+        unbidden=sum(200 <= exchange.status < 300 for exchange in full),
+        turns=tuple(turn for turn in turns if turn),
+    )
+
+
+def _step(exchange: Exchange) -> str:
+    return str(exchange.note["room"]["step"])
+
+
+def _turn(starts: Sequence[Exchange]) -> Turn | None:
+    """One turn; None where nobody tried after the cancel, or where an error was the answer."""
+    held = [exchange for exchange in starts if _step(exchange) == "full"]
+    again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
+    if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
+        return None
+    return Turn(
+        held_s=held[-1].sent_at - held[0].done_at if len(held) > 1 else 0.0,
+        swap_s=again.done_at - held[-1].done_at,
+        let_in=again.status != 429,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +344,10 @@ def capacity(log: RunLog) -> Capacity | None:
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
     flight = InFlight(lives_of(log.attempts, log.builds, _steps_s(log)))
     served_at = sorted(attempt.done_at for attempt in fresh if _is_served(attempt))
-    asked = room(log)
-    at_least = max(flight.most, asked.at_least if asked else 0)
+    filled = room(log)
+    at_least = max(flight.most, filled.at_least if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
-    finding = _finding(log, refusals, asked)
+    finding = _finding(log, refusals, filled)
     full = [refusal.at_most for refusal in refusals if not refusal.below]
     until_s = max(attempt.done_at for attempt in log.attempts)
     return Capacity(
@@ -153,7 +361,7 @@ def capacity(log: RunLog) -> Capacity | None:
         refused_unsure=_refused(log.attempts, fresh=None),
         steps=flight.steps(max([until_s, *(build.ended_at for build in log.builds)])),
         clients=_clients(fresh or log.attempts),
-        room=asked,
+        room=filled,
         told=_told(log.exchanges),
         is_short=any(one.finding.claim == _STARTS_NOTHING for one in log.occurrences),
         is_torn=_is_torn(log),
@@ -183,83 +391,52 @@ def _refused(attempts: Iterable[Attempt], *, fresh: bool | None) -> int:
     return sum(attempt.status == _REFUSED and attempt.fresh is fresh for attempt in attempts)
 
 
-def _finding(log: RunLog, refusals: Sequence[Refusal], asked: Room | None) -> Finding:
+def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None) -> Finding:
     refused = [attempt for attempt in log.attempts if attempt.status == _REFUSED]
-    has_room = sum(refusal.below for refusal in refusals) + _refused(log.attempts, fresh=False)
-    has_room += asked.refused_with_room if asked else 0
+    needless = _refused(log.attempts, fresh=False)
+    has_room = sum(refusal.below for refusal in refusals) + needless + (filled.refused_with_room if filled else 0)
     if not refused:
         return "not-reached" if any(map(_is_served, log.attempts)) else "unknown"
-    is_full = asked is not None and asked.is_full_host
+    is_full = filled is not None and filled.is_full_host
     if _is_torn(log):
         return "capacity" if refusals and is_full else "unclear"
-    starts = _starts(log)
+    starts, fresh = _starts(log)
     if not has_room:
-        return "capacity" if refusals and (is_full or not _rate_explains(starts)) else "either"
-    # What needs no room is refused by a rate limit for sure, whatever its kind.
-    if not is_full and (_refused(log.attempts, fresh=False) == has_room == len(refused) or _rate_explains(starts)):
-        return "rate"
+        return "capacity" if refusals and (is_full or not _rate_explains(starts, fresh)) else "either"
     if is_full:
         return "both"
+    # What needs no room is refused by a rate limit for sure, whatever its kind.
+    if needless == has_room == len(refused) or _rate_explains(starts, fresh):
+        return "rate"
     full_at = {refusal.at_s for refusal in refusals if not refusal.below}
-    rest = [start for start in starts if start.served or not (start.is_full or start.done_at in full_at)]
-    return "both" if _rate_explains(rest) else "unclear"
+    to_full = {e.seq for e in log.exchanges if "room" in e.note and _step(e) in ("fill", "full")}
+    rest = [start for start in starts if start.is_served or not (start.seq in to_full or start.done_at in full_at)]
+    return "both" if _rate_explains(rest, fresh) else "unclear"
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """One start as a rate limit counts it.
+def _starts(log: RunLog) -> tuple[list[Start], set[int]]:
+    """All starts of the run that a limit decided, and the ``seq`` of those that need room."""
+    starts = [start for start in Record(log).starts if start.is_served or start.is_refused]
+    steps = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
+    return starts, {start.seq for start in starts if start.fresh or start.seq in steps}
 
-    Attributes:
-        is_full: Whether it was sent to a host that the last client had filled.
+
+def _rate_explains(starts: Iterable[Start], fresh: set[int]) -> bool:
+    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room.
+
+    One that leaves starts alone that need no room does not refuse such a start.
     """
-
-    credential: str
-    fresh: bool | None
-    sent_at: float
-    done_at: float
-    served: bool
-    is_full: bool = False
-
-
-def _starts(log: RunLog) -> list[_Start]:
-    """All starts of the run: those of clients, and those before and after, of which fewer things are known."""
-    known = {attempt.seq for attempt in log.attempts}
-    others = [e for e in log.exchanges if e.operation == "startBuild" and e.seq not in known]
-    found = [_Start(a.credential, a.fresh, a.sent_at, a.done_at, _is_served(a)) for a in log.attempts if _tells(a)]
-    found += [_of_exchange(e) for e in others if _tells(e)]
-    return found
-
-
-def _of_exchange(start: Exchange) -> _Start:
-    step = start.note.get("room", {}).get("step")
-    fresh = True if step else None
-    served = start.status != _REFUSED
-    return _Start(start.credential, fresh, start.sent_at, start.done_at, served, is_full=step in ("fill", "full"))
-
-
-def _tells(start: Attempt | Exchange) -> bool:
-    return 200 <= start.status < 300 or start.status == _REFUSED
-
-
-def _rate_explains(starts: Iterable[_Start]) -> bool:
-    """
-    Whether a rate limit for each key explains all by itself: one that counts every start, or only those that need room.
-    """
-    keys: dict[str, list[_Start]] = {}
+    keys: dict[str, list[Start]] = {}
     for start in starts:
-        keys.setdefault(start.credential, []).append(start)
-    return all(fits(_decided(own)) or _fits_fresh(own) for own in keys.values())
-
-
-def _fits_fresh(own: Sequence[_Start]) -> bool:
-    """The same for a limit that leaves starts alone that need no room; one that refused such a start does not."""
-    if any(not start.served and not start.fresh for start in own):
-        return False
-    return fits(_decided(start for start in own if start.fresh))
-
-
-def _decided(starts: Iterable[_Start]) -> list[Decided]:
-    return [Decided(start.sent_at, start.done_at, start.served) for start in starts]
+        keys.setdefault(start.account, []).append(start)
+    return all(
+        fits(own)
+        or (
+            all(start.is_served or start.seq in fresh for start in own)
+            and fits(start for start in own if start.seq in fresh)
+        )
+        for own in keys.values()
+    )
 
 
 def _told(exchanges: Iterable[Exchange]) -> tuple[str, ...]:

@@ -1,33 +1,34 @@
-"""Judges every answer of a load run by the rules that need nothing else, and each look of an answer once.
+"""Judges every answer of a load by the rules that need nothing else, and each response fingerprint once.
 
-Under load thousands of answers look alike: the same request, the same status, the same body. A rule that reads only the
-bytes of one exchange says the same of all of them, so it is asked once and its word is counted. What a look is made of
-is all that an inline rule can read; tests hold the two together.
+Under load thousands of answers are alike: the same request, the same status, the same body. A rule that reads only the
+bytes of one exchange says the same of all of them. The fingerprint holds all that such a rule can read; tests hold the
+two together.
 """
 
-from collections.abc import Sequence
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from touchstone.contract.claims import Ledger
 from touchstone.facts.events import Tally
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
-from touchstone.loadgen.fingerprint import Look, Looks, outline
-from touchstone.loadgen.prepared_request import LONG_BODY_BYTES, Shot, Shots
-from touchstone.loadgen.recent import Recent
+from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import History
 from touchstone.rules.judge import finding_of, said
 from touchstone.rules.rule import Rule
-from touchstone.target.answer import Answer
+from touchstone.target.answer import NOT_REACHED, Answer
 
-# A rule is inline whose word on an exchange depends on nothing but the contract, the templates that were given, the
-# request, status, body, error and who closed, and of the response's headers on those in looks.READ_HEADERS.
+# A rule is inline where what it says of an exchange depends on nothing but the contract, the templates that were given,
+# the request, status, body, error and who closed, and of the response's headers on those in READ_HEADERS.
 _INLINE = frozenset(
     {
-        # It also asks whether a connection failed before, to tell that once; here those of an operation are one look.
+        # It also asks whether a connection failed before, to say so once; here those of an operation are alike.
         "protocol.answered",
         "protocol.no-server-error",
         "protocol.documented-status",
@@ -70,83 +71,48 @@ _CHEAP = frozenset(
 )
 _KEY_RULE = "refusals.key"
 
-MOST_LOOKS = 50_000
-MOST_MISSES_PER_S = 200.0
-_MOST_MISSES_AT_ONCE = 1_000.0
+# The fields of a head that these rules read. All others may differ from answer to answer without meaning anything, but
+# for a key.
+READ_HEADERS = frozenset({"content-type", "retry-after"})
+# What rules about the size of a request tell apart.
+LARGE_BODY_BYTES = 65_536
+# When so many are known, all are judged anew.
+MAX_FINGERPRINTS = 50_000
 
-_Word = tuple[str, str, str, str]
-_Asked = Literal[
-    "all",
-    "cheap",  # there was no time for more
-    "outer",  # most of the body is not here
-]
+# A longer body is known by its digest, or so many fingerprints could fill the memory.
+_LONGEST_KEPT_BYTES = 1_024
+# A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
+_REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
+_LONGEST_MASKED_BYTES = 4_096
+_MARKER = "<key:"
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What came of one answer.
-
-    Attributes:
-        findings: Those that nothing showed before.
-        exchange: The exchange, where one had to be made; the evidence of *findings*.
-        look: What `Appraiser.add` counts more answers of the same look by.
-    """
-
-    findings: tuple[Finding, ...]
-    exchange: Exchange | None
-    look: int
+# Check, claim and outcome, and the reason of an indeterminate one.
+_Line = tuple[str, str, str, str]
 
 
 @dataclass(slots=True)
 class _Verdict:
-    """All that the rules say of a look, and of how many answers they said it.
+    """What the rules say of some fingerprints, and of how many answers.
 
     Attributes:
-        words: Check, claim and outcome, and of an indeterminate one the reason.
         findings: Their ids.
-        asked: Which rules were asked.
-        again: What another answer with this verdict brings.
+        is_partial: Whether most of the body was not judged.
     """
 
-    words: tuple[_Word, ...]
+    lines: tuple[_Line, ...]
     findings: tuple[str, ...]
-    asked: _Asked
-    again: Seen
+    is_partial: bool
     count: int = 0
 
 
-@dataclass(slots=True)
-class _Allowance:
-    """How many looks may be judged: so many a second, and of those that were not used some at once."""
-
-    per_s: float
-    left: float = _MOST_MISSES_AT_ONCE
-    at_s: float = 0.0
-
-    def take(self, now_s: float) -> bool:
-        """Takes one where there is one."""
-        self.left = min(_MOST_MISSES_AT_ONCE, self.left + max(0.0, now_s - self.at_s) * self.per_s)
-        self.at_s = max(self.at_s, now_s)
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
-class Appraiser:
+class AnswerJudge:
     """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it.
 
     Args:
         history: What the run did before it: the contract, what was given and published. It does not grow.
-        rules: INLINE_RULES, or some of them.
-        max_misses_per_s: So many answers a second are judged by all rules because nobody has seen their look, and a
-            thousand at once after a pause; each costs some 0.1 ms, one of a long log 1 ms. Of more, only what is
-            cheap to see is judged.
-        most_looks: So many looks are remembered; what was not seen for long is judged again.
 
     Attributes:
-        offset_s: What the times of answers lack to be seconds since the run started.
-        findings: By id, as each was first met.
+        findings: By id, as each first came up.
         failed: The first error of each rule that failed, by the rule's id.
     """
 
@@ -154,73 +120,71 @@ class Appraiser:
         self,
         history: History,
         ledger: Ledger,
-        rules: Sequence[Rule[Exchange]],
-        shots: Shots,
-        *,
-        max_misses_per_s: float = MOST_MISSES_PER_S,
-        most_looks: int = MOST_LOOKS,
+        requests: Requests,
+        rules: Sequence[Rule[Exchange]] = INLINE_RULES,
         sources: KeySources = USUAL,
     ) -> None:
-        self.offset_s = 0.0
         self.findings: dict[str, Finding] = {}
         self.failed: dict[str, str] = {}
         self._history = history
         self._ledger = ledger
         self._sources = sources
         self._rules = tuple(rules)
-        self._cheap_rules = tuple(rule for rule in rules if rule.id in _CHEAP)
-        self._marked_rules = tuple(rule for rule in rules if rule.id in _CHEAP or rule.id == _KEY_RULE)
-        self._shots = shots
-        self._secrets = shots.secrets
-        self._allowance = _Allowance(max_misses_per_s)
-        self._looks = Looks(shots.secrets, most_looks)
-        self._known: Recent[Look, _Verdict] = Recent(most_looks)
-        self._known_cheaply: Recent[Look, _Verdict] = Recent(most_looks)
-        self._verdicts: list[_Verdict] = []
-        self._alike: dict[object, _Verdict] = {}
+        self._outer_rules = tuple(rule for rule in rules if rule.id in _CHEAP or rule.id == _KEY_RULE)
+        self._requests = requests
+        self._secrets = requests.secrets
+        self._known: dict[object, _Verdict] = {}
+        self._verdicts: dict[object, _Verdict] = {}
+        # The same few header lines come with each answer.
+        self._hides_key = functools.lru_cache(maxsize=1024)(self._holds_key)
 
-    @property
-    def cheaply_judged(self) -> int:
-        """How many answers were judged by the cheap rules only."""
-        return self._count("cheap")
+    def judge(
+        self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
+    ) -> tuple[tuple[Finding, ...], Exchange | None]:
+        """Judges one answer.
 
-    def _count(self, asked: _Asked) -> int:
-        return sum(verdict.count for verdict in self._verdicts if verdict.asked == asked)
-
-    def see(self, shot: Shot, answer: Answer, seq: int, case: str = "") -> Seen:
-        """Judges one answer to *shot*."""
-        look = self._looks.of(shot, answer)
-        verdict = self._known.get(look) if look else None
+        Returns:
+            The findings that came up for the first time, and the exchange where one had to be made.
+        """
+        fingerprint = self.fingerprint(request, answer)
+        verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:
             verdict.count += 1
-            return verdict.again
-        seen, verdict = self._appraised(look, shot, answer, seq, case)
+            return (), None
+        is_partial = len(answer.body) > LONG_BODY_BYTES
+        exchange = self._requests.exchange(request, answer, seq, case)
+        rules = self._outer_rules if is_partial else self._rules
+        judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
+        new = tuple(self._new(judgements, exchange))
+        verdict = self._verdict(judgements, is_partial=is_partial)
         verdict.count += 1
-        return seen
+        if fingerprint is not None:
+            if len(self._known) >= MAX_FINGERPRINTS:
+                self._known.clear()
+            self._known[fingerprint] = verdict
+        return new, exchange
 
-    def appraise_look(self, shot: Shot, answer: Answer, count: int, seq: int, case: str = "") -> Seen:
-        """Judges an answer that another process got, and *count* times so far one that looks like it."""
-        look = self._looks.from_elsewhere(shot, answer)
-        verdict = self._known.get(look) if look else None
-        if verdict is None:
-            seen, verdict = self._appraised(look, shot, answer, seq, case)
-        else:
-            seen = verdict.again
-        verdict.count += count
-        return seen
-
-    def add(self, look: int, count: int) -> None:
-        """Counts more answers that look like an earlier one.
-
-        Args:
-            look: As `Seen` told.
-        """
-        self._verdicts[look].count += count
+    def fingerprint(self, request: PreparedRequest, answer: Answer) -> object | None:
+        """What two answers share of which every rule says the same; None for one that shows a key, or is long."""
+        head, body, error = answer.head, answer.body, answer.error
+        if head is None:
+            if error.startswith(NOT_REACHED):
+                # Whatever version was asked of a server that is gone; how often is told of each operation.
+                return request.operation, len(request.request.body) > LARGE_BODY_BYTES
+            return request, error.split(" ", 1)[0]
+        if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):
+            return None
+        body, request_id = masked(body)
+        if request_id and self._secrets.data(request_id) != request_id:
+            return None
+        read = tuple((name, value) for name, value in head.headers if name in READ_HEADERS)
+        known = body if len(body) <= _LONGEST_KEPT_BYTES else hashlib.blake2b(body).digest()
+        return request, head.status, read, known, error and error.split(" ", 1)[0], answer.closed
 
     def occurrences(self) -> dict[str, int]:
         """How many answers showed each finding, by its id."""
         times = dict.fromkeys(self.findings, 0)
-        for verdict in self._verdicts:
+        for verdict in self._verdicts.values():
             for name in verdict.findings:
                 times[name] += verdict.count
         return times
@@ -231,8 +195,8 @@ class Appraiser:
         The first reason stands for all of them.
         """
         counts: dict[tuple[str, str], tuple[int, int, str]] = {}
-        for verdict in self._verdicts:
-            for check, claim, outcome, why in verdict.words:
+        for verdict in self._verdicts.values():
+            for check, claim, outcome, why in verdict.lines:
                 held, unclear, reason = counts.get((check, claim), (0, 0, ""))
                 if outcome == "held":
                     counts[check, claim] = held + verdict.count, unclear, reason
@@ -240,73 +204,52 @@ class Appraiser:
                     counts[check, claim] = held, unclear + verdict.count, reason or why
         return tuple(Tally(case, check, claim, *count) for (check, claim), count in counts.items())
 
-    def told(self) -> str:
-        """
-        What the reader of the reports should know, in a few words; empty where every answer was judged by all rules.
-        """
-        why: dict[_Asked, str] = {
-            "cheap": f"more than {self._allowance.per_s:g} a second looked like none before",
-            "outer": "of a long body only the beginning is kept",
-        }
-        return "; ".join(
-            f"{f'{number:,} answers were' if number > 1 else '1 answer was'} judged by the cheap rules only (status, "
-            f"media type, whether all of it came): {reason}"
-            for asked, reason in why.items()
-            if (number := self._count(asked))
-        )
+    def partly_judged(self) -> str:
+        """What a reader of the report should know; empty where every answer was judged by all rules."""
+        number = sum(verdict.count for verdict in self._verdicts.values() if verdict.is_partial)
+        answers = f"{number:,} answers were" if number > 1 else "1 answer was"
+        why = "judged by the cheap rules only (status, media type, whether all of it came): of a long body only the "
+        return f"{answers} {why}beginning is kept" if number else ""
 
-    def _appraised(self, look: Look | None, shot: Shot, answer: Answer, seq: int, case: str) -> tuple[Seen, _Verdict]:
-        """What comes of an answer whose look is not known."""
-        if answer.is_partial or len(answer.body) > LONG_BODY_BYTES:
-            return self._judged(self._marked_rules, shot, answer, seq, case, asked="outer")
-        if look is None or self._secrets.data(answer.body) != answer.body:
-            rules = self._rules if self._allowance.take(answer.done_at) else self._marked_rules
-            return self._judged(rules, shot, answer, seq, case)
-        if self._allowance.take(answer.done_at):
-            seen, verdict = self._judged(self._rules, shot, answer, seq, case)
-            self._known.put(look, verdict)
-            return seen, verdict
-        look = outline(look, answer)
-        known = self._known_cheaply.get(look)
-        if known is not None:
-            return known.again, known
-        seen, verdict = self._judged(self._cheap_rules, shot, answer, seq, case)
-        self._known_cheaply.put(look, verdict)
-        return seen, verdict
+    def _holds_key(self, header: tuple[str, str]) -> bool:
+        line = ": ".join(header)
+        return _MARKER in line or self._secrets.text(line) != line
 
-    def _judged(
-        self,
-        rules: tuple[Rule[Exchange], ...],
-        shot: Shot,
-        answer: Answer,
-        seq: int,
-        case: str,
-        asked: _Asked = "cheap",
-    ) -> tuple[Seen, _Verdict]:
-        exchange = self._shots.exchange(shot, answer, seq, case, self.offset_s)
-        judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
-        new: list[Finding] = []
+    def _new(self, judgements: Iterable[Judgement], exchange: Exchange) -> Iterable[Finding]:
         for judgement in judgements:
             if judgement.outcome == "broken" and _id(judgement) not in self.findings:
                 finding = finding_of(judgement, exchange, self._ledger, self._sources)
                 self.findings[finding.id] = finding
-                new.append(finding)
-        verdict = self._verdict(judgements, "all" if rules is self._rules else asked)
-        return Seen(tuple(new), exchange, verdict.again.look), verdict
+                yield finding
 
-    def _verdict(self, judgements: list[Judgement], asked: _Asked) -> _Verdict:
-        """The one verdict of all looks of which the rules say the same: there are a few, of however many looks."""
-        words = tuple(dict.fromkeys(_word(judgement) for judgement in judgements))
+    def _verdict(self, judgements: Sequence[Judgement], *, is_partial: bool) -> _Verdict:
+        """The one verdict of all fingerprints of which the rules say the same: there are a few."""
+        lines = tuple(dict.fromkeys(_line(judgement) for judgement in judgements))
         findings = tuple(dict.fromkeys(_id(judgement) for judgement in judgements if judgement.outcome == "broken"))
-        verdict = self._alike.get((words, findings, asked))
-        if verdict is None:
-            verdict = _Verdict(words, findings, asked, Seen((), None, len(self._verdicts)))
-            self._alike[words, findings, asked] = verdict
-            self._verdicts.append(verdict)
-        return verdict
+        return self._verdicts.setdefault((lines, findings, is_partial), _Verdict(lines, findings, is_partial))
 
 
-def _word(judgement: Judgement) -> _Word:
+def masked(body: bytes) -> tuple[bytes, bytes]:
+    """A JSON body without its request id, and that; any other body as it is, and nothing."""
+    found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
+    if found is None:
+        return body, b""
+    start, end = found.span(1)
+    rest = body[:start] + b"*" + body[end:]
+    # Where the rest is no JSON, nobody knows what a quote begins; with it, the one is JSON where the other is.
+    return (rest, found[1]) if _is_json(rest) else (body, b"")
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _line(judgement: Judgement) -> _Line:
     why = judgement.actual if judgement.outcome == "indeterminate" else ""
     return judgement.check, judgement.claim, judgement.outcome, why
 

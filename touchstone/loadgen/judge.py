@@ -1,10 +1,10 @@
 """Judges a load run when it is over: whole stories by the rules of a check, the run as a whole, and the thresholds.
 
-What looks at one answer alone was judged while the run went on; see `touchstone.appraiser`.
+What looks at one answer alone was judged while the run went on; see `touchstone.loadgen.inline_judge`.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from touchstone.check.run import given_contents
@@ -12,28 +12,29 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
-from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen import closing, watching
-from touchstone.loadgen.growth import TARGET
 from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.metrics import ALL, TARGET
+from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.shortfall import shortfall
-from touchstone.loadgen.thresholds import Reading, judge_thresholds, measured
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, named
 from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge, said
-from touchstone.rules.rule import Rule
+from touchstone.rules.verdict import judge as judge_claims
 
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
 _NEED_EVERY_START = frozenset({"room.free"})
 
+# What was not judged is named so often, besides the first, whose reason is told; the report has those of all.
+_MOST_NAMED = 3
+
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
-UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {closing.SCENARIO}` does"
+UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
@@ -54,9 +55,8 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
         readings = measured(log) if log.windows else ()
         if log.windows:
             _judge_whole(log, writer, case, readings)
-        told = _told_unasked(dataclasses.replace(read(run_log), footer=footer), writer)
-        judged = _told_unwatched(told, writer)
-        _tell_unshown(judged, writer, case)
+        judged = _write_open(dataclasses.replace(read(run_log), footer=footer), writer)
+        _write_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
         if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
@@ -65,14 +65,13 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
 
 
 def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: str) -> None:
-    """
-    Judges what was kept: each version by its story, where all of it is there, and set-up and clean-up by every rule.
-    """
+    """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
     ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     partial = _partial(log)
-    judge = Judge(history, ledger, _fitting(STORY_TIME_RULES, partial), catalogue.STORY_RULES, target.key_sources)
+    fitting = tuple(rule for rule in STORY_TIME_RULES if not partial or rule.id not in _NEED_EVERY_START)
+    judge = Judge(history, ledger, fitting, catalogue.STORY_RULES, target.key_sources)
     judgements: list[Judgement] = []
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judgements += judge.see(exchange)
@@ -82,7 +81,7 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
     writer.write(*tallies(case, judgements))
     _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
     for rule_id, error in judge.failed.items():
-        _tell_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
+        _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if _is_cut(log):
         writer.write(
             Remark(
@@ -91,10 +90,10 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
             )
         )
     elif partial:
-        writer.write(Remark(_told_partial(log, partial)))
+        writer.write(Remark(_partial_reason(log, partial)))
 
 
-def _told_partial(log: RunLog, partial: set[str]) -> str:
+def _partial_reason(log: RunLog, partial: set[str]) -> str:
     """Of how many versions not everything was kept, and why."""
     number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
     cut = len(partial & {attempt.ref for attempt in log.attempts if attempt.cut_off})
@@ -126,12 +125,7 @@ def _is_cut(log: RunLog) -> bool:
     return log.workload.began_at > 0 and told < log.workload.workers
 
 
-def _fitting(exchange_rules: tuple[Rule[Exchange], ...], partial: set[str]) -> tuple[Rule[Exchange], ...]:
-    """The rules that need no more than was kept."""
-    return tuple(rule for rule in exchange_rules if not partial or rule.id not in _NEED_EVERY_START)
-
-
-def _tell_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
+def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
@@ -150,31 +144,22 @@ def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[R
         for notice in ruling.notices:
             writer.write(notice)
             if notice.verdict == "could-not-run":  # a rule that failed says nothing else
-                _tell_failed(writer, notice.claim, notice.reason)
+                _write_failed(writer, notice.claim, notice.reason)
 
 
-def _told_unasked(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with a word on why nothing was asked about reads, where a storm was to ask."""
-    assert log.workload is not None
-    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    if log.workload.scenario != closing.SCENARIO or closing.CLAIM in told:
-        return log
-    notice = closing.unasked(log)
-    writer.write(notice)
-    return dataclasses.replace(log, notices=(*log.notices, notice))
-
-
-def _told_unwatched(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with a word on watchers that had nothing to watch, and on claims that stay open for that."""
-    if reason := watching.told_unwatched(log):
+def _write_open(log: RunLog, writer: RunLogWriter) -> RunLog:
+    """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
+    reason, notices = unwatched(log)
+    if reason:
         writer.write(Remark(reason))
-    notices = tuple(watching.unseen(log))
+    if notice := unasked(log):
+        notices = [notice, *notices]
     for notice in notices:
         writer.write(notice)
     return dataclasses.replace(log, notices=(*log.notices, *notices))
 
 
-def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
+def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
@@ -182,9 +167,49 @@ def _tell_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     told |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
         if claim.id not in told and claim.id not in chosen.shows:
-            reason = UNSHOWN_BUT_IN_STORM if claim.id == closing.CLAIM else UNSHOWN
+            reason = UNSHOWN_BUT_IN_STORM if claim.id == ASKED_AT_THE_END else UNSHOWN
             writer.write(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
     duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
     outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
     writer.write(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))
+
+
+def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
+    """What could not be judged and why, in one line: of the first the reason, of others the name; empty where all was.
+
+    A run that breaks nothing is a pass only where what it was made for was judged. So it is none where a claim that
+    the scenario is for has no verdict, where one of the invariants stays open though the run had occasion to judge it,
+    where the generator kept a threshold from being judged, and where a threshold that the caller set himself was not
+    judged. A threshold of ours that has too few samples in a short run is reported, and stops nothing.
+
+    Args:
+        log: The run with all judgements.
+        own_limits: Whether the caller set the thresholds.
+    """
+    missing = [*_open_claims(log), *_open_limits(readings, own_limits=own_limits)]
+    if not missing:
+        return ""
+    (_, reason), *others = missing
+    names = [name for name, _ in others[:_MOST_NAMED]]
+    names += [f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else []
+    return f"not judged: {reason}" + (f"; nor {', '.join(names)}" if names else "")
+
+
+def _open_claims(log: RunLog) -> Iterator[tuple[str, str]]:
+    """The name of each claim, and what is said of it where it comes first."""
+    assert log.workload is not None
+    shows = scenario(log.workload.scenario).shows
+    for claim in judge_claims(log).claims:
+        name = claim.claim.id
+        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
+        if is_open or (claim.verdict == "not-applicable" and name in shows):
+            yield name, f"{name}, {claim.reason}"
+
+
+def _open_limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[tuple[str, str]]:
+    for reading in readings:
+        enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
+        if reading.verdict == "indeterminate" and (own_limits or enough):
+            name = f"{named(reading.limit.operation)} {reading.limit.statistic}".removeprefix(f"{named(ALL)} ")
+            yield name, f"{limit_text(reading.limit)}, {reading.reason}"

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from touchstone.facts.events import RunLog, Worker, Workload
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.metrics import Times
+from touchstone.loadgen.metrics import TARGET, Times
 
 BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
 
@@ -126,7 +125,7 @@ def punctuality(log: RunLog) -> Punctuality:
     )
 
 
-def fate_words(assigned: int, sent: int, unsent: int) -> str:
+def fate_text(assigned: int, sent: int, unsent: int) -> str:
     """What became of the arrivals of a worker that was lost, as far as anybody knows."""
     of_them = f"of its {plural(assigned, 'arrival')}"
     left = max(0, assigned - sent - unsent)
@@ -137,7 +136,7 @@ def fate_words(assigned: int, sent: int, unsent: int) -> str:
     return f"{of_them} all were sent; what followed them, nobody knows"
 
 
-def last_words(workers: Iterable[Worker]) -> list[Worker]:
+def last_reports(workers: Iterable[Worker]) -> list[Worker]:
     """What each worker told last, or whoever missed it, in the order of their numbers."""
     workers = list(workers)
     return [_last(worker for worker in workers if worker.number == number) for number in _numbers(workers)]

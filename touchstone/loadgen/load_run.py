@@ -6,15 +6,15 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
-from touchstone.check.budget import SPENT
-from touchstone.check.outage import Silence
+from touchstone.check.budget import ENDS, SPENT, Received, Silence
+from touchstone.check.budget import Budget as BuildBudget
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
@@ -23,25 +23,18 @@ from touchstone.facts.exchange import Credential, Response
 from touchstone.facts.patience import retry_after_s
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.facts.wording import plural
-from touchstone.loadgen.budget import Budget, Builds, Spent, share_of
-from touchstone.loadgen.collector import Collector
-from touchstone.loadgen.fingerprint import NOT_REACHED
-from touchstone.loadgen.handover import MAX_KEPT, Go
-from touchstone.loadgen.inline_judge import INLINE_RULES, Appraiser, Seen
-from touchstone.loadgen.lean import Connections
-from touchstone.loadgen.plan import Plan, plan
-from touchstone.loadgen.prepared_request import Shot, Shots
-from touchstone.loadgen.rss import rss_bytes
-from touchstone.loadgen.starts import Starts, Tell
+from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
+from touchstone.loadgen.handover import MAX_KEPT, Collector, Part, rss_bytes, share_of
+from touchstone.loadgen.inline_judge import AnswerJudge
+from touchstone.loadgen.wire import PreparedRequest, Requests
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.rules.judge import said
-from touchstone.target.answer import Answer, Head, kept_bytes
+from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 
 # Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
-MAX_IN_FLIGHT = 10_000
+MAX_IN_FLIGHT = MAX_CONNECTIONS
 
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
@@ -92,47 +85,59 @@ class Reply:
         return retry_after_s(Response(head.status, head.headers)) if head else None
 
 
+@dataclass
+class Spent:
+    """What a worker has used up, and when it had no requests left."""
+
+    requests: int = 0
+    in_flight: int = 0
+    kept: int = 0
+    kept_reads: int = 0
+    cpu_s: float = 0.0
+    at_s: float = 0.0
+    over_at: float | None = None
+
+
 class LoadRun:
-    """What the flows of one worker share.
+    """What the clients of one worker share.
 
     Attributes:
-        plan: The whole schedule; this worker's part is what `Go.number` says.
-        collector: What is to be told to the master.
+        part: What this worker does; *go* is what all do.
+        collector: What is to be reported to the master.
         flows: Everything that sends.
         stopped: Set when nothing more is to be sent.
-        budget: Requests that this worker may send.
         silence: Whether the target still answers anybody.
         starts: Which of the builds that many watch were accepted.
         builds: Builds that this worker may begin.
+        is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
     """
 
-    def __init__(self, go: Go, settings: Settings, url: str, tell: Tell) -> None:
-        self.go = go
-        self.url = url
+    def __init__(self, part: Part, settings: Settings, url: str, report_start: Callable[[int, bool], None]) -> None:
+        self.part, self.go = part, part.go
         self.settings = settings
         self.target = target = settings.target
-        self.case = f"load.{go.options.scenario.name}"
-        self.plan: Plan = plan(go.options)
-        self.random = random.Random(f"{go.options.seed}/{go.number}")
+        self.case = f"load.{self.go.options.scenario.name}"
+        self.random = random.Random(f"{self.go.options.seed}/{part.number}")
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
         contract = Contract.load()
-        self.shots = Shots(url, keys, contract)
-        history = History.knowing(contract, go.stage.contents.values())
+        self.requests = Requests(url, keys, contract)
+        history = History.knowing(contract, self.go.stage.contents.values())
         ledger = ledger_of_claims.load().raised(INVARIANTS)
-        self.appraiser = Appraiser(history, ledger, INLINE_RULES, self.shots, sources=target.key_sources)
-        self._warm_up(contract, history)
+        self.judge = AnswerJudge(history, ledger, self.requests, sources=target.key_sources)
+        self._warm_up(contract, history, ledger)
         self.connections = Connections(url, target.request_timeout_s, clock=self.now, bounds=target.bounds)
-        self.collector = Collector(go.number)
+        self.collector = Collector(part.number)
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
-        self.starts = Starts(tell, self.now, self.stopped)
-        self._spent, self._room = Spent(), Room(target.bounds.max_total_bytes // go.workers)
-        self.budget = Budget(share_of(go.options.max_requests, go.number, go.workers), self._tell_spent)
-        self.builds = Builds(go, self.plan, self._read)
+        self.starts = Starts(report_start, self.now, self.stopped)
+        self._spent = Spent(cpu_s=time.process_time())
+        self._room = Room(target.bounds.max_total_bytes // self.go.workers)
+        self._most_requests = share_of(self.go.options.max_requests, part.number, self.go.workers)
+        self.builds = Builds(part, self._read)
+        self.is_over_budget = False
         self._errors: Counter[str] = Counter()
         self._is_cut, self._number = False, 0
-        self._whole = self._stories_kept()
         # All that is there by now stays to the end. Looking through it for garbage again and again would stop every
         # client for some 50 ms each time, and the first time as soon as the schedule begins.
         gc.collect()
@@ -140,44 +145,32 @@ class LoadRun:
 
     def now(self) -> float:
         """Seconds since the run started, the clock of all its times."""
-        return time.monotonic() - self.go.origin
+        return time.monotonic() - self.part.origin
 
     def rest(self, seconds: float) -> bool:
         """Waits; returns whether the run still goes on afterwards."""
         return not self.stopped.wait(max(seconds, 0.0))
 
-    def _warm_up(self, contract: Contract, history: History) -> None:
+    def _warm_up(self, contract: Contract, history: History, ledger: ledger_of_claims.Ledger) -> None:
         """Has the rules compute what they do once, before the first arrival has to wait for it."""
-        head = Head(200, (("content-type", "application/json"),), 0, "length", 2, keep_alive=True)
+        judge = AnswerJudge(history, ledger, self.requests)
         for operation in contract.operations:
-            shot = self.shots.shot(call(operation, "default/none@1.0.0"))
-            exchange = self.shots.exchange(shot, Answer(head, b"{}"), 0, "", 0.0)
-            for rule in INLINE_RULES:
-                said(rule, exchange, history, {})
-
-    def _stories_kept(self) -> int:
-        """One story in so many is kept whole: all of them where there is room."""
-        cost = self.plan.cost(self.target.build_timeout_s, self.target.patience_s)
-        reads = sum(n for name, n in self.plan.schedule.counts.items() if name == "read")
-        return max(1, -(-(cost.requests - reads) // MAX_KEPT))
+            request = self.requests.prepared(call(operation, "default/none@1.0.0"))
+            judge.judge(request, Answer(Head(200, (("content-type", "application/json"),)), b"{}"), 0)
 
     def keeps(self, story: int) -> bool:
         """Whether the story with this number is one of those that are kept whole."""
-        return story % self._whole == 0
+        return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:
         """Whether one more read of a shared version is kept."""
         self._spent.kept_reads += 1
         return self._spent.kept_reads <= MAX_KEPT_READS // self.go.workers
 
-    # --- beginning and ending ----------------------------------------------------------------------------------------
-
-    def begin(self, began_at: float) -> None:
-        """Says when the schedule begins."""
-        self.go = replace(self.go, began_at=began_at)
+    # --- ending ------------------------------------------------------------------------------------------------------
 
     def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
-        """Does something beside all else. An error of ours in it ends it, and is told; all else goes on."""
+        """Does something beside all else. An error of ours in it ends it, and is reported; all else goes on."""
         return self.flows.spawn(self._guarded, act, *arguments)
 
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> None:
@@ -192,6 +185,7 @@ class LoadRun:
         """Has nothing more sent. What is under way is waited for a little and then cut off, and is counted so."""
         self.collector.undone += len(self.flows)
         self.stopped.set()
+        self.connections.leave_streams()
         self.flows.join(timeout=grace_s)
         self._is_cut = True
         self.connections.close()
@@ -204,19 +198,27 @@ class LoadRun:
         """
         Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
         """
-        return self._spent.in_flight < MAX_IN_FLIGHT and self.budget.take()
+        return self._spent.in_flight < MAX_IN_FLIGHT and self._take()
 
-    def _tell_spent(self) -> None:
-        self._spent.over_at = round(self.now(), 3)
-        share = plural(self.budget.most or 0, "request")
-        self.collector.write(
-            Remark(
-                f"--max-requests {self.go.options.max_requests}: worker {self.go.number} had sent its {share} by "
-                f"second {self.now() - self.go.began_at:.1f} of the schedule, and sent nothing more"
+    def _take(self) -> bool:
+        """Takes one request out of the budget; whether there was room for it."""
+        most = self._most_requests
+        if most is None or self._spent.requests < most:
+            self._spent.requests += 1
+            return True
+        if not self.is_over_budget:
+            self.is_over_budget = True
+            self._spent.over_at = round(self.now(), 3)
+            self.collector.write(
+                Remark(
+                    f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
+                    f"its {plural(most, 'request')} by second {self.now() - self.go.began_at:.1f} of the schedule, and "
+                    "sent nothing more"
+                )
             )
-        )
+        return False
 
-    def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool, until: Event | None = None) -> Reply:
+    def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
         """Sends one request, follows it to its end where it is a stream, and has it timed and judged.
 
         Args:
@@ -225,7 +227,7 @@ class LoadRun:
         Raises:
             Stopped: nothing more is sent.
         """
-        if self.stopped.is_set() or not (paced or self.budget.take()):
+        if self.stopped.is_set() or not (paced or self._take()):
             self.collector.undone += not self.stopped.is_set()
             if paced:
                 self.collector.skip(call.operation, intended_at)
@@ -234,71 +236,59 @@ class LoadRun:
             self.collector.undone += 1
             self._fail_once(f"a start was not sent: {SPENT}")
             raise Stopped
-        shot = self.shots.shot(call)
-        seq = self.next_seq()
+        request = self.requests.prepared(call)
+        self._number += 1
+        # No other worker gives the same number.
+        seq = self.go.first_seq + (self._number - 1) * self.go.workers + self.part.number
         self._spent.in_flight += 1
         try:
-            if call.stream_s:
-                answer = self.connections.stream(shot.wire, call.stream_s, until)
-            else:
-                answer = self.connections.send(shot.method, shot.wire)
+            answer = self.connections.send(request.method, request.wire, call.stream_s)
         finally:
             self._spent.in_flight -= 1
         cut_off = self._is_cut and bool(answer.error)
-        self._time(shot, answer, intended_at, paced=paced, cut_off=cut_off)
+        self._time(request, answer, intended_at, paced=paced, cut_off=cut_off)
         if not cut_off:
-            self._judge(shot, answer, seq, keep=keep)
+            self._judge(request, answer, seq, keep=keep)
         reply = Reply(answer, seq, cut_off)
         if self.builds.heeds(call):
-            self.builds.settle(call, reply.status, reply.body, answer.sent_at, answer.done_at)
+            self.builds.settle(call, reply)
         return reply
 
     def _read(self, ref: str, credential: Credential) -> None:
         self.send(Call("getBuild", ref, credential), self.now(), paced=False, keep=True)
 
-    def next_seq(self) -> int:
-        """The number of the next exchange, which no other worker gives."""
-        self._number += 1
-        return self.go.first_seq + (self._number - 1) * self.go.workers + self.go.number
-
-    def _time(self, shot: Shot, answer: Answer, intended_at: float, *, paced: bool, cut_off: bool) -> None:
+    def _time(
+        self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool, cut_off: bool
+    ) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
         outcome = CUT_OFF if cut_off else outcome
         self.silence.hear(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
-        sample = Sample(shot.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))
+        sample = Sample(request.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))
         self.collector.sample(sample, paced=paced)
 
-    def _judge(self, shot: Shot, answer: Answer, seq: int, *, keep: bool) -> None:
-        seen = self.appraiser.see(shot, answer, seq, self.case)
-        # Few requests have a note, and what it tells nothing else does.
+    def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
+        findings, exchange = self.judge.judge(request, answer, seq, self.case)
+        # Few requests have a note, and what it says nothing else does.
         has_room = keep and self._spent.kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if seen.findings or shot.note or has_room:
-            self.keep(shot, answer, seq, seen)
-
-    def keep(self, shot: Shot, answer: Answer, seq: int, seen: Seen) -> None:
-        """Keeps an exchange, and what was found in it."""
-        self._spent.kept += 1
-        self.collector.write(seen.exchange or self.shots.exchange(shot, answer, seq, self.case, 0.0))
-        for finding in seen.findings:
+        if findings or request.note or has_room:
+            self._spent.kept += 1
+            self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
+        for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 
-    def count_elsewhere(self, cpu_s: float, rss_bytes: int) -> None:
-        """Counts what a process beside this one has spent so far."""
-        self._spent.cpu_beside_s, self._spent.rss_beside_bytes = cpu_s, rss_bytes
+    # --- reporting ---------------------------------------------------------------------------------------------------
 
-    # --- telling -----------------------------------------------------------------------------------------------------
-
-    def fares(self, state: str, assigned: int) -> Worker:
-        """How the worker fares, since it was asked last."""
-        now_at, cpu_s = self.now(), time.process_time() + self._spent.cpu_beside_s
-        elapsed_s = now_at - self._spent.at_s
-        share = (cpu_s - self._spent.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
-        self._spent.cpu_s, self._spent.at_s = cpu_s, now_at
+    def state_of_worker(self, state: str, assigned: int) -> Worker:
+        """How the worker fares; its share of a CPU is since the last call."""
+        now_at, cpu_s, spent = self.now(), time.process_time(), self._spent
+        elapsed_s = now_at - spent.at_s
+        share = (cpu_s - spent.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
+        spent.cpu_s, spent.at_s = cpu_s, now_at
         collector = self.collector
         return Worker(
-            number=self.go.number,
+            number=self.part.number,
             state=state,  # type: ignore[arg-type]  # callers give one of the three
             at_s=round(now_at, 3),
             sent=collector.sent,
@@ -308,32 +298,32 @@ class LoadRun:
             behind_from_s=collector.behind_from_s,
             behind_s=round(collector.late.max_s, 6),
             cpu_share=round(min(share, 99.0), 3),
-            rss_bytes=rss_bytes() + self._spent.rss_beside_bytes,
-            clock_offset_s=self.go.clock_offset_s,
-            clock_error_s=self.go.clock_error_s,
+            rss_bytes=rss_bytes(),
+            clock_offset_s=self.part.clock_offset_s,
+            clock_error_s=self.part.clock_error_s,
             unwatched=collector.unwatched,
             over_budget=collector.over_budget,
-            spent_at_s=self._spent.over_at,
+            spent_at_s=spent.over_at,
             undone=collector.undone,
         )
 
-    def tell_judged(self) -> None:
-        """Puts what the appraiser counted among what is to be told; once, at the end."""
-        for tally in self.appraiser.tallies(self.case):
+    def report_judged(self) -> None:
+        """Puts what was judged among what is to be reported; once, at the end."""
+        for tally in self.judge.tallies(self.case):
             self.collector.write(tally)
-        for name, times in self.appraiser.occurrences().items():
+        for name, times in self.judge.occurrences().items():
             if times > 1:
-                self.collector.write(Occurrence(self.appraiser.findings[name], self.case, times - 1))
-        if self.appraiser.told():
-            self.collector.write(Remark(self.appraiser.told()))
-        for rule_id, error in self.appraiser.failed.items():
+                self.collector.write(Occurrence(self.judge.findings[name], self.case, times - 1))
+        if partly := self.judge.partly_judged():
+            self.collector.write(Remark(partly))
+        for rule_id, error in self.judge.failed.items():
             self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
         for text, times in self._errors.items():
             if times > 1:
-                self.collector.write(Remark(self.shots.secrets.text(f"{times:,} times: {text}")))
+                self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
-        """Tells of an error of ours in a flow, each once however many clients meet it."""
+        """Reports an error of ours in a client, each once however many clients run into it."""
         self._fail_once(f"a flow failed: {type(error).__name__}: {error}")
 
     def _fail_once(self, text: str) -> None:
@@ -342,11 +332,88 @@ class LoadRun:
             self.fail(text)
 
     def fail(self, text: str, case_id: str = "") -> None:
-        """Tells of an error of ours: the run must not look like a pass."""
-        case = Case(case_id or self.case, "", "error", 0.0, (), self.shots.secrets.text(text))
+        """Reports an error of ours: the run must not look like a pass."""
+        case = Case(case_id or self.case, "", "error", 0.0, (), self.requests.secrets.text(text))
         self.collector.write(case)
 
 
+class Builds:
+    """A worker's builds.
+
+    Args:
+        read: Reads the status of a version, with the key that it belongs to, and has the answer settled.
+    """
+
+    def __init__(self, part: Part, read: Callable[[str, Credential], None]) -> None:
+        stage = part.go.stage
+        self._budget = BuildBudget(part.builds, ready=stage.refs("ready") + stage.refs("ready-second"))
+        self._contents = stage.contents
+        self._read = read
+
+    def add(self, builds: int) -> None:
+        """Adds to what may begin."""
+        self._budget.builds += builds
+
+    def admit(self, call: Call) -> bool:
+        """Whether a request may be sent; reserves a build for one that may begin it."""
+        admitted = not self._budget.may_begin(call) or self._budget.reserve(self._look)
+        if admitted:
+            self._budget.sends(call)
+        return admitted
+
+    def heeds(self, call: Call) -> bool:
+        """Whether the answer to a request may change the budget."""
+        return self._budget.may_begin(call) or call.operation in ENDS or self._budget.is_doubtful(call.ref or "")
+
+    def settle(self, call: Call, reply: Reply) -> None:
+        """Updates the budget by an answer."""
+        ref = call.ref or ""
+        lasts_s = self._contents[ref].sleep_s if ref in self._contents else 0.0
+        times = reply.answer.sent_at, reply.answer.done_at
+        received = Received(call, call.operation, ref, reply.status, reply.body, *times)
+        self._budget.receive(received, reserved=self._budget.may_begin(call), lasts_s=lasts_s)
+
+    def _look(self, ref: str) -> None:
+        self._read(ref, self._contents[ref].owner if ref in self._contents else "primary")
+
+
+class Starts:
+    """Which of the builds that many watch were accepted: whoever watches one waits for that, also on another worker.
+
+    Args:
+        report: Tells all other workers that the start of a build was accepted, or never will be.
+        now: The time in run seconds.
+        stopped: Set when nobody is to wait any more.
+    """
+
+    def __init__(self, report: Callable[[int, bool], None], now: Callable[[], float], stopped: Event) -> None:
+        self._report = report
+        self._now = now
+        self._stopped = stopped
+        # By build: when it was accepted, in run seconds; None where its start is given up.
+        self._accepted: dict[int, AsyncResult[float | None]] = {}
+
+    def settle(self, build: int, *, accepted: bool) -> None:
+        """This worker's own start of a build was accepted, or is given up."""
+        self.receive(build, accepted=accepted)
+        self._report(build, accepted)
+
+    def receive(self, build: int, *, accepted: bool) -> None:
+        """Takes note that a start was accepted, or is given up."""
+        self._of(build).set(self._now() if accepted else None)
+
+    def accepted_at(self, build: int, within_s: float) -> float | None:
+        """
+        When the start of a build was accepted; waits for it. None where it is given up, or nothing is known in time.
+        """
+        known = self._of(build)
+        gevent.wait((known, self._stopped), timeout=within_s, count=1)
+        return known.get(block=False) if known.ready() else None
+
+    def _of(self, build: int) -> "AsyncResult[float | None]":
+        return self._accepted.setdefault(build, AsyncResult())
+
+
 def call(operation: str, ref: str, credential: Credential = "primary", **more: Any) -> Call:
-    """A request of a flow."""
+    """A request of a client."""
     return Call(operation, ref, credential, **more)

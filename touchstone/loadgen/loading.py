@@ -19,28 +19,25 @@ from urllib.parse import urlsplit
 
 from touchstone.check.child import Progress, passed_on, signals, watched
 from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
-from touchstone.check.environment import Carried
+from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
+from touchstone.check.handover import Carried
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.terms import PUBLISH_ADVICE, second_key_advice
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer, Limit, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.handover import Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
+from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
-from touchstone.loadgen.rss import rss_bytes
 from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds_file import bundled, of_scenario
-from touchstone.loadgen.thresholds_file import read as read_thresholds
+from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options
 from touchstone.types import Conclude
 
@@ -113,7 +110,9 @@ def load(
 
 
 def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
-    return of_scenario(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled())[scenario]
+    return (
+        thresholds_of(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled_thresholds())[scenario]
+    )
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:

@@ -1,8 +1,9 @@
-"""Makes Locust's numbers true and its workers ours: exact buckets, one name an outcome, and who conducts whom."""
+"""Ties a run to Locust: who is master and who works, exact statistics with one row an outcome, and exit codes."""
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,26 +15,27 @@ from locust import events
 from locust.env import Environment
 from locust.event import EventHook
 from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
+from locust.stats import RequestStats, StatsEntry
 
-from touchstone.check.handover import UNWRITTEN
-from touchstone.check.lifeline import hold_lifeline
-from touchstone.facts.sample import cell, middle_s
-from touchstone.loadgen.bulk_link import fold
-from touchstone.loadgen.handover import SAID, TOLD, LoadHandover, received_load
-from touchstone.loadgen.master import Conductor
-from touchstone.loadgen.worker import Member, Tell
+from touchstone.check.handover import UNWRITTEN, hold_lifeline
+from touchstone.facts.sample import Window, cell, middle_s
+from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover, received_load
+from touchstone.loadgen.master import PLAN, SIGNAL, Master
+from touchstone.loadgen.metrics import kind_of
+from touchstone.loadgen.worker import JOIN, REPORT, LoadWorker
 
 # A worker tells Locust's master its statistics so often; the default of 3 s is too slow for whoever watches.
 locust.runners.WORKER_REPORT_INTERVAL = 1.0
 
 LOCAL = "local"
-TO_MASTER = ("ts-join", "ts-pong", "ts-ready", "ts-unfit", "ts-started", "ts-report")
-TO_WORKER = ("ts-ping", "ts-plan", "ts-go", "ts-started", "ts-after", "ts-stop", "ts-refused")
 
 # What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
 
-_MEMBERS: WeakKeyDictionary[Environment, Member] = WeakKeyDictionary()
+# Outcomes that are failures to Locust; all others are as good as they can be.
+_FAILURES = ("error", "unsent")
+
+_WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
 
 
 def bucket_ms(response_time_ms: float) -> float:
@@ -47,15 +49,39 @@ def bucket_ms(response_time_ms: float) -> float:
 locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # see above
 
 
-def member_of(environment: Environment) -> Member:
+def worker_of(environment: Environment) -> LoadWorker:
     """The worker that an environment is."""
-    return _MEMBERS[environment]
+    return _WORKERS[environment]
+
+
+def fold(stats: RequestStats, window: Window) -> None:
+    """Adds a window to Locust's statistics, as if its requests had been logged one by one just now.
+
+    Arrivals that were not sent are failures without a request.
+    """
+    name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
+    if kind != "unsent" and window.count:
+        now = time.time()
+        # It takes whole milliseconds by its annotations only.
+        entry: Any = StatsEntry(stats, name, "")
+        entry.num_requests = window.count
+        entry.total_response_time = response.sum_s * 1e3
+        entry.min_response_time = response.min_s * 1e3
+        entry.max_response_time = response.max_s * 1e3
+        entry.response_times = {middle_s(edge) * 1e3: count for edge, count in response.cells.items()}
+        entry.total_content_length = window.body_bytes
+        entry.num_reqs_per_sec = {int(now): window.count}
+        entry.last_request_timestamp = now
+        stats.entries[name, ""].extend(entry)
+        stats.total.extend(entry)
+    for _ in range(window.count if kind in _FAILURES else 0):
+        stats.log_error("", name, window.outcome)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Gives each process of a run its part."""
-    hold_lifeline(os.environ)
+    hold_lifeline(os.environ, under_gevent=True)
     handover = received_load(os.environ)
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
@@ -67,32 +93,32 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _prepare_local(environment: Environment, handover: LoadHandover) -> None:
-    def tell(kind: str, data: dict[str, Any]) -> None:
-        conductor.receive(LOCAL, kind, data)
+    def to_worker(_client: str, kind: str, data: dict[str, Any]) -> None:
+        (worker.take_plan if kind == PLAN else worker.take_signal)(data)
 
-    def send(_client: str, kind: str, data: dict[str, Any]) -> None:
-        member.receive(kind, data)
+    def to_master(kind: str, data: dict[str, Any]) -> None:
+        master.receive(LOCAL, kind, data)
 
-    member = _member(environment, handover, tell, lambda _reason: None)
-    conductor = Conductor(handover, send, lambda: (LOCAL,), lambda: _end(environment))
-    _conduct(environment, conductor)
-    gevent.spawn(member.announce)
+    worker = _worker(environment, handover, to_master, lambda _reason: None)
+    master = Master(handover, to_worker, lambda: (LOCAL,), lambda: _end(environment))
+    _lead(environment, master)
+    gevent.spawn(worker.announce)
 
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
-    member = _member(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
+    worker = _worker(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
 
-    def receive(kind: str, data: dict[str, Any]) -> None:
-        if kind == "ts-go":
-            _say(member.begins())
-        member.receive(kind, data)
+    def take_signal(data: dict[str, Any]) -> None:
+        if "began_at" in data:
+            _say(worker.begins())
+        worker.take_signal(data)
 
-    for kind in TO_WORKER:
-        runner.register_message(kind, lambda msg, **_: receive(msg.type, msg.data))
+    runner.register_message(PLAN, lambda msg, **_: worker.take_plan(msg.data))
+    runner.register_message(SIGNAL, lambda msg, **_: take_signal(msg.data))
     _say("it has joined its master")
-    _on(environment.events.quitting, lambda: _say(member.did()))
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, member))
-    gevent.spawn(member.announce)
+    _on(environment.events.quitting, lambda: _say(worker.did()))
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment, lambda: _end_part(environment, worker))
+    gevent.spawn(worker.announce)
 
 
 def _prepare_master(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
@@ -104,28 +130,33 @@ def _prepare_master(environment: Environment, runner: MasterRunner, handover: Lo
 
     # Processes of this machine are started once; on other machines somebody may start one more.
     waits = not getattr(environment.parsed_options, "processes", None)
-    conductor = Conductor(handover, send, present, lambda: _end(environment), waits=waits)
-    for kind in TO_MASTER:
-        runner.register_message(kind, lambda msg, **_: conductor.receive(msg.node_id, msg.type, msg.data))
-    _conduct(environment, conductor)
+    master = Master(handover, send, present, lambda: _end(environment), waits=waits)
+    for kind in (JOIN, REPORT):
+        runner.register_message(kind, lambda msg, **_: master.receive(msg.node_id, msg.type, msg.data))
+    _lead(environment, master)
 
 
-def _conduct(environment: Environment, conductor: Conductor) -> None:
+def _lead(environment: Environment, master: Master) -> None:
     # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment, conductor.stop)
-    _on(environment.events.quit, conductor.close)
-    _on(environment.events.quitting, lambda: _tell_lost(environment, conductor))
+    gevent.signal_handler(signal.SIGINT, _interrupt, environment, master.stop)
+    _on(environment.events.quit, master.close)
+    _on(environment.events.quitting, lambda: _report_lost(environment, master))
 
 
-def _member(environment: Environment, handover: LoadHandover, tell: Tell, leave: Callable[[str], None]) -> Member:
-    """The worker that this process is. Whatever ends the run, what it saw is told before the process is gone."""
+def _worker(
+    environment: Environment,
+    handover: LoadHandover,
+    send: Callable[[str, dict[str, Any]], None],
+    leave: Callable[[str], None],
+) -> LoadWorker:
+    """The worker that this process is. Whatever ends the run, it reports all before the process is gone."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
     # Locust makes its statistics anew in a worker: they are looked up late.
-    member = Member(handover, scenario, tell, lambda window: fold(environment.stats, window), leave)
-    _MEMBERS[environment] = member
-    _on(environment.events.test_stopping, member.finish)
-    return member
+    worker = LoadWorker(handover, scenario, send, lambda window: fold(environment.stats, window), leave)
+    _WORKERS[environment] = worker
+    _on(environment.events.test_stopping, worker.finish)
+    return worker
 
 
 def _on(event: EventHook, act: Callable[[], None]) -> None:
@@ -153,10 +184,10 @@ def _end(environment: Environment) -> None:
         gevent.kill(gevent.get_hub().parent, SystemExit(environment.process_exit_code or 0))
 
 
-def _end_part(environment: Environment, member: Member) -> None:
+def _end_part(environment: Environment, worker: LoadWorker) -> None:
     """Ends this worker alone."""
     assert environment.runner is not None
-    member.finish()
+    worker.finish()
     environment.runner.quit()
 
 
@@ -164,7 +195,7 @@ def _leave(environment: Environment, reason: str) -> None:
     """Ends this worker, which has no part in the run."""
     assert environment.runner is not None
     environment.process_exit_code = REFUSED
-    sys.stderr.write(f"{TOLD}{reason}\n")
+    sys.stderr.write(f"{REFUSAL}{reason}\n")
     sys.stderr.flush()
     environment.runner.quit()
 
@@ -172,13 +203,13 @@ def _leave(environment: Environment, reason: str) -> None:
 def _say(text: str) -> None:
     """Says how a worker comes along to whoever started it, who reads what Locust prints."""
     if text:
-        sys.stderr.write(f"{SAID}{text}\n")
+        sys.stderr.write(f"{PROGRESS}{text}\n")
         sys.stderr.flush()
 
 
-def _tell_lost(environment: Environment, conductor: Conductor) -> None:
+def _report_lost(environment: Environment, master: Master) -> None:
     """What was not written down any more is missing in the run log, whatever else happened."""
-    if conductor.is_lost:
+    if master.is_lost:
         environment.process_exit_code = UNWRITTEN
 
 

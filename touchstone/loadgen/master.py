@@ -1,45 +1,110 @@
 """
-The master's side of a load run: tells its workers their parts, lets them begin together, writes down what they report.
+The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gevent
 
 from touchstone import __version__
 from touchstone.facts.events import Case, Limit, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
-from touchstone.facts.sample import Window
-from touchstone.loadgen.ending import ABORTED, SECONDS
-from touchstone.loadgen.handover import LoadHandover
-from touchstone.loadgen.lateness import fate_words
+from touchstone.facts.sample import UNSENT, Window
+from touchstone.loadgen.handover import LoadHandover, deal
+from touchstone.loadgen.lateness import fate_text
+from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.seat import Seat
 from touchstone.loadgen.watchdog import Watchdog
-from touchstone.loadgen.worker import boot_id
+from touchstone.loadgen.worker import JOIN, REPORT, boot_id
 
-# From when all are ready to the first arrival at least: everybody is to know before it is due, and opens connections.
+# What a worker is sent: its part, or why it has none; and what it is to do while the run goes on.
+PLAN, SIGNAL = "ts-plan", "ts-signal"
+
+# From when all are ready to the first arrival at least: everybody is to know before it is due.
 LEAD_S = 0.5
 
 # A limit is not judged while the run is younger.
 ABORT_AFTER_S = 5.0
 
-# How often it is looked whether the run has to be stopped, and whether everybody is still there.
+# How often it is checked whether the run has to be stopped, and whether everybody is still there.
 WATCH_S = 0.25
 
-# Whoever is stopped tells all that it knows within this, or is lost.
+# Whoever is stopped reports all within this, or is lost.
 STOP_S = 8.0
 
 Send = Callable[[str, str, dict[str, Any]], None]
 
+State = Literal[
+    "planned",  # it was told its part, and prepares it
+    "ready",
+    "running",
+    "drained",  # all of its arrivals are over
+    "after",  # it does what comes after all arrivals of all workers, or knows that another one does
+    "final",  # it has reported all
+    "lost",  # nothing is heard of it any more, or it ended before its part did
+]
 
-class Conductor:
-    """Conducts the workers of one run.
+
+@dataclass
+class Progress:
+    """How far one worker has come, as its master knows.
+
+    Attributes:
+        number: Which one of the workers it is, from 0.
+        sent: Scheduled arrivals that it has reported as sent.
+        unsent: Those that it has reported as not sent.
+        last: How it fared when it said so last.
+        note: Why it is lost.
+    """
+
+    client: str
+    number: int
+    assigned: int
+    clock_offset_s: float
+    clock_error_s: float
+    state: State = "planned"
+    sent: int = 0
+    unsent: int = 0
+    last: Worker | None = None
+    note: str = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun, and has not reported all."""
+        return self.state in ("running", "drained", "after")
+
+    def count(self, window: Window) -> None:
+        """Counts what it has sent, or not."""
+        if window.outcome == UNSENT:
+            self.unsent += window.count
+        elif window.paced:
+            self.sent += window.count
+
+    def lost(self, at_s: float) -> Worker:
+        """How it fared, as far as anybody knows, now that it is lost."""
+        known = self.last or Worker(self.number, "running", 0.0, 0, 0, 0)
+        return replace(
+            known,
+            state="lost",
+            at_s=round(at_s, 3),
+            sent=self.sent,
+            unsent=self.unsent,
+            assigned=self.assigned,
+            cpu_share=0.0,
+            rss_bytes=0,
+            clock_offset_s=round(self.clock_offset_s, 6),
+            clock_error_s=round(self.clock_error_s, 6),
+            note=self.note,
+        )
+
+
+class Master:
+    """The master of one run.
 
     Args:
         send: Sends a message to one worker.
@@ -58,47 +123,30 @@ class Conductor:
         waits: bool = False,
     ) -> None:
         self._handover = handover
-        self._go = handover.go()
-        self._max_s = handover.parsed_settings().max_seconds
+        self._go = replace(handover.go(), workers=handover.workers)
+        self._settings = handover.parsed_settings()
         self._plan = plan(self._go.options)
         self._send = send
         self._present = present
         self._end = end
         self._waits = waits
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
-        self._seats: dict[str, Seat] = {}
-        self._begun = False
-        self._stopping = False
-        self._ended = False
+        self._workers: dict[str, Progress] = {}
+        self._begun = self._stopping = self._ended = False
         self._limits = tuple(Limit(*limit) for limit in handover.limits)
         self._watchdog = Watchdog(self._limits if handover.aborts else (), ABORT_AFTER_S)
         gevent.spawn(self._watch)
 
     def receive(self, client: str, kind: str, data: dict[str, Any]) -> None:
         """Takes a message of a worker."""
-        if kind == "ts-join":
+        worker = self._workers.get(client)
+        if kind == JOIN and worker is None:
             self._join(client, data)
-            return
-        seat = self._seats.get(client)
-        if seat is None:
-            return
-        match kind:
-            case "ts-pong":
-                self._pong(seat, data)
-            case "ts-ready":
-                seat.state = "ready"
-                self._begin_if_all()
-            case "ts-unfit":
-                self._fail(f"worker {seat.number} cannot take part: {data['reason']}", f"worker-{seat.number}")
-            case "ts-started":
-                for other in self._seats.values():
-                    if other is not seat and other.is_under_way:
-                        self._send(other.client, kind, data)
-            case "ts-report":
-                self._report(seat, data)
+        elif kind == REPORT and worker is not None:
+            self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
-        """Has nothing more sent, and ends the run as soon as all workers have told what they saw. Once is enough.
+        """Has nothing more sent, and ends the run as soon as all workers have reported. Once is enough.
 
         Args:
             why: What a reader of the report should know about it.
@@ -108,13 +156,13 @@ class Conductor:
         self._stopping = True
         if why:
             self._log.write(Remark(why))
-        under_way = [seat for seat in self._seats.values() if seat.is_under_way]
+        under_way = [worker for worker in self._workers.values() if worker.is_under_way]
         if not under_way:
             self._finish()
             return
         gevent.spawn_later(STOP_S, self._finish)
-        for seat in under_way:
-            self._send(seat.client, "ts-stop", {})
+        for worker in under_way:
+            self._send(worker.client, SIGNAL, {"stop": True})
 
     @property
     def is_lost(self) -> bool:
@@ -131,24 +179,17 @@ class Conductor:
     # --- beginning ---------------------------------------------------------------------------------------------------
 
     def _join(self, client: str, data: dict[str, Any]) -> None:
-        if client in self._seats:
-            return
-        unfit = self._unfit(data)
-        taken = {seat.number for seat in self._seats.values()}
-        free = sorted(set(range(self._handover.workers)) - taken)
+        unfit, all_of_them = self._unfit(data), self._handover.workers
+        free = sorted(set(range(all_of_them)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
         if unfit or self._begun or not free:
-            late = f"it came too late: the run has its {self._handover.workers} workers"
-            self._send(client, "ts-refused", {"reason": unfit or late})
-            return
-        assigned = len(self._plan.schedule.share(free[0], self._handover.workers))
-        seat = self._seats[client] = Seat(client, free[0], assigned)
-        if data["boot"] == boot_id():
-            seat.has_clock_of(self._go.origin)
-            self._tell_part(seat)
+            late = f"it came too late: the run has its {all_of_them} workers"
+            self._send(client, PLAN, {"refused": unfit or late})
+        elif data["boot"] != boot_id() and not data["clock"]:
+            self._send(client, PLAN, {"sent_at": data["sent_at"], "now": self._now()})
         else:
-            self._ping(seat)
+            self._deal(client, free[0], data["clock"])
 
     def _unfit(self, data: dict[str, Any]) -> str:
         """Why a worker cannot take part; empty where it can."""
@@ -159,85 +200,93 @@ class Conductor:
             return f"it was started for {data['scenario']}, and its master for {scenario}; name the same scenario"
         return ""
 
-    def _ping(self, seat: Seat) -> None:
-        self._send(seat.client, "ts-ping", {"sent_at": self._now()})
+    def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
+        """Tells a worker what it is to do, but not when: it may take its time to get ready.
 
-    def _pong(self, seat: Seat, data: dict[str, Any]) -> None:
-        known = seat.hear(float(data["sent_at"]), self._now(), float(data["monotonic"]), self._go.origin)
-        if known:
-            self._tell_part(seat)
-        else:
-            self._ping(seat)
-
-    def _tell_part(self, seat: Seat) -> None:
-        """Tells a worker what it is to do, but not when: it may take its time to get ready."""
-        assert seat.origin is not None
-        seat.state = "planned"
-        go = replace(
-            self._go.of(seat.number, self._handover.workers),
-            origin=seat.origin,
-            digest=self._plan.schedule.digest,
-            clock_offset_s=round(seat.offset_s, 6),
-            clock_error_s=round(seat.error_s, 6),
+        Args:
+            clock: How wrong it is, doubled, and the value of its own clock at run second 0; None for the master's.
+        """
+        error_s, origin = (0.0, self._go.origin) if clock is None else (clock[0] / 2, clock[1])
+        target = self._settings.target
+        part = replace(
+            deal(self._go, self._plan, number, target.build_timeout_s, target.patience_s),
+            origin=origin,
+            clock_offset_s=round(origin - self._go.origin, 6),
+            clock_error_s=round(error_s, 6),
         )
-        self._send(seat.client, "ts-plan", go.public())
+        clocks = part.clock_offset_s, part.clock_error_s
+        self._workers[client] = Progress(client, number, len(part.schedule), *clocks)
+        self._send(client, PLAN, {"part": part.public()})
 
     def _begin_if_all(self) -> None:
-        seats = list(self._seats.values())
-        all_ready = len(seats) == self._handover.workers and all(seat.state == "ready" for seat in seats)
+        workers = list(self._workers.values())
+        all_ready = len(workers) == self._handover.workers and all(worker.state == "ready" for worker in workers)
         if self._begun or self._stopping or not all_ready:
             return
         self._begun = True
         began_at = float(math.ceil(self._now() + LEAD_S))
-        self._log.write(self._plan.workload(began_at, len(seats), self._limits))
-        for seat in seats:
-            seat.state = "running"
-            self._send(seat.client, "ts-go", {"began_at": began_at})
+        self._log.write(self._plan.workload(began_at, len(workers), self._limits))
+        for worker in workers:
+            worker.state = "running"
+            self._send(worker.client, SIGNAL, {"began_at": began_at})
 
     def _fail(self, reason: str, who: str) -> None:
         """Ends a run that cannot be what it was to be. That must not look like a pass."""
-        self._tell_error(reason, who)
+        self._log_error(reason, who)
         self.stop()
 
-    def _tell_error(self, text: str, who: str) -> None:
+    def _log_error(self, text: str, who: str) -> None:
         self._log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def _report(self, seat: Seat, data: dict[str, Any]) -> None:
+    def _report(self, worker: Progress, data: dict[str, Any]) -> None:
+        state = data["state"]
         if self._ended:
             return
-        if seat.state == "lost":
-            seat.state = "running"  # it was slow, and nothing is lost
-        for event in data["events"]:
-            self._take(seat, event)
-        if data["state"] == "final" and seat.state == "running" and not self._stopping:
-            self._lose(seat, "it ended before its part of the schedule did")
-        elif data["state"] != "running":
-            seat.state = data["state"]
+        if state == "unfit":
+            self._fail(f"worker {worker.number} cannot take part: {data['reason']}", f"worker-{worker.number}")
+        elif state == "ready":
+            worker.state = "ready"
+            self._begin_if_all()
+        else:
+            self._follow(worker, state, data)
+
+    def _follow(self, worker: Progress, state: State, data: dict[str, Any]) -> None:
+        """Takes what a worker reports that has begun."""
+        if worker.state == "lost":
+            worker.state = "running"  # it was slow, and nothing is lost
+        for event in data.get("events", ()):
+            self._take(worker, event)
+        if "started" in data:
+            for other in self._workers.values():
+                if other is not worker and other.is_under_way:
+                    self._send(other.client, SIGNAL, {"started": data["started"]})
+        if state == "final" and worker.state == "running" and not self._stopping:
+            self._lose(worker, "it ended before its part of the schedule did")
+        elif state != "running":
+            worker.state = state
         self._move_on()
 
-    def _take(self, seat: Seat, event: dict[str, Any]) -> None:
+    def _take(self, worker: Progress, event: dict[str, Any]) -> None:
         self._log.write(event)
-        if event["type"] not in ("worker", "window"):
-            return
         fact = decode(event)
         if isinstance(fact, Worker):
-            seat.last = fact
+            worker.last = fact
         elif isinstance(fact, Window):
-            seat.count(fact)
+            worker.count(fact)
             self._watchdog.see(fact)
 
     def _move_on(self) -> None:
         """When all have sent their arrivals one does what comes after; when that is done as well, the run is over."""
-        alive = [seat for seat in self._seats.values() if seat.state != "lost"]
-        if not self._begun or any(seat.state == "running" for seat in alive):
+        alive = [worker for worker in self._workers.values() if worker.state != "lost"]
+        if not self._begun or any(worker.state == "running" for worker in alive):
             return
-        for nth, seat in enumerate(alive):
-            if seat.state == "drained":
-                seat.state = "after"
-                self._send(seat.client, "ts-after", {"aftermath": nth == 0 and not self._stopping})
-        if all(seat.state == "final" for seat in alive):
+        for nth, worker in enumerate(alive):
+            if worker.state == "drained":
+                worker.state = "after"
+                self._send(worker.client, SIGNAL, {"after": nth == 0 and not self._stopping})
+        if all(worker.state == "final" for worker in alive):
             self._finish()
 
     def _watch(self) -> None:
@@ -245,8 +294,8 @@ class Conductor:
         while not self._ended:
             gevent.sleep(WATCH_S)
             present = set(self._present())
-            for seat in [seat for seat in self._seats.values() if seat.client not in present]:
-                self._miss(seat)
+            for worker in [worker for worker in self._workers.values() if worker.client not in present]:
+                self._miss(worker)
             self._stop_if_due()
 
     def _stop_if_due(self) -> None:
@@ -256,32 +305,33 @@ class Conductor:
         if broken:
             limit = broken[0].limit
             self.stop(f"{ABORTED}: {limit.operation} {limit.statistic} is beyond {limit.value:g}")
-        if self._max_s is not None and self._now() >= self._max_s and not self._stopping:
-            self._fail(f"stopped by --max-seconds {self._max_s:g}: what was not over by then was cut off", SECONDS)
+        most_s = self._settings.max_seconds
+        if most_s is not None and self._now() >= most_s and not self._stopping:
+            self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
 
-    def _miss(self, seat: Seat) -> None:
+    def _miss(self, worker: Progress) -> None:
         """Does without a worker that is gone."""
-        if seat.is_under_way:
-            self._lose(seat, "nothing was heard from it any more")
+        if worker.is_under_way:
+            self._lose(worker, "nothing was heard from it any more")
             self._move_on()
         elif not self._begun:
-            del self._seats[seat.client]
+            del self._workers[worker.client]
             if not self._waits:
-                self._fail(f"worker {seat.number} ended before the run began", f"worker-{seat.number}")
+                self._fail(f"worker {worker.number} ended before the run began", f"worker-{worker.number}")
 
-    def _lose(self, seat: Seat, why: str) -> None:
-        seat.state = "lost"
-        seat.note = f"{why}; {fate_words(seat.assigned, seat.sent, seat.unsent)}"
-        self._log.write(seat.missed(self._now()))
+    def _lose(self, worker: Progress, why: str) -> None:
+        worker.state = "lost"
+        worker.note = f"{why}; {fate_text(worker.assigned, worker.sent, worker.unsent)}"
+        self._log.write(worker.lost(self._now()))
 
     def _finish(self) -> None:
-        """Ends the run; whoever has not told all by now is lost with it."""
+        """Ends the run; whoever has not reported all by now is lost with it."""
         if self._ended:
             return
         self._ended = True
-        for seat in self._seats.values():
-            if seat.is_under_way:
-                self._lose(seat, "it did not stop when it was told to")
-            if seat.state == "lost":
-                self._tell_error(f"worker {seat.number} was lost: {seat.note}", f"worker-{seat.number}")
+        for worker in self._workers.values():
+            if worker.is_under_way:
+                self._lose(worker, "it did not stop when it was told to")
+            if worker.state == "lost":
+                self._log_error(f"worker {worker.number} was lost: {worker.note}", f"worker-{worker.number}")
         gevent.spawn(self._end)

@@ -1,23 +1,63 @@
-"""A load run before anything is sent: its schedule, the versions that it needs, and who sends."""
+"""A load run before anything is sent: its schedule, the versions that it needs, and what it costs; pure."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from touchstone.errors import UsageError
-from touchstone.facts.events import Engine, Limit, Workload
-from touchstone.loadgen.arrivals import parse
-from touchstone.loadgen.cost import Cost, Reckoning, rooms
-from touchstone.loadgen.curves import Times
+from touchstone.facts.events import Limit, Workload
+from touchstone.facts.patience import poll_s
+from touchstone.loadgen.arrivals import Times, Trace, parse
 from touchstone.loadgen.schedule import MAX_ARRIVALS, Schedule, draw_up, due_times
-from touchstone.loadgen.trace import Trace
 from touchstone.loadgen.workloads import AT_ONCE, BUILDS, MAY_BUILD, OPERATION_OF, SINGLE, Options
+from touchstone.rules.history import Content
 
-# From so many single requests a second on, each worker hands them to the bulk engine: a greenlet each would be late.
-BULK_FROM_PER_S = 1_000.0
+# A flow reads the status of its build so often.
+POLL_S = 0.25
+
+# What a build takes besides its steps is not known beforehand; so much is reckoned with.
+_OVERHEAD_S = 0.5
+
+# What storm does at its end on one version that is ready: bursts up to this length, to be refused and served again.
+AFTERMATH_BURST = 120
+# Three such bursts, three times as many reads, and as much again while the last burst is drawn out. After each burst it
+# waits for its way back, and before the second and the third one as long as that took the first time. Where the first
+# one is served to its end there is nothing to wait for, and that is all.
+_AFTERMATH_MOST = 9 * AFTERMATH_BURST
+_AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
+
+# Before that, where somebody was refused, one client waits for its turn, fills the host, and in each of so many turns
+# cancels a build and starts another one: see load/room.py.
+ROOM_TURNS = 4
+_LEAST_ROOM, _MOST_ROOM = 3, 100
+# Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
+# ended, which come fast at first and then once a second.
+_ROOM_REQUESTS, _ROOM_READS = 8, 9
+# Of the time that a cancel may take: once in each turn, two and a half times in two of them, and once at the end.
+_ROOM_WAITS = 10
+
+# Requests before and after the run: of the smoke test and one look at a version that was published, and about each
+# version, which is published and deleted, and cancelled where it may be building, and once more where it was.
+_SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 3, 7, 2, 2
+# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.facts.patience`.
+_EARLY_READS = 50
+# Before a build that runs is known to, and where it ends, besides the polls in between.
+_MORE_POLLS = 3
+# The start of a version of its own that is refused is followed by two reads: did it begin something all the same?
+PER_REFUSAL = 3
+# By so much a wait may end after patience is over, since a client never comes back before it was told to; and the last
+# answer may come after the last arrival.
+_BEYOND_S = 2.0
+# Whoever cancels is done with a build before its steps are.
+_TO_THE_END: frozenset[str] = BUILDS - {"cancel"}
+_FOLLOWS: frozenset[str] = frozenset({"stream", "watch"})
+# What follows a start besides polls: a cancel, a log, or of a race the cancel and a read.
+_FOLLOW_UPS: Mapping[str, int] = {"cancel": 1, "stream": 1, "race": 2}
 
 # Every so manieth build that is polled to its end fails, since targets meet failing builds as well.
 _FAILS_EVERY = 5
@@ -32,6 +72,34 @@ _ROOM_S = 60.0
 
 # Each of them is published beforehand.
 MAX_BUILDS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run costs where nothing is refused, and at worst.
+
+    How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far more
+    builds than are admitted at once cost a multiple of *requests*. At worst each build takes as long as the target
+    allows, and each start is refused once a second for as long as it is waited for. What a target costs more that
+    refuses publishes, cancels and deletes as well is not counted.
+
+    Attributes:
+        builds: At most.
+        requests: Where nothing is refused, set-up and clean-up included.
+        most_requests: At worst; None where a closed model sends as many as are answered.
+        around: The part of *requests* that sets up and clears up, one after the other.
+        per_refusal: Requests that a refused start costs until it comes back; 0 where nobody comes back.
+        least_seconds: Without set-up and clean-up; steps of builds and arrivals take so long where nothing else does.
+        most_seconds: At worst, without set-up and clean-up and the time that answers take.
+    """
+
+    builds: int
+    requests: int
+    most_requests: int | None
+    around: int
+    per_refusal: int
+    least_seconds: float
+    most_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +133,6 @@ class Plan:
     schedule: Schedule
     needs: tuple[Need, ...]
 
-    @property
-    def single_per_s(self) -> float:
-        """How many requests without a sequel are due in the busiest second."""
-        singles = np.isin(self.schedule.actions, [n for n, name in enumerate(self.schedule.names) if name in SINGLE])
-        seconds = np.floor(self.schedule.due_s[singles]).astype(int)
-        return float(np.bincount(seconds).max()) if len(seconds) else 0.0
-
-    def engine(self, workers: int) -> tuple[Engine, str]:
-        """Who sends the requests, and why."""
-        per_s = self.single_per_s / max(workers, 1)
-        if self.options.engine == "bulk":
-            return "bulk", "asked for by --engine"
-        if self.options.engine == "flows":
-            return "flows", "asked for by --engine"
-        if self.options.model == "closed":
-            return "flows", "a closed model waits for each answer"
-        if per_s > BULK_FROM_PER_S:
-            return "bulk", f"{per_s:,.0f} single requests a second and worker, more than {BULK_FROM_PER_S:,.0f}"
-        return "flows", f"{per_s:,.0f} single requests a second and worker, up to {BULK_FROM_PER_S:,.0f}"
-
     def scheduled(self) -> dict[str, int]:
         """How many arrivals each operation has."""
         counts: Counter[str] = Counter()
@@ -101,14 +149,11 @@ class Plan:
     def workload(self, began_at: float, workers: int, limits: tuple[Limit, ...]) -> Workload:
         """The plan as the run log holds it. A closed model follows no schedule, and none is told."""
         options = self.options
-        engine, reason = self.engine(workers)
         return Workload(
             scenario=options.scenario.name,
             says=options.scenario.says,
             model=options.model,
-            engine=engine,
-            engine_reason=reason,
-            arrivals=options.arrivals_told,
+            arrivals=options.arrivals_text,
             began_at=began_at,
             duration_s=self.schedule.duration_s,
             scheduled=self.scheduled() if options.model == "open" else {},
@@ -118,25 +163,9 @@ class Plan:
             limits=limits,
         )
 
-    def cost(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float = 0.0) -> Cost:
-        """What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
-
-        Args:
-            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
-        """
-        return self._reckoning.cost(build_timeout_s, patience_s, cancel_timeout_s)
-
-    def sends(self) -> int:
-        """How many requests the load sends where nothing is refused, without what sets up and clears up."""
-        return self._reckoning.sends()
-
-    def builds(self) -> int:
-        """How many builds the run may begin."""
-        return self._reckoning.builds()
-
     def builds_after(self, most: int) -> int:
         """How many of *most* builds are kept for what one worker does when all arrivals are over."""
-        return min(self._reckoning.after, most)
+        return min(self._after, most)
 
     def share_of_builds(self, most: int, number: int, workers: int) -> int:
         """How many of *most* builds one of the workers may begin: those of its arrivals, and its share of the rest."""
@@ -146,10 +175,133 @@ class Plan:
         dealt, kept = (spare, own[number]) if spare >= 0 else (most, 0)
         return kept + dealt // workers + (number < dealt % workers)
 
+    def cost(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float = 0.0) -> Cost:
+        """What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
+
+        Args:
+            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
+        """
+        refusals, races = math.ceil(patience_s), self._races
+        around = self._around()
+        most_around = (
+            _MOST_SMOKE
+            + (_AROUND + _CANCELS) * len(self.needs)
+            + (1 + _EARLY_READS + math.ceil(build_timeout_s) + refusals) * self._ready
+        )
+        most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
+        most = self._firsts() + (most_polls + PER_REFUSAL * refusals) * self._own_builds + refusals * races
+        if self._is_storm:
+            most += _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals + self._room(math.ceil(cancel_timeout_s))
+        allowed = self.options.max_requests
+        bounded = self.options.model == "open" or allowed is not None
+        return Cost(
+            builds=self.builds(),
+            requests=around + _within(self.sends(), allowed),
+            most_requests=most_around + _within(most, allowed) if bounded else None,
+            around=around,
+            per_refusal=PER_REFUSAL if self._own_builds else min(races, 1),
+            least_seconds=self._least_s(),
+            most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
+        )
+
+    def _room(self, reads: int) -> int:
+        """What filling the host costs at worst: a cancel is waited for in each turn, and all of them at the end."""
+        waits = (ROOM_TURNS + 1) * (_ROOM_READS + reads)
+        return 3 * rooms(self.schedule) + ROOM_TURNS * _ROOM_REQUESTS + waits
+
+    def sends(self) -> int:
+        """How many requests the load sends where nothing is refused, without what sets up and clears up."""
+        polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
+        return self._firsts() + polls * self._own_builds + self._is_storm * AFTERMATH_BURST
+
+    def _firsts(self) -> int:
+        """The arrivals, and what follows each of them besides polls."""
+        counts = self.schedule.counts
+        return len(self.schedule) + sum(_FOLLOW_UPS.get(name, 0) * number for name, number in counts.items())
+
+    def _around(self) -> int:
+        """What sets up and clears up. What clients race for is cancelled, since nobody has seen it end."""
+        raced = len(self.needs) if self._races else 0
+        return _SMOKE + _AROUND * len(self.needs) + (1 + _reads_until(_OVERHEAD_S)) * self._ready + raced
+
+    def _least_s(self) -> float:
+        schedule, build_s = self.schedule, self.options.build_s
+        if self.options.model == "closed":
+            return schedule.duration_s if len(schedule) > self._own_builds + self._races else build_s
+        lasting = np.isin(schedule.actions, [n for n, name in enumerate(schedule.names) if name in _TO_THE_END])
+        return math.floor(10 * float(np.max(schedule.due_s + build_s * lasting))) / 10
+
+    def _most_s(self, build_timeout_s: float, wait_s: float, cancel_timeout_s: float) -> float:
+        most_s = self.schedule.duration_s + _BEYOND_S
+        if self._own_builds:
+            most_s += wait_s + build_timeout_s
+        elif self._races:
+            most_s += wait_s + self.options.build_s
+        if not _FOLLOWS.isdisjoint(self.schedule.counts):
+            most_s += cancel_timeout_s
+        if self._is_storm:
+            most_s += (1 + _AFTERMATH_WAITS) * wait_s + _ROOM_WAITS * cancel_timeout_s
+        return math.ceil(most_s)
+
+    def builds(self) -> int:
+        """How many builds the run may begin."""
+        return self._ready + self._after + self._own_builds + self._races
+
     @property
-    def _reckoning(self) -> Reckoning:
-        ready = sum(need.role == "ready" for need in self.needs)
-        return Reckoning(self.options, self.schedule, len(self.needs), ready)
+    def _after(self) -> int:
+        """How many of them may begin when all arrivals are over."""
+        return 1 + rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
+
+    @property
+    def _own_builds(self) -> int:
+        return sum(number for name, number in self.schedule.counts.items() if name in BUILDS)
+
+    @property
+    def _is_storm(self) -> bool:
+        """Whether something comes after the arrivals: see load/aftermath.py. One more version is built then."""
+        return self.options.scenario.name == "storm"
+
+    @property
+    def _races(self) -> int:
+        return self.schedule.counts.get("race", 0)
+
+    @property
+    def _ready(self) -> int:
+        return sum(need.role == "ready" for need in self.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The versions of one load run.
+
+    Attributes:
+        roles: Refs by role, in the order in which arrivals use them; see `Need`. Those of the
+            second key have a role that ends in ``-second``.
+        contents: What the rules know of each version.
+        latency_s: What a status read took before the run.
+    """
+
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    latency_s: float = 0.0
+
+    def refs(self, role: str) -> tuple[str, ...]:
+        """The refs of a role; empty where the run has none."""
+        return tuple(self.roles.get(role, ()))
+
+    def public(self) -> dict[str, Any]:
+        """The stage as JSON values."""
+        contents = {ref: {k: v for k, v in asdict(c).items() if k != "until_at"} for ref, c in self.contents.items()}
+        return {"roles": {k: list(v) for k, v in self.roles.items()}, "contents": contents, "latency_s": self.latency_s}
+
+    @classmethod
+    def from_public(cls, values: Mapping[str, Any]) -> "Stage":
+        """The stage that `public` wrote."""
+        return cls(
+            {role: tuple(refs) for role, refs in values["roles"].items()},
+            {ref: Content(**content) for ref, content in values["contents"].items()},
+            float(values["latency_s"]),
+        )
 
 
 def plan(options: Options) -> Plan:
@@ -173,7 +325,7 @@ def _may_build(schedule: Schedule) -> int:
 
 
 def phase_of(options: Options, due_s: float) -> str:
-    """What goes on beside an arrival by plan; see `touchstone.loadfacts.Attempt`."""
+    """What goes on beside an arrival by plan; see `touchstone.facts.load_events.Attempt`."""
     if options.scenario.name != "fairness":
         return ""
     return "alone" if due_s < options.duration_s / 2 else "beside-greedy"
@@ -203,7 +355,7 @@ def _fairness(options: Options) -> Schedule:
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         raise UsageError(
-            f"--mix {_told(options.mix)!r}: fairness sets a greedy key beside a modest one; "
+            f"--mix {_mix_text(options.mix)!r}: fairness sets a greedy key beside a modest one; "
             "expected both, such as modest=1,greedy=20"
         )
     _few_enough(len(modest) * times, options)
@@ -239,7 +391,7 @@ def _few_enough(number: int, options: Options) -> None:
         )
 
 
-def _told(mix: Mapping[str, float]) -> str:
+def _mix_text(mix: Mapping[str, float]) -> str:
     return ",".join(f"{name}={weight:g}" for name, weight in mix.items())
 
 
@@ -282,3 +434,22 @@ def _own(options: Options, action: str, nth: int) -> Need:
         case "cancel":
             return Need("own", action, sleep_s=2 * options.build_s)
     return Need("own", action, sleep_s=options.build_s, fails=nth % _FAILS_EVERY == _FAILS_EVERY - 1)
+
+
+def _reads_until(lasts_s: float) -> int:
+    """How many reads see a version built that takes so long."""
+    reads, waited_s = 1, 0.0
+    while waited_s < lasts_s:
+        waited_s += poll_s(waited_s)
+        reads += 1
+    return reads
+
+
+def _within(requests: int, allowed: int | None) -> int:
+    """So many of the load's requests as ``--max-requests`` lets through."""
+    return requests if allowed is None else min(requests, allowed)
+
+
+def rooms(storm: Schedule) -> int:
+    """How many builds may fill the host after a storm; with one more than the host admits their client is refused."""
+    return min(max(_LEAST_ROOM, len(storm) // 2 - 2), _MOST_ROOM)

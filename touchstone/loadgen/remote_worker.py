@@ -8,18 +8,17 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 from touchstone.check.child import signals, watched
 from touchstone.check.opening import new_log, new_run_id
 from touchstone.config import Settings
-from touchstone.contract.bundle import load_dir
+from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError
-from touchstone.loadgen.handover import SAID, TOLD, LoadHandover
+from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
 from touchstone.loadgen.loading import check_allowed, locust_environment
 from touchstone.loadgen.workloads import Scenario
 
-# So often it is said that no master is there yet. Locust tries on by itself, and gives up after five minutes.
+# How often a reminder says that no master is there yet. Locust tries on by itself, and gives up after five minutes.
 REMIND_S = 30.0
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
@@ -28,8 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
     """Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
 
-    What it sees it tells the master, which has the run log; what Locust itself says is in ``locust.log``, and how the
-    worker comes along on standard error.
+    It reports to the master, which has the run log; what Locust itself prints is in ``locust.log``.
 
     Raises:
         UsageError: there is no target to send to, the load is not allowed there, the folder cannot be written, or the
@@ -49,16 +47,16 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
     ]
     environment = locust_environment(LoadHandover(settings=settings.to_json(), url=url), os.environ)
     output = run_log.parent / "locust.log"
-    course = Course(output, master, port, _say)
+    waiting = WorkerProgress(output, master, port)
     with signals() as interrupted:
         limit_s = settings.max_seconds
-        ended = watched(command, environment, output, run_log, _told_to_the_master, interrupted, limit_s, course.look)
+        ended = watched(command, environment, output, run_log, lambda _: None, interrupted, limit_s, waiting.follow)
     if interrupted.by:
         return 130
-    if ended and not course.joined:
-        course.give_up()
+    if ended and not waiting.joined:
+        waiting.give_up()
     if ended:
-        raise TargetError(_why(output) or f"Locust ended with {ended}; see {output}")
+        raise TargetError("; ".join(waiting.refusals) or f"Locust ended with {ended}; see {output}")
     return 0
 
 
@@ -76,11 +74,16 @@ def check_host(master: str) -> None:
             raise UsageError(f"--worker {master!r}: no host; {advice}") from None
 
 
-class Course:
-    """Says how a worker comes along: that it waits for its master, when the run begins, and what it did.
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - it is what this command prints
+
+
+class WorkerProgress:
+    """Prints how a worker comes along: that it waits for its master, when the run begins, and what it did.
 
     Attributes:
         joined: Whether it has found its master.
+        refusals: Why it has no part in the run, by its own words.
     """
 
     def __init__(
@@ -88,26 +91,30 @@ class Course:
         output: Path,
         master: str,
         port: int,
-        say: Callable[[str], None],
+        show: Callable[[str], None] = _print,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._output, self._master, self._port = output, master, port
-        self._say, self._now = say, now
-        self._began_at = self._told_at = now()
+        self._show, self._now = show, now
+        self._began_at = self._reminded_at = now()
         self._read_bytes = 0
         self.joined = False
-        say(f"waiting for the master at {self._where}{self._doubt()}; log: {output}")
+        self.refusals: list[str] = []
+        show(f"waiting for the master at {master}:{port}{self._doubt()}; log: {output}")
 
-    def look(self) -> None:
-        """Says what has come to be known since the last look."""
+    def follow(self) -> None:
+        """Prints what has become known since the last call."""
         for line in self._lines():
-            if line.startswith(SAID):
+            if line.startswith(PROGRESS):
                 self.joined = True
-                self._say(line.removeprefix(SAID))
+                self._show(line.removeprefix(PROGRESS))
+            elif line.startswith(REFUSAL):
+                self.refusals.append(line.removeprefix(REFUSAL))
         now_at = self._now()
-        if not self.joined and now_at - self._told_at >= REMIND_S:
-            self._told_at = now_at
-            self._say(f"no master at {self._where} after {now_at - self._began_at:.0f} s{self._doubt()}; still trying")
+        if not self.joined and now_at - self._reminded_at >= REMIND_S:
+            self._reminded_at = now_at
+            where = f"{self._master}:{self._port} after {now_at - self._began_at:.0f} s"
+            self._show(f"no master at {where}{self._doubt()}; still trying")
 
     def give_up(self) -> None:
         """Says that no master was found.
@@ -116,18 +123,11 @@ class Course:
             UsageError: nobody knows its host.
             TargetError: there is none.
         """
-        doubt, place = self._doubt(), f"--worker {self._master}"
-        if doubt:
-            raise UsageError(
-                f"{place}: {doubt.strip(' ()')}; give the name or the address of the machine where --master is"
-            )
-        raise TargetError(
-            f"{place}: no master at {self._where}; start it with --master, and the same --port; see {self._output}"
-        )
-
-    @property
-    def _where(self) -> str:
-        return f"{self._master}:{self._port}"
+        if doubt := self._doubt():
+            advice = "give the name or the address of the machine where --master is"
+            raise UsageError(f"--worker {self._master}: {doubt.strip(' ()')}; {advice}")
+        advice = f"start it with --master, and the same --port; see {self._output}"
+        raise TargetError(f"--worker {self._master}: no master at {self._master}:{self._port}; {advice}")
 
     def _doubt(self) -> str:
         try:
@@ -138,28 +138,12 @@ class Course:
         return ""
 
     def _lines(self) -> list[str]:
-        """The whole lines that Locust has written since the last time."""
-        try:
-            with self._output.open("rb") as file:
-                file.seek(self._read_bytes)
-                data = file.read()
-        except FileNotFoundError:
+        """The whole lines that Locust has written since the last call."""
+        if not self._output.exists():
             return []
+        with self._output.open("rb") as file:
+            file.seek(self._read_bytes)
+            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         return whole.decode("utf-8", errors="replace").splitlines()
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
-
-
-def _why(output: Path) -> str:
-    """What the worker itself said about its having no part in the run; empty where it said nothing."""
-    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "; ".join(line.removeprefix(TOLD) for line in lines if line.startswith(TOLD))
-
-
-def _told_to_the_master(_event: dict[str, Any]) -> None:
-    """Takes nothing: a worker has no run log of its own."""

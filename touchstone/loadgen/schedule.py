@@ -1,7 +1,8 @@
 """A schedule: when each arrival of a run is due and what it is, worked out before the run and dealt to its workers."""
 
 import hashlib
-import json
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,22 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
-from touchstone.loadgen.arrivals import Arrivals
-from touchstone.loadgen.curves import Poisson, Times
-from touchstone.loadgen.mix import Actions, assign
-from touchstone.loadgen.trace import Trace
+from touchstone.errors import UsageError, nearest
+from touchstone.loadgen.arrivals import Arrivals, Poisson, Times, Trace
+
+Actions = NDArray[np.uint16]
 
 MAX_ARRIVALS = 50_000_000  # 14 bytes each: what a machine with 1 GB still holds
 
-# Whatever the machine, so that bytes can cross from one to another.
-_TYPES: Mapping[str, np.dtype[Any]] = {
-    "due_s": np.dtype("<f8"),
-    "actions": np.dtype("<u2"),
-    "numbers": np.dtype("<u4"),
-}
-_NS = 1e-9
+_TYPES: Mapping[str, type[Any]] = {"due_s": np.float64, "actions": np.uint16, "numbers": np.uint32}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,43 +40,18 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name, kind in _TYPES.items():
-            array: NDArray[Any] = np.array(getattr(self, name), dtype=kind.newbyteorder("="))
+            array: NDArray[Any] = np.array(getattr(self, name), dtype=kind)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.due_s)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Schedule) and self.to_bytes() == other.to_bytes()
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
     @property
     def counts(self) -> dict[str, int]:
         """How many arrivals of each action there are."""
         found = np.bincount(self.actions, minlength=len(self.names))
         return dict(zip(self.names, map(int, found), strict=True))
-
-    @property
-    def per_second(self) -> NDArray[np.int64]:
-        """How many arrivals are due in each whole second of the run."""
-        seconds = int(-(-self.duration_s // 1))
-        found: NDArray[np.int64] = np.bincount(self.due_s.astype(np.int64), minlength=seconds)
-        return found
-
-    @property
-    def peak_per_s(self) -> int:
-        """The most arrivals that are due within any one second, wherever it begins."""
-        # Times that are a second apart but for a rounding error are a second apart.
-        ends = np.searchsorted(self.due_s, self.due_s + (1 - _NS), side="left")
-        return int(np.max(ends - np.arange(len(self)), initial=0))
-
-    @property
-    def longest_gap_s(self) -> float:
-        """The longest time without an arrival; before the first one and after the last one count."""
-        return float(np.max(np.diff(self.due_s, prepend=0.0, append=self.duration_s)))
 
     @property
     def digest(self) -> str:
@@ -104,27 +72,18 @@ class Schedule:
         return Schedule(self.names, self.duration_s, self.due_s[mine], self.actions[mine], self.numbers[mine])
 
     def to_bytes(self) -> bytes:
-        """The schedule as a line of JSON and its arrays."""
-        head = json.dumps({"arrivals": len(self), "duration_s": self.duration_s, "names": self.names})
-        return b"".join([head.encode(), b"\n", *(getattr(self, name).astype(kind) for name, kind in _TYPES.items())])
+        """The schedule as an archive of NumPy arrays."""
+        archive = io.BytesIO()
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _TYPES}
+        np.savez(archive, names=np.array(self.names), duration_s=np.array(self.duration_s), **arrays)
+        return archive.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The schedule that `to_bytes` wrote.
-
-        Raises:
-            ValueError: the bytes are something else, or not all of it.
-        """
-        line, _, rest = data.partition(b"\n")
-        try:
-            head = json.loads(line)
-            names, duration_s, arrivals = tuple(map(str, head["names"])), float(head["duration_s"]), head["arrivals"]
-            size = sum(kind.itemsize for kind in _TYPES.values()) * arrivals
-        except (ValueError, TypeError, KeyError):
-            raise ValueError(f"schedule: expected a line of JSON first, got {line!r:.80}") from None
-        if len(rest) != size:
-            raise ValueError(f"schedule of {arrivals} arrivals: expected {size} bytes after its line, got {len(rest)}")
-        return cls(names, duration_s, **_arrays(rest, arrivals))
+        """The schedule that `to_bytes` wrote."""
+        with np.load(io.BytesIO(data)) as archive:
+            arrays = (archive[name] for name in _TYPES)
+            return cls(tuple(map(str, archive["names"])), float(archive["duration_s"]), *arrays)
 
 
 def draw_up(
@@ -133,7 +92,8 @@ def draw_up(
     """The schedule of a run: the arrivals of a Poisson process draw their actions, all others spread them evenly.
 
     Args:
-        weights: How much of each action; see `mix.assign`. A trace that says what its arrivals are names some of these.
+        weights: How much of each action; only their ratios count. A trace that says what its arrivals are names some
+            of these.
         place: Where the arrivals were written down, for the message of an error.
 
     Raises:
@@ -143,15 +103,14 @@ def draw_up(
     if not len(due_s):
         raise UsageError(f"{place}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
     if isinstance(arrivals, Trace) and arrivals.operations:
-        actions = _named(arrivals, len(due_s), list(weights))
+        actions = _traced(arrivals, len(due_s), list(weights))
     else:
         actions = assign(len(due_s), weights, seed if isinstance(arrivals, Poisson) else None)
     return Schedule(tuple(weights), duration_s, due_s, actions, np.arange(len(due_s), dtype=np.uint32))
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int, place: str = "--arrivals") -> Times:
-    """
-    When each arrival is due: in order, from 0 on and before *duration_s*. The same seed gives the same times anywhere.
+    """When each arrival is due: in order, from 0 on and before *duration_s*; the same for the same seed.
 
     Raises:
         UsageError: there are too many for one run.
@@ -162,13 +121,34 @@ def due_times(arrivals: Arrivals, duration_s: float, seed: int, place: str = "--
             f"{place}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; expected at most "
             f"{MAX_ARRIVALS:,}; lower the rate or shorten the run"
         )
-    due_s = arrivals.due(duration_s, seed)
     # A root is off by some units of the last place, which must not reorder two arrivals nor push one over the end.
-    found: Times = np.minimum(np.maximum.accumulate(due_s), np.nextafter(duration_s, 0))
+    found: Times = np.minimum(np.maximum.accumulate(arrivals.due(duration_s, seed)), np.nextafter(duration_s, 0))
     return found
 
 
-def _named(trace: Trace, count: int, names: list[str]) -> Actions:
+def assign(count: int, weights: Mapping[str, float], seed: int | None = None) -> Actions:
+    """The action of each of *count* arrivals, as its place in *weights*.
+
+    Args:
+        weights: Numbers of 0 or more, not all of them 0.
+        seed: None to spread each action evenly over the arrivals. With a seed each arrival draws its own, so that the
+            arrivals of each action are a Poisson process where all of them are one.
+    """
+    shares = np.array([*weights.values()]) / math.fsum(weights.values())
+    if seed is not None:
+        # Stream 0 of the seed is that of the arrivals.
+        return np.random.default_rng((seed, 1)).choice(len(shares), size=count, p=shares).astype(np.uint16)
+    numbers = np.floor(shares * count + 1e-9).astype(int)
+    numbers[np.argsort(numbers - shares * count, kind="stable")[: count - numbers.sum()]] += 1
+    # At even distances, each action a little after the one before: rare ones of the same share do not come together.
+    places = [(np.arange(n) + (action + 0.5) / len(shares)) / max(n, 1) for action, n in enumerate(numbers)]
+    found: Actions = np.repeat(np.arange(len(shares)), numbers)[
+        np.argsort(np.concatenate(places), kind="stable")
+    ].astype(np.uint16)
+    return found
+
+
+def _traced(trace: Trace, count: int, names: list[str]) -> Actions:
     for name, line in zip(trace.operations, trace.lines, strict=True):
         if name not in names:
             near = nearest(name, names)
@@ -178,12 +158,3 @@ def _named(trace: Trace, count: int, names: list[str]) -> Actions:
                 f"{', '.join(sorted(names))}{hint}"
             )
     return np.array([names.index(name) for name in trace.operations[:count]], dtype=np.uint16)
-
-
-def _arrays(data: bytes, arrivals: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    at = 0
-    for name, kind in _TYPES.items():
-        found[name] = np.frombuffer(data, dtype=kind, count=arrivals, offset=at)
-        at += arrivals * kind.itemsize
-    return found

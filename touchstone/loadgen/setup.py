@@ -1,19 +1,17 @@
 """Puts on the stage what a load run needs, and clears it again: versions of its own, some of them built beforehand."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
-from touchstone.check.given_refs import check_given
+from touchstone.check.budget import SILENT_REMOVALS, Budget
+from touchstone.check.examination import Examination, Unsuited, how_ended
 from touchstone.check.journal import Journal
-from touchstone.check.outage import SILENT_REMOVALS
+from touchstone.check.preflight import check_given, smoke
 from touchstone.check.run import Journalled
-from touchstone.check.smoke import smoke
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given, publish_call
-from touchstone.check.terms import Unsuited, how_ended
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
@@ -21,13 +19,13 @@ from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
-from touchstone.loadgen.fingerprint import NOT_REACHED
-from touchstone.loadgen.growth import TARGET
-from touchstone.loadgen.plan import Need
-from touchstone.loadgen.progress import Course, Progress, Stopped, Waiting, never, untold
-from touchstone.loadgen.stage import Stage
+from touchstone.loadgen.metrics import TARGET
+from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.answer import NOT_REACHED
+from touchstone.target.call import Keys
+from touchstone.target.clock import WallClock
+from touchstone.target.transport import Transport
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
@@ -35,6 +33,79 @@ PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left",
 
 # Of what is left so many are named in a warning.
 _NAMED = 3
+
+
+# While something is waited for it is looked so often whether the run was stopped.
+_LOOK_S = 0.1
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Stopped(Exception):
+    """Somebody stopped the run while it was set up, or once more while it was cleared."""
+
+
+class _Counter:
+    """Reports how far the set-up or the clean-up has come, as one more event to whoever shows how a run comes along."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._doing, self._done, self._of = "", 0, 0
+
+    def begin(self, doing: str, of: int) -> None:
+        """So many of something are to be done."""
+        self._doing, self._done, self._of = doing, 0, of
+        if of:
+            self._tell()
+
+    def step(self) -> None:
+        """One of them is done."""
+        self._done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._progress({"type": "course", "doing": self._doing, "done": self._done, "of": self._of})
+
+
+def untold(_event: dict[str, Any]) -> None:
+    """Tells nobody."""
+
+
+def never() -> bool:
+    """That nobody stops anything."""
+    return False
+
+
+class Waiting(WallClock):
+    """Time as it passes, and waits that end when the run is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped: Callable[[], bool] = never
+
+    def is_stopped(self) -> bool:
+        """Whether the run was stopped."""
+        return self.stopped()
+
+    def look(self) -> None:
+        """Looks once.
+
+        Raises:
+            Stopped: the run was stopped.
+        """
+        if self.stopped():
+            raise Stopped
+
+    def rest(self, seconds: float) -> None:
+        """Waits.
+
+        Raises:
+            Stopped: the run was stopped meanwhile.
+        """
+        until_at = self.now() + seconds
+        while (left_s := until_at - self.now()) > 0:
+            self.look()
+            super().rest(min(left_s, _LOOK_S))
 
 
 class Needing(Protocol):
@@ -48,9 +119,9 @@ class Needing(Protocol):
 class _Ledger(Journalled):
     """The same, and each removal is told of."""
 
-    def __init__(self, *arguments: Any, course: Course, look: Callable[[], None]) -> None:
+    def __init__(self, *arguments: Any, counter: _Counter, look: Callable[[], None]) -> None:
         super().__init__(*arguments)
-        self._course = course
+        self._counter = counter
         self._look = look
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
@@ -60,7 +131,7 @@ class _Ledger(Journalled):
             Stopped: no more is to be deleted.
         """
         super().removed(template, gone=gone, sure=sure)
-        self._course.step()
+        self._counter.step()
         self._look()
 
     def left(self, template: Template, *, sure: bool) -> None:
@@ -91,9 +162,9 @@ class SettingUp:
         self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        self._course = Course(progress)
+        self._counter = _Counter(progress)
         written = (run_id, self._journal, self._log, self.transport)
-        self._ledger = _Ledger(*written, course=self._course, look=self.clock.look)
+        self._ledger = _Ledger(*written, counter=self._counter, look=self.clock.look)
         self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
 
     def _record(self, exchange: Exchange) -> None:
@@ -104,9 +175,7 @@ class SettingUp:
             self._unsure.append(exchange)
 
     def smoke(self, stopped: Callable[[], bool]) -> float:
-        """
-        Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `touchstone.smoke.smoke`.
-        """
+        """Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `check.smoke`."""
         self.clock.stopped = stopped
         self._unsure = []
         try:
@@ -128,7 +197,7 @@ class SettingUp:
         roles: dict[str, list[str]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
-        self._course.begin(PUBLISHING, len(plan.needs))
+        self._counter.begin(PUBLISHING, len(plan.needs))
         ref = ""
         try:
             for need in plan.needs:
@@ -141,7 +210,7 @@ class SettingUp:
                 self._owners[template.ref] = template.owner
                 if need.role == "ready":
                     self._build(template)
-                self._course.step()
+                self._counter.step()
         except Stopped:
             pass
         except Unsuited as error:
@@ -162,16 +231,7 @@ class SettingUp:
             return given(named[sum(map(len, roles.values())) % len(named)])
         owner: Credential = "second" if need.second else "primary"
         template = self._exam.template(need.purpose, sleep_s=need.sleep_s, fails=need.fails, owner=owner)
-        return Template(
-            template.name,
-            template.version,
-            template.sleep_s,
-            template.fails,
-            template.marker,
-            owner,
-            halved=need.halved,
-            more_lines=need.more_lines,
-        )
+        return replace(template, halved=need.halved, more_lines=need.more_lines)
 
     def _published(self, template: Template) -> Content:
         if self._settings.target.publish == "never":
@@ -222,7 +282,7 @@ class SettingUp:
         try:
             clean = self._cleared(_idle(log, self._journal.builds) if log else set())
         except Stopped:
-            clean = self._told_left()
+            clean = self._warn_left()
         finally:
             self.clock.stopped = never
         self._journal.close(all_clean=clean)
@@ -231,13 +291,13 @@ class SettingUp:
     def _cleared(self, idle: set[str]) -> bool:
         """Whether nothing is left."""
         self._journal.settled(*(ref for ref in self._journal.builds if ref in idle))
-        self._course.begin(CANCELLING, len(self._journal.builds))
+        self._counter.begin(CANCELLING, len(self._journal.builds))
         for ref in self._journal.builds:
             self.clock.look()
             if self._cancelled(ref):
                 self._journal.settled(ref)
-            self._course.step()
-        self._course.begin(DELETING, len(self._exam.templates))
+            self._counter.step()
+        self._counter.begin(DELETING, len(self._exam.templates))
         clean = self._exam.clean_up()
         running = sorted(self._journal.builds)
         if running:
@@ -246,12 +306,12 @@ class SettingUp:
             self._log.write(Remark(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"))
         return clean
 
-    def _told_left(self) -> bool:
+    def _warn_left(self) -> bool:
         """Tells what a clean-up leaves that was stopped; whether that is nothing."""
         refs = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in refs:
-                self._ledger.left(template, sure=self._exam.made.standing(template) == "there")
+                self._ledger.left(template, sure=self._exam.publications.standing(template) == "there")
         number = len(refs.union(self._journal.builds))
         if number:
             self._log.write(

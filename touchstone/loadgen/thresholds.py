@@ -1,16 +1,16 @@
-"""Judges what was measured under load against the limits that were set; pure.
+"""The statistics that a threshold may be about, and what was measured of them under load against its limits; pure.
 
 What is measured, of the requests of an operation or of all of them:
 
 - *Times* are response times, from the moment at which a request was due, of answers that the contract foresees; see
-  `touchstone.totals`. In a closed model nothing is due: the time counts from sending, and the reading says so. A
-  request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent; one that
-  --max-requests left no room for counts for nothing.
+  `touchstone.loadgen.metrics`. In a closed model nothing is due: the time counts from sending, and the reading says so.
+  A request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent; one
+  that --max-requests left no room for counts for nothing.
 - A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
 - *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
 - *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
-- *throughput_per_s*: requests served a second, see `touchstone.throughput`. Its limit is the least that is allowed.
-- *…_drift_share*: see `touchstone.growth`.
+- *throughput_per_s*: requests served a second. Its limit is the least that is allowed.
+- *…_drift_share*: the growth from the first fifth of the run to its last.
 
 A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
 at p99 than a tenth of the limit on a time, or so late that a throughput was missed, unless the limit is broken without
@@ -19,32 +19,137 @@ before its schedule did, or its clients were done, and the limit was kept until 
 its limits is kept.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
+from touchstone.contract.files import load_dir, read_toml
+from touchstone.contract.quoting import quoted
+from touchstone.errors import UsageError, nearest, one_line
 from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.sample import Histogram, Window
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.ending import Ending, ending
-from touchstone.loadgen.growth import TARGET, Growth, of_bytes, of_errors, of_latency, of_memory
-from touchstone.loadgen.judgement import Ruling, again
 from touchstone.loadgen.lateness import Punctuality, punctuality
-from touchstone.loadgen.statistic import STATISTICS, Statistic
-from touchstone.loadgen.throughput import of_schedule, throughput
-from touchstone.loadgen.times import breach_of, samples_needed, time_of
-from touchstone.loadgen.totals import ALL, LATE_S, Totals, totals
+from touchstone.loadgen.metrics import (
+    ALL,
+    LATE_S,
+    TARGET,
+    Growth,
+    Totals,
+    growth_of_bytes,
+    growth_of_errors,
+    growth_of_latency,
+    growth_of_memory,
+    of_schedule,
+    throughput,
+    totals,
+)
+from touchstone.loadgen.not_judged import Ending, Ruling, again, ending
+from touchstone.loadgen.workloads import SCENARIOS
 
 CHECK = "thresholds"
 # A generator that is later at p99 than this share of a limit on a time cannot judge it.
 LATE_TOLERATED_SHARE = 0.1
+# More arrivals than this without a time leave a mean unknown.
+_UNTIMED_TOLERATED_SHARE = 0.001
 # What a caller who allows so many requests and no more decides himself.
 _BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")
 
+Thresholds = dict[str, tuple[Limit, ...]]  # by scenario
+Sort = Literal["time", "share", "rate", "drift"]
 Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One statistic.
+
+    Attributes:
+        name: As in load/thresholds.toml, with its unit.
+        claim: The claim that a limit on it decides.
+        says: What it is, for messages.
+        quantile: Of a percentile, the share of answers that take no longer; else None.
+    """
+
+    name: str
+    claim: str
+    sort: Sort
+    says: str
+    quantile: float | None = None
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether its limit is the least that is allowed, and not the most."""
+        return self.sort == "rate"
+
+    @property
+    def samples_needed(self) -> int:
+        """How many samples have one beyond the percentile; 1 for what is no percentile."""
+        return 1 if self.quantile is None else math.ceil(round(1 / (1 - self.quantile), 6))
+
+
+STATISTICS: Mapping[str, Statistic] = {
+    statistic.name: statistic
+    for statistic in (
+        *(
+            Statistic(f"p{n}_s", f"load.p{n}", "time", f"time of an answer at p{n}", float(f"0.{n}"))
+            for n in ("50", "90", "95", "99", "999")
+        ),
+        Statistic("max_s", "load.max", "time", "longest time of an answer"),
+        Statistic("mean_s", "load.mean", "time", "mean time of an answer"),
+        Statistic("error_share", "load.errors", "share", "share of requests that failed"),
+        Statistic("throughput_per_s", "load.throughput", "rate", "requests served in a second of the schedule"),
+        Statistic("late_share", "load.late", "share", "share of scheduled requests sent late"),
+        Statistic("unsent_share", "load.unsent", "share", "share of scheduled requests not sent"),
+        Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the time of an answer"),
+        Statistic("error_drift_share", "load.drift-errors", "drift", "growth of the share of errors"),
+        Statistic("bytes_drift_share", "load.drift-bytes", "drift", "growth of the length of an answer"),
+        Statistic("memory_drift_share", "load.drift-memory", "drift", "growth of the memory of the server"),
+    )
+}
+
+
+def time_of(statistic: Statistic, own: Totals, unsent: int) -> float | None:
+    """A statistic of response times in seconds; None without a sample, or where it is one that takes for ever.
+
+    Args:
+        unsent: Arrivals without a request, which count as if they took for ever.
+    """
+    value_s = _time_of(statistic, own.times, unsent + own.unanswered)
+    return value_s if own.times.cells and math.isfinite(value_s) else None
+
+
+def _time_of(statistic: Statistic, times: Histogram, never: int) -> float:
+    """0 without a sample; infinity where it is one of *never* that got no answer."""
+    if statistic.quantile is not None:
+        return times.quantile_s(statistic.quantile, never)
+    if statistic.name == "max_s":
+        return math.inf if never else times.max_s
+    too_many = never > _UNTIMED_TOLERATED_SHARE * (times.count + never)
+    return math.inf if too_many else times.mean_s
+
+
+def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) -> str:
+    """What shows that a limit is broken though the generator was late or did not send everything; empty if nothing.
+
+    Args:
+        late: How late the generator was. By as much its own delay may have lengthened what it took for service times.
+    """
+    least_s = _time_of(statistic, own.service, own.unanswered)
+    if math.isinf(least_s):
+        sent = own.service.count + own.unanswered
+        apart = ", followed logs apart" if own.apart else ""
+        return f"no answer came to {own.unanswered:,} of {plural(sent, 'request')}{apart}"
+    late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
+    if least_s - late_s <= limit.value:
+        return ""
+    return f"{brief(least_s)} from sending to the answer, and the generator was no more than {brief(late_s)} late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +190,13 @@ def measured(log: RunLog) -> tuple[Reading, ...]:
     return tuple(run.reading(limit) for limit in workload.limits)
 
 
+_GROWTHS: Mapping[str, Callable[[Iterable[Window], str, Workload], Growth]] = {
+    "latency_drift_share": growth_of_latency,
+    "error_drift_share": growth_of_errors,
+    "bytes_drift_share": growth_of_bytes,
+}
+
+
 class _Run:
     """What readings of one run share."""
 
@@ -101,30 +213,31 @@ class _Run:
         """What one limit came to."""
         statistic = STATISTICS[limit.statistic]
         found = self._measured(limit, statistic)
-        if self._kept_up.lost:
-            lost = ", ".join(map(str, self._kept_up.lost))
-            return Reading(limit, found.value, found.count, "indeterminate", f"worker {lost} was lost with its samples")
+        verdict, reason = self._verdict(limit, statistic, found)
+        return Reading(limit, found.value, found.count, verdict, reason)
+
+    def _verdict(self, limit: Limit, statistic: Statistic, found: _Measured) -> tuple[Kept, str]:
+        kept_up = self._kept_up
+        if kept_up.lost:
+            return "indeterminate", f"worker {', '.join(map(str, kept_up.lost))} was lost with its samples"
         if found.breach:
-            return Reading(limit, found.value, found.count, "broken", found.breach)
+            return "broken", found.breach
         if found.value is None or found.doubt:
-            verdict: Kept = "not-applicable" if self._is_idle(limit, statistic) else "indeterminate"
-            return Reading(limit, found.value, found.count, verdict, found.doubt)
+            return "not-applicable" if self._is_idle(limit, statistic) else "indeterminate", found.doubt
         if is_broken(limit, statistic, found.value):
             if self._spent and statistic.name in _BOUND_BY_BUDGET:
-                return Reading(limit, found.value, found.count, "indeterminate", self._spent)
-            return Reading(limit, found.value, found.count, "broken", found.remark)
-        if self._kept_up.missing:
-            rest = plural(self._kept_up.missing, "arrival")
-            reason = f"kept so far, but the run ended before {rest} of its schedule"
-            return Reading(limit, found.value, found.count, "indeterminate", reason)
+                return "indeterminate", self._spent
+            return "broken", found.remark
+        if kept_up.missing:
+            rest = plural(kept_up.missing, "arrival")
+            return "indeterminate", f"kept so far, but the run ended before {rest} of its schedule"
         if cut := self.of(limit.operation).kinds["cut"]:
-            reason = f"kept so far, but {plural(cut, 'request')} had no answer yet when the run was stopped"
-            return Reading(limit, found.value, found.count, "indeterminate", reason)
-        if self._kept_up.undone:
+            waiting = plural(cut, "request")
+            return "indeterminate", f"kept so far, but {waiting} had no answer yet when the run was stopped"
+        if kept_up.undone:
             ended = ending(self._log) or Ending("the run ended")
-            reason = f"kept so far, but {ended.words} before all its clients were done"
-            return Reading(limit, found.value, found.count, "indeterminate", reason)
-        return Reading(limit, found.value, found.count, "kept", found.remark)
+            return "indeterminate", f"kept so far, but {ended.words} before all its clients were done"
+        return "kept", found.remark
 
     def _is_idle(self, limit: Limit, statistic: Statistic) -> bool:
         if statistic.name == "memory_drift_share":
@@ -146,7 +259,7 @@ class _Run:
             case "time":
                 return self._time(limit, statistic, own)
             case "drift":
-                return _as_measured(self._growth(limit, statistic), statistic)
+                return self._growth(limit, statistic)
             case "rate":
                 return self._rate(limit, statistic)
         if statistic.name == "error_share":
@@ -171,14 +284,13 @@ class _Run:
         value, count = time_of(statistic, own, counted), own.times.count + own.unanswered
         if not count:
             return _Measured(None, 0, f"no answer of {named(limit.operation)} tells a time")
-        need = samples_needed(statistic)
-        if count < need:
+        if count < (need := statistic.samples_needed):
             doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need:,}: run longer or faster"
             return _Measured(value, count, doubt)
         late = self._lateness(limit)
         if value is None or late:
             why = f"{plural(unsent, 'arrival')} could not be sent: how long they take, nobody knows"
-            breach = breach_of(limit, statistic, own, self._late(limit))
+            breach = _breach(limit, statistic, own, self._late(limit))
             return _Measured(value, count, late or why, breach=breach)
         at_worst = time_of(statistic, own, unsent)
         if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
@@ -188,22 +300,24 @@ class _Run:
         return _Measured(value, count, "", remark)
 
     def _late(self, limit: Limit) -> Histogram:
-        """
-        How late the generator was. What no schedule paces is sent by clients that others of its requests have held up.
-        """
+        """How late the generator was; what no schedule paces is held up by other requests of its clients."""
         return self.of(limit.operation).late if self.of(limit.operation).late.cells else self.of(ALL).late
 
     def _lateness(self, limit: Limit) -> str:
         """Why the generator is too late to judge a limit on a time; empty where it is not."""
-        tolerated_s = LATE_TOLERATED_SHARE * limit.value
         late_s = self._late(limit).quantile_s(0.99)
-        if late_s <= tolerated_s:
+        if late_s <= LATE_TOLERATED_SHARE * limit.value:
             return ""
         operation = limit.operation if self.of(limit.operation).late.cells else ALL
-        since = _first_late_at(self._log.windows, operation, tolerated_s)
-        told = f", from second {since - int(self._workload.began_at)} on" if since is not None else ""
+        by_second: dict[int, Histogram] = {}
+        for window in self._log.windows:
+            if window.paced and operation in (ALL, window.operation):
+                by_second.setdefault(window.at_s, Histogram()).merge(window.late)
+        tolerated_s = LATE_TOLERATED_SHARE * limit.value
+        since_s = min((at_s for at_s, late in by_second.items() if late.quantile_s(0.99) > tolerated_s), default=None)
+        since = f", from second {since_s - int(self._workload.began_at)} on" if since_s is not None else ""
         return (
-            f"the generator sent {named(operation)} {brief(late_s)} late at p99{told}: "
+            f"the generator sent {named(operation)} {brief(late_s)} late at p99{since}: "
             f"more than a tenth of the limit of {brief(limit.value)}; lower the rate or add workers"
         )
 
@@ -223,15 +337,17 @@ class _Run:
         is_open = is_broken(limit, statistic, value) and not is_broken(limit, statistic, at_best)
         return _Measured(value, served, _slowness(late_s, kinds["unsent"]) if is_open and not self._spent else "")
 
-    def _growth(self, limit: Limit, statistic: Statistic) -> Growth:
-        match statistic.name:
-            case "memory_drift_share":
-                return of_memory(self._log.workers, self._workload)
-            case "error_drift_share":
-                return of_errors(self._log.windows, limit.operation, self._workload)
-            case "bytes_drift_share":
-                return of_bytes(self._log.windows, limit.operation, self._workload)
-        return of_latency(self._log.windows, limit.operation, self._workload)
+    def _growth(self, limit: Limit, statistic: Statistic) -> _Measured:
+        windows, operation, workload = self._log.windows, limit.operation, self._workload
+        if statistic.name == "memory_drift_share":
+            growth = growth_of_memory(self._log.workers, workload)
+            if growth.value is None and not growth.count:
+                return _Measured(None, 0, "the memory of a server can be seen only where it is the embedded twin")
+        else:
+            growth = _GROWTHS[statistic.name](windows, operation, workload)
+        if growth.value is None:
+            return _Measured(None, growth.count, growth.reason)
+        return _Measured(growth.value, growth.count, "", growth.reason)
 
 
 def named(operation: str) -> str:
@@ -253,25 +369,8 @@ def _slowness(late_s: float, unsent: int) -> str:
     )
 
 
-def _first_late_at(windows: Iterable[Window], operation: str, tolerated_s: float) -> int | None:
-    """The first second in which p99 of the lateness was above *tolerated_s*."""
-    by_second: dict[int, Histogram] = {}
-    for window in windows:
-        if window.paced and operation in (ALL, window.operation):
-            by_second.setdefault(window.at_s, Histogram()).merge(window.late)
-    return min((at_s for at_s, late in by_second.items() if late.quantile_s(0.99) > tolerated_s), default=None)
-
-
 def _share(value: float, count: int, what: str, limit: Limit) -> _Measured:
     return _Measured(value, count) if count else _Measured(None, 0, f"no {what}: {named(limit.operation)}")
-
-
-def _as_measured(growth: Growth, statistic: Statistic) -> _Measured:
-    if growth.value is None:
-        of_others = statistic.name == "memory_drift_share" and not growth.count
-        reason = "the memory of a server can be seen only where it is the embedded twin" if of_others else growth.reason
-        return _Measured(None, growth.count, reason)
-    return _Measured(growth.value, growth.count, "", growth.reason)
 
 
 def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -> Ruling:
@@ -282,30 +381,27 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
     """
     readings = tuple(readings)
     unclear = {_claim(reading) for reading in readings if reading.verdict == "indeterminate"}
-    findings = tuple(_finding(reading, log, ledger) for reading in readings if reading.verdict == "broken")
-    return Ruling(findings, tuple(_judgements(readings, unclear)), tuple(_notices(readings)))
-
-
-def _judgements(readings: Iterable[Reading], unclear: set[str]) -> Iterator[Judgement]:
+    findings: list[Finding] = []
+    judgements: list[Judgement] = []
+    notices: list[Notice] = []
     for reading in readings:
-        claim, operation = _claim(reading), _operation(reading.limit)
-        if reading.verdict == "indeterminate":
-            reason = f"{told_limit(reading.limit)}: {reading.reason}"
-            yield Judgement(claim, "indeterminate", CHECK, operation, (), "", reason)
-        # One limit that is kept does not uphold a claim that another one leaves open.
-        elif reading.verdict == "kept" and claim not in unclear:
-            yield Judgement(claim, "held", CHECK, operation, ())
-
-
-def _notices(readings: Iterable[Reading]) -> Iterator[Notice]:
-    for reading in readings:
-        if reading.verdict == "not-applicable":
+        claim, operation, limit = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
+        if reading.verdict == "broken":
+            findings.append(_finding(reading, log, ledger))
+        elif reading.verdict == "not-applicable":
             reason = reading.reason or f"the run sends no {reading.limit.operation}"
-            yield Notice(_claim(reading), "not-applicable", f"{told_limit(reading.limit)}: {reason}")
+            notices.append(Notice(claim, "not-applicable", f"{limit}: {reason}"))
+        elif reading.verdict == "indeterminate":
+            why = f"{limit}: {reading.reason}"
+            judgements.append(Judgement(claim, "indeterminate", CHECK, operation, (), "", why))
+        # One limit that is kept does not uphold a claim that another one leaves open.
+        elif claim not in unclear:
+            judgements.append(Judgement(claim, "held", CHECK, operation, ()))
+    return Ruling(tuple(findings), tuple(judgements), tuple(notices))
 
 
 def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
-    claim, operation, expected = _claim(reading), _operation(reading.limit), told_limit(reading.limit)
+    claim, operation, expected = _claim(reading), _operation(reading.limit), limit_text(reading.limit)
     duration_s = log.workload.duration_s if log.workload else 0.0
     remark = f" ({reading.reason})" if reading.reason else ""
     return Finding(
@@ -315,20 +411,20 @@ def _finding(reading: Reading, log: RunLog, ledger: Ledger) -> Finding:
         operation=operation,
         check=CHECK,
         expected=expected,
-        actual=told_value(reading) + remark,
+        actual=value_text(reading) + remark,
         where=f"{named(reading.limit.operation)} over {duration_s:g} s, {plural(reading.count, 'sample')}",
         curl=again(log.header),
         evidence=(),
     )
 
 
-def told_limit(limit: Limit) -> str:
+def limit_text(limit: Limit) -> str:
     """A limit in words, such as ``getBuild p99_s at most 0.5``."""
     bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
     return f"{named(limit.operation)} {limit.statistic} {bound} {figure(limit.value, 6)}"
 
 
-def told_value(reading: Reading) -> str:
+def value_text(reading: Reading) -> str:
     """What was measured in words, such as ``710 ms``; with more digits where it is beyond its limit by a hair."""
     if reading.value is None:
         return "no answer" if reading.verdict == "broken" else "unknown"
@@ -345,3 +441,85 @@ def _claim(reading: Reading) -> str:
 
 def _operation(limit: Limit) -> str:
     return "" if limit.operation == ALL else limit.operation
+
+
+def bundled_thresholds() -> Path:
+    """The thresholds that travel with the package.
+
+    Raises:
+        ContractError: they are not there.
+    """
+    return load_dir() / "thresholds.toml"
+
+
+def read_thresholds(path: Path) -> Thresholds:
+    """The limits of each scenario in a file like load/thresholds.toml, in its order; none for one that it leaves out.
+
+    A table for each scenario and operation holds a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
+
+    Raises:
+        UsageError: the file cannot be read or is not TOML, or it names a scenario, operation or statistic that there
+            is not, or a limit that cannot be meant; the message names the place and the nearest known name.
+    """
+    try:
+        document = read_toml(path, str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; give a file like load/thresholds.toml") from None
+    operations = (ALL, *Contract.load().operations)
+    found: Thresholds = dict.fromkeys(SCENARIOS, ())
+    for scenario, tables in document.items():
+        place = f"{path}: [{one_line(scenario)}]"
+        _check_known(place, "scenario", scenario, SCENARIOS)
+        for operation, limits in _table(place, tables).items():
+            inner = f"{path}: [{scenario}.{_key(operation)}]"
+            _check_known(inner, "operation", operation, operations)
+            rows = _table(inner, limits).items()
+            found[scenario] += tuple(_limit(inner, operation, name, value) for name, value in rows)
+    return found
+
+
+def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
+    """The limits of one scenario, at least one, from a file that was given for it.
+
+    Raises:
+        UsageError: as of `read_thresholds`, or the file has no limit for the scenario: a run would be judged by none.
+    """
+    found = read_thresholds(path)
+    if not found[scenario]:
+        others = ", ".join(name for name, limits in found.items() if limits)
+        raise UsageError(
+            f"{path}: no limit for {scenario}; found {f'limits only for {others}' if others else 'no limit at all'}; "
+            f"expected a table such as [{scenario}.{_key(ALL)}] with a limit in it; add one, or leave --thresholds out "
+            "for those of load/thresholds.toml"
+        )
+    return found[scenario]
+
+
+def _limit(place: str, operation: str, name: str, value: object) -> Limit:
+    _check_known(place, "statistic", name, STATISTICS)
+    sort = STATISTICS[name].sort
+    if name == "memory_drift_share" and operation != ALL:
+        raise UsageError(f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"')
+    is_share = sort in ("share", "drift")
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (0 <= number <= 1 if is_share else 0 < number < math.inf):
+        like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
+        raise UsageError(f"{place} {name}: found {quoted(value)}; expected {like}")
+    return Limit(operation, name, number)
+
+
+def _check_known(place: str, what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        where = f"{place} {one_line(name)}" if what == "statistic" else place
+        raise UsageError(f"{where}: unknown {what}; {nearest(name, known)}")
+
+
+def _table(place: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        expected = "a table of operations, and in each a table of limits"
+        raise UsageError(f"{place}: found {quoted(value)}; expected {expected}")
+    return value
+
+
+def _key(operation: str) -> str:
+    return operation if operation.isidentifier() else f'"{one_line(operation)}"'

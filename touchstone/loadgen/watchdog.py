@@ -10,10 +10,8 @@ from collections.abc import Iterable
 
 from touchstone.facts.events import Limit
 from touchstone.facts.sample import Histogram, Window
-from touchstone.loadgen.statistic import STATISTICS, Statistic
-from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, Reading
-from touchstone.loadgen.times import samples_needed, time_of
-from touchstone.loadgen.totals import ALL, LATE_S, Totals
+from touchstone.loadgen.metrics import ALL, LATE_S, Totals
+from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, Reading, Statistic, time_of
 
 # By chance once in a million evaluations: the exponent of a share's probability, and standard deviations of a mean.
 _CERTAINTY = 14.0
@@ -68,7 +66,7 @@ class Watchdog:
         late = own.late if own.late.cells else self._totals[ALL].late
         value, count = time_of(statistic, own, own.kinds["unsent"]), own.times.count
         too_late = late.quantile_s(0.99) > LATE_TOLERATED_SHARE * limit.value
-        if value is None or too_late or count < max(_FEWEST, samples_needed(statistic)):
+        if value is None or too_late or count < max(_FEWEST, statistic.samples_needed):
             return None
         if statistic.quantile is not None:
             beyond = _is_above(own.times.share_above(limit.value), 1 - statistic.quantile, count)

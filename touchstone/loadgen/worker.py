@@ -1,8 +1,9 @@
-"""The worker's side of a load run: joins whoever conducts it, is told its part, and reports what it sees."""
+"""The worker's side of a load run: joins its master, is told its part, and reports what happens."""
 
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,85 +11,98 @@ import gevent
 from gevent.event import AsyncResult
 
 from touchstone import __version__
-from touchstone.errors import HarnessError, UsageError
+from touchstone.errors import HarnessError
 from touchstone.facts.sample import Window
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.handover import LoadHandover, Part
 from touchstone.loadgen.load_run import LoadRun
 from touchstone.target.redact import Secrets
 
+# What a worker sends: that it is there, and how it comes along. See `touchstone.loadgen.master` for what it is sent.
+JOIN, REPORT = "ts-join", "ts-report"
+
 # How often a worker reports, and how often it says how it fares.
 REPORT_S = 0.5
-FARES_EVERY = 4
+STATE_EVERY = 4
 
 # How often it says that it is there until somebody answers: the first time nobody may have listened yet.
 JOIN_S = 1.0
 
+# The fastest of so many round trips gives the clock of a master on another machine, to half of that trip.
+ROUND_TRIPS = 9
+
 # How long requests that are under way are waited for when the run is stopped.
 GRACE_S = 0.5
 
-Tell = Callable[[str, dict[str, Any]], None]
 
-
-class Member:
+class LoadWorker:
     """One worker.
 
     Args:
         scenario: The one that it was started for.
-        tell: Sends a message to the conductor.
+        send: Sends a message to the master.
         fold: Is given each window of samples once, for the statistics of Locust.
         leave: Ends the worker, which has no part in the run; is given the reason.
 
     Attributes:
-        run: What its flows share; None before it is known.
-        assigned: Arrivals that are its part.
+        run: What its clients share; None before its part is known.
     """
 
     def __init__(
         self,
         handover: LoadHandover,
         scenario: str,
-        tell: Tell,
+        send: Callable[[str, dict[str, Any]], None],
         fold: Callable[[Window], None],
         leave: Callable[[str], None],
     ) -> None:
         self._handover = handover
         self._scenario = scenario
-        self._tell = tell
+        self._send = send
         self._fold = fold
         self._leave = leave
-        self._plan: AsyncResult[Go] = AsyncResult()
+        self._part: AsyncResult[Part] = AsyncResult()
         self._began_at: AsyncResult[float] = AsyncResult()
         self._after: AsyncResult[bool] = AsyncResult()
-        self._entered = False
-        self._finished = False
+        # Round trips in seconds, each with the value of this machine's clock at run second 0 that it shows.
+        self._clocks: list[tuple[float, float]] = []
+        self._entered = self._finished = False
         self.run: LoadRun | None = None
-        self.assigned = 0
 
     def announce(self) -> None:
-        """Says that this worker is there, and what its clock is, until it is told its part."""
-        while not self._plan.ready() and not self._finished:
-            self._tell("ts-join", {"boot": boot_id(), "version": __version__, "scenario": self._scenario})
-            self._plan.wait(JOIN_S)
+        """Says that this worker is there until it is told its part."""
+        while not self._part.ready() and not self._finished:
+            self._join()
+            self._part.wait(JOIN_S)
 
-    def receive(self, kind: str, data: dict[str, Any]) -> None:
-        """Takes a message of the conductor."""
-        match kind:
-            case "ts-ping":
-                self._tell("ts-pong", data | {"monotonic": time.monotonic()})
-            case "ts-plan":
-                self._plan.set(Go.from_public(data))
-            case "ts-go":
-                self._began_at.set(float(data["began_at"]))
-            case "ts-started" if self.run is not None:
-                self.run.starts.hear(int(data["build"]), accepted=bool(data["accepted"]))
-            case "ts-after":
-                self._after.set(bool(data["aftermath"]))
-            case "ts-stop":
-                gevent.spawn(self.finish)
-            case "ts-refused":
-                self._finished = True
-                gevent.spawn(self._leave, str(data["reason"]))
+    def _join(self) -> None:
+        clock = min(self._clocks) if len(self._clocks) >= ROUND_TRIPS else None
+        fit = {"version": __version__, "scenario": self._scenario}
+        self._send(JOIN, {"boot": boot_id(), "clock": clock, "sent_at": time.monotonic(), **fit})
+
+    def take_plan(self, data: dict[str, Any]) -> None:
+        """Takes what the master answers to a join: this worker's part, why it has none, or what the time is."""
+        if "refused" in data:
+            self._finished = True
+            gevent.spawn(self._leave, str(data["refused"]))
+        elif "part" in data:
+            self._part.set(Part.from_public(data["part"]))
+        else:
+            now = time.monotonic()
+            self._clocks.append((now - data["sent_at"], (now + data["sent_at"]) / 2 - data["now"]))
+            self._join()
+
+    def take_signal(self, data: dict[str, Any]) -> None:
+        """Takes what the master says while the run goes on."""
+        if "began_at" in data:
+            self._began_at.set(float(data["began_at"]))
+        elif "after" in data:
+            self._after.set(bool(data["after"]))
+        elif "started" in data and self.run is not None:
+            build, accepted = data["started"]
+            self.run.starts.receive(int(build), accepted=bool(accepted))
+        elif "stop" in data:
+            gevent.spawn(self.finish)
 
     # --- in this order -----------------------------------------------------------------------------------------------
 
@@ -98,26 +112,16 @@ class Member:
         return first
 
     def prepare(self) -> LoadRun:
-        """Waits until this worker is told its part, and gets ready for it.
-
-        Raises:
-            UsageError: its schedule is another one than the master's.
-        """
-        go = self._plan.get()
-        run = LoadRun(go, self._handover.parsed_settings(), self._handover.url, self._tell_started)
-        if run.plan.schedule.digest != go.digest:
-            raise UsageError(
-                "its schedule is not the one of its master (the digests differ); "
-                "install the same version of touchstone, and put the same trace file at the same path"
-            )
-        self.run = run
-        return run
+        """Waits until this worker is told its part, and gets ready for it."""
+        part = self._part.get()
+        self.run = LoadRun(part, self._handover.parsed_settings(), self._handover.url, self._report_start)
+        return self.run
 
     def begin(self) -> None:
         """Says that all is ready and waits until all others are; from then on reports go out by themselves."""
         assert self.run is not None
-        self._tell("ts-ready", {})
-        self.run.begin(self._began_at.get())
+        self._send(REPORT, {"state": "ready"})
+        self.run.go = replace(self.run.go, began_at=self._began_at.get())
         gevent.spawn(self._pulse)
 
     def drained(self) -> bool:
@@ -128,7 +132,7 @@ class Member:
             self._report("drained")
         after = bool(self._after.get())
         if after and self.run is not None:
-            self.run.builds.add(self.run.plan.builds_after(self.run.go.builds))
+            self.run.builds.add(self.run.part.builds_after)
         return after
 
     def finish(self) -> None:
@@ -138,21 +142,20 @@ class Member:
         self._finished = True
         self.run.stop(GRACE_S)
         self._after.set(False)
-        self.run.tell_judged()
-        self.run.collector.write(self.run.fares("done", self.assigned))
+        self.run.report_judged()
+        self._add_state("done")
         self._report("final")
 
     def begins(self) -> str:
-        """What is its part, in words."""
+        """What its part is."""
         assert self.run is not None
         if self.run.go.options.model == "closed":
             return "the run begins"
-        arrivals = plural(len(self.run.plan.schedule), "arrival")
-        verb = "is" if self.assigned == 1 else "are"
-        return f"the run begins; {self.assigned:,} of its {arrivals} {verb} sent from here"
+        mine, all_of_them = len(self.run.part.schedule), plural(self.run.part.arrivals, "arrival")
+        return f"the run begins; {mine:,} of its {all_of_them} {'is' if mine == 1 else 'are'} sent from here"
 
     def did(self) -> str:
-        """What it did, in words; empty where it had no part in the run."""
+        """What it did; empty where it had no part in the run."""
         if self.run is None or not self._began_at.ready():
             return ""
         collector = self.run.collector
@@ -160,7 +163,7 @@ class Member:
         return f"the run is over; {plural(collector.sent, 'arrival')} {was(collector.sent)} sent from here{unsent}"
 
     def failed(self, error: Exception) -> None:
-        """An error of ours outside the flows: the run must not look like a pass."""
+        """Takes note of an error of ours outside the clients: the run must not look like a pass."""
         if self.run is not None and self._began_at.ready():
             self.run.flow_failed(error)
             self.finish()
@@ -168,34 +171,38 @@ class Member:
         reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
         reason = Secrets(self._handover.parsed_settings().target.keys()).text(reason)
         self._finished = True
-        self._tell("ts-unfit", {"reason": reason})
+        self._send(REPORT, {"state": "unfit", "reason": reason})
         # Leaving ends the user that asks for it.
         gevent.spawn(self._leave, reason)
 
-    def _tell_started(self, build: int, accepted: bool) -> None:
-        self._tell("ts-started", {"build": build, "accepted": accepted})
-
     # --- reports -----------------------------------------------------------------------------------------------------
+
+    def _report_start(self, build: int, accepted: bool) -> None:
+        self._send(REPORT, {"state": "running", "started": [build, accepted]})
 
     def _pulse(self) -> None:
         beats = 0
         while self.run is not None and not self._finished:
             beats += 1
-            if beats % FARES_EVERY == 0:
-                self.run.collector.write(self.run.fares("running", self.assigned))
+            if beats % STATE_EVERY == 0:
+                self._add_state("running")
             self._report("running")
             self.run.stopped.wait(REPORT_S)
+
+    def _add_state(self, state: str) -> None:
+        assert self.run is not None
+        self.run.collector.write(self.run.state_of_worker(state, len(self.run.part.schedule)))
 
     def _report(self, state: str) -> None:
         if self.run is not None:
             events = self.run.collector.drain(self._fold)
             if events or state != "running":
-                self._tell("ts-report", {"events": events, "state": state})
+                self._send(REPORT, {"state": state, "events": events})
 
 
 def boot_id() -> str:
     """
-    What processes on one machine share, and with it one monotonic clock; the host's name where nothing better is told.
+    What processes on one machine share, and with it one monotonic clock; the host's name where nothing better is known.
     """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

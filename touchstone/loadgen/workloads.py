@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from touchstone.config_kinds import nearest
-from touchstone.errors import UsageError
+from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Model
 
 Action = Literal[
@@ -40,7 +39,7 @@ OPERATION_OF: Mapping[str, str] = {
 BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
 # Or may begin one, of a version that others start as well.
 MAY_BUILD: frozenset[str] = BUILDS | {"race"}
-# One request and nothing after it: fit for the bulk engine.
+# One request of a version that is ready, and nothing after it.
 SINGLE: frozenset[str] = frozenset({"read"})
 # Somebody follows the log of its build.
 _FOLLOWED: frozenset[str] = frozenset({"stream", "host"})
@@ -81,7 +80,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `touchstone.shortfall`.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `judge.shortfall`.
     """
 
     name: str
@@ -190,7 +189,6 @@ class Options:
     Attributes:
         mix: Weights of the actions, none of them zero.
         users: Clients that send one request after the other; only in a closed model.
-        engine: ``auto``, ``flows`` or ``bulk``.
         max_requests: Requests that the run may send, set-up and clean-up not counted; None for no bound.
         trace: Arrival times in seconds, read from a file; empty without one.
     """
@@ -202,7 +200,6 @@ class Options:
     seed: int
     model: Model = "open"
     users: int = USERS
-    engine: Literal["auto", "flows", "bulk"] = "auto"
     builds: int = 0
     watchers: int = 0
     build_s: float = 0.5
@@ -211,7 +208,7 @@ class Options:
     max_requests: int | None = None
 
     @property
-    def arrivals_told(self) -> str:
+    def arrivals_text(self) -> str:
         """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from touchstone.errors import UsageError
-from touchstone.proof.faults import FAULTS, Fault
-from touchstone.proof.mutants import PERMITTED, generated
+from touchstone.proof import faults
 from touchstone.proof.result import Sort, Subject
-from touchstone.proof.variants import FREEDOMS, VARIANTS, Variant
 from touchstone.twin.behaviour import Behaviour
+
+if TYPE_CHECKING:
+    from touchstone.proof.faults import Fault
+    from touchstone.proof.variants import Variant
 
 _T = TypeVar("_T")
 # So many names are told of those that are near to an unknown one.
@@ -36,12 +38,12 @@ class Candidate:
 
 
 def named(glob: str = "*") -> list[Candidate]:
-    """The named faults that match *glob* and that a check can show, in the order of their list.
+    """The named faults that match *glob* and that a check can show, in the order of their names.
 
     Raises:
         UsageError: only faults match that show under load alone.
     """
-    found = [fault for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+    found = [fault for name, fault in faults.FAULTS.items() if fnmatchcase(name, glob)]
     shown = [_fault(fault, "fault") for fault in found if fault.under == "check"]
     if found and not shown:
         raise UsageError(
@@ -52,50 +54,54 @@ def named(glob: str = "*") -> list[Candidate]:
 
 
 def under_load(glob: str = "*") -> list[Candidate]:
-    """The named faults that match *glob* and that load alone shows, in the order of their list."""
-    found = [fault for name, fault in FAULTS.items() if fnmatchcase(name, glob)]
+    """The named faults that match *glob* and that load alone shows, in the order of their names."""
+    found = [fault for name, fault in faults.FAULTS.items() if fnmatchcase(name, glob)]
     return [_fault(fault, "fault") for fault in found if fault.under == "load"]
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
     """The generated faults that match *glob*, the permitted ones among them."""
-    return [_generated(fault) for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
+    return [_fault(fault, "generated") for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
 
 
 def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
     """The variants that match *glob*, in the order of their list; where none does, the freedoms that do, each alone."""
-    found = [[one for name, one in known.items() if fnmatchcase(name, glob)] for known in (VARIANTS, FREEDOMS)]
-    return [_variant(one, profile) for one in found[0] or found[1]]
+    freedoms, known = _variants()
+    found = [[one for name, one in those.items() if fnmatchcase(name, glob)] for those in (known, freedoms)]
+    return [
+        Candidate(Subject(one.name, "variant", one.says, permits=one.source), one, profile)
+        for one in found[0] or found[1]
+    ]
 
 
 def candidate(name: str, sort: Sort, seed: int) -> Candidate:
     """The one called *name*."""
-    if sort == "variant":
-        return _variant((FREEDOMS | VARIANTS)[name], "quick")
-    return _fault(FAULTS[name], "fault") if sort == "fault" else _generated(_mutants(seed)[name])
+    return variants(name)[0] if sort == "variant" else _fault(fault(name, seed), sort)
 
 
-def fault(name: str, seed: int = 1) -> Fault:
-    """The fault called *name*, a named or a generated one.
+def fault(name: str, seed: int = 1) -> "Fault":
+    """The fault called *name*, a named or a generated one; imports no more than it needs.
 
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    return _known("--fault", name, {**_mutants(seed), **FAULTS})
+    known = faults.found(name) if "." not in name else _mutants(seed).get(name)
+    return known or _known("--fault", name, {**_mutants(seed), **faults.FAULTS})
 
 
-def variant(name: str) -> Variant:
+def variant(name: str) -> "Variant":
     """The variant called *name*.
 
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    return _known("--variant", name, FREEDOMS | VARIANTS)
+    freedoms, known = _variants()
+    return _known("--variant", name, {**freedoms, **known})
 
 
 def proving(claim: str) -> list[str]:
     """The named faults that *claim* has to be found broken for, also those that show under load alone."""
-    return [name for name, fault in FAULTS.items() if claim in fault.breaks]
+    return [name for name, fault in faults.FAULTS.items() if claim in fault.breaks]
 
 
 def _known(flag: str, name: str, known: Mapping[str, _T]) -> _T:
@@ -110,19 +116,20 @@ def _known(flag: str, name: str, known: Mapping[str, _T]) -> _T:
 
 
 @cache
-def _mutants(seed: int) -> Mapping[str, Fault]:
+def _mutants(seed: int) -> Mapping[str, "Fault"]:
+    from touchstone.proof.mutants import generated  # noqa: PLC0415 - the named ones do without
+
     return generated(seed)
 
 
-def _fault(fault: Fault, sort: Sort, permits: str = "") -> Candidate:
-    subject = Subject(fault.name, sort, fault.says, fault.kind, fault.breaks, fault.also, permits)
+def _variants() -> tuple[Mapping[str, "Variant"], Mapping[str, "Variant"]]:
+    from touchstone.proof.variants import FREEDOMS, VARIANTS  # noqa: PLC0415 - faults do without
+
+    return FREEDOMS, VARIANTS
+
+
+def _fault(fault: "Fault", sort: Sort) -> Candidate:
+    if fault.generated:
+        sort = "permitted" if fault.permits else "generated"
+    subject = Subject(fault.name, sort, fault.says, fault.kind, fault.breaks, fault.also, fault.permits)
     return Candidate(subject, fault, fault.profile)
-
-
-def _generated(fault: Fault) -> Candidate:
-    permits = next((reason for glob, reason in PERMITTED.items() if fnmatchcase(fault.name, glob)), "")
-    return _fault(fault, "permitted" if permits else "generated", permits)
-
-
-def _variant(variant: Variant, profile: str) -> Candidate:
-    return Candidate(Subject(variant.name, "variant", variant.says, permits=variant.source), variant, profile)

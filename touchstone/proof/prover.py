@@ -18,7 +18,12 @@ from touchstone.proof.result import GOOD, Blame, Subject, Trial
 from touchstone.proof.trial import Order
 
 # What the process that trials are forked from imports before the first one.
-WARM = ("touchstone.proof.trial", "touchstone.check.warm", "touchstone.cli.prove")
+WARM = (
+    "touchstone.proof.trial",
+    "touchstone.check.schemathesis_hooks",
+    "touchstone.check.pytest_plugin",
+    "touchstone.cli.prove",
+)
 
 # A trial ends by itself before this; what does not is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0

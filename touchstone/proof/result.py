@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
-from touchstone.check.early_stop import Quarry
+from touchstone.check.cases import Quarry
 
 if TYPE_CHECKING:
     from touchstone.facts.events import RunLog

@@ -22,8 +22,8 @@ from touchstone.check.child import passed_on
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.check.handover import Handover
 from touchstone.check.opening import finish, new_log, new_run_id, utc, write_header
+from touchstone.check.preflight import smoke
 from touchstone.check.runner import pytest_arguments
-from touchstone.check.smoke import smoke
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
@@ -33,7 +33,8 @@ from touchstone.facts.runlog import read
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject, Trial, tried
 from touchstone.rules import verdict
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
 from touchstone.twin.behaviour import Behaviour
 

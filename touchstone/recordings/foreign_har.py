@@ -6,27 +6,23 @@ Playwright and schemathesis write.
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import urlencode
 
+from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import Response
 from touchstone.recordings import har
-from touchstone.recordings.foreign_entry import (
-    CUT_TEXT,
-    GIVEN_UP,
-    NO_TEXT,
-    Entry,
-    Headers,
-    Times,
-    check_times,
-    pairs,
-    times_by_answer,
-)
 
-NOT_SENT = "that did not reach the server"
+Headers = tuple[tuple[str, str], ...]
+Times = tuple[float, float, float]  # when it was sent, when the head of the answer was there, and when all of it was
 
-_STORED = "from the cache"
+# Why a file does not say what was answered.
+NO_TEXT = "without a captured body"
+CUT_TEXT = "with a body that was cut"
+GIVEN_UP = "given up before the answer was there"
+
 _NO_BODY = frozenset({204, 205, 304})
 # schemathesis writes through this library. Its moments are those of the answer, and its times end with the head.
 _SCHEMATHESIS = "harfile"
@@ -39,8 +35,40 @@ _UNSENT_ERROR = re.compile(
 )
 # ERR_FAILED is what a page is told of an answer that it may not see.
 _CLIENTS_ERROR = re.compile(r"(?i)ABORT|CANCEL|ERR_FAILED$|NETWORK_CHANGED|SUSPENDED|client disconnect|kill")
-_PHASES = ("blocked", "dns", "connect", "send", "wait", "receive")
 _CUT = re.compile(r"(?i)truncated|not included|discarded")
+_YEAR_10000_AT = 253_402_300_800
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a file says of one request. Secrets are still in it.
+
+    Attributes:
+        url: Absolute, as sent.
+        response: What came back; None where nothing did, or what did is not in the file.
+        status: The status that came back, also where the rest is not in the file; 0 where none did.
+        complete: Whether *headers* are all that were sent.
+        left_out: Why this is no request to a server, or no answer of one; empty where it may be.
+        unknown: Why the file does not say what the server answered; empty where it does.
+        error: What kept the answer from coming, where the client is not to blame.
+        ended: Who ended the answer, as far as the file says.
+        sent_at, head_at, done_at: Seconds on one clock for all entries of a file.
+    """
+
+    method: str
+    url: str
+    headers: Headers
+    complete: bool
+    body: bytes
+    response: Response | None
+    status: int
+    left_out: str
+    unknown: str
+    error: str
+    ended: Literal["server", "client", "unknown"]
+    sent_at: float
+    head_at: float
+    done_at: float
 
 
 def entries(document: Mapping[str, Any]) -> list[Entry]:
@@ -59,36 +87,32 @@ def entries(document: Mapping[str, Any]) -> list[Entry]:
             times = _times_by_answer(entry, before_at) if writer == _SCHEMATHESIS else _times(entry)
         except ValueError as error:
             raise ValueError(f"{place}/startedDateTime: {error}; expected a date-time of ISO 8601") from error
-        check_times(place, times)
+        if not all(0 <= at < _YEAR_10000_AT for at in times):
+            raise ValueError(f"{place}: its times lie outside of the years 1970 to 9999")
         found.append(_entry(entry, place, writer, times))
     return found
 
 
 def _entry(entry: Mapping[str, Any], place: str, writer: str, times: Times) -> Entry:
     request, answer = entry["request"], entry["response"]
-    headers = _headers(request["headers"])
+    headers, status = _headers(request["headers"]), max(int(answer["status"]), 0)
     error = _error(entry)
     gave_up = _CLIENTS_ERROR.search(error) is not None
-    status = max(int(answer["status"]), 0)
     unknown = _unknown(request, answer, gave_up=gave_up, failed=bool(error))
-    sent_at, head_at, done_at = times
     return Entry(
-        place=place,
-        method=str(request["method"]),
-        url=str(request["url"]),
-        headers=headers,
+        str(request["method"]),
+        str(request["url"]),
+        headers,
         # Chrome adds what goes on the wire, cookies and all, only where it has seen it go.
-        complete=request.get("headersSize") != -1,
-        body=_posted(request, f"{place}/request/postData"),
-        response=_response(answer, f"{place}/response/content") if status and not unknown else None,
-        status=status,
-        left_out=_left_out(entry, headers, error),
-        unknown=unknown,
-        error="" if gave_up else error,
-        ended="client" if gave_up else "server" if writer in _TELL_WHO_CLOSED else "untold",
-        sent_at=sent_at,
-        head_at=head_at,
-        done_at=done_at,
+        request.get("headersSize") != -1,
+        _posted(request, f"{place}/request/postData"),
+        _response(answer, f"{place}/response/content") if status and not unknown else None,
+        status,
+        _left_out(entry, headers, error),
+        unknown,
+        "" if gave_up else error,
+        "client" if gave_up else "server" if writer in _TELL_WHO_CLOSED else "unknown",
+        *times,
     )
 
 
@@ -104,18 +128,15 @@ def _left_out(entry: Mapping[str, Any], headers: Headers, error: str) -> str:
         return "answered by a service worker"
     asks_if_new = answer["status"] == 304 and bool(names & {"if-none-match", "if-modified-since"})
     if entry.get("_fromCache") or "Cache" in kind or asks_if_new or (not entry["timings"] and answer["status"]):
-        return _STORED
-    if answer["status"] <= 0 and _UNSENT_ERROR.search(error):
-        return NOT_SENT
-    return ""
+        return "from the cache"
+    return "that did not reach the server" if answer["status"] <= 0 and _UNSENT_ERROR.search(error) else ""
 
 
 def _unknown(request: Mapping[str, Any], answer: Mapping[str, Any], *, gave_up: bool, failed: bool) -> str:
-    """Why the file does not tell what the server answered, or only a part of it."""
+    """Why the file does not say what the server answered, or only a part of it."""
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
-    content = answer["content"]
-    if _CUT.search(str(content.get("comment") or "")):
+    if _CUT.search(str(answer["content"].get("comment") or "")):
         return CUT_TEXT
     if not _has_text(request, answer):
         return GIVEN_UP if gave_up else NO_TEXT
@@ -123,7 +144,7 @@ def _unknown(request: Mapping[str, Any], answer: Mapping[str, Any], *, gave_up: 
 
 
 def _is_stream(answer: Mapping[str, Any]) -> bool:
-    return str(answer["content"].get("mimeType") or "").lower().startswith("text/event-stream")
+    return str(answer["content"].get("mimeType") or "").lower().startswith(EVENT_STREAM)
 
 
 def _has_text(request: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
@@ -165,8 +186,7 @@ def _posted(request: Mapping[str, Any], place: str) -> bytes:
     """The body of a request, of which browsers keep the fields only where it was a form."""
     posted = request.get("postData") or {}
     if not posted.get("text"):
-        fields = posted.get("params") or ()
-        form = [(str(field["name"]), str(field.get("value") or "")) for field in fields]
+        form = [(str(field["name"]), str(field.get("value") or "")) for field in posted.get("params") or ()]
         return urlencode(form, errors="surrogatepass").encode()
     try:
         body = har.read_request({"method": "", "url": "", "headers": [], "postData": posted}).body
@@ -180,18 +200,16 @@ def _posted(request: Mapping[str, Any], place: str) -> bytes:
 
 
 def _headers(written: list[dict[str, Any]]) -> Headers:
-    return tuple(_each_header(written))
-
-
-def _each_header(written: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for header in written:
-        yield from pairs(str(header["name"]), str(header["value"]))
+    # Of several with one name a browser makes one, a line each.
+    return tuple((str(each["name"]), value) for each in written for value in str(each["value"]).split("\n"))
 
 
 def _times(entry: Mapping[str, Any]) -> Times:
     """The times of an entry; -1 stands for what was not measured."""
     began_at = har.moment(str(entry["startedDateTime"])).timestamp()
-    taken_s = {name: _seconds(entry["timings"].get(name)) for name in _PHASES}
+    taken_s = {
+        name: _seconds(entry["timings"].get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive")
+    }
     # Waiting for a connection is no matter of the server. The time for TLS is a part of connect.
     sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
@@ -199,9 +217,15 @@ def _times(entry: Mapping[str, Any]) -> Times:
 
 
 def _times_by_answer(entry: Mapping[str, Any], before_at: float | None) -> Times:
-    """The same of an entry whose moment is the one at which the answer was there."""
+    """The same of an entry of schemathesis, whose moment is the one at which the answer was there.
+
+    How long a stream was open follows from what was before it, since each test sends one request after the other.
+    """
     done_at = har.moment(str(entry["startedDateTime"])).timestamp()
-    return times_by_answer(done_at, _seconds(entry["time"]), before_at if _is_stream(entry["response"]) else None)
+    sent_at = done_at - _seconds(entry["time"])
+    if before_at is not None and _is_stream(entry["response"]):
+        sent_at = min(sent_at, before_at)
+    return sent_at, done_at, done_at
 
 
 def _seconds(taken_ms: float | None) -> float:

@@ -1,6 +1,9 @@
 """
 A recording as a HAR 1.2 document: what the format has a place for stands there, the rest in fields that begin with _.
 
+What others write is checked against the format as it is written in practice (har.schema.json): what Chrome, Firefox and
+mitmproxy are known to leave out, or to write as null, passes.
+
 Nothing is written twice, so that a change of one byte changes what is replayed: moments follow from
 ``startedDateTime``, ``timings`` and ``time``, the pieces of a stream from ``content`` and their lengths.
 
@@ -10,23 +13,22 @@ Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http import HTTPStatus
-from typing import Any, get_args
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from touchstone.contract.document import Problem, Schema, resolved
 from touchstone.contract.quoting import described
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.recordings.recording import Recording, Terms
-from touchstone.recordings.steps import told_once
+from touchstone.recordings.recording import Recording, Terms, step
 
 Json = dict[str, Any]
-
-_TERMS: TypeAdapter[Terms] = TypeAdapter(Terms)
 
 OURS = "_touchstone"
 FORMAT = 1
@@ -38,16 +40,12 @@ MAX_MS = 366 * 86_400_000
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
-def render(recording: Recording, steps: Mapping[int, str]) -> str:
-    """The text of a HAR file: keys sorted, each entry a block of lines.
-
-    Args:
-        steps: By *seq*, what an exchange means in the life of a version.
-    """
-    return json.dumps(encode(recording, steps), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def render(recording: Recording) -> str:
+    """The text of a HAR file: keys sorted, each entry a block of lines."""
+    return json.dumps(encode(recording), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def encode(recording: Recording, steps: Mapping[int, str]) -> Json:
+def encode(recording: Recording) -> Json:
     """The recording as JSON values; see `render`."""
     page = {
         "id": recording.name,
@@ -55,16 +53,16 @@ def encode(recording: Recording, steps: Mapping[int, str]) -> Json:
         "startedDateTime": recording.recorded_at,
         "pageTimings": {},
     }
-    entries = [_entry(exchange, recording, steps.get(exchange.seq, "")) for exchange in recording.exchanges]
+    entries = [_entry(exchange, recording) for exchange in recording.exchanges]
     about = {
         "format": FORMAT,
         "case": recording.case,
         "claims": sorted(recording.claims),
         "contract_sha256": recording.contract_sha256,
         "entries_sha256": fingerprint(entries),
-        "steps": told_once(steps),
+        "steps": list(recording.steps),
         "target": recording.target,
-        "terms": _terms(recording.terms),
+        "terms": json.loads(json.dumps(asdict(recording.terms))),
     }
     creator = {"name": "touchstone", "version": recording.tool_version}
     return {"log": {"version": "1.2", "creator": creator, "pages": [page], "entries": entries, OURS: about}}
@@ -77,29 +75,31 @@ def decode(document: Json, path: str = "") -> Recording:
         ValueError: a field is missing or has a value that it cannot have; the text names it by its JSON pointer.
     """
     log = document["log"]
-    about: _About = _read("/log/_touchstone", lambda: _About(log[OURS], log["pages"][0]))
-    entries: list[Json] = _read("/log", lambda: [*log["entries"]])
+    about: _About = _read("/log/_touchstone", lambda: _About.model_validate(log[OURS]))
     if about.format > FORMAT:
         raise ValueError(f"/log/_touchstone/format: is {about.format}, expected {FORMAT}: use a newer touchstone")
-    exchanges: list[Exchange] = []
+    page, version = _read("/log", lambda: (dict(log["pages"][0]), str(log["creator"]["version"])))
+    _read("/log/pages/0", lambda: (page["id"], moment(page["startedDateTime"])))
+    recorded_at = page["startedDateTime"]
+    entries: list[Json] = _read("/log", lambda: [*log["entries"]])
+    exchanges: dict[int, Exchange] = {}
     shown: dict[int, tuple[str, ...]] = {}
     for number, entry in enumerate(entries):
-        place = f"/log/entries/{number}"
-        exchange: Exchange = _read(place, lambda e=entry: read_entry(e, about.recorded_at))
-        if exchange.seq in shown:
+        exchange: Exchange = _read(f"/log/entries/{number}", lambda e=entry: read_entry(e, recorded_at))
+        if exchange.seq in exchanges:
             raise ValueError(f"/log/entries/{number}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
-        exchanges.append(exchange)
-        shown[exchange.seq] = _read(f"{place}/_claims", lambda e=entry: _texts(e.get("_claims", [])))
+        exchanges[exchange.seq] = exchange
+        shown[exchange.seq] = tuple(_read(f"/log/entries/{number}/_claims", lambda e=entry: map(str, e["_claims"])))
     return Recording(
-        name=about.name,
-        exchanges=tuple(sorted(exchanges, key=lambda exchange: exchange.seq)),
+        name=str(page["id"]),
+        exchanges=tuple(exchanges[seq] for seq in sorted(exchanges)),
         path=path,
-        recorded_at=about.recorded_at,
-        tool_version=_read("/log/creator", lambda: str(log["creator"]["version"])),
+        recorded_at=recorded_at,
+        tool_version=version,
         contract_sha256=about.contract_sha256,
         target=about.target,
         case=about.case,
-        claims=about.claims,
+        claims=tuple(about.claims),
         terms=about.terms,
         shown=shown,
         is_changed=about.entries_sha256 != fingerprint(entries),
@@ -112,30 +112,54 @@ def fingerprint(entries: list[Json]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def problems(document: object) -> tuple[Problem, ...]:
+    """Every disagreement with the format HAR 1.2, in the order of the pointers; numbers in them count as numbers.
+
+    Args:
+        document: The whole file as JSON reads it, `log` included.
+    """
+    return tuple(sorted(_schema().problems(document), key=_place))
+
+
+@cache
+def _schema() -> Schema:
+    definition = resolved(json.loads(Path(__file__).with_name("har.schema.json").read_text("utf-8")))
+    # Each part stands where it is used now; left here, all would be checked against the meta-schema once more.
+    del definition["$defs"]
+    return Schema(definition)
+
+
+def _place(problem: Problem) -> list[tuple[int, str]]:
+    return [(int(step) if step.isdecimal() else -1, step) for step in problem.pointer.split("/")]
+
+
 # --- what is about the whole -----------------------------------------------------------------------------------------
 
 
-class _About:
-    def __init__(self, values: Json, page: Json) -> None:
-        self.name = str(page["id"])
-        self.recorded_at = str(page["startedDateTime"])
-        moment(self.recorded_at)
-        self.format = _whole(values["format"])
-        self.case = str(values["case"])
-        self.claims = _texts(values["claims"])
-        self.contract_sha256 = str(values["contract_sha256"])
-        self.entries_sha256 = str(values["entries_sha256"])
-        self.target = str(values["target"])
-        try:
-            self.terms = _TERMS.validate_python(values["terms"])
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = "/".join(str(part) for part in ("terms", *first["loc"]))
-            raise ValueError(f"{field}: {first['msg']}, got {described(first['input'])}") from error
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-def _terms(terms: Terms) -> Json:
-    return asdict(terms) | {"keys": list(terms.keys), "given": [asdict(one) for one in terms.given]}
+class _About(BaseModel):
+    """What `encode` writes about the whole."""
+
+    format: Count
+    case: str
+    claims: list[str]
+    contract_sha256: str
+    entries_sha256: str
+    target: str
+    terms: Terms
+
+
+class _Beside(BaseModel, strict=True):
+    """What `encode` writes about one exchange beside what HAR has a place for."""
+
+    seq: Count
+    operation: str
+    ref: str | None
+    credential: Credential
+    closed: Closed
+    note: dict[str, Any]
 
 
 def moment(text: str) -> datetime:
@@ -159,16 +183,8 @@ def utc(at: datetime) -> str:
 # --- one entry -------------------------------------------------------------------------------------------------------
 
 
-def _entry(exchange: Exchange, recording: Recording, step: str) -> Json:
+def _entry(exchange: Exchange, recording: Recording) -> Json:
     wait_s, receive_s = exchange.head_at - exchange.sent_at, exchange.done_at - exchange.head_at
-    ours = {
-        "seq": exchange.seq,
-        "operation": exchange.operation,
-        "ref": exchange.ref,
-        "credential": exchange.credential,
-        "closed": exchange.closed,
-        "note": exchange.note,
-    }
     return {
         "pageref": recording.name,
         "startedDateTime": utc(moment(recording.recorded_at) + timedelta(seconds=exchange.sent_at)),
@@ -179,9 +195,9 @@ def _entry(exchange: Exchange, recording: Recording, step: str) -> Json:
         "response": _response(exchange),
         "_case": exchange.case,
         "_claims": sorted(recording.shown.get(exchange.seq, ())),
-        "_exchange": ours,
+        "_exchange": {name: getattr(exchange, name) for name in _Beside.model_fields},
         "_resourceType": "fetch",  # what browsers filter by
-        "_step": step,
+        "_step": step(exchange),
     }
 
 
@@ -194,14 +210,10 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
     Raises:
         ValueError, KeyError, TypeError: it is not one.
     """
-    ours = entry["_exchange"]
+    ours = _Beside.model_validate(entry["_exchange"])
     sent_at = round((moment(entry["startedDateTime"]) - moment(began_at)).total_seconds(), 6)
     head_at = round(sent_at + _seconds(entry["timings"]["wait"]), 6)
     return Exchange(
-        seq=_whole(ours["seq"]),
-        operation=str(ours["operation"]),
-        ref=None if ours["ref"] is None else str(ours["ref"]),
-        credential=_one_of(get_args(Credential), ours["credential"]),
         case=str(entry.get("_case", "")),
         sent_at=sent_at,
         head_at=head_at,
@@ -209,8 +221,7 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
         request=read_request(entry["request"]),
         response=read_response(entry["response"]),
         error=str(entry["response"].get(NO_RESPONSE, "")),
-        closed=_one_of(get_args(Closed), ours["closed"]),
-        note={str(name): value for name, value in ours["note"].items()},
+        **dict(ours),
     )
 
 
@@ -333,22 +344,14 @@ def _seconds(value: object) -> float:
     raise ValueError(f"is {described(value)}, expected milliseconds, 0 or more")
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise ValueError(f"is {described(value)}, expected a list of texts")
-
-
-def _one_of(known: tuple[Any, ...], value: object) -> Any:
-    if isinstance(value, str) and value in known:
-        return value
-    raise ValueError(f"is {described(value)}, expected one of {', '.join(map(repr, known))}")
-
-
 def _read(pointer: str, read: Any) -> Any:
     try:
         return read()
     except KeyError as error:
         raise ValueError(f"{pointer}: has no {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "/".join((pointer, *map(str, first["loc"])))
+        raise ValueError(f"{place}: {first['msg']}, got {described(first['input'])}") from error
     except (TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise ValueError(f"{pointer}: {error}") from error

@@ -13,8 +13,8 @@ from touchstone.contract.document import Contract
 from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
-from touchstone.recordings import har, har_schema, reader, steps
-from touchstone.recordings.recording import Recording
+from touchstone.recordings import har, reader
+from touchstone.recordings.recording import Accounts, Recording
 from touchstone.recordings.replay import alone
 
 # A recording that is older than this is worth a look; only --max-age makes it a fault.
@@ -39,21 +39,28 @@ class Remark:
 
 
 def lint(
-    paths: Sequence[Path], keys: Mapping[str, str], now: datetime, max_age_days: float | None = None
+    paths: Sequence[Path],
+    keys: Mapping[str, str],
+    now: datetime,
+    max_age_days: float | None = None,
+    accounts: Accounts | None = None,
 ) -> tuple[Remark, ...]:
     """Everything that is wrong with the recordings in *paths*, file by file.
 
     Args:
         keys: Secrets that no file may hold, by name; what looks like one is found without being named.
         max_age_days: From which age on a recording is a fault.
+        accounts: Whose the keys in files of others are; see `reader.read`.
 
     Raises:
         RecordingError: a path does not exist.
     """
-    return tuple(remark for path in reader.found(paths) for remark in _remarks(path, keys, now, max_age_days))
+    return tuple(remark for path in reader.found(paths) for remark in _remarks(path, keys, now, max_age_days, accounts))
 
 
-def _remarks(path: Path, keys: Mapping[str, str], now: datetime, max_age_days: float | None) -> Iterator[Remark]:
+def _remarks(
+    path: Path, keys: Mapping[str, str], now: datetime, max_age_days: float | None, accounts: Accounts | None
+) -> Iterator[Remark]:
     try:
         text = reader.text_of(path)
     except RecordingError as error:
@@ -62,9 +69,9 @@ def _remarks(path: Path, keys: Mapping[str, str], now: datetime, max_age_days: f
     yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
     document = _document(text)
     if document is not None:
-        yield from (Remark(path, f"HAR: {problem}") for problem in har_schema.problems(document)[:_SHOWN])
+        yield from (Remark(path, f"HAR: {problem}") for problem in har.problems(document)[:_SHOWN])
     try:
-        recording = reader.read(path)
+        recording = reader.read(path, accounts)
     except RecordingError as error:
         yield Remark(path, _told(path, error))
         return
@@ -88,7 +95,7 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
     named = {claim for claims in recording.shown.values() for claim in claims} | set(recording.claims)
     for claim in sorted(named - known):
         yield f"names the claim {claim!r}, which does not exist; record it again"
-    written = har.render(recording, steps.steps(recording.exchanges))
+    written = har.render(recording)
     lines = enumerate(zip_longest(text.splitlines(), written.splitlines(), fillvalue=""), start=1)
     # That the digest of the entries is another one has been said.
     others = (one for one in lines if one[1][0] != one[1][1] and "entries_sha256" not in one[1][0])
@@ -128,7 +135,7 @@ def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | 
 
 
 def _document(text: str) -> dict[str, Any] | None:
-    """The HAR document in a file; what is no JSON object, or a cassette, is said where it is read."""
+    """The HAR document in a file; what is no JSON object is said where it is read."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,20 +1,18 @@
 """Recordings on disk: which files are meant, and what each of them holds."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
-from touchstone.contract.bundle import recordings_dir
 from touchstone.contract.document import Contract
-from touchstone.contract.files import RECORDED_BYTES, read_regular
-from touchstone.errors import RecordingError
-from touchstone.recordings import foreign, har, har_schema
-from touchstone.recordings.recording import Recording
+from touchstone.contract.files import RECORDED_BYTES, read_regular, recordings_dir
+from touchstone.errors import RecordingError, UsageError
+from touchstone.recordings import foreign, har
+from touchstone.recordings.recording import Account, Accounts, Recording
 
-SUFFIXES = (".har", ".json", ".yaml", ".yml")
-# What each cassette has, whoever wrote it.
-_INTERACTIONS = "interactions"
+_LIKE_VARIABLE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
@@ -34,77 +32,61 @@ def found(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             files.append(path)
         else:
-            raise RecordingError(f"{path}: no such file; expected a HAR file, a VCR file or a folder of HAR files")
+            raise RecordingError(f"{path}: no such file; expected a HAR file or a folder of HAR files")
     return list(dict.fromkeys(files))
 
 
-def read(path: Path) -> Recording:
-    """The recording in a file: one of ours, a HAR of a browser or a proxy, or a VCR cassette.
+def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
+    """Whose each key is, from options such as ``primary=KEY``, where KEY may be the name of a variable with the key.
 
     Raises:
-        RecordingError: it is none of these; the message names the place.
+        UsageError: one is of another form, or two give one key to two accounts; the message holds no key.
+    """
+    accounts: dict[str, Account] = {}
+    for option in options:
+        role, equals, key = option.partition("=")
+        value = environ.get(key, key)
+        if not equals or not value or _LIKE_VARIABLE.fullmatch(value):
+            like = "ROLE=KEY, such as primary=ORGO_API_KEY, with a key or the name of a variable that is set"
+            raise UsageError(f"--as: expected {like}")
+        if role not in get_args(Account):
+            raise UsageError(f"--as: there is no such account; expected {', '.join(get_args(Account))}")
+        if accounts.setdefault(value, cast("Account", role)) != role:
+            raise UsageError(
+                f"--as {role}=…: the same key is {accounts[value]}, too; expected one account for each key"
+            )
+    return accounts
+
+
+def read(path: Path, accounts: Accounts | None = None) -> Recording:
+    """The recording in a file: one of ours, or a HAR of a browser, a proxy or a tester.
+
+    Args:
+        accounts: Whose the keys of a file of others are; None where it does not matter.
+
+    Raises:
+        RecordingError: it is none of these, or it is not known whose its keys are; the message names the place.
     """
     text = text_of(path)
     if not text.strip():
-        raise RecordingError(f"{path}: is empty; expected a HAR or VCR file")
+        raise RecordingError(f"{path}: is empty; expected a HAR file")
     if not text.lstrip().startswith("{"):
-        try:
-            return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
-        except RecordingError as error:
-            if _INTERACTIONS in text:
-                raise
-            raise _neither(path, error) from error
+        raise RecordingError(f"{path}: is no JSON object; expected a HAR file")
     document = _json(path, text)
-    if "http_interactions" in document or "interactions" in document:
-        return _made(path, lambda: foreign.vcr(text, path.stem, str(path), Contract.load()))
-    if is_ours(document):
-        return _ours(path, document)
-    _check(path, document)
-    return _made(path, lambda: foreign.har(document, path.stem, str(path), Contract.load()))
-
-
-def _neither(path: Path, error: RecordingError) -> RecordingError:
-    """That a file of another kind is no recording at all, and what speaks against its being a cassette."""
-    why = str(error).removeprefix(f"{path}: ").rpartition("; expected ")[0]
-    return RecordingError(f"{path}: is neither HAR nor VCR: {why}; expected a HAR or VCR file")
-
-
-def is_ours(document: dict[str, Any]) -> bool:
-    """Whether `touchstone record` has written a HAR document."""
     log = document.get("log")
-    return isinstance(log, dict) and har.OURS in log
-
-
-def _ours(path: Path, document: dict[str, Any]) -> Recording:
-    """
-    A recording of ours. Whether it is HAR in every field is for `recordings lint` to say, unless it cannot be read.
-    """
-    try:
-        return _made(path, lambda: har.decode(document, str(path)))
-    except RecordingError:
-        _check(path, document)
-        raise
-
-
-def _check(path: Path, document: dict[str, Any]) -> None:
-    problems = har_schema.problems(document)
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RecordingError(f"{path}: {problems[0].untold}{more}; expected HAR 1.2")
-
-
-def _made(path: Path, make: Any) -> Recording:
-    try:
-        recording: Recording = make()
-    except ValueError as error:
-        raise RecordingError(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise RecordingError(f"{path}: is nested too deeply; expected a HAR or VCR file") from error
-    return recording
+    if isinstance(log, dict) and har.OURS in log:
+        try:
+            return _made(path, lambda: har.decode(document, str(path)))
+        except RecordingError:
+            # Whether it is HAR in every field is for `recordings lint` to say, unless it cannot be read.
+            _check(path, document)
+            raise
+    _check(path, document)
+    return _made(path, lambda: foreign.recording(document, path.stem, str(path), Contract.load(), accounts))
 
 
 def text_of(path: Path) -> str:
-    """What a file says, without a byte order mark.
+    """The text of a file, without a byte order mark.
 
     Raises:
         RecordingError: it cannot be read, or is no text in UTF-8.
@@ -114,7 +96,23 @@ def text_of(path: Path) -> str:
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise RecordingError(f"{path}: byte {error.start} is no UTF-8; expected a HAR or VCR file") from error
+        raise RecordingError(f"{path}: byte {error.start} is no UTF-8; expected a HAR file") from error
+
+
+def _check(path: Path, document: dict[str, Any]) -> None:
+    problems = har.problems(document)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise RecordingError(f"{path}: {problems[0].untold}{more}; expected HAR 1.2")
+
+
+def _made(path: Path, make: Callable[[], Recording]) -> Recording:
+    try:
+        return make()
+    except ValueError as error:
+        raise RecordingError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise RecordingError(f"{path}: is nested too deeply; expected a HAR file") from error
 
 
 def _json(path: Path, text: str) -> dict[str, Any]:

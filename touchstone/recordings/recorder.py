@@ -5,10 +5,9 @@ all: a scenario that was answered otherwise than it expects, that met a finding,
 the file of an earlier time as it was.
 """
 
-import ast
 import contextlib
-import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +19,14 @@ from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
-from touchstone.config_kinds import nearest
-from touchstone.contract.bundle import contract_tests_dir
-from touchstone.errors import OutputError, RunLogError, UsageError
+from touchstone.contract.files import contract_tests_dir
+from touchstone.errors import OutputError, RunLogError, UsageError, nearest
 from touchstone.facts.events import Case, CaseOutcome, RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.recordings import har, steps
+from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
 from touchstone.recordings.replay import alone, shown
@@ -37,6 +35,7 @@ from touchstone.types import Conclude
 
 TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
 _CASE = "scenarios.plays"
+_SCENARIO = re.compile(r'^@scenario\(\s*"([^"]+)".*?^def .*?"""(.*?)"""', re.DOTALL | re.MULTILINE)
 PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 
@@ -61,30 +60,23 @@ class Written:
         return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
-def scenarios() -> tuple[str, ...]:
-    """The names of all scenarios, in the order in which they are played."""
-    with tempfile.TemporaryDirectory() as folder:
-        cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), Errand(mode="record")))
-    return tuple(scenario_of(case["case"]) for case in cases)
+def scenarios() -> dict[str, str]:
+    """What happens in each scenario, by its name, in the order in which they are played.
 
-
-def stories() -> dict[str, str]:
-    """What happens in each scenario, by its name, as the contract tests say it; they are read and not imported."""
-    found = {}
+    The contract tests are read and not imported, which would take a target.
+    """
+    found: dict[str, str] = {}
     for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            match node:
-                case ast.FunctionDef(decorator_list=[ast.Call(ast.Name("scenario"), [ast.Constant(str(name)), *_])]):
-                    found[name] = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+        stories = _SCENARIO.findall(path.read_text("utf-8"))
+        found |= {name: " ".join(story.partition("\n\n")[0].split()) for name, story in stories}
     return found
 
 
 def planned(settings: Settings, names: Sequence[str]) -> str:
     """What playing scenarios would cost, as `runner.plan` tells it."""
+    errand = Errand("record", "record", tuple(names))
     with tempfile.TemporaryDirectory() as folder:
-        return runner.plan(
-            replace(settings, profile="thorough"), Path(folder), Errand("record", "record", tuple(names))
-        )
+        return runner.plan(replace(settings, profile="thorough"), Path(folder), errand)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +89,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise UsageError(f"{name!r}: no such scenario; {nearest(name, known)}; see `touchstone record --list`")
-    return tuple(name for name in known if name in names) if names else known
+    return tuple(name for name in known if not names or name in names)
 
 
 def folder_of(target: TargetSettings) -> Path:
@@ -225,9 +217,7 @@ def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:
-    """
-    Whether the target does not have what a scenario is about, such as a limit or a second account: nothing is wrong.
-    """
+    """Whether the target does not have what a scenario is about, such as a limit or a second account."""
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
@@ -254,32 +244,23 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
     Args:
         target: The settings of its target as the run log has them.
     """
-    owners: tuple[Owner, ...] = ("primary", "second", "restricted")
-    fields: dict[Owner, str] = {role: "api_key" if role == "primary" else f"{role}_api_key" for role in owners}
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
         *(Given(ref, "primary", "failed") for ref in templates["failing"]),
         *(Given(ref, "restricted") for ref in templates["restricted"]),
     )
-    return Terms(
-        latency_s=round(latency_s, 6),
-        build_timeout_s=target["build_timeout_s"],
-        cancel_timeout_s=target["cancel_timeout_s"],
-        patience_s=target["patience_s"],
-        publish=target["publish"],
-        keys=tuple(role for role in owners if target[fields[role]]),
-        given=given,
-    )
+    same = {name: target[name] for name in ("build_timeout_s", "cancel_timeout_s", "patience_s", "publish")}
+    keys: dict[Owner, str] = {"primary": "api_key", "second": "second_api_key", "restricted": "restricted_api_key"}
+    held = tuple(role for role, name in keys.items() if target[name])
+    return Terms(latency_s=round(latency_s, 6), keys=held, given=given, **same)
 
 
 def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
-    """
-    What became of a scenario, whose recording is written if it holds none of *keys* and nothing that looks like one.
-    """
+    """What became of a scenario, whose recording is written if it holds none of *keys* and nothing alike."""
     if isinstance(made, str):
         return Written(name, None, made)
-    text = har.render(made, steps.steps(made.exchanges))
+    text = har.render(made)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")

@@ -1,4 +1,4 @@
-"""A recording: the exchanges of one scenario, and the terms on which they were made. Values only.
+"""A recording: the exchanges of one scenario, the terms on which they were made, and the steps that they show.
 
 Whatever tells one run from another and is no secret stays as it was, but for two things: the base URL is BASE_URL, and
 the run id in names is RUN_ID, so that a test that uses a recording does not change when it is made again.
@@ -6,20 +6,28 @@ the run id in names is RUN_ID, so that a test that uses a recording does not cha
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import PurePath
 from typing import Literal
 
+from touchstone.contract.event_stream import parse
+from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange
 
 BASE_URL = "https://builds.test/api"
 RUN_ID = "recorded"
 
+_PUBLISHED = {200: "published", 201: "published", 409: "publish conflicts"}
+_REFUSED = {401: "key refused", 403: "not allowed", 404: "not found", 405: "no such method", 429: "limited"}
+
 Origin = Literal[
     "touchstone",  # made by `touchstone record`
-    "har",  # saved by a browser or a proxy
-    "vcr",  # saved by schemathesis or another writer of VCR cassettes
+    "har",  # saved by a browser, a proxy or a tester
 ]
 Owner = Literal["primary", "second", "restricted"]
+# Whose a key of a file of others is, and of each key which of them.
+Account = Literal["primary", "second", "restricted", "unknown"]
+Accounts = Mapping[str, Account]
 Ends = Literal["ready", "failed", "unknown"]
 
 
@@ -85,6 +93,48 @@ class Recording:
     is_changed: bool = False
 
     @property
+    def steps(self) -> tuple[str, ...]:
+        """The steps that it shows, in order; one that is repeated stands once."""
+        return tuple(name for name, _ in groupby(map(step, self.exchanges)))
+
+    @property
     def place(self) -> str:
         """What to call it in messages."""
         return PurePath(self.path).name or self.name
+
+
+def step(exchange: Exchange) -> str:
+    """The step that one exchange shows, such as ``building`` or ``nothing to cancel``."""
+    status, told = exchange.status, str(exchange.body.get("status", ""))
+    if exchange.response is None:
+        return "no answer"
+    if exchange.operation == "cancelBuild" and status in (202, 404) and told:
+        return told.replace("idle", "nothing to cancel")
+    if status in _REFUSED:
+        return _REFUSED[status]
+    match exchange.operation:
+        case "publishTemplate":
+            auto = exchange.body.get("auto_build")
+            return _PUBLISHED.get(status, f"publish refused: {status}") + (f", {auto}" if auto else "")
+        case "startBuild" if told == "ready":
+            return "reused"
+        case "startBuild" | "getBuild" if told:
+            return told.replace("_", " ")
+        case "deleteTemplate" if 200 <= status < 300:
+            return "deleted"
+        case "streamBuildEvents" if 200 <= status < 300:
+            return f"log ends on {_last_phase(exchange)}"
+    return f"{exchange.operation or exchange.request.method}: {status}"
+
+
+def _last_phase(exchange: Exchange) -> str:
+    events = parse(exchange.response.body).events if exchange.response else ()
+    if not events:
+        return "nothing"
+    try:
+        value = read_json(events[-1].data.encode())
+    except ValueError:
+        return "what is no JSON"
+    if not isinstance(value, dict):
+        return "what is no object"
+    return str(value.get("phase")) + (", an error" if value.get("level") == "error" else "")

@@ -1,6 +1,4 @@
-"""
-A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin.
-"""
+"""A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination
+from touchstone.check.examination import Examination, Ledger
 from touchstone.check.handover import Handover, received
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
@@ -20,23 +18,22 @@ from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID
 from touchstone.recordings.replay import (
     Replay,
-    Unwritten,
     bounds_of,
     call_of,
     conclusion_of,
     given_of,
+    plays,
     target_of,
     unused_words,
 )
 from touchstone.rules.judge import by_all_rules
-from touchstone.target.transport import Keys, Transport
+from touchstone.target.call import Keys
+from touchstone.target.transport import Transport
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """
-    Puts recordings in the place of the target.
-    """
+    """Puts recordings in the place of the target."""
     try:
         handover = received(os.environ)
         config.stash[RUN] = ReplayRun(handover, handover.parsed_settings())
@@ -45,14 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ReplayRun(Run):
-    """
-    A run that plays recordings, one after the other, each judged by itself.
-    """
+    """A run that plays recordings, one after the other, each judged by itself."""
 
     is_replay = True
 
     def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.replay = Replay(handover.plays, handover.speed)
+        self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
         self._unjudged: list[Exchange] = []
         super().__init__(handover, settings)
 
@@ -67,7 +62,7 @@ class ReplayRun(Run):
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(UNBOUNDED_BUILDS, self.settings.max_seconds or float("inf"))
-        return Examination(self.transport, target, RUN_ID, Unwritten(), budget, latency_s)
+        return Examination(self.transport, target, RUN_ID, Ledger(), budget, latency_s)
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
@@ -103,9 +98,7 @@ class ReplayRun(Run):
             self._unjudged.append(exchange)
 
     def _catch_up(self) -> None:
-        """
-        Sees what was replayed in the order in which it was over when it was recorded.
-        """
+        """Sees what was replayed in the order in which it was over when it was recorded."""
         for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
             self._see(exchange)
         self._unjudged.clear()

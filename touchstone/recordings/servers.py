@@ -9,20 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from touchstone.config_kinds import Kind, Unfit, checked, count, nearest, one_of, seed, text
-from touchstone.contract.bundle import recordings_dir
-from touchstone.errors import RecordingError, UsageError
+import respx
+
+from touchstone.config import Count, Seed, Text, fits, kind
+from touchstone.contract.files import recordings_dir
+from touchstone.contract.quoting import Kind, checked
+from touchstone.errors import RecordingError, Unfit, UsageError, nearest
 from touchstone.proof import catalogue
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
-from touchstone.recordings.replay import in_short
-from touchstone.recordings.routing import Playback
+from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limits import FORM
+from touchstone.twin.limit_text import FORM
 
 PUBLISHED_WITHIN_S = 10.0
 
@@ -48,6 +50,8 @@ class LentRecording:
     def __init__(self, recording: Recording, speed: float = 0.0) -> None:
         self.recording = recording
         self._playback = _AtItsUrl(recording, checked("speed", speed, _amount) or math.inf)
+        self._router = respx.MockRouter(assert_all_called=False)
+        self._router.route().mock(side_effect=self._playback.serve)
         self.errors = self._playback.errors
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         self.ref = _main(self.refs, recording.name)
@@ -74,11 +78,11 @@ class LentRecording:
 
     def start(self) -> None:
         """Begins to answer; clients that were made before are answered, too."""
-        self._playback.router.start()
+        self._router.start()
 
     def stop(self) -> None:
         """Lets clients reach the network again."""
-        self._playback.router.stop()
+        self._router.stop()
 
 
 class _AtItsUrl(Playback):
@@ -131,7 +135,7 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     Raises:
         UsageError: there is none; the message names the nearest one.
     """
-    if isinstance(scenario, Path) or Path(scenario).suffix in reader.SUFFIXES:
+    if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
         return Path(scenario)
@@ -176,7 +180,7 @@ class LentTwin:
     def __init__(
         self, *, plan: str | None = None, fault: str | None = None, variant: str | None = None, **options: Any
     ) -> None:
-        wanted = checked("plan", plan or "scale", one_of("scale", "hacker"))
+        wanted = checked("plan", plan or "scale", kind(Annotated[Literal["scale", "hacker"], fits("scale", "hacker")]))
         self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == wanted)
         self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
         self._twin = _twin(_behaviour(fault, variant), _read(options))
@@ -235,12 +239,12 @@ OPTIONS: Mapping[str, Kind[Any]] = {
     "build_s": _amount,
     "settle_s": _amount,
     "rate": _rate,
-    "capacity": count,
+    "capacity": kind(Count),
     "latency_s": _amount,
-    "retry_after": one_of("seconds", "date", "none"),
+    "retry_after": kind(Annotated[Literal["seconds", "date", "none"], fits("seconds", "date", "none")]),
     "build_timeout_s": _amount,
-    "digest_scope": one_of("document", "content"),
-    "seed": seed,
+    "digest_scope": kind(Annotated[Literal["document", "content"], fits("document", "content")]),
+    "seed": kind(Seed),
 }
 
 
@@ -257,9 +261,9 @@ def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
         raise UsageError("fault and variant: a twin has one of them; start another twin for the other one")
     try:
         if fault is not None:
-            return catalogue.fault(checked("fault", fault, text))
+            return catalogue.fault(checked("fault", fault, kind(Text)))
         if variant is not None:
-            return catalogue.variant(checked("variant", variant, text))
+            return catalogue.variant(checked("variant", variant, kind(Text)))
     except UsageError as error:
         # There, the names are those of flags.
         raise UsageError(str(error).removeprefix("--")) from None

@@ -16,19 +16,18 @@ from touchstone.loadgen.metrics import FEW, Times, name_of
 from touchstone.loadgen.thresholds import named
 from touchstone.report import html
 from touchstone.report.charts import Chart, Key, Log, Shape
-from touchstone.report.compare_answers import AnswerTimes
-from touchstone.report.compare_claims import GROUPS, ClaimChanges, Turn
 from touchstone.report.compare_loads import (
     MATTERS,
     MATTERS_POINTS,
     NOISE,
     TOO_FEW,
     UNCERTAIN,
+    AnswerTimes,
     Change,
     LoadComparison,
     OperationChange,
 )
-from touchstone.report.comparison import Comparison, kind_of_run
+from touchstone.report.comparison import GROUPS, ClaimChanges, Comparison, Turn, kind_of_run
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_sentences import describe_capacity, describe_workload
@@ -300,7 +299,7 @@ def describe_run(log: RunLog) -> str:
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
     if workload:
-        what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}, {workload.engine} engine"
+        what = f"{workload.scenario}, {workload.arrivals} for {brief(workload.duration_s)}"
     target = header.target
     where = target.url if target.name in ("", "url") else target.name
     return f"{header.run_id}: {what}, {where}, {when} UTC"

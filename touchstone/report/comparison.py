@@ -4,11 +4,83 @@ from dataclasses import dataclass
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
+from touchstone.facts.finding import Finding
 from touchstone.facts.wording import plural
-from touchstone.report.compare_answers import AnswerTimes, compare_answers
-from touchstone.report.compare_claims import GROUPS, ClaimChanges, compare_claims
-from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, LoadComparison, compare_loads
-from touchstone.report.compare_workloads import Mismatch
+from touchstone.report.compare_loads import (
+    NOISE,
+    TOO_FEW,
+    UNCERTAIN,
+    AnswerTimes,
+    Change,
+    LoadComparison,
+    Mismatch,
+    compare_answers,
+    compare_loads,
+)
+from touchstone.rules.verdict import ClaimVerdict, RunVerdict, Verdict, judge, selected
+
+_CLEAR: tuple[Verdict, ...] = ("upheld", "broken")
+# What became of a claim, in the order in which it is told.
+GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
+NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One claim with two verdicts."""
+
+    before: ClaimVerdict
+    after: ClaimVerdict
+
+    @property
+    def group(self) -> str:
+        """What became of it, one of GROUPS; a claim that was broken and is not judged any more is not fixed."""
+        was, now = self.before.verdict, self.after.verdict
+        if now == "broken":
+            return NEWLY_BROKEN
+        if was == "broken" and now == "upheld":
+            return FIXED
+        if was in _CLEAR:
+            return NO_LONGER
+        return NOW if now == "upheld" else OTHERWISE
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimChanges:
+    """What two runs say differently about claims.
+
+    Attributes:
+        turned: Claims with another verdict, in the order of the second run's ledger.
+        only_before: Claims that the second run was not to judge, of those that it does not know any more.
+        only_after: Claims that the first run was not to judge, of those that it did not know.
+        unasked: How many claims only one of the two runs was asked for, by ``--claims``.
+        new: Findings of the second run alone, about claims that the first one was asked for as well.
+        gone: Findings of the first run alone, about claims that the second one was asked for as well.
+    """
+
+    before: RunVerdict
+    after: RunVerdict
+    turned: tuple[Turn, ...]
+    only_before: tuple[ClaimVerdict, ...]
+    only_after: tuple[ClaimVerdict, ...]
+    new: tuple[Finding, ...]
+    gone: tuple[Finding, ...]
+    unasked: int = 0
+
+    def turned_by(self, group: str) -> tuple[Turn, ...]:
+        """The claims with another verdict of which this became."""
+        return tuple(turn for turn in self.turned if turn.group == group)
+
+    @property
+    def newly_broken(self) -> tuple[ClaimVerdict, ...]:
+        """The claims that the second run alone found broken, also those that the first one was not asked for."""
+        found = (*(turn.after for turn in self.turned_by(NEWLY_BROKEN)), *self.only_after)
+        return tuple(item for item in found if item.verdict == "broken")
+
+    @property
+    def are_alike(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.turned or self.only_before or self.only_after or self.new or self.gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +103,7 @@ class Comparison:
         """What the two had not in common to do."""
         if self.load:
             return self.load.mismatches
-        first, second = (_asked(log) for log in (self.before, self.after))
+        first, second = (_options(log) for log in (self.before, self.after))
         return tuple(Mismatch(what, first[what], second[what]) for what in first if first[what] != second[what])
 
     @property
@@ -43,20 +115,20 @@ class Comparison:
     @property
     def differing(self) -> tuple[tuple[str, Change], ...]:
         """What differs beyond noise between two load runs, each with its operation."""
-        return tuple(told for told in self._told if told[1].verdict not in (NOISE, UNCERTAIN, TOO_FEW))
+        return tuple(one for one in self._changes if one[1].verdict not in (NOISE, UNCERTAIN, TOO_FEW))
 
     @property
     def open(self) -> int:
         """Of how many statistics it cannot be told whether they differ."""
-        return sum(change.verdict in (UNCERTAIN, TOO_FEW) for _, change in self._told)
+        return sum(change.verdict in (UNCERTAIN, TOO_FEW) for _, change in self._changes)
 
     @property
     def is_open(self) -> bool:
         """Whether that is so of all of them."""
-        return 0 < self.open == len(self._told)
+        return 0 < self.open == len(self._changes)
 
     @property
-    def _told(self) -> tuple[tuple[str, Change], ...]:
+    def _changes(self) -> tuple[tuple[str, Change], ...]:
         operations = self.load.operations if self.load else ()
         return tuple((one.name, change) for one in operations for change in (*one.times, *one.counted) if change.tells)
 
@@ -130,7 +202,7 @@ def _check_contracts(before: RunLog, after: RunLog) -> None:
         )
 
 
-def _asked(log: RunLog) -> dict[str, str]:
+def _options(log: RunLog) -> dict[str, str]:
     """What a run that is no load was asked for, as far as its verdicts may come from that."""
     header = log.header
     return {
@@ -140,3 +212,37 @@ def _asked(log: RunLog) -> dict[str, str]:
         "strict": "yes" if header.strict else "no",
         "version": header.tool_version,
     }
+
+
+def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
+    """Compares the verdicts and findings of two runs."""
+    first, second = judge(before), judge(after)
+    old = {item.claim.id: item for item in first.claims}
+    new = {item.claim.id: item for item in second.claims}
+    gone_claims = [item for name, item in old.items() if name not in new]
+    new_claims = [item for name, item in new.items() if name not in old]
+    removed = _within(gone_claims, after)
+    added = _within(new_claims, before)
+    return ClaimChanges(
+        before=first,
+        after=second,
+        turned=tuple(
+            Turn(old[name], item) for name, item in new.items() if name in old and old[name].verdict != item.verdict
+        ),
+        only_before=removed,
+        only_after=added,
+        new=_findings(after, before),
+        gone=_findings(before, after),
+        unasked=len(gone_claims) - len(removed) + len(new_claims) - len(added),
+    )
+
+
+def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
+    """Those of one run alone, about claims that the other one was asked for as well."""
+    known = {finding.id for finding in other.findings}
+    return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
+
+
+def _within(claims: list[ClaimVerdict], other: RunLog) -> tuple[ClaimVerdict, ...]:
+    """Those that the other run would have judged if it had known them, since its ``--claims`` do not leave them out."""
+    return tuple(item for item in claims if selected(item.claim.id, other.header.claims_glob))

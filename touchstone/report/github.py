@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from touchstone.contract.bundle import openapi_dir
+from touchstone.contract.files import openapi_dir
 from touchstone.facts.wording import clipped, one_line, plural, visible
 from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report

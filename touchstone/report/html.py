@@ -14,7 +14,7 @@ from markupsafe import Markup
 from touchstone.facts.events import LedgerClaim
 from touchstone.facts.key_sources import is_variable
 from touchstone.facts.wording import brief, chance_words, clipped, figure, percentage, plural, visible
-from touchstone.loadgen.outcomes import kind_of
+from touchstone.loadgen.metrics import kind_of
 from touchstone.report.pretty import span
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check

@@ -10,9 +10,7 @@ from touchstone.facts.events import Attempt
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Histogram, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import FEW, Metrics, Operation, Times, name_of
-from touchstone.loadgen.outcomes import Kind, kind_of
-from touchstone.loadgen.totals import ALL, LASTING
+from touchstone.loadgen.metrics import ALL, FEW, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
 from touchstone.report import load_sentences
 from touchstone.report.charts import (
     SIDE,
@@ -82,7 +80,6 @@ def pictures(load: LoadView) -> Pictures:
         "times": load_sentences.describe_times(load.numbers),
         "generator": load_sentences.describe_generator(load.kept, began_at),
         "workload": load_sentences.describe_workload(load.workload),
-        "engine": load_sentences.describe_engine(load.workload),
         "timed": load_sentences.describe_timed(load.numbers),
     }
     return Pictures(

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from touchstone.facts.events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import brief, plural, was
-from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding
+from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
 from touchstone.loadgen.lateness import Punctuality
 from touchstone.loadgen.metrics import Metrics
-from touchstone.loadgen.outage import Fallen, Pause
-from touchstone.loadgen.room import Room
+from touchstone.loadgen.not_judged import Fallen, Pause
 
 
 def describe_workload(workload: Workload) -> str:
@@ -25,12 +24,6 @@ def describe_workload(workload: Workload) -> str:
         f"{workload.says} Arrivals: {workload.arrivals}, for {brief(workload.duration_s)}, drawn with seed "
         f"{workload.seed} ({scheduled or 'none'}){shared}."
     )
-
-
-def describe_engine(workload: Workload) -> str:
-    """Who sent the requests, and why."""
-    says = {"flows": "a lean client, each flow by itself", "bulk": "a side-car process that only sends and counts"}
-    return f"{workload.engine} ({says[workload.engine]}): {workload.engine_reason}"
 
 
 def describe_times(numbers: Metrics) -> str:

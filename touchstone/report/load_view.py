@@ -7,12 +7,10 @@ from touchstone.facts.events import Attempt, RunLog, Workload
 from touchstone.facts.sample import Window
 from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.closing import asked
 from touchstone.loadgen.lateness import Punctuality, punctuality
 from touchstone.loadgen.metrics import Metrics, metrics
-from touchstone.loadgen.outage import Fallen, Pause, fallen, pauses
-from touchstone.loadgen.statistic import STATISTICS
-from touchstone.loadgen.thresholds import Kept, Reading, measured, named, told_value
+from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
+from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, named, value_text
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -106,7 +104,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
     """
     if log.workload is None:
         return None
-    starts = asked(log)
+    starts = limit_starts(log)
     return LoadView(
         workload=log.workload,
         numbers=metrics(log),
@@ -136,8 +134,8 @@ def _line(reading: Reading) -> LimitLine:
         operation=named(reading.limit.operation),
         says=statistic.says,
         bound="at least" if statistic.is_floor else "at most",
-        limit=told_value(replace(reading, value=reading.limit.value)),
-        measured=told_value(reading),
+        limit=value_text(replace(reading, value=reading.limit.value)),
+        measured=value_text(reading),
         margin_share=_margin(reading, is_floor=statistic.is_floor),
         reading=reading,
     )

@@ -3,15 +3,13 @@ What the page of a probe draws: requests over time, the room of the limiter that
 """
 
 import math
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.identity import Step, Stretch
+from touchstone.facts.identity import Step
 from touchstone.facts.knee_trials import Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.limiter.knee.telling import limit_words
 from touchstone.report.charts import (
     SIDE,
     Axis,
@@ -28,7 +26,7 @@ from touchstone.report.charts import (
     place,
 )
 from touchstone.report.probe_sentences import WHY_WORDS, describe_family, describe_free, describe_others, stimuli
-from touchstone.report.probe_view import KneeView, ProbeView
+from touchstone.report.probe_view import KneeView, ProbeView, limit_words
 
 _SINCE = "the first request"
 _LANES = ("accepted", "refused")
@@ -36,7 +34,6 @@ _LANE_SHARE = 0.34  # how high a mark is, as a share of the height
 _MARKS = 500  # beside each other; requests that lie closer share one
 _SHORT_SHARE = 0.3  # what is drawn once more begins the run and is no more of it than this
 _EARLY = 40  # so many requests of it
-_ANEW_S = 0.1  # a limiter whose room is known only so long after the first request was asked anew
 _MOST_NAMED = 6  # families that have a colour of their own
 _DOT = 7  # half of the width of the mark of a trial, of SIDE
 _TALL = 26
@@ -97,8 +94,8 @@ def pictures(probe: ProbeView) -> Pictures:
     early = _early(every, whole)
     identity = probe.identity
     return Pictures(
-        whole=_over(probe, whole, "All requests") if every else (),
-        early=_over(probe, early, f"The first {brief(early.length_s, 2)}") if early else (),
+        whole=(_lanes(probe, whole, "All requests"),) if every else (),
+        early=(_lanes(probe, early, f"The first {brief(early.length_s, 2)}"),) if early else (),
         families=_families(probe, whole) if any(step.families for step in probe.steps) else None,
         leaders=tuple(_leaders(step) for step in probe.steps),
         began_at=begin,
@@ -124,12 +121,6 @@ def _early(every: Sequence[Answer], whole: _Span) -> _Span | None:
 def _leaders(step: Step) -> tuple[tuple[str, str], ...]:
     found = sorted(step.families.items(), key=lambda item: -item[1])[:2]
     return tuple((describe_family(name), chance_words(share)) for name, share in found if share >= _SEEN)
-
-
-def _over(probe: ProbeView, span: _Span, title: str) -> tuple[Chart, ...]:
-    lanes, stretch = _lanes(probe, span, title), probe.stretch
-    drawn = stretch is not None and stretch.at and stretch.at[0] <= span.to_at
-    return (lanes, _room(stretch, span)) if stretch and drawn else (lanes,)
 
 
 def _lanes(probe: ProbeView, span: _Span, title: str) -> Chart:
@@ -178,34 +169,6 @@ def _bars(answers: Iterable[Answer], span: _Span, lane: float) -> str:
     """For how long answers were held back, each a thin bar."""
     spans = ((place(span.share(answer.sent_at)), place(span.share(answer.done_at))) for answer in answers)
     return "".join(f"M{left} {height(lane) - 60}H{right}v120H{left}z" for left, right in spans if right > left)
-
-
-def _room(stretch: Stretch, span: _Span) -> Chart:
-    """How many requests the limiter that was found would have let through at once."""
-    points = list(zip(stretch.at, stretch.room, strict=True))
-    first = max(bisect_right(stretch.at, span.from_at) - 1, 0)
-    inside = [(at, room) for at, room in points[first:] if at <= span.to_at]
-    most = max((room for _, room in points), default=1.0)
-    scale = Linear(max(most, 1.0), 3)
-    later_s = stretch.at[0] - span.from_at
-    since = f" It was asked anew from second {later_s:.1f} on." if later_s > _ANEW_S else ""
-    return Chart(
-        title="Room in the limiter that was found",
-        caption=f"At most {plural(round(most), 'request')} at once; where it is below 1, one is refused.{since}",
-        x=span.axis(),
-        y=scale.axis("requests that it would let through at once"),
-        shapes=(Shape(_filled(inside, span, scale), "p-room"), Shape(f"M0 {height(scale.share(1))}H{SIDE}", "p-one")),
-        height_px=120,
-    )
-
-
-def _filled(points: Sequence[tuple[float, float]], span: _Span, scale: Linear) -> str:
-    """The area below a line through points; a point that changes nothing is left out."""
-    if not points:
-        return ""
-    spelt = list(dict.fromkeys(f"{place(span.share(at))} {height(scale.share(room))}" for at, room in points))
-    left, right = place(span.share(points[0][0])), place(span.share(points[-1][0]))
-    return f"M{left} {SIDE}L{'L'.join(spelt)}L{right} {SIDE}z"
 
 
 def _families(probe: ProbeView, span: _Span) -> Chart:

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from touchstone.facts.identity import Cost, Identity, Interval, Step, Stretch
+from touchstone.facts.identity import Cost, Identity, Interval, Step
 from touchstone.facts.knee_trials import Knee, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Identified, ProbeStory
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.limiter.knee.telling import limit_words
-from touchstone.limiter.knee.telling import sentence as knee_sentence
+from touchstone.limiter.knee import why_words
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_sentences import (
     Reading,
@@ -58,6 +57,30 @@ class KneeView:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What else is known, by name."""
         return tuple(_knee_facts(self.knee))
+
+
+def knee_sentence(operation: str, knee: Knee, what: str = "read") -> str:
+    """What was found, in one sentence.
+
+    Args:
+        what: What one request is called.
+    """
+    cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
+    if knee.told and knee.rate_per_s is not None:
+        rate = knee.rate_per_s
+        found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
+        ends = f"({figure(rate.low)}–{figure(rate.high)})"
+        return f"knee of {operation}: {found} {ends}, confirmed by {knee.confirmed_by:,}; {cost}"
+    kept = ""
+    if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
+        rate_ = figure(knee.kept_per_s)
+        kept = f"; up to {rate_} {what}s a second it was kept (p99 {brief(knee.kept_p99_s)})"
+    return f"knee of {operation}: not told: {why_words(knee)}{kept}; {cost}"
+
+
+def limit_words(knee: Knee) -> str:
+    """What answers are to keep, such as ``p99 ≤ 100 ms``."""
+    return f"p99 ≤ {brief(knee.slo_s)}"
 
 
 def knee_view(operation: str, knee: Knee | None, tried: Sequence[Tried], slo_s: float) -> KneeView:
@@ -138,7 +161,6 @@ class ProbeView:
         answers: In the order in which they were sent.
         failed: Answers that tell nothing of a limiter: no answer, or a failing server.
         steps: One for each stimulus.
-        stretch: None where there is no limiter to draw.
         numbers: Those of the limiter that was found.
         advice: What a client should do.
         knee: None where none was looked for.
@@ -150,7 +172,6 @@ class ProbeView:
     failed: tuple[Answer, ...]
     identity: Identity
     steps: tuple[Step, ...]
-    stretch: Stretch | None
     numbers: tuple[NumberLine, ...]
     advice: Advice
     knee: KneeView | None = None
@@ -166,11 +187,11 @@ def probe_view(
     answers: Sequence[Answer],
     identity: Identity,
     steps: Sequence[Step],
-    stretch: Stretch | None,
     failed: Sequence[Answer] = (),
     knee: KneeView | None = None,
 ) -> ProbeView:
     """The view of a probe."""
+    numbers = tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation)))
     return ProbeView(
         operation,
         sentence(identity, operation),
@@ -178,8 +199,7 @@ def probe_view(
         tuple(failed),
         identity,
         tuple(steps),
-        stretch,
-        tuple(line for tier in readings(identity.tiers) for line in _lines(tier, noun_of(operation))),
+        numbers,
         advice(identity, operation),
         knee,
     )
@@ -194,7 +214,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     operation, sought = story.probing.operation, story.probing.knee
     found = story.identified or Identified(_unsaid(heeded))
     knee = knee_view(operation, story.knee, story.tried, sought["slo_s"]) if sought else None
-    return probe_view(operation, heeded, found.identity, found.steps, found.stretch, failed, knee)
+    return probe_view(operation, heeded, found.identity, found.steps, failed, knee)
 
 
 def _unsaid(heeded: Sequence[Answer]) -> Identity:

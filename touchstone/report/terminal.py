@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.wording import clipped, one_line
-from touchstone.loadgen.outcomes import Kind
+from touchstone.loadgen.metrics import Kind
 
 # Below, columns of text would be too narrow to read.
 TABLE_FROM_COLUMNS = 76

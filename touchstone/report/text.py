@@ -8,9 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from touchstone.facts.wording import brief, chance_words, figure, one_line, percentage, plural
-from touchstone.loadgen.metrics import Metrics, Times, Traffic
-from touchstone.loadgen.outcomes import kind_of
-from touchstone.loadgen.totals import LASTING
+from touchstone.loadgen.metrics import LASTING, Metrics, Times, Traffic, kind_of
 from touchstone.report import load_sentences
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.probe_sentences import (

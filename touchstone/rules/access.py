@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from touchstone.contract.event_stream import parse
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, judgeable, told
-from touchstone.rules.anyway import begins_anyway
-from touchstone.rules.course import IDLE, Course
+from touchstone.rules.attribution import begins_anyway
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of, parts, path_of, spelling
+from touchstone.rules.messages import SUCCESS, describe, excused, judgeable, operation_of, parts, path_of, spelling
+from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing
+from touchstone.rules.timeline import Timeline
 
 _REFUSALS: dict[Credential, str] = {
     "none": "auth.missing-key-is-401",
@@ -48,14 +48,14 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
         # It may be 405, or refused in some other way, but not served.
         if exchange.status in SUCCESS:
-            yield broken(claim, exchange, expected="401", actual=told(exchange))
+            yield broken(claim, exchange, expected="401", actual=describe(exchange))
         return
     if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
         return
     if exchange.status == 429:
         yield unclear(claim, exchange, why=_LIMITED)
     else:
-        yield judged(claim, exchange.status == 401, exchange, expected="401", actual=told(exchange))
+        yield judged(claim, exchange.status == 401, exchange, expected="401", actual=describe(exchange))
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
@@ -68,7 +68,7 @@ def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if operation_of(exchange, history.contract):
         claim, prefix = wanted
         expected = f"a text that starts with {prefix}"
-        yield judged(claim, text.startswith(prefix), exchange, expected=expected, actual=told(exchange))
+        yield judged(claim, text.startswith(prefix), exchange, expected=expected, actual=describe(exchange))
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
@@ -84,7 +84,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if claim is None or not judgeable(exchange) or exchange.status >= 500:
         return
     if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
-        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401", actual=told(exchange))
+        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401", actual=describe(exchange))
 
 
 @rule("access.publish-plan", "access.publish-needs-scale")
@@ -99,7 +99,7 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
     if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
         yield unclear(claim, exchange, why=f"answered {exchange.status} before the plan was looked at")
     else:
-        yield judged(claim, exchange.status == 403, exchange, expected="403", actual=told(exchange))
+        yield judged(claim, exchange.status == 403, exchange, expected="403", actual=describe(exchange))
 
 
 @rule("access.start-plan", "access.start-needs-scale")
@@ -120,7 +120,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
         elif exchange.status == 404 and standing(exchange, history) != "own":
             yield unclear(claim, exchange, why="the version may have been looked for before the plan")
         elif exchange.status not in excused(exchange, history.contract):
-            yield broken(claim, exchange, expected="403", actual=told(exchange))
+            yield broken(claim, exchange, expected="403", actual=describe(exchange))
 
 
 @rule("access.others-version", "access.others-version-is-404")
@@ -144,10 +144,11 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             fits = exchange.status == 404 or is_empty_log(exchange)
             unlike = _unlike_missing(exchange, history) if exchange.status == 404 else None
             if unlike:
-                actual = f"{_told(exchange, unlike)} where one that nobody has is answered {_told(unlike, exchange)}"
+                found, usual = _described(exchange, unlike), _described(unlike, exchange)
+                actual = f"{found} where one that nobody has is answered {usual}"
                 yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
             else:
-                yield judged(claim, fits, exchange, expected="404", actual=told(exchange))
+                yield judged(claim, fits, exchange, expected="404", actual=describe(exchange))
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
@@ -180,10 +181,10 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
     return frozenset(name.lower() for name, _ in exchange.response.headers) if exchange.response else frozenset()
 
 
-def _told(exchange: Exchange, unlike: Exchange) -> str:
+def _described(exchange: Exchange, unlike: Exchange) -> str:
     """What an answer says, and the headers that the other one has not."""
     more = sorted(_header_names(exchange) - _header_names(unlike))
-    return told(exchange) + (f" with {', '.join(more)}" if more else "")
+    return describe(exchange) + (f" with {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
@@ -197,9 +198,9 @@ def _sense(exchange: Exchange) -> str:
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:
     """Judges by the account's own reads before and after it that a refused start began no build."""
-    reads = history.once(Course, ref).reads if history.owner(ref) == "restricted" else ()
+    reads = history.once(Timeline, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
-        if one.body["status"] not in IDLE or one.done_at > other.sent_at:
+        if one.body["status"] not in AT_REST or one.done_at > other.sent_at:
             continue
         between = (e for e in history.story(ref) if e.operation == "startBuild" and e.credential == "restricted")
         refused = [e for e in between if one.done_at <= e.sent_at and e.done_at <= other.sent_at]

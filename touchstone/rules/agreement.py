@@ -6,10 +6,10 @@ from itertools import pairwise
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import told
-from touchstone.rules.course import Course, owned
 from touchstone.rules.history import Content, History, shares_builds
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown
+from touchstone.rules.messages import describe
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule
+from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
@@ -20,9 +20,9 @@ _RESULT = ("status", "build_time_ms", "error")
 @rule("agreement.concurrent", "status.concurrent-reads-agree")
 def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more."""
-    course = history.once(Course, ref)
-    for one, other in pairwise(course.reads):
-        if one.done_at <= other.sent_at or not course.idle(one.sent_at, max(one.done_at, other.done_at)):
+    timeline = history.once(Timeline, ref)
+    for one, other in pairwise(timeline.reads):
+        if one.done_at <= other.sent_at or not timeline.idle(one.sent_at, max(one.done_at, other.done_at)):
             continue
         results = [{key: read.body[key] for key in _RESULT if key in read.body} for read in (one, other)]
         if any(read.body["status"] in FINISHED for read in (one, other)):
@@ -32,7 +32,7 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
                 one,
                 other,
                 expected="the same result in simultaneous reads",
-                actual=f"{shown(results[0])} and {shown(results[1])}",
+                actual=f"{render(results[0])} and {render(results[1])}",
             )
 
 
@@ -44,9 +44,9 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     Where it changes after simultaneous starts, they led to two builds that ended one after the other. Whether a start
     that joins a build later begins another one is open (facts 7.10).
     """
-    course = history.once(Course, ref)
-    for one, other in _later(course):
-        joined = _joined(course, one)
+    timeline = history.once(Timeline, ref)
+    for one, other in _later(timeline):
+        joined = _joined(timeline, one)
         if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
             continue
         same = _time(one) == _time(other)
@@ -69,8 +69,8 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     A start that reuses a golden says as well that it is ready. `walk.py` leaves such versions alone: what others begin
     and cancel are their builds, too.
     """
-    course = history.once(Course, ref)
-    for one, other in pairwise(sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))):
+    timeline = history.once(Timeline, ref)
+    for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
         if one.body["status"] != "ready" or one.done_at > other.sent_at or not stands or content is None:
@@ -94,20 +94,20 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
     Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
     """
-    course = history.once(Course, ref)
+    timeline = history.once(Timeline, ref)
     content = next((c for c in history.contents(ref) if c.published_seq), None)
-    if content is None or course.cancels:
+    if content is None or timeline.cancels:
         return
     sharing = {other.ref for other in history.sharing(content) if other.ref != ref}
     if not sharing:
         return
     idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))
     for cancel in idle:
-        before = next((read for read in reversed(course.reads) if read.done_at <= cancel.sent_at), None)
-        after = next((read for read in course.reads if read.sent_at >= cancel.done_at), None)
+        before = next((read for read in reversed(timeline.reads) if read.done_at <= cancel.sent_at), None)
+        after = next((read for read in timeline.reads if read.sent_at >= cancel.done_at), None)
         earlier = any(other.ref in sharing and other.sent_at < cancel.done_at for other in history.cancels)
         if before and after and not earlier and before.body["status"] == after.body["status"] == "building":
-            expected, actual = "202", f"{told(cancel)} while the status is building"
+            expected, actual = "202", f"{describe(cancel)} while the status is building"
             yield broken("cancel.in-flight-is-202", before, after, cancel, expected=expected, actual=actual)
 
 
@@ -118,34 +118,34 @@ def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, histo
     return any(theirs is not None and not shares_builds(content, theirs) for theirs in held)
 
 
-def _later(course: Course) -> Iterator[tuple[Exchange, Exchange]]:
+def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
     """Answers with a build time and the next ones about the same build."""
-    answers = sorted((*course.reads, *course.reuses), key=lambda e: (e.sent_at, e.seq))
+    answers = sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))
     timed = [e for e in answers if e.body.get("status") == "ready" and _time(e) is not None]
     for one, other in pairwise(timed):
-        apart = one.done_at <= other.sent_at and not course.begun_between(one.sent_at, other.done_at)
-        if apart and course.content(one.sent_at, other.done_at):
+        apart = one.done_at <= other.sent_at and not timeline.begun_between(one.sent_at, other.done_at)
+        if apart and timeline.content(one.sent_at, other.done_at):
             yield one, other
 
 
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     """Whether starts overlapped before *read*, and build times of other versions do not change."""
-    joined = _joined(history.once(Course, ref), read)
+    joined = _joined(history.once(Timeline, ref), read)
     if len(joined) < 2:
         return False
-    courses = [history.once(Course, other) for other in {content.ref for content in history.all_contents()} - {ref}]
-    pairs = ((course, *pair) for course in courses for pair in _later(course))
-    return not any(_time(one) != _time(later) and len(_joined(course, one)) < 2 for course, one, later in pairs)
+    courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
+    pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))
+    return not any(_time(one) != _time(later) and len(_joined(timeline, one)) < 2 for timeline, one, later in pairs)
 
 
 def _overlap(one: Exchange, other: Exchange) -> bool:
     return one is not other and one.sent_at < other.done_at and other.sent_at < one.done_at
 
 
-def _joined(course: Course, read: Exchange) -> list[Exchange]:
+def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:
     """The starts that began or joined the build that *read* shows."""
-    starts = [start for start in course.beginnings if start.sent_at < read.sent_at]
-    return [start for start in starts if not course.settled(start, starts[-1].sent_at)]
+    starts = [start for start in timeline.beginnings if start.sent_at < read.sent_at]
+    return [start for start in starts if not timeline.settled(start, starts[-1].sent_at)]
 
 
 def _time(read: Exchange) -> float | None:

@@ -1,25 +1,20 @@
-"""Pure functions from exchanges to judgements, one small file a subject."""
+"""All rules, in the order in which they speak."""
 
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import (
     access,
     agreement,
-    building,
+    attribution,
     digests,
+    errors,
     events,
-    following,
+    lifecycle,
     limits,
-    logged,
+    logs,
     lookup,
-    owned,
+    ownership,
     protocol,
     publishing,
-    refusals,
-    room,
-    shape,
-    stamps,
-    unrefused,
-    waiting,
 )
 from touchstone.rules.rule import Rule
 
@@ -27,26 +22,21 @@ EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
     *protocol.RULES,
     *access.RULES,
     *lookup.RULES,
-    *shape.RULES,
-    *refusals.RULES,
+    *errors.RULES,
     *events.RULES,
     *limits.RULES,
-    *room.RULES,
 )
 
 STORY_RULES: tuple[Rule[str], ...] = (
     *protocol.STORY_RULES,
     *access.STORY_RULES,
     *lookup.STORY_RULES,
-    *owned.STORY_RULES,
-    *unrefused.STORY_RULES,
-    *building.RULES,
-    *waiting.STORY_RULES,
+    *ownership.STORY_RULES,
+    *attribution.STORY_RULES,
+    *lifecycle.RULES,
     *digests.STORY_RULES,
     *publishing.STORY_RULES,
     *agreement.STORY_RULES,
-    *following.STORY_RULES,
-    *logged.STORY_RULES,
-    *stamps.STORY_RULES,
+    *logs.STORY_RULES,
     *limits.STORY_RULES,
 )

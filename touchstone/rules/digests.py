@@ -1,18 +1,16 @@
-"""
-Judges digests by each other: those of one version over time, those of different content, and what an equal one is for.
-"""
+"""Judges digests by each other: of one version over time, of different content, and what an equal one is for."""
 
 import json
 from collections.abc import Iterator
 
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, told
-from touchstone.rules.course import Course, owned
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
+from touchstone.rules.messages import SUCCESS, describe
+from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import Rule, broken, held, judged, rule
-from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+from touchstone.rules.timeline import Timeline, owned
 
 _PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
 _CONFLICT = "publish.conflict-keeps-content"
@@ -22,12 +20,10 @@ _REFUSED = "auth.refused-changes-nothing"
 
 @rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a version shows the digest that publishing it returned, and the same one as long as its content stands.
-    """
+    """Judges that a version shows the digest that publishing it returned, and that as long as its content stands."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
-        answers = shelf.shown_since(publish)
+        answers = shelf.answers_since(publish)
         for number, answer in enumerate(answers):
             yield from _against_published(shelf, publish, answer, answers[:number])
     if ref in history.given:
@@ -67,10 +63,10 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             continue
         ready = start.body.get("status") == "ready"
         expected = "status ready, as another version with this digest is built"
-        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=told(start))
+        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=describe(start))
         if ready:
             flagged = start.body.get("reused") is True
-            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=told(start))
+            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=describe(start))
 
 
 def _against_published(
@@ -107,9 +103,7 @@ def _against_published(
 def _changed_by(
     refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
 ) -> Judgement | None:
-    """
-    The judgement that a refused publish changed the content, or None where it did not, or something else may have.
-    """
+    """The judgement that a refused publish changed the content, or None where it did not, or something else may."""
     last = refused[-1]
     if before is None:
         changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
@@ -171,9 +165,7 @@ def _differ(one: Content, other: Content) -> bool:
 
 
 def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
-    """
-    Whether each of two publishes put its content there; without force the later one of a version may just be ignored.
-    """
+    """Whether each of two publishes put its content there; without force the later one may just be ignored."""
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)
@@ -184,14 +176,12 @@ def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
 
 
 def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:
-    """
-    A read, before *start*, of another version of the owner with the same digest that showed it ready and still stands.
-    """
+    """A read, before *start*, of another version of the owner with the same digest that is ready and stands."""
     for other in history.sharing(content):
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:
             continue
-        for read in history.once(Course, other.ref).reads:
+        for read in history.once(Timeline, other.ref).reads:
             if other.sure_at <= read.sent_at and read.done_at <= start.sent_at and read.body["status"] == "ready":
                 return read
     return None

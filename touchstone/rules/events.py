@@ -1,7 +1,7 @@
 """
 Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
 
-How a log goes together with the life of its build is judged in `following.py`.
+How a log goes together with the life of its build is judged in `logs.py`.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,11 @@ from itertools import pairwise
 from touchstone.contract.document import EVENT_STREAM, Problem
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import media_type
-from touchstone.rules.course import says_building
-from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of
+from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of, render_frame
 from touchstone.rules.history import Content, History
-from touchstone.rules.logwords import frame_told
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
+from touchstone.rules.messages import media_type
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule, unclear
+from touchstone.rules.timeline import says_building
 
 _FIELDS = "events.fields-are-documented"
 # Which claim a wrong value breaks, by its place; one of a wrong type breaks the claim about fields.
@@ -35,9 +34,7 @@ _EXPECTED = {
 
 @rule("events.media-type", "events.media-type")
 def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the media type of each log that is served. An answer without type and body, for a version at rest, is none.
-    """
+    """Judges the media type of each log that is served. One without type and body, for a version at rest, is none."""
     response = exchange.response
     if not follows(exchange) or response is None or response.status != 200:
         return
@@ -50,9 +47,7 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.framing", "events.framing")
 def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """
-    Judges the bytes as an event stream. What its reader left out may be a break in the connection, told elsewhere.
-    """
+    """Judges the bytes as an event stream. What its reader left out may be a break in the connection."""
     log = log_of(exchange)
     if log is None or not exchange.response or not exchange.response.body:
         return
@@ -70,7 +65,7 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
         return
     data, problem = log.misread or ("", "")
     fits = log.misread is None
-    actual = f"data {shown(data)} {problem}"
+    actual = f"data {render(data)} {problem}"
     yield judged("events.json-per-frame", fits, exchange, expected="one JSON object in each frame", actual=actual)
 
 
@@ -87,7 +82,7 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
     for claim in (_FIELDS, *_VALUE_CLAIMS.values()):
         if claim in faults:
             number, problem = faults[claim]
-            actual = f"frame {number}: {problem.pointer.removeprefix('/')} {shown(problem.value)}"
+            actual = f"frame {number}: {problem.pointer.removeprefix('/')} {render(problem.value)}"
             yield broken(claim, exchange, expected=_EXPECTED[claim], actual=actual)
         elif any(_at_stake(claim, value) for value in log.values):
             yield held(claim, exchange)
@@ -125,20 +120,18 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
             "events.terminal-frame-comes-last",
             exchange,
             expected="no frame after the one that ends the build",
-            actual=f"{frame_told(stray)} after phase {end['phase']}",
+            actual=f"{render_frame(stray)} after phase {end['phase']}",
         )
 
 
 @rule("events.own-lines", "events.own-lines-only")
 def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that a log holds no marker of what another version's build prints, nor of what this one printed earlier.
-    """
+    """Judges that a log holds no marker of what another version's build prints, or of what this one printed earlier."""
     log = log_of(exchange)
     # The log of a version that this run never had is a matter of finding versions.
     if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):
         return
-    text = "\n".join(str(told) for value in log.values for told in value.values())
+    text = "\n".join(str(field) for value in log.values for field in value.values())
     strange = _strange(exchange, history, text)
     for content in strange:
         if names(text, content.marker):

@@ -1,7 +1,7 @@
 """What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
 
 Everything here follows from exchanges and from what the user said about given templates; nothing is looked up.
-The sender of a publish says in the exchange's note what the document means, since its bytes alone do not:
+What bytes alone do not say, whoever sends a request says in its note (`Call.note`). Of a publish, what the document is:
 
     content     identity of the meaning of the document; equal for sugar and canonical form
     outcome     ready | failed | unknown: how its build ends
@@ -9,6 +9,29 @@ The sender of a publish says in the exchange's note what the document means, sin
     marker      text that its build prints and no other build does
     force, auto_build   the query of the request, as booleans
     invalid     empty | unparsable | schema, where the document is wrong on purpose
+
+Of a request that provokes a limit, what it is for, in the note ``limit``:
+
+    round    number of the round, from 1, no two of a run alike; rounds of one case belong together
+    phase    what the request is for:
+        beside     a start of another version, whose build runs during the reads; before the key rests
+        reads      a read before the burst, of whatever version; only in rounds that ask whether reads are charged
+        burst      a start of the driver's own version, which is ready, so that nothing is in flight; sent one after the
+                   other until one is refused. In a round with reads the burst goes on at least as long as the one of
+                   the plain round before it lasted, refused or not
+        other-key  a start by another key of a ready version of its own, while the first key is refused
+        confirm    a start by the first key right after that, which shows that it still was refused
+        retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits)
+    gave_up  true with a retry that was refused when the driver's patience was over
+    builds   in a round of builds, what becomes of them; every start of such a round is of a version without a build:
+        cancelled  each build but the first is cancelled at once; all are over before other-key and confirm are sent
+        kept       each build runs on until other-key and confirm are answered; all are over before the first retry
+
+A round ends with a retry that is served, or gave up; one of builds also with a confirm that is served. The rounds of a
+case begin with the same version. Rounds from the second on begin alike: one start was just served,
+or two, then the key rests without a start, for the same time in each round, then come the reads, if any, then the
+burst. No other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and
+the other key, a plain one and one with three times as many reads as the plain one had starts served.
 """
 
 from bisect import bisect_left
@@ -95,9 +118,7 @@ class History:
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
     def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
-        """
-        What *work* makes of a ref or an exchange: many rules ask, and it stays as it is until an exchange is added.
-        """
+        """What *work* makes of a ref or an exchange: many rules ask, and it stays until an exchange is added."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
         if key not in self._worked_out:
             self._worked_out[key] = work(subject, self)
@@ -126,9 +147,7 @@ class History:
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
-        """
-        Whether *ref* existed all the time of *exchange*; None where it came or went meanwhile, or that is in doubt.
-        """
+        """Whether *ref* existed all the time of *exchange*; None where it came or went then, or that is in doubt."""
         if ref.startswith("system/"):
             return None
         story = self.story(ref)
@@ -165,9 +184,9 @@ class History:
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
         if len(owners) < 2 or not owners.keys() <= _ACCOUNTS:
             return (self,)
-        return tuple(self._seen_by(owner, ref) for owner in owners)
+        return tuple(self._visible_to(owner, ref) for owner in owners)
 
-    def _seen_by(self, owner: Credential, ref: str) -> "History":
+    def _visible_to(self, owner: Credential, ref: str) -> "History":
         story = [e for e in self.story(ref) if e.credential == owner or e.credential not in _ACCOUNTS]
         return replace(
             self,

@@ -1,29 +1,143 @@
 """Judges what a limit does: how a 429 looks, and what it does to one's own starts, to other keys and to reads.
 
-The shape of a 429 is judged wherever one is met; for the rest a driver provokes one, see rounds.py.
+The shape of a 429 is judged wherever one is met. For the rest a driver provokes one in rounds, see `history.py`. A
+start has to be served once nothing can be in its way any more, and while a build runs already or a log is open.
 """
 
 import re
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from statistics import median
 
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.facts.patience import http_date, retry_after_s
-from touchstone.rules.answers import SUCCESS, announces_json, error_problem, json_problem, told
-from touchstone.rules.course import may_have_acted, owned
+from touchstone.facts.patience import FIRST_WAIT_S, http_date, retry_after_s
+from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
-from touchstone.rules.requests import excused, operation_of
-from touchstone.rules.rounds import (
-    Round,
-    gap_s,
-    rested,
-    rounds,
-    started_beside,
-    starts_of,
-    waited_enough,
+from touchstone.rules.messages import (
+    SUCCESS,
+    announces_json,
+    describe,
+    error_problem,
+    excused,
+    json_problem,
+    operation_of,
 )
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.timeline import may_have_acted, owned, says_building
+from touchstone.rules.walk import CLOCK_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The requests of one round, each phase in the order in which it was sent."""
+
+    case: str
+    number: int
+    builds: str
+    reads: tuple[Exchange, ...]
+    burst: tuple[Exchange, ...]
+    retries: tuple[Exchange, ...]
+    confirm: Exchange | None
+    other_key: Exchange | None
+
+    @property
+    def first_refusal(self) -> Exchange | None:
+        """The start that met the limit, if one did."""
+        return next((e for e in self.burst if e.status == 429), None)
+
+    @property
+    def served(self) -> tuple[Exchange, ...]:
+        """The starts of the burst that were let through: they found the golden, or began a build."""
+        status = "building" if self.builds else "ready"
+        return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == status)
+
+    @property
+    def burst_s(self) -> float:
+        """Seconds from the first start of the burst to the answer of the last."""
+        return self.burst[-1].done_at - self.burst[0].sent_at
+
+    @property
+    def waits(self) -> tuple[tuple[Exchange, Exchange], ...]:
+        """Each retry with the refused start before it."""
+        last = self.confirm or self.burst[-1]
+        return tuple((a, b) for a, b in pairwise((last, *self.retries)) if a.status == 429)
+
+
+def rounds(ref: str, history: History) -> Iterator[Round]:
+    """The rounds whose burst began with *ref*; those without a burst are left out."""
+    return (each for each in history.overall(_all_rounds) if each.burst[0].ref == ref)
+
+
+def _all_rounds(history: History) -> tuple[Round, ...]:
+    return tuple(_grouped([e for e in history.exchanges if "limit" in e.note]))
+
+
+def _grouped(exchanges: list[Exchange]) -> Iterator[Round]:
+    for (case, number), group in groupby(sorted(exchanges, key=_round_of), key=_round_of):
+        phases: dict[str, list[Exchange]] = {"reads": [], "burst": [], "retry": [], "confirm": [], "other-key": []}
+        for exchange in sorted(group, key=lambda e: e.seq):
+            phases.setdefault(_phase(exchange), []).append(exchange)
+        if phases["burst"]:
+            yield Round(
+                case,
+                number,
+                str(phases["burst"][0].note["limit"].get("builds", "")),
+                tuple(e for e in phases["reads"] if e.status in SUCCESS),
+                tuple(phases["burst"]),
+                tuple(phases["retry"]),
+                next(iter(phases["confirm"]), None),
+                next((e for e in phases["other-key"] if e.ref != phases["burst"][0].ref), None),
+            )
+
+
+def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
+    """Each round that met a limit after another one had ended with a start served, and the seconds that its key rested.
+
+    They count from the last refusal, when nothing was left, so a limiter has gained at least as much in a longer rest.
+    """
+    for before, after in pairwise(rounds(ref, history)):
+        served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
+        refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]
+        if not served or not refused or after.first_refusal is None:
+            continue
+        if not started_beside(refused[-1], after.burst[-1], history):
+            yield after, after.burst[0].sent_at - refused[-1].done_at
+
+
+def waited_enough(before: Exchange, retry: Exchange) -> bool:
+    """Whether *retry* came no sooner than the refusal *before* it asked for, if it asked for anything."""
+    asked_s = retry_after_s(before.response) if before.response else None
+    return asked_s is None or gap_s(before, retry) >= asked_s
+
+
+def gap_s(before: Exchange, after: Exchange) -> float:
+    """Seconds from the end of one exchange to the beginning of the other."""
+    return after.sent_at - before.done_at
+
+
+def started_beside(first: Exchange, last: Exchange, history: History) -> bool:
+    """Whether a start from outside the driver ran under the same key from *first* to *last*."""
+    others = (e for e in starts_of(last.credential, history) if e.case != last.case or "limit" not in e.note)
+    return any(e.sent_at < last.done_at and e.done_at > first.sent_at for e in others)
+
+
+def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
+    """Everything that may be charged as a start of the key."""
+    for exchange in history.exchanges:
+        starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
+        if starts and exchange.credential == credential:
+            yield exchange
+
+
+def _phase(exchange: Exchange) -> str:
+    return str(exchange.note["limit"]["phase"])
+
+
+def _round_of(exchange: Exchange) -> tuple[str, int]:
+    return exchange.case, int(exchange.note["limit"]["round"])
+
 
 # One refusal after an honest wait may be another account's load on the host; the second one in a run is not chance.
 _REFUSED_WAITS = 2
@@ -61,7 +175,7 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
     but a limit is left to explain such a refusal.
     """
     for served, refused, after in (*_refused_between(ref, history), *_builds_refused(ref, history)):
-        expected, actual = "429, where a limit refuses what is served before and after", told(refused)
+        expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
 
@@ -191,7 +305,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
         elif each.builds and (others_refused := others_refused + 1) < _REFUSED_WAITS:
             yield unclear(claim, *evidence, why="refused once beside the other key; the host may have been full")
         else:
-            actual = f"{told(other)} after {len(each.served)} starts by the first key"
+            actual = f"{describe(other)} after {len(each.served)} starts by the first key"
             yield broken(claim, *evidence, expected="another key's start served", actual=actual)
 
 
@@ -255,16 +369,163 @@ def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
 
 
 def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
-    """
-    The seconds from a refusal to the end of a later round's burst, and the starts that one window then held for sure.
-    """
+    """The seconds from a refusal to the end of a later round's burst, and the starts that one window then held."""
     refused = each.first_refusal
     for later in rounds(each.burst[0].ref or "", history):
         if refused and later.served and later.burst[0].sent_at > refused.done_at:
             yield gap_s(refused, later.served[-1]), len(later.served) // _WINDOWS_PER_BURST
 
 
-RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid)
+_ROOM_CLAIM = "limit.ends-after-back-off"
+# So many waits in a row: one may have met what somebody else does on the host.
+_IN_VAIN = 2
+
+
+@rule("room.free", _ROOM_CLAIM)
+def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges a start that is refused after waits as documented, and after all builds of the run must be over.
+
+    No start was served, to whatever key, for as long as a build and its cancel may take at most: what still keeps the
+    room, or counts as a start, is nothing that the run has left there.
+    """
+    if exchange.operation != "startBuild" or exchange.status != 429:
+        return
+    longest_s = history.bounds.build_timeout_s + history.bounds.cancel_timeout_s
+    before = [
+        e for e in history.exchanges if _asks_for_a_start(e) and e.seq != exchange.seq and e.done_at <= exchange.sent_at
+    ]
+    recent = [e for e in before if e.done_at > exchange.sent_at - longest_s]
+    own = [e for e in recent if e.credential == exchange.credential]
+    if len(recent) == len(before) or not own or any(may_have_acted(e) for e in recent):
+        return
+    refused = [*own[-_IN_VAIN:], exchange]
+    if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
+        expected = f"a start served, as none was for {longest_s:g} s"
+        yield broken(_ROOM_CLAIM, *refused, expected=expected, actual=describe(exchange))
+
+
+def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
+    """Whether a retry came after the wait that the refusal asked for, or that the documentation asks for at least."""
+    asked_s = retry_after_s(refusal.response)
+    return refusal.status == 429 and gap_s(refusal, retry) >= (FIRST_WAIT_S if asked_s is None else asked_s)
+
+
+def _asks_for_a_start(exchange: Exchange) -> bool:
+    return exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
+
+
+_WAIT_CLAIM = "start.does-not-wait"
+# A shorter wait is no evidence: a slow network explains it as well.
+_TELLING_S = 0.2
+# A start that waits takes so many times as long as one that has nothing to wait for.
+_TIMES_AS_LONG = 3
+# One or two slow answers may be chance.
+_FEWEST = 2
+
+# A start, what it can have waited for, and when that is over at the soonest: a build by its start, or an open log.
+_Beside = tuple[Exchange, Exchange, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A build that a start was promised.
+
+    Attributes:
+        ends_at: When its steps are over at the soonest.
+        until_at: When its version was changed.
+        cancels: Of its version, whenever they were sent.
+    """
+
+    start: Exchange
+    ends_at: float
+    until_at: float
+    cancels: tuple[Exchange, ...]
+
+
+@rule("waiting.running", _WAIT_CLAIM)
+def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges starts that were answered no sooner than a build that ran already can have ended.
+
+    It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
+    and the other starts are far quicker.
+    """
+    starts, runs = history.overall(_accepted_starts), history.overall(_runs)
+    for other, start in pairwise(starts):
+        if start.ref == ref and other.seq in runs:
+            found = _build_beside(start, (runs[other.seq],), own=other.ref == ref)
+            if found and start.done_at < found[2]:
+                yield held(_WAIT_CLAIM, other, start)
+    slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _TELLING_S]
+    for beside in history.overall(_beside) if slow else ():
+        waited = [found for found in beside.values() if found[0].done_at >= found[2]]
+        if len(waited) < _FEWEST or 2 * len(waited) <= len(beside):
+            continue
+        usual_s = median([start.elapsed_s for start in starts if start.seq not in beside] or [0.0])
+        for start, other, _ in waited:
+            if start.ref == ref and start.elapsed_s >= _TIMES_AS_LONG * usual_s:
+                what = "log" if other.operation == "streamBuildEvents" else "build"
+                actual = f"{describe(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
+                yield broken(_WAIT_CLAIM, other, start, expected="an answer while builds run", actual=actual)
+
+
+# These are about all versions: worked out once for all of them, since a load run has thousands.
+
+
+def _accepted_starts(history: History) -> tuple[Exchange, ...]:
+    return tuple(e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
+
+
+def _runs(history: History) -> dict[int, _Run]:
+    """What the starts began, by their ``seq``."""
+    cancels: dict[str | None, list[Exchange]] = {}
+    for cancel in history.cancels:
+        cancels.setdefault(cancel.ref, []).append(cancel)
+    found = {}
+    for start in history.overall(_accepted_starts):
+        content = history.content(start.ref or "", start.sent_at)
+        if content is not None and says_building(start):
+            ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
+            found[start.seq] = _Run(start, ends_at, content.until_at, tuple(cancels.get(start.ref, ())))
+    return found
+
+
+def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
+    """What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log."""
+    starts, runs = history.overall(_accepted_starts), tuple(history.overall(_runs).values())
+    logs = [e for e in history.exchanges if follows(e)]
+    return (
+        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=False))},
+        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=True))},
+        {start.seq: found for start in starts if (found := _log_beside(start, logs))},
+    )
+
+
+def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
+    """The log that was open last of those that this account followed when *start* was sent."""
+    open_since = [
+        e
+        for e in logs
+        if e.credential == start.credential and e.head_at <= start.sent_at and e.done_at >= start.sent_at + _TELLING_S
+    ]
+    last = max(open_since, key=lambda e: e.done_at, default=None)
+    return (start, last, last.done_at) if last else None
+
+
+def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Beside | None:
+    """The start of the build, of the same version or of another one, that surely ran long enough for *start*."""
+    for run in runs:
+        other = run.start
+        if run.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at or (other.ref == start.ref) != own:
+            continue
+        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in run.cancels)
+        if run.until_at >= start.done_at and not cancelled:
+            return start, other, run.ends_at
+    return None
+
+
+RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid, room_is_free)
+
+
 STORY_RULES: tuple[Rule[str], ...] = (
     refused_otherwise,
     served_after_a_wait,
@@ -272,4 +533,5 @@ STORY_RULES: tuple[Rule[str], ...] = (
     ends_after_back_off,
     per_key,
     reads_not_charged,
+    waits_for_a_running_build,
 )

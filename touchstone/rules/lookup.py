@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.access import is_empty_log
-from touchstone.rules.answers import SUCCESS, told
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, was_written
 from touchstone.rules.history import History
-from touchstone.rules.requests import (
+from touchstone.rules.messages import (
     NO_SUCH_PATH,
+    SUCCESS,
     asks_for_build,
+    describe,
     excused,
     operation_of,
     parts,
     spelling,
     tidied,
 )
+from touchstone.rules.ownership import standing, surely_missing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing, surely_missing
-from touchstone.rules.unrefused import PLAN, REFUSED, published_by, was_written
 
 _LIMITED = "a limit got in the way"
 
@@ -31,9 +32,7 @@ _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"}
 
 @rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
 def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges a path whose segments cannot name a version. Where tidying it up gives a usual one, being served is fine.
-    """
+    """Judges a path whose segments cannot name a version. Where tidied it is a usual one, being served is fine."""
     contract = history.contract
     asked = operation_of(exchange, contract) is not None or (
         not exchange.operation and _asks_with_known_method(exchange)
@@ -52,7 +51,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     elif exchange.status in NO_SUCH_PATH or is_empty_log(exchange):
         yield held(claim, exchange)
     elif not _is_fair(exchange, history):
-        yield broken(claim, exchange, expected="404, or 400 as for a bad request", actual=told(exchange))
+        yield broken(claim, exchange, expected="404, or 400 as for a bad request", actual=describe(exchange))
 
 
 @rule(
@@ -76,10 +75,12 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why=_LIMITED)
         elif exchange.status == 404 or is_empty_log(exchange):
             yield held(claim, exchange)
-        elif exchange.status in SUCCESS and found == "missing" and (made := published_by(exchange, history)):
-            yield broken(made[0], made[1], exchange, expected="404: its publish was refused", actual=told(exchange))
+        elif exchange.status in SUCCESS and found == "missing" and (published := published_by(exchange, history)):
+            yield broken(
+                published[0], published[1], exchange, expected="404: its publish was refused", actual=describe(exchange)
+            )
         elif found == "deleted" or _is_to_be_missing(exchange, history):
-            yield broken(claim, exchange, expected="404", actual=told(exchange))
+            yield broken(claim, exchange, expected="404", actual=describe(exchange))
 
 
 @rule("lookup.own", "lookup.existing-version-is-found")
@@ -90,7 +91,7 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
             claim = "lookup.existing-version-is-found"
-            yield judged(claim, fits, exchange, expected="anything but 404", actual=told(exchange))
+            yield judged(claim, fits, exchange, expected="anything but 404", actual=describe(exchange))
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
@@ -107,9 +108,7 @@ def _asked(ref: str, history: History) -> Iterator[Exchange]:
 
 
 def _is_to_be_missing(exchange: Exchange, history: History) -> bool:
-    """
-    Whether only 404 is right for what this run did not publish; a failure is wrong whether the account has it or not.
-    """
+    """Whether only 404 is right for what this run did not publish; a failure is wrong whether it is there or not."""
     ref = exchange.ref or ""
     return surely_missing(ref, history) or (exchange.status >= 500 and not was_written(ref, history))
 

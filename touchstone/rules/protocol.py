@@ -1,24 +1,34 @@
-"""
-Judges what HTTP asks of any answer: that it comes, its status, its media type, its JSON, and the methods of its path.
-"""
+"""Judges what HTTP asks of any answer: that it comes, its status, media type, JSON, and the methods of its path."""
 
 from collections.abc import Iterator
 
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, announces_json, json_problem, judgeable, media_type, told
 from touchstone.rules.history import History
-from touchstone.rules.requests import asks_for_another_method, excused, methods_of, operation_of, path_of, spelling
+from touchstone.rules.messages import (
+    SUCCESS,
+    announces_json,
+    asks_for_another_method,
+    describe,
+    excused,
+    json_problem,
+    judgeable,
+    media_type,
+    methods_of,
+    operation_of,
+    path_of,
+    spelling,
+)
+from touchstone.rules.ownership import standing
 from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
-from touchstone.rules.standing import standing
 
 # Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
 # the answer on our side.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
-# RFC 9112 9.6: a server may refuse a large body by answering early and closing; the answer is then easily lost.
-_LARGE_BODY_BYTES = 65_536
+# RFC 9112 9.6: a server may refuse a body longer than this by answering early and closing; that answer is easily lost.
+_LOSES_ITS_ANSWER_BYTES = 65_536
 
 _NO_BODY = frozenset({204, 205, 304})
 # So many answers that are the same show that the next one is, too.
@@ -27,9 +37,7 @@ _SEVERAL = 3
 
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges whether a whole answer came, and no more. A server that is gone is told once, not with every request after.
-    """
+    """Judges whether a whole answer came, and no more. A server that is gone is one finding, not one a request."""
     if surplus_bytes := exchange.note.get("surplus_bytes"):
         actual = f"{surplus_bytes} bytes behind the end of the answer"
         yield broken("http.answers", exchange, expected="one complete response, and nothing behind it", actual=actual)
@@ -38,7 +46,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
-    elif exchange.response is None and len(exchange.request.body) > _LARGE_BODY_BYTES:
+    elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
     elif not (exchange.error.startswith(_NOT_REACHED) and _unreached_before(exchange, history)):
         found = exchange.error or "no answer"
@@ -47,14 +55,12 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("protocol.no-server-error", "http.no-server-error")
 def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """
-    Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 is the answer to a method that it knows nowhere.
-    """
+    """Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 answers a method that it knows nowhere."""
     if exchange.response is None:
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
     fine = exchange.status < 500 or unknown_method
-    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=told(exchange))
+    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=describe(exchange))
 
 
 @rule("protocol.documented-status", "http.status-is-documented")
@@ -68,7 +74,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
         yield held("http.status-is-documented", exchange)
     elif exchange.credential not in REFUSED_CREDENTIALS and exchange.status not in excused(exchange, history.contract):
         expected = "one of " + ", ".join(map(str, sorted(documented)))
-        yield broken("http.status-is-documented", exchange, expected=expected, actual=told(exchange))
+        yield broken("http.status-is-documented", exchange, expected=expected, actual=describe(exchange))
 
 
 @rule("protocol.media-type", "http.json-media-type")
@@ -108,7 +114,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.status == 405:
         yield held("http.wrong-method-is-405", exchange)
     elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
-        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=told(exchange))
+        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=describe(exchange))
 
 
 @rule("protocol.head", "http.head-matches-get")
@@ -123,10 +129,10 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         expected = "the status of GET and no body, or 405"
         get = _nearest_get(head, story)
         if head.status >= 500:
-            yield broken("http.head-matches-get", head, expected=expected, actual=told(head))
+            yield broken("http.head-matches-get", head, expected=expected, actual=describe(head))
         elif get is not None and get.status < 500 and not _tells_nothing(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
-            actual = f"{told(head)} where GET is answered {get.status}"
+            actual = f"{describe(head)} where GET is answered {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
                 fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
@@ -144,9 +150,7 @@ def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None
 
 
 def _tells_nothing(get: Exchange, history: History) -> bool:
-    """
-    Whether nothing follows from a GET: a log comes and goes, and there are claims on keys and on others' versions.
-    """
+    """Whether nothing follows from a GET: a log comes and goes, and keys and others' versions have claims."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")
@@ -158,11 +162,11 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
     Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
     length. So several GETs have to agree on all of it.
     """
-    said = head.response.header("content-length") if head.response else None
+    usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}
     agreed = len(gets) >= _SEVERAL and answers == {(get.response and get.response.body, _length(get))}
-    return said if said is not None and agreed and _length(get) not in ("", said) else ""
+    return usual if usual is not None and agreed and _length(get) not in ("", usual) else ""
 
 
 def _length(get: Exchange) -> str:

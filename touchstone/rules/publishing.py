@@ -5,11 +5,11 @@ from itertools import combinations
 
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.answers import SUCCESS, judgeable, told
-from touchstone.rules.course import Course, begins
 from touchstone.rules.history import History
-from touchstone.rules.rule import Rule, broken, held, judged, rule, shown, unclear
-from touchstone.rules.shelf import Shelf, digest_of, document_of, replaced
+from touchstone.rules.messages import SUCCESS, describe, judgeable
+from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule, unclear
+from touchstone.rules.timeline import Timeline, begins
 
 _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
@@ -21,24 +21,24 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
     Facts 7.37: 200 is seen as well.
     """
-    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
+    shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
-        if shelf.is_first(publish) or (delete and course.over(delete)):
+        if shelf.is_first(publish) or (delete and timeline.over(delete)):
             evidence = (delete, publish) if delete else (publish,)
             fits = publish.status in {200, 201}
-            yield judged("publish.answers-201", fits, *evidence, expected="201", actual=told(publish))
+            yield judged("publish.answers-201", fits, *evidence, expected="201", actual=describe(publish))
 
 
 @rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the publish of what is there already, written down in the same way or in another."""
-    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
+    shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or {e.note["content"] for e in _held(shelf, before)} != {publish.note["content"]}:
             continue
-        if _forced_while_building(publish, course):
+        if _forced_while_building(publish, timeline):
             yield unclear(_IDENTICAL, before, publish, why="a build may have been running")
             continue
         respelt = publish.note.get("form") != before.note.get("form")
@@ -48,28 +48,30 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
                 expected = "no conflict with the same content"
-                yield broken(_SPELLING, before, publish, expected=expected, actual=told(publish))
+                yield broken(_SPELLING, before, publish, expected=expected, actual=describe(publish))
         else:
-            yield broken(_IDENTICAL, before, publish, expected="201 or 200", actual=told(publish))
+            yield broken(_IDENTICAL, before, publish, expected="201 or 200", actual=describe(publish))
 
 
 @rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the publish of other content than the version holds, without and with force."""
-    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
+    shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or publish.note["content"] in {e.note["content"] for e in _held(shelf, before)}:
             continue
-        if _forced_while_building(publish, course):
+        if _forced_while_building(publish, timeline):
             yield unclear("publish.force-replaces", before, publish, why="a build may have been running")
         elif not publish.note.get("force"):
             if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
                 continue
             fits = publish.status == 409
-            yield judged("publish.other-content-is-409", fits, before, publish, expected="409", actual=told(publish))
+            yield judged(
+                "publish.other-content-is-409", fits, before, publish, expected="409", actual=describe(publish)
+            )
         elif publish.status not in SUCCESS:
-            yield broken("publish.force-replaces", before, publish, expected="201 or 200", actual=told(publish))
+            yield broken("publish.force-replaces", before, publish, expected="201 or 200", actual=describe(publish))
         else:
             yield from _replaced(shelf, before, publish)
 
@@ -85,7 +87,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
         if one.note.get("form") == other.note.get("form"):
             refused = 409 in {one.status, other.status}
             evidence = sorted((one, other), key=lambda e: (e.status == 409, e.seq))
-            expected, actual = "201 or 200 for both", f"{told(one)} and {told(other)}"
+            expected, actual = "201 or 200 for both", f"{describe(one)} and {describe(other)}"
             yield judged(_IDENTICAL, not refused, *evidence, expected=expected, actual=actual)
 
 
@@ -99,7 +101,7 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
         if one.note["content"] == other.note["content"] or one.credential != other.credential or same_digest:
             continue
         if refused or not shelf.deleted_beside(one, other):
-            actual = f"{told(one)} and {told(other)}"
+            actual = f"{describe(one)} and {describe(other)}"
             evidence, expected = sorted((one, other), key=lambda e: e.seq), "409 for one of them"
             yield judged("publish.other-content-is-409", refused, *evidence, expected=expected, actual=actual)
 
@@ -107,14 +109,14 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
 @rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
 def auto_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a publish builds where that is asked for, and nowhere else."""
-    shelf, course = history.once(Shelf, ref), history.once(Course, ref)
+    shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         if publish.status not in SUCCESS:
             continue
         if publish.note.get("auto_build"):
-            yield from _builds(publish, course)
+            yield from _builds(publish, timeline)
         else:
-            yield from _does_not_build(publish, shelf, course, history)
+            yield from _does_not_build(publish, shelf, timeline, history)
 
 
 def _judged(shelf: Shelf) -> Iterator[Exchange]:
@@ -135,10 +137,10 @@ def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange,
             yield one, other
 
 
-def _forced_while_building(publish: Exchange, course: Course) -> bool:
+def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
     """Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
-    return conflict and not course.idle(publish.sent_at, publish.done_at)
+    return conflict and not timeline.idle(publish.sent_at, publish.done_at)
 
 
 def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Judgement]:
@@ -178,16 +180,14 @@ def _written(publish: Exchange) -> tuple[object, object]:
 
 
 def _tells_nothing(digest: str, publish: Exchange, history: History) -> bool:
-    """
-    Whether other versions with other content have this digest too, so that the server cannot see what is other content.
-    """
+    """Whether other versions with other content have this digest too, so that the server cannot see other content."""
     markers = (c.marker for c in history.all_contents() if digest and c.digest == digest and c.ref != publish.ref)
     return any(marker and marker != publish.note.get("marker") for marker in markers)
 
 
 def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Judgement]:
     outcome = replaced(shelf, before, publish)
-    shown_now = [answer for answer in shelf.shown_since(publish) if answer.operation != "startBuild"]
+    shown_now = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
     if outcome is None or not shown_now:
         return
     answer = next((a for a in shown_now if document_of(a) is not None), shown_now[0])
@@ -195,37 +195,39 @@ def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Jud
     yield judged("publish.force-replaces", outcome, publish, answer, expected="the new content", actual=actual)
 
 
-def _builds(publish: Exchange, course: Course) -> Iterator[Judgement]:
+def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     answer = publish.body.get("auto_build")
     if not publish.body:
         return
     if "auto_build" not in publish.body:
         expected = "auto_build with the status of the build"
-        yield broken(_STARTS, publish, expected=expected, actual=told(publish))
+        yield broken(_STARTS, publish, expected=expected, actual=describe(publish))
         return
     if not isinstance(answer, str):
         return  # A value of another type tells nothing; publish.body-is-documented tells this.
     # Facts 7.40, 7.41: a build that a limit refuses may be told in any words.
     if answer not in {"building", "ready"}:
-        yield unclear(_STARTS, publish, why=f"auto_build is {shown(answer)}, which does not claim a build")
+        yield unclear(_STARTS, publish, why=f"auto_build is {render(answer)}, which does not claim a build")
         return
-    read = next((r for r in course.reads if r.sent_at >= publish.done_at), None)
-    if read is None or course.content(publish.done_at, read.done_at) is None:
+    read = next((r for r in timeline.reads if r.sent_at >= publish.done_at), None)
+    if read is None or timeline.content(publish.done_at, read.done_at) is None:
         return
-    if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in course.cancels):
+    if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in timeline.cancels):
         status = read.body["status"]
         expected = "status building, ready or failed"
-        yield judged(_STARTS, status != "not_built", publish, read, expected=expected, actual=f"status {shown(status)}")
+        yield judged(
+            _STARTS, status != "not_built", publish, read, expected=expected, actual=f"status {render(status)}"
+        )
 
 
-def _does_not_build(publish: Exchange, shelf: Shelf, course: Course, history: History) -> Iterator[Judgement]:
+def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history: History) -> Iterator[Judgement]:
     answer = publish.body.get("auto_build")
     if answer is not None:
-        actual = f"auto_build {shown(answer)}"
+        actual = f"auto_build {render(answer)}"
         yield broken(_ONLY_WHEN_ASKED, publish, expected="no auto_build in the answer", actual=actual)
         return
-    read = next((r for r in course.reads if r.sent_at >= publish.done_at), None)
-    if read is None or not shelf.is_first(publish) or course.content(publish.done_at, read.done_at) is None:
+    read = next((r for r in timeline.reads if r.sent_at >= publish.done_at), None)
+    if read is None or not shelf.is_first(publish) or timeline.content(publish.done_at, read.done_at) is None:
         return
     # Also a start that was refused may have begun a build, against what other claims say.
     before = [e for e in history.story(publish.ref or "") if e.sent_at < read.done_at]
@@ -233,7 +235,7 @@ def _does_not_build(publish: Exchange, shelf: Shelf, course: Course, history: Hi
         status = read.body["status"]
         if status == "failed":
             return  # What nobody built is not told as a success either: status.unbuilt-is-not-built tells this.
-        actual = f"status {shown(status)} before anybody started a build"
+        actual = f"status {render(status)} before anybody started a build"
         yield judged(_ONLY_WHEN_ASKED, status == "not_built", publish, read, expected="status not_built", actual=actual)
 
 

@@ -1,19 +1,16 @@
-"""
-What a status read says about the life of a build: which claims were at stake, and which one a wrong status breaks.
-"""
+"""What a status read says about the life of a build: which claims were at stake, and which a wrong status breaks."""
 
 from collections.abc import Iterator
 
 from touchstone.contract.lifecycle import FINISHED, State, consistent, statuses
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.anyway import hurries_anyway
-from touchstone.rules.blame import CANCELS, STARTS, blame
-from touchstone.rules.rule import broken, held, judged, shown
-from touchstone.rules.walk import CLOCK_SHARE, IDLE, UNDER_WAY, Build, Flight, Walk
+from touchstone.rules.attribution import CANCELS, STARTS, blame, hurries_anyway
+from touchstone.rules.rule import broken, held, judged, render
+from touchstone.rules.walk import CLOCK_SHARE, STARTABLE, UNDER_WAY, Build, Flight, Walk
 
 # The status may be kept elsewhere than the build and learn of its end a little later.
-_SEEN_LATE_S = 0.5
+_LATE_S = 0.5
 
 CLAIMS = (
     "auth.refused-changes-nothing",
@@ -51,7 +48,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
         return
     if status not in statuses(before):
-        if not _is_told_elsewhere(walk, read, status):
+        if not _is_judged_elsewhere(walk, read, status):
             yield blame(walk, read, status, before)
         walk.resync(status, before)
     elif not flight.beside:
@@ -61,7 +58,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     walk.read_done(read)
 
 
-def _is_told_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
+def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
     """Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges."""
     build = walk.build
     if build and build.start.operation == "publishTemplate" and status == "not_built":
@@ -74,7 +71,7 @@ def _is_told_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
 def _narrow(walk: Walk, read: Exchange, status: str) -> None:
     walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
     if walk.cancel and State.CANCELLING not in walk.possible:
-        walk.settled = walk.possible <= IDLE
+        walk.settled = walk.possible <= STARTABLE
         walk.cancel = None
 
 
@@ -214,12 +211,12 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
             build.start,
             read,
             expected="reused false or absent for a build that was made for this version",
-            actual=f"reused {shown(reused)}",
+            actual=f"reused {render(reused)}",
         )
     build_time_ms = read.body.get("build_time_ms")
     if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):
         return
-    least_ms = max(content.sleep_s, _seen_s(walk, build) - _SEEN_LATE_S) * CLOCK_SHARE * 1000
+    least_ms = max(content.sleep_s, _observed_s(walk, build) - _LATE_S) * CLOCK_SHARE * 1000
     most_ms = (read.done_at - build.start.sent_at) * 1000 / CLOCK_SHARE + 50
     # What was over before its steps can have run is told by status.ready-after-its-steps.
     if (least_ms <= 0 and build_time_ms <= most_ms) or most_ms < least_ms:
@@ -236,7 +233,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
     )
 
 
-def _seen_s(walk: Walk, build: Build) -> float:
+def _observed_s(walk: Walk, build: Build) -> float:
     """How long the build was seen to run: from its acknowledgement to the last read that still shows it."""
     last = walk.last_read
     return last.sent_at - build.start.done_at if last and last.body.get("status") == "building" else 0.0

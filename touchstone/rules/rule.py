@@ -69,7 +69,7 @@ def judged(claim: str, holds: bool, *evidence: Exchange, expected: str, actual: 
     return held(claim, *evidence) if holds else broken(claim, *evidence, expected=expected, actual=actual)
 
 
-def shown(value: object, limit: int = 120) -> str:
+def render(value: object, limit: int = 120) -> str:
     """A value for a message, cut to *limit* characters: an object or a list as JSON, anything else as its repr."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -14,7 +14,8 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
-IDLE = frozenset({State.NOT_BUILT, State.FAILED})
+# From here a start begins a build.
+STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
@@ -113,9 +114,7 @@ class Walk:
         return ((at, order == 1, exchange) for at, order, exchange in moments)
 
     def reach(self, now: float) -> frozenset[State]:
-        """
-        The states that are possible at *now*, whatever the builder did by itself and the open requests did so far.
-        """
+        """The states that are possible at *now*, whatever the builder did by itself and open requests did so far."""
         states = self.possible
         while True:
             more = states | self._by_itself(states, now)
@@ -186,9 +185,7 @@ class Walk:
             self.build = replace(self.build, surely_begun=False, before="")
 
     def resync(self, status: str, before: frozenset[State]) -> None:
-        """
-        Takes the server's word after a finding, or goes on as if it had not been said: one of the two will be right.
-        """
+        """Takes the server's word after a finding, or goes on as if it had not been said: one will be right."""
         states = consistent(ANYTHING, status) - {State.CANCELLING}
         self.possible = (states or ANYTHING) | before
         if self.build:
@@ -265,7 +262,5 @@ def _is_taken_for(before: Content | None, content: Content) -> bool:
 
 
 def lost(exchange: Exchange) -> bool:
-    """
-    Whether nobody knows if and when a request took effect: it got no answer, or one that something in between gave.
-    """
+    """Whether nobody knows if and when a request took effect: it got no answer, or one from something in between."""
     return exchange.response is None or exchange.status >= 500

@@ -1,12 +1,9 @@
 """Takes in the body of one answer, piece by piece: unpacks it, and stops where it is beyond its bounds."""
 
-import contextlib
 import zlib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Protocol
 
-from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
 # What is asked for, and all that is unpacked.
@@ -121,8 +118,10 @@ class Intake:
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
                 # Never a part of it: part of a key is not recognised as one.
-                named = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
-                raise Refused(f"DecodingError: the body has the content coding {named}, expected one of {ACCEPTED}")
+                shown_name = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
+                raise Refused(
+                    f"DecodingError: the body has the content coding {shown_name}, expected one of {ACCEPTED}"
+                )
             found.append(_Deflated(name.lower()))
         return found
 
@@ -133,20 +132,6 @@ class Intake:
         if longest > most:
             raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
-
-
-def taken_in(answer: Answer, bounds: Bounds) -> Answer:
-    """An answer whose body somebody else has read as it was on the wire, unpacked and within its bounds."""
-    if answer.head is None or answer.error or not answer.body:
-        return answer
-    intake = Intake(answer.head.headers, bounds)
-    body = b""
-    with contextlib.suppress(Refused):
-        body = intake.take(answer.body)
-        if not answer.is_partial:
-            intake.end()
-    body = intake.kept(body)
-    return replace(answer, body=body, error=intake.problem)
 
 
 class _Deflated:

@@ -1,6 +1,4 @@
-"""
-How much of an answer is read: what a target may not make us hold, whatever it sends. Each is a setting of the target.
-"""
+"""How much of an answer is read: what a target may not make us hold, whatever it sends. Each is a setting."""
 
 import re
 import threading

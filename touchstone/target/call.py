@@ -15,9 +15,7 @@ from touchstone.target.redact import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """
-    The keys of the accounts that a run may use; None where there is none. Those that it does not use are secrets, too.
-    """
+    """The keys of the accounts that a run may use; None where there is none. Unused ones are secrets, too."""
 
     primary: str = field(repr=False)
     second: str | None = field(default=None, repr=False)

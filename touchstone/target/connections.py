@@ -1,13 +1,201 @@
-"""What requests travel on: connections that keep to a deadline, and a client that remembers nothing."""
+"""What requests travel on: connections that keep to a deadline, and a client that remembers nothing.
 
-from collections.abc import Iterator
+A deadline bounds how long an answer may take as a whole: a time-out for each of its pieces never strikes where a server
+drips. Where somebody may stop a run, its requests are not waited for to the end then.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import h11
+import httpcore
 import httpx
 
-from touchstone.target.deadline import BoundedBackend
+from touchstone.target.bounds import MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG
 from touchstone.target.tls import trusting
+
+# How much to read and a time-out, to what came.
+_Read = Callable[[int, float | None], bytes]
+
+# While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
+_LOOK_S = 0.1
+_GRACE_S = 0.5
+
+
+class Deadline(threading.local):
+    """Until when the request that the current thread is sending must be over.
+
+    Args:
+        stopped: Whether the run was stopped; None where nobody can stop it.
+
+    Attributes:
+        heard_bytes: How much of the answer has come.
+    """
+
+    _at = float("inf")
+    _head_bytes: float = float("inf")
+    heard_bytes = 0
+    # Of the status line, as long as it has no end.
+    _line_bytes: int | None = None
+
+    def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
+        self._stopped = stopped
+
+    def set(self, seconds: float, max_head_bytes: float = float("inf")) -> None:
+        """Gives the request that comes next *seconds* from now, and its answer a head of so many bytes."""
+        self._at = time.monotonic() + seconds
+        self._head_bytes = max_head_bytes
+        self.heard_bytes = self._line_bytes = 0
+
+    def headed(self) -> None:
+        """Takes note that the head is there: what is read from now on is no part of it."""
+        self._head_bytes = float("inf")
+
+    def bounded(self, timeout_s: float | None) -> float | None:
+        """A time-out that ends no later than the deadline.
+
+        Raises:
+            httpcore.ReadTimeout: the deadline is over.
+        """
+        left_s = self._at - time.monotonic()
+        if left_s <= 0:
+            raise httpcore.ReadTimeout("the answer as a whole took too long")
+        if left_s == float("inf"):
+            return timeout_s
+        return left_s if timeout_s is None else min(timeout_s, left_s)
+
+    def read(self, read: _Read, max_bytes: int, timeout_s: float | None) -> bytes:
+        """What *read*, which takes how much to read and a time-out, reads until the deadline.
+
+        As long as the head has no end, no more is read than it may have: else a parser with a bound of its own might
+        meet that first.
+
+        Raises:
+            httpcore.ReadTimeout: nothing came in time.
+            httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
+            httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it, or its
+                first line.
+        """
+        if self.heard_bytes >= self._head_bytes:
+            raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
+        most = int(min(max_bytes, self._head_bytes - self.heard_bytes))
+        data = self._read(lambda left_s: read(most, left_s), self.bounded(timeout_s))
+        self.heard_bytes += len(data)
+        if self._line_bytes is not None and self._head_bytes < float("inf"):
+            self._measure_line(data)
+        return data
+
+    def _measure_line(self, data: bytes) -> None:
+        """Refuses a status line that is too long before the parser sees it, which takes hundreds of bytes a byte."""
+        before, line_feed, _ = data.partition(b"\n")
+        self._line_bytes = (self._line_bytes or 0) + len(before)
+        if self._line_bytes > MAX_STATUS_LINE_BYTES:
+            raise httpcore.RemoteProtocolError(STATUS_LINE_TOO_LONG)
+        if line_feed:
+            self._line_bytes = None
+
+    def _read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
+        if self._stopped is None:
+            return read(timeout_s)
+        ends_at = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        patience = _Patience(self._stopped)
+        while True:
+            left_s = ends_at - time.monotonic()
+            try:
+                return read(max(0.0, min(_LOOK_S, left_s)))
+            except httpcore.ReadTimeout:
+                if left_s <= _LOOK_S:
+                    raise
+                patience.look()
+
+    def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
+        """What *connect* connects to.
+
+        Raises:
+            httpcore.PoolTimeout: the run was stopped meanwhile.
+        """
+        if self._stopped is None:
+            return connect()
+        # Nothing but another thread can wait for a connection and look up now and then.
+        future: Future[httpcore.NetworkStream] = Future()
+        threading.Thread(target=_fulfil, args=(future, connect), daemon=True).start()
+        patience = _Patience(self._stopped)
+        while True:
+            try:
+                return future.result(_LOOK_S)
+            except TimeoutError:
+                patience.look()
+
+
+class _Patience:
+    """Ends a wait soon after the run was stopped."""
+
+    def __init__(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
+        self._until = float("inf")
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if self._stopped():
+            self._until = min(self._until, now + _GRACE_S)
+        if now >= self._until:
+            raise httpcore.PoolTimeout("the run was stopped before the answer was complete")
+
+
+def _fulfil(future: "Future[httpcore.NetworkStream]", connect: Callable[[], httpcore.NetworkStream]) -> None:
+    try:
+        future.set_result(connect())
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits is told
+        future.set_exception(error)
+
+
+class BoundedBackend(httpcore.NetworkBackend):
+    """Opens connections whose reads keep to a deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._plain = httpcore.SyncBackend()
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """A connection to *host*."""
+        stream = self._deadline.connected(
+            lambda: self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
+        )
+        return _BoundedStream(stream, self._deadline)
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    def __init__(self, plain: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._plain = plain
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._deadline.read(self._plain.read, max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._plain.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._plain.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _BoundedStream(self._plain.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._plain.get_extra_info(info)
+
 
 # An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
 # request that meets the closing would look like one that was not answered.

@@ -1,24 +1,47 @@
-"""What never reaches disk or a report: finds the secrets of a run in whatever crossed the wire and marks them.
+"""What never reaches disk or a report: finds the secrets of a run in what crossed the wire and puts markers there.
 
-A secret is recognised by its value, also where a server repeats it in an error, a log line or a redirect, and in each
-encoding in which such a repetition comes: see spellings.py. Headers that carry credentials are recognised by name as
-well.
+Each secret is encoded beforehand: as it is, in hexadecimal, and in base64 at each of its three offsets. One compiled
+search goes over the bytes for all of these, in any case and for long parts as well. A second one goes over the bytes
+without their percent, JSON and HTML escapes and line breaks. Both take time in proportion to the bytes.
 """
 
+import base64
 import functools
+import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import string
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from touchstone.contract.quoting import MIN_SECRET_LENGTH
 from touchstone.facts.key_sources import UNKNOWN_KEY
-from touchstone.target.spellings import Finder, Span
 
 REDACTED = "<redacted>"
+
+# The shortest part of a secret that counts, and the shortest beginning of one where bytes were cut.
+PART_CHARS, EDGE_CHARS = 18, 8
+_BLOCK_CHARS = 9
 
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-auth-token"})
 _COOKIE_HEADERS = frozenset({"cookie", "set-cookie"})
 _SCHEMES = frozenset({"", "bearer", "basic", "digest", "token", "apikey"})
 _MARKER = re.compile(r"<key:[^<>]*>")
+
+# One case, and one of the two alphabets of base64.
+_FOLD = bytes.maketrans(string.ascii_uppercase.encode() + b"-_", string.ascii_lowercase.encode() + b"+/")
+# An escape, also an escaped one, or a line break in a run of base64.
+_ESCAPE = re.compile(
+    rb"%(?:25){0,3}[0-9A-Fa-f]{2}"
+    rb"|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|x[0-9A-Fa-f]{2}|[nr]|[^A-Za-z0-9\\])|\\\\"
+    rb"|&(?:amp;){0,3}(?:#(?:\d{1,9}|[xX][0-9A-Fa-f]{1,8});?|[A-Za-z]\w{1,30};)"
+    rb"|[\r\n]+[ \t]*"
+)
+# The beginning of an escape in JSON; a marker behind it would spoil the document.
+_TORN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?)\Z")
+_END_OF_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]?=*")
+
+Span = tuple[int, int, bytes]  # start, end, and the secret that stands there
 
 
 class Secrets:
@@ -27,24 +50,21 @@ class Secrets:
     Marking what is marked already changes nothing.
 
     Args:
-        values: Value by name. A value that is None, or shorter than MIN_SECRET_LENGTH, is left out. Where two names
-            have one value, the first name counts. A value without its last character is registered, too, as
-            ``NAME-shorter``: a server may repeat a key cut short.
-        parts: Whether long parts of a value are marked as well.
+        values: Value by name, or pairs of both where several values have one name. A value that is None, or shorter
+            than MIN_SECRET_LENGTH, is left out. Where two names have one value, the first name counts. A value without
+            its last character is registered, too, as ``NAME-shorter``: a server may repeat a key cut short.
     """
 
-    __slots__ = ("_finder", "_markers", "_marks", "_names", "_value")
-
-    def __init__(self, values: Mapping[str, str | None], *, parts: bool = True) -> None:
-        kept = {name: value for name, value in values.items() if value and len(value) >= MIN_SECRET_LENGTH}
-        shorter = {f"{name}-shorter": value[:-1] for name, value in kept.items() if len(value) > MIN_SECRET_LENGTH}
-        markers: dict[bytes, bytes] = {}
-        for name, value in (kept | {name: value for name, value in shorter.items() if name not in kept}).items():
-            markers.setdefault(value.encode("utf-8", "surrogatepass"), marker(name).encode())
-        self._names = tuple(kept)
-        self._markers = markers
-        self._marks = frozenset(markers.values())
-        self._finder = Finder(markers, whole=(UNKNOWN_KEY.encode(), *(() if parts else markers)))
+    def __init__(self, values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]) -> None:
+        pairs = values.items() if isinstance(values, Mapping) else values
+        kept = [(name, value) for name, value in pairs if value and len(value) >= MIN_SECRET_LENGTH]
+        self._names = tuple(dict.fromkeys(name for name, _ in kept))
+        shorter = [(f"{name}-shorter", value[:-1]) for name, value in kept if len(value) > MIN_SECRET_LENGTH]
+        self._markers: dict[bytes, bytes] = {}
+        for name, value in (*kept, *(pair for pair in shorter if pair[0] not in self._names)):
+            self._markers.setdefault(value.encode("utf-8", "surrogatepass"), marker(name).encode())
+        self._marks = re.compile(b"(%b)" % b"|".join(map(re.escape, sorted(set(self._markers.values())))))
+        self._prepare()
         # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
 
@@ -57,18 +77,23 @@ class Secrets:
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """
-        The bytes with a marker in the place of each secret; all other bytes stay as they are, whatever their encoding.
+        """The bytes with a marker in the place of each secret; all other bytes stay, whatever their encoding.
 
         Args:
             is_cut: Whether more followed; what a secret may begin with at the end is marked then, too.
         """
-        edge = self._finder.edge(data) if is_cut else None
-        if edge is not None:
-            return self.data(data[: edge.start]) + self._markers[edge.value]
-        if not self._finder.find(data):
+        if self._search is None:
             return data
-        return b"".join(part if part in self._marks else self._marked(part) for part in _split(data, self._marks))
+        if is_cut and (edge := self._edge(data)):
+            return self.data(data[: edge[0]]) + self._markers[edge[2]]
+        if not (spans := self._spans(data)):
+            return data
+        if b"<key:" in data:
+            return b"".join(
+                part if number % 2 else self._marked(part, self._spans(part))
+                for number, part in enumerate(self._marks.split(data))
+            )
+        return self._marked(data, spans)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
         """The headers in their order, without secrets.
@@ -78,13 +103,6 @@ class Secrets:
         """
         return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
-    def _marked(self, data: bytes) -> bytes:
-        pieces, at = [], 0
-        for span in _apart(self._finder.find(data)):
-            pieces += [data[at : span.start], self._markers[span.value]]
-            at = span.end
-        return b"".join((*pieces, data[at:]))
-
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
         if name in _COOKIE_HEADERS:
@@ -93,34 +111,180 @@ class Secrets:
             return REDACTED
         return marked
 
+    def _prepare(self) -> None:
+        """Encodes the secrets and compiles the search for them."""
+        folded = {value: value.translate(_FOLD) for value in self._markers}
+        # A part that two secrets have gives none away, unless one of the two holds the other.
+        longest = [one for one in dict.fromkeys(folded.values()) if not any(one in o != one for o in folded.values())]
+        self._forms = [
+            (form, next(root for root in longest if folded[value] in root), value)
+            for value in self._markers
+            for form, _ in _forms(value)
+        ]
+        self._common = [form for form, _ in _forms(UNKNOWN_KEY.encode())]
+        self._whole: dict[bytes, bytes] = {}
+        for form, _, value in self._forms:
+            self._whole.setdefault(form, value)
+        # A long secret within another one is found as a part of that.
+        needles: dict[bytes, int] = {}
+        for value in self._markers:
+            if len(value) < PART_CHARS or not any(value in other != value for other in self._markers):
+                needles.update(_forms(value))
+        self._block_chars = size = min((_BLOCK_CHARS, *map(len, needles)))
+        self._blocks: dict[bytes, list[tuple[bytes, int, int]]] = {}
+        for form, part in needles.items():
+            # Each part of that length holds one of these blocks as a whole.
+            for at in range(0, len(form) - size + 1, part - size + 1):
+                self._blocks.setdefault(form[at : at + size], []).append((form, part, at))
+        pattern = b"|".join(map(re.escape, self._blocks))
+        self._search = re.compile(pattern).search if pattern else None
+        self._heads = frozenset(form[:EDGE_CHARS] for form in self._whole)
+        self._owners: dict[bytes, bytes | None] = {}
+
+    def _spans(self, data: bytes) -> list[Span]:
+        """The places of all secrets and of their parts; they may overlap."""
+        spans = [*self._places(data)]
+        if _ESCAPE.search(data):
+            plain = _ESCAPE.sub(lambda escape: _meaning(escape[0]), data)
+            if hidden := [*self._places(plain)]:
+                place = _place_of(data)
+                spans += [(place(start)[0], place(end - 1)[1], value) for start, end, value in hidden]
+        return [(_untorn(data, start), end, value) for start, end, value in spans]
+
+    def _places(self, data: bytes) -> Iterator[Span]:
+        folded, size = data.translate(_FOLD), self._block_chars
+        ends: dict[bytes, int] = {}
+        assert self._search is not None
+        block = self._search(folded)
+        while block:
+            for form, part, at in self._blocks[block[0]]:
+                if block.start() < ends.get(form, 0):
+                    continue
+                start, end = _grown(folded, block.start(), form, at, size)
+                text = folded[start:end]
+                if end - start >= part or text in self._whole:
+                    ends[form] = end
+                    if owner := self._owner(data[start:end], text):
+                        yield start, self._behind(data, end, text), owner
+            block = self._search(folded, block.start() + 1)
+
+    def _owner(self, data: bytes, text: bytes) -> bytes | None:
+        """The secret that bytes are, or are a part of; None where that gives none away."""
+        if data in self._markers:
+            return data
+        if text not in self._owners:
+            owned = [(root, value) for form, root, value in self._forms if text in form]
+            is_shared = len({root for root, _ in owned}) > 1 or any(text in form for form in self._common)
+            self._owners[text] = self._whole.get(text, None if is_shared else owned[0][1])
+        return self._owners[text]
+
+    def _behind(self, data: bytes, end: int, text: bytes) -> int:
+        """Where base64 of a whole secret ends, with the character that holds its last bits."""
+        value = self._whole.get(text, b"")
+        if text in (value.translate(_FOLD), value.hex().encode()):
+            return end
+        rest = _END_OF_BASE64.match(data, end)
+        return rest.end() if value and rest else end
+
+    def _edge(self, data: bytes) -> Span | None:
+        """The beginning of a secret at the end of *data*."""
+        tail = data[-max(map(len, self._whole)) :].translate(_FOLD)
+        for at in range(len(tail) - EDGE_CHARS + 1):
+            if tail[at : at + EDGE_CHARS] in self._heads:
+                begun = [(root, value) for form, root, value in self._forms if form.startswith(tail[at:])]
+                if len({root for root, _ in begun}) == 1:
+                    return len(data) - len(tail) + at, len(data), begun[0][1]
+        return None
+
+    def _marked(self, data: bytes, spans: Iterable[Span]) -> bytes:
+        """The bytes with a marker for each group of spans that overlap: that of the longest one."""
+        pieces: list[bytes] = []
+        done = longest = 0
+        for start, end, value in sorted(spans, key=lambda span: span[0]):
+            if not pieces or start >= done:
+                pieces += [data[done:start], self._markers[value]]
+                longest = end - start
+            elif end - start > longest:
+                pieces[-1], longest = self._markers[value], end - start
+            done = max(done, end)
+        return b"".join((*pieces, data[done:]))
+
 
 def marker(name: str) -> str:
     """What stands in the place of the secret *name*."""
     return f"<key:{name}>"
 
 
-def _split(data: bytes, marks: frozenset[bytes]) -> list[bytes]:
-    """The bytes in pieces, of which some are markers and therefore done."""
-    return re.split(b"(" + b"|".join(re.escape(mark) for mark in sorted(marks)) + b")", data)
+def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:
+    """The value in each encoding, folded, with the length from which on a part of it counts."""
+    is_short = len(value) < PART_CHARS or value in UNKNOWN_KEY.encode()
+    coded = [(value, PART_CHARS), (value.hex().encode(), 2 * PART_CHARS)]
+    for before in range(3):
+        # The characters that only the value decides. A part decides four characters for three of its own.
+        bits = 8 * (before + len(value))
+        run = base64.b64encode(b"\0" * before + value)[-(-8 * before // 6) : bits // 6]
+        coded.append((run, PART_CHARS * 4 // 3 - 2))
+    for form, part in coded:
+        yield form.translate(_FOLD), len(form) if is_short else part
 
 
-def _apart(spans: Iterable[Span]) -> Iterator[Span]:
-    """The places to mark, in order: several that overlap are one, with the longest value that is there."""
-    group: list[Span] = []
-    end = 0
-    for span in sorted(spans, key=lambda span: span.start):
-        if group and span.start >= end:
-            yield _joined(group, end)
-            group = []
-        group.append(span)
-        end = max(end, span.end)
-    if group:
-        yield _joined(group, end)
+def _grown(folded: bytes, found: int, form: bytes, at: int, size: int) -> tuple[int, int]:
+    """How far the text around a block is the text around it in the form of a secret."""
+    start, first = found, at
+    while first and start and folded[start - 1] == form[first - 1]:
+        start, first = start - 1, first - 1
+    end, last = found + size, at + size
+    for ours, theirs in zip(form[last:], folded[end : end + len(form) - last], strict=False):
+        if ours != theirs:
+            break
+        end += 1
+    return start, end
 
 
-def _joined(group: list[Span], end: int) -> Span:
-    longest = max(group, key=lambda span: span.end - span.start)
-    return Span(group[0].start, end, longest.value)
+@functools.lru_cache(maxsize=4096)
+def _meaning(escape: bytes) -> bytes:
+    """What an escape stands for; nothing for a line break."""
+    kind, rest = escape[:1], escape.lstrip(b"\\")
+    if kind == b"%":
+        plain = bytes.fromhex(escape[-2:].decode())
+    elif kind == b"&":
+        plain = html.unescape("&" + escape[1:].decode().replace("amp;", "")).encode("utf-8", "surrogatepass")
+    elif kind != b"\\" or rest in (b"n", b"r"):
+        plain = b""
+    elif rest[:1] == b"x":
+        plain = bytes.fromhex(rest[1:].decode())
+    elif rest[:1] == b"u":
+        number = int(rest[1:].strip(b"{}"), 16)
+        plain = chr(number).encode("utf-8", "surrogatepass") if number < 0x110000 else b""
+    else:
+        plain = rest or b"\\"
+    return plain.strip(b"\r\n")
+
+
+def _place_of(data: bytes) -> Callable[[int], tuple[int, int]]:
+    """Where a byte stands that is at a given place of the bytes without their escapes: its start and its end."""
+    plain, length, start, end = (array("Q") for _ in range(4))
+    saved = 0
+    for escape in _ESCAPE.finditer(data):
+        plain.append(escape.start() - saved)
+        length.append(len(_meaning(escape[0])))
+        start.append(escape.start())
+        end.append(escape.end())
+        saved += end[-1] - start[-1] - length[-1]
+
+    def place(at: int) -> tuple[int, int]:
+        number = bisect_right(plain, at) - 1
+        if number < 0:
+            return at, at + 1
+        beyond = at - plain[number] - length[number]
+        return (start[number], end[number]) if beyond < 0 else (end[number] + beyond, end[number] + beyond + 1)
+
+    return place
+
+
+def _untorn(data: bytes, start: int) -> int:
+    torn = _TORN_ESCAPE.search(data, max(0, start - 64), start) if data[start - 6 : start].count(b"\\") else None
+    return torn.start(1) if torn else start
 
 
 def _is_marked_only(value: str) -> bool:

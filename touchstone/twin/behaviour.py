@@ -1,5 +1,6 @@
 """A twin that behaves otherwise than usual: what is put in the place of its parts."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,14 @@ def unwrapped(asgi_app: Asgi) -> Asgi:
 def says_of(part: Any) -> str:
     """The docstring of a part of the twin on one line, for people: code in it between single backticks."""
     return " ".join((part.__doc__ or "").split()).replace("``", "`")
+
+
+def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
+    """The class of a method of the twin with a function in the place of that method; without one, the part itself."""
+    if over is None:
+        return part
+    base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])
+    return type(part.__name__, (base,), {over.__name__: part})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from touchstone.twin.steps import Plan
+from touchstone.twin.catalog import Version
+from touchstone.twin.steps import Plan, read_plan
 from touchstone.twin.stream import EventLevel, Phase, Stream, frame, timestamp
 
 Outcome = Literal["", "ready", "failed", "cancelled"]
@@ -41,6 +42,7 @@ class Build:
     """A build in flight or over.
 
     Attributes:
+        version: What it was begun for.
         outcome: Empty while it runs, also while it is being cancelled.
         cancelling: Whether somebody has asked it to stop.
         error: Why it failed.
@@ -48,8 +50,9 @@ class Build:
         stream: Its events.
     """
 
-    def __init__(self, plan: Plan, pace: Pace, on_end: Callable[["Build"], None]) -> None:
-        self.plan = plan
+    def __init__(self, version: Version, pace: Pace, on_end: Callable[["Build"], None]) -> None:
+        self.version = version
+        self.plan: Plan = read_plan(version.template)
         self.pace = pace
         self.stream = Stream()
         self.outcome: Outcome = ""
@@ -167,9 +170,9 @@ class Build:
         self.stream.close()
 
 
-def finished_build(plan: Plan, build_time_ms: int) -> Build:
+def finished_build(version: Version, build_time_ms: int) -> Build:
     """A build that ended well before anybody looked."""
-    build = Build(plan, Pace(0.0, 0.0), lambda _: None)
+    build = Build(version, Pace(0.0, 0.0), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:
         build.say("info", phase, line, "builder")

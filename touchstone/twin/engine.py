@@ -15,10 +15,8 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build, Pace, finished_build
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
 from touchstone.twin.documents import Document, digest
-from touchstone.twin.limiter import Limiter, let_through
-from touchstone.twin.limits import limiter_of, parted
+from touchstone.twin.limits import Limiter, let_through, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
-from touchstone.twin.steps import read_plan
 from touchstone.twin.stream import timestamp
 from touchstone.twin.validation import API_VERSION
 
@@ -44,6 +42,8 @@ class Slot:
 class Engine:
     """Accounts, versions and builds."""
 
+    build_class: type[Build] = Build
+
     def __init__(self, settings: TwinSettings) -> None:
         self.settings = settings
         self.catalog = Catalog()
@@ -53,7 +53,6 @@ class Engine:
         # A start that joins or reuses begins no build, so that caps on builds are looked at by themselves.
         starts, self._most_builds = parted(settings.rate)
         self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
-        self._started_by: dict[Build, str] = {}
         self._delay_s = 0.0
         # Windows and ticks follow the clock of the day, which a limiter must not see jump.
         self._epoch_s = time.time() - time.monotonic()
@@ -62,7 +61,7 @@ class Engine:
     def _seed_versions(self) -> None:
         for name in CURATED:
             version = self._store(EVERYONE, _small_document(CURATED_NAMESPACE, name))
-            build = finished_build(read_plan(version.template), CURATED_BUILD_TIME_MS)
+            build = finished_build(version, CURATED_BUILD_TIME_MS)
             self.slots[EVERYONE, version.digest] = Slot(build, build)
         # An account below the plan has a version of its own: without one its 403 could not be told from a 404.
         for account in self.settings.accounts:
@@ -206,6 +205,11 @@ class Engine:
         """What is known about the digest of a version; builds of one account are not shared with another."""
         return self.slots.setdefault((version.owner, version.digest), Slot())
 
+    def last_of(self, version: Version) -> Build | None:
+        """The build of a version's digest that was started last; None where there was none."""
+        slot = self.slots.get((version.owner, version.digest))
+        return slot.last if slot is not None else None
+
     def reusable(self, slot: Slot) -> Build | None:
         """The golden that makes a build unnecessary."""
         return slot.golden
@@ -229,7 +233,7 @@ class Engine:
 
     def check_builds(self, account: Account) -> None:
         """Refuses a build more than its account may have, with 429. One that is being cancelled still counts."""
-        own = [build for build, owner in self._started_by.items() if owner == account.key and not build.outcome]
+        own = [build for build in self.running if build.version.owner == account.key and not build.outcome]
         if self._most_builds is not None and len(own) >= self._most_builds:
             self._limiters[account.key].refuse(self.now_at())
             left_s = min(self.settings.settle_s if build.cancelling else build.left_s for build in own)
@@ -252,7 +256,6 @@ class Engine:
         """Starts a new build."""
         build = self.make_build(version)
         self.running.add(build)
-        self._started_by[build] = version.owner
         build.launch()
         return build
 
@@ -261,12 +264,11 @@ class Engine:
         settings = self.settings
         pace = Pace(settings.build_s, settings.settle_s, settings.build_timeout_s)
         slot = self.slot_of(version)
-        return Build(read_plan(version.template), pace, lambda build: self.ended(slot, build))
+        return self.build_class(version, pace, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
         """Keeps the golden of a build that succeeded."""
         self.running.discard(build)
-        self._started_by.pop(build, None)
         if build.outcome == "ready":
             slot.golden = build
 
@@ -312,16 +314,20 @@ class Engine:
             Whether there was one; one that is being cancelled already counts.
         """
         self.require_own(version)
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is None or slot.last is None or slot.last.outcome:
+        last = self.last_of(version)
+        if last is None or last.outcome:
             return False
-        slot.last.cancel()
+        last.cancel()
         return True
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
         """The events of the build that was started last, from its beginning; None where there was none."""
-        slot = self.slots.get((version.owner, version.digest))
-        return slot.last.stream.follow() if slot and slot.last else None
+        last = self.last_of(version)
+        return self.follow(last) if last is not None else None
+
+    def follow(self, build: Build) -> AsyncIterator[bytes]:
+        """What one follower of a build is sent."""
+        return build.stream.follow()
 
     def close(self) -> None:
         """Ends every build, and with them every open stream."""

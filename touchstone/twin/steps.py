@@ -53,9 +53,7 @@ class Plan:
 
 
 def read_step(command: str) -> Step:
-    """
-    What one command does. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``; the rest it only names.
-    """
+    """What one command does. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``, and names the rest."""
     text = command.strip()
     if found := SLEEP.fullmatch(text):
         return Step(pause_s=min(float(found[1]), DAY_S))

@@ -1,4 +1,4 @@
-"""Runs a probe from beginning to end: target, set-up, Locust as a child process, clean-up, judgement, reports.
+"""Runs a probe from beginning to end: target, set-up, a child process that sends, clean-up, judgement, reports.
 
 The parent sends only what sets the stage and clears it; the child writes what happened in between.
 """
@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.child import Progress, signals, watched
+from touchstone.check.child import Progress, passed_on, signals, watched
 from touchstone.check.embedded import LOAD_TWIN
+from touchstone.check.handover import UNWRITTEN
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.preflight import REF
 from touchstone.check.runner import Outcome, at_target
-from touchstone.check.smoke import REF
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.bundle import load_dir
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, Occurrence, RunLog
+from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.probe_events import ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
-from touchstone.limiter.probe.handover import BRAIN, ProbeHandover
-from touchstone.limiter.probe.judge import CASE, judge_probe_run
+from touchstone.limiter.probe.judge import judge_probe_run
+from touchstone.limiter.probe.loop import CASE, ProbeHandover
 from touchstone.limiter.terms import Terms
-from touchstone.loadgen.loading import SLACK_S, check_allowed, locust_environment
+from touchstone.loadgen.loading import SLACK_S, check_allowed
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
@@ -38,6 +38,9 @@ from touchstone.types import Conclude
 
 PROBE = Errand(command="probe")
 OPERATIONS = ("startBuild", "getBuild", "getTemplate")
+
+# What the child prints.
+CHILD_LOG = "probe.log"
 
 # Versions that may be started besides those whose builds are left in flight: so many builds may be on their way to end.
 SPARE = 32
@@ -52,7 +55,6 @@ class Wish:
     Attributes:
         allows: The host that may be probed though it is not this machine.
         past: The run log of an interrupted probe that is to go on; None for a new one.
-        brain: Who decides what is asked, as module:name.
         knee: Where the knee of the reads is looked for too.
     """
 
@@ -60,7 +62,6 @@ class Wish:
     terms: Terms
     allows: str = ""
     past: RunLog | None = None
-    brain: str = BRAIN
     knee: KneeTerms | None = None
 
 
@@ -150,7 +151,7 @@ class _Run:
     wish: Wish
 
     def work(self, stage: SettingUp) -> Footer:
-        """Stages, and has Locust ask."""
+        """Stages, and has a child process ask."""
         session = self.session
         until_at = self._begin(stage)
         smoked_s = stage.smoke(session.stopped)
@@ -167,10 +168,14 @@ class _Run:
             origin=stage.clock.origin,
             until_at=until_at,
             first_seq=stage.last_seq + 1,
-            brain=self.wish.brain,
             spent_builds=most - stage.builds_left(most) if self.wish.terms.starts else 0,
         )
-        return session.ended(self._child(handover, until_at - stage.clock.now()))
+        code = self._child(handover, until_at - stage.clock.now())
+        footer = session.ended(UNWRITTEN if code == UNWRITTEN else 0)
+        if code and not footer.reason:
+            log = session.run_log.parent / CHILD_LOG
+            return dataclasses.replace(footer, exit_code=3, reason=f"the probe's process ended with {code}; see {log}")
+        return footer
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session heard; when the seconds are over, in run seconds."""
@@ -208,8 +213,8 @@ class _Run:
 
         return watched(
             probe_command(),
-            locust_environment(handover, os.environ),
-            session.run_log.parent / "locust.log",
+            passed_on(os.environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"},
+            session.run_log.parent / CHILD_LOG,
             session.run_log,
             tell,
             session.interrupted,
@@ -218,22 +223,13 @@ class _Run:
 
 
 def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
-    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
+    """Writes down once more what an earlier session sent and received."""
     writer.write(*story.sent, *story.answers, *story.heard, *story.tried)
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.write(exchange)
-    for tally in past.tallies:
-        if tally.case == CASE:
-            writer.write(tally)
-    for occurrence in past.occurrences:
-        if occurrence.case == CASE:
-            writer.write(Occurrence(occurrence.finding, occurrence.case))
 
 
 def probe_command() -> list[str]:
-    """The command line of Locust."""
-    return [
-        *(sys.executable, "-m", "locust", "--config", os.devnull, "-f", str(load_dir() / "probe.py"), "--headless"),
-        *("--users", "1", "--spawn-rate", "1", "--only-summary", "--host", "-"),
-    ]
+    """The command line of the child process."""
+    return [sys.executable, "-m", "touchstone.limiter.probe"]

@@ -1,7 +1,4 @@
-"""Judges a probe when it is over: set-up and clean-up by the rules that need one answer, and whether it found anything.
-
-The limited requests were judged by the same rules while they were sent.
-"""
+"""Judges a probe when it is over: all exchanges by the rules that need one answer, and whether it found anything."""
 
 import dataclasses
 from collections import Counter
@@ -16,13 +13,13 @@ from touchstone.facts.identity import Identity
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import chance_words, plural
-from touchstone.limiter.knee.telling import why_words
+from touchstone.limiter.knee import why_words
+from touchstone.limiter.probe.loop import CASE
 from touchstone.loadgen.inline_judge import INLINE_RULES
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 
-CASE, TITLE = "probe", "Finds out which rate limiter is behind an operation."
+TITLE = "Finds out which rate limiter is behind an operation."
 UNSHOWN = "a probe does not set out to show it; `touchstone check` does"
 
 
@@ -34,7 +31,7 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
     """
     log = read(run_log)
     with RunLogWriter(run_log) as writer:
-        _judge_around(log, settings, writer)
+        _judge_exchanges(log, settings, writer)
         log = read(run_log)
         _tell_unshown(log, writer)
         if odd := _odd(log.probe):
@@ -110,14 +107,14 @@ def _odd(story: ProbeStory | None) -> str:
     return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {told}"
 
 
-def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges what set the stage and cleared it."""
+def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
+    """Judges what was sent; an answer to a limited request that shows nothing of a limiter breaks no promise."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
-    # Who is not there any more breaks no promise: a probe that is not answered is no pass, and says so.
-    around = [each for each in log.exchanges if each.case in (SET_UP, CLEAN_UP) and each.response]
-    judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]
+    unheeded = {answered.seq for answered in log.probe.answers if not answered.heeded} if log.probe else set()
+    received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in unheeded)]
+    judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.see(each)]
     writer.write(*tallies(CASE, judgements))
     for judgement in judgements:
         if judgement.outcome == "broken":

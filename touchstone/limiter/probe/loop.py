@@ -1,106 +1,138 @@
-"""The child's side of a probe: asks what comes next, sends it, tells what was answered, until nothing more is asked."""
+"""The child's side of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked.
+
+`python -m touchstone.limiter.probe` runs it.
+"""
 
 import gc
+import json
+import math
+import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from statistics import median
+from typing import Any, TypeVar
 
-import gevent
-
-from touchstone.contract import claims as ledger_of_claims
+from touchstone.check.handover import UNWRITTEN, Carried, hold_lifeline
+from touchstone.config import HANDOVER
 from touchstone.contract.document import Contract
-from touchstone.errors import RunLogError
-from touchstone.facts.events import Case, Occurrence
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.identity import Identity, Step, Stretch, Why
+from touchstone.errors import HarnessError, RunLogError, UsageError
+from touchstone.facts.events import Case
+from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Heard, Identified, ProbeStory, Sending
+from touchstone.facts.probe_events import (
+    Answered,
+    Heard,
+    Identified,
+    ProbeStory,
+    Sending,
+)
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.probe.budget import Bounds
-from touchstone.limiter.probe.connections import ProbeLink
-from touchstone.limiter.probe.handover import ProbeHandover, terms_of
-from touchstone.limiter.probe.knee_seek import KneeSeeker
-from touchstone.limiter.probe.pool import Pool
-from touchstone.limiter.probe.sender import STARTS, Sender
+from touchstone.limiter.identify import Probe
+from touchstone.limiter.knee import Search, ceiling
+from touchstone.limiter.probe.connections import Link, Prepared, Reply
+from touchstone.limiter.probe.sender import STARTS, Bounds, Pool, Sender
+from touchstone.limiter.probe.trials import OpenLoop
 from touchstone.limiter.terms import Terms
-from touchstone.loadgen.inline_judge import INLINE_RULES, Appraiser
-from touchstone.loadgen.prepared_request import Shot
-from touchstone.rules.history import History
-from touchstone.target.answer import Answer as Wired
-from touchstone.target.answer import kept_bytes
-from touchstone.target.bounds import Room
+from touchstone.target.bounds import Room, head_bytes
 
 CASE = "probe"
 
-# Exchanges that are kept: all refusals and the first of what was let through, as far as there is room.
-MOST_KEPT, FIRST_KEPT = 2_000, 50
+# Exchanges that are kept and judged, as far as there is room.
+MOST_KEPT = 5_000
+# From the end of one trial of the search for a knee to the next one, at least.
+BETWEEN_S = 0.25
 # What ends later is left to whoever clears up.
 LEAVE_S = 3.0
 
 # A stimulus is to begin when it is thought of, and not before.
 THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
 
-T = TypeVar("T")
+# What the process ends with where nobody could ask anything; and where somebody stopped it.
+FAULTY, INTERRUPTED = 2, 130
+# Whoever waits for an answer is to notice it at once, whatever another thread computes.
+_SWITCH_S = 0.0005
+
+_Terms = TypeVar("_Terms", Terms, KneeTerms)
 
 
-class Brain(Protocol):
-    """Who decides what is asked; `touchstone.limiter.identify.Probe` is one."""
+@dataclass(frozen=True, slots=True)
+class ProbeHandover(Carried):
+    """What the process is to do. What an interrupted probe has recorded already stands in the run log.
 
-    steps: list[Step]
+    Attributes:
+        run_log: Path of the run log, which says in its event ``probe`` what is asked for.
+        refs: The versions that may be started, none of which is built; of another operation, the one that is read.
+        origin: The machine's monotonic clock at run second 0.
+        until_at: Run second at which nothing more is sent.
+        first_seq: Exchanges are numbered from here.
+        spent_builds: Builds that began before it, or may have.
+    """
 
-    def ask(self, now_at: float) -> Stimulus | None:
-        """What is sent next."""
+    url: str
+    run_log: str
+    refs: tuple[str, ...]
+    origin: float
+    until_at: float
+    first_seq: int
+    spent_builds: int = 0
 
-    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Takes in the answers."""
 
-    def resume(self) -> None:
-        """Goes on after an interruption."""
+def received_probe(environ: Mapping[str, str]) -> ProbeHandover:
+    """The hand-over that this process was started with.
 
-    def stop(self, why: Why) -> None:
-        """Has nothing more asked."""
+    Raises:
+        UsageError: there is none, or that of something else: it was started by hand.
+    """
+    try:
+        values = json.loads(environ.get(HANDOVER) or "")
+        return ProbeHandover(**values | {"refs": tuple(values["refs"])})
+    except (ValueError, TypeError, KeyError):
+        # It may hold keys, and is not shown.
+        advice = "run `touchstone probe` (`touchstone probe --help`)"
+        raise UsageError(f"probe: not started by touchstone; {advice}") from None
 
-    def known(self) -> Identity:
-        """What is known by now."""
 
-    def stretch(self) -> Stretch | None:
-        """What the limiter kept in mind."""
+def terms_of(values: Mapping[str, Any], kind: type[_Terms]) -> _Terms:
+    """What a run log says that a probe may cost, as an object.
+
+    Raises:
+        UsageError: another version of touchstone wrote it.
+    """
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UsageError(f"terms of the probe: {error}; go on with the version of touchstone that wrote them") from None
 
 
 class ProbeRun:
     """One probe, or what is left of one that was interrupted."""
 
-    def __init__(self, handover: ProbeHandover) -> None:
+    def __init__(self, handover: ProbeHandover, brain: Callable[[Terms], Probe]) -> None:
         self._handover = handover
         self._story = _story(Path(handover.run_log))
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
-        probing, settings = self._story.probing, handover.parsed_settings()
-        terms = terms_of(probing.terms)
-        self._brain = _brain(handover.brain, terms)
+        probing, target = self._story.probing, handover.parsed_settings().target
+        terms = terms_of(probing.terms, Terms)
+        self._brain = brain(terms)
         self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
-        contract = Contract.load()
-        self._link = link = ProbeLink(handover.url, settings, contract, self.now)
-        ledger, sources = ledger_of_claims.load(), settings.target.key_sources
-        self._appraiser = Appraiser(History(contract), ledger, INLINE_RULES, link.shots, sources=sources)
-        starts, patience_s = probing.operation == STARTS, settings.target.cancel_timeout_s
-        pooled = (handover.refs, link.beside, self.now, patience_s, self._bounds.began_nothing)
+        self._link = Link(handover.url, target, Contract.load(), self.now)
+        self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
+        starts, patience_s = probing.operation == STARTS, target.cancel_timeout_s
+        pooled = (handover.refs, self._link, patience_s, self._bounds.began_nothing)
         self._pool = Pool(*pooled) if starts else None
         self._sender = Sender(
-            *(probing.operation, link, self._pool, handover.refs[0], self._bounds, self._tell, self.now, self._utc),
-            first_seq=handover.first_seq - 1,
+            *(probing.operation, self._link, self._pool, handover.refs[0], self._bounds, self._record, self._utc),
+            first_seq=handover.first_seq,
         )
-        self._kept = self._accepted = 0
-        self._room = Room(settings.target.bounds.max_total_bytes)
         self._thinks_s = 0.0
-        self._seeker: KneeSeeker | None = None
-        if probing.knee is not None:
-            self._seeker = KneeSeeker(
-                *(handover, link, self._sender, self._bounds, self._appraiser, self._log, self.now), case=CASE
-            )
-        self._unjudged: list[tuple[Answered, Shot, Wired]] = []
+        self._seeks = False
+        self._unkept: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
         """Seconds on the clock of the run."""
@@ -115,12 +147,17 @@ class ProbeRun:
         """Whether somebody stopped it, and not the target."""
         return self._bounds.why == "interrupted" and not self._bounds.failure
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run log takes no more."""
+        return self._log.lost is not None
+
     def run(self) -> None:
-        """Sends and hears until nothing more is asked, or may be; whatever happens, tells what is known."""
+        """Sends and hears until nothing more is asked, or may be; whatever happens, writes what is known."""
         try:
             self._go()
-            if self._seeker and not self.is_lost:
-                self._seeker.seek(_story(Path(self._handover.run_log)), _thought(self._brain.known))
+            if self._story.probing.knee is not None and not self.is_lost:
+                self._seek()
         except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
             self._bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
         try:
@@ -131,15 +168,12 @@ class ProbeRun:
             self._link.close()
             self._log.close()
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the run log takes no more."""
-        return self._log.lost is not None
-
     def _go(self) -> None:
         number = self._replayed()
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
-        self._link.warm(other, self._handover.refs[0])
+        (line,) = self._link.take(1)
+        line.exchange(self._link.prepared(other, self._handover.refs[0]))
+        self._link.give_back([line])
         gc.collect()
         gc.freeze()
         while not (self._bounds.ended.is_set() or self.is_lost):
@@ -153,85 +187,92 @@ class ProbeRun:
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
-            self._judge()
+            for each in self._unkept:
+                self._keep(*each)
+            self._unkept.clear()
             self._hear(number, stimulus, answers)
+
+    def _seek(self) -> None:
+        """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
+        story, identity, bounds = _story(Path(self._handover.run_log)), self._brain.known(), self._bounds
+        terms, until_at = terms_of(story.probing.knee or {}, KneeTerms), self._handover.until_at
+        highest_per_s, forgotten_s = ceiling(identity)
+        took_s = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
+        left = KneeTerms(terms.slo_s, max(0, terms.most_requests - bounds.requests))
+        search = Search(left, median(took_s) if took_s else 0.0, highest_per_s, story.probing.seed)
+        for tried in story.tried:
+            if tried.mark != "cut":
+                search.ask(math.inf)
+                search.hear(tried.trial, tried.outcome)
+        if not identity.sure:
+            search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
+        self._seeks = identity.sure and not bounds.ended.is_set()
+        prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
+        rest_s = max(forgotten_s, BETWEEN_S)
+        while not bounds.ended.is_set():
+            trial = search.ask(until_at - self.now() - rest_s)
+            if trial is None or bounds.ended.wait(rest_s):
+                break
+            self._log.write(trial)
+            reads = OpenLoop(trial, terms.slo_s, self._link, prepared)
+            outcome = reads.run(bounds, until_at)
+            for reply in reads.distinct.values():
+                self._keep(prepared, reply, self._sender.next_seq())
+            self._log.write(search.hear(trial, outcome))
+        if bounds.ended.is_set():
+            search.stop("seconds" if bounds.why == "budget" else "interrupted")
+        self._log.write(search.known())
 
     def _asked(self) -> Stimulus | None:
         """What is sent next, from a moment on at which that is known: to think of it takes as long as last time."""
         began_at = self.now()
-        stimulus = _thought(self._brain.ask, began_at + min(self._thinks_s, MOST_THINKS_S))
+        stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
         self._thinks_s = THINKS_TIMES * (self.now() - began_at)
         return stimulus
 
     def _replayed(self) -> int:
-        """Tells the brain what an earlier session heard; the number of the last stimulus."""
+        """Tells the brain what an earlier session recorded; the number of the last stimulus."""
         heard = {heard.stimulus for heard in self._story.heard}
         for answered in self._story.answers:
             self._bounds.recall(answered)
         for sending in self._story.sent:
             answers = self._story.answers_to(sending.number)
             if sending.number in heard:
-                _thought(self._brain.hear, sending.stimulus, answers)
+                self._brain.hear(sending.stimulus, answers)
             else:
                 self._hear(sending.number, sending.stimulus, answers)
         if self._story.sent:
-            _thought(self._brain.resume)
+            self._brain.resume()
         return max((sending.number for sending in self._story.sent), default=0)
 
     def _hear(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
         at = max((answer.done_at for answer in answers), default=self.now())
-        _thought(self._brain.hear, stimulus, answers)
+        self._brain.hear(stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self._bounds
-        told = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(told)
+        heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
+        self._log.write(heard)
 
     def _conclude(self) -> None:
-        """Tells what is known, what the rules said of the answers, and what went wrong."""
+        """Writes what is known, and what went wrong."""
         bounds = self._bounds
         # What ends the search for a knee does not end what was before.
-        if bounds.why and not (self._seeker and self._seeker.began):
+        if bounds.why and not self._seeks:
             self._brain.stop(bounds.why)
-        known, stretch = _thought(self._brain.known), _thought(self._brain.stretch)
-        self._log.write(Identified(known, tuple(self._brain.steps), stretch))
-        for tally in self._appraiser.tallies(CASE):
-            self._log.write(tally)
-        for name, times in self._appraiser.occurrences().items():
-            if times > 1:
-                finding = self._appraiser.findings[name]
-                self._log.write(Occurrence(finding, CASE, times - 1))
-        failed = [f"the rule {rule} failed: {error}" for rule, error in self._appraiser.failed.items()]
-        for text in [*([bounds.failure] if bounds.failure else []), *failed]:
-            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.shots.secrets.text(text)))
+        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
+        if bounds.failure:
+            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(bounds.failure)))
 
-    def _tell(self, answered: Answered, shot: Shot, wired: Wired) -> None:
-        """Writes one answer down. It is judged when there is time."""
+    def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
+        """Writes one answer down; its exchange follows when there is time."""
         self._log.write(answered)
-        self._unjudged.append((answered, shot, wired))
+        self._unkept.append((prepared, reply, answered.seq))
 
-    def _judge(self) -> None:
-        """Has the answers to a stimulus judged, and keeps what is worth keeping."""
-        for answered, shot, wired in self._unjudged:
-            if answered.heeded:
-                self._judge_one(answered, shot, wired)
-            else:
-                self._keep(answered, shot, wired, None)
-        self._unjudged.clear()
-
-    def _judge_one(self, answered: Answered, shot: Shot, wired: Wired) -> None:
-        seen = self._appraiser.see(shot, wired, answered.seq, CASE)
-        self._accepted += answered.answer.accepted
-        if seen.findings or not answered.answer.accepted or self._accepted <= FIRST_KEPT:
-            self._keep(answered, shot, wired, seen.exchange, evidence=bool(seen.findings))
-        for finding in seen.findings:
-            self._log.write(Occurrence(finding, CASE))
-
-    def _keep(
-        self, answered: Answered, shot: Shot, wired: Wired, exchange: Exchange | None, *, evidence: bool = False
-    ) -> None:
-        if evidence or (self._kept < MOST_KEPT and self._room.take(kept_bytes(wired))):
-            self._kept += 1
-            self._log.write(exchange or self._link.shots.exchange(shot, wired, answered.seq, CASE, 0.0))
+    def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
+        """Writes an exchange down, as long as there is room; it is judged when the probe is over."""
+        if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
+            self._left -= 1
+            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
 
     def _utc(self, at: float) -> float:
         return self._story.probing.origin_utc + at
@@ -244,13 +285,23 @@ def _story(run_log: Path) -> ProbeStory:
     return story
 
 
-def _brain(name: str, terms: Terms) -> Brain:
-    module, _, member = name.partition(":")
-    brain: Brain = getattr(import_module(module), member)(terms)
-    return brain
+def main(brain: Callable[[Terms], Probe] = Probe) -> int:
+    """Runs the probe that the environment asks for; the exit code of the process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
+    sys.setswitchinterval(_SWITCH_S)
+    hold_lifeline(os.environ)
+    try:
+        run = ProbeRun(received_probe(os.environ), brain)
+        threading.Thread(target=_wait_for_interrupt, args=(run,), daemon=True).start()
+        run.run()
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAULTY
+    if run.is_lost:
+        return UNWRITTEN
+    return INTERRUPTED if run.interrupted else 0
 
 
-def _thought(work: Callable[..., T], *arguments: Any) -> T:
-    """What *work* comes to, in a thread of its own: builds are cancelled meanwhile."""
-    done: T = gevent.get_hub().threadpool.apply(work, arguments)
-    return done
+def _wait_for_interrupt(run: ProbeRun) -> None:
+    signal.sigwait({signal.SIGINT})
+    run.interrupt()

@@ -1,5 +1,6 @@
 """What an answer says about its caller's quota, in the dialects that servers speak; pure."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,9 +12,10 @@ Quota = dict[str, float]
 _EPOCH_FROM_S, _EPOCH_FROM_MS = 1e9, 1e12
 
 # What the parameters of draft 8 and later are called, and the keys of drafts 4 to 7.
-_STRUCTURED = {"r": "remaining", "t": "reset_s"}
+_STRUCTURED = {"q": "limit", "w": "window_s", "r": "remaining", "t": "reset_s"}
 _KEYED = {"limit": "limit", "remaining": "remaining", "reset": "reset_s"}
-_POLICY = {"q": "limit", "w": "window_s"}
+# Quota units of draft 8 and later; others, such as bytes, are no limit on requests.
+_REQUESTS, _AT_ONCE = "requests", "concurrent-requests"
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 _SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ns|us|µs|μs|ms|h|m|s)")
@@ -23,9 +25,10 @@ _SPAN_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.
 
 
 def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
-    """``limit``, ``remaining``, ``reset_s`` and ``window_s``; those that the answer tells in a form that is known.
+    """``limit``, ``remaining``, ``reset_s``, ``window_s``, ``cap`` and ``cap_remaining``; those that the answer has.
 
-    Where it speaks several dialects, the newest one counts.
+    The first four are about a rate of requests, the last two about requests at once. Where an answer speaks several
+    dialects, the newest one counts.
 
     Args:
         headers: Names in any case, and values.
@@ -65,27 +68,36 @@ def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
+    """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name, which says what is counted.
+
+    Of several quotas of one unit, the one with the least left counts, and before one without a window one with it.
     """
-    Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name. Of several, the one with the least left.
-    """
-    limits = [(name, _named(rest, _STRUCTURED)) for name, rest in _items(fields.get("ratelimit", "")) if _quoted(name)]
-    if not limits:
-        return {}
-    name, left = min(limits, key=lambda each: each[1].get("remaining", float("inf")))
-    policies = [_named(rest, _POLICY) for other, rest in _items(fields.get("ratelimit-policy", "")) if other == name]
-    return (policies[0] if policies else {}) | left
+    items: dict[str, dict[str, str]] = {}
+    for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
+        if _quoted(name):
+            items[name] = items.get(name, {}) | parameters
+    by_unit: dict[str, list[Quota]] = {}
+    for parameters in items.values():
+        numbers = _numbers({_STRUCTURED[key]: value for key, value in parameters.items() if key in _STRUCTURED})
+        by_unit.setdefault(parameters.get("qu", _REQUESTS).strip('"'), []).append(numbers)
+    rate, cap = (
+        min(by_unit.get(unit, [{}]), key=lambda each: (each.get("remaining", math.inf), "window_s" not in each))
+        for unit in (_REQUESTS, _AT_ONCE)
+    )
+    capped = {"cap": cap.get("limit"), "cap_remaining": cap.get("remaining")}
+    return rate | {name: number for name, number in capped.items() if number is not None}
 
 
 def _keyed(value: str) -> Quota:
     """Drafts 4 to 7: ``limit=10, remaining=5, reset=3``."""
     pairs = [part.partition("=") for part, _ in _items(value)]
-    return _numbers({_KEYED[key.strip().lower()]: told for key, _, told in pairs if key.strip().lower() in _KEYED})
+    return _numbers({_KEYED[key.strip().lower()]: text for key, _, text in pairs if key.strip().lower() in _KEYED})
 
 
 def _apart(fields: Mapping[str, str], prefix: str, now_utc: float) -> Quota:
     """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
-    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", []))[0]
-    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", []))[0]
+    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", {}))[0]
+    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", {}))[0]
     found = _numbers({"limit": limit, "remaining": remaining})
     found |= _policy(fields.get(f"{prefix}limit", "")) | found
     reset = _numbers({"reset_s": fields.get(f"{prefix}reset", "").strip()}).get("reset_s")
@@ -105,11 +117,10 @@ def _from_now_s(reset: float, now_utc: float) -> float:
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60`` or ``"default";q=10;w=60``; of several policies, the first one that tells a window."""
-    for item, rest in _items(value):
-        found = _named(rest, _POLICY)
-        if "window_s" in found:
-            return found if _quoted(item) else _numbers({"limit": item}) | found
+    """``10;w=60``, as before draft 8; of several policies, the first one that tells a window."""
+    for item, parameters in _items(value):
+        if not _quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
+            return _numbers({"limit": item, "window_s": parameters["w"]})
     return {}
 
 
@@ -121,12 +132,13 @@ def _retry_in(fields: Mapping[str, str]) -> Quota:
     return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)}
 
 
-def _items(value: str) -> Iterator[tuple[str, list[str]]]:
-    """The members of a list, each with its parameters; a comma or semicolon within quotes is none."""
+def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The members of a list, each with its parameters; a comma or semicolon within quotes is none (RFC 9651 4.2)."""
     for member in _split(value, ","):
         parts = [part.strip() for part in _split(member, ";")]
         if parts:  # a semicolon alone has none
-            yield parts[0], parts[1:]
+            pairs = [part.partition("=") for part in parts[1:]]
+            yield parts[0], {key.strip(): text.strip() for key, _, text in pairs}
 
 
 def _split(value: str, at: str) -> list[str]:
@@ -137,13 +149,8 @@ def _quoted(item: str) -> bool:
     return len(item) > 1 and item[0] == item[-1] == '"'
 
 
-def _named(parameters: Sequence[str], names: Mapping[str, str]) -> Quota:
-    pairs = [parameter.partition("=") for parameter in parameters]
-    return _numbers({names[key.strip()]: told for key, _, told in pairs if key.strip() in names})
-
-
-def _numbers(told: Mapping[str, str]) -> Quota:
-    return {name: float(value.strip()) for name, value in told.items() if _NUMBER.fullmatch(value.strip())}
+def _numbers(texts: Mapping[str, str]) -> Quota:
+    return {name: float(text.strip()) for name, text in texts.items() if _NUMBER.fullmatch(text.strip())}
 
 
 def _date_utc(value: str) -> float | None:

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks
+from touchstone.proof.faults.fault import breaks, fault
 from touchstone.twin.answers import Refusal, invalid_key
 from touchstone.twin.app import App
 from touchstone.twin.catalog import Version
@@ -14,75 +14,25 @@ from touchstone.twin.engine import Engine
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
+HASTY = {"build_timeout_s": 2.0}
 # Where two accounts have a version of one name, what one of them does to its own hits the other's.
 WHERE_NAMES_ARE_SHARED = (
-    "status.*",
-    "cancel.settles",
-    "lookup.existing-version-is-found",
-    "template.read-shows-the-published",
-    "publish.other-content-is-409",
+    "status.* cancel.settles lookup.existing-version-is-found template.read-shows-the-published "
+    "publish.other-content-is-409"
 )
-
-# --- another account's versions ----------------------------------------------------------------------------------
 
 
 class OthersAreLetIn(App):
     """Some requests about another account's version are carried out as that account's, unless the plan is too small."""
 
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
+    def lets_in(self, method: str, kind: str, version: Version) -> bool:
         raise NotImplementedError
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         for version in self.engine.catalog:
             foreign = version.ref == resource.ref and version.owner not in (account.key, "")
-            if foreign and self.engine.may_build(account) and self.lets_in(request, resource, version):
+            if foreign and self.engine.may_build(account) and self.lets_in(request.method, resource.kind, version):
                 account = self.engine._accounts[version.owner]
-        return await super().operate(request, account, resource)
-
-
-@breaks("security", "access.others-version-is-404")
-class OthersMayRead(OthersAreLetIn):
-    """Every account can read every version."""
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        return request.method == "GET"
-
-
-@breaks("security", "access.others-version-is-404")
-class OthersMayFollow(OthersAreLetIn):
-    """Every account can follow every build log."""
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        return resource.kind == "events"
-
-
-@breaks("security", "access.others-version-is-404")
-class GoldensAreForEveryone(OthersAreLetIn):
-    """Once a version is ready, every account can read its status."""
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        slot = self.engine.slots.get((version.owner, version.digest))
-        reads = request.method == "GET" and resource.kind == "build"
-        return reads and slot is not None and slot.golden is not None
-
-
-@breaks("security", "access.others-version-is-404", target={"build_timeout_s": 2.0})
-class OthersMayCancel(OthersAreLetIn):
-    """Every account can cancel every build."""
-
-    def lets_in(self, request: Request, resource: Resource, version: Version) -> bool:
-        return request.method == "DELETE" and resource.kind == "build"
-
-
-# What was one's own and is deleted is another's version, too, where that one gave it the same name.
-@breaks("semantic", "access.others-version-is-404", also=("lookup.deleted-version-is-404",))
-class OthersVersionIs403(App):
-    """Another account's version is forbidden, which tells that there is one."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        owners = {version.owner for version in self.engine.catalog if version.ref == resource.ref}
-        if owners and account.key not in owners:
-            raise Refusal(403, "Access denied.")
         return await super().operate(request, account, resource)
 
 
@@ -98,91 +48,77 @@ class OthersActUnseen(App):
         return await super().operate(request, account, resource)
 
 
-@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED)
-class OthersStartUnseen(OthersActUnseen):
-    """Another account's start is answered with 404, and starts."""
-
-    def act(self, method: str, kind: str, version: Version) -> Any:
-        if (method, kind) == ("POST", "build"):
-            self.engine.start(self.engine._accounts[version.owner], version)
-
-
-@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED, target={"build_timeout_s": 2.0})
-class OthersCancelUnseen(OthersActUnseen):
-    """Another account's cancel is answered with 404, and cancels."""
-
-    def act(self, method: str, kind: str, version: Version) -> Any:
-        if (method, kind) == ("DELETE", "build"):
-            self.engine.cancel(version)
-
-
-@breaks("security", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED)
-class OthersDeleteUnseen(OthersActUnseen):
-    """Another account's delete is answered with 404, and deletes."""
-
-    def act(self, method: str, kind: str, version: Version) -> Any:
-        if (method, kind) == ("DELETE", "template"):
-            self.engine.delete(version)
-
-
-@breaks("stateful", "access.others-change-nothing", also=WHERE_NAMES_ARE_SHARED, target={"build_timeout_s": 2.0})
-class OthersReadsEndGoldens(OthersActUnseen):
-    """Another account's start of a ready version is answered with 404, and its golden is forgotten."""
-
-    def act(self, method: str, kind: str, version: Version) -> Any:
-        if (method, kind) == ("POST", "build"):
-            self.engine.slots.pop((version.owner, version.digest), None)
+# fmt: off
+fault("others-may-read", "security", "access.others-version-is-404", "Every account can read every version.",
+      OthersAreLetIn, lets_in=lambda _, method, kind, version: method == "GET")
+fault("others-may-follow", "security", "access.others-version-is-404", "Every account can follow every build log.",
+      OthersAreLetIn, lets_in=lambda _, method, kind, version: kind == "events")
+fault("goldens-are-for-everyone", "security", "access.others-version-is-404",
+      "Once a version is ready, every account can read its status.", OthersAreLetIn,
+      lets_in=lambda app, *asked: asked[:2] == ("GET", "build")
+      and app.engine.status_body(asked[2])["status"] == "ready")
+fault("others-may-cancel", "security", "access.others-version-is-404", "Every account can cancel every build.",
+      OthersAreLetIn, lets_in=lambda _, method, kind, version: (method, kind) == ("DELETE", "build"), target=HASTY)
+fault("others-start-unseen", "security", "access.others-change-nothing",
+      "Another account's start is answered with 404, and starts.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
+      and app.engine.start(app.engine._accounts[version.owner], version))
+fault("others-cancel-unseen", "security", "access.others-change-nothing",
+      "Another account's cancel is answered with 404, and cancels.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      act=lambda app, method, kind, version: (method, kind) == ("DELETE", "build") and app.engine.cancel(version),
+      target=HASTY)
+fault("others-delete-unseen", "security", "access.others-change-nothing",
+      "Another account's delete is answered with 404, and deletes.", OthersActUnseen, also=WHERE_NAMES_ARE_SHARED,
+      act=lambda app, method, kind, version: (method, kind) == ("DELETE", "template") and app.engine.delete(version))
+fault("others-reads-end-goldens", "stateful", "access.others-change-nothing",
+      "Another account's start of a ready version is answered with 404, and its golden is forgotten.",
+      OthersActUnseen, act=lambda app, method, kind, version: (method, kind) == ("POST", "build")
+      and app.engine.slots.pop((version.owner, version.digest), None), also=WHERE_NAMES_ARE_SHARED, target=HASTY)
+fault("plan-is-not-enforced", "security", "access.start-needs-scale access.publish-needs-scale",
+      "Every plan may publish and build.", Engine, require_plan=lambda *_: None)
+# fmt: on
 
 
-# --- plans -------------------------------------------------------------------------------------------------------
+# What was one's own and is deleted is another's version, too, where that one gave it the same name.
+@breaks("semantic", "access.others-version-is-404", also="lookup.deleted-version-is-404", over=App.operate)
+async def others_version_is_403(app: App, request: Request, account: Account, resource: Resource) -> Response:
+    """Another account's version is forbidden, which tells that there is one."""
+    owners = {version.owner for version in app.engine.catalog if version.ref == resource.ref}
+    if owners and account.key not in owners:
+        raise Refusal(403, "Access denied.")
+    return await App.operate(app, request, account, resource)
 
 
-@breaks("security", "access.start-needs-scale", "access.publish-needs-scale")
-class PlanIsNotEnforced(Engine):
-    """Every plan may publish and build."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        pass
-
-
+# The plan is looked at first, so what does not exist for the account is told to pay as well.
 @breaks(
     "semantic",
     "access.start-needs-scale",
     "access.publish-needs-scale",
     "http.status-is-documented",
-    # The plan is looked at first, so what does not exist for the account is told to pay as well.
-    also=("access.others-version-is-404", "lookup.unknown-name-is-404"),
+    also="access.others-version-is-404 lookup.unknown-name-is-404",
+    over=Engine.require_plan,
 )
-class SmallPlanIs402(Engine):
+def small_plan_is_402(engine: Engine, account: Account, doing: str) -> None:
     """An account below the plan is asked to pay."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        try:
-            super().require_plan(account, doing)
-        except Refusal as refusal:
-            refusal.status = 402
-            raise
+    if not engine.may_build(account):
+        raise Refusal(402, f"{doing} templates needs a Scale plan.")
 
 
 # What is told by 401 is not told by 403.
-@breaks("security", "access.plan-is-no-key-matter")
-class SmallPlanIs401(Engine):
+@breaks("security", "access.plan-is-no-key-matter", over=Engine.require_plan)
+def small_plan_is_401(engine: Engine, account: Account, doing: str) -> None:
     """An account below the plan is told that its key is invalid."""
-
-    def require_plan(self, account: Account, doing: str) -> None:
-        if not self.may_build(account):
-            raise invalid_key()
+    if not engine.may_build(account):
+        raise invalid_key()
 
 
-@breaks("stateful", "access.start-needs-scale")
-class SmallPlanStartsUnseen(App):
+@breaks("stateful", "access.start-needs-scale", over=App.operate)
+async def small_plan_starts_unseen(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A start below the plan is refused with 403, after it has begun."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        version = self.engine.find(account, resource.ref)
-        if resource.kind == "build" and request.method == "POST" and version and not self.engine.may_build(account):
-            self.engine.start(account, version)
-        return await super().operate(request, account, resource)
+    version = app.engine.find(account, resource.ref)
+    if resource.kind == "build" and request.method == "POST" and version and not app.engine.may_build(account):
+        app.engine.start(account, version)
+    return await App.operate(app, request, account, resource)
 
 
 @breaks("stateful", "access.publish-needs-scale")

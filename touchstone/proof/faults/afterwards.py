@@ -1,271 +1,425 @@
-"""Faults that show only after something else has happened: a build, a cancel, a failure, a replacement, a deletion.
+"""Faults that went unnoticed once, of what is published, under which name and by whom, and of what follows on what.
 
-No check was written for them: they were thought of without looking at the checks and went unnoticed. They led to the
-episodes that follow each other in any order.
+No check was written for them: they were thought of without looking at the checks. They led to the episodes that follow
+each other in any order, to whole documents in each form, and to wrong ones in the place of what is there.
 """
 
+import hashlib
+import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks
+from touchstone.proof.faults.fault import breaks, own
+from touchstone.proof.faults.publishing import ref_of
+from touchstone.proof.faults.unforeseen import document_of
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, _values, answer_json, read_limited, read_switches
+from touchstone.twin.app import App, _values, answer_json, read_switches
 from touchstone.twin.build import Build
-from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.documents import Document, read_document
+from touchstone.twin.catalog import EVERYONE, Ref, Version
+from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.paths import Resource, resource_at
-from touchstone.twin.settings import Account, TwinSettings
-from touchstone.twin.steps import Plan, read_plan
+from touchstone.twin.settings import Account
+from touchstone.twin.steps import Plan
+
+_CONFLICT = "This version is published with other content; publish another, or use force=true."
+Place = tuple[str, Ref]
+
+
+def forced(request: Request) -> bool:
+    """Whether a publish is to replace what is there."""
+    return read_switches(request.scope["query_string"], ("force",))["force"]
+
+
+def automatic(request: Request) -> bool:
+    """Whether a publish is to start a build."""
+    return read_switches(request.scope["query_string"], ("auto_build",))["auto_build"]
+
+
+@breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*")
+class ForceEntersTheDigest(Engine):
+    """The same content has another digest when it is published with force."""
+
+    forced = False
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        self.forced = force
+        try:
+            return super().publish(account, document, force)
+        finally:
+            self.forced = False
+
+    def digest_of(self, document: Document) -> str:
+        digest = super().digest_of(document)
+        return hashlib.sha256(f"{digest}&force=true".encode()).hexdigest() if self.forced else digest
+
+
+@breaks("stateful", "publish.answers-201", also="publish.body-is-documented publish.auto-build-starts")
+class DeletedContentStillConflicts(Engine):
+    """A ref that was deleted can be published again with the same content only; other content conflicts with it."""
+
+    buried = own(dict[Place, str])
+
+    def delete(self, version: Version) -> Body:
+        self.buried[version.owner, version.ref] = version.digest
+        return super().delete(version)
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        key, digest = (account.key, ref_of(document)), self.digest_of(document)
+        if not force and self.buried.get(key, digest) != digest:
+            raise Refusal(409, _CONFLICT)
+        self.buried.pop(key, None)
+        return super().publish(account, document, force)
 
 
 @breaks(
     "stateful",
-    "publish.auto-build-starts",
-    also=(
-        "start.visible-to-next-read",
-        "status.good-template-ends-ready",
-        "status.failing-template-ends-failed",
-        "status.build-ends",
-        "reuse.only-identical-digest",
-        "reuse.only-when-reused",
-        "publish.force-replaces",
-        "events.answers-200",
-        "cancel.in-flight-is-202",
-        "cancel.says-cancelling",
-        "lookup.existing-version-is-found",
-    ),
+    "publish.force-replaces",
+    also="digest.* publish.* template.read-shows-the-published reuse.* status.*",
 )
-class AutoBuildTakesTheReplacedContent(App):
-    """Publishing with force and auto_build starts a build of the content that it has just replaced."""
+class ForcingBackIsSkipped(Engine):
+    """A forced publish of content that its ref held before is answered as if it were done, and changes nothing."""
 
-    async def publish(self, request: Request, account: Account) -> Response:
-        self.engine.require_plan(account, "Publishing")
-        switches = read_switches(request.scope["query_string"], ("auto_build", "force"))
-        body = await read_limited(request)
-        document = read_document(body, request.headers.get("content-type", ""))
-        before = self.engine.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
-        version = self.engine.publish(account, document, force=switches["force"])
-        answer = self.engine.published_body(version)
-        if switches["auto_build"]:
-            answer["auto_build"] = self.auto_build(account, before or version)
-        return answer_json(201, answer)
+    held = own(dict[Place, dict[str, Version]])
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        held = self.held.setdefault((account.key, ref_of(document)), {})
+        old, digest = self.catalog.get(account.key, ref_of(document)), self.digest_of(document)
+        if force and old is not None and old.digest != digest and digest in held:
+            return held[digest]
+        version = super().publish(account, document, force)
+        held[version.digest] = version
+        return version
+
+    def delete(self, version: Version) -> Body:
+        self.held.pop((version.owner, version.ref), None)
+        return super().delete(version)
 
 
-@breaks(
-    "stateful",
-    "cancel.in-flight-is-202",
-    also=(
-        "cancel.says-cancelling",
-        "cancel.does-not-end-ready",
-        "cancel.settles",
-        "events.cancelled-ends-on-cancel",
-        "cancel.idle-is-404",
-        # Whoever believes the 404 takes what goes on for a failure that did not last.
-        "status.failed-stays-failed",
-    ),
-    profile="standard",
-)
-class RetryCannotBeCancelled(Engine):
-    """A cancel looks at the first build of a version, so that it finds nothing where a later build is running."""
+@breaks("stateful", "template.read-shows-the-published")
+class DocumentOutlivesItsVersion(Engine):
+    """
+    A ref that is deleted and published with other content has the new digest and build, and shows the old document.
+    """
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self._first: dict[int, tuple[Slot, Build]] = {}
-        super().__init__(settings)
+    documents = own(dict[Place, Any])
 
-    def launch(self, version: Version) -> Build:
-        build = super().launch(version)
-        slot = self.slot_of(version)
-        self._first.setdefault(id(slot), (slot, build))
-        return build
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        old = self.catalog.get(account.key, ref_of(document))
+        version = super().publish(account, document, force)
+        if old is None:
+            self.documents.setdefault((version.owner, version.ref), version.template)
+        elif version is not old:
+            self.documents[version.owner, version.ref] = version.template
+        return version
 
-    def cancel(self, version: Version) -> bool:
-        self.require_own(version)
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and id(slot) in self._first and self._first[id(slot)][1].outcome:
-            return False
-        return super().cancel(version)
+    def template_body(self, version: Version) -> Body:
+        document = self.documents.get((version.owner, version.ref), version.template)
+        return {**super().template_body(version), "template": document}
+
+
+@breaks("semantic", "template.read-shows-the-published")
+class DocumentIsStoredByDigest(Engine):
+    """
+    Reading a version shows the document that was published first with its digest, with that one's name and version.
+    """
+
+    documents = own(dict[tuple[str, str], Any])
+
+    def _store(self, owner: str, document: Document) -> Version:
+        version = super()._store(owner, document)
+        self.documents.setdefault((owner, version.digest), version.template)
+        return version
+
+    def template_body(self, version: Version) -> Body:
+        return {**super().template_body(version), "template": self.documents[version.owner, version.digest]}
+
+
+@breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*", over=Engine.publish)
+def republishing_ends_the_build(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """Publishing the same content again is accepted and ends the build that the version has running."""
+    old = engine.catalog.get(account.key, ref_of(document))
+    version = Engine.publish(engine, account, document, force)
+    if old is version and not force and (last := engine.last_of(version)):
+        last.end_cancelled("build ended: its version was published")
+    return version
 
 
 @breaks(
     "concurrency",
-    "status.good-template-ends-ready",
-    also=(
-        "events.carry-the-output",
-        "events.ready-ends-on-ready",
-        "cancel.next-build-completes",
-        "cancel.keeps-neighbours",
-        "cancel.in-flight-is-202",
-        "start.while-building-is-harmless",
-        "start.concurrent-share-one-build",
-        "reuse.ready-at-once",
-        "reuse.same-digest-elsewhere",
-        "status.build-does-not-vanish",
-        "publish.auto-build-starts",
-    ),
+    "lookup.existing-version-is-found",
+    also="lookup.* status.* digest.* publish.* template.* start.* reuse.* cancel.* events.*",
 )
-class FailureSpreads(Engine):
-    """When a build fails, the other builds that its account has running fail with it."""
+class BuildEndWritesTheVersionsBack(Engine):
+    """
+    A build that succeeds writes back the versions that its account had at its start: what was done since is undone.
+    """
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self._owners: dict[Build, str] = {}
-        super().__init__(settings)
+    copies = own(dict[Build, list[Version]])
 
-    def launch(self, version: Version) -> Build:
-        build = super().launch(version)
-        self._owners[build] = version.owner
+    def make_build(self, version: Version) -> Build:
+        build = super().make_build(version)
+        self.copies[build] = [one for one in self.catalog if one.owner == version.owner]
         return build
 
     def ended(self, slot: Slot, build: Build) -> None:
         super().ended(slot, build)
-        owner = self._owners.pop(build, None)
-        if build.outcome != "failed" or owner is None:
-            return
-        for other in list(self.running):
-            if other.in_flight and self._owners.get(other) == owner:
-                other._stop_working()
-                other.error = "the machine is gone"
-                other.finish("failed", "error", "install", f"build failed: {other.error}")
+        if build.outcome == "ready":
+            for one in [one for one in self.catalog if one.owner == build.version.owner]:
+                self.catalog.remove(one)
+            for one in self.copies[build]:
+                self.catalog.put(one)
+
+
+@breaks("semantic", "template.read-shows-the-published")
+class YamlNumbersBecomeTexts(App):
+    """A document that was published as YAML is shown with its numbers turned into texts."""
+
+    from_yaml = own(set[str])
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        known = {version.digest for version in self.engine.catalog}
+        response = await super().publish(request, account)
+        digest = json.loads(bytes(response.body))["digest"]
+        if "yaml" in request.headers.get("content-type", "") and digest not in known:
+            self.from_yaml.add(digest)
+        return response
+
+    def get_template(self, version: Version) -> Response:
+        body = self.engine.template_body(version)
+        if version.digest in self.from_yaml:
+            body["template"] = texts(body["template"])
+        return answer_json(200, body)
+
+
+def texts(value: Any) -> Any:
+    """A value whose numbers are texts."""
+    if isinstance(value, dict):
+        return {key: texts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [texts(item) for item in value]
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@breaks("stateful", "lookup.existing-version-is-found", also="status.answers-200 template.read-shows-the-published")
+class ForceDeletesBeforeItChecks(App):
+    """
+    A forced publish takes the version away before it looks at the document: one that is wrong leaves nothing there.
+    """
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        body = await request.body()
+        try:
+            return await super().publish(request, account)
+        except Refusal as refusal:
+            if refusal.status == 422 and forced(request):
+                about = json.loads(body)["template"]
+                for version in list(self.engine.catalog):
+                    own = version.ref.name, version.ref.version
+                    if version.owner == account.key and own == (about.get("name"), about.get("version")):
+                        self.engine.delete(version)
+            raise
+
+
+@breaks("stateful", "http.no-server-error", also="publish.answers-201 http.status-is-documented", over=Engine.publish)
+def force_on_nothing_fails(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace."""
+    if force and engine.catalog.get(account.key, ref_of(document)) is None:
+        raise Refusal(500, "Internal error.")
+    return Engine.publish(engine, account, document, force)
 
 
 @breaks(
     "stateful",
     "lookup.existing-version-is-found",
-    also=(
-        "template.read-shows-the-published",
-        "template.delete-says-deleted",
-        "status.answers-200",
-        "status.unbuilt-is-not-built",
-        "start.answers-202",
-        "start.visible-to-next-read",
-        "publish.auto-build-starts",
-        "events.answers-200",
-        "cancel.in-flight-is-202",
-    ),
+    also="template.read-shows-the-published template.delete-says-deleted status.answers-200 "
+    "status.unbuilt-is-not-built start.answers-202 start.visible-to-next-read publish.auto-build-starts "
+    "events.answers-200 cancel.in-flight-is-202",
 )
 class TombstonesOutlivePublishing(Engine):
     """A ref that was deleted can be published again, with 201, and is still not found."""
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self._tombstones: set[tuple[str, Ref]] = set()
-        super().__init__(settings)
+    tombstones = own(set[Place])
 
     def delete(self, version: Version) -> Body:
-        self._tombstones.add((version.owner, version.ref))
+        self.tombstones.add((version.owner, version.ref))
         return super().delete(version)
 
     def find(self, account: Account, ref: Ref) -> Version | None:
-        return None if (account.key, ref) in self._tombstones else super().find(account, ref)
+        return None if (account.key, ref) in self.tombstones else super().find(account, ref)
 
 
 @breaks(
     "stateful",
     "events.carry-the-output",
-    also=(
-        "events.own-lines-only",
-        "publish.force-replaces",
-        "reuse.only-identical-digest",
-        "status.good-template-ends-ready",
-        "status.failing-template-ends-failed",
-        "status.ready-after-its-steps",
-        "cancel.in-flight-is-202",
-        "cancel.does-not-end-ready",
-    ),
+    also="events.own-lines-only publish.force-replaces reuse.only-identical-digest status.good-template-ends-ready "
+    "status.failing-template-ends-failed status.ready-after-its-steps cancel.in-flight-is-202 "
+    "cancel.does-not-end-ready",
 )
 class ForcedContentBuildsTheOldSteps(Engine):
     """A version whose content was replaced by force is built with the steps that it was first published with."""
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self._plans: dict[tuple[str, Ref], Plan] = {}
-        super().__init__(settings)
+    plans = own(dict[Place, Plan])
 
-    def _store(self, owner: str, document: Document) -> Version:
-        version = super()._store(owner, document)
-        self._plans.setdefault((owner, version.ref), read_plan(version.template))
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        version = super().publish(account, document, force)
+        self.plans.setdefault((version.owner, version.ref), super().make_build(version).plan)
         return version
 
     def delete(self, version: Version) -> Body:
-        self._plans.pop((version.owner, version.ref), None)
+        self.plans.pop((version.owner, version.ref), None)
         return super().delete(version)
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        build.plan = self._plans.get((version.owner, version.ref), build.plan)
+        build.plan = self.plans.get((version.owner, version.ref), build.plan)
         return build
+
+
+@breaks("security", "publish.answers-201", also="access.*")
+class RefsAreUniqueAcrossAccounts(Engine):
+    """A ref that one account has published is a conflict for every other account."""
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        ref, own = ref_of(document), (account.key, EVERYONE)
+        if any(version.ref == ref and version.owner not in own for version in self.catalog):
+            raise Refusal(409, _CONFLICT)
+        return super().publish(account, document, force)
+
+
+@breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
+async def auto_build_looks_at_the_plan_later(app: App, request: Request, account: Account) -> Response:
+    """
+    A publish with auto_build leaves the plan to the start of its build: below the plan it is published, not built.
+    """
+    if app.engine.may_build(account) or not automatic(request):
+        return await App.publish(app, request, account)
+    version = app.engine.publish(account, await document_of(request), force=forced(request))
+    return answer_json(201, {**app.engine.published_body(version), "auto_build": "not_built"})
+
+
+@breaks(
+    "stateful",
+    "publish.auto-build-starts",
+    also="start.visible-to-next-read status.good-template-ends-ready status.failing-template-ends-failed "
+    "status.build-ends reuse.only-identical-digest reuse.only-when-reused publish.force-replaces events.answers-200 "
+    "cancel.in-flight-is-202 cancel.says-cancelling lookup.existing-version-is-found",
+)
+class AutoBuildTakesTheReplacedContent(App):
+    """Publishing with force and auto_build starts a build of the content that it has just replaced."""
+
+    before: Version | None = None
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        # Nothing is waited for from here to the start of the build: the body has been read.
+        self.before = self.engine.catalog.get(account.key, ref_of(await document_of(request)))
+        return await super().publish(request, account)
+
+    def auto_build(self, account: Account, version: Version) -> str:
+        return super().auto_build(account, self.before or version)
+
+
+# Whoever believes the 404 takes what goes on for a failure that did not last.
+@breaks(
+    "stateful",
+    "cancel.in-flight-is-202",
+    also="cancel.says-cancelling cancel.does-not-end-ready cancel.settles events.cancelled-ends-on-cancel "
+    "cancel.idle-is-404 status.failed-stays-failed",
+    profile="standard",
+)
+class RetryCannotBeCancelled(Engine):
+    """A cancel looks at the first build of a version, so that it finds nothing where a later build is running."""
+
+    first = own(dict[int, tuple[Slot, Build]])
+
+    def launch(self, version: Version) -> Build:
+        build, slot = super().launch(version), self.slot_of(version)
+        self.first.setdefault(id(slot), (slot, build))
+        return build
+
+    def cancel(self, version: Version) -> bool:
+        first = self.first.get(id(self.slots.get((version.owner, version.digest))))
+        return not (first and first[1].outcome) and super().cancel(version)
+
+
+@breaks(
+    "concurrency",
+    "status.good-template-ends-ready",
+    also="events.carry-the-output events.ready-ends-on-ready cancel.next-build-completes cancel.keeps-neighbours "
+    "cancel.in-flight-is-202 start.while-building-is-harmless start.concurrent-share-one-build reuse.ready-at-once "
+    "reuse.same-digest-elsewhere status.build-does-not-vanish publish.auto-build-starts",
+    over=Engine.ended,
+)
+def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
+    """When a build fails, the other builds that its account has running fail with it."""
+    Engine.ended(engine, slot, build)
+    for other in list(engine.running) if build.outcome == "failed" else ():
+        if other.in_flight and other.version.owner == build.version.owner:
+            other._stop_working()
+            other.error = "the machine is gone"
+            other.finish("failed", "error", "install", f"build failed: {other.error}")
 
 
 @breaks(
     "semantic",
     "http.wrong-method-is-405",
-    also=(
-        "http.status-is-documented",
-        "status.changes-only-by-a-start",
-        "status.unbuilt-is-not-built",
-        "status.build-does-not-vanish",
-    ),
+    also="http.status-is-documented status.changes-only-by-a-start status.unbuilt-is-not-built "
+    "status.build-does-not-vanish",
+    over=App.answer,
 )
-class EventsTakeTheVerbsOfTheBuild(App):
+async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Response:
     """POST and DELETE are matched by the beginning of the path: on the log they start and cancel the build."""
-
-    async def answer(self, request: Request) -> Response:
-        raw_path: bytes = request.scope["raw_path"]
-        resource = resource_at(raw_path, self.settings.base_path)
-        if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
-            account = self.engine.account_of(_values(request.scope, b"authorization"))
-            return await self.operate(request, account, Resource("build", resource.ref))
-        return await super().answer(request)
+    resource = resource_at(request.scope["raw_path"], app.settings.base_path)
+    if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
+        account = app.engine.account_of(_values(request.scope, b"authorization"))
+        return await app.operate(request, account, Resource("build", resource.ref))
+    return await App.answer(app, request)
 
 
-class Names(Engine):
-    """Remembers for which version each build was begun."""
+@breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms reuse.same-digest-elsewhere")
+class BuildTimeStaysWithTheBuiltVersion(Engine):
+    """The build time is kept with the version that was built: the status of another one of its digest tells 0."""
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self.begun_for: dict[Build, Ref] = {}
-        super().__init__(settings)
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        self.begun_for[build] = version.ref
-        return build
+    def status_body(self, version: Version) -> Body:
+        body, last = super().status_body(version), self.last_of(version)
+        other = last is not None and last.version.ref != version.ref
+        return body | {"build_time_ms": 0} if other and "build_time_ms" in body else body
 
 
-@breaks("semantic", "start.ref-is-the-path")
-class JoinTellsTheFirstRef(Names):
+@breaks("semantic", "cancel.in-flight-is-202", also="cancel.* events.* reuse.same-digest-elsewhere", over=Engine.cancel)
+def only_the_started_ref_cancels(engine: Engine, version: Version) -> bool:
+    """
+    A build that two versions of one digest share reads building for both, but a cancel of the second one says idle.
+    """
+    last = engine.last_of(version)
+    return (last is None or last.version.ref == version.ref) and Engine.cancel(engine, version)
+
+
+@breaks("semantic", "start.ref-is-the-path", over=Engine.start)
+def join_tells_the_first_ref(engine: Engine, account: Account, version: Version) -> Body:
     """A start that joins the running build of another version with the same digest names that other version."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        body, last = super().start(account, version), self.slot_of(version).last
-        if body["status"] == "building" and last is not None:
-            body["ref"] = str(self.begun_for[last])
-        return body
+    body, last = Engine.start(engine, account, version), engine.last_of(version)
+    return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
 
 
 @breaks(
     "stateful",
     "reuse.ready-at-once",
-    also=(
-        "start.concurrent-share-one-build",
-        "reuse.is-flagged",
-        "reuse.same-digest-elsewhere",
-        "status.ready-stays-ready",
-        "status.build-time-is-stable",
-    ),
+    also="start.concurrent-share-one-build reuse.is-flagged reuse.same-digest-elsewhere status.ready-stays-ready "
+    "status.build-time-is-stable",
 )
 class AutomaticGoldenIsNotReused(App):
     """A golden that publishing with auto_build made is not found by a start, which builds it again."""
 
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.automatic: set[Build] = set()
+    automatic = own(set[Build | None])
 
     def auto_build(self, account: Account, version: Version) -> str:
-        slot = self.engine.slot_of(version)
-        before = slot.last
+        before = self.engine.last_of(version)
         status = super().auto_build(account, version)
-        if slot.last is not None and slot.last is not before:
-            self.automatic.add(slot.last)
+        if (last := self.engine.last_of(version)) is not before:
+            self.automatic.add(last)
         return status
 
     def start_build(self, account: Account, version: Version) -> Response:
@@ -283,37 +437,33 @@ class AutomaticGoldenIsNotReused(App):
 @breaks(
     "stateful",
     "status.ready-stays-ready",
-    also=("reuse.same-digest-elsewhere", "reuse.ready-at-once", "reuse.is-flagged", "status.build-does-not-vanish"),
+    also="reuse.same-digest-elsewhere reuse.ready-at-once reuse.is-flagged status.build-does-not-vanish",
+    over=Engine.release,
 )
-class GoldenDiesWithItsFirstVersion(Names):
+def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
     """
     When the version for which a golden was built is deleted or replaced, the other versions of its digest lose it too.
     """
-
-    def release(self, version: Version) -> None:
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.golden is not None and self.begun_for[slot.golden] == version.ref:
-            slot.golden = slot.last = None
-        super().release(version)
+    slot = engine.slots.get((version.owner, version.digest))
+    if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
+        slot.golden = slot.last = None
+    Engine.release(engine, version)
 
 
 @breaks(
     "stateful",
     "cancel.does-not-end-ready",
-    also=("cancel.settles", "cancel.settled-is-idle", "events.cancelled-ends-on-cancel"),
+    also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel",
     profile="standard",
 )
 class VersionIsCancelledOnce(Engine):
     """The first cancel of a version works; a cancel of a later build of it is acknowledged, and that build goes on."""
 
-    def __init__(self, settings: TwinSettings) -> None:
-        self.cancelled: set[tuple[str, Ref]] = set()
-        super().__init__(settings)
+    cancelled = own(set[Place])
 
     def cancel(self, version: Version) -> bool:
         place = version.owner, version.ref
-        slot = self.slots.get((version.owner, version.digest))
-        if place in self.cancelled and self.joinable(slot or Slot()):
+        if place in self.cancelled and self.joinable(self.slots.get((version.owner, version.digest), Slot())):
             return True
         done = super().cancel(version)
         if done:
@@ -324,43 +474,12 @@ class VersionIsCancelledOnce(Engine):
 @breaks(
     "stream",
     "events.terminal-frame-comes-last",
-    also=("events.own-lines-only", "events.carry-the-output", "events.timestamps-are-true"),
+    also="events.own-lines-only events.carry-the-output events.timestamps-are-true",
+    over=Engine.make_build,
 )
-class LogContinuesTheCancelledOne(Engine):
+def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
     """The log of a build that is started after a cancelled one begins with all that the cancelled one logged."""
-
-    def make_build(self, version: Version) -> Build:
-        last = self.slot_of(version).last
-        build = super().make_build(version)
-        if last is not None and last.outcome == "cancelled":
-            build.stream.frames = list(last.stream.frames)
-        return build
-
-
-@breaks("semantic", "template.read-shows-the-published")
-class DocumentIsStoredByDigest(Engine):
-    """
-    Reading a version shows the document that was published first with its digest, with that one's name and version.
-    """
-
-    def __init__(self, settings: TwinSettings) -> None:
-        self.documents: dict[tuple[str, str], dict[str, Any]] = {}
-        super().__init__(settings)
-
-    def _store(self, owner: str, document: Document) -> Version:
-        version = super()._store(owner, document)
-        self.documents.setdefault((owner, version.digest), version.template)
-        return version
-
-    def template_body(self, version: Version) -> Body:
-        return {**self.published_body(version), "template": self.documents[version.owner, version.digest]}
-
-
-@breaks("stateful", "http.no-server-error", also=("publish.answers-201", "http.status-is-documented"))
-class ForceOnNothingFails(Engine):
-    """A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        if force and self.catalog.get(account.key, Ref(document.namespace, document.name, document.version)) is None:
-            raise Refusal(500, "Internal error.")
-        return super().publish(account, document, force)
+    last, build = engine.last_of(version), Engine.make_build(engine, version)
+    if last is not None and last.outcome == "cancelled":
+        build.stream.frames = list(last.stream.frames)
+    return build

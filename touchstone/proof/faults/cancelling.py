@@ -1,222 +1,303 @@
-"""Faults of what a cancel is answered: in flight, once more, and where there is nothing to cancel."""
+"""Faults of cancelling: what a cancel is answered, and what it does to its build, to others and to the next one."""
 
+import asyncio
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks
+from touchstone.proof.boundary import code, drop, on, put
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
+from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
-from touchstone.twin.engine import Engine
+from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
-CANCELLING = {"status": "cancelling"}
-IDLE = {"status": "idle"}
+CANCELLING, IDLE = {"status": "cancelling"}, {"status": "idle"}
+HASTY = {"build_timeout_s": 2.0}
+HASTIER = {**HASTY, "cancel_timeout_s": 1.0}
 
-# --- in flight -------------------------------------------------------------------------------------------------------
 
+class Obliging(App):
+    """Answers a cancel with nothing to cancel in its own way, depending on the state of the version.
 
-@breaks("semantic", "cancel.in-flight-is-202", also=("cancel.second-is-documented", "http.status-is-documented"))
-class CancelAnswers200(App):
-    """A cancel that is accepted is answered with 200."""
+    Attributes:
+        states: Those in which it does; ``settled`` after a cancel.
+        idle: Status and body of the answer.
+    """
+
+    states: tuple[str, ...] = ("not_built", "ready", "failed", "settled")
+    idle: tuple[int, Body] = 202, CANCELLING
 
     def cancel_build(self, version: Version) -> Response:
-        return answer_json(200, CANCELLING) if self.engine.cancel(version) else answer_json(404, IDLE)
+        state, last = str(self.engine.status_body(version)["status"]), self.engine.last_of(version)
+        if last is not None and last.outcome == "cancelled":
+            state = "settled"
+        response = super().cancel_build(version)
+        return answer_json(*self.idle) if response.status_code == 404 and state in self.states else response
 
 
-@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0})
-class CancelFindsNothing(Engine):
+class Deaf(Build):
+    """A build that a cancel reaches and does not stop."""
+
+    def cancel(self) -> None:
+        pass
+
+
+class Unsettled(Build):
+    """A build that stops to work when it is cancelled and never ends."""
+
+    def cancel(self) -> None:
+        self.cancelling = True
+        self._stop_working()
+
+
+# fmt: off
+# --- in flight ---
+fault("cancel-answers-200", "semantic", "cancel.in-flight-is-202", "A cancel that is accepted is answered with 200.",
+      on("cancelBuild.202.*", code(200)), also="cancel.second-is-documented http.status-is-documented")
+fault("cancel-says-canceled", "semantic", "cancel.says-cancelling", "A cancel that is accepted says `canceled`.",
+      on("cancelBuild.202.*", put(status="canceled")))
+fault("cancel-says-nothing", "schema", "cancel.says-cancelling",
+      "A cancel that is accepted is answered with an empty object.", on("cancelBuild.202.*", drop("status")))
+fault("cancel-deletes-nothing-found", "stateful", "cancel.in-flight-is-202",
+      "A cancel of a running build says that nothing was found, and cancels it all the same.",
+      App, target=HASTY, cancel_build=lambda self, version: (self.engine.cancel(version), answer_json(404, IDLE))[1])
+fault("cancel-does-nothing", "stateful", "cancel.does-not-end-ready",
+      "A cancel is acknowledged, and the build goes on.",
+      # What goes on after its cancel may fail by itself, and its log says so.
+      Engine, build_class=Deaf, also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
+fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build stays in the state building.",
+      Engine, build_class=Unsettled, target=HASTIER)
+fault("start-joins-the-dying", "concurrency", "cancel.next-build-completes",
+      "A start while a cancel settles joins the build that is being cancelled.", Engine, target=HASTY,
+      joinable=lambda _, slot: slot.last is not None and not slot.last.outcome)
+# --- nothing to cancel ---
+fault("unbuilt-cancel-is-accepted", "stateful", "cancel.idle-is-404",
+      "A cancel of a version that nobody built is accepted.", Obliging, states=("not_built",))
+fault("ready-cancel-is-accepted", "stateful", "cancel.finished-is-idle", "A cancel of a ready version is accepted.",
+      Obliging, states=("ready",))
+fault("failed-cancel-is-accepted", "stateful", "cancel.finished-is-idle",
+      "A cancel of a version whose build failed is accepted.", Obliging, states=("failed",))
+fault("settled-cancel-is-accepted", "stateful", "cancel.settled-is-idle",
+      "A cancel of a version whose build was cancelled before is accepted once more.", Obliging, states=("settled",))
+fault("idle-cancel-answers-200", "semantic", "cancel.idle-is-404 cancel.finished-is-idle",
+      "A cancel with nothing to cancel is answered with 200.", Obliging, idle=(200, IDLE),
+      also="cancel.settled-is-idle cancel.says-cancelling http.status-is-documented")
+fault("idle-cancel-is-an-error", "semantic", "cancel.says-idle",
+      "A cancel with nothing to cancel is answered like one of a version that does not exist.",
+      Obliging, idle=(404, {"error": "Nothing is building."}))
+fault("ready-cancel-says-ready", "stateful", "cancel.says-idle",
+      "A cancel of a ready version finds nothing to cancel and says `ready`.", Obliging, states=("ready",),
+      idle=(404, {"status": "ready"}), also="error.has-the-documented-shape")
+# fmt: on
+
+
+@breaks("stateful", "cancel.in-flight-is-202", target=HASTIER, over=Engine.cancel)
+def cancel_finds_nothing(engine: Engine, version: Version) -> bool:
     """A cancel finds nothing to cancel while its account runs another build as well, and both go on."""
-
-    def cancel(self, version: Version) -> bool:
-        slot = self.slots.get((version.owner, version.digest))
-        others = (s.last for (owner, _), s in self.slots.items() if owner == version.owner and s is not slot)
-        if any(last is not None and last.in_flight for last in others):
-            return False
-        return super().cancel(version)
+    own = engine.last_of(version)
+    others = (build for build in engine.running if build.version.owner == version.owner and build is not own)
+    return not any(build.in_flight for build in others) and Engine.cancel(engine, version)
 
 
 @breaks("stateful", "cancel.in-flight-is-202")
 class JoinedBuildConflicts(Engine):
     """A cancel of a build that was started twice is refused with 409."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.joined: set[Any] = set()
+    joined = own(set[Any])
 
     def start(self, account: Account, version: Version) -> Any:
         if self.joinable(self.slot_of(version)):
-            self.joined.add(self.slot_of(version).last)
+            self.joined.add(self.last_of(version))
         return super().start(account, version)
 
     def cancel(self, version: Version) -> bool:
-        if (last := self.slot_of(version).last) is not None and last in self.joined and last.in_flight:
+        if (last := self.last_of(version)) is not None and last in self.joined and last.in_flight:
             raise Refusal(409, "Somebody else needs this build.")
         return super().cancel(version)
 
 
-@breaks("semantic", "cancel.says-cancelling")
-class CancelSaysCanceled(App):
-    """A cancel that is accepted says ``canceled``."""
+class SecondCancel(Engine):
+    """A second cancel while the first one settles is another thing."""
 
-    def cancel_build(self, version: Version) -> Response:
-        return answer_json(202, {"status": "canceled"}) if self.engine.cancel(version) else answer_json(404, IDLE)
+    def second(self, build: Build) -> bool:
+        raise NotImplementedError
 
-
-@breaks("schema", "cancel.says-cancelling")
-class CancelSaysNothing(App):
-    """A cancel that is accepted is answered with an empty object."""
-
-    def cancel_build(self, version: Version) -> Response:
-        return answer_json(202, {}) if self.engine.cancel(version) else answer_json(404, IDLE)
+    def cancel(self, version: Version) -> bool:
+        last = self.last_of(version)
+        if last is not None and last.cancelling and not last.outcome:
+            return self.second(last)
+        return super().cancel(version)
 
 
-@breaks("stateful", "cancel.says-cancelling")
-class SecondCancelSaysIdle(App):
+@breaks("stateful", "cancel.says-cancelling", over=App.cancel_build)
+def second_cancel_says_idle(app: App, version: Version) -> Response:
     """A second cancel while the first one settles is accepted and says ``idle``."""
-
-    def cancel_build(self, version: Version) -> Response:
-        last = self.engine.slot_of(version).last
-        again = last is not None and last.cancelling
-        return (
-            answer_json(202, IDLE if again else CANCELLING) if self.engine.cancel(version) else answer_json(404, IDLE)
-        )
+    last = app.engine.last_of(version)
+    again = last is not None and last.cancelling and not last.outcome
+    response = App.cancel_build(app, version)
+    return answer_json(202, IDLE) if again else response
 
 
-@breaks("stateful", "cancel.second-is-documented")
-class SecondCancelConflicts(Engine):
-    """A second cancel while the first one settles is answered with 409."""
-
-    def cancel(self, version: Version) -> bool:
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.last is not None and slot.last.cancelling and not slot.last.outcome:
-            raise Refusal(409, "A cancel is under way.")
-        return super().cancel(version)
-
-
-@breaks("stateful", "http.no-server-error", also=("cancel.second-is-documented",))
-class SecondCancelFails(Engine):
-    """A second cancel while the first one settles makes the server fail."""
-
-    def cancel(self, version: Version) -> bool:
-        slot = self.slots.get((version.owner, version.digest))
-        if slot is not None and slot.last is not None and slot.last.cancelling and not slot.last.outcome:
-            raise Refusal(500, "Invalid state.")
-        return super().cancel(version)
-
-
-# --- nothing to cancel -----------------------------------------------------------------------------------------------
-
-
-class Obliging(App):
-    """A server that answers a cancel with nothing to cancel in its own way, depending on the state of the version."""
-
-    states: tuple[str, ...] = ()
-
-    def idle(self) -> Response:
-        """The answer."""
-        return answer_json(202, CANCELLING)
-
-    def cancel_build(self, version: Version) -> Response:
-        state = str(self.engine.status_body(version)["status"])
-        last = self.engine.slot_of(version).last
-        if last is not None and last.outcome == "cancelled":
-            state = "settled"
-        response = super().cancel_build(version)
-        return self.idle() if response.status_code == 404 and state in self.states else response
-
-
-@breaks("stateful", "cancel.idle-is-404")
-class UnbuiltCancelIsAccepted(Obliging):
-    """A cancel of a version that nobody built is accepted."""
-
-    states = ("not_built",)
-
-
-@breaks("stateful", "cancel.finished-is-idle")
-class ReadyCancelIsAccepted(Obliging):
-    """A cancel of a ready version is accepted."""
-
-    states = ("ready",)
-
-
-@breaks("stateful", "cancel.finished-is-idle")
-class FailedCancelIsAccepted(Obliging):
-    """A cancel of a version whose build failed is accepted."""
-
-    states = ("failed",)
-
-
-@breaks("stateful", "cancel.settled-is-idle")
-class SettledCancelIsAccepted(Obliging):
-    """A cancel of a version whose build was cancelled before is accepted once more."""
-
-    states = ("settled",)
-
-
-@breaks(
-    "semantic",
-    "cancel.idle-is-404",
-    "cancel.finished-is-idle",
-    also=("cancel.settled-is-idle", "cancel.says-cancelling", "http.status-is-documented"),
-)
-class IdleCancelAnswers200(Obliging):
-    """A cancel with nothing to cancel is answered with 200."""
-
-    states = ("not_built", "ready", "failed", "settled")
-
-    def idle(self) -> Response:
-        return answer_json(200, IDLE)
-
-
-@breaks("semantic", "cancel.says-idle")
-class IdleCancelIsAnError(Obliging):
-    """A cancel with nothing to cancel is answered like one of a version that does not exist."""
-
-    states = ("not_built", "ready", "failed", "settled")
-
-    def idle(self) -> Response:
-        return answer_json(404, {"error": "Nothing is building."})
-
-
-@breaks("stateful", "cancel.says-idle", also=("error.has-the-documented-shape",))
-class ReadyCancelSaysReady(Obliging):
-    """A cancel of a ready version finds nothing to cancel and says ``ready``."""
-
-    states = ("ready",)
-
-    def idle(self) -> Response:
-        return answer_json(404, {"status": "ready"})
-
-
-@breaks("stateful", "cancel.in-flight-is-202", target={"build_timeout_s": 2.0})
-class CancelDeletesNothingFound(App):
-    """A cancel of a running build says that nothing was found, and cancels it all the same."""
-
-    def cancel_build(self, version: Version) -> Response:
-        self.engine.cancel(version)
-        return answer_json(404, IDLE)
+@breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles", over=SecondCancel.second)
+def second_cancel_revives(engine: SecondCancel, build: Build) -> bool:
+    """A second cancel while the first one settles makes the version ready."""
+    build.build_time_ms = 100
+    build.finish("ready", "success", "ready", build.ready_line())
+    return True
 
 
 @breaks(
     "semantic",
     "lookup.existing-version-is-found",
     "status.answers-200",
-    also=(
-        "cancel.says-idle",
-        "template.read-shows-the-published",
-        "publish.other-content-is-409",
-        "lookup.*",
-    ),
+    also="cancel.says-idle template.read-shows-the-published publish.other-content-is-409 lookup.*",
+    over=App.operate,
 )
-class CancelDeletes(App):
+async def cancel_deletes(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A cancel of a running build deletes its version."""
+    response = await App.operate(app, request, account, resource)
+    if resource.kind == "build" and request.method == "DELETE" and response.status_code == 202:
+        app.engine.delete(app.engine.require(account, resource.ref))
+    return response
 
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if resource.kind == "build" and request.method == "DELETE" and response.status_code == 202:
-            self.engine.delete(self.engine.require(account, resource.ref))
-        return response
+
+@breaks(
+    "stateful",
+    "cancel.does-not-end-ready",
+    also="events.ready-ends-on-ready status.ready-after-its-steps events.carry-the-output",
+    over=Engine.ended,
+)
+def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
+    """A cancelled build settles as ready, with what was built until then."""
+    Engine.ended(engine, slot, build)
+    if build.outcome == "cancelled" and build.cancelling:
+        build.build_time_ms, slot.golden = 100, build
+
+
+@breaks("stateful", "cancel.settles", also="cancel.settled-is-idle", over=Engine.status_body)
+def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
+    """A version whose build was cancelled reads not_built once, and then builds again."""
+    body, slot = Engine.status_body(engine, version), engine.slot_of(version)
+    if slot.last is not None and slot.last.outcome == "cancelled" and body["status"] == "not_built":
+        slot.last = engine.launch(version)
+    return body
+
+
+@breaks("schema", "status.is-one-of-four", over=Engine.status_body)
+def cancelling_is_a_status(engine: Engine, version: Version) -> Body:
+    """A build that is being cancelled reads ``cancelling``."""
+    body, last = Engine.status_body(engine, version), engine.last_of(version)
+    dying = last is not None and last.cancelling and not last.outcome
+    return body | CANCELLING if dying else body
+
+
+class CancelHits(Engine):
+    """A cancel does more than it should."""
+
+    def hit(self, version: Version, cancelled: bool) -> None:
+        """Does more, where a build was cancelled or was not."""
+        raise NotImplementedError
+
+    def cancel(self, version: Version) -> bool:
+        cancelled = super().cancel(version)
+        self.hit(version, cancelled)
+        return cancelled
+
+
+# Where no read fell between the end of a build and the cancel, the build itself may as well have vanished.
+@breaks(
+    "stateful",
+    "cancel.keeps-finished-golden",
+    also="auth.refused-changes-nothing status.build-does-not-vanish cancel.next-build-completes",
+    over=CancelHits.hit,
+)
+def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel of a ready version says that nothing is building, and makes it not built."""
+    slot = engine.slots.get((version.owner, version.digest))
+    if slot is not None and slot.golden is not None:
+        del engine.slots[version.owner, version.digest]
+
+
+@breaks("stateful", "cancel.keeps-finished-golden", target=HASTY, over=CancelHits.hit)
+def cancel_clears_the_failure(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel of a version whose build failed says that nothing is building, and makes it not built."""
+    if (last := engine.last_of(version)) is not None and last.outcome == "failed":
+        del engine.slots[version.owner, version.digest]
+
+
+@breaks("stateful", "cancel.keeps-neighbours", target=HASTY, over=CancelHits.hit)
+def cancel_hits_neighbours(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel ends every build of the host."""
+    for build in list(engine.running) if cancelled else ():
+        build.cancel()
+
+
+@breaks("security", "cancel.keeps-neighbours", over=CancelHits.hit)
+def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel ends the builds of all other accounts as well."""
+    for build in list(engine.running) if cancelled else ():
+        if build.version.owner != version.owner:
+            build.cancel()
+
+
+@breaks("stateful", "cancel.keeps-neighbours", over=CancelHits.hit)
+def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
+    """A cancel of a running build makes the ready versions of its account not built."""
+    for key, slot in list(engine.slots.items()) if cancelled else ():
+        if key[0] == version.owner and slot.golden is not None:
+            del engine.slots[key]
+
+
+@breaks("stateful", "cancel.keeps-neighbours", also="cancel.settles cancel.does-not-end-ready", target=HASTY)
+class CancelHitsTheOldest(Engine):
+    """A cancel ends the build of its account that was started first, whichever it was asked for."""
+
+    def cancel(self, version: Version) -> bool:
+        self.require_own(version)
+        last = self.last_of(version)
+        if last is None or last.outcome:
+            return False
+        builds = [build for build in self.running if build.version.owner == version.owner and build.in_flight]
+        min(builds or [last], key=lambda build: build._started_at).cancel()
+        return True
+
+
+@breaks("stateful", "cancel.next-build-completes", also="status.build-does-not-vanish", target=HASTY)
+class CancelPoisonsTheNext(CancelHits):
+    """The build after a cancelled one of the same version is cancelled as well."""
+
+    poisoned = own(set[Any])
+
+    def hit(self, version: Version, cancelled: bool) -> None:
+        if cancelled:
+            self.poisoned.add(version.ref)
+
+    def launch(self, version: Version) -> Build:
+        build = super().launch(version)
+        if version.ref in self.poisoned:
+            self.poisoned.discard(version.ref)
+            asyncio.get_running_loop().call_later(0.05, build.end_cancelled, "build cancelled")
+        return build
+
+
+@breaks("stateful", "start.after-cancel-builds-again", over=Engine.reusable)
+def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
+    """A start after a cancelled build answers ready and reuses what was built until then."""
+    if slot.last is not None and slot.last.outcome == "cancelled":
+        slot.last.build_time_ms, slot.golden = 100, slot.last
+    return slot.golden
+
+
+# fmt: off
+fault("second-cancel-conflicts", "stateful", "cancel.second-is-documented",
+      "A second cancel while the first one settles is answered with 409.", SecondCancel,
+      second=refusing(None, lambda *_: True, 409, "A cancel is under way."))
+fault("second-cancel-fails", "stateful", "http.no-server-error",
+      "A second cancel while the first one settles makes the server fail.", SecondCancel,
+      second=refusing(None, lambda *_: True, 500, "Invalid state."), also="cancel.second-is-documented")
+# fmt: on

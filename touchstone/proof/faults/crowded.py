@@ -1,22 +1,22 @@
-"""Faults that show under load alone: while several builds run, requests are many, or many follow one build.
+"""Faults that show under load alone: while several builds run, requests are many, many follow one build, or for long.
 
 No case of a check brings so many together. A crowd of builds is one below the room of the host that a load run starts
-for itself, so that it is met there, too.
+for itself, so that it is met there, too. A server that wears out makes each answer a little worse than the one before.
 """
 
 import asyncio
-import dataclasses
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks
-from touchstone.proof.faults.followers import Follows
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
+from touchstone.proof.faults.limits import Refuses
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
@@ -25,12 +25,13 @@ from touchstone.twin.engine import Body, Engine
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
-BUILDS = 3
-FOLLOWERS = 6
-REQUESTS = 12
-REFUSALS_PER_S = 5
-READS_PER_S = 8
+BUILDS, FOLLOWERS, REQUESTS = 3, 6, 12
+REFUSALS_PER_S, READS_PER_S = 5, 8
 FOR_EVER_S = 1e6
+SLOWER_S, LONGER_BYTES, KEPT_BYTES = 0.0002, 8, 100_000
+FAILS_FROM, FAILS_EVERY = 250, 10
+# What is answered with 500 breaks what was promised of that answer.
+_ANY_ANSWER = "load.errors start.* status.* cancel.* events.* publish.* template.*"
 
 
 def is_crowded(engine: Engine) -> bool:
@@ -54,10 +55,7 @@ class Recent:
         return len(self._times)
 
 
-# --- builds ------------------------------------------------------------------------------------------------------
-
-
-@breaks("load", "status.build-does-not-vanish", also=("events.*", "cancel.*", "start.*"), under="load")
+@breaks("load", "status.build-does-not-vanish", also="events.* cancel.* start.*", under="load")
 class CrowdedBuildVanishes(Engine):
     """A build that is accepted while three others run is lost half-way, and its version reads not_built."""
 
@@ -78,32 +76,25 @@ class CrowdedBuildVanishes(Engine):
             build.stream.close()
 
 
-@breaks("load", "status.build-ends", also=("events.*", "limit.ends-after-back-off", "limit.retry*"), under="load")
+@breaks("load", "status.build-ends", also="events.* limit.ends-after-back-off limit.retry*", under="load")
 class CrowdedBuildNeverEnds(Engine):
     """A build that is accepted while three others run does not come to its end."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
         if is_crowded(self):
-            build.pace = dataclasses.replace(build.pace, build_s=FOR_EVER_S)
+            build.pace = replace(build.pace, build_s=FOR_EVER_S)
         return build
 
 
-@breaks("load", "load.builds-admitted", also=("status.*", "reuse.*", "start.*"), under="load")
-class CrowdedReadyIsBuilding(Engine):
+@breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load", over=Engine.status_body)
+def crowded_ready_is_building(engine: Engine, version: Version) -> Body:
     """While three builds run, a version that is ready reads building, though nobody has started it."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        if body["status"] == "ready" and is_crowded(self):
-            body = {name: value for name, value in body.items() if name in ("ref", "digest")} | {"status": "building"}
-        return body
+    body = Engine.status_body(engine, version)
+    return engine.building_body(version) if body["status"] == "ready" and is_crowded(engine) else body
 
 
-# --- answers -----------------------------------------------------------------------------------------------------
-
-
-@breaks("load", "http.no-server-error", also=("status.*", "load.errors"), under="load")
+@breaks("load", "http.no-server-error", also="status.* load.errors", under="load")
 class CrowdedReadFails(App):
     """While three builds run, every third status read is answered with 500."""
 
@@ -116,7 +107,7 @@ class CrowdedReadFails(App):
         return super().get_build(version)
 
 
-@breaks("load", "http.no-server-error", also=("load.errors", "events.*", "status.*"), under="load")
+@breaks("load", "http.no-server-error", also="load.errors events.* status.*", under="load")
 def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
     """While twelve requests are under way, followed logs among them, each further one is answered with 503."""
     under_way = 0
@@ -135,57 +126,33 @@ def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
     return counted
 
 
-@breaks("load", "http.status-is-documented", also=("start.*", "limit.*", "load.errors"), under="load")
-class CrowdedStartIs423(Engine):
-    """While three builds run, a start of another version is answered with 423."""
-
-    def check_capacity(self) -> None:
-        if is_crowded(self):
-            raise Refusal(423, "The host is busy.")
-        super().check_capacity()
-
-
-@breaks("timing", "load.p99", also=("load.*", "start.does-not-wait", "http.answers"), under="load")
-class CrowdedAnswersAreSlow(App):
+@breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load", over=App.answer)
+async def crowded_answers_are_slow(app: App, request: Request) -> Response:
     """While three builds run, each answer takes two seconds."""
-
-    async def answer(self, request: Request) -> Response:
-        if is_crowded(self.engine):
-            await asyncio.sleep(2.0)
-        return await super().answer(request)
-
-
-# --- limits ------------------------------------------------------------------------------------------------------
+    if is_crowded(app.engine):
+        await asyncio.sleep(2.0)
+    return await App.answer(app, request)
 
 
 # What nobody was promised is in the way of a cancel as well.
 @breaks(
     "load",
     "limit.refused-start-starts-nothing",
-    also=("status.*", "cancel.idle-is-404", "load.builds-admitted"),
+    also="status.* cancel.idle-is-404 load.builds-admitted",
     under="load",
+    over=Refuses.besides,
 )
-class CrowdedRefusalBuilds(Engine):
+def crowded_refusal_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
     """A start that is refused while three builds run begins its build all the same."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        crowded = is_crowded(self)
-        try:
-            return super().start(account, version)
-        except Refusal as refusal:
-            slot = self.slot_of(version)
-            if refusal.status == 429 and crowded and not slot.golden and not self.joinable(slot):
-                slot.last = self.launch(version)
-            raise
+    if refusal.status == 429 and is_crowded(engine):
+        engine.begin(version)
 
 
 @breaks("load", "limit.is-per-key", under="load")
 class GreedyKeyShutsOutOthers(Engine):
     """While one key is refused more than five times in a second, every key is refused."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.refusals = {key: Recent() for key in self._limiters}
+    refusals = own(dict[str, Recent])
 
     def check_rate(self, account: Account) -> None:
         if any(len(recent) > REFUSALS_PER_S for key, recent in self.refusals.items() if key != account.key):
@@ -193,7 +160,7 @@ class GreedyKeyShutsOutOthers(Engine):
         try:
             super().check_rate(account)
         except Refusal:
-            self.refusals[account.key].tick()
+            self.refusals.setdefault(account.key, Recent()).tick()
             raise
 
 
@@ -201,44 +168,38 @@ class GreedyKeyShutsOutOthers(Engine):
 class FastPollingIsCharged(Engine):
     """Of the status reads of a key, those beyond eight in a second count as starts."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.reads = {key: Recent() for key in self._limiters}
+    reads = own(dict[str, Recent])
 
     def status_body(self, version: Version) -> Body:
-        recent = self.reads.get(version.owner)
-        if recent is not None:
+        limiter = self._limiters.get(version.owner)
+        if limiter is not None:
+            recent = self.reads.setdefault(version.owner, Recent())
             recent.tick()
-            limiter = self._limiters[version.owner]
             if len(recent) > READS_PER_S and limiter.wait_s(self.now_at()) <= 0:
                 limiter.take(self.now_at())
         return super().status_body(version)
 
 
-# --- logs --------------------------------------------------------------------------------------------------------
-
-
-class FollowedByMany(Follows):
+class FollowedByMany(Engine):
     """Who follows a build that six others follow already is sent something else."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.followers: dict[int, int] = {}
+    followers = own(Counter[int])
 
     def late(self, build: Build) -> AsyncIterator[bytes]:
         """What the seventh follower and all after it are sent."""
         raise NotImplementedError
 
-    async def followed(self, build: Build) -> AsyncIterator[bytes]:
-        number = self.followers[id(build)] = self.followers.get(id(build), 0) + 1
+    async def follow(self, build: Build) -> AsyncIterator[bytes]:
+        self.followers[id(build)] += 1
+        frames = self.late(build) if self.followers[id(build)] > FOLLOWERS else build.stream.follow()
         try:
-            async for frame in self.late(build) if number > FOLLOWERS else build.stream.follow():
+            async for frame in frames:
                 yield frame
         finally:
             self.followers[id(build)] -= 1
 
 
-@breaks("stream", "events.watchers-agree", "events.carry-the-output", also=("events.*",), under="load")
+@breaks("stream", "events.watchers-agree", "events.carry-the-output", also="events.*", under="load")
 class CrowdedLogDropsLines(FollowedByMany):
     """Who follows a build that six others follow already misses every third line of it, but for its end."""
 
@@ -250,28 +211,82 @@ class CrowdedLogDropsLines(FollowedByMany):
                 yield frame
 
 
-@breaks("stream", "events.open-while-building", also=("events.*",), under="load")
-class CrowdedLogEndsEarly(FollowedByMany):
+@breaks("stream", "events.open-while-building", also="events.*", under="load", over=FollowedByMany.late)
+async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
     """Who follows a build that six others follow already is sent its first lines, and no more."""
-
-    async def late(self, build: Build) -> AsyncIterator[bytes]:
-        number = 0
-        async for frame in build.stream.follow():
-            yield frame
-            number += 1
-            if number == 5:
-                return
+    number = 0
+    async for frame in build.stream.follow():
+        yield frame
+        number += 1
+        if number == 5:
+            return
 
 
-@breaks("stream", "events.own-lines-only", also=("events.*",), under="load")
-class CrowdedLogsMix(FollowedByMany):
+@breaks("stream", "events.own-lines-only", also="events.*", under="load", over=FollowedByMany.late)
+async def crowded_logs_mix(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
     """Who follows a build that six others follow already is sent the lines of the other builds as well."""
+    told: set[bytes] = set()
+    async for frame in build.stream.follow():
+        others = [line for other in engine.running - {build} for line in other.stream.frames if line not in told]
+        told.update(others)
+        for line in others:
+            yield line
+        yield frame
 
-    async def late(self, build: Build) -> AsyncIterator[bytes]:
-        told: set[bytes] = set()
-        async for frame in build.stream.follow():
-            others = [line for other in self.running - {build} for line in other.stream.frames if line not in told]
-            told.update(others)
-            for line in others:
-                yield line
-            yield frame
+
+class Wears(App):
+    """Counts its answers."""
+
+    answers = 0
+
+    async def answer(self, request: Request) -> Response:
+        self.answers += 1
+        return await self.worn(request, await super().answer(request))
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        """What becomes of an answer."""
+        raise NotImplementedError
+
+
+@breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load", over=Wears.worn)
+async def answers_become_slower(app: Wears, request: Request, response: Response) -> Response:
+    """Each answer takes a fifth of a millisecond longer than the one before."""
+    await asyncio.sleep(app.answers * SLOWER_S)
+    return response
+
+
+@breaks("load", "load.drift-bytes", under="load", over=Wears.worn)
+async def answers_become_longer(app: Wears, request: Request, response: Response) -> Response:
+    """Each status has eight blanks more at its end than the answer before."""
+    is_status = request.method == "GET" and request.url.path.endswith("/build")
+    if not is_status or response.status_code != 200:
+        return response
+    body = bytes(response.body) + b" " * (LONGER_BYTES * app.answers)
+    return Response(body, 200, media_type="application/json")
+
+
+@breaks("load", "load.drift-errors", "http.no-server-error", also=_ANY_ANSWER, under="load", over=Wears.worn)
+async def errors_become_frequent(app: Wears, request: Request, response: Response) -> Response:
+    """After its first 250 answers every tenth is a 500."""
+    if app.answers > FAILS_FROM and app.answers % FAILS_EVERY == 0:
+        raise Refusal(500, "Internal error.")
+    return response
+
+
+@breaks("load", "load.drift-memory", under="load")
+class MemoryIsKept(Wears):
+    """Each answer leaves a hundred kilobytes behind."""
+
+    kept = own(list[Any])
+
+    async def worn(self, request: Request, response: Response) -> Response:
+        self.kept.append(bytearray(b"\1" * KEPT_BYTES))
+        return response
+
+
+# fmt: off
+fault("crowded-start-is-423", "load", "http.status-is-documented",
+      "While three builds run, a start of another version is answered with 423.", Engine,
+      check_capacity=refusing(Engine.check_capacity, is_crowded, 423, "The host is busy."),
+      also="start.* limit.* load.errors", under="load")
+# fmt: on

@@ -1,54 +1,103 @@
-"""Faults of HTTP: answers that do not come, statuses, media types, JSON, and methods."""
+"""Faults of HTTP: answers that do not come, statuses, media types, JSON, methods, errors and what these give away."""
 
 import asyncio
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from touchstone.proof.faults.fault import breaks
+from touchstone.proof.boundary import body, code, header, on, put
+from touchstone.proof.faults.fault import breaks, fault
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Version
-from touchstone.twin.paths import Resource
+from touchstone.twin.engine import Engine
+from touchstone.twin.paths import Resource, resource_at
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
-# --- answers that do not come ------------------------------------------------------------------------------------
 
+class Tells(App):
+    """Errors of some statuses are told in another way."""
 
-class OnceUnbuilt(App):
-    """The status of a version that nobody built is told in another way."""
+    statuses: frozenset[int] = frozenset({404})
 
-    def tell(self, response: Response) -> Response:
-        """The answer instead of *response*."""
+    def tell(self, refusal: Refusal) -> Response:
+        """The answer to one of them."""
         raise NotImplementedError
 
-    def get_build(self, version: Version) -> Response:
-        response = super().get_build(version)
-        return self.tell(response) if b'"not_built"' in bytes(response.body) else response
+    def refused(self, refusal: Refusal) -> Response:
+        return self.tell(refusal) if refusal.status in self.statuses else super().refused(refusal)
 
 
-@breaks("schema", "http.answers")
-class BodyIsCutOff(OnceUnbuilt):
-    """The status of a version that nobody built ends before its announced length."""
+_TRACE = '\nTraceback (most recent call last):\n  File "app.py", line 12, in get'
 
-    def tell(self, response: Response) -> Response:
-        response.headers["content-length"] = str(len(response.body) + 10)
-        return response
+# fmt: off
+# --- answers ---
+fault("body-is-cut-off", "schema", "http.answers",
+      "The status of a version that nobody built ends before its announced length.",
+      on("getBuild.200.not_built", lambda answer, _: replace(answer, missing_bytes=10)))
+fault("published-is-202", "semantic", "http.status-is-documented publish.answers-201",
+      "Publishing is answered with 202.", on("publishTemplate.201.*", code(202)))
+fault("json-is-called-text", "schema", "http.json-media-type", "The status is JSON and is called text/html.",
+      on("getBuild.200.*", header("content-type", b"text/html; charset=utf-8")))
+fault("json-is-cut-off", "schema", "http.body-is-json",
+      "The status of a version that nobody built lacks its closing brace.",
+      on("getBuild.200.not_built", body(lambda said: said[:-1])))
+fault("starts-answer-twice", "schema", "http.body-is-json", "The answer to a start is two JSON objects.",
+      on("startBuild.202.*", body(lambda said: said * 2)))
+fault("published-is-latin-1", "schema", "http.body-is-json", "The answer to publishing is not in UTF-8.",
+      on("publishTemplate.201.*", body(lambda said: said[:-1] + ',"note":"veröffentlicht"}'.encode("latin-1"))))
+fault("cancelled-is-not-a-number", "schema", "http.body-is-json", "The answer to a cancel holds a NaN.",
+      on("cancelBuild.*", body(lambda said: said[:-1] + b',"progress":NaN}')))
+# --- errors ---
+fault("unknown-is-called-gzip", "schema", "http.answers",
+      "The answer for a version that does not exist is said to be gzip and is none.",
+      Tells, tell=lambda app, refusal: App.refused(app, Refusal(
+          404, refusal.body["error"], {"content-encoding": "gzip"})))
+fault("unknown-is-410", "semantic",
+      "http.status-is-documented lookup.unknown-version-is-404 lookup.unknown-name-is-404",
+      "A version that does not exist is gone.", Tells, tell=lambda app, refusal: App.refused(
+          app, Refusal(410, refusal.body["error"])),
+      also="lookup.* access.others-version-is-404 start.refuses-deleted-version")
+fault("wrong-method-is-200", "semantic", "http.wrong-method-is-405",
+      "A method that a path does not have is answered with 200.", Tells, statuses={405},
+      tell=lambda *_: answer_json(200, {}))
+fault("not-found-is-text", "schema", "error.has-the-documented-shape", "A 404 is plain text.", Tells,
+      tell=lambda *_: Response("not found", 404, media_type="text/plain"), also="http.json-media-type")
+fault("conflict-says-message", "schema", "error.has-the-documented-shape",
+      "A 409 says `message` where an error says `error`.", Tells, statuses={409},
+      tell=lambda _, refusal: answer_json(409, {"message": refusal.body["error"], "statusCode": 409}))
+fault("bad-request-is-a-list", "schema", "error.has-the-documented-shape", "A 400 is a list of texts.",
+      on("*.400", lambda answer, _: answer.saying([answer.data["error"]])))
+fault("error-is-an-object", "schema", "error.has-the-documented-shape",
+      "The error of a 404 is an object with a code.", Tells, tell=lambda _, refusal: answer_json(
+          404, {"error": {"code": "NOT_FOUND", "message": refusal.body["error"]}}))
+fault("not-found-has-upstream-status", "schema", "error.has-no-upstream-status",
+      "A 404 tells which status the builder gave.", Tells,
+      tell=lambda _, refusal: answer_json(404, {**refusal.body, "upstream_status": 404}))
+fault("idle-has-upstream-status", "schema", "error.has-no-upstream-status",
+      "A cancel with nothing to cancel tells which status the builder gave.",
+      on("cancelBuild.404.idle", put(upstream_status=409)))
+fault("not-found-shows-the-stack", "security", "error.shows-no-internals",
+      "A 404 shows where in the server it was raised.", Tells,
+      tell=lambda app, refusal: App.refused(app, Refusal(404, refusal.body["error"] + _TRACE)))
+fault("document-shows-its-owner", "security", "error.does-not-repeat-the-key",
+      "A document is shown with the key that published it.", Engine,
+      template_body=lambda self, version: Engine.template_body(self, version) | {"owner": version.owner})
+# fmt: on
 
 
-@breaks("timing", "http.answers", target={"request_timeout_s": 0.5})
-class IdleCancelHangs(App):
+@breaks("timing", "http.answers", target={"request_timeout_s": 0.5}, over=App.operate)
+async def idle_cancel_hangs(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A cancel of a version that is ready is never answered."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        version = self.engine.find(account, resource.ref)
-        cancels = resource.kind == "build" and request.method == "DELETE"
-        if cancels and version and self.engine.status_body(version)["status"] == "ready":
-            await asyncio.Event().wait()
-        return response
+    response = await App.operate(app, request, account, resource)
+    version = app.engine.find(account, resource.ref)
+    cancels = resource.kind == "build" and request.method == "DELETE"
+    if cancels and version and app.engine.status_body(version)["status"] == "ready":
+        await asyncio.Event().wait()
+    return response
 
 
 @breaks("concurrency", "http.answers", target={"request_timeout_s": 0.5})
@@ -91,21 +140,7 @@ def answers_come_twice(asgi_app: Asgi) -> Asgi:
     return twice
 
 
-@breaks("schema", "http.answers")
-class UnknownIsCalledGzip(App):
-    """The answer for a version that does not exist is said to be gzip and is none."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        response = super().refused(refusal)
-        if refusal.status == 404:
-            response.headers["content-encoding"] = "gzip"
-        return response
-
-
-# --- failures ----------------------------------------------------------------------------------------------------
-
-
-@breaks("stateful", "http.no-server-error", also=("status.answers-200",))
+@breaks("stateful", "http.no-server-error", also="status.answers-200")
 class EverySeventhReadFails(App):
     """Each seventh read of a status makes the server fail."""
 
@@ -118,146 +153,78 @@ class EverySeventhReadFails(App):
         return super().get_build(version)
 
 
-# --- statuses ----------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "http.status-is-documented", "publish.answers-201")
-class PublishedIs202(App):
-    """Publishing is answered with 202."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        response = await super().publish(request, account)
-        response.status_code = 202
-        return response
-
-
-@breaks(
-    "semantic",
-    "http.status-is-documented",
-    "lookup.unknown-version-is-404",
-    "lookup.unknown-name-is-404",
-    also=("lookup.*", "access.others-version-is-404", "start.refuses-deleted-version"),
-)
-class UnknownIs410(App):
-    """A version that does not exist is gone."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 404:
-            refusal.status = 410
-        return super().refused(refusal)
-
-
-# --- media types and JSON ----------------------------------------------------------------------------------------
-
-
-@breaks("schema", "http.json-media-type")
-class JsonIsCalledText(App):
-    """The status is JSON and is called text/html."""
-
-    def get_build(self, version: Version) -> Response:
-        return Response(super().get_build(version).body, 200, media_type="text/html")
-
-
-@breaks("schema", "http.body-is-json")
-class JsonIsCutOff(OnceUnbuilt):
-    """The status of a version that nobody built lacks its closing brace."""
-
-    def tell(self, response: Response) -> Response:
-        return Response(response.body[:-1], 200, media_type="application/json")
-
-
-@breaks("schema", "http.body-is-json")
-class StartsAnswerTwice(App):
-    """The answer to a start is two JSON objects."""
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        response = super().start_build(account, version)
-        return Response(bytes(response.body) * 2, response.status_code, media_type="application/json")
-
-
-@breaks("schema", "http.body-is-json")
-class PublishedIsLatin1(App):
-    """The answer to publishing is not in UTF-8."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        response = await super().publish(request, account)
-        body = bytes(response.body)[:-1] + ',"note":"veröffentlicht"}'.encode("latin-1")
-        return Response(body, response.status_code, media_type="application/json")
-
-
-@breaks("schema", "http.body-is-json")
-class CancelledIsNotANumber(App):
-    """The answer to a cancel holds a NaN."""
-
-    def cancel_build(self, version: Version) -> Response:
-        response = super().cancel_build(version)
-        body = bytes(response.body)[:-1] + b',"progress":NaN}'
-        return Response(body, response.status_code, media_type="application/json")
-
-
-# --- methods -----------------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "http.wrong-method-is-405")
-class WrongMethodIs200(App):
-    """A method that a path does not have is answered with 200."""
-
-    def refused(self, refusal: Refusal) -> Response:
-        if refusal.status == 405:
-            return answer_json(200, {})
-        return super().refused(refusal)
-
-
-@breaks("semantic", "http.wrong-method-is-405")
-class PutIsPost(App):
+@breaks("semantic", "http.wrong-method-is-405", over=App.answer)
+async def put_is_post(app: App, request: Request) -> Response:
     """PUT starts a build like POST."""
-
-    async def answer(self, request: Request) -> Response:
-        if request.method == "PUT":
-            request = Request({**request.scope, "method": "POST"}, request.receive)
-        return await super().answer(request)
+    if request.method == "PUT":
+        request = Request({**request.scope, "method": "POST"}, request.receive)
+    return await App.answer(app, request)
 
 
 class HeadDiffers(App):
     """HEAD is answered otherwise than GET."""
 
-    async def head(self, request: Request) -> Response:
-        """The answer to a HEAD."""
+    def head(self, request: Request, response: Response) -> Response:
+        """The answer to a HEAD, given the one to a GET."""
         raise NotImplementedError
 
     async def answer(self, request: Request) -> Response:
-        return await (self.head(request) if request.method == "HEAD" else super().answer(request))
+        if request.method != "HEAD":
+            return await super().answer(request)
+        response = await super().answer(Request({**request.scope, "method": "GET"}, request.receive))
+        return self.head(request, response)
 
 
-@breaks("semantic", "http.head-matches-get")
-class HeadFindsEverything(HeadDiffers):
+@breaks("semantic", "http.head-matches-get", over=App.answer)
+async def head_finds_everything(app: App, request: Request) -> Response:
     """HEAD is 200 for whoever has a key, whatever it asks for."""
-
-    async def head(self, request: Request) -> Response:
-        self.engine.account_of([value for key, value in request.headers.items() if key == "authorization"])
-        return Response(b"", 200)
-
-
-@breaks("semantic", "http.head-matches-get")
-class HeadHasNoLength(HeadDiffers):
-    """HEAD announces a length of nothing where GET has a body."""
-
-    async def head(self, request: Request) -> Response:
-        response = await super().answer(Request({**request.scope, "method": "GET"}, request.receive))
-        return Response(b"", response.status_code, media_type=response.media_type)
+    if request.method != "HEAD":
+        return await App.answer(app, request)
+    app.engine.account_of(request.headers.getlist("authorization"))
+    return Response(b"", 200)
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
-class HeadStarts(HeadDiffers):
+@breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
+def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
     """HEAD of a build starts it, as any method would that is not GET."""
-
-    async def head(self, request: Request) -> Response:
-        response = await super().answer(Request({**request.scope, "method": "GET"}, request.receive))
-        path = request.scope["path"].removeprefix(self.settings.base_path).split("/")
-        for version in [v for v in self.engine.catalog if path[5:] == ["build"] and list(_parts(v)) == path[2:5]]:
-            self.engine.start(self.engine._accounts[version.owner], version)
-        return response
+    found = resource_at(request.scope["raw_path"], app.settings.base_path)
+    for version in list(app.engine.catalog):
+        if found is not None and (found.kind, found.ref) == ("build", version.ref):
+            app.engine.start(app.engine._accounts[version.owner], version)
+    return response
 
 
-def _parts(version: Version) -> tuple[str, str, str]:
-    return version.ref.namespace, version.ref.name, version.ref.version
+@breaks("schema", "error.request-id-is-a-string", also="error.has-the-documented-shape")
+class RequestIdIsANumber(App):
+    """The request id of an error counts up."""
+
+    served = 0
+
+    def refused(self, refusal: Refusal) -> Response:
+        self.served += 1
+        return answer_json(refusal.status, {**refusal.body, "request_id": self.served}, refusal.headers)
+
+
+@breaks("security", "error.does-not-repeat-the-key", over=Engine.account_of)
+def error_repeats_the_key(engine: Engine, authorization: list[str]) -> Account:
+    """The error for an unknown key quotes it."""
+    try:
+        return Engine.account_of(engine, authorization)
+    except Refusal as refusal:
+        refusal.body["error"] += f" Got {authorization[0]}." if authorization else ""
+        raise
+
+
+@breaks("security", "error.does-not-repeat-the-key", over=App.answer)
+async def key_is_echoed_in_a_header(app: App, request: Request) -> Response:
+    """Every answer repeats in a header who asked."""
+    response = await App.answer(app, request)
+    response.headers["x-authenticated-as"] = request.headers["authorization"]
+    return response
+
+
+# fmt: off
+fault("head-has-no-length", "semantic", "http.head-matches-get",
+      "HEAD announces a length of nothing where GET has a body.", HeadDiffers,
+      head=lambda self, request, response: Response(b"", response.status_code, media_type=response.media_type))
+# fmt: on

@@ -1,228 +1,339 @@
-"""Faults of publishing: what a publish is answered, what it changes, and what it builds."""
+"""Faults of publishing, of digests, and of how documents are refused, read and deleted."""
 
-import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks
+from touchstone.proof.boundary import instead, on, put
+from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, read_switches
+from touchstone.twin.app import App, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine
+from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
-# --- what it is answered -----------------------------------------------------------------------------------------
+
+def sha256(text: str) -> str:
+    """The digest of a text in the documented form."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-@breaks("stateful", "publish.answers-201")
-class SecondVersionIs409(Engine):
-    """A name can have one version only; another one is a conflict."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        ref = Ref(document.namespace, document.name, document.version)
-        if any(version.ref.name == ref.name and version.ref != ref for version in self.catalog):
-            raise Refusal(409, "This template exists.")
-        return super().publish(account, document, force)
-
-
-class PublishedBody(Engine):
-    """The answer to publishing holds something else; reading a document does not."""
-
-    def published(self, version: Version) -> Body:
-        """Fields that replace the usual ones; None leaves one out."""
-        raise NotImplementedError
-
-    def published_body(self, version: Version) -> Body:
-        body = super().published_body(version) | self.published(version)
-        return {name: value for name, value in body.items() if value is not None}
-
-    def template_body(self, version: Version) -> Body:
-        return {**Engine.published_body(self, version), "template": version.template}
-
-
-@breaks("schema", "publish.body-is-documented")
-class PublishedWhenIsANumber(PublishedBody):
-    """The answer to publishing says when in seconds since 1970."""
-
-    def published(self, version: Version) -> Body:
-        return {"published": 1_773_480_413}
-
-
-@breaks("stateful", "publish.ref-is-the-document")
-class PublishedRefIsTheLastOne(PublishedBody):
-    """The ref in the answer to publishing is that of the publish before."""
-
-    last = ""
-
-    def published(self, version: Version) -> Body:
-        last, self.last = self.last, str(version.ref)
-        return {"ref": last or self.last}
-
-
-# --- identical and other content ---------------------------------------------------------------------------------
+def ref_of(document: Document) -> Ref:
+    """What a document is published as."""
+    return Ref(document.namespace, document.name, document.version)
 
 
 class Repeats(Engine):
     """A publish of a version that exists is treated in another way."""
 
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        """The version that comes of it; None where nothing is special."""
+    def again(self, old: Version, same: bool, force: bool) -> Version | None:
+        """The version that comes of it, whose content is the same or is not; None where nothing is special."""
         raise NotImplementedError
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
-        return (self.again(old, document, force) if old else None) or super().publish(account, document, force)
+        old = self.catalog.get(account.key, ref_of(document))
+        found = self.again(old, old.digest == self.digest_of(document), force) if old else None
+        return found or super().publish(account, document, force)
 
-    def same(self, old: Version, document: Document) -> bool:
-        """Whether the content is there already."""
-        return old.digest == self.digest_of(document)
+
+class Misjudging(Engine):
+    """An engine that still refuses other content under one ref, though its digest may not tell it."""
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        old = self.catalog.get(account.key, ref_of(document))
+        if old is not None and old.template != document.content and not force:
+            raise Refusal(409, "This version is published with other content.")
+        return self._store(account.key, document)
+
+
+class Refuses(App):
+    """Some refusals of documents are told in another way."""
+
+    def tell(self, refusal: Refusal) -> Refusal:
+        """The refusal instead."""
+        raise NotImplementedError
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        try:
+            return await super().publish(request, account)
+        except Refusal as refusal:
+            raise self.tell(refusal) from None
+
+
+class Remembers(App):
+    """Deleted versions are remembered, and some requests about them are served."""
+
+    deleted = own(dict[Any, Version])
+
+    def delete_template(self, version: Version) -> Response:
+        self.deleted[version.owner, version.ref] = version
+        return super().delete_template(version)
+
+    def left(self, method: str, kind: str, version: Version) -> Callable[..., Response] | None:
+        """What serves such a request; None for nothing."""
+        raise NotImplementedError
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        version = self.deleted.get((account.key, resource.ref))
+        gone = version is not None and self.engine.find(account, resource.ref) is None
+        if version and gone and (serve := self.left(request.method, resource.kind, version)):
+            return serve(account, version) if request.method == "POST" else serve(version)
+        return await super().operate(request, account, resource)
+
+
+# fmt: off
+# --- digests ---
+fault("digest-in-capitals", "schema", "digest.has-the-documented-form", "Digests are written in capitals.",
+      Engine, digest_of=lambda self, document: Engine.digest_of(self, document).upper())
+fault("digest-names-another-algorithm", "schema", "digest.has-the-documented-form",
+      "Digests carry the prefix of another algorithm.",
+      Engine, digest_of=lambda self, document: f"md5:{Engine.digest_of(self, document)}")
+fault("status-has-a-prefix", "semantic", "digest.is-the-published-one",
+      "The status tells the digest with a prefix that publishing does not tell.",
+      on("getBuild.200.*", put(digest=lambda said: f"sha256:{said['digest']}")))
+fault("start-tells-another-digest", "semantic", "digest.is-the-published-one",
+      "The answer to a start tells the digest of the ref.",
+      on("startBuild.202.*", put(digest=lambda said: sha256(said["ref"]))))
+fault("template-tells-another-digest", "semantic", "digest.is-the-published-one",
+      "Reading a template tells the digest of the document as it is shown, not the one that it was published under.",
+      on("getTemplate.200", put(digest=lambda said: sha256(json.dumps(said["template"])))))
+fault("digest-changes-when-ready", "stateful", "digest.is-stable",
+      "A ready version tells the digest of its snapshot instead of the one of its content.",
+      on("getBuild.200.ready", put(digest=lambda said: sha256(said["digest"]))), also="digest.is-the-published-one")
+fault("digest-of-the-ref", "semantic", "digest.follows-content",
+      "The digest covers name and version and not the content.", Misjudging, also="reuse.only-identical-digest",
+      digest_of=lambda _, document: sha256(f"{document.name}@{document.version}"))
+fault("digest-without-commands", "semantic", "digest.follows-content",
+      "The digest covers all of a document but the commands of its build.", Misjudging,
+      digest_of=lambda _, document: sha256(json.dumps(document.content | {"build": None}, sort_keys=True)),
+      also="reuse.only-identical-digest events.own-lines-only")
+# --- documents ---
+fault("invalid-is-400", "semantic", "publish.invalid-is-422",
+      "A document that breaks the schema is answered with 400 and no list.",
+      on("publishTemplate.422", instead(400, {"error": "Bad template."})))
+fault("problems-have-no-code", "schema", "publish.invalid-is-422",
+      "The list of what is wrong with a document has no codes.", on("publishTemplate.422", put(errors=lambda said: [
+          {name: value for name, value in problem.items() if name != "code"} for problem in said["errors"]])))
+fault("read-shows-another-ref", "semantic", "template.read-shows-the-published",
+      "Reading a version shows the ref of its name's latest.",
+      on("getTemplate.200", put(ref=lambda said: f"{said['ref'].rpartition('@')[0]}@latest")))
+fault("document-has-another-name", "semantic", "template.read-shows-the-published",
+      "The document that reading a version shows is called something else.",
+      on("getTemplate.200", put(template=lambda said: said["template"] | {
+          "template": said["template"]["template"] | {"name": "untitled"}})))
+fault("deleted-is-a-text", "schema", "template.delete-says-deleted", "Deleting is answered with deleted as a text.",
+      on("deleteTemplate.200", put(deleted="true")))
+fault("delete-does-nothing", "stateful",
+      "template.delete-says-deleted lookup.deleted-version-is-404 start.refuses-deleted-version",
+      "Deleting says that nothing was deleted, which is true.", Engine, delete=lambda *_: {"deleted": False})
+# --- deleted versions ---
+fault("deleted-is-only-hidden", "stateful", "lookup.deleted-version-is-404 start.refuses-deleted-version",
+      "A deleted version can be read and built for ever.", Remembers,
+      left=lambda app, method, kind, version: {"POST": app.start_build, "GET": app.get_build, "HEAD": app.get_build}
+      .get(method) if kind == "build" else None)
+fault("deleted-golden-is-ready", "stateful", "lookup.deleted-version-is-404",
+      "A version that was ready when it was deleted still reads ready.", Remembers, also="http.head-matches-get",
+      left=lambda app, method, kind, version: app.get_build if (method, kind) == ("GET", "build")
+      and app.engine.status_body(version)["status"] == "ready" else None)
+fault("deleted-document-is-shown", "stateful", "lookup.deleted-version-is-404",
+      "The document of a deleted version can still be read.", Remembers, also="http.head-matches-get",
+      left=lambda app, method, kind, version: app.get_template if (method, kind) == ("GET", "template") else None)
+fault("deleted-version-builds", "stateful", "start.refuses-deleted-version",
+      "A deleted version is not found any more, except by a start, which builds it.", Remembers,
+      left=lambda app, method, kind, version: app.start_build if (method, kind) == ("POST", "build") else None,
+      also="lookup.deleted-version-is-404")
+# --- publishing ---
+fault("published-when-is-a-number", "schema", "publish.body-is-documented",
+      "The answer to publishing says when in seconds since 1970.",
+      on("publishTemplate.201.*", put(published=1_773_480_413)))
+fault("publish-always-replaces", "semantic", "publish.other-content-is-409",
+      "Other content replaces what is published, without force.", Engine, also="publish.force-replaces",
+      publish=lambda self, account, document, force=False: Engine.publish(self, account, document, force=True))
+fault("other-content-is-ignored", "semantic", "publish.other-content-is-409",
+      "Other content without force is answered like the same, and changes nothing.", Repeats,
+      again=lambda _, old, same, force: None if force or same else old)
+fault("force-changes-nothing", "semantic", "publish.force-replaces",
+      "A forced publish is answered as if it replaced the content, and does not.", Repeats,
+      again=lambda _, old, same, force: old if force and not same else None,
+      also="status.unbuilt-is-not-built digest.follows-content")
+fault("auto-build-is-forgotten", "semantic", "publish.auto-build-starts",
+      "Publishing with auto_build says building and starts nothing.", App, auto_build=lambda *_: "building",
+      target={"build_timeout_s": 2.0})
+fault("auto-build-is-always-told", "schema", "publish.auto-build-only-when-asked",
+      "The answer to every publish mentions auto_build.",
+      on("publishTemplate.201.plain", put(auto_build="not_built")))
+# fmt: on
+
+
+@breaks(
+    "stateful",
+    "digest.is-stable",
+    also="digest.is-the-published-one auth.refused-changes-nothing publish.conflict-keeps-content",
+)
+class DigestDrifts(Engine):
+    """Each read of the status shows another digest."""
+
+    reads = own(lambda: itertools.count(1))
+
+    def status_body(self, version: Version) -> Body:
+        return super().status_body(version) | {"digest": f"{next(self.reads):04x}{version.digest[4:]}"}
+
+
+@breaks(
+    "semantic",
+    "digest.ignores-spelling",
+    also="publish.republish-identical-is-accepted digest.is-the-published-one",
+)
+class DigestOfTheBytes(App):
+    """The same document has another digest in YAML than in JSON."""
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        salt = "yaml" in request.headers.get("content-type", "")
+        plain = type(self.engine).digest_of
+        self.engine.digest_of = lambda document: plain(self.engine, document)[:: -1 if salt else 1]  # type: ignore[method-assign]  # for this request only
+        return await super().publish(request, account)
+
+
+@breaks("semantic", "digest.ignores-spelling", also="publish.republish-identical-is-accepted", over=Engine.digest_of)
+def digest_follows_the_order(engine: Engine, document: Document) -> str:
+    """The digest depends on the order of the keys."""
+    about = {key: value for key, value in document.content["template"].items() if key not in ("name", "version")}
+    return sha256(json.dumps(document.content | {"template": about}))
+
+
+@breaks("semantic", "publish.empty-is-400", also="publish.body-is-documented", over=App.publish)
+async def empty_is_published(app: App, request: Request, account: Account) -> Response:
+    """An empty document is published as nothing."""
+    try:
+        return await App.publish(app, request, account)
+    except Refusal as refusal:
+        if "empty" in refusal.body["error"]:
+            return answer_json(201, {})
+        raise
+
+
+@breaks("semantic", "publish.unparsable-is-400")
+class UnparsableIs422(Refuses):
+    """A document that cannot be parsed is called invalid."""
+
+    def tell(self, refusal: Refusal) -> Refusal:
+        if refusal.status == 400 and "empty" not in refusal.body["error"]:
+            problem = {"field": "", "code": "syntax", "message": "expected a value"}
+            return Refusal(422, "The template is not valid.", errors=[problem])
+        return refusal
+
+
+@breaks("stateful", "publish.answers-201", over=Engine.publish)
+def second_version_is_409(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """A name can have one version only; another one is a conflict."""
+    ref = ref_of(document)
+    if any(version.ref.name == ref.name and version.ref != ref for version in engine.catalog):
+        raise Refusal(409, "This template exists.")
+    return Engine.publish(engine, account, document, force)
+
+
+@breaks("stateful", "publish.ref-is-the-document")
+class PublishedRefIsTheLastOne(App):
+    """The ref in the answer to publishing is that of the publish before."""
+
+    last = ""
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        said = json.loads(bytes((await super().publish(request, account)).body))
+        last, self.last = self.last, said["ref"]
+        return answer_json(201, said | {"ref": last or said["ref"]})
 
 
 @breaks("semantic", "publish.republish-identical-is-accepted")
 class IdenticalIs409(Repeats):
     """The same content again is a conflict."""
 
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        if self.same(old, document) and not force:
+    def again(self, old: Version, same: bool, force: bool) -> Version | None:
+        if same and not force:
             raise Refusal(409, "This version exists.")
         return None
 
 
-@breaks("stateful", "publish.republish-identical-is-accepted")
-class IdenticalIs409OnceBuilt(Repeats):
+@breaks("stateful", "publish.republish-identical-is-accepted", over=IdenticalIs409.again)
+def identical_is_409_once_built(engine: IdenticalIs409, old: Version, same: bool, force: bool) -> Version | None:
     """The same content again is a conflict as soon as it is built."""
-
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        if self.same(old, document) and not force and self.status_body(old)["status"] == "ready":
-            raise Refusal(409, "This version is built.")
-        return None
+    return IdenticalIs409.again(engine, old, same and engine.status_body(old)["status"] == "ready", force)
 
 
-@breaks("semantic", "publish.other-content-is-409", also=("publish.force-replaces",))
-class PublishAlwaysReplaces(Engine):
-    """Other content replaces what is published, without force."""
+class Conflicts(Engine):
+    """A publish that conflicts is refused with 409 after something was done."""
+
+    def conflict(self, old: Version, document: Document) -> None:
+        raise NotImplementedError
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        return super().publish(account, document, force=True)
-
-
-@breaks("semantic", "publish.other-content-is-409")
-class OtherContentIsIgnored(Repeats):
-    """Other content without force is answered like the same, and changes nothing."""
-
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        return None if force or self.same(old, document) else old
+        try:
+            return super().publish(account, document, force)
+        except Refusal:
+            if old := self.catalog.get(account.key, ref_of(document)):
+                self.conflict(old, document)
+            raise
 
 
 @breaks(
     "stateful",
     "publish.conflict-keeps-content",
-    also=(
-        "events.build-time-agrees",
-        "template.read-shows-the-published",
-        "status.good-template-ends-ready",
-        "publish.other-content-is-409",
-        "status.ready-stays-ready",
-        "events.own-lines-only",
-    ),
+    also="events.build-time-agrees template.read-shows-the-published status.good-template-ends-ready "
+    "publish.other-content-is-409 status.ready-stays-ready events.own-lines-only",
+    over=Conflicts.conflict,
 )
-class ConflictOverwrites(Engine):
+def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> None:
     """A publish that conflicts is refused with 409 after it has replaced the content."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        try:
-            return super().publish(account, document, force)
-        except Refusal as refusal:
-            if refusal.status == 409:
-                self._store(account.key, document)
-            raise
+    engine._store(old.owner, document)
 
 
 @breaks(
     "stateful",
     "publish.conflict-keeps-content",
-    also=(
-        "status.good-template-ends-ready",
-        "template.read-shows-the-published",
-    ),
+    also="status.good-template-ends-ready template.read-shows-the-published",
+    over=Conflicts.conflict,
 )
-class ConflictSwapsTheDocument(Engine):
+def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Document) -> None:
     """A publish that conflicts is refused with 409, and its document is shown from then on."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        try:
-            return super().publish(account, document, force)
-        except Refusal as refusal:
-            old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
-            if refusal.status == 409 and old:
-                self.catalog.put(dataclasses.replace(old, template=document.content))
-            raise
-
-
-@breaks(
-    "semantic",
-    "publish.force-replaces",
-    also=(
-        "status.unbuilt-is-not-built",
-        "digest.follows-content",
-    ),
-)
-class ForceChangesNothing(Repeats):
-    """A forced publish is answered as if it replaced the content, and does not."""
-
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        return old if force and not self.same(old, document) else None
+    engine.catalog.put(replace(old, template=document.content))
 
 
 @breaks("stateful", "publish.force-replaces")
 class ForceKeepsTheDocument(Repeats):
     """A forced publish gets a new digest and build, and the old document goes on being shown."""
 
-    def again(self, old: Version, document: Document, force: bool) -> Version | None:
-        if not force or self.same(old, document):
-            return None
-        self._shown[old.owner, old.ref] = old.template
+    old = own(dict[Any, Any])
+
+    def again(self, old: Version, same: bool, force: bool) -> Version | None:
+        if force and not same:
+            self.old[old.owner, old.ref] = old.template
         return None
 
-    def __init__(self, *args: Any) -> None:
-        self._shown: dict[Any, Any] = {}
-        super().__init__(*args)
-
     def template_body(self, version: Version) -> Body:
-        body = super().template_body(version)
-        return {**body, "template": self._shown.get((version.owner, version.ref), version.template)}
+        document = self.old.get((version.owner, version.ref), version.template)
+        return {**super().template_body(version), "template": document}
 
 
-# --- what it builds ----------------------------------------------------------------------------------------------
-
-
-@breaks("semantic", "publish.auto-build-starts", target={"build_timeout_s": 2.0})
-class AutoBuildIsForgotten(App):
-    """Publishing with auto_build says building and starts nothing."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        return "building"
-
-
-@breaks("semantic", "publish.auto-build-only-when-asked", also=("status.unbuilt-is-not-built",))
-class AutoBuildFalseBuilds(App):
+@breaks("semantic", "publish.auto-build-only-when-asked", also="status.unbuilt-is-not-built", over=App.publish)
+async def auto_build_false_builds(app: App, request: Request, account: Account) -> Response:
     """Whatever auto_build says, it is taken for a yes."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
-        return await super().publish(Request({**request.scope, "query_string": query}, request.receive), account)
+    query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
+    return await App.publish(app, Request({**request.scope, "query_string": query}, request.receive), account)
 
 
-@breaks("schema", "publish.auto-build-only-when-asked")
-class AutoBuildIsAlwaysTold(App):
-    """The answer to every publish mentions auto_build."""
-
-    async def publish(self, request: Request, account: Account) -> Response:
-        response = await super().publish(request, account)
-        if read_switches(request.scope["query_string"], ("auto_build",))["auto_build"]:
-            return response
-        body = bytes(response.body)[:-1] + b',"auto_build":"not_built"}'
-        return Response(body, response.status_code, media_type="application/json")
+# fmt: off
+fault("ready-documents-are-forbidden", "stateful", "template.read-shows-the-published",
+      "Once a version is ready, its document is kept from its owner.", App,
+      get_template=refusing(App.get_template, is_ready, 403, "Built templates cannot be read."))
+fault("goldens-cannot-be-deleted", "stateful", "template.delete-says-deleted",
+      "A version that is ready cannot be deleted.", App,
+      delete_template=refusing(App.delete_template, is_ready, 403, "Built templates cannot be deleted."))
+# fmt: on

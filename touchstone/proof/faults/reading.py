@@ -1,179 +1,178 @@
-"""Faults of the states that a status read shows: which one, and when it changes."""
+"""Faults of reading the status: which state it shows and when that changes, its fields, and what it says later on."""
 
 import asyncio
-import dataclasses
+import json
+import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.faults.fault import breaks
-from touchstone.twin.answers import no_such_version
+from touchstone.proof.boundary import body, code, drop, instead, on, put
+from touchstone.proof.faults.fault import breaks, fault, own
 from touchstone.twin.app import App, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
-from touchstone.twin.engine import Body, Engine, Slot, Status
+from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 from touchstone.twin.steps import Step
 
-# --- the status code -------------------------------------------------------------------------------------------------
+HASTY = {"build_timeout_s": 2.0}
+# How long a read takes where others are to meet it.
+SLOW_S = 0.02
 
 
-@breaks("semantic", "status.answers-200", "lookup.existing-version-is-found")
-class UnbuiltHasNoStatus(App):
-    """Reading the status of a version that was never built is answered with 404."""
-
-    def get_build(self, version: Version) -> Response:
-        if self.engine.status_body(version)["status"] == "not_built":
-            raise no_such_version()
-        return super().get_build(version)
+def begin(engine: Engine, version: Version) -> None:
+    """Starts the build of a version that nobody has built."""
+    slot = engine.slot_of(version)
+    slot.last = slot.last or engine.launch(version)
 
 
-@breaks("semantic", "status.answers-200", also=("http.no-server-error",))
-class FailedBuildIsAServerError(App):
-    """Reading the status of a version whose build failed is answered with 500 and the reason."""
+class Endless(Build):
+    """A build that never comes to its end."""
 
-    def get_build(self, version: Version) -> Response:
-        body = self.engine.status_body(version)
-        return answer_json(500 if body["status"] == "failed" else 200, body)
-
-
-@breaks("semantic", "status.answers-200", also=("http.status-is-documented",))
-class BuildingIsAccepted(App):
-    """Reading the status of a version that is building is answered with 202."""
-
-    def get_build(self, version: Version) -> Response:
-        body = self.engine.status_body(version)
-        return answer_json(202 if body["status"] == "building" else 200, body)
+    async def work(self) -> str:
+        await asyncio.Event().wait()
+        return ""
 
 
-# --- which states there are ------------------------------------------------------------------------------------------
-
-
-@breaks("schema", "status.is-one-of-four")
-class FifthStatus(Engine):
-    """A version that nobody built reads ``idle``."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        return body | {"status": "idle"} if body["status"] == "not_built" else body
-
-
-@breaks("schema", "status.is-one-of-four")
-class StatusIsAnObject(Engine):
-    """A running build has an object where its status belongs."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        return body | {"status": {"state": "building"}} if body["status"] == "building" else body
-
-
-@breaks(
-    "schema",
-    "status.is-one-of-four",
-    also=("start.*", "reuse.*", "publish.auto-build-starts"),
-    target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0},
-)
-class StatusInCapitals(Engine):
-    """Every status is written in capitals."""
-
-    def status_body(self, version: Version) -> Body:
-        return in_capitals(super().status_body(version))
-
-    def building_body(self, version: Version) -> Body:
-        return in_capitals(super().building_body(version))
-
-    def reused_body(self, version: Version, golden: Build) -> Body:
-        return in_capitals(super().reused_body(version, golden))
-
-
-def in_capitals(body: Body) -> Body:
-    """The same with another spelling of its status."""
-    return body | {"status": body["status"].upper()}
-
-
-# --- not built -------------------------------------------------------------------------------------------------------
+# fmt: off
+# --- the status code and the state ---
+fault("unbuilt-has-no-status", "semantic", "status.answers-200 lookup.existing-version-is-found",
+      "Reading the status of a version that was never built is answered with 404.",
+      on("getBuild.200.not_built", instead(404, {"error": "Template version not found."})))
+fault("failed-build-is-a-server-error", "semantic", "status.answers-200",
+      "Reading the status of a version whose build failed is answered with 500 and the reason.",
+      on("getBuild.200.failed", code(500)), also="http.no-server-error")
+fault("building-is-accepted", "semantic", "status.answers-200",
+      "Reading the status of a version that is building is answered with 202.",
+      on("getBuild.200.building", code(202)), also="http.status-is-documented")
+fault("fifth-status", "schema", "status.is-one-of-four", "A version that nobody built reads `idle`.",
+      on("getBuild.200.not_built", put(status="idle")))
+fault("status-is-an-object", "schema", "status.is-one-of-four",
+      "A running build has an object where its status belongs.",
+      on("getBuild.200.building", put(status={"state": "building"})))
+fault("status-in-capitals", "schema", "status.is-one-of-four", "Every status is written in capitals.",
+      on("[gs]*tBuild.20?.*", put(status=lambda said: said["status"].upper())),
+      also="start.* reuse.* publish.auto-build-starts", target={**HASTY, "cancel_timeout_s": 1.0})
+fault("unbuilt-reads-failed", "semantic", "status.unbuilt-is-not-built",
+      "A version that nobody built reads failed, for want of a build.", Engine,
+      status_body=lambda self, version: Engine.status_body(self, version) | (
+          {} if self.last_of(version) else {"status": "failed", "error": "no build"}))
+fault("failing-build-vanishes", "stateful", "status.build-does-not-vanish",
+      "A build that fails leaves the version as if nobody had built it.", Engine, target=HASTY,
+      state_of=lambda self, slot: {"failed": "not_built"}.get(state := Engine.state_of(self, slot), state))
+fault("failure-is-never-told", "timing", "status.build-ends",
+      "A build that failed still reads building, though its log is closed.", Engine, target=HASTY,
+      also="cancel.in-flight-is-202 events.open-while-building status.failed-stays-failed",
+      state_of=lambda self, slot: {"failed": "building"}.get(state := Engine.state_of(self, slot), state))
+fault("build-times-out-at-once", "timing", "status.good-template-ends-ready",
+      "A build fails that takes longer than a moment.", Engine, pace={"build_timeout_s": 0.1})
+fault("no-build-ends", "timing", "status.build-ends", "Builds run until somebody cancels them.", Engine,
+      build_class=Endless, target={**HASTY, "cancel_timeout_s": 1.0})
+fault("failed-build-reads-ready", "semantic", "status.failing-template-ends-failed",
+      "A build that failed reads ready, though its log tells the failure.",
+      on("getBuild.200.failed", lambda answer, _: answer.saying(
+          {"ref": answer.data["ref"], "digest": answer.data["digest"], "status": "ready", "build_time_ms": 200})),
+      also="events.ready-ends-on-ready reuse.ready-at-once")
+# --- the fields ---
+fault("nulls-for-absent-fields", "schema", "status.body-is-documented",
+      "A status answer holds null for each field that it has nothing to say in.", Engine,
+      status_body=lambda self, version: dict.fromkeys(
+          ("golden_dir", "build_time_ms", "reused", "error")) | Engine.status_body(self, version))
+fault("building-is-a-list", "schema", "status.body-is-documented",
+      "Reading the status of a version that is building shows a list of its builds.",
+      on("getBuild.200.building", body(lambda said: b"[" + said + b"]")))
+fault("unbuilt-is-an-empty-object", "schema", "status.body-is-documented",
+      "Reading the status of a version that nobody built shows an empty object.", App,
+      get_build=lambda self, version: App.get_build(self, version) if self.engine.last_of(version)
+      else answer_json(200, {}))
+fault("reused-is-a-number", "schema", "status.body-is-documented",
+      "Whether a golden was reused is told as 0 or 1 in a status answer.",
+      on("getBuild.200.ready", put(reused=lambda said: int(said["reused"]))))
+fault("status-tells-the-latest-ref", "semantic", "status.ref-is-the-path",
+      "The status names the latest version instead of the one in the path.",
+      on("getBuild.200.*", put(ref=lambda said: f"{said['ref'].rpartition('@')[0]}@latest")))
+fault("build-time-in-seconds", "semantic", "status.build-time-is-ms",
+      "The build time of a status answer is in whole seconds.",
+      on("getBuild.200.ready", put(build_time_ms=lambda said: round(said["build_time_ms"] / 1000))),
+      also="events.build-time-agrees status.build-time-is-stable")
+fault("ready-has-no-build-time", "schema", "status.ready-has-build-time",
+      "The status of a ready version tells no build time.", on("getBuild.200.ready", drop("build_time_ms")))
+fault("build-time-is-fractional", "schema", "status.ready-has-build-time", "The build time has decimals.",
+      on("getBuild.200.ready", put(build_time_ms=lambda said: said["build_time_ms"] + 0.25)),
+      also="status.build-time-is-stable")
+fault("reuse-takes-no-time", "semantic", "status.build-time-is-stable",
+      "An answer that reuses a golden tells a build time of nothing.",
+      on("startBuild.202.ready", put(build_time_ms=0)))
+fault("building-tells-its-time", "semantic", "status.build-time-only-when-ready",
+      "A version that is building tells the time that its last step took.",
+      on("getBuild.200.building", put(build_time_ms=12)))
+fault("start-estimates-the-time", "semantic", "status.build-time-only-when-ready",
+      "The answer to a start tells how long the build will take.",
+      on("startBuild.202.building", put(build_time_ms=120_000)))
+fault("failure-without-reason", "schema", "status.failed-has-error", "A failed version tells no reason.",
+      on("getBuild.200.failed", drop("error")))
+fault("failure-reason-is-empty", "schema", "status.failed-has-error", "A failed version tells an empty reason.",
+      on("getBuild.200.failed", put(error="")))
+fault("success-is-an-error", "semantic", "status.error-only-when-failed",
+      "A ready version says in error that there was none.", on("getBuild.200.ready", put(error="none")))
+# fmt: on
 
 
 @breaks(
     "stateful",
     "status.unbuilt-is-not-built",
     "publish.auto-build-only-when-asked",
-    also=("status.changes-only-by-a-start", "cancel.idle-is-404"),
+    also="status.changes-only-by-a-start cancel.idle-is-404",
+    over=Engine.publish,
 )
-class PublishingBuilds(Engine):
+def publishing_builds(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
     """Publishing starts a build that nobody asked for."""
-
-    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        version = super().publish(account, document, force)
-        slot = self.slot_of(version)
-        slot.last = slot.last or self.launch(version)
-        return version
+    begin(engine, version := Engine.publish(engine, account, document, force))
+    return version
 
 
-@breaks("semantic", "status.unbuilt-is-not-built")
-class UnbuiltReadsFailed(Engine):
-    """A version that nobody built reads failed, for want of a build."""
-
-    def status_body(self, version: Version) -> Body:
-        body, slot = super().status_body(version), self.slots.get((version.owner, version.digest))
-        return body | {"status": "failed", "error": "no build"} if slot is None or slot.last is None else body
-
-
-@breaks("stateful", "status.changes-only-by-a-start", also=("reuse.only-identical-digest",))
-class ReadingBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", also="reuse.only-identical-digest", over=App.get_build)
+def reading_builds(app: App, version: Version) -> Response:
     """Reading the status of a version that nobody built starts its build."""
-
-    def get_build(self, version: Version) -> Response:
-        response, slot = super().get_build(version), self.engine.slot_of(version)
-        slot.last = slot.last or self.engine.launch(version)
-        return response
+    response = App.get_build(app, version)
+    begin(app.engine, version)
+    return response
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
-class HeadBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", over=App.operate)
+async def head_builds(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """A HEAD request for the status of a version that nobody built starts its build."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        response = await super().operate(request, account, resource)
-        if request.method == "HEAD" and resource.kind == "build":
-            slot = self.engine.slot_of(version := self.engine.require(account, resource.ref))
-            slot.last = slot.last or self.engine.launch(version)
-        return response
+    response = await App.operate(app, request, account, resource)
+    if request.method == "HEAD" and resource.kind == "build":
+        begin(app.engine, app.engine.require(account, resource.ref))
+    return response
 
 
-@breaks("stateful", "status.changes-only-by-a-start")
-class FollowingBuilds(App):
+@breaks("stateful", "status.changes-only-by-a-start", over=App.stream_events)
+def following_builds(app: App, request: Request, version: Version) -> Response:
     """Following the log of a version that nobody built starts its build."""
-
-    def stream_events(self, request: Request, version: Version) -> Response:
-        slot = self.engine.slot_of(version)
-        slot.last = slot.last or self.engine.launch(version)
-        return super().stream_events(request, version)
+    begin(app.engine, version)
+    return App.stream_events(app, request, version)
 
 
-# --- building --------------------------------------------------------------------------------------------------------
-
-
-@breaks("stateful", "status.build-does-not-vanish", also=("cancel.settles",))
+@breaks("stateful", "status.build-does-not-vanish", also="cancel.settles")
 class EverySecondReadOfABuildIsStale(Engine):
     """Every second read of a running build says not_built, as one of two replicas does."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.reads: Counter[Any] = Counter()
+    reads = own(Counter[Any])
 
     def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        if body["status"] == "building":
-            build = self.slot_of(version).last
-            self.reads[build] += 1
-            if self.reads[build] % 2 == 0:
-                return body | {"status": "not_built"}
-        return body
+        said = super().status_body(version)
+        if said["status"] == "building":
+            self.reads[build := self.last_of(version)] += 1
+            said["status"] = "building" if self.reads[build] % 2 else "not_built"
+        return said
 
 
 class Vanishing(Build):
@@ -185,124 +184,211 @@ class Vanishing(Build):
         return ""
 
 
-@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 2.0})
-class FirstLongBuildVanishes(Engine):
-    """The first build whose steps take time ends as if it had never begun."""
+class FirstLongBuild(Engine):
+    """The first build whose steps take time is of another kind."""
 
-    vanished = False
+    kind: type[Build] | None = None
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        if build.plan.pause_s and not self.vanished:
-            self.vanished = True
-            build.__class__ = Vanishing
+        if build.plan.pause_s and self.kind is not None:
+            build.__class__, self.kind = self.kind, None
         return build
 
 
-@breaks("stateful", "status.build-does-not-vanish", target={"build_timeout_s": 2.0})
-class FailingBuildVanishes(Engine):
-    """A build that fails leaves the version as if nobody had built it."""
-
-    def state_of(self, slot: Slot | None) -> Status:
-        state = super().state_of(slot)
-        return "not_built" if state == "failed" else state
-
-
-@breaks("timing", "status.good-template-ends-ready", pace={"build_timeout_s": 0.1})
-class BuildTimesOutAtOnce(Engine):
-    """A build fails that takes longer than a moment."""
-
-
-@breaks("stateful", "status.good-template-ends-ready")
-class AutomaticBuildFails(App):
+@breaks("stateful", "status.good-template-ends-ready", over=App.auto_build)
+def automatic_build_fails(app: App, account: Account, version: Version) -> str:
     """A build that publishing starts fails, whatever its steps."""
-
-    def auto_build(self, account: Account, version: Version) -> str:
-        status = super().auto_build(account, version)
-        if last := self.engine.slot_of(version).last:
-            last.plan = dataclasses.replace(last.plan, steps=(Step(exit_status=1),))
-        return status
+    status = App.auto_build(app, account, version)
+    if last := app.engine.last_of(version):
+        last.plan = replace(last.plan, steps=(Step(exit_status=1),))
+    return status
 
 
-@breaks("semantic", "status.failing-template-ends-failed")
-class FailingStepIsIgnored(Engine):
+@breaks("semantic", "status.failing-template-ends-failed", over=Engine.make_build)
+def failing_step_is_ignored(engine: Engine, version: Version) -> Build:
     """A build whose last step fails ends ready."""
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.plan = dataclasses.replace(build.plan, steps=tuple(s for s in build.plan.steps if not s.exit_status))
-        return build
-
-
-@breaks("semantic", "status.failing-template-ends-failed", also=("events.ready-ends-on-ready", "reuse.ready-at-once"))
-class FailedBuildReadsReady(Engine):
-    """A build that failed reads ready, though its log tells the failure."""
-
-    def status_body(self, version: Version) -> Body:
-        body = super().status_body(version)
-        if body["status"] == "failed":
-            del body["error"]
-            body |= {"status": "ready", "build_time_ms": 200}
-        return body
-
-
-class Endless(Build):
-    """A build that never comes to its end."""
-
-    async def work(self) -> str:
-        await asyncio.Event().wait()
-        return ""
-
-
-@breaks("timing", "status.build-ends", target={"build_timeout_s": 2.0})
-class FirstLongBuildNeverEnds(Engine):
-    """The first build whose steps take time runs until somebody cancels it."""
-
-    hanging = False
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        if build.plan.pause_s and not self.hanging:
-            self.hanging = True
-            build.__class__ = Endless
-        return build
-
-
-@breaks("timing", "status.build-ends", target={"build_timeout_s": 2.0, "cancel_timeout_s": 1.0})
-class NoBuildEnds(Engine):
-    """Builds run until somebody cancels them."""
-
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        build.__class__ = Endless
-        return build
-
-
-@breaks(
-    "timing",
-    "status.build-ends",
-    also=(
-        "cancel.in-flight-is-202",
-        "events.open-while-building",
-        "status.failed-stays-failed",
-    ),
-    target={"build_timeout_s": 2.0},
-)
-class FailureIsNeverTold(Engine):
-    """A build that failed still reads building, though its log is closed."""
-
-    def state_of(self, slot: Slot | None) -> Status:
-        state = super().state_of(slot)
-        return "building" if state == "failed" else state
+    build = Engine.make_build(engine, version)
+    build.plan = replace(build.plan, steps=tuple(step for step in build.plan.steps if not step.exit_status))
+    return build
 
 
 # A build that fails fails at once, too, so that a read after its start may find no trace of it.
-@breaks("timing", "status.ready-after-its-steps", also=("status.build-time-is-ms", "start.visible-to-next-read"))
+@breaks("timing", "status.ready-after-its-steps", also="status.build-time-is-ms start.visible-to-next-read")
 class StepsAreSkipped(Engine):
     """A build is ready before its steps can have run."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        steps = tuple(dataclasses.replace(step, pause_s=0.0) for step in build.plan.steps)
-        build.plan = dataclasses.replace(build.plan, steps=steps)
+        build.plan = replace(build.plan, steps=tuple(replace(step, pause_s=0.0) for step in build.plan.steps))
         return build
+
+
+@breaks("stateful", "status.ref-is-the-path")
+class StatusTellsTheBuiltRef(Engine):
+    """The status names the version that was started last, as long as anything is building."""
+
+    started = ""
+
+    def launch(self, version: Version) -> Build:
+        self.started = str(version.ref)
+        return super().launch(version)
+
+    def status_body(self, version: Version) -> Body:
+        return super().status_body(version) | ({"ref": self.started} if self.running else {})
+
+
+@breaks("semantic", "status.build-time-is-ms", also="events.build-time-agrees", over=Engine.ended)
+def build_time_counts_from_the_epoch(engine: Engine, slot: Slot, build: Build) -> None:
+    """The build time, wherever it is told, is the moment at which the build ended."""
+    build.build_time_ms = build.build_time_ms and round(time.time() * 1000)
+    Engine.ended(engine, slot, build)
+
+
+@breaks("stateful", "status.build-time-is-stable", also="status.concurrent-reads-agree events.build-time-agrees")
+class BuildTimeGrows(Engine):
+    """Each read of a ready version tells a build time that is longer by a millisecond."""
+
+    reads = own(Counter[Any])
+
+    def status_body(self, version: Version) -> Body:
+        said = super().status_body(version)
+        if "build_time_ms" in said:
+            self.reads[version.owner, version.digest] += 1
+            said["build_time_ms"] += self.reads[version.owner, version.digest]
+        return said
+
+
+@breaks("stateful", "status.error-only-when-failed")
+class OldFailureIsShown(Engine):
+    """A version that is built once more after a failure still tells the reason of that failure."""
+
+    reasons = own(dict[Any, str])
+
+    def status_body(self, version: Version) -> Body:
+        said = super().status_body(version)
+        if said["status"] == "failed":
+            self.reasons[version.ref] = said["error"]
+        return said | ({"error": self.reasons[version.ref]} if version.ref in self.reasons else {})
+
+
+@breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree cancel.keeps-finished-golden")
+class ReadyFlickers(App):
+    """
+    A ready version that is read twice in a row, with nothing in between, says the second time that it is building.
+    """
+
+    last: Any = None
+
+    async def answer(self, request: Request) -> Response:
+        asked = (request.method, request.scope["raw_path"], request.headers.get("authorization"))
+        again, self.last = asked == self.last, asked
+        response = await super().answer(request)
+        if not again or b'"status":"ready"' not in getattr(response, "body", b"") or request.method != "GET":
+            return response
+        self.last = None
+        said = json.loads(bytes(response.body))
+        return answer_json(200, {"ref": said["ref"], "digest": said["digest"], "status": "building"})
+
+
+@breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere reuse.ready-at-once")
+class GoldenExpires(Engine):
+    """A version that was read ready twice is not built any more."""
+
+    reads = own(Counter[Any])
+
+    def status_body(self, version: Version) -> Body:
+        said = super().status_body(version)
+        if said["status"] == "ready":
+            self.reads[version.owner, version.digest] += 1
+            if self.reads[version.owner, version.digest] == 2:
+                del self.slots[version.owner, version.digest]
+        return said
+
+
+@breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree")
+class ReuseIsReadAsABuild(Engine):
+    """The first read after a golden was reused says building."""
+
+    reused = own(set[Any])
+
+    def reused_body(self, version: Version, golden: Build) -> Body:
+        self.reused.add(version.ref)
+        return super().reused_body(version, golden)
+
+    def status_body(self, version: Version) -> Body:
+        if version.ref in self.reused:
+            self.reused.discard(version.ref)
+            return self.building_body(version)
+        return super().status_body(version)
+
+
+@breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere", over=Engine.publish)
+def republishing_drops_the_golden(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """Publishing the same content once more makes a ready version not built."""
+    version = Engine.publish(engine, account, document, force)
+    engine.slots.pop((version.owner, version.digest), None)
+    return version
+
+
+class AfterAFailure(Engine):
+    """Something else happens once a version has been read failed."""
+
+    def after(self, version: Version, slot: Slot) -> None:
+        raise NotImplementedError
+
+    def status_body(self, version: Version) -> Body:
+        said = super().status_body(version)
+        if said["status"] == "failed":
+            self.after(version, self.slot_of(version))
+        return said
+
+
+@breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
+def failure_fades(engine: AfterAFailure, version: Version, slot: Slot) -> None:
+    """A failure is told once; then the version reads not_built."""
+    del engine.slots[version.owner, version.digest]
+
+
+@breaks("stateful", "status.failed-stays-failed", also="cancel.finished-is-idle", over=AfterAFailure.after)
+def failure_is_retried(engine: AfterAFailure, version: Version, slot: Slot) -> None:
+    """Reading the failure of a version starts its build once more."""
+    slot.last = engine.launch(version)
+
+
+@breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
+def failure_heals(engine: AfterAFailure, version: Version, slot: Slot) -> None:
+    """A version whose failure was read becomes ready."""
+    slot.golden = slot.last
+
+
+@breaks("concurrency", "status.concurrent-reads-agree", also="status.build-time-is-stable")
+class SimultaneousReadsDiffer(App):
+    """Of several reads of a ready version at the same moment only the first tells its true build time."""
+
+    reading = own(Counter[Any])
+
+    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+        if resource.kind != "build" or request.method != "GET":
+            return await super().operate(request, account, resource)
+        self.reading[resource.ref] += 1
+        try:
+            crowd = self.reading[resource.ref]
+            response = await super().operate(request, account, resource)
+            await asyncio.sleep(SLOW_S)
+            said = json.loads(bytes(response.body))
+            if crowd > 1 and "build_time_ms" in said:
+                return answer_json(200, said | {"build_time_ms": said["build_time_ms"] + 1})
+            return response
+        finally:
+            self.reading[resource.ref] -= 1
+
+
+# fmt: off
+fault("first-long-build-vanishes", "stateful", "status.build-does-not-vanish",
+      "The first build whose steps take time ends as if it had never begun.", FirstLongBuild, kind=Vanishing,
+      target=HASTY)
+fault("first-long-build-never-ends", "timing", "status.build-ends",
+      "The first build whose steps take time runs until somebody cancels it.", FirstLongBuild, kind=Endless,
+      target=HASTY)
+# fmt: on

@@ -1,7 +1,9 @@
-"""Faults that went unnoticed once, since the situation in which they show did not come about.
+"""Faults that went unnoticed once, since the situation in which they show, or its moment, did not come about.
 
 No check was written for any of them. What they led to: cases that ask for everything in every state of a version, that
-look at all the others meanwhile, and that let two accounts use one name.
+look at all the others meanwhile, and that let two accounts use one name; a cancel late in a build, a start right after
+a log has ended, logs of builds that nobody reads beside, builds that print nothing, a full host that is looked at,
+second tries of what was refused, and contents that are published at one moment.
 """
 
 import asyncio
@@ -9,68 +11,66 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from touchstone.proof.faults.fault import breaks
+from starlette.requests import Request
+from starlette.responses import Response
+
+from touchstone.proof.faults.fault import breaks, fault, own, refusing
+from touchstone.proof.faults.logs import event_of, frame_of
+from touchstone.proof.faults.publishing import ref_of
+from touchstone.twin.answers import Refusal
+from touchstone.twin.app import App
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.documents import Document
+from touchstone.twin.documents import Document, read_document
 from touchstone.twin.engine import Body, Engine, Slot
-from touchstone.twin.settings import Account, TwinSettings
-from touchstone.twin.stream import EventLevel, Phase, Stream
+from touchstone.twin.settings import Account
+from touchstone.twin.stream import EventLevel, Phase, Stream, timestamp
 
 
-def ref_of(document: Document) -> Ref:
-    """What a document is published as."""
-    return Ref(document.namespace, document.name, document.version)
+def has_no_steps(_: App, version: Version) -> bool:
+    """Whether the build of a version does nothing."""
+    return not (version.template.get("build") or {}).get("run")
 
 
-# --- followers and logs ----------------------------------------------------------------------------------------------
+async def document_of(request: Request) -> Document:
+    """What a request publishes."""
+    return read_document(await request.body(), request.headers.get("content-type", ""))
 
 
 @breaks(
     "stream",
     "status.build-does-not-vanish",
-    also=(
-        "status.good-template-ends-ready",
-        "status.failing-template-ends-failed",
-        "status.build-ends",
-        "start.*",
-        "cancel.*",
-        "events.*",
-        "reuse.only-identical-digest",
-        "publish.auto-build-starts",
-    ),
+    also="status.good-template-ends-ready status.failing-template-ends-failed status.build-ends start.* cancel.* "
+    "events.* reuse.only-identical-digest publish.auto-build-starts",
+    over=Engine.follow,
 )
-class WhoLeavesTheLogCancels(Engine):
+async def who_leaves_the_log_cancels(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """When somebody who follows a running build hangs up, the build is cancelled."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        slot = self.slots.get((version.owner, version.digest))
-        return self._follow(slot.last) if slot and slot.last else None
-
-    async def _follow(self, build: Build) -> AsyncIterator[bytes]:
-        try:
-            async for event in build.stream.follow():
-                yield event
-        finally:
-            if not build.outcome:
-                build.cancel()
+    try:
+        async for event in build.stream.follow():
+            yield event
+    finally:
+        if not build.outcome:
+            build.cancel()
 
 
-@breaks("stream", "events.terminal-frame-comes-last", also=("events.own-lines-only", "cancel.keeps-neighbours"))
+@breaks("stream", "events.terminal-frame-comes-last", also="events.own-lines-only cancel.keeps-neighbours")
 class CancelIsLoggedEverywhere(Engine):
     """That a build is cancelled is told in the log of every other build that its account has running, which goes on."""
 
     def cancel(self, version: Version) -> bool:
-        mine = self.slots.get((version.owner, version.digest))
-        fresh = mine is not None and mine.last is not None and mine.last.in_flight
+        own = self.last_of(version)
+        fresh = own is not None and own.in_flight
         found = super().cancel(version)
-        for (owner, _), slot in self.slots.items():
-            if fresh and owner == version.owner and slot is not mine and slot.last is not None and slot.last.in_flight:
-                slot.last.say("warn", "cancel", "build cancelled")
+        for build in self.running if fresh else ():
+            if build.version.owner == version.owner and build is not own and build.in_flight:
+                build.say("warn", "cancel", "build cancelled")
         return found
 
 
-class _OneLineAMillisecond(Build):
+class OneLineAMillisecond(Build):
+    """A build whose lines are known by the millisecond in which they come."""
+
     said_at = float("-inf")
 
     def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
@@ -80,31 +80,62 @@ class _OneLineAMillisecond(Build):
             super().say(level, phase, line, source)
 
 
-@breaks("stream", "events.carry-the-output")
-class LinesAreKeyedByTheirMillisecond(Engine):
-    """Of the lines that a build prints within one millisecond only the first is logged."""
+class Untidy(Build):
+    """A build that tidies up after a failure."""
 
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        return _OneLineAMillisecond(build.plan, build.pace, build._on_end)
+    def finish(self, outcome: Any, level: EventLevel, phase: Phase, line: str) -> None:
+        if outcome == "failed" and not self.outcome:
+            self.say(level, phase, line)
+            super().finish(outcome, "info", "archive", "tidied up")
+        else:
+            super().finish(outcome, level, phase, line)
 
 
-@breaks("stream", "events.finished-version-closes", also=("http.answers", "events.close-at-the-end"))
+class DeafWhileItWorks(Build):
+    """A build that looks at a cancel before each step."""
+
+    def cancel(self) -> None:
+        self.cancelling = self.cancelling or not self.outcome
+
+    async def install(self) -> str:
+        for number, step in enumerate(self.plan.steps, 1):
+            if self.cancelling:
+                self.end_cancelled("build cancelled")
+                await asyncio.sleep(0)
+            if step.exit_status:
+                return f"build.run step {number} ended with exit status {step.exit_status}"
+            if step.line:
+                self.say("info", "install", step.line)
+            await self.spend(step.pause_s)
+        return ""
+
+
+# fmt: off
+fault("lines-are-keyed-by-their-millisecond", "stream", "events.carry-the-output",
+      "Of the lines that a build prints within one millisecond only the first is logged.", Engine,
+      build_class=OneLineAMillisecond)
+fault("failures-are-tidied-up-later", "stream", "events.terminal-frame-comes-last",
+      "A frame that tells of tidying up follows the error that ends a failed build.", Engine, build_class=Untidy,
+      also="events.failed-ends-on-error")
+fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready",
+      "A cancel is looked at before each step: one during the last step is acknowledged, and the build ends ready.",
+      Engine, build_class=DeafWhileItWorks, also="cancel.* start.after-cancel-builds-again status.* events.*")
+# fmt: on
+
+
+@breaks("stream", "events.finished-version-closes", also="http.answers events.close-at-the-end")
 class LogOfTheReplacedStaysOpen(Engine):
     """
     Who follows a version that was built, and whose content was replaced since, waits without end for its next build.
     """
 
-    def __init__(self, settings: TwinSettings) -> None:
-        super().__init__(settings)
-        self.replaced: set[tuple[str, Ref]] = set()
-        self.waiting: list[Stream] = []
+    replaced, waiting = own(set[tuple[str, Ref]]), own(list[Stream])
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))
-        slot = self.slots.get((old.owner, old.digest)) if old else None
+        built = old is not None and self.last_of(old) is not None
         version = super().publish(account, document, force)
-        if slot is not None and slot.last is not None and version is not old:
+        if built and version is not old:
             self.replaced.add((version.owner, version.ref))
         return version
 
@@ -125,62 +156,51 @@ class LogOfTheReplacedStaysOpen(Engine):
         super().close()
 
 
-class _Untidy(Build):
-    def finish(self, outcome: Any, level: EventLevel, phase: Phase, line: str) -> None:
-        if outcome == "failed" and not self.outcome:
-            self.say(level, phase, line)
-            super().finish(outcome, "info", "archive", "tidied up")
-        else:
-            super().finish(outcome, level, phase, line)
+@breaks("stream", "events.timestamps-are-true", over=Engine.follow)
+async def old_lines_are_stamped_anew(engine: Engine, build: Build) -> AsyncIterator[bytes]:
+    """
+    What was logged before somebody began to follow is sent with the time at which he began, also long after the end.
+    """
+    old, now = len(build.stream.frames), timestamp(time.time())
+    async for frame in build.stream.follow():
+        yield frame_of({**event_of(frame), "ts": now}) if old > 0 else frame
+        old -= 1
 
 
-@breaks("stream", "events.terminal-frame-comes-last", also=("events.failed-ends-on-error",))
-class FailuresAreTidiedUpLater(Engine):
-    """A frame that tells of tidying up follows the error that ends a failed build."""
+class ClosedByReading(Stream):
+    """A log that waits for somebody to read the status."""
 
-    def make_build(self, version: Version) -> Build:
-        build = super().make_build(version)
-        return _Untidy(build.plan, build.pace, build._on_end)
+    over = False
 
+    def close(self) -> None:
+        self.over = True
 
-# --- cancels and room ------------------------------------------------------------------------------------------------
-
-
-class _Deaf(Build):
-    def cancel(self) -> None:
-        if not self.outcome:
-            self.cancelling = True
-
-    async def install(self) -> str:
-        for number, step in enumerate(self.plan.steps, 1):
-            if self.cancelling:
-                self.end_cancelled("build cancelled")
-                await asyncio.sleep(0)
-            if step.exit_status:
-                return f"build.run step {number} ended with exit status {step.exit_status}"
-            if step.line:
-                self.say("info", "install", step.line)
-            await self.spend(step.pause_s)
-        return ""
+    def read(self) -> None:
+        """The status was read."""
+        if self.over:
+            super().close()
 
 
-@breaks(
-    "timing",
-    "cancel.does-not-end-ready",
-    also=("cancel.*", "start.after-cancel-builds-again", "status.*", "events.*"),
-)
-class CancelIsLookedAtBetweenSteps(Engine):
-    """A cancel is looked at before each step: one during the last step is acknowledged, and the build ends ready."""
+@breaks("timing", "events.close-at-the-end", target={"build_timeout_s": 3.0, "cancel_timeout_s": 1.0})
+class UnreadLogStaysOpen(Engine):
+    """The log of a build that is over stays open until somebody reads the status."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        return _Deaf(build.plan, build.pace, build._on_end)
+        build.stream = ClosedByReading()
+        return build
+
+    def status_body(self, version: Version) -> Body:
+        last = self.last_of(version)
+        if last is not None and isinstance(last.stream, ClosedByReading):
+            last.stream.read()
+        return super().status_body(version)
 
 
 @breaks(
     "load",
     "limit.ends-after-back-off",
-    also=("start.*", "cancel.next-build-completes", "status.*", "limit.*", "publish.auto-build-starts", "reuse.*"),
+    also="start.* cancel.next-build-completes status.* limit.* publish.auto-build-starts reuse.*",
 )
 class CancelledBuildsKeepTheirPlace(Engine):
     """A build that was cancelled keeps its place on the host for good, so that there is none left some time."""
@@ -195,3 +215,158 @@ class CancelledBuildsKeepTheirPlace(Engine):
         if self.settings.capacity is not None and self.kept >= self.settings.capacity:
             raise self.too_many("Host capacity reached. Back off and retry.", 1.0)
         super().check_capacity()
+
+
+@breaks("timing", "cancel.in-flight-is-202", profile="standard", also="cancel.* events.cancelled-ends-on-cancel")
+class CancelTokenExpires(Engine):
+    """
+    What a build can be cancelled by expires after one second: a later cancel finds nothing, and the build goes on.
+    """
+
+    def cancel(self, version: Version) -> bool:
+        last = self.last_of(version)
+        expired = last is not None and last.in_flight and time.monotonic() - last._started_at > 1.0
+        return not expired and super().cancel(version)
+
+
+@breaks(
+    "load",
+    "status.build-does-not-vanish",
+    profile="standard",
+    pace={"capacity": 3},
+    also="status.* start.* events.* cancel.* limit.* access.others-change-nothing",
+    over=Engine.check_capacity,
+)
+def full_host_makes_room(engine: Engine) -> None:
+    """
+    A start for which the host has no room is accepted, and the build that has run for longest is ended in its favour.
+    """
+    running = [build for build in engine.running if build.in_flight]
+    if engine.settings.capacity is not None and len(running) >= engine.settings.capacity:
+        running[0].end_cancelled("build ended: room was needed")
+
+
+# What is built again though it was ready can be cancelled, too.
+@breaks(
+    "stateful",
+    "reuse.ready-at-once",
+    also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle",
+)
+class GoldenIsFiledByTheFirstRead(Engine):
+    """
+    The result of a build is filed when its status is read: a start before that builds again, though the log has ended.
+    """
+
+    filed = own(set[Build | None])
+
+    def status_body(self, version: Version) -> Body:
+        if slot := self.slots.get((version.owner, version.digest)):
+            self.filed.add(slot.golden)
+        return super().status_body(version)
+
+    def reusable(self, slot: Slot) -> Build | None:
+        return slot.golden if slot.golden in self.filed else None
+
+
+@breaks("semantic", "status.failed-has-error", over=Engine.status_body)
+def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
+    """A failed build whose steps printed nothing has no reason."""
+    body, last = Engine.status_body(engine, version), engine.last_of(version)
+    if body["status"] == "failed" and not any(step.line for step in (last.plan.steps if last else ())):
+        del body["error"]
+    return body
+
+
+@breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms events.build-time-agrees")
+class BuildTimeIsOfTheName(Engine):
+    """Every ready version of a name tells the build time of the one that became ready last."""
+
+    latest = own(dict[tuple[str, str], int])
+
+    def ended(self, slot: Slot, build: Build) -> None:
+        super().ended(slot, build)
+        if build.outcome == "ready":
+            self.latest[build.version.owner, build.version.ref.name] = build.build_time_ms
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        if body["status"] == "ready":
+            body["build_time_ms"] = self.latest.get((version.owner, version.ref.name), body["build_time_ms"])
+        return body
+
+
+@breaks("security", "access.start-needs-scale", also="status.changes-only-by-a-start")
+class PlanIsAskedOnce(Engine):
+    """An account below the plan is refused its first start, and builds with each further one."""
+
+    refused = own(set[str])
+
+    def require_plan(self, account: Account, doing: str) -> None:
+        if doing != "Building" or account.key not in self.refused:
+            self.refused.add(account.key)
+            super().require_plan(account, doing)
+
+
+@breaks("stateful", "publish.answers-201", also="auth.refused-changes-nothing")
+class RefusedPublishReservesTheRef(App):
+    """
+    A publish that is refused with 401 reserves its new version: who publishes it afterwards without force hears 409.
+    """
+
+    reserved = own(set[Ref])
+
+    async def answer(self, request: Request) -> Response:
+        body = await request.body()
+        try:
+            return await super().answer(request)
+        except Refusal as refusal:
+            if refusal.status == 401 and request.method == "POST" and body:
+                self.reserved.add(ref_of(await document_of(request)))
+            raise
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        ref = ref_of(await document_of(request))
+        if ref in self.reserved and self.engine.catalog.get(account.key, ref) is None:
+            self.reserved.discard(ref)
+            raise Refusal(409, "This version is being published.")
+        return await super().publish(request, account)
+
+
+@breaks("concurrency", "publish.republish-identical-is-accepted")
+class SimultaneousCopiesCollide(App):
+    """Of simultaneous publishes of one new version with the same content all but the first are in conflict."""
+
+    underway = own(set[Ref])
+
+    async def publish(self, request: Request, account: Account) -> Response:
+        ref = ref_of(await document_of(request))
+        if ref in self.underway:
+            raise Refusal(409, "This version is being published.")
+        if self.engine.catalog.get(account.key, ref) is None:
+            self.underway.add(ref)
+            await asyncio.sleep(0.05)
+            self.underway.discard(ref)
+        return await super().publish(request, account)
+
+
+@breaks(
+    "concurrency",
+    "publish.other-content-is-409",
+    also="template.read-shows-the-published publish.answers-201 digest.is-the-published-one",
+    over=App.publish,
+)
+async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
+    """Of two simultaneous publishes of one new version with different content both are answered with 201."""
+    document = await document_of(request)
+    if app.engine.catalog.get(account.key, ref_of(document)) is None:
+        await asyncio.sleep(0.05)
+        app.engine.publish(account, document, force=True)
+    return await App.publish(app, request, account)
+
+
+# fmt: off
+fault("status-joins-the-steps", "semantic", "status.answers-200",
+      "The status of a version without build steps is not found, though it can be read, built and followed.", App,
+      get_build=refusing(App.get_build, has_no_steps, 404, "Template version not found."),
+      also="lookup.existing-version-is-found http.head-matches-get")
+# fmt: on

@@ -1,19 +1,25 @@
-"""
-Stands between the application and the followers of build logs: what it sends is what a change makes of the frames.
+"""Faults of build logs: the fields of frames, their order and number, their framing, and when the log ends.
+
+What stands between the application and the followers of its logs sends what a change makes of the frames.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from touchstone.proof.mutants.boundary import asked_for, is_log
+from touchstone.proof.boundary import is_log, requested
+from touchstone.proof.faults.fault import Fault, Kind
+from touchstone.proof.mutants.derived import LOG, derived
+from touchstone.proof.surface import EVENT_FIELDS
 from touchstone.twin.serve import Asgi
 
-_PREFIX = b"data: "
+_DELAY_S = 0.5
+# A log that stays open holds its followers up for as long as a cancel may take.
+_HASTY = {"cancel_timeout_s": 1.0}
 
 
 @dataclass(slots=True)
@@ -45,13 +51,17 @@ LogChange = Callable[[Frames, str, Seen], Frames]
 
 def read(frame: bytes) -> dict[str, Any]:
     """The JSON object of a frame."""
-    found: dict[str, Any] = json.loads(frame.removeprefix(_PREFIX))
-    return found
+    return dict(json.loads(frame.removeprefix(b"data: ")))
 
 
 def framed(value: Any) -> bytes:
     """A frame that holds a value."""
-    return _PREFIX + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def is_output(frame: bytes) -> bool:
+    """Whether a frame holds what a build step printed."""
+    return "source" not in read(frame) and read(frame)["phase"] == "install"
 
 
 def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
@@ -60,35 +70,29 @@ def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
     def wrap(app: Asgi) -> Asgi:
         seen = Seen()
 
-        async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-            operation, ref = asked_for(scope)
+        async def relayed(scope: Scope, receive: Receive, send: Send) -> None:
+            operation, ref = requested(scope)
             if operation != "streamBuildEvents" or scope["method"] != "GET":
                 await app(scope, receive, send)
                 return
-            await _relay(app, (scope, receive, send), change, ref, seen)
+            queue: asyncio.Queue[Message] = asyncio.Queue()
+            serving = asyncio.create_task(app(scope, receive, queue.put))
+            await send(start := await queue.get())
+            if not is_log(start):
+                await send(await queue.get())
+                await serving
+                return
+            seen.opened += 1
+            try:
+                async for piece in change(_frames(queue, seen.frames.setdefault(ref, [])), ref, seen):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+            finally:
+                serving.cancel()
 
-        return asked
+        return relayed
 
     return wrap
-
-
-async def _relay(app: Asgi, call: tuple[Scope, Receive, Send], change: LogChange, ref: str, seen: Seen) -> None:
-    scope, receive, send = call
-    queue: asyncio.Queue[Message] = asyncio.Queue()
-    serving = asyncio.create_task(app(scope, receive, queue.put))
-    start = await queue.get()
-    await send(start)
-    if not is_log(start):
-        await send(await queue.get())
-        await serving
-        return
-    seen.opened += 1
-    try:
-        async for piece in change(_frames(queue, seen.frames.setdefault(ref, [])), ref, seen):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        serving.cancel()
 
 
 async def _frames(queue: "asyncio.Queue[Message]", seen: list[bytes]) -> Frames:
@@ -99,3 +103,237 @@ async def _frames(queue: "asyncio.Queue[Message]", seen: list[bytes]) -> Frames:
             yield message["body"]
         if not message.get("more_body", False):
             return
+
+
+def log_faults() -> Iterator[Fault]:
+    """Every field of a frame, every word of its enums, every way to mistreat a sequence of frames."""
+    for name in EVENT_FIELDS:
+        yield _field(name, "drop", "is left out", "schema", _DROPPED[name], _dropping(name))
+        for how, says, new in (("null", "is null", None), ("type", "is a number", 7)):
+            yield _field(name, how, says, "schema", "events.fields-are-documented", _setting(name, new))
+    for name, value, how, claims in _VALUES:
+        yield _field(name, how, f"has the value {how}", "semantic", claims, _setting(name, value))
+    for name, old, word, claims in _WORDS:
+        says = f"is {word} where it should be {old}"
+        yield _field(name, f"{old}.{word}", says, "semantic", claims, _setting(name, word, old))
+    for name, claims, also in (
+        ("line", "events.own-lines-only events.carry-the-output", "events.*"),
+        ("phase", "events.terminal-frame-comes-last events.*-ends-on-*", ""),
+    ):
+        told = f"In a build log, {name} is the one of another build."
+        yield _fault(f"{name}.swap", told, "stream", _swapping(name), claims, f"{also} {LOG}")
+    for how, says, change, claims in _SEQUENCES:
+        target = _HASTY if "close" in how else None
+        also = LOG if how in {"close.early", "close.in-a-frame"} or how.startswith("frames") else ""
+        yield _fault(how, f"A build log {says}.", "stream", change, claims, also, target)
+    for how, says, alter, claims in _BYTES:
+        also = LOG if "json" in claims else ""
+        yield _fault(f"framing.{how}", f"In a build log, {says}.", "stream", _each(alter), claims, also)
+
+
+# Whom it is blamed on that a field is left out.
+_DROPPED = {
+    "ts": "events.timestamps-*",
+    "level": "events.failed-ends-on-error",
+    "phase": "events.*-ends-on-*",
+    "source": "events.fields-are-documented",
+    "line": "events.carry-the-output",
+}
+
+_VALUES: tuple[tuple[str, Any, str, str], ...] = (
+    ("ts", "12:30", "no-date", "events.timestamps-*"),
+    ("ts", "2026-03-14T09:26:53", "no-offset", "events.timestamps-*"),
+    ("ts", "2001-01-01T00:00:00Z", "long-ago", "events.timestamps-*"),
+    ("ts", "2101-01-01T00:00:00Z", "far-ahead", "events.timestamps-*"),
+    ("ts", 1_700_000_000, "epoch-seconds", "events.fields-are-documented"),
+    ("level", "debug", "debug", "events.level-is-documented"),
+    ("phase", "building", "building", "events.phase-is-documented"),
+    ("phase", "", "empty", "events.phase-is-documented"),
+    ("line", "", "empty", "events.carry-the-output"),
+)
+
+# Words of an enum in the place of another one.
+_WORDS = (
+    ("level", "error", "info", "events.failed-ends-on-error"),
+    ("level", "warn", "warning", "events.level-is-documented"),
+    ("level", "error", "failure", "events.level-is-documented"),
+    ("phase", "ready", "archive", "events.ready-ends-on-ready"),
+    ("phase", "ready", "cancel", "events.ready-ends-on-ready"),
+    ("phase", "ready", "timeout", "events.ready-ends-on-ready"),
+    ("phase", "cancel", "ready", "events.cancelled-ends-on-cancel"),
+    ("phase", "cancel", "timeout", "events.cancelled-ends-on-cancel"),
+    ("phase", "install", "ready", "events.terminal-frame-comes-last"),
+    ("phase", "compile", "cancel", "events.terminal-frame-comes-last"),
+    ("phase", "archive", "timeout", "events.terminal-frame-comes-last"),
+    ("phase", "install", "Install", "events.phase-is-documented"),
+)
+
+
+def _fault(
+    how: str, says: str, kind: Kind, change: LogChange, claims: str, also: str, target: dict[str, Any] | None = None
+) -> Fault:
+    return derived(f"streamBuildEvents.200.{how}", says, kind, claims, also, target=target, wrap=wrapped_logs(change))
+
+
+def _field(name: str, how: str, says: str, kind: Kind, claims: str, alter: Callable[[dict[str, Any]], Any]) -> Fault:
+    def change(frame: bytes) -> bytes:
+        value = read(frame)
+        if name not in value:
+            return frame
+        alter(value)
+        return frame if value == read(frame) else framed(value)
+
+    also = LOG if name in {"level", "phase", "line"} else ""
+    return _fault(f"{name}.{how}", f"In a build log, {name} {says}.", kind, _each(change), claims, also)
+
+
+def _dropping(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda value: value.pop(name)
+
+
+def _setting(name: str, new: Any, old: str | None = None) -> Callable[[dict[str, Any]], Any]:
+    return lambda value: value.update({name: new}) if old in {None, value[name]} else None
+
+
+def _each(alter: Callable[[bytes], bytes]) -> LogChange:
+    """Alters every frame by itself."""
+
+    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+        async for frame in frames:
+            yield alter(frame)
+
+    return changed
+
+
+def _swapping(name: str) -> LogChange:
+    async def changed(frames: Frames, ref: str, seen: Seen) -> Frames:
+        async for frame in frames:
+            value = read(frame)
+            other = seen.other(ref, name, value.get(name))
+            yield framed(value | {name: other}) if other is not None else frame
+
+    return changed
+
+
+def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:
+    """What is sent in the place of each frame, given its number."""
+
+    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+        number = 0
+        async for frame in frames:
+            for piece in pieces(number, frame):
+                yield piece
+            number += 1
+
+    return changed
+
+
+def _ended(last: Callable[[bytes], tuple[bytes, ...]]) -> LogChange:
+    """What is sent in the place of the last frame."""
+
+    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+        kept = b""
+        async for frame in frames:
+            if kept:
+                yield kept
+            kept = frame
+        for piece in last(kept):
+            yield piece
+
+    return changed
+
+
+def _open(wait: Callable[[], Any]) -> LogChange:
+    """What is waited for after the last frame."""
+
+    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+        async for frame in frames:
+            yield frame
+        await wait()
+
+    return changed
+
+
+async def _last_doubled(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    frame = b""
+    async for frame in frames:
+        yield frame
+    yield frame
+
+
+async def _exchanged(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    kept = b""
+    async for frame in frames:
+        if kept:
+            yield frame
+            yield kept
+            kept = b""
+        else:
+            kept = frame
+    if kept:
+        yield kept
+
+
+async def _first_only(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    async for frame in frames:
+        yield frame
+        return
+
+
+async def _others_added(frames: Frames, ref: str, seen: Seen) -> Frames:
+    async for frame in frames:
+        yield frame
+        if is_output(frame):
+            for other, told in list(seen.frames.items()):
+                for line in told if other != ref else ():
+                    if is_output(line):
+                        yield line
+
+
+async def _every_other_without_boot(frames: Frames, _ref: str, seen: Seen) -> Frames:
+    skips = seen.opened % 2
+    async for frame in frames:
+        if not (skips and read(frame)["phase"] == "boot"):
+            yield frame
+
+
+# fmt: off
+_SEQUENCES: tuple[tuple[str, str, LogChange, str], ...] = (
+    ("frames.doubled", "tells everything twice", _numbered(lambda _, frame: (frame, frame)),
+     "events.terminal-frame-comes-last events.carry-the-output"),
+    ("frames.last-doubled", "ends twice", _last_doubled, "events.terminal-frame-comes-last"),
+    ("frames.exchanged", "tells each two lines in the wrong order", _exchanged,
+     "events.timestamps-in-order events.*-ends-on-*"),
+    ("frames.first-dropped", "lacks its first line", _numbered(lambda number, frame: (frame,) if number else ()),
+     "events.*"),
+    ("frames.prints-dropped", "lacks what the build prints",
+     _numbered(lambda _, frame: () if is_output(frame) else (frame,)), "events.carry-the-output"),
+    ("frames.last-dropped", "lacks its last line", _ended(lambda _: ()), "events.*-ends-on-*"),
+    ("frames.all-dropped", "stays empty", _numbered(lambda *_: ()), "events.*-ends-on-* events.carry-the-output"),
+    ("frames.others-added", "also holds what another build prints", _others_added, "events.own-lines-only"),
+    ("frames.boot-dropped-for-every-other", "lacks a line for every other follower", _every_other_without_boot,
+     "events.watchers-agree"),
+    ("close.early", "closes after its first line", _first_only, "events.open-while-building"),
+    ("close.in-a-frame", "closes in the middle of its last line", _ended(lambda frame: (frame[: len(frame) // 2],)),
+     "events.framing"),
+    ("close.never", "never closes", _open(lambda: asyncio.Event().wait()),
+     "events.close-at-the-end events.finished-version-closes"),
+    ("close.late", "closes long after its build", _open(lambda: asyncio.sleep(_HASTY["cancel_timeout_s"] + _DELAY_S)),
+     "events.close-at-the-end events.finished-version-closes"),
+)
+_BYTES: tuple[tuple[str, str, Callable[[bytes], bytes], str], ...] = (
+    ("one-line-end", "frames are not separated", lambda frame: frame[:-1], "events.json-per-frame events.framing"),
+    ("no-field-name", "frames are bare JSON", lambda frame: frame.removeprefix(b"data: "), "events.*"),
+    ("comments", "every frame is a comment", lambda frame: b": " + frame.removeprefix(b"data: "), "events.*"),
+    ("data-in-two", "the data of a frame is two JSON values", lambda frame: frame[:-1] + b"data: {}\n\n",
+     "events.json-per-frame"),
+    ("not-utf-8", "a line is not UTF-8", lambda frame: frame.replace(b'"line":"', b'"line":"\xff'), "events.framing"),
+    ("array", "the data of a frame is an array", lambda frame: b"data: [" + frame[6:-2] + b"]\n\n",
+     "events.json-per-frame"),
+    ("text", "the data of a frame is no JSON", lambda frame: b"data: " + str(read(frame)).encode() + b"\n\n",
+     "events.json-per-frame"),
+    ("cut-json", "the data of a frame lacks its last byte", lambda frame: frame[:-3] + b"\n\n",
+     "events.json-per-frame"),
+    ("no-data", "frames have an event and no data", lambda frame: frame.replace(b"data: ", b"event: "), "events.*"),
+)
+# fmt: on

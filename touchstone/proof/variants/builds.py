@@ -1,108 +1,86 @@
-"""Readings of how builds begin, share and end."""
+"""Readings of how builds begin, share and end, and of what a cancel is answered and leads to."""
 
 import asyncio
 import time
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from touchstone.proof.variants.variant import Variant, enter, permitted, recast
+from touchstone.proof.variants.variant import freedom, permitted, recast, spoken
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
+from touchstone.twin.app import answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Slot, Status
+from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 # How long the status takes to learn of an end that the log has told.
 LEARNS_LATE_S = 0.05
 
-enter(
-    Variant(
-        name="fast-builds",
-        says="A build takes its own steps and 10 ms.",
-        source="build#intro (two minutes are typical, not promised)",
-        pace={"build_s": 0.01},
-    )
-)
-enter(
-    Variant(
-        name="slow-builds",
-        says="A build takes its own steps and a second.",
-        source="build#intro (two minutes are typical, not promised)",
-        pace={"build_s": 1.0},
-    )
-)
-enter(
-    Variant(
-        name="time-limit-on-builds",
-        says="A build that takes longer than three seconds fails, and its log ends on timeout.",
-        answers=(32,),
-        source="facts 7.32",
-        pace={"build_timeout_s": 3.0},
-    )
-)
+# How long a log that has told the end of its build stays open.
+LINGERS_S = 0.5
+
+# fmt: off
+freedom("fast-builds", "A build takes its own steps and 10 ms.", Engine, pace={"build_s": 0.01},
+        source="build#intro (two minutes are typical, not promised)")
+freedom("slow-builds", "A build takes its own steps and a second.", Engine, pace={"build_s": 1.0},
+        source="build#intro (two minutes are typical, not promised)")
+freedom("time-limit-on-builds", "A build that takes longer than three seconds fails, and its log ends on timeout.",
+        Engine, 32, pace={"build_timeout_s": 3.0})
+freedom("cancel-settles-slowly", "A cancelled build reads building for another second.", Engine, 12,
+        pace={"settle_s": 1.0})
+freedom("cancel-settles-at-once", "A cancelled build is gone when the cancel is answered.", Engine, 12, 13,
+        pace={"settle_s": 0.0})
+# fmt: on
 
 
-@permitted(32, 33, pace={"build_timeout_s": 3.0})
-class TimedOutReadsNotBuilt(Engine):
+@permitted(32, 33, pace={"build_timeout_s": 3.0}, over=Engine.state_of)
+def timed_out_reads_not_built(engine: Engine, slot: Slot | None) -> Status:
     """A build that takes longer than three seconds is given up, and its version reads not_built."""
-
-    def state_of(self, slot: Slot | None) -> Status:
-        """The usual status, but no failure for what ran out of time."""
-        state = super().state_of(slot)
-        out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
-        return "not_built" if state == "failed" and out_of_time else state
+    state = Engine.state_of(engine, slot)
+    out_of_time = slot is not None and slot.last is not None and "timed out" in slot.last.error
+    return "not_built" if state == "failed" and out_of_time else state
 
 
-@permitted(10)
-class StartWhileBuildingIs409(Engine):
+@permitted(10, over=Engine.start)
+def start_while_building_is_409(engine: Engine, account: Account, version: Version) -> Body:
     """A start while the version builds is a conflict, and changes nothing."""
-
-    def start(self, account: Account, version: Version) -> Body:
-        """Starts, unless a build is in flight."""
-        if self.joinable(self.slot_of(version)):
-            raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
-        return super().start(account, version)
+    if engine.joinable(engine.slot_of(version)):
+        raise Refusal(409, "A build of this version is running.", code="BUILD_IN_PROGRESS")
+    return Engine.start(engine, account, version)
 
 
-@permitted(10)
-class StartWhileBuildingIs200(App):
+@permitted(10, over=App.start_build)
+def start_while_building_is_200(app: App, account: Account, version: Version) -> Response:
     """A start that joins the build in flight is answered with 200."""
-
-    def start_build(self, account: Account, version: Version) -> Response:
-        """Starts, and tells a build that was there from a new one."""
-        joins = self.engine.joinable(self.engine.slot_of(version))
-        response = super().start_build(account, version)
-        response.status_code = 200 if joins else response.status_code
-        return response
+    joins = app.engine.joinable(app.engine.slot_of(version))
+    response = App.start_build(app, account, version)
+    response.status_code = 200 if joins else response.status_code
+    return response
 
 
-@permitted(10, 12)
-class StartWhileSettlingIs409(Engine):
+@permitted(10, 12, over=Engine.start)
+def start_while_settling_is_409(engine: Engine, account: Account, version: Version) -> Body:
     """
     A start while a cancelled build still reads building is a conflict like any other start while it reads building.
     """
-
-    def start(self, account: Account, version: Version) -> Body:
-        """Starts, unless the version reads building."""
-        if self.state_of(self.slot_of(version)) == "building":
-            raise Refusal(409, "A build of this version is running.")
-        return super().start(account, version)
+    if engine.state_of(engine.slot_of(version)) == "building":
+        raise Refusal(409, "A build of this version is running.")
+    return Engine.start(engine, account, version)
 
 
-@permitted(4)
-class GoldensAreSharedByAccounts(Engine):
+@permitted(4, over=Engine.reusable)
+def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
     """A start finds the golden of whoever built the same digest first."""
-
-    def reusable(self, slot: Slot) -> Build | None:
-        """The account's own golden, or another's of the same digest."""
-        if slot.golden is None:
-            digest = next(digest for (_, digest), known in self.slots.items() if known is slot)
-            golden = next((s.golden for (_, its), s in self.slots.items() if its == digest and s.golden), None)
-            if golden is not None:
-                slot.last = slot.golden = golden
-        return slot.golden
+    if slot.golden is None:
+        digest = next(digest for (_, digest), known in engine.slots.items() if known is slot)
+        golden = next((s.golden for (_, its), s in engine.slots.items() if its == digest and s.golden), None)
+        if golden is not None:
+            slot.last = slot.golden = golden
+    return slot.golden
 
 
 class Queued(Build):
@@ -111,7 +89,6 @@ class Queued(Build):
     turn: asyncio.Lock
 
     async def work(self) -> str:
-        """The usual work, once those before it are over."""
         async with self.turn:
             self._due_at = time.monotonic()
             return await super().work()
@@ -126,10 +103,9 @@ class BuildsQueueUp(Engine):
         super().__init__(*arguments)
 
     def check_capacity(self) -> None:
-        """Refuses none."""
+        pass
 
     def make_build(self, version: Version) -> Build:
-        """A build that waits for its turn."""
         build = recast(super().make_build(version), Queued)
         assert isinstance(build, Queued)
         build.turn = self.turn
@@ -142,7 +118,6 @@ class Seen(Build):
     _over = False
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
-        """The last event and the end of the stream first, the state a moment later."""
         if self.outcome or self._over:
             return
         self._over = True
@@ -151,7 +126,6 @@ class Seen(Build):
         asyncio.get_running_loop().call_later(LEARNS_LATE_S, self._learn, outcome)
 
     def cancel(self) -> None:
-        """Stops what is not over."""
         if not self._over:
             super().cancel()
 
@@ -160,48 +134,145 @@ class Seen(Build):
         self._on_end(self)
 
 
-@permitted(source="build-events#intro, build-status#status (neither says which of the two tells an end first)")
-class StatusFollowsTheLog(Engine):
-    """The log of a build ends a moment before its status says so."""
-
-    def make_build(self, version: Version) -> Build:
-        """A build whose end is told in another order."""
-        return recast(super().make_build(version), Seen)
+spoken(
+    "status-follows-the-log",
+    Seen,
+    "The log of a build ends a moment before its status says so.",
+    source="build-events#intro, build-status#status (neither says which of the two tells an end first)",
+)
 
 
 class Crashing(Build):
     """A build that cannot compile its document."""
 
     async def work(self) -> str:
-        """Says what went wrong and ends."""
         self.say("error", "compile", "cannot resolve a secret", "builder")
         return "cannot resolve a secret"
 
 
-@permitted(48)
-class SecretsCrashTheBuild(Engine):
+@permitted(48, over=Engine.make_build)
+def secrets_crash_the_build(engine: Engine, version: Version) -> Build:
     """A document that refers to a secret is valid, and its build fails."""
-
-    def make_build(self, version: Version) -> Build:
-        """The usual build, unless the document refers to a secret."""
-        build = super().make_build(version)
-        secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
-        return recast(build, Crashing) if secret else build
+    build = Engine.make_build(engine, version)
+    secret = any(isinstance(value, dict) for value in (version.template.get("env") or {}).values())
+    return recast(build, Crashing) if secret else build
 
 
 class Rounded(Build):
     """A build whose time is told in steps of ten milliseconds."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
-        """The usual end with a rounded time."""
         self.build_time_ms = -(-self.build_time_ms // 10) * 10
         super().finish(outcome, level, phase, line)
 
 
-@permitted(source="build-status#example (118420: whole hundredths of a second)")
-class BuildTimeIsRounded(Engine):
-    """Build times are whole hundredths of a second."""
+spoken(
+    "build-time-is-rounded",
+    Rounded,
+    "Build times are whole hundredths of a second.",
+    source="build-status#example (118420: whole hundredths of a second)",
+)
+
+
+@permitted(12)
+class CancelledReadsFailed(Engine):
+    """A version whose build was cancelled reads failed and says why."""
+
+    def state_of(self, slot: Slot | None) -> Status:
+        cancelled = slot is not None and slot.last is not None and slot.last.outcome == "cancelled"
+        state = super().state_of(slot)
+        return "failed" if cancelled and state == "not_built" else state
+
+    def status_body(self, version: Version) -> Body:
+        body = super().status_body(version)
+        return body | {"error": body["error"] or "The build was cancelled."} if "error" in body else body
+
+
+@permitted(12)
+class CancelLeavesTheEarlierFailure(Engine):
+    """A version that had failed before a build of it was cancelled reads failed again, as it did."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.before: dict[Build, Build] = {}
+        super().__init__(*arguments)
 
     def make_build(self, version: Version) -> Build:
-        """A build with a rounded time."""
-        return recast(super().make_build(version), Rounded)
+        build, last = super().make_build(version), self.slot_of(version).last
+        if last is not None and last.outcome == "failed":
+            self.before[build] = last
+        return build
+
+    def ended(self, slot: Slot, build: Build) -> None:
+        super().ended(slot, build)
+        if build.outcome == "cancelled" and slot.last is build:
+            slot.last = self.before.get(build, build)
+
+
+@permitted(13, over=Engine.cancel)
+def second_cancel_finds_nothing(engine: Engine, version: Version) -> bool:
+    """While a cancelled build settles there is nothing to cancel any more."""
+    slot = engine.slots.get((version.owner, version.digest))
+    settling = slot is not None and slot.last is not None and slot.last.cancelling
+    return False if settling else Engine.cancel(engine, version)
+
+
+@permitted(14, over=App.operate)
+async def unknown_version_is_idle(app: App, request: Request, account: Account, resource: Resource) -> Response:
+    """A cancel of a version that does not exist is answered like one that finds nothing building."""
+    cancels = resource.kind == "build" and request.method == "DELETE"
+    if cancels and app.engine.find(account, resource.ref) is None:
+        return answer_json(404, {"status": "idle"})
+    return await App.operate(app, request, account, resource)
+
+
+@permitted(15, over=App.cancel_build)
+def idle_has_an_error(app: App, version: Version) -> Response:
+    """The answer to a cancel with nothing to cancel has the fields of an error as well."""
+    if app.engine.cancel(version):
+        return answer_json(202, {"status": "cancelling"})
+    body = {"status": "idle", "error": "Nothing is building.", "request_id": app._request_ids.next()}
+    return answer_json(404, body)
+
+
+class Silenced(Build):
+    """A build whose log ends when it is cancelled."""
+
+    def cancel(self) -> None:
+        if not self.outcome and not self.cancelling:
+            self.say("warn", "cancel", "build cancelled")
+            self.stream.close()
+        super().cancel()
+
+    def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
+        if not self.stream.closed:
+            super().finish(outcome, level, phase, line)
+        elif not self.outcome:
+            self.outcome = outcome
+            self._on_end(self)
+
+
+spoken(
+    "cancelled-log-ends-at-once",
+    Silenced,
+    "The log of a cancelled build ends when the cancel is accepted, and its status settles later.",
+    29,
+)
+
+
+class Lingering(Build):
+    """A build whose log is closed some time after its last frame."""
+
+    def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
+        close, loop = self.stream.close, asyncio.get_running_loop()
+        self.stream.close = lambda: None  # type: ignore[method-assign]  # for the length of one call
+        super().finish(outcome, level, phase, line)
+        del self.stream.close
+        loop.call_later(LINGERS_S, close)
+
+
+spoken(
+    "log-closes-later",
+    Lingering,
+    "The log is closed half a second after the end of its build.",
+    29,
+)

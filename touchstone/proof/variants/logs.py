@@ -1,13 +1,15 @@
-"""Readings of when a build log is there, for whom, and which lines it has."""
+"""Readings of when a build log is there and for whom, what its frames hold, and how they are written down."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from touchstone.proof.variants.variant import permitted, recast
+from touchstone.proof.variants.variant import freedom, permitted, spoken
 from touchstone.twin import App, Engine
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
@@ -16,62 +18,44 @@ from touchstone.twin.settings import Account
 from touchstone.twin.stream import Stream
 
 
-@permitted(25)
-class LogIsGoneAfterTheBuild(Engine):
+@permitted(25, over=Engine.events)
+def log_is_gone_after_the_build(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
     """A version that is not building has no log: 404."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """The usual log while its build runs."""
-        slot = self.slots.get((version.owner, version.digest))
-        return super().events(version) if slot and slot.last and not slot.last.outcome else None
+    last = engine.last_of(version)
+    return Engine.events(engine, version) if last and not last.outcome else None
 
 
-@permitted(25)
-class LogIsEmptyAtRest(Engine):
+@permitted(25, over=Engine.events)
+def log_is_empty_at_rest(engine: Engine, version: Version) -> AsyncIterator[bytes] | None:
     """The log of a version that is not building is an empty stream."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """The usual log while its build runs."""
-        slot = self.slots.get((version.owner, version.digest))
-        return super().events(version) if slot and slot.last and not slot.last.outcome else silence()
+    last = engine.last_of(version)
+    return Engine.events(engine, version) if last and not last.outcome else silence()
 
 
-@permitted(26)
-class LogOfUnknownVersionIsEmpty(App):
+@permitted(26, over=App.operate)
+async def log_of_unknown_version_is_empty(app: App, request: Request, account: Account, resource: Resource) -> Response:
     """The log of a version that does not exist is an empty stream."""
-
-    async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
-        """The usual answer to anything else."""
-        if resource.kind == "events" and self.engine.find(account, resource.ref) is None:
-            return StreamingResponse(silence(), media_type="text/event-stream")
-        return await super().operate(request, account, resource)
+    if resource.kind == "events" and app.engine.find(account, resource.ref) is None:
+        return StreamingResponse(silence(), media_type="text/event-stream")
+    return await App.operate(app, request, account, resource)
 
 
-@permitted(27)
-class LateFollowerHearsWhatComes(Engine):
+@permitted(27, over=Engine.follow)
+def late_follower_hears_what_comes(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """Who follows a log hears what is said from then on, and of a build that is over nothing."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """The rest of the log."""
-        slot = self.slots.get((version.owner, version.digest))
-        return rest_of(slot.last.stream) if slot and slot.last else None
+    return rest_of(build.stream)
 
 
-@permitted(source="build-events#intro (a stream of lines; how many come at once is nowhere said)")
-class LogComesInLumps(Engine):
+@permitted(source="build-events#intro (a stream of lines; how many come at once is nowhere said)", over=Engine.follow)
+def log_comes_in_lumps(engine: Engine, build: Build) -> AsyncIterator[bytes]:
     """The lines of a log are collected for a moment and sent together."""
-
-    def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """The usual log in fewer pieces."""
-        slot = self.slots.get((version.owner, version.digest))
-        return lumps_of(slot.last.stream) if slot and slot.last else None
+    return lumps_of(build.stream)
 
 
 class Mumbling(Build):
     """A build that tells some of its phases."""
 
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
-        """The usual event, unless it is of a phase that is skipped."""
         if phase not in ("compile", "snapshot", "record"):
             super().say(level, phase, line, source)
 
@@ -80,7 +64,6 @@ class Failing(Build):
     """A build that tells its failure in a phase of its own."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
-        """The usual end; a failure is told while archiving."""
         super().finish(outcome, level, "archive" if outcome == "failed" else phase, line)
 
 
@@ -88,7 +71,6 @@ class Announcing(Build):
     """A build that names each command before its output."""
 
     async def install(self) -> str:
-        """The usual steps, named first."""
         for number, step in enumerate(self.plan.steps, 1):
             command = f"echo {step.line}" if step.line else f"sleep {step.pause_s:g}"
             self.say("info", "install", f"step {number}: {command}", "builder")
@@ -99,7 +81,6 @@ class Prefixing(Build):
     """A build that marks each line with where it comes from."""
 
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
-        """The usual event with a mark before its line."""
         super().say(level, phase, f"[{phase}] {line}", source)
 
 
@@ -107,27 +88,15 @@ class Terse(Build):
     """A build that does not say how long it took."""
 
     def ready_line(self) -> str:
-        """The last line, without a number."""
         return "golden snapshot is there ✓"
 
 
-def spoken(name: str, kind: type[Build], says: str, *answers: int, source: str = "") -> None:
-    """Enters an engine whose builds are of a kind."""
-
-    class Speaking(Engine):
-        def make_build(self, version: Version) -> Build:
-            return recast(super().make_build(version), kind)
-
-    Speaking.__doc__, Speaking.__name__ = says, name
-    permitted(*answers, source=source)(Speaking)
-
-
 _LINES = "build-events#line (a log line, of no form)"
-spoken("PhasesAreSkipped", Mumbling, "The log has three phases.", source="build-events#example (it begins at boot)")
-spoken("FailureHasAnotherPhase", Failing, "The log of a failed build ends in the phase archive.", 28)
-spoken("StepsAreAnnounced", Announcing, "The log names each command before it runs.", source=_LINES)
-spoken("LinesHavePrefixes", Prefixing, "Each line begins with its phase in brackets.", source=_LINES)
-spoken("LastLineTellsNoTime", Terse, "The last line tells no build time.", source=_LINES)
+spoken("phases-are-skipped", Mumbling, "The log has three phases.", source="build-events#example (it begins at boot)")
+spoken("failure-has-another-phase", Failing, "The log of a failed build ends in the phase archive.", 28)
+spoken("steps-are-announced", Announcing, "The log names each command before it runs.", source=_LINES)
+spoken("lines-have-prefixes", Prefixing, "Each line begins with its phase in brackets.", source=_LINES)
+spoken("last-line-tells-no-time", Terse, "The last line tells no build time.", source=_LINES)
 
 
 async def silence() -> AsyncIterator[bytes]:
@@ -157,3 +126,106 @@ async def lumps_of(stream: Stream) -> AsyncIterator[bytes]:
             yield lump
         if closed:
             return
+
+
+Frame = dict[str, Any]
+_TS = "build-events#ts (a date-time, of no offset and no resolution)"
+_WHATWG = "WHATWG event streams (a comment, a field and a line end that every reader knows)"
+
+
+def rewritten(
+    name: str, says: str, *answers: int, source: str = "", write: Callable[[int, Frame], bytes], opening: bytes = b""
+) -> None:
+    """Enters an engine whose logs are written down in another way.
+
+    Args:
+        write: The bytes of one frame, given its number in the stream and what it holds.
+        opening: What comes before the first frame.
+    """
+
+    class Rewriting(Engine):
+        def events(self, version: Version) -> AsyncIterator[bytes] | None:
+            frames = super().events(version)
+            return None if frames is None else written(frames, write, opening)
+
+    freedom(name, says, Rewriting, *answers, source=source)
+
+
+async def written(
+    frames: AsyncIterator[bytes], write: Callable[[int, Frame], bytes], opening: bytes
+) -> AsyncIterator[bytes]:
+    """The frames of a log, each written down anew."""
+    number = 0
+    if opening:
+        yield opening
+    async for frame in frames:
+        number += 1
+        yield write(number, json.loads(frame.removeprefix(b"data: ")))
+
+
+def compact(event: Frame) -> str:
+    """An event as JSON without spaces."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+def data(event: Frame) -> bytes:
+    """An event as the usual frame."""
+    return f"data: {compact(event)}\n\n".encode()
+
+
+def at(event: Frame, form: Callable[[datetime], str]) -> bytes:
+    """The usual frame with its time in another form."""
+    return data(event | {"ts": form(datetime.fromisoformat(event["ts"]))})
+
+
+def ends(event: Frame) -> bool:
+    """Whether a frame tells the end of a build."""
+    return event.get("phase") in ("ready", "cancel", "timeout") or event.get("level") == "error"
+
+
+def without(event: Frame, *fields: str) -> Frame:
+    """An event without some of its fields, unless it tells the end."""
+    return event if ends(event) else {key: value for key, value in event.items() if key not in fields}
+
+
+def in_several_lines(event: Frame) -> bytes:
+    """A frame whose JSON goes over several lines of data, without a space after the colon."""
+    lines = json.dumps(event, indent=2).splitlines()
+    return "".join(f"data:{line}\n" for line in lines).encode() + b"\n"
+
+
+# fmt: off
+rewritten("frames-have-no-level", "Only the last frame has a level.", 31, write=lambda _, e: data(without(e, "level")))
+rewritten("frames-have-no-phase", "Only the last frame has a phase.", 31, write=lambda _, e: data(without(e, "phase")))
+rewritten("frames-have-no-line", "Only what a build step printed and the last frame have a line.", 31,
+          write=lambda _, e: data(e if e["phase"] == "install" else without(e, "line")))
+rewritten("frames-hold-the-line-alone",
+          "A frame is a line and nothing else, but for the one that tells the end, which has no time and no source.",
+          31,
+          write=lambda _, e: data({k: v for k, v in without(e, "level", "phase").items() if k not in ("ts", "source")}))
+rewritten("failure-has-no-phase", "The frame that tells a failure has a level and no phase.", 28, 31,
+          write=lambda _, e: data({k: v for k, v in e.items() if k != "phase" or e.get("level") != "error"}))
+rewritten("frames-hold-more", "A frame has fields that nobody documented.",
+          source="build-events#fields (they are listed, none of them said to be the last)",
+          write=lambda number, e: data({**e, "seq": number, "host": None, "tags": ["build"]}))
+rewritten("times-in-whole-seconds", "Timestamps have whole seconds.", source="build-events#example",
+          write=lambda _, e: at(e, lambda ts: ts.replace(microsecond=0).isoformat().replace("+00:00", "Z")))
+rewritten("times-with-zero-offset", "Timestamps end in +00:00 and have microseconds.", source=_TS,
+          write=lambda _, e: at(e, lambda ts: ts.isoformat(timespec="microseconds")))
+rewritten("times-in-another-zone", "Timestamps are of a zone west of Greenwich.", source=_TS,
+          write=lambda _, e: at(e, lambda ts: ts.astimezone(timezone(timedelta(hours=-7))).isoformat()))
+rewritten("frames-with-keep-alives", "Comments keep the stream alive, between frames and before the first.", 30,
+          write=lambda _, e: data(e) + b": keep-alive\n\n", opening=b":\n\n")
+rewritten("frames-with-ids", "Frames have ids and the name of an event, and the stream says when to come back.", 30,
+          write=lambda number, e: f"id: {number}\nevent: log\n".encode() + data(e), opening=b"retry: 3000\n\n")
+rewritten("frames-end-in-crlf", "Lines of the stream end in CR LF, and it begins with a byte order mark.",
+          source=_WHATWG, write=lambda _, e: data(e).replace(b"\n", b"\r\n"), opening=b"\xef\xbb\xbf")
+rewritten("frames-in-several-lines", "The JSON of a frame goes over several lines of data, and lines end in CR.",
+          source="WHATWG event streams (lines of data are joined); RFC 8259 2 (space between tokens)",
+          write=lambda _, e: in_several_lines(e).replace(b"\n", b"\r"))
+rewritten("frames-spelled-otherwise",
+          "The JSON of a frame has spaces, its keys in another order, and escapes in the place of some letters.",
+          source="RFC 8259 2, 4, 7",
+          write=lambda _, e: f"data: {json.dumps(dict(reversed(e.items())))}\n\n".replace(
+              "build", r"\u0062uild").encode())
+# fmt: on

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of, unwrapped
+from touchstone.twin.behaviour import Behaviour, says_of, unwrapped, with_method
 from touchstone.twin.build import Build
 from touchstone.twin.engine import Engine
 from touchstone.twin.serve import Asgi
@@ -32,42 +32,45 @@ COMBINED: dict[str, Variant] = {}
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 
 
-def enter(variant: Variant) -> Variant:
-    """Enters a variant in its list."""
-    assert variant.name not in FREEDOMS | COMBINED, f"{variant.name}: entered twice"
-    (COMBINED if variant.takes else FREEDOMS)[variant.name] = variant
-    return variant
-
-
-def permitted(
+def freedom(
+    name: str,
+    says: str,
+    part: Any,
     *answers: int,
     source: str = "",
     pace: Mapping[str, Any] | None = None,
     target: Mapping[str, Any] | None = None,
-) -> Callable[[Any], Any]:
-    """
-    Enters an engine, an application or a wrapper as a reading of the ambiguities *answers*; its docstring says which.
+) -> None:
+    """Enters an engine, an application or a wrapper as a reading of the ambiguities *answers*.
 
-    The name of the variant is that of the class or function, in lowercase words joined by hyphens. Where no ambiguity
-    permits it, *source* does.
+    Args:
+        source: What permits it where no ambiguity does.
+    """
+    place = "wrap"
+    if isinstance(part, type):
+        place = "engine" if issubclass(part, Engine) else "app"
+        assert issubclass(part, Engine | App), f"{name}: neither an engine nor an application"
+    assert name not in FREEDOMS, f"{name}: entered twice"
+    FREEDOMS[name] = Variant(
+        name=name,
+        says=says,
+        answers=answers,
+        source=source or "facts " + ", ".join(f"7.{number}" for number in answers),
+        pace=pace or {},
+        target=target or {},
+        **{place: part},
+    )
+
+
+def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any) -> Callable[[Any], Any]:
+    """Enters a freedom that has the name of a class or function, in lowercase words; its docstring says which it is.
+
+    Args:
+        over: The method of the twin in whose place the function is put.
     """
 
     def entered(part: Any) -> Any:
-        place = "wrap"
-        if isinstance(part, type):
-            place = "engine" if issubclass(part, Engine) else "app"
-            assert issubclass(part, Engine | App), f"{part.__name__}: neither an engine nor an application"
-        enter(
-            Variant(
-                name=_WORDS.sub("-", part.__name__).lower(),
-                says=says_of(part),
-                answers=answers,
-                source=source or "facts " + ", ".join(f"7.{number}" for number in answers),
-                pace=pace or {},
-                target=target or {},
-                **{place: part},
-            )
-        )
+        freedom(_WORDS.sub("-", part.__name__).lower(), says_of(part), with_method(part, over), *answers, **more)
         return part
 
     return entered
@@ -109,3 +112,15 @@ def recast(build: Build, kind: type[Build]) -> Build:
     own = type(build)
     build.__class__ = kind if own is Build else type(kind.__name__, (kind, own), {})
     return build
+
+
+def spoken(
+    name: str, kind: type[Build], says: str, *answers: int, source: str = "", pace: Mapping[str, Any] | None = None
+) -> None:
+    """Enters an engine whose builds are of a kind."""
+
+    class Speaking(Engine):
+        def make_build(self, version: Any) -> Build:
+            return recast(super().make_build(version), kind)
+
+    freedom(name, says, Speaking, *answers, source=source, pace=pace)

@@ -1,0 +1,190 @@
+"""Before and beside the cases: whether a target can be judged, has what the user named, and lets the main key build."""
+
+import contextlib
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from touchstone.check.examination import Examination, Unsuited
+from touchstone.config import TargetSettings
+from touchstone.contract.lifecycle import STATUSES
+from touchstone.errors import TargetError
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.key_sources import USUAL
+from touchstone.target.call import Call
+from touchstone.target.transport import Transport
+
+# Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
+REF = "default/touchstone-smoke-test@1.0.0"
+# The page on curated versions shows this one.
+CURATED = "system/claude-code@1.0.0"
+# No API has this path, so that its answer shows what the server says of paths that it does not know.
+NOWHERE = "/touchstone-smoke-test/nowhere"
+TRIES = 2
+
+
+def smoke(transport: Transport, source: str = USUAL.primary) -> float:
+    """Makes sure that the target is reachable, takes the key and is a template build API.
+
+    Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
+    wrongly: a target with a fault is to be judged. Where the key seems not to matter, a third request shows whether the
+    server knows the paths of this API at all. Where something is still in the way, one documented success, which takes
+    the key, shows that it is this API all the same.
+
+    Args:
+        source: Where the key comes from, see `KeySources`.
+
+    Returns:
+        Seconds that the faster of the two requests took.
+
+    Raises:
+        TargetError: unreachable, key refused, or another API.
+    """
+    with_key = _answered(transport, Call("getBuild", REF))
+    without_key = _answered(transport, Call("getTemplate", REF, "none"), 1 if with_key.response is None else TRIES)
+    problem = _problem(transport, with_key, without_key, source)
+    # Where neither was answered there is nobody to ask again.
+    if problem and ((_is_torn(with_key) and _is_torn(without_key)) or not _serves(transport)):
+        raise TargetError(f"{transport.url}: {problem}")
+    return min(with_key.elapsed_s, without_key.elapsed_s)
+
+
+def _problem(transport: Transport, with_key: Exchange, without_key: Exchange, source: str) -> str:
+    """What is in the way of judging the target; empty where nothing is."""
+    for exchange in (with_key, without_key):
+        if exchange.response is None:
+            return f"no answer: {exchange.error}; check the URL and that the server runs"
+        if exchange.error:
+            return f"no whole answer: {exchange.error}; check the URL and the server behind it"
+    if with_key.status == 401 and without_key.status == 401:
+        refusal = str(with_key.body.get("error", ""))[:120]
+        return f"the key was refused with 401 {refusal!r}; set {source} to a valid key"
+    if without_key.status != 401 and not (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
+        return (
+            f"not a template build API: {with_key.request.method} {with_key.request.url} answered "
+            f"{with_key.status} {_kind(with_key)!r}, and a request without a key {without_key.status}; "
+            "expected an error object and 401; check the URL and its base path"
+        )
+    return ""
+
+
+def _answered(transport: Transport, call: Call, tries: int = TRIES) -> Exchange:
+    exchange = transport.send(call, "smoke")
+    for _ in range(tries - 1):
+        if exchange.response is None:
+            exchange = transport.send(call, "smoke")
+    return exchange
+
+
+def _is_torn(exchange: Exchange) -> bool:
+    return exchange.response is None or bool(exchange.error)
+
+
+def _serves(transport: Transport) -> bool:
+    """Whether the server takes the key and tells of a curated version, which everybody sees."""
+    exchange = _answered(transport, Call("getBuild", CURATED))
+    if _is_torn(exchange) or exchange.status != 200 or not _speaks_of_builds(exchange):
+        return False
+    return _answered(transport, Call("getBuild", CURATED, "unknown")).status == 401
+
+
+def _speaks_of_builds(exchange: Exchange) -> bool:
+    error, status = exchange.body.get("error"), exchange.body.get("status")
+    if exchange.status == 200:
+        return isinstance(status, str) and status in STATUSES
+    return isinstance(error, str)
+
+
+def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
+    """Whether the server says something else of a path that no API has: an error object alone is no sign of it."""
+    return _error_of(_answered(transport, Call(method="GET", path=NOWHERE))) != _error_of(exchange)
+
+
+def _error_of(exchange: Exchange) -> tuple[int, str]:
+    # Some servers repeat the path in the error, which is no difference.
+    path = urlsplit(exchange.request.url).path
+    return exchange.status, str(exchange.body.get("error")).replace(path, "")
+
+
+def _kind(exchange: Exchange) -> str:
+    return (exchange.response.header("Content-Type") or "") if exchange.response else ""
+
+
+PAGES = ("getBuild", "getTemplate")
+
+
+def check_given(transport: Transport, target: TargetSettings) -> None:
+    """Reads each version that the run is to use and does not publish, with the key that it is to be used with.
+
+    Raises:
+        TargetError: there is none; a server that denies one of its two pages only is to be judged.
+    """
+    for name, ref, credential in _used(target):
+        if all(transport.send(Call(page, ref, credential), "smoke").status == 404 for page in PAGES):
+            whose = "this key" if credential == "primary" else f"the {credential} key"
+            raise TargetError(f"{name}: {ref} answers 404 with {whose}; publish it or correct the ref")
+
+
+def _used(target: TargetSettings) -> Iterator[tuple[str, str, Credential]]:
+    templates = target.templates
+    if target.publish == "never":
+        yield from (("buildable", ref, "primary") for ref in templates.buildable)
+        yield from (("failing", ref, "primary") for ref in templates.failing)
+    if target.restricted_api_key:
+        yield from (("restricted", ref, "restricted") for ref in templates.restricted)
+
+
+UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
+# A server may refuse a right key now and then, and is to be judged: so many more tries have to be refused as well.
+MORE_TRIES = 2
+
+
+class PlanWatch:
+    """What the main key is answered where it takes the Scale plan.
+
+    Attributes:
+        is_barred: Whether the key is known to be refused for its plan, whatever it publishes or builds.
+    """
+
+    def __init__(self) -> None:
+        self.is_barred = False
+        self._accepted = False
+        self._refusals = 0
+
+    def hear(self, exchange: Exchange) -> None:
+        """Takes note of one exchange."""
+        if exchange.credential != "primary" or exchange.operation not in ("publishTemplate", "startBuild"):
+            return
+        # A conflict is seen by who may publish.
+        self._accepted |= 200 <= exchange.status < 300 or exchange.status == 409
+        self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
+
+    def settle(self, exam: Examination) -> bool:
+        """Where the key was refused for its plan and never accepted, tries other contents; whether it is barred."""
+        if self._in_doubt() and not self.is_barred:
+            before = self._refusals
+            with contextlib.suppress(Unsuited):
+                for number in range(MORE_TRIES):
+                    _try(exam, number)
+            self.is_barred = self._in_doubt() and self._refusals == before + MORE_TRIES
+        return self.is_barred
+
+    def _in_doubt(self) -> bool:
+        return self._refusals > 0 and not self._accepted
+
+
+def _try(exam: Examination, number: int) -> None:
+    refs = exam.target.templates.buildable
+    if exam.target.publish != "never":
+        exam.publish(exam.template("plan"))
+    elif refs:
+        exam.start(refs[number % len(refs)])
+
+
+def barred(target: TargetSettings) -> str:
+    """Why a run with such a key was ended, and what to do."""
+    source = target.key_sources.primary
+    return (
+        f"the account of {source} is below the Scale plan, or the server wrongly takes it to be (each publish or start "
+        f"is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; one below it belongs in "
+        "restricted_api_key_env"
+    )

@@ -1,0 +1,72 @@
+"""Prints what a check or a recording would do and cost; nothing is sent."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from touchstone.config import Settings
+from touchstone.facts.wording import plural
+from touchstone.report.terminal import TABLE_FROM_COLUMNS, say
+
+# A ready version of each of two accounts, built on first use and kept to the end.
+SHARED_BUILDS, SHARED_REQUESTS = 2, 20
+_TITLES = ("claims", "builds", "requests")
+
+
+def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
+    """Prints the plan that the contract tests made of themselves: a row a case, then the sums.
+
+    Args:
+        shared: Whether the cases share ready versions.
+    """
+    shared_builds, shared_requests = _shared(settings) if shared else (0, 0)
+    cases = json.loads(text)
+    shares = f"shared by the cases: {plural(shared_builds, 'ready version')}"
+    rows = [(shares, "", f"{shared_builds}", f"{shared_requests}")] if shared_builds else []
+    rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
+    if console.width < TABLE_FROM_COLUMNS:
+        for name, *numbers in rows:
+            say(console, name, "bold")
+            columns = zip(numbers, _TITLES, strict=True)
+            say(console, "  " + ", ".join(f"{number} {title}" for number, title in columns if number))
+    else:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("case", overflow="fold")
+        for title in _TITLES:
+            table.add_column(title, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    claims = {claim for case in cases for claim in case["claims"]}
+    builds = builds_of(cases, settings, shared=shared)
+    requests = shared_requests + sum(case["requests"] for case in cases)
+    target = settings.target
+    say(
+        console,
+        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
+        f"(budget {target.max_builds:,}) and about {plural(requests, 'request')} besides polling and cleaning up; "
+        f"nothing was sent to {target.url or 'the embedded twin'}",
+    )
+    if builds > target.max_builds:
+        say(
+            console,
+            "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
+            f"--max-builds {builds} lets all cases run",
+        )
+
+
+def builds_of(cases: Iterable[Mapping[str, Any]], settings: Settings, *, shared: bool = True) -> int:
+    """How many builds a run starts at most, by the plan that the contract tests made of themselves."""
+    return (_shared(settings)[0] if shared else 0) + sum(int(case["builds"]) for case in cases)
+
+
+def _shared(settings: Settings) -> tuple[int, int]:
+    """Builds and requests of the ready versions: where nothing may be published, of the first that the user named."""
+    if settings.target.publish == "never":
+        return (1, SHARED_REQUESTS // SHARED_BUILDS) if settings.target.templates.buildable else (0, 0)
+    return SHARED_BUILDS, SHARED_REQUESTS

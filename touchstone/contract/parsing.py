@@ -1,0 +1,146 @@
+"""Reads JSON exactly as RFC 8259 and I-JSON (RFC 7493) define it, and YAML as plain values; writes lines of JSON."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+# int() refuses longer texts, because converting them takes quadratic time; JSON itself sets no limit.
+_MAX_INTEGER_DIGITS = 4000
+
+
+def read_json(body: bytes) -> Any:
+    """The value that the body spells.
+
+    Raises:
+        ValueError: it is not one JSON value in UTF-8 without a byte order mark; NaN, infinities and an object that has
+            a name twice are refused as well. The text says what was found and where.
+    """
+    text = body.decode("utf-8")
+    if text.startswith("\ufeff"):
+        raise ValueError("starts with a byte order mark")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("is nested too deeply to be read") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        count = Counter(name for name, _ in pairs)
+        raise ValueError(f"has the name {count.most_common(1)[0][0]!r} more than once in one object")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"holds {name}, which JSON does not have")
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+
+
+def json_line(event: dict[str, Any]) -> bytes:
+    """One line of a file of JSON lines."""
+    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the way back.
+    try:
+        text = json.dumps(event, separators=(",", ":"), default=repr, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(event), separators=(",", ":"), default=repr)
+    return text.encode("ascii") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return repr(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+# With aliases of aliases a few lines spell more values than any memory holds, or one that holds itself.
+MAX_VALUES = 1_000_000
+
+# Python turns no longer number into text: one in hexadecimal, which may be longer, it reads all the same.
+_MAX_DIGITS = 3_500
+_WHOLE = "tag:yaml.org,2002:int"
+
+if TYPE_CHECKING:
+    Loader = yaml.SafeLoader
+else:
+    Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
+    """The value that the text spells.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or spells what is no plain value: one that holds itself, more than MAX_VALUES of
+            them, one nested too deeply, a date that no calendar has, a number with thousands of digits.
+    """
+    try:
+        reader = loader(text)
+        try:
+            node = reader.get_single_node()
+            if node is None:
+                return None
+            _check_size(node)
+            return reader.construct_document(node)
+        finally:
+            reader.dispose()
+    except RecursionError:
+        raise yaml.YAMLError("is nested too deeply") from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # The constructors of dates, numbers and bytes check less than they convert.
+        raise yaml.YAMLError(str(error).partition("; use")[0]) from None
+
+
+def fault(error: yaml.YAMLError) -> str:
+    """What is wrong with a text and where, in one line; what stands there is not repeated."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    problem_text = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
+    return f"line {mark.line + 1}: {problem_text}" if mark else problem_text
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Refuses a tree that is too large with its aliases written out, or that has no end."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+    waiting = [(root, False)]
+    while waiting:
+        node, inner_done = waiting.pop()
+        key = id(node)
+        if inner_done:
+            within.discard(key)
+            sizes[key] = 1 + sum(sizes[id(inner)] for inner in _inner(node))
+            if sizes[key] > MAX_VALUES:
+                raise yaml.MarkedYAMLError(problem="spells too many values", problem_mark=node.start_mark)
+        elif key in within:
+            raise yaml.MarkedYAMLError(problem="an alias holds itself", problem_mark=node.start_mark)
+        elif key not in sizes:
+            _check_number(node)
+            within.add(key)
+            waiting += [(node, True), *((inner, False) for inner in _inner(node))]
+
+
+def _check_number(node: yaml.Node) -> None:
+    if node.tag == _WHOLE and len(node.value) > _MAX_DIGITS:
+        raise yaml.MarkedYAMLError(problem="spells a number with thousands of digits", problem_mark=node.start_mark)
+
+
+def _inner(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value

@@ -1,0 +1,136 @@
+"""One trial of the search for a knee: reads that come by chance, each in a thread of its own."""
+
+import threading
+from concurrent.futures import Future, wait
+from typing import Any
+
+import numpy as np
+
+from touchstone.facts.knee_trials import Outcome, Trial
+from touchstone.limiter.knee import LATE_SHARE, due_times
+from touchstone.limiter.probe.connections import Line, Link, Prepared, Reply
+from touchstone.limiter.probe.sender import Bounds
+from touchstone.target.bounds import Room
+
+# From the decision about a trial until it begins.
+_AHEAD_S = 0.1
+# Connections that are open when a trial begins, beside those that answers at the limit keep busy.
+_SPARE, _MOST_AHEAD = 8, 256
+# An answer is waited for so long, and so many limits: one that takes longer has missed its limit anyway.
+_WAIT_S, _WAIT_LIMITS = 5.0, 4.0
+# Answers of one trial that are kept and judged, where each differs.
+_MOST_DISTINCT = 50
+# How fast answers come is measured from here on: the first ones are not there at once.
+_STEADY_FROM = 1 / 3
+
+
+class OpenLoop:
+    """One trial: reads go out when they are due, whatever became of those before them.
+
+    Attributes:
+        distinct: The first of answers that are alike, by what they are alike in; as many as there is room for.
+    """
+
+    def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
+        self.distinct: dict[str, Reply] = {}
+        self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
+        self._room = Room(link.bounds.max_total_bytes)
+        self._wait_s = min(link.timeout_s, max(_WAIT_S, _WAIT_LIMITS * slo_s))
+        self._idle: list[Line] = []
+        self._reads: list[tuple[float, Reply]] = []
+        self._missed = self._refused = self._barred = 0
+        self._lock = threading.Lock()
+
+    def run(self, bounds: Bounds, until_at: float) -> Outcome:
+        """Sends its reads, until it cannot tell anything else any more."""
+        link, due_s = self._link, due_times(self._trial)
+        self._idle = link.take(min(int(self._trial.rate_per_s * self._slo_s) + _SPARE, _MOST_AHEAD))
+        began_at = link.now() + _AHEAD_S
+        flights: list[Future[Any]] = []
+        stopped = False
+        for due_at in began_at + due_s:
+            if due_at > until_at:
+                bounds.end("budget")
+            stopped = not bounds.rest_until(due_at, 0.0) or self._is_lost
+            if stopped:
+                break
+            flights.append(link.spawn(self._read, float(due_at)))
+        wait(flights)
+        for flight in flights:
+            flight.result()
+        link.give_back(self._idle)
+        return self._outcome(began_at, float(due_s[-1]), is_stopped=stopped)
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether nothing that follows would change what the trial tells."""
+        most = self._trial.most_missed
+        return bool(self._refused or self._barred or (most is not None and self._missed > most))
+
+    def _read(self, due_at: float) -> None:
+        try:
+            line = self._idle.pop()
+        except IndexError:
+            line = Line(self._link)
+        line.send(self._prepared)
+        reply = line.receive(self._wait_s)
+        with self._lock:
+            self._idle.append(line)
+            self._reads.append((due_at, reply))
+            self._refused += reply.whole_status == 429
+            self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
+            self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
+            fields = [field for field in reply.headers if field[0] != "date"]
+            key = str((reply.status, reply.body, reply.error, fields))
+            if len(self.distinct) < _MOST_DISTINCT and key not in self.distinct and self._room.take(len(reply.body)):
+                self.distinct[key] = reply
+
+    def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
+        """What became of them all."""
+        reads = sorted(self._reads, key=lambda each: each[0])
+        due = np.array([at for at, _ in reads]) - began_at
+        done = np.array([reply.done_at for _, reply in reads]) - began_at
+        late = np.array([reply.sent_at for _, reply in reads]) - began_at - due
+        failed = np.array([_is_failed(reply) for _, reply in reads], bool)
+        refused = np.array([reply.whole_status == 429 for _, reply in reads], bool)
+        slow = (done - due > self._slo_s) & ~failed & ~refused
+        took = np.sort((done - due)[~refused])
+        steady_s = (1 - _STEADY_FROM) * ends_s
+        seconds = due.astype(int)
+
+        def quantile(values: Any, share: float) -> float:
+            return round(float(np.quantile(values, share, method="higher")), 6) if len(values) else 0.0
+
+        def per_s(times: Any) -> float:
+            count = np.count_nonzero((times >= _STEADY_FROM * ends_s) & (times <= ends_s))
+            return 0.0 if is_stopped else round(float(count) / steady_s, 3)
+
+        return Outcome(
+            due=len(reads),
+            sent=len(reads),
+            slow=int(slow.sum()),
+            failed=int(failed.sum()),
+            refused=int(refused.sum()),
+            late=int((late > LATE_SHARE * self._slo_s).sum()),
+            late_p99_s=quantile(late, 0.99),
+            p50_s=quantile(took, 0.5),
+            p90_s=quantile(took, 0.9),
+            p99_s=quantile(took, 0.99),
+            max_s=quantile(took, 1.0),
+            due_per_s=per_s(due),
+            done_per_s=per_s(done[~failed & ~refused]),
+            lasted_s=round(float(done.max()), 6) if reads else 0.0,
+            blocks=tuple(
+                (int((seconds == second).sum()), int((slow | failed)[seconds == second].sum()))
+                for second in sorted(set(seconds.tolist()))
+            ),
+            stopped=is_stopped,
+            began_at=round(began_at, 6),
+            barred=self._barred,
+        )
+
+
+def _is_failed(reply: Reply) -> bool:
+    """Whether there is no answer that a working client expects: a success, a refusal, or that nothing is there."""
+    status = reply.whole_status
+    return not (200 <= status < 300 or status in (404, 409, 429))

@@ -1,0 +1,454 @@
+"""The HTTP client of a load: connections of geventhttpclient, the parser llhttp, and bounds on what is read.
+
+Locust's own FastHttpSession sits on the same connections, but reads a head of any length into memory, joins the pieces
+of a stream and regroups header lines. So does geventhttpclient's response, and its parser lets nothing be lenient.
+"""
+
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+import gevent.socket
+import httptools
+from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
+
+from touchstone.errors import UsageError
+from touchstone.target.answer import Answer, Head
+from touchstone.target.body import Intake, Refused
+from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.tls import trusting
+
+# An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
+LONGEST_IDLE_S = 3.0
+# Connections at a time; a load has no more requests under way.
+MAX_CONNECTIONS = 10_000
+
+_PIECE_BYTES = 65_536
+# RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.
+_REPEATABLE = frozenset({"GET", "HEAD"})
+_NO_BODY = frozenset({204, 304})
+# What this machine ran out of: the server is not to blame.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+
+class Broken(Exception):
+    """There is no complete answer; the text is what `Answer.error` becomes."""
+
+
+class _Unanswered(Broken):
+    """The connection ended before the first byte of an answer."""
+
+
+class _Left(Exception):
+    """The time for a stream is over."""
+
+
+class _Kept:
+    """What geventhttpclient's pools lack: a kept connection ages, and is not used again once something came on it.
+
+    Attributes:
+        kept_until: When each connection that was kept is too old, in seconds of the monotonic clock.
+        closes_early: Whether the server was found to close a connection that was kept.
+    """
+
+    _socket_queue: Any
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.kept_until: dict[Any, float] = {}
+        self.closes_early = False
+
+    def after_connect(self, sock: Any) -> None:
+        """Has small requests sent at once."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def return_socket(self, sock: Any) -> None:
+        """Keeps a connection for another request."""
+        self.kept_until[sock] = time.monotonic() + LONGEST_IDLE_S
+        super().return_socket(sock)  # type: ignore[misc]  # of the pool beside which this class stands
+
+    def release_socket(self, sock: Any) -> None:
+        """Closes a connection."""
+        self.kept_until.pop(sock, None)
+        super().release_socket(sock)  # type: ignore[misc]  # as above
+
+    def drop_kept(self) -> None:
+        """Closes all connections that wait for another request."""
+        while not self._socket_queue.empty():
+            sock = self._socket_queue.get(block=False)
+            del self.kept_until[sock]
+            sock.close()
+
+    def _is_socket_alive(self, sock: Any) -> bool:
+        is_young = time.monotonic() < self.kept_until[sock]
+        is_usable = is_young and _is_quiet(sock)
+        self.closes_early |= is_young and not is_usable
+        if not is_usable:
+            del self.kept_until[sock]
+        return is_usable
+
+
+class _PlainPool(_Kept, ConnectionPool):
+    """Connections without TLS."""
+
+
+class _TlsPool(_Kept, SSLConnectionPool):
+    """Connections with TLS."""
+
+
+class Connections:
+    """The connections to one origin. Each greenlet that sends gets one of its own, the one that was used last first.
+
+    Args:
+        url: Any URL of the origin; its path counts for nothing.
+        timeout_s: Longest wait for a connection, and again for the whole answer.
+        clock: Gives the times of the answers in seconds.
+        bounds: How much of an answer is read.
+
+    Raises:
+        UsageError: the URL is none of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise UsageError(f"{url!r}: expected a URL with http:// or https:// and a host")
+        tls = parts.scheme == "https"
+        host, port = parts.hostname, parts.port or (443 if tls else 80)
+        more: dict[str, Any] = {"ssl_context_factory": lambda **_: trusting()} if tls else {}
+        self._pool: _PlainPool | _TlsPool = (_TlsPool if tls else _PlainPool)(
+            *(host, port, host, port, MAX_CONNECTIONS), connection_timeout=timeout_s, network_timeout=None, **more
+        )
+        self._place = f"{host}:{port}"
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._bounds = bounds
+        self._closed = self._left = False
+        # Connections that wait for an answer, and whether it is a stream that has begun.
+        self._busy: dict[Any, bool] = {}
+
+    def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
+        """Sends a request and reads its answer; the answer tells what goes wrong.
+
+        Where a kept connection ends without a word, a request that may come twice is sent once more on a new one.
+
+        Args:
+            method: The method that *wire* begins with.
+            wire: All bytes of the request.
+            stream_s: For a stream: it is left alone so many seconds after its head. An answer with a length is read to
+                its end like any other.
+        """
+        answer = Answer(sent_at=self._clock())
+        may_repeat = method in _REPEATABLE
+        try:
+            sock = self._connected(fresh=self._pool.closes_early and not may_repeat)
+            is_kept = sock in self._pool.kept_until
+            try:
+                self._exchange(sock, answer, wire, stream_s)
+            except _Unanswered:
+                if self._closed or not (is_kept and may_repeat):
+                    raise
+                self._exchange(self._connected(fresh=True), answer, wire, stream_s)
+        except (Broken, Refused) as broken:
+            closed = "PoolTimeout: the client was closed before the answer was complete"
+            answer.error = closed if self._closed else str(broken)
+        answer.done_at = answer.done_at or self._clock()
+        if answer.head is None:
+            answer.head_at = answer.done_at
+        return answer
+
+    def leave_streams(self) -> None:
+        """Reads no stream any further."""
+        self._left = True
+        self._shut([sock for sock, is_stream in self._busy.items() if is_stream])
+
+    def close(self) -> None:
+        """Closes all connections. Requests that are on their way end with an error."""
+        self._closed = True
+        self._pool.close()
+        self._shut(list(self._busy))
+
+    def _shut(self, socks: Iterable[Any]) -> None:
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                # Not the method of a TLS socket, which reads on as if there were no TLS.
+                gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _connected(self, *, fresh: bool) -> Any:
+        if fresh:
+            self._pool.drop_kept()
+        if self._closed:
+            raise Broken("PoolTimeout: the client is closed")
+        try:
+            return self._pool.get_socket()
+        except TimeoutError:
+            text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
+            raise Broken(text) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            # A ValueError says that the name is none that DNS or TLS can hold.
+            ours = getattr(error, "errno", None) in _OURS
+            name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
+            raise Broken(f"{name} {self._place}: {error}") from None
+
+    def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
+        """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
+        wait_s = max(self._timeout_s, stream_s)
+        parser = Parser(self._bounds)
+        self._busy[sock] = False
+        is_kept = False
+        timeout = gevent.Timeout.start_new(wait_s)
+        try:
+            _ask(sock, wire, parser)
+            answer.head, answer.head_at = parser.head, self._clock()
+            if stream_s and parser.has_open_end:
+                timeout.close()
+                self._follow(sock, parser, answer, stream_s)
+            else:
+                self._take_body(sock, parser, answer, is_stream=bool(stream_s))
+            if stream_s:
+                answer.closed = answer.closed or "server"
+            is_kept = parser.done and parser.keeps_alive and not self._closed
+        except gevent.Timeout as over:
+            if over is not timeout:
+                raise
+            raise Broken(self._overdue(answer, wait_s)) from None
+        finally:
+            timeout.close()
+            del self._busy[sock]
+            (self._pool.return_socket if is_kept else self._pool.release_socket)(sock)
+
+    def _overdue(self, answer: Answer, wait_s: float) -> str:
+        bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
+        if answer.head is None:
+            return f"ReadTimeout: no answer within {wait_s:g} s{bound}"
+        return f"ReadTimeout: body not complete after {wait_s:g} s and {len(answer.body)} bytes{bound}"
+
+    def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
+        """Reads a stream until the server ends it, its time is over, or the run is."""
+        self._busy[sock] = True
+        if self._left:
+            self._shut([sock])
+        try:
+            with gevent.Timeout(stream_s, _Left):
+                self._take_body(sock, parser, answer, is_stream=True)
+        except _Left:
+            answer.closed = "client"
+        except Broken:
+            if not self._left:
+                answer.closed = "server"
+                raise
+            answer.closed = "client"
+        except Refused:
+            answer.closed = "server"
+            raise
+
+    def _take_body(self, sock: Any, parser: "Parser", answer: Answer, *, is_stream: bool) -> None:
+        assert parser.head is not None
+        intake, pieces = Intake(parser.head.headers, self._bounds, streamed=is_stream), []
+        try:
+            while True:
+                content = parser.take()
+                if content and (content := intake.take(content)):
+                    pieces.append(content)
+                    if is_stream:
+                        answer.chunks.append((self._clock() - answer.sent_at, content))
+                if parser.done:
+                    break
+                if parser.problem is not None:
+                    raise parser.problem
+                parser.feed(_received(sock))
+            intake.end()
+        finally:
+            answer.body = intake.kept(b"".join(pieces))
+            if intake.problem and answer.chunks:
+                answer.chunks = [(answer.chunks[-1][0], answer.body)]
+        if intake.problem:
+            raise Refused(intake.problem)
+        answer.done_at = self._clock()
+
+
+class Parser:
+    """Reads one answer from the bytes of a connection, in whatever pieces they come.
+
+    It lets pass what the client of a check does, which RFC 9112 leaves to whoever reads.
+
+    Attributes:
+        head: None until it is complete; interim ones are left out.
+        has_open_end: Whether the head does not say how long the body is.
+        done: Whether the answer is complete.
+        keeps_alive: Whether the connection may be used for another request.
+        problem: What is wrong with the body behind what was taken of it.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.head: Head | None = None
+        self.problem: Broken | None = None
+        self.has_open_end = self.done = self.keeps_alive = False
+        self._ends_with_connection = self._is_switched = False
+        self._bounds = bounds
+        self._headers: list[tuple[str, str]] = []
+        self._pieces: list[bytes] = []
+        self._status_bytes = self._head_bytes = self._since_content_bytes = 0
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+
+    def take(self) -> bytes:
+        """The content of the body that came since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def feed(self, data: bytes) -> None:
+        """Takes what arrived; nothing says that the server has closed.
+
+        Raises:
+            Broken: it is no answer, is beyond a bound, or ended too early.
+        """
+        if not data:
+            self._end()
+            return
+        self._since_content_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._is_switched:
+                text = "the server switched to another protocol, and nobody had asked it to"
+                raise Broken(f"RemoteProtocolError: {text}") from None
+            if self.head is None:
+                raise Broken(f"RemoteProtocolError: {error}") from None
+            self.keeps_alive = False  # more came than an answer
+            self.problem = Broken(f"RemoteProtocolError: {error}")
+        self._measure()
+
+    def _end(self) -> None:
+        if self.head is not None and self._ends_with_connection:
+            self.done = True
+            return
+        if self.head is None and not self._since_content_bytes:
+            raise _Unanswered("RemoteProtocolError: the server closed the connection without an answer")
+        where = "within the head of its answer" if self.head is None else "before the end of the body"
+        raise Broken(f"RemoteProtocolError: the server closed {where}")
+
+    def _measure(self) -> None:
+        """Refuses a head, or what stands between pieces of the body, that is beyond its bound."""
+        most, head = self._bounds.max_head_bytes, self.head
+        if self._status_bytes > MAX_STATUS_LINE_BYTES:
+            raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
+        if self._head_bytes > most or (head is None and self._since_content_bytes > most):
+            raise Broken(f"RemoteProtocolError: the head is longer than {self._bounds.told('max_head_bytes')}")
+        if self._since_content_bytes > most + _PIECE_BYTES and not self._pieces:
+            raise Broken(f"RemoteProtocolError: the body has more than {most} bytes between two pieces of content")
+        if head is None:
+            return
+        if head.status < 100:
+            raise Broken(f"RemoteProtocolError: the status is {head.status}, expected one from 100")
+        if len(head.headers) > self._bounds.max_headers:
+            bound = self._bounds.told("max_headers")
+            raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
+
+    # --- what the parser calls ---------------------------------------------------------------------------------------
+
+    def on_status(self, text: bytes) -> None:
+        """Takes a part of what stands behind the status code."""
+        if self.head is None:
+            self._status_bytes += len(text)
+            self._head_bytes += len(text)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a line of the head, or of the trailer, which is passed over."""
+        if self.head is None:
+            self._head_bytes += len(name) + len(value) + 4
+            self._headers.append((name.decode("latin-1").lower(), _decoded(value.strip(b" \t"))))
+
+    def on_headers_complete(self) -> None:
+        """Takes the end of a head."""
+        status = self._parser.get_status_code()
+        if self.head is not None:
+            return
+        if 100 <= status < 200:
+            self._is_switched = status == 101
+            return
+        self.head = Head(status, tuple(self._headers))
+        named = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}
+        codings = named.get("transfer-encoding", "").rpartition(",")[2].strip().lower()
+        self.has_open_end = status not in _NO_BODY and ("content-length" not in named or bool(codings))
+        self._ends_with_connection = self.has_open_end and codings != "chunked"
+
+    def on_body(self, data: bytes) -> None:
+        """Takes a piece of the body."""
+        if not self.done:
+            self._pieces.append(data)
+            self._since_content_bytes = 0
+
+    def on_message_complete(self) -> None:
+        """Takes the end of an answer, or of an interim one."""
+        if self.head is None:
+            self._headers, self._status_bytes = [], 0
+        elif self.done:
+            self.keeps_alive = False  # another answer, which nobody asked for
+        else:
+            self.done, self.keeps_alive = True, self._parser.should_keep_alive()
+
+
+def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
+    """Sends a request and reads the head of its answer.
+
+    Raises:
+        _Unanswered: the connection ended before.
+        Broken: it ended within, or that is no head.
+    """
+    try:
+        sock.sendall(wire)
+    except OSError as error:
+        raise _Unanswered(f"WriteError: {error}") from None
+    data = _received(sock, _Unanswered)
+    while True:
+        parser.feed(data)
+        if parser.head is not None:
+            return
+        data = _received(sock)
+
+
+def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
+    try:
+        data: bytes = sock.recv(_PIECE_BYTES)
+    except OSError as error:
+        raise problem(f"ReadError: {error}") from None
+    return data
+
+
+def _is_quiet(sock: Any) -> bool:
+    """Whether nothing has come on a connection since its last answer, not even its end."""
+    sock.settimeout(0.0)
+    try:
+        gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(None)
+    return False
+
+
+def _decoded(value: bytes) -> str:
+    """The text of a header's value, read as httpx reads it."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -1,0 +1,240 @@
+"""Stands between the application and the network: sees each answer, remembers it, and lets a change have it first."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from touchstone.proof.surface import OPERATIONS
+from touchstone.twin.paths import resource_at
+from touchstone.twin.serve import Asgi
+
+_OPERATION_OF = {resource: operation for operation, resource in OPERATIONS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One whole answer.
+
+    Attributes:
+        operation: operationId, or empty for a path or a method outside the contract.
+        ref: What the path names, or what publishing said it made.
+        key: The Authorization header of the request.
+        delay_s: How long it is kept back.
+        missing_bytes: How much longer than the body its announced length is.
+    """
+
+    operation: str
+    ref: str
+    key: str
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    delay_s: float = 0.0
+    missing_bytes: int = 0
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The body as a JSON object, empty where it is none."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def place(self) -> str:
+        """Which kind of answer it is: the name of a place of the surface, such as ``getBuild.200.ready``."""
+        data, state = self.data, ""
+        if self.operation == "publishTemplate" and self.status == 201:
+            state = "auto_build" if "auto_build" in data else "plain"
+        elif self.operation == "cancelBuild" and self.status == 404:
+            state = "idle" if "status" in data else "unknown"
+        elif self.operation in {"getBuild", "startBuild", "cancelBuild"} and self.status < 300:
+            state = str(data.get("status", ""))
+        return ".".join(filter(None, (self.operation, str(self.status), state)))
+
+    def saying(self, data: Any) -> "Answer":
+        """The same answer with another JSON body."""
+        return replace(self, body=json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+
+    def header(self, name: str) -> bytes | None:
+        """The value of a header, or None."""
+        wanted = name.lower().encode()
+        return next((value for key, value in self.headers if key == wanted), None)
+
+    def with_header(self, name: str, *values: bytes) -> "Answer":
+        """The same answer with a header once for each value, in place of what it had."""
+        wanted = name.lower().encode()
+        kept = tuple(pair for pair in self.headers if pair[0] != wanted)
+        return replace(self, headers=(*kept, *((wanted, value) for value in values)))
+
+
+@dataclass(slots=True)
+class Past:
+    """The answers of one twin so far, as they were before anything was changed."""
+
+    answers: list[Answer] = field(default_factory=list)
+    places: Counter[str] = field(default_factory=Counter)
+
+    def add(self, answer: Answer) -> None:
+        """Remembers an answer."""
+        self.answers.append(answer)
+        self.places[answer.place] += 1
+
+    def first(self, now: Answer, name: str) -> Any:
+        """What *name* said in the first answer of this operation about this version; None where it said nothing."""
+        same = (a for a in self.answers if (a.operation, a.ref) == (now.operation, now.ref) and a.status < 300)
+        return next((a.data[name] for a in same if name in a.data), None)
+
+    def others(self, now: Answer, name: str) -> Any:
+        """What *name* said in the latest answer about another version that said something else; None without one."""
+        return self._latest(now, name, lambda answer: answer.ref != now.ref)
+
+    def of_account(self, now: Answer, name: str) -> Any:
+        """What *name* said in the latest answer to another account that said something else; None without one."""
+        return self._latest(now, name, lambda answer: answer.key != now.key)
+
+    def _latest(self, now: Answer, name: str, fits: Callable[[Answer], bool]) -> Any:
+        value = now.data.get(name)
+        other = (a for a in reversed(self.answers) if fits(a) and a.status < 300)
+        return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
+
+    def count(self, place: str) -> int:
+        """How many answers there were at the places that match a glob."""
+        return sum(number for name, number in self.places.items() if fnmatchcase(name, place))
+
+
+Change = Callable[[Answer, Past], Answer]
+
+
+def at(place: str, change: Change, every: int = 1) -> Change:
+    """The change, for one in *every* answers at the places that match a glob, the first of them among these."""
+
+    def changed(answer: Answer, past: Past) -> Answer:
+        due = fnmatchcase(answer.place, place) and past.count(place) % every == 0
+        return change(answer, past) if due else answer
+
+    return changed
+
+
+def on(place: str, change: Change) -> Callable[[Asgi], Asgi]:
+    """An application whose answers at the places that match a glob a change has first."""
+    return wrapped(at(place, change))
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+def put(**fields: Any) -> Change:
+    """Other fields in a JSON body, or others in their place; of a value that can be called, what it makes of it."""
+
+    def change(answer: Answer, _: Past) -> Answer:
+        data = answer.data
+        return answer.saying(data | {name: new(data) if callable(new) else new for name, new in fields.items()})
+
+    return change
+
+
+def drop(name: str) -> Change:
+    """A JSON body without a field."""
+    return lambda answer, _: answer.saying({key: value for key, value in answer.data.items() if key != name})
+
+
+def body(alter: Callable[[bytes], bytes]) -> Change:
+    """A body of other bytes."""
+    return lambda answer, _: replace(answer, body=alter(answer.body))
+
+
+def code(status: int) -> Change:
+    """Another status."""
+    return lambda answer, _: replace(answer, status=status)
+
+
+def header(name: str, *values: bytes) -> Change:
+    """A header with other values, or without any."""
+    return lambda answer, _: answer.with_header(name, *values)
+
+
+def instead(status: int, data: Any) -> Change:
+    """Another status and another JSON body."""
+    return lambda answer, _: replace(answer, status=status).saying(data)
+
+
+# --- on the way ------------------------------------------------------------------------------------------------------
+
+
+def wrapped(change: Change) -> Callable[[Asgi], Asgi]:
+    """An application whose answers a change has first; build logs pass as they are."""
+
+    def wrap(app: Asgi) -> Asgi:
+        past = Past()
+
+        async def changing(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, _Sender(scope, send, change, past))
+
+        return changing
+
+    return wrap
+
+
+class _Sender:
+    """Collects an answer, and sends it changed once it is whole."""
+
+    def __init__(self, scope: Scope, send: Send, change: Change, past: Past) -> None:
+        self._scope, self._send, self._change, self._past = scope, send, change, past
+        self._start: Message = {}
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+        if is_log(self._start):
+            await self._send(message)
+        elif message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish()
+
+    async def _finish(self) -> None:
+        answer = _answered(self._scope, self._start, self._body)
+        changed = self._change(answer, self._past)
+        if self._scope["method"] != "HEAD":
+            self._past.add(answer)
+        if changed.delay_s:
+            await asyncio.sleep(changed.delay_s)
+        if changed.header("content-length") is not None:
+            length = str(len(changed.body) + changed.missing_bytes).encode()
+            changed = changed.with_header("content-length", length)
+        await self._send({**self._start, "status": changed.status, "headers": list(changed.headers)})
+        await self._send({"type": "http.response.body", "body": changed.body})
+
+
+def is_log(start: Message) -> bool:
+    """Whether an answer is an event stream."""
+    return any(key == b"content-type" and value.startswith(b"text/event-stream") for key, value in start["headers"])
+
+
+def _answered(scope: Scope, start: Message, body: bytes) -> Answer:
+    """The answer to a request, with what the request asked for."""
+    operation, ref = requested(scope)
+    keys = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+    headers = tuple((bytes(name).lower(), bytes(value)) for name, value in start["headers"])
+    answer = Answer(operation, ref, keys[0] if keys else "", int(start["status"]), headers, body)
+    return answer if ref else replace(answer, ref=str(answer.data.get("ref", "")))
+
+
+def requested(scope: Scope) -> tuple[str, str]:
+    """The operation and the ref that a request is about; both empty for one outside the contract."""
+    raw: bytes = scope["raw_path"]
+    found = resource_at(raw[max(raw.find(b"/templates"), 0) :], "")
+    if found is None:
+        return "", ""
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    operation = _OPERATION_OF.get((method, found.kind), "")
+    return operation, str(found.ref) if found.ref.name else ""

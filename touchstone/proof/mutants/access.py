@@ -1,0 +1,245 @@
+"""Faults of access: each rule about keys, accounts, plans and versions is skipped, on one operation at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from touchstone.proof.boundary import requested
+from touchstone.proof.faults.fault import Fault, own
+from touchstone.proof.mutants.derived import EXISTENCE, derived
+from touchstone.proof.surface import OPERATIONS
+from touchstone.twin.answers import invalid_key, no_such_version
+from touchstone.twin.app import App, answer_json
+from touchstone.twin.catalog import Ref, Version
+from touchstone.twin.engine import Engine
+from touchstone.twin.paths import Resource
+from touchstone.twin.serve import Asgi
+from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account
+
+_FIRST = DEFAULT_ACCOUNTS[0].key
+_KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
+# Every operation about a version that is there.
+ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
+_UNCHANGED = "auth.refused-changes-nothing"
+# What is served in the place of something else is asked for, deleted, cancelled and followed under a name not its own.
+_OTHERS = (
+    f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
+    "status.build-does-not-vanish"
+)
+
+
+def access_faults() -> Iterator[Fault]:
+    """Every rule, every operation."""
+    for rule, (says, lets_in, claims, also) in KEY_RULES.items():
+        for operation in OPERATIONS:
+            told, wrap = f"{operation} accepts {says}.", _letting_in(operation, lets_in)
+            yield derived(f"auth.{rule}.skip.{operation}", told, "security", claims, also, wrap=wrap)
+    for operation in OPERATIONS:
+        told = f"{operation} refuses every fifth request with a valid key as if the key were unknown."
+        name, claims = f"auth.valid-key.refuse.{operation}", "auth.valid-key-is-accepted"
+        yield derived(name, told, "security", claims, "auth.scheme-ignores-case", wrap=_refusing(operation))
+    for rule, (says, shows, usual, also) in VERSION_RULES.items():
+        for operation in ABOUT_ONE:
+            builds = (rule, operation) == ("deleted-version", "startBuild")
+            claims = "start.refuses-deleted-version" if builds else usual
+            told, parts = f"{operation} serves {says}.", {"app": _showing(operation, shows), "engine": Remembering}
+            yield derived(f"access.{rule}.skip.{operation}", told, "security", claims, also, **parts)
+    for operation, verb in (("startBuild", "start"), ("publishTemplate", "publish")):
+        told, claims = f"{operation} serves every plan.", f"access.{verb}-needs-scale"
+        yield derived(f"access.plan.skip.{operation}", told, "security", claims, app=_every_plan(operation))
+
+
+def _key_in(header: str | None) -> str:
+    return (header or "").rpartition(" ")[2]
+
+
+def _unknown(header: str | None, _query: str) -> str:
+    key = _key_in(header)
+    is_near = any(key[:-1] == known or known[:-1] == key for known in _KEYS)
+    fits = (header or "").startswith("Bearer ") and key and key not in _KEYS and not is_near
+    return _FIRST if fits else ""
+
+
+def _longer(header: str | None, _query: str) -> str:
+    key = _key_in(header)
+    return key[:-1] if key[:-1] in _KEYS else ""
+
+
+def _shorter(header: str | None, _query: str) -> str:
+    key = _key_in(header)
+    return next((known for known in _KEYS if known[:-1] == key), "")
+
+
+def _malformed(header: str | None, _query: str) -> str:
+    key = _key_in(header)
+    return key if key in _KEYS and not (header or "").lower().startswith("bearer ") else ""
+
+
+def _queried(header: str | None, query: str) -> str:
+    return parse_qs(query).get("api_key", [""])[0] if header is None else ""
+
+
+# By rule: what passes for a key, the key that it passes for, given the header and the query, and whom it is blamed on.
+KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str], str, str]] = {
+    "missing-key": (
+        "a request without a key",
+        lambda header, _: _FIRST if header is None else "",
+        "auth.missing-key-is-401",
+        f"{_UNCHANGED} auth.query-key-is-401",
+    ),
+    "unknown-key": ("a key that nobody has", _unknown, "auth.unknown-key-is-401", _UNCHANGED),
+    "longer-key": ("a key with a character too many", _longer, "auth.near-key-is-401", _UNCHANGED),
+    "shorter-key": ("a key with a character too few", _shorter, "auth.near-key-is-401", _UNCHANGED),
+    "malformed-header": (
+        "a key behind another scheme or none",
+        _malformed,
+        "auth.malformed-header-is-401",
+        _UNCHANGED,
+    ),
+    "query-key": ("a key in the query", _queried, "auth.query-key-is-401", _UNCHANGED),
+}
+
+
+def _letting_in(operation: str, lets_in: Callable[[str | None, str], str]) -> Callable[[Asgi], Asgi]:
+    def wrap(app: Asgi) -> Asgi:
+        async def opened(scope: Scope, receive: Receive, send: Send) -> None:
+            if requested(scope)[0] == operation:
+                values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
+                key = lets_in(values[0] if values else None, scope["query_string"].decode("latin-1"))
+                if key:
+                    others = [pair for pair in scope["headers"] if pair[0] != b"authorization"]
+                    scope = {**scope, "headers": [*others, (b"authorization", f"Bearer {key}".encode())]}
+            await app(scope, receive, send)
+
+        return opened
+
+    return wrap
+
+
+def _refusing(operation: str) -> Callable[[Asgi], Asgi]:
+    def wrap(app: Asgi) -> Asgi:
+        requests = 0
+
+        async def shut(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal requests
+            requests += requested(scope)[0] == operation
+            if requested(scope)[0] == operation and requests % 5 == 0:
+                refusal = invalid_key()
+                await answer_json(refusal.status, refusal.body, refusal.headers)(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return shut
+
+    return wrap
+
+
+class Remembering(Engine):
+    """Keeps what was deleted in a place of its own."""
+
+    deleted = own(dict[tuple[str, Ref], Version])
+
+    def delete(self, version: Version) -> dict[str, Any]:
+        self.deleted[version.owner, version.ref] = version
+        return super().delete(version)
+
+    def versions_of(self, account: Account) -> list[Version]:
+        """The versions of an account."""
+        return [version for version in self.catalog if version.owner == account.key]
+
+
+Shows = Callable[[Remembering, Account, Ref], Version | None]
+
+
+def _of_others(engine: Remembering, account: Account, ref: Ref) -> Version | None:
+    return next((v for v in engine.catalog if v.ref == ref and v.owner not in {account.key, ""}), None)
+
+
+def _other_version(engine: Remembering, account: Account, ref: Ref) -> Version | None:
+    own = engine.versions_of(account)
+    return next((v for v in own if (v.ref.namespace, v.ref.name) == (ref.namespace, ref.name)), None)
+
+
+def _other_name(engine: Remembering, account: Account, ref: Ref) -> Version | None:
+    known = any((v.ref.namespace, v.ref.name) == (ref.namespace, ref.name) for v in engine.catalog)
+    own = engine.versions_of(account) if ref.namespace == "default" and not known else []
+    return next((v for v in own if engine.status_body(v)["status"] == "building"), next(iter(own), None))
+
+
+def _other_namespace(engine: Remembering, account: Account, ref: Ref) -> Version | None:
+    own = engine.versions_of(account) if ref.namespace != "default" else []
+    return next((v for v in own if (v.ref.name, v.ref.version) == (ref.name, ref.version)), None)
+
+
+# By rule: what is served, the version that is served where there is none of that ref, and whom it is blamed on.
+VERSION_RULES: dict[str, tuple[str, Shows, str, str]] = {
+    "others-version": (
+        "another account's version",
+        _of_others,
+        "access.others-version-is-404",
+        "access.others-change-nothing",
+    ),
+    "deleted-version": (
+        "a version that was deleted",
+        lambda engine, account, ref: engine.deleted.get((account.key, ref)),
+        "lookup.deleted-version-is-404",
+        "",
+    ),
+    "unknown-version": (
+        "another version where there is none",
+        _other_version,
+        "lookup.unknown-version-is-404",
+        _OTHERS,
+    ),
+    "unknown-name": ("another template where there is none", _other_name, "lookup.unknown-name-is-404", _OTHERS),
+    "unknown-namespace": (
+        "a template of another namespace where there is none",
+        _other_namespace,
+        "lookup.unknown-namespace-is-404",
+        _OTHERS,
+    ),
+}
+
+
+def _showing(operation: str, shows: Shows) -> type[App]:
+    class Showing(App):
+        """Serves what it should not find."""
+
+        async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+            engine = self.engine
+            if requested(request.scope)[0] != operation or engine.find(account, resource.ref):
+                return await super().operate(request, account, resource)
+            assert isinstance(engine, Remembering)
+            version = shows(engine, account, resource.ref)
+            if version is None:
+                raise no_such_version()
+            if operation == "startBuild":
+                engine.require_plan(account, "Building")
+                return self.start_build(engine._accounts[version.owner], version)
+            if operation == "streamBuildEvents":
+                return self.stream_events(request, version)
+            serve: dict[str, Callable[[Version], Response]] = {
+                "getTemplate": self.get_template,
+                "deleteTemplate": self.delete_template,
+                "getBuild": self.get_build,
+                "cancelBuild": self.cancel_build,
+            }
+            return serve[operation](version)
+
+    return Showing
+
+
+def _every_plan(operation: str) -> type[App]:
+    class EveryPlan(App):
+        """Asks for no plan."""
+
+        async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
+            if requested(request.scope)[0] == operation:
+                account = Account(account.key, "scale", account.name)
+            return await super().operate(request, account, resource)
+
+    return EveryPlan

@@ -1,0 +1,202 @@
+"""Readings of publishing, digests, deleting, and what a ref may be."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from touchstone.proof.variants.http import parsed
+from touchstone.proof.variants.variant import freedom, permitted
+from touchstone.twin import App, Engine
+from touchstone.twin.answers import Refusal
+from touchstone.twin.app import answer_json
+from touchstone.twin.catalog import Ref, Version
+from touchstone.twin.documents import DEFAULT_NAMESPACE, Document, invalid
+from touchstone.twin.engine import Body
+from touchstone.twin.paths import Resource
+from touchstone.twin.settings import Account
+from touchstone.twin.validation import API_VERSION, Problem
+
+GIVEN, BROKEN = "given", "given-broken"
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+
+freedom(
+    "digest-covers-name-and-version",
+    "The digest covers the whole document, so that no two versions share one.",
+    Engine,
+    3,
+    pace={"digest_scope": "document"},
+)
+
+
+@permitted(1, over=Engine.digest_of)
+def digest_has_a_prefix(engine: Engine, document: Document) -> str:
+    """Digests say sha256 before their digits, everywhere."""
+    return f"sha256:{Engine.digest_of(engine, document)}"
+
+
+@permitted(2, over=Engine.digest_of)
+def digest_of_another_form(engine: Engine, document: Document) -> str:
+    """The canonical form that is hashed has its defaults filled in and is written down in another way."""
+    content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
+
+
+@permitted(35, target={"publish": "wrapped"}, over=App.publish)
+async def publish_takes_an_envelope(app: App, request: Request, account: Account) -> Response:
+    """Publishing takes a document in an envelope and no raw one."""
+    app.engine.require_plan(account, "Publishing")
+    data = await json_of(request)
+    if data and not {"name", "version"} & data.keys():
+        raise Refusal(400, "template required")
+    return await App.publish(app, request, account)
+
+
+@permitted(35, over=App.publish)
+async def documents_are_raw(app: App, request: Request, account: Account) -> Response:
+    """Publishing takes a raw document and no envelope."""
+    app.engine.require_plan(account, "Publishing")
+    data = await json_of(request)
+    if "template" in data and {"name", "version"} & data.keys():
+        raise invalid([Problem("api_version", "required", "api_version is required")])
+    return await App.publish(app, request, account)
+
+
+@permitted(
+    35,
+    target={
+        "publish": "never",
+        "templates": {
+            "buildable": [f"default/{GIVEN}@1.0.0"],
+            "failing": [f"default/{BROKEN}@1.0.0"],
+            "restricted": ["default/legacy-demo@1.0.0"],
+        },
+    },
+)
+class PublishingIsLeftAlone(Engine):
+    """The versions that there are were published before; nobody may publish another."""
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # a seam
+        raise Refusal(403, "Publishing is not open to this key.")
+
+    def _seed_versions(self) -> None:
+        super()._seed_versions()
+        for name, step in ((GIVEN, "echo given"), (BROKEN, "exit 1")):
+            template = {"name": name, "version": "1.0.0"}
+            content = {"api_version": API_VERSION, "template": template, "build": {"run": ["sleep 0.3", step]}}
+            self._store(self.settings.accounts[0].key, Document(DEFAULT_NAMESPACE, name, "1.0.0", content))
+
+
+@permitted(36, over=App.publish)
+async def republish_is_200(app: App, request: Request, account: Account) -> Response:
+    """Publishing what is there already is answered with 200."""
+    before = list(app.engine.catalog)
+    response = await App.publish(app, request, account)
+    if response.status_code == 201 and before == list(app.engine.catalog):
+        response.status_code = 200
+    return response
+
+
+@permitted(37, over=App.publish)
+async def publish_is_200(app: App, request: Request, account: Account) -> Response:
+    """Publishing is answered with 200."""
+    response = await App.publish(app, request, account)
+    response.status_code = 200
+    return response
+
+
+@permitted(40, over=App.auto_build)
+def auto_build_refused_is_429(app: App, account: Account, version: Version) -> str:
+    """Publishing with auto_build is refused with 429 where the build is; the version is published all the same."""
+    return str(app.engine.start(account, version)["status"])
+
+
+@permitted(40, over=App.auto_build)
+def auto_build_refused_says_so(app: App, account: Account, version: Version) -> str:
+    """Publishing with auto_build says in a word of its own that the build was refused."""
+    status = App.auto_build(app, account, version)
+    return "rate_limited" if status == "not_built" else status
+
+
+@permitted(41, over=App.auto_build)
+def auto_build_says_reused(app: App, account: Account, version: Version) -> str:
+    """Publishing with auto_build says of a golden that it was reused."""
+    status = App.auto_build(app, account, version)
+    return "reused" if status == "ready" else status
+
+
+@permitted(42, over=Engine.release)
+def golden_goes_with_its_version(engine: Engine, version: Version) -> None:
+    """A golden is dropped with the last version that needed it."""
+    Engine.release(engine, version)
+    if not engine.catalog.holds(version.owner, version.digest):
+        engine.slots.pop((version.owner, version.digest), None)
+
+
+@permitted(42, over=Engine.release)
+def build_outlives_its_version(engine: Engine, version: Version) -> None:
+    """The build of a version that is replaced or deleted runs on."""
+
+
+@permitted(42)
+class ForceWhileBuildingIs409(Engine):
+    """A version that is building can neither be replaced nor deleted."""
+
+    def publish(self, account: Account, document: Document, force: bool = False) -> Version:
+        old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
+        if old is not None and force and old.digest != self.digest_of(document):
+            self.require_rest(old)
+        return super().publish(account, document, force)
+
+    def delete(self, version: Version) -> Body:
+        self.require_rest(version)
+        return super().delete(version)
+
+    def require_rest(self, version: Version) -> None:
+        if self.state_of(self.slots.get((version.owner, version.digest))) == "building":
+            raise Refusal(409, "A build of this version is running.")
+
+
+@permitted(45, over=Engine.publish)
+def everything_is_in_default(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
+    """Whatever namespace a document asks for, it is published in default."""
+    document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
+    return Engine.publish(engine, account, document, force)
+
+
+@permitted(46, over=App.operate)
+async def odd_spelling_is_400(app: App, request: Request, account: Account, resource: Resource) -> Response:
+    """A path whose segments cannot name a version is a bad request."""
+    ref = resource.ref
+    names = (ref.namespace, ref.name)
+    fits = all(_NAME.fullmatch(name) and len(name) <= 64 for name in names) and _VERSION.fullmatch(ref.version)
+    if resource.kind != "templates" and not fits:
+        raise Refusal(400, f"{str(ref)[:200]!r} cannot be the name of a version.")
+    return await App.operate(app, request, account, resource)
+
+
+@permitted(source="publish#response.published (ISO 8601, which is wider than one form)", over=Engine.published_body)
+def published_in_another_form(engine: Engine, version: Version) -> Body:
+    """The time of publishing has an offset and no fraction."""
+    body = Engine.published_body(engine, version)
+    return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
+
+
+@permitted(source="get#response.template (the document, in no form of its own)", over=App.get_template)
+def template_shows_defaults(app: App, version: Version) -> Response:
+    """The document of a version is shown with its defaults filled in."""
+    body: dict[str, Any] = parsed(App.get_template(app, version))
+    return answer_json(200, body | {"template": {"hardware": {"os": "linux"}, "secrets": [], **body["template"]}})
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """The JSON object that a request holds; empty where it holds anything else."""
+    try:
+        data = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,421 @@
+"""Finds the claim that an impossible status breaks, and what made a version come or go although it was refused.
+
+The most special claim that fits is to blame, unless the same thing happens where nothing special was done: a version
+that stops being ready after somebody else's cancel says something about cancels, but not on a server where ready
+versions stop being ready without one. These scans are made only once something is wrong.
+
+A refused request that acted all the same is found late, by what the owner is answered afterwards, and looks like
+something else: a version that is gone like one that its owner is not shown, one that is there like one that should not
+be found.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from touchstone.contract.lifecycle import FINISHED, State, statuses
+from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.rules.history import History
+from touchstone.rules.messages import SUCCESS, parts
+from touchstone.rules.rule import Rule, broken, judged, rule
+from touchstone.rules.timeline import may_have_acted, owned, says_building
+from touchstone.rules.walk import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk
+
+_HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
+
+
+def begins_anyway(history: History) -> bool:
+    """Whether a version that was not built began to build while it was only read, and no start of it was refused."""
+    return any(
+        one.body["status"] == "not_built"
+        and other.body["status"] in ("building", "ready")
+        and not any(e.operation == "startBuild" and 400 <= e.status < 500 for e in _before(other, history))
+        for one, other in history.overall(_left_alone)
+    )
+
+
+def changes_anyway(history: History, besides: str) -> bool:
+    """Whether a finished version other than *besides* became something else while it was only read."""
+    return any(
+        one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
+        for one, other in history.overall(_left_alone)
+    )
+
+
+def vanishes_anyway(history: History) -> bool:
+    """Whether a build that was seen to run was gone the next time, while it was only read and nothing was cancelled."""
+    return any(
+        (one.body["status"], other.body["status"]) == ("building", "not_built")
+        and not any(e.operation == "cancelBuild" for e in _before(other, history))
+        and not _was_cancel_sent(history, one.ref or "", one.sent_at, other.done_at)
+        for one, other in history.overall(_left_alone)
+    )
+
+
+def outlives_a_cancel(status: str, history: History) -> bool:
+    """Whether a version that read *status* read the same after a cancel that found nothing."""
+    for ref in {content.ref for content in history.all_contents()}:
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
+            idle = cancel.operation == "cancelBuild" and cancel.status == 404
+            if idle and all(_is_read(e, history) and e.body["status"] == status for e in (before, after)):
+                return True
+    return False
+
+
+def outlives_others(history: History) -> bool:
+    """Whether a ready version stayed ready while a build was cancelled elsewhere and none was begun."""
+    begun = [e for e in history.exchanges if says_building(e)]
+    for ref in {content.ref for content in history.all_contents()}:
+        for one, other in pairwise(e for e in history.story(ref) if _is_read(e, history)):
+            stayed = one.body["status"] == other.body["status"] == "ready"
+            beside = any(e.done_at >= one.sent_at and e.sent_at <= other.done_at for e in begun)
+            if stayed and not beside and _cancelled(history, ref, one.done_at, other.sent_at):
+                return True
+    return False
+
+
+def fails_anyway(history: History) -> bool:
+    """Whether a build that should succeed did not, though it was started once and none was cancelled until then."""
+    for content in history.all_contents():
+        if content.outcome != "ready":
+            continue
+        started = False
+        for exchange in history.story(content.ref):
+            if exchange.operation == "cancelBuild" or (started and exchange.operation == "startBuild"):
+                break
+            begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
+            if begins and exchange.sent_at >= content.sure_at:
+                started, began_at = True, exchange.sent_at
+            elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
+                wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
+                if wrong and not _was_cancel_sent(history, content.ref, began_at, exchange.done_at):
+                    return True
+                break
+    return False
+
+
+def hurries_anyway(history: History) -> bool:
+    """Whether a build was seen to be ready before its steps can have run."""
+    for content in history.all_contents():
+        story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at < content.until_at]
+        starts = [e for e in story if e.operation == "startBuild"]
+        if not starts or not says_building(starts[0]):
+            continue
+        least_at = starts[0].sent_at + content.sleep_s * CLOCK_SHARE
+        if any(_is_read(e, history) and e.body["status"] == "ready" and e.done_at < least_at for e in story):
+            return True
+    return False
+
+
+def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
+    """Reads of one version that followed each other with no other request about it, nor a build cancelled elsewhere."""
+    found = []
+    for ref in {content.ref for content in history.all_contents()}:
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        story.sort(key=lambda e: e.sent_at)
+        # Every other request was sent before the two, and may have lasted into them, or after them.
+        lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
+        following = [e.sent_at for e in story[2:]] + [float("inf")]
+        for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
+            if _is_read(one, history) and _is_read(other, history) and one.done_at <= other.sent_at:
+                disturbed = lasted_to_at > one.sent_at or next_at < other.done_at
+                if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
+                    found.append((one, other))
+    return tuple(found)
+
+
+def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:
+    return (e for e in history.story(exchange.ref or "") if e.sent_at < exchange.done_at)
+
+
+def _is_read(exchange: Exchange, history: History) -> bool:
+    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
+    return read and isinstance(exchange.body.get("status"), str) and owned(exchange, history)
+
+
+def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
+    return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)
+
+
+def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
+    """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
+    cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
+    return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)
+
+
+STARTS = frozenset({"startBuild", "publishTemplate"})
+CANCELS = frozenset({"cancelBuild", "deleteTemplate"})
+
+_Blamed = tuple[str, tuple[Exchange, ...]]
+
+
+def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
+    """The judgement on a read that shows *status* where only *before* was possible."""
+    claim, evidence = _blamed(walk, read, status, before)
+    possible = " or ".join(sorted(statuses(before))) or "no status at all"
+    return broken(claim, *evidence, read, expected=f"status {possible}", actual=f"status {status}")
+
+
+def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> _Blamed:
+    last = (walk.last_read,) if walk.last_read else ()
+    if status == "building" and walk.denied:
+        return "cancel.in-flight-is-202", (walk.denied,)
+    if not before & UNDER_WAY and State.READY in before:
+        # That it was over follows from a cancel alone; no read has shown how it ended.
+        return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
+    if before == {State.FAILED}:
+        return _lost_failure(walk, last)
+    if State.BUILDING in before and walk.build:
+        return _wrong_end(walk, read, status)
+    if status == "not_built" and (start := _last_start(walk, read)):
+        return "start.visible-to-next-read", (start,)
+    if walk.cancel and status == "ready":
+        return "cancel.does-not-end-ready", (walk.cancel,)
+    if walk.settled and status == "building" and (publish := _published_since(walk, read)):
+        return "status.changes-only-by-a-start", (publish,)
+    return _began(walk, status, last)
+
+
+def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
+    """A version that nobody started, or not since its cancel has settled, and that is not idle any more."""
+    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or _late(walk)
+    if suspect and status in (("building",) if walk.settled else ("building", "ready")):
+        return suspect
+    if walk.settled:
+        return ("cancel.does-not-end-ready" if status == "ready" else "cancel.settles"), last
+    if walk.replaced and status == "ready":
+        return "reuse.only-identical-digest", last
+    if not last:
+        return "status.unbuilt-is-not-built", ()
+    return "status.changes-only-by-a-start", last
+
+
+def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
+    if not changes_anyway(walk.history, walk.ref):
+        if suspect := _refusal(walk, STARTS):
+            return suspect
+        if suspect := _idle_cancel(walk):
+            return suspect
+    return "status.failed-stays-failed", last
+
+
+def _shows_other_content(walk: Walk, read: Exchange) -> bool:
+    """Whether the digest in a read is not the one of what was published."""
+    published, digest = walk.content.digest if walk.content else "", read.body.get("digest")
+    return bool(published) and isinstance(digest, str) and digest != published
+
+
+def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
+    if not changes_anyway(walk.history, walk.ref):
+        if suspect := _refusal(walk, CANCELS | STARTS):
+            return suspect
+        elsewhere = walk.cancelled_elsewhere(last[0].done_at, read.sent_at) if last else None
+        suspect = _idle_cancel(walk)
+        if suspect and not (elsewhere and outlives_a_cancel("ready", walk.history)):
+            return suspect
+        if elsewhere and not (_started_since(last[0], read, walk) and outlives_others(walk.history)):
+            return "cancel.keeps-neighbours", (elsewhere,)
+        if walk.build and walk.build.overlapped and not _shows_other_content(walk, read):
+            return "start.concurrent-share-one-build", (walk.build.start, *last)
+    return "status.ready-stays-ready", last
+
+
+def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
+    """A build under way that reads as something it cannot have become."""
+    build = walk.build
+    assert build
+    evidence = (build.start,)
+    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    if status == "ready":
+        failing = walk.content is not None and walk.content.outcome == "failed"
+        return ("status.failing-template-ends-failed" if failing else "status.ready-after-its-steps"), evidence
+    if not fails_anyway(walk.history):
+        if suspect := _refusal(walk, CANCELS):
+            return suspect
+        if elsewhere := walk.cancelled_elsewhere(build.start.sent_at, read.done_at):
+            return "cancel.keeps-neighbours", (build.start, elsewhere)
+        joined = build.joined and (not walk.last_read or walk.last_read.sent_at < build.joined.done_at)
+        if build.after_cancel and not joined:
+            return "cancel.next-build-completes", evidence
+        if build.overlapped:
+            return "start.concurrent-share-one-build", evidence
+        if build.joined:
+            return "start.while-building-is-harmless", (build.start, build.joined)
+        since = build.start if first or walk.last_read is None else walk.last_read
+        if not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, since, read)):
+            return "cancel.keeps-neighbours", (build.start, elsewhere)
+    if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
+        return "start.visible-to-next-read", evidence
+    return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
+
+
+def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
+    """Whether a build of another version of the owner began between two exchanges, which may have taken its place."""
+    return any(
+        says_building(e)
+        and e.ref != walk.ref
+        and walk.owns(e)
+        and before.done_at <= e.done_at
+        and e.sent_at < after.sent_at
+        for e in walk.history.exchanges
+    )
+
+
+def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
+    """A cancel of another version of the owner that found nothing, between two exchanges about this one."""
+    for exchange in walk.history.exchanges:
+        idle = exchange.operation == "cancelBuild" and exchange.status == 404 and exchange.ref != walk.ref
+        between = last.done_at <= exchange.done_at and exchange.sent_at < read.sent_at
+        if idle and between and walk.owns(exchange):
+            return exchange
+    return None
+
+
+def _published_since(walk: Walk, read: Exchange) -> Exchange | None:
+    """The publish without auto_build that was accepted since the last read before *read*."""
+    last = walk.last_read
+    for exchange in walk.history.story(walk.ref):
+        plain = exchange.operation == "publishTemplate" and not exchange.note.get("auto_build")
+        if plain and exchange.status in SUCCESS and last and last.done_at <= exchange.sent_at < read.sent_at:
+            return exchange
+    return None
+
+
+def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
+    """The last start between the last read and *read* that was acknowledged, with a build or with a golden."""
+    since_at = walk.last_read.done_at if walk.last_read else NEVER_AT
+    acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
+    starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
+    return max(starts, key=lambda e: e.done_at, default=None)
+
+
+def _late(walk: Walk) -> _Blamed | None:
+    """The start that a limit refused before the last read."""
+    return ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
+
+
+def _idle_cancel(walk: Walk) -> _Blamed | None:
+    """The cancel that found nothing, where no read since has shown that it changed nothing."""
+    cancel, last = walk.idle_cancel, walk.last_read
+    if cancel is None or (last and last.sent_at >= cancel.done_at):
+        return None
+    return "cancel.keeps-finished-golden", (cancel,)
+
+
+def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
+    """The refused request since the last read that could explain a change, and the claim that it would break."""
+    return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
+
+
+REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
+# What tells the owner of a version whether it is there. A cancel and a log may be 404 when idle.
+_TELLING = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A refused delete of somebody else's version, and the first answer to the owner after it."""
+
+    request: Exchange
+    answer: Exchange
+
+    @property
+    def claim(self) -> str:
+        """The claim that it breaks where it deleted."""
+        return REFUSED if self.request.credential in REFUSED_CREDENTIALS else FOREIGN
+
+
+@rule("unrefused.deletes", REFUSED, FOREIGN)
+def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges each refused delete by whether the owner still finds the version, and from then on as well."""
+    gone = vanished(ref, history)
+    for delete in _deletes(ref, history):
+        there = delete.answer.status in SUCCESS
+        if there or delete == gone:
+            actual = "404 ever after"
+            expected = "a version that is still there"
+            yield judged(delete.claim, there, delete.request, delete.answer, expected=expected, actual=actual)
+
+
+def vanished(ref: str, history: History) -> Delete | None:
+    """The refused delete after which the owner never found the version again, which was there before, or None."""
+    for delete in _deletes(ref, history):
+        if delete.answer.status in SUCCESS:
+            continue
+        later = [e for e in history.story(ref) if e.sent_at >= delete.answer.sent_at and _is_telling(e, history)]
+        if all(e.status == 404 for e in later):
+            return delete
+    return None
+
+
+def was_vanished(exchange: Exchange, history: History) -> bool:
+    """Whether *exchange* is answered 404 because a refused delete did what it should not."""
+    if exchange.status != 404 or exchange.ref is None:
+        return False
+    delete = vanished(exchange.ref, history)
+    return delete is not None and exchange.done_at >= delete.request.sent_at
+
+
+def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
+    """The claim that a refused publish breaks, if only that can have made what *exchange* is served, and it."""
+    for publish in history.story(exchange.ref or ""):
+        refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
+        if not refused or publish.done_at > exchange.sent_at:
+            continue
+        if publish.credential in REFUSED_CREDENTIALS and exchange.credential == "primary":
+            claim = REFUSED
+        elif publish.credential == exchange.credential == "restricted":
+            claim = PLAN
+        else:
+            continue
+        return None if _is_served_anyway(exchange, history) else (claim, publish)
+    return None
+
+
+def _deletes(ref: str, history: History) -> Iterator[Delete]:
+    """The first refused delete between each two answers that tell whether the version, which was there, still is."""
+    story = history.story(ref)
+    if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
+        return  # as with nearly every version; what follows looks at each answer from several sides
+    there, suspect = False, None
+    for exchange in sorted(story, key=lambda e: (e.sent_at, e.seq)):
+        changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
+        if _is_telling(exchange, history) and suspect and exchange.sent_at >= suspect.done_at:
+            yield Delete(suspect, exchange)
+            suspect = None
+        if changing or _is_telling(exchange, history):
+            there = exchange.status in SUCCESS and exchange.operation != "deleteTemplate" and owned(exchange, history)
+            suspect = suspect if there and not changing else None
+        elif there and exchange.operation == "deleteTemplate" and not owned(exchange, history):
+            suspect = suspect or exchange
+
+
+def _is_telling(exchange: Exchange, history: History) -> bool:
+    found = exchange.status in SUCCESS or exchange.status == 404
+    return found and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
+
+
+def _is_served_anyway(exchange: Exchange, history: History) -> bool:
+    """Whether the operation is also served for a version that nobody ever tried to publish."""
+    return any(
+        e.operation == exchange.operation and e.status in SUCCESS and e.ref and _is_unheard_of(e.ref, history)
+        for e in history.exchanges
+    )
+
+
+def was_written(ref: str, history: History) -> bool:
+    """Whether a publish that does not say what it publishes may be about *ref*: by its document, or by its answer."""
+    _, name, version = (part.encode() for part in parts(ref))
+    publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
+    unsaid = (e.request.body for e in publishes if "content" not in e.note)
+    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unsaid)
+
+
+def _is_unheard_of(ref: str, history: History) -> bool:
+    tried = any(e.operation == "publishTemplate" for e in history.story(ref))
+    return not (tried or ref in history.given or ref.startswith("system/") or was_written(ref, history))
+
+
+STORY_RULES: tuple[Rule[str], ...] = (refused_deletes,)

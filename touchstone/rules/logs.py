@@ -1,0 +1,577 @@
+"""Judges build logs as a whole: when they are open, what they hold, and what they say about when things happened.
+
+Most are judged where the owner of a version followed while reads showed what its build did. What a log holds is judged
+by what else is known of its build: how it ended, what it printed, how long it took; and only of logs that were followed
+from a moment at which the build surely ran to the end, unless the server cut them short.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import combinations, pairwise
+from typing import Any
+
+from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Judgement
+from touchstone.rules.eventlog import (
+    LAST_PHASES,
+    Log,
+    ended_by_server,
+    follows,
+    frames_apart,
+    is_stream,
+    lines_astray,
+    log_of,
+    moment,
+    phase_of,
+    printed,
+    render_frame,
+)
+from touchstone.rules.history import Content, History
+from touchstone.rules.messages import SUCCESS, describe
+from touchstone.rules.rule import Rule, broken, held, judged, render, rule
+from touchstone.rules.timeline import Running, Timeline, owned
+from touchstone.rules.walk import CLOCK_SHARE
+
+# Status and log of a build may be kept in two places that learn of its end one after the other.
+_SKEW_S = 0.2
+# How much sooner than a start a log must have ended for what it told to be true by then.
+_BEHIND_S = 0.4
+# The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
+_GRACE_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """Why a log ended too early: an exchange that shows it, and in words."""
+
+    proof: Exchange
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """One follower of a build that surely ran.
+
+    Attributes:
+        running: Why the build ran when the log was opened.
+        end: The first read after the opening that shows the build over; None where that is not known.
+        cut_short: What shows that the server ended the log before the build; None without that.
+    """
+
+    stream: Exchange
+    running: Running
+    end: Exchange | None
+    cut_short: CutShort | None
+
+    @property
+    def whole(self) -> Log | None:
+        """The log from the opening to the end, or None where something of it is missing."""
+        log = log_of(self.stream)
+        if log is None or not log.complete or self.cut_short or not ended_by_server(self.stream):
+            return None
+        return log
+
+
+def followings(timeline: Timeline, history: History) -> Iterator[Following]:
+    """The owner's followers that opened the log while a build surely ran."""
+    for stream in followers(timeline.ref, history):
+        running = timeline.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
+        if running:
+            end = timeline.end(stream.sent_at, stream.head_at)
+            yield Following(stream, running, end, _cut_short(timeline, stream, running, end))
+
+
+@rule("following.answer", "events.answers-200")
+def answer(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges the status of each request for the log of a running build."""
+    timeline = history.once(Timeline, ref)
+    for stream in followers(ref, history):
+        # A refused key, a limit and a failing server have claims of their own.
+        if stream.status in {401, 429} or stream.status >= 500:
+            continue
+        if running := timeline.running(stream.sent_at, stream.head_at):
+            actual = f"{stream.status} while it builds"
+            fits = stream.status == 200
+            yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
+
+
+@rule("following.open", "events.open-while-building")
+def stays_open(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the server does not end a log before its build is over."""
+    for following in followings(history.once(Timeline, ref), history):
+        stream, seen = following.stream, following.running.seen
+        if cut := following.cut_short:
+            evidence = sorted((stream, cut.proof), key=lambda e: e.seq)
+            yield broken(
+                "events.open-while-building",
+                *evidence,
+                expected="a log that stays open while its build runs",
+                actual=f"ended after {stream.elapsed_s:.2f} s; {cut.why}",
+            )
+        elif seen.done_at <= stream.done_at and is_stream(stream) and not stream.error:
+            yield held("events.open-while-building", seen, stream)
+
+
+@rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
+def closes(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
+    timeline = history.once(Timeline, ref)
+    grace_s = history.bounds.cancel_timeout_s
+    for stream in followers(ref, history):
+        if timeline.idle(stream.sent_at, stream.done_at):
+            yield from _closes_at_rest(stream, grace_s)
+    for following in followings(timeline, history):
+        begun = timeline.begun_between(following.stream.sent_at, following.stream.done_at)
+        if following.end and not following.cut_short and not begun:
+            yield from _closes_at_the_end(following.stream, following.end, grace_s)
+
+
+@rule("following.unread", "events.close-at-the-end")
+def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
+    timeline, bounds = history.once(Timeline, ref), history.bounds
+    for stream in followers(ref, history):
+        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
+        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
+        if begun is None or later is None or later.body["status"] not in AT_REST or stream.closed != "client":
+            continue
+        meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in timeline.reads)
+        if meanwhile or timeline.begun_between(begun.done_at, later.sent_at):
+            continue
+        open_s = stream.done_at - begun.done_at
+        if open_s > bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE:
+            expected, actual = "a log that closes when its build is over", f"still open {open_s:.1f} s after its start"
+            yield broken("events.close-at-the-end", begun, stream, later, expected=expected, actual=actual)
+
+
+@rule("following.joined", "start.while-building-is-harmless")
+def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
+
+    It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
+    """
+    claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
+    for following in followings(timeline, history):
+        stream, begun = following.stream, following.running.start
+        log, content = log_of(stream), timeline.content(begun.sent_at, stream.done_at)
+        joined = [e for e in timeline.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
+        asked = (e for e in history.story(ref) if e.operation == "cancelBuild")  # whoever asked, and was told what
+        cancels = (e for e in (*asked, *history.cancels) if e.done_at >= begun.sent_at)
+        if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
+            continue
+        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
+        if phase_of(log.last) == "ready":
+            yield held(claim, joined[-1], stream)
+        elif phase_of(log.last) == "cancel" and later and later.body["status"] == "building":
+            expected, actual = "a log that ends with its build", "one that ends on a cancel while the version builds"
+            evidence = sorted((begun, joined[-1], stream, later), key=lambda e: e.seq)
+            yield broken(claim, *evidence, expected=expected, actual=actual)
+
+
+@rule("following.then-started", "reuse.ready-at-once")
+def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges the first start after a log that ended ready, which tells that the build is over if nothing else did."""
+    timeline = history.once(Timeline, ref)
+    starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
+    for stream in followers(ref, history):
+        log = log_of(stream)
+        if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
+            continue
+        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
+        start = next((e for e in starts if e.sent_at >= stream.done_at + _BEHIND_S), None)
+        if begun is None or start is None or start.status not in SUCCESS or not start.body:
+            continue
+        cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in timeline.cancels)
+        other = timeline.begun_between(begun.done_at, start.sent_at)
+        if cancelled or other or timeline.content(begun.sent_at, start.done_at) is None:
+            continue
+        fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=describe(start))
+
+
+def followers(ref: str, history: History) -> list[Exchange]:
+    """The owner's answered requests for the log of *ref*."""
+    return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
+
+
+def _cut_short(timeline: Timeline, stream: Exchange, opened: Running, end: Exchange | None) -> CutShort | None:
+    log = log_of(stream)
+    # An answer of another kind is no log, however soon it ends.
+    if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
+        return None
+    skew_s = _SKEW_S if log and log.ended else 0.0
+    running = timeline.running(stream.sent_at, stream.done_at + skew_s)
+    # What was seen at rest in between, and builds again, is another matter.
+    if running and not timeline.rested(stream.sent_at, running.seen.sent_at):
+        return CutShort(running.seen, "a later read shows the build still running")
+    earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
+    cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in timeline.cancels)
+    ended = end is not None and end.sent_at < earliest_end_at
+    if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
+        return CutShort(opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on")
+    return None
+
+
+def _closes_at_rest(stream: Exchange, grace_s: float) -> Iterator[Judgement]:
+    if _too_late(stream, stream.elapsed_s, grace_s):
+        yield broken(
+            "events.finished-version-closes",
+            stream,
+            expected="an answer that ends, for a version that is not building",
+            actual=f"still open after {stream.elapsed_s:.1f} s",
+        )
+    elif ended_by_server(stream) and stream.status in {200, 404}:
+        yield held("events.finished-version-closes", stream)
+
+
+def _closes_at_the_end(stream: Exchange, end: Exchange, grace_s: float) -> Iterator[Judgement]:
+    late_s = stream.done_at - end.done_at
+    if _too_late(stream, late_s, grace_s):
+        yield broken(
+            "events.close-at-the-end",
+            end,
+            stream,
+            expected="a log that closes when its build is over",
+            actual=f"still open {late_s:.1f} s after a read said {end.body['status']}",
+        )
+    elif ended_by_server(stream) and is_stream(stream):
+        yield held("events.close-at-the-end", end, stream)
+
+
+def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
+    return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
+
+
+# A follower that comes while a line is on its way may miss it.
+_LATE_FOLLOWER_S = 0.1
+
+_SHARED = "start.concurrent-share-one-build"
+_READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
+_CANCELLED = "events.cancelled-ends-on-cancel"
+_ENDS = {_READY: "a last frame of phase ready", _FAILED: "a last frame of level error"}
+_ENDS[_CANCELLED] = "a last frame of phase cancel"
+_LAST = "events.terminal-frame-comes-last"
+
+_SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs?|seconds?)(?!\w)")
+_LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
+
+
+@rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
+def last_frame(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges the last frame of a log by what became of its build."""
+    timeline = history.once(Timeline, ref)
+    yield from _repeated(timeline, history)
+    for following in followings(timeline, history):
+        log, end = following.whole, following.end
+        claim = _claim_of_end(timeline, following, end) if log and end else None
+        if not log or not end or claim is None or (not log.lines and _came_late(timeline, following)):
+            continue
+        ending = render_frame(log.last) if log.lines else "no frame at all"
+        actual = f"{ending}, and status {end.body['status']}"
+        if _ends_so(log.last, claim):
+            yield held(claim, end, following.stream)
+        elif not any(_ends_so(line, claim) for line in log.lines):
+            yield broken(claim, end, following.stream, expected=_ENDS[claim], actual=actual)
+        elif claim == _FAILED:
+            # A frame after an end of another phase is told by `events.py`, which cannot know that this one was an end.
+            yield broken(_LAST, end, following.stream, expected="no frame after the one of level error", actual=actual)
+
+
+@rule("logged.output", "events.carry-the-output", _SHARED)
+def output(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
+
+    What is to fail prints before that, too.
+    """
+    for following in followings(history.once(Timeline, ref), history):
+        log, running, end = following.whole, following.running, following.end
+        marker = running.content.marker
+        if not log or not log.lines or not marker or not end or not _came_to_print(running.content, log, end):
+            continue
+        times = sum(printed(value.get("line"), marker) for value in log.lines)
+        in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
+        evidence = (*running.starts, following.stream)
+        actual = f"{marker!r} {times} times in the log"
+        if overlapped and times > 1 and not _doubles_anyway(ref, history):
+            yield broken(_SHARED, *evidence, expected="the output of one build", actual=actual)
+        elif times > 1 or (times == 0 and in_time):
+            yield broken("events.carry-the-output", *evidence, expected="what the build prints, once", actual=actual)
+        elif times == 1:
+            yield held("events.carry-the-output", *evidence)
+            if overlapped and in_time:
+                yield held(_SHARED, *evidence)
+
+
+@rule("logged.lines", "events.carry-the-output")
+def every_line(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
+    for following in followings(history.once(Timeline, ref), history):
+        log, content, end = following.whole, following.running.content, following.end
+        lines = _note(content, history).get("lines", ())
+        if not log or not end or len(lines) < 2 or not _came_in_time(following, history):
+            continue
+        if _came_to_print(content, log, end):
+            found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
+            expected, actual = f"{len(lines)} lines in order", lines_astray(found, lines)
+            fits = found == list(lines)
+            yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
+
+
+def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
+    """Whether the build surely came to the step that prints: it succeeded, or failed as it was to, not for the time."""
+    status = end.body["status"]
+    failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
+    return status == "ready" or failed
+
+
+def _doubles_anyway(ref: str, history: History) -> bool:
+    """Whether a log of another version, one build of which was started once, has what that build prints twice."""
+    others = {content.ref for content in history.all_contents()} - {ref}
+    for following in (f for other in others for f in followings(history.once(Timeline, other), history)):
+        log, marker = following.whole, following.running.content.marker
+        if log and marker and not _overlapped(following.running.starts):
+            doubled = sum(printed(value.get("line"), marker) for value in log.lines) > 1
+            if doubled:
+                return True
+    return False
+
+
+@rule("logged.watchers", "events.watchers-agree")
+def watchers(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
+    timeline = history.once(Timeline, ref)
+    wholes = [(one, log.lines) for one in followings(timeline, history) if (log := one.whole) is not None and log.lines]
+    for (one, first), (other, second) in combinations(wholes, 2):
+        since_at = min(one.stream.sent_at, other.stream.sent_at)
+        if timeline.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
+            continue
+        difference = frames_apart(first, second)
+        yield judged(
+            "events.watchers-agree",
+            not difference,
+            one.stream,
+            other.stream,
+            expected="the same frames in the same order",
+            actual=difference,
+        )
+
+
+@rule("logged.build-time", "events.build-time-agrees")
+def build_time(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
+    for following in followings(history.once(Timeline, ref), history):
+        log, end = following.whole, following.end
+        if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
+            continue
+        build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
+        if isinstance(build_time_ms, bool) or not isinstance(build_time_ms, int) or not isinstance(line, str):
+            continue
+        times = _logged_times_ms(line)
+        agrees = any(abs(time_ms - build_time_ms) <= rounding_ms for time_ms, rounding_ms in times)
+        if agrees or len(times) == 1:
+            yield judged(
+                "events.build-time-agrees",
+                agrees,
+                following.stream,
+                end,
+                expected="the build time that the log tells",
+                actual=f"build_time_ms {build_time_ms} in the status, {render(line)} in the log",
+            )
+
+
+def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
+    """Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25)."""
+    for stream in followers(timeline.ref, history):
+        log, read = log_of(stream), timeline.rest_before(stream)
+        claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
+        if not log or not read or not claim or not log.complete or not log.lines or not ended_by_server(stream):
+            continue
+        # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
+        cancelled = claim == _FAILED and any(_ends_so(line, _CANCELLED) for line in log.lines)
+        if not cancelled and not any(_ends_so(line, claim) for line in log.lines):
+            actual = f"{render_frame(log.last)}, and status {read.body['status']} before"
+            yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
+
+
+def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> str | None:
+    """Which end the log must have; None where the build can have ended in several ways."""
+    cancels = [c for c in timeline.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
+    status = end.body["status"]
+    if not cancels:
+        return {"ready": _READY, "failed": _FAILED}.get(status)
+    if all(c.sent_at > following.stream.done_at for c in cancels):
+        return None  # It ended too early to tell, which `closes` and `stays_open` judge.
+    # A build that ends by itself just when it is cancelled may end either way.
+    if status == "ready" or not any(c.status == 202 for c in cancels):
+        return None
+    running = following.running
+    fails_at = running.start.sent_at + running.content.sleep_s * CLOCK_SHARE
+    if running.content.outcome != "ready" and max(c.done_at for c in cancels) >= fails_at:
+        return None
+    return _CANCELLED
+
+
+def _ends_so(last: dict[str, Any], claim: str) -> bool:
+    phase = phase_of(last)
+    if claim == _FAILED:
+        # Facts 7.32: a build that took too long ends on the phase timeout and may read failed.
+        return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
+    return phase == ("ready" if claim == _READY else "cancel")
+
+
+def _came_late(timeline: Timeline, following: Following) -> bool:
+    stream = following.stream
+    return timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
+
+
+def _came_in_time(following: Following, history: History) -> bool:
+    """Whether the log was open before its build can have come to what it prints."""
+    after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
+    return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
+
+
+def _note(content: Content, history: History) -> Mapping[str, Any]:
+    """What is known of a published document beside what `History` keeps; empty for a template that exists already."""
+    publishes = (e for e in history.story(content.ref) if e.seq == content.published_seq)
+    return next((publish.note for publish in publishes), {})
+
+
+def _overlapped(starts: tuple[Exchange, ...]) -> bool:
+    return any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(starts, 2))
+
+
+def _logged_times_ms(line: str) -> list[tuple[float, float]]:
+    """The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms."""
+    if _LONGER.search(line):
+        return []
+    times = []
+    for number, decimals, unit in _SECONDS.findall(line):
+        unit_ms = 1.0 if unit.startswith("m") else 1000.0
+        times.append((float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0))
+    return times
+
+
+# Web servers that date a frame as they send it to two who follow at the same time are no further apart than this.
+_STAMP_S = 0.25
+# How far timestamps may be off by what separates the clocks of a build host and of a web server.
+_CLOCK_DRIFT_S = 5.0
+
+# Phases that a log may tell as of the time when the version was published.
+_BEFORE_THE_START = frozenset({"publish", "compile", ""})
+
+
+@rule("stamps.clock", "events.timestamps-are-true")
+def clock(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
+    followed = {following.stream.seq: following for following in followings(history.once(Timeline, ref), history)}
+    for stream in followers(ref, history):
+        following, log = followed.get(stream.seq), log_of(stream)
+        date = _date(stream)
+        stamped = [value for value in log.values if moment(value.get("ts"))] if log else []
+        if date is None or not stamped:
+            continue
+        wrong = next((v for v in stamped if not _is_true(v, date, stream, _since(v, stream, following, history))), None)
+        yield judged(
+            "events.timestamps-are-true",
+            wrong is None,
+            *((following.running.start,) if following else ()),
+            stream,
+            expected="timestamps within the time of the build",
+            actual=f"{wrong['ts']} for {render_frame(wrong)}, in an answer of {date.isoformat()}" if wrong else "",
+        )
+
+
+@rule("stamps.one-time", "events.timestamps-are-true")
+def one_time(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that a frame has one time, to whomever and however late it is told."""
+    timeline = history.once(Timeline, ref)
+    read = [(stream, log) for stream in followers(ref, history) if (log := _whole(stream)) and log.lines]
+    for (first, one), (second, other) in pairwise(read):
+        since_at, until_at = min(first.sent_at, second.sent_at), max(first.done_at, second.done_at)
+        if timeline.begun_between(since_at, until_at) or timeline.content(since_at, until_at) is None:
+            continue
+        over_at = min(first.done_at, second.done_at)
+        if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in timeline.reads):
+            continue  # Whatever builds then is not what the log was of that is over.
+        apart = _apart(one, other)
+        if apart is not None:
+            actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {render_frame(apart[0])}" if apart else ""
+            expected = "one time for each frame"
+            yield judged("events.timestamps-are-true", not apart, first, second, expected=expected, actual=actual)
+
+
+def _whole(stream: Exchange) -> Log | None:
+    log = log_of(stream)
+    return log if log and log.complete and ended_by_server(stream) else None
+
+
+def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
+    """The last frame that two logs of one build give two times, or nothing; None where they share no stamped one."""
+    common = False
+    for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
+        at, also_at = moment(first.get("ts")), moment(second.get("ts"))
+        if {**first, "ts": None} != {**second, "ts": None}:
+            break
+        if at is None or also_at is None:
+            continue
+        whole = at.microsecond == 0 and also_at.microsecond == 0
+        if abs(at - also_at).total_seconds() > _STAMP_S + whole:
+            return first, second
+        common = True
+    return () if common else None
+
+
+def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
+    """The earliest time of the run that a frame can tell of; -inf where the build may be older than the run."""
+    if following and phase_of(value) not in _BEFORE_THE_START:
+        return following.running.start.sent_at
+    content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
+    if content is None or not content.published_seq:
+        return float("-inf")
+    if following:
+        return content.from_at
+    # What nothing else prints was not built before the run, but maybe for another version of the same content.
+    return 0.0 if content.marker else float("-inf")
+
+
+def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: float) -> bool:
+    stamp, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
+    if stamp is None:
+        return True
+    # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
+    latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
+    if since_at == float("-inf"):
+        return stamp <= latest
+    return zero + timedelta(seconds=since_at - _CLOCK_DRIFT_S) <= stamp <= latest
+
+
+def _date(stream: Exchange) -> datetime | None:
+    """When the server sent the head of the answer, by its own clock; None where it does not say or it was stored."""
+    if stream.response is None or stream.response.header("age"):
+        return None
+    try:
+        date = parsedate_to_datetime(stream.response.header("date") or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+STORY_RULES: tuple[Rule[str], ...] = (
+    answer,
+    stays_open,
+    closes,
+    closes_unread,
+    goes_on_when_joined,
+    is_there_when_it_says_so,
+    last_frame,
+    output,
+    every_line,
+    watchers,
+    build_time,
+    clock,
+    one_time,
+)

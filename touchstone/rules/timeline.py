@@ -1,0 +1,193 @@
+"""What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
+
+A read shows a build at one moment. That it ran from one moment to another follows only if a later read still shows
+it and nothing in between can have begun another one; that none ran, only if a read showed the last one over. Where
+requests overlapped, failed or were never answered, nothing follows. `walk.py` asks which answers are possible; this
+asks what was the case while something else, such as a stream, was watched.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from touchstone.contract.lifecycle import AT_REST, STATUSES
+from touchstone.facts.exchange import Exchange
+from touchstone.rules.history import Content, History
+from touchstone.rules.messages import SUCCESS
+
+_CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
+
+
+def owned(exchange: Exchange, history: History) -> bool:
+    """Whether the request shows the key of the account whose version it is about."""
+    owner = history.owner(exchange.ref) if exchange.ref else None
+    return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
+
+
+def may_have_acted(exchange: Exchange) -> bool:
+    """Whether the answer leaves open that a request that changes something has changed it."""
+    if exchange.request.method in {"HEAD", "OPTIONS"}:
+        return False
+    if exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build"):
+        return True  # facts 7.40: only its build may have been refused
+    return exchange.response is None or exchange.status >= 500 or exchange.status in SUCCESS
+
+
+def acted_by(exchange: Exchange) -> float:
+    """When whatever a request does was done: at its answer, or never for sure where it failed or got none."""
+    return exchange.done_at if exchange.status in SUCCESS else float("inf")
+
+
+def begins(exchange: Exchange) -> bool:
+    """Whether a request may have begun a build. A start that is answered ready, and says so, reuses one."""
+    if exchange.operation == "startBuild":
+        reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
+        return may_have_acted(exchange) and not reuses
+    if exchange.operation == "publishTemplate" and exchange.note.get("auto_build"):
+        return may_have_acted(exchange) and exchange.body.get("auto_build") != "ready"
+    return False
+
+
+def says_building(exchange: Exchange) -> bool:
+    """Whether a start, or a publish with auto_build, is acknowledged with a build that runs."""
+    key = "status" if exchange.operation == "startBuild" else "auto_build"
+    return exchange.status in SUCCESS and exchange.body.get(key) == "building"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Why a build surely ran.
+
+    Attributes:
+        start: The first request that can have begun it.
+        starts: All requests that can have begun it or joined it.
+        seen: The read that still showed it.
+        content: What was built.
+    """
+
+    start: Exchange
+    starts: tuple[Exchange, ...]
+    seen: Exchange
+    content: Content
+
+
+class Timeline:
+    """The course that the builds of one version took, as far as its owner's reads show it."""
+
+    def __init__(self, ref: str, history: History) -> None:
+        self.ref = ref
+        story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
+        self._history = history
+        self.reads = tuple(e for e in story if _is_read(e) and owned(e, history))
+        self.beginnings = tuple(e for e in story if begins(e))
+        self._begun_sent_at = [e.sent_at for e in self.beginnings]
+        self._begun_acted_by = list(accumulate(map(acted_by, self.beginnings), max))
+        self.cancels = tuple(e for e in story if e.operation == "cancelBuild" and may_have_acted(e))
+        reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
+        self.reuses = tuple(e for e in reuses if owned(e, history))
+        self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
+        self._rest_ends = _first_ends(self._rests)
+        changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
+        self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
+        self._alone = _is_alone(ref, history)
+
+    def content(self, since_at: float, until_at: float) -> Content | None:
+        """What the version surely held all the time, or None where that is in doubt or its builds are shared."""
+        if not self._alone or self._doubtful_at < until_at:
+            return None
+        content = self._history.content(self.ref, since_at)
+        return content if content and content.until_at >= until_at else None
+
+    def settled(self, exchange: Exchange, by_at: float) -> bool:
+        """Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*."""
+        acted_at = acted_by(exchange)
+        sent_at, ended_at = self._rest_ends
+        first = bisect_left(sent_at, acted_at)
+        return first < len(sent_at) and ended_at[first] <= by_at
+
+    def over(self, exchange: Exchange) -> bool:
+        """Whether each build that can have begun before *exchange* was answered was seen over before it was sent."""
+        begun = (e for e in self.beginnings if e.sent_at < exchange.done_at)
+        return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
+
+    def running(self, since_at: float, until_at: float) -> Running | None:
+        """Why one build surely ran, uncancelled, from one moment to another; None where that is not certain."""
+        seen = next((read for read in self.reads if read.sent_at >= until_at), None)
+        if seen is None or seen.body["status"] != "building":
+            return None
+        content = self.content(since_at, seen.done_at)
+        begun = [e for e in self.beginnings if e.sent_at < seen.done_at and not self.settled(e, since_at)]
+        if content is None or not any(says_building(e) for e in begun):
+            return None
+        if any(acted_by(e) > since_at or not _builds(e, content) for e in begun):
+            return None
+        if any(e.sent_at < seen.done_at and not self.settled(e, since_at) for e in self.cancels):
+            return None
+        return Running(begun[0], tuple(begun), seen, content)
+
+    def idle(self, since_at: float, until_at: float) -> bool:
+        """Whether surely no build ran at any time from one moment to another."""
+        content = self.content(since_at, until_at)
+        if content is None:
+            return False
+        if not content.published_seq and not any(rest.done_at <= since_at for rest in self._rests):
+            return False
+        return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
+
+    def rested(self, since_at: float, until_at: float) -> bool:
+        """Whether a read between two moments showed no build."""
+        return any(rest.sent_at >= since_at and rest.done_at <= until_at for rest in self._rests)
+
+    def rest_before(self, exchange: Exchange) -> Exchange | None:
+        """The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer."""
+        read = next((e for e in reversed(self.reads) if e.done_at <= exchange.sent_at), None)
+        if read is None or read.body["status"] not in AT_REST or not self.idle(read.done_at, exchange.done_at):
+            return None
+        return read
+
+    def begun_between(self, since_at: float, until_at: float) -> bool:
+        """Whether a build can have begun between two moments."""
+        before = bisect_left(self._begun_sent_at, until_at)
+        return before > 0 and self._begun_acted_by[before - 1] > since_at
+
+    def end(self, since_at: float, after_at: float) -> Exchange | None:
+        """The first read sent from *after_at* on that shows no build, if none can have begun since *since_at*."""
+        rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in AT_REST), None)
+        if rest is None or self.begun_between(since_at, rest.done_at):
+            return None
+        return rest if self.content(since_at, rest.done_at) else None
+
+
+def _first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
+    """When each was sent, in order; and for each the earliest answer among it and those sent later."""
+    ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
+    ended_at = list(accumulate((e.done_at for e in ordered), min))
+    return [e.sent_at for e in reversed(ordered)], ended_at[::-1]
+
+
+def _is_read(exchange: Exchange) -> bool:
+    # A fifth status has a claim of its own and tells nothing about builds.
+    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
+    status = exchange.body.get("status")
+    return read and isinstance(status, str) and status in STATUSES
+
+
+def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
+    """Whether a request can have put something into the version that nobody knows, or taken it away."""
+    unknown = change.operation == "publishTemplate" and "content" not in change.note
+    overlaps = any(e.sent_at < change.done_at and change.sent_at < e.done_at for e in changes if e is not change)
+    return unknown or overlaps or change.status not in SUCCESS
+
+
+def _is_alone(ref: str, history: History) -> bool:
+    """Whether the builds of *ref* are its own: one account has it, and no other version has its digest."""
+    contents = history.contents(ref)
+    if len({content.owner for content in contents}) != 1:
+        return False
+    return not any(other.ref != ref for content in contents for other in history.sharing(content))
+
+
+def _builds(start: Exchange, content: Content) -> bool:
+    own = start.seq == content.published_seq
+    return own or content.sure_at <= start.sent_at
