@@ -68,22 +68,9 @@ class Pictures:
 
 def pictures(load: LoadView) -> Pictures:
     """The charts and sentences of a load run."""
-    near, found, began_at = columns_of_builds(load), load.capacity, load.workload.began_at
-    texts = {
-        "capacity": load_sentences.describe_capacity(found) if found else "",
-        "failed": load_sentences.describe_failed(load.attempts),
-        "beyond": load_sentences.describe_beyond(found) if found else "",
-        "closing": load_sentences.describe_closing(*load.asked),
-        "silence": load_sentences.describe_silence(load.silence, began_at) if load.silence else "",
-        "pauses": load_sentences.describe_pause(load.pauses, began_at),
-        "cut": load_sentences.describe_cut(load.numbers),
-        "times": load_sentences.describe_times(load.numbers),
-        "generator": load_sentences.describe_generator(load.kept, began_at),
-        "workload": load_sentences.describe_workload(load.workload),
-        "timed": load_sentences.describe_timed(load.numbers),
-    }
+    near, found = columns_of_builds(load), load.capacity
     return Pictures(
-        texts=texts,
+        texts=load_sentences.describe(load),
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
         requests=requests_chart(load, columns_of(load)) if load.windows else None,

@@ -5,11 +5,45 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from touchstone.facts.events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
-from touchstone.facts.wording import brief, plural, was
+from touchstone.facts.wording import brief, percentage, plural, was
 from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
 from touchstone.loadgen.lateness import Punctuality
-from touchstone.loadgen.metrics import Metrics
+from touchstone.loadgen.metrics import LASTING, Metrics
 from touchstone.loadgen.not_judged import Fallen, Pause
+from touchstone.report.load_view import LoadView
+
+
+def describe(load: LoadView) -> dict[str, str]:
+    """The sentences about a load by what they are about; empty where there is nothing to say."""
+    found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
+    return {
+        "capacity": describe_capacity(found) if found else "",
+        "failed": describe_failed(load.attempts),
+        "beyond": describe_beyond(found) if found else "",
+        "closing": describe_closing(*load.asked),
+        "silence": describe_silence(load.silence, began_at) if load.silence else "",
+        "pauses": describe_pause(load.pauses, began_at),
+        "cut": describe_cut(numbers),
+        "times": describe_times(numbers),
+        "generator": describe_generator(load.kept, began_at),
+        "workload": describe_workload(load.workload),
+        "timed": describe_timed(numbers),
+        "remarks": _describe_table(numbers),
+    }
+
+
+def _describe_table(numbers: Metrics) -> str:
+    """What stands below a table of requests."""
+    total = numbers.total
+    parts = [f"errors {percentage(total.error_share)}", f"refused {percentage(total.refused_share)}"]
+    parts += [f"cut off {total.kinds['cut']:,}"] if total.kinds["cut"] else []
+    parts += [f"never sent {total.unsent:,}, of which no time is here"] if total.unsent else []
+    parts.append(f"per s over {brief(numbers.measured_s)}, to {numbers.until}")
+    what = "response times, from due" if numbers.timed else "closed model: service times only"
+    times = total.whole.times
+    apart = ", followed logs apart" if any(one.name in LASTING for one in numbers.operations) else ""
+    never = f"; “never”: {plural(times.never, 'request')} got no answer{apart}" if times and times.never else ""
+    return f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}"
 
 
 def describe_workload(workload: Workload) -> str:

@@ -2,11 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
+from markupsafe import Markup
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -97,6 +100,38 @@ def section(
     if most and len(texts) > most:
         unbroken(console, f"  … and {len(texts) - most} more{rest}")
     console.print()
+
+
+def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
+    """Prints a template of rich's markup, line by line.
+
+    A line is wrapped to the width of the terminal, behind its own blanks; an empty one is left out. One that begins
+    with ``!`` is never broken, ``.`` is an empty line, and ``@name`` is a table.
+
+    Args:
+        template: File name among the assets.
+        tables: By name, what prints a table.
+        values: What the template names; texts among them give no command to a terminal, and are no markup.
+    """
+    from touchstone.report import html  # noqa: PLC0415 - most of what prints needs no template
+
+    jinja = html.environment().overlay(finalize=_finalize)
+    jinja.filters["cell"] = lambda text: inert(text, 300)
+    for line in jinja.get_template(template).render(values).splitlines():
+        text = line.strip(" ")
+        if text == ".":
+            console.print()
+        elif text.startswith("@"):
+            tables[text[1:]]()
+        elif text.startswith("!"):
+            unbroken(console, Text.from_markup(text[1:], emoji=False))
+        elif text:
+            paragraph(console, Text.from_markup(text, emoji=False), len(line) - len(line.lstrip(" ")))
+
+
+def _finalize(value: Any) -> Any:
+    is_plain = isinstance(value, str) and not isinstance(value, Markup)
+    return Markup(escape(inert(value))) if is_plain else value
 
 
 def table(
