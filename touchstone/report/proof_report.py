@@ -11,11 +11,11 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.facts.wording import plural
 from touchstone.proof.result import State, Trial
 from touchstone.report import html
 from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, mark, noise, says
-from touchstone.report.terminal import inert, paragraph, section, table, unbroken
+from touchstone.report.terminal import inert, table
+from touchstone.report.terminal import render as render_text
 
 Shape = Literal["proves", "also", "noise", "missing"]
 SHAPES: tuple[Shape, ...] = ("proves", "also", "noise", "missing")
@@ -46,8 +46,6 @@ SHAPE_WORDS: dict[Shape, str] = {
 
 _MAX_CELL_CHARS = 300
 _MAX_NAMES = 6
-_MAX_DETAILED = 20  # of what did not end well, told with its evidence
-_MAX_FINDINGS = 4  # of one server
 _STYLES: dict[State, str] = {
     "killed": "green",
     "survived": "green",
@@ -64,19 +62,25 @@ def write(view: ProofView, console: Console, page: Path | None = None) -> None:
     Args:
         page: Where the report for a browser is.
     """
-    if view.trials:
-        _trials(view, console)
-        _write_matrix(view, console)
-        _permitted(view, console)
-        _wrong(view, console)
-        gaps = [f"{row.claim.id}: {row.claim.says}" for row in view.gaps]
-        section(console, f"Claims that no fault proves ({len(gaps)})", gaps, "bold red")
-        _classes(view, console)
-    _totals(view, console)
-    if page is not None:
-        unbroken(console, f"report: {page}")
-    style = {0: "bold green", 1: "bold red"}.get(view.exit_code, "bold yellow")
-    unbroken(console, Text(f"exit {view.exit_code}: {view.reason}", style))
+    names = {
+        reason: [trial.subject.name for trial in trials if trial.subject.sort == "permitted"]
+        for reason, trials in view.legitimate.items()
+    }
+    render_text(
+        console,
+        "proof.txt.j2",
+        {
+            "trials": lambda: _trials(view, console),
+            "matrix": lambda: _write_matrix(view, console),
+            "classes": lambda: _classes(view, console),
+        },
+        view=view,
+        permitted={reason: some for reason, some in names.items() if some},
+        styles=_STYLES,
+        says=says,
+        noise=noise,
+        page=str(page or ""),
+    )
 
 
 def _trials(view: ProofView, console: Console) -> None:
@@ -118,55 +122,6 @@ def _names(names: tuple[str, ...]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + more
 
 
-def _permitted(view: ProofView, console: Console) -> None:
-    """What no examination may find, each reason with the mutations that it permits."""
-    reasons = {
-        reason: [trial.subject.name for trial in trials if trial.subject.sort == "permitted"]
-        for reason, trials in view.legitimate.items()
-    }
-    if not any(reasons.values()):
-        return
-    paragraph(console, f"Permitted mutations ({sum(map(len, reasons.values()))})", style="bold")
-    for reason, names in reasons.items():
-        if names:
-            paragraph(console, _clip(reason), 2)
-            paragraph(console, ", ".join(names), 4, "dim")
-    console.print()
-
-
-def _wrong(view: ProofView, console: Console) -> None:
-    """What did not end well, with the evidence; the table above may have scrolled away."""
-    wrong = view.wrong
-    if not wrong:
-        return
-    paragraph(console, f"Did not end well ({len(wrong)})", style="bold red")
-    for trial in wrong[:_MAX_DETAILED]:
-        paragraph(console, Text.assemble((trial.state, _STYLES[trial.state]), " ", trial.subject.name))
-        paragraph(console, says(trial), 2)
-        if trial.subject.permits:
-            paragraph(console, f"permitted by {_clip(trial.subject.permits)}", 2)
-        if trial.state == "failed":
-            paragraph(console, _clip(trial.trouble), 2, "yellow")
-        elif trial.subject.is_fault:
-            paragraph(console, f"has to break {', '.join(trial.subject.breaks)}", 2)
-        _write_findings(trial, console)
-    if len(wrong) > _MAX_DETAILED:
-        unbroken(console, f"… and {len(wrong) - _MAX_DETAILED} more: see the report")
-    console.print()
-
-
-def _write_findings(trial: Trial, console: Console) -> None:
-    unrelated = noise(trial)
-    ordered = [*unrelated, *(claim for claim in trial.broken if claim not in unrelated)]
-    for claim in ordered[:_MAX_FINDINGS]:
-        blame = trial.broken[claim]
-        word = "noise" if claim in unrelated else "blames" if claim in trial.blamed else "beside"
-        paragraph(console, f"{word} {claim}: expected {_clip(blame.expected)}; actual {_clip(blame.actual)}", 2)
-        paragraph(console, f"{blame.check} in {_clip(blame.case)}, after {blame.exchanges} exchanges", 4, "dim")
-    if len(ordered) > _MAX_FINDINGS:
-        paragraph(console, f"… and {plural(len(ordered) - _MAX_FINDINGS, 'more finding')}", 2, "dim")
-
-
 def _classes(view: ProofView, console: Console) -> None:
     if not view.kinds:
         return
@@ -177,19 +132,6 @@ def _classes(view: ProofView, console: Console) -> None:
         rows.append([row.kind, *map(str, (row.faults, row.killed, row.missed, row.noisy, row.failed)), *medians])
     table(console, titles, rows, "Faults by class, and medians until found", wide=False)
     console.print()
-
-
-def _totals(view: ProofView, console: Console) -> None:
-    count = len(view.trials)
-    text = Text(f"{count} trial{'s' * (count != 1)}: " if count else "no trial was carried out")
-    states: tuple[State, ...] = ("killed", "survived", *WRONG)
-    text.append_text(
-        Text(", ").join(Text(f"{view.count(s)} {s}", _STYLES[s]) for s in states if view.count(s)),
-    )
-    paragraph(console, text, 0)
-    run = view.run
-    pace = f"{run.duration_s:.1f} s, {run.jobs} at a time, seed {run.seed}"
-    paragraph(console, f"{view.exchanges:,} exchanges, {pace}")
 
 
 def _clip(text: str) -> str:
