@@ -82,26 +82,6 @@ def unbroken(console: Console, text: Text | str) -> None:
     console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
-def section(
-    console: Console, title: str, lines: Iterable[str], style: str = "bold", most: int = 0, rest: str = ""
-) -> None:
-    """Prints a heading, its lines and an empty line; nothing where there is no line.
-
-    Args:
-        most: Lines that are printed; 0 for all.
-        rest: What the line about the others ends in.
-    """
-    texts = list(lines)
-    if not texts:
-        return
-    paragraph(console, title, style=style)
-    for text in texts[: most or None]:
-        paragraph(console, text, 2)
-    if most and len(texts) > most:
-        unbroken(console, f"  … and {len(texts) - most} more{rest}")
-    console.print()
-
-
 def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
     """Prints a template of rich's markup, line by line.
 
