@@ -16,7 +16,7 @@ from tests.report.rendered import Screen
 from tests.report.test_compare import checks, loads
 from tests.report.test_load_html import limited, window
 from touchstone.facts.runlog import read
-from touchstone.report import compare_report, html, proof_html
+from touchstone.report import compare_report, html, proof_report
 from touchstone.report.view import view
 
 MAX_PAGE_BYTES = 300_000
@@ -63,8 +63,8 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "probe": lambda folder: html.render(run_of(story("token-bucket:20/2,burst=8"))),
     "compared": compared,
     "loads compared": lambda folder: compare_report.render(loads()),
-    "proof": lambda folder: proof_html.render(proofs.flawed()),
-    "hostile proof": lambda folder: proof_html.render(proofs.hostile()),
+    "proof": lambda folder: proof_report.render(proofs.flawed()),
+    "hostile proof": lambda folder: proof_report.render(proofs.hostile()),
 }
 FILTERED = ("passing", "failing", "interrupted", "hostile", "drowned", "load", "probe", "proof", "hostile proof")
 

@@ -26,8 +26,8 @@ from tests.report.proofs import (
     view_of,
 )
 from tests.report.test_html import Page
-from touchstone.report import proof_html
-from touchstone.report.proof_html import Column, Matrix, matrix
+from touchstone.report import proof_report
+from touchstone.report.proof_report import Column, Matrix, matrix
 from touchstone.report.proof_view import ProofView
 
 MAX_PAGE_BYTES = 1_500_000
@@ -37,13 +37,13 @@ each = pytest.mark.parametrize("make", [*EACH, large], ids=lambda make: make.__n
 
 def page_of(view: ProofView) -> Page:
     """The page of a proof."""
-    return Page(proof_html.render(view))
+    return Page(proof_report.render(view))
 
 
 @cache
 def source_of(make: Callable[[], ProofView]) -> str:
     """The page of a proof that several tests look at."""
-    return proof_html.render(make())
+    return proof_report.render(make())
 
 
 @cache
@@ -60,7 +60,7 @@ def words_of(source: str) -> str:
 
 def text_of(view: ProofView) -> str:
     """What the page says."""
-    return words_of(proof_html.render(view))
+    return words_of(proof_report.render(view))
 
 
 def rows_of(source: str) -> list[str]:
@@ -70,7 +70,7 @@ def rows_of(source: str) -> list[str]:
 
 def card_of(view: ProofView, name: str) -> str:
     """What the page tells about one server that did not end well."""
-    source = proof_html.render(view)
+    source = proof_report.render(view)
     articles = re.findall(r"<article.*?</article>", source, flags=re.DOTALL)
     (found,) = [article for article in articles if f"<h3>{name}</h3>" in article]
     return words_of(found)
@@ -116,7 +116,7 @@ def test_server_cannot_write_markup() -> None:
 
 def test_hidden_characters_are_visible() -> None:
     """No control character, no direction mark and no half of a surrogate pair is left in the page."""
-    source = proof_html.render(hostile())
+    source = proof_report.render(hostile())
 
     assert re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ufeff\ud800-\udfff]", source) == []
     assert "\\u202egnp.exe" in source
@@ -164,7 +164,7 @@ def test_each_trial_has_its_row_without_a_script(make: Callable[[], ProofView]) 
 
 def test_one_trial_has_no_order() -> None:
     """The list says how many there are, and of several in which order."""
-    one = words_of(proof_html.render(view_of([missed()])))
+    one = words_of(proof_report.render(view_of([missed()])))
 
     assert "1 trial" in one
     assert "1 trial, in the order" not in one
@@ -173,7 +173,7 @@ def test_one_trial_has_no_order() -> None:
 
 def test_row_of_a_trial_tells_all() -> None:
     """Fault, class, state, blamed claim, noise, exchanges and seconds until found, and in all."""
-    source = proof_html.render(flawed())
+    source = proof_report.render(flawed())
     rows = rows_of(source[source.index('id="all"') :])
 
     assert rows[1] == ("1 answers-200 The server does answers-200. schema ✓ killed start.answers-202 20 1.00 300 12.50")
@@ -228,17 +228,17 @@ def test_command_to_try_again_fits_the_sort() -> None:
     """Generated faults and permitted mutations are found with their flag; a name is quoted for the shell."""
     run = view_of([]).run
 
-    assert proof_html.again(trial(generated("a.b")), run) == (
+    assert proof_report.again(trial(generated("a.b")), run) == (
         "touchstone prove --generated --fault a.b --whole --seed 7"
     )
     permitted = trial(legitimate("it's", "facts 7.1", "permitted"))
-    assert proof_html.again(permitted, run).startswith("touchstone prove --generated --fault 'it'\"'\"'s' ")
+    assert proof_report.again(permitted, run).startswith("touchstone prove --generated --fault 'it'\"'\"'s' ")
 
 
 @pytest.mark.parametrize("view", [all_proven(), flawed(), large(100)], ids=["all", "flawed", "large"])
 def test_picture_has_each_mark_where_the_matrix_says(view: ProofView) -> None:
     """One mark for each cell, inside its column and its row, with a tooltip that names both."""
-    source = proof_html.render(view)
+    source = proof_report.render(view)
     seen = matrix(view)
     picture = source[source.index('<div class="matrix"') :]
     drawn = Counter(re.findall(r'class="(proves|also|noise|missing)"', picture))
@@ -260,7 +260,7 @@ def _proving(seen: Matrix) -> list[tuple[Column, str, int]]:
 
 def test_picture_has_a_legend_and_a_name_for_each_row() -> None:
     """Each shape is explained, each claim named beside its row, and a claim without a proof stands out."""
-    source = proof_html.render(flawed())
+    source = proof_report.render(flawed())
     legend = source[source.index('<p class="key') : source.index('<div class="matrix"')]
 
     assert re.findall(r'class="(proves|also|noise|missing)"', legend) == ["proves", "also", "noise", "missing"]
@@ -271,7 +271,7 @@ def test_picture_has_a_legend_and_a_name_for_each_row() -> None:
 
 def test_classes_are_counted_with_their_medians() -> None:
     """A row for each class and one for all, with the median exchanges and seconds until found."""
-    source = proof_html.render(flawed())
+    source = proof_report.render(flawed())
     table = source[source.index('id="classes"') : source.index('id="claims"')]
     rows = rows_of(table)
 
@@ -309,7 +309,7 @@ def test_legitimate_servers_are_listed_with_what_permits_them() -> None:
 def test_large_proof_stays_small(wrong_every: int) -> None:
     """A page of 700 trials and 130 claims keeps under 1.5 MB, also where 230 did not end well."""
     view = large(700, wrong_every)
-    source = proof_html.render(view)
+    source = proof_report.render(view)
 
     assert len(source.encode()) < MAX_PAGE_BYTES
     assert source.count("<article") == min(40, len(view.wrong))

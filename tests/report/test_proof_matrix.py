@@ -20,7 +20,7 @@ from tests.report.proofs import (
     trial,
     view_of,
 )
-from touchstone.report.proof_html import GAP_PX, ROW_PX, SHAPES, Matrix, matrix
+from touchstone.report.proof_report import GAP_PX, ROW_PX, SHAPES, Matrix, matrix
 from touchstone.report.proof_view import ProofView
 
 

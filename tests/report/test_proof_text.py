@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.report.proofs import EACH, all_proven, flawed, hostile, interrupted, large, nothing
-from touchstone.report import proof_text
+from touchstone.report import proof_report
 from touchstone.report.proof_view import ProofView
 
 PAGE = Path("reports/prove-260102-030405-a1b2c3/proof.html")
@@ -19,7 +19,7 @@ PAGE = Path("reports/prove-260102-030405-a1b2c3/proof.html")
 def told(view: ProofView, width: int, **options: object) -> str:
     """The proof on a terminal of this width, without blanks at the ends of its lines."""
     stream = StringIO()
-    proof_text.write(view, Console(file=stream, width=width, **options), PAGE)  # type: ignore[arg-type]
+    proof_report.write(view, Console(file=stream, width=width, **options), PAGE)  # type: ignore[arg-type]
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 

@@ -24,8 +24,8 @@ from touchstone.facts.output import write_whole
 from touchstone.proof import catalogue, prover
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Trial
-from touchstone.report import proof_html
-from touchstone.report.proof_text import write as write_proof
+from touchstone.report import proof_report
+from touchstone.report.proof_report import write as write_proof
 from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
 
 app = typer.Typer()
@@ -108,7 +108,7 @@ class Prove:
         )
         proof = proof_view(about, trials, ledger_of_claims.load().judged())
         write_whole(folder / JSON_NAME, render_json(proof))
-        write_whole(folder / HTML_NAME, proof_html.render(proof))
+        write_whole(folder / HTML_NAME, proof_report.render(proof))
         return proof, folder
 
     def _list(self) -> None:

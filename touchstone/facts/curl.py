@@ -30,25 +30,25 @@ def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
 
 def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
     """A shell command that sends *request*; with *stream* curl prints each line as it arrives."""
-    words = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
+    parts = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
     if set("[]{}") & set(request.url):
-        words.append("--globoff")  # or brackets would name ranges
+        parts.append("--globoff")  # or brackets would name ranges
     if stream:
-        words.append("--no-buffer")
+        parts.append("--no-buffer")
     body = b"" if request.method == "HEAD" else request.body
     if request.method == "HEAD":
-        words.append("--head")
+        parts.append("--head")
     elif request.method != "GET" or body:
-        words += ["--request", shlex.quote(request.method)]
-    words.append(_quoted(request.url, sources))
+        parts += ["--request", shlex.quote(request.method)]
+    parts.append(_quoted(request.url, sources))
     for line in _header_lines(request, with_body=bool(body)):
-        words += ["--header", _quoted(line, sources)]
+        parts += ["--header", _quoted(line, sources)]
     if not body:
-        return " ".join(words)
+        return " ".join(parts)
     text = _text(body, sources)
     if text is None:
-        return " ".join(["printf", _octal(body), "|", *words, "--data-binary", "@-"])
-    return " ".join([*words, "--data-raw", text])
+        return " ".join(["printf", _octal(body), "|", *parts, "--data-binary", "@-"])
+    return " ".join([*parts, "--data-raw", text])
 
 
 def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
@@ -76,8 +76,8 @@ def _key(name: str, sources: KeySources) -> str:
     if name not in by_role and name not in _ALTERED:
         return "sk_live_" + "0" * 24
     source = by_role.get(name, sources.primary)
-    variable, told = _ALTERED.get(name, ("$%s", "<%s>"))
-    return variable % source if is_variable(source) else _escaped(told % source)
+    variable, place = _ALTERED.get(name, ("$%s", "<%s>"))
+    return variable % source if is_variable(source) else _escaped(place % source)
 
 
 def _text(body: bytes, sources: KeySources) -> str | None:
@@ -92,6 +92,6 @@ def _text(body: bytes, sources: KeySources) -> str | None:
 
 
 def _octal(body: bytes) -> str:
-    shown = body[:_SHOWN_BODY_BYTES]
-    left_out = f"… ({len(body)} bytes)" if len(shown) < len(body) else ""
-    return shlex.quote("".join(f"\\{byte:03o}" for byte in shown) + left_out)
+    kept = body[:_SHOWN_BODY_BYTES]
+    left_out = f"… ({len(body)} bytes)" if len(kept) < len(body) else ""
+    return shlex.quote("".join(f"\\{byte:03o}" for byte in kept) + left_out)

@@ -39,8 +39,8 @@ class KeySources:
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """Those of a run, from the settings in the header of its log; the usual ones where they are not told."""
         target = settings.get("target")
-        told = target.get("key_sources") if isinstance(target, dict) else None
-        texts = {name: text for name, text in told.items() if isinstance(text, str)} if isinstance(told, dict) else {}
+        given = target.get("key_sources") if isinstance(target, dict) else None
+        texts = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
         return cls(**{name: texts.get(name, usual) for name, usual in asdict(USUAL).items()})
 
     def advice(self, role: str, whose: str) -> str:

@@ -136,9 +136,9 @@ class ProbeStory:
     @property
     def last_at(self) -> float:
         """When something was heard last."""
-        heard = [answered.answer.done_at for answered in self.answers]
-        heard += [tried.outcome.began_at + tried.outcome.lasted_s for tried in self.tried]
-        return max(heard, default=self.probing.began_at)
+        times = [answered.answer.done_at for answered in self.answers]
+        times += [tried.outcome.began_at + tried.outcome.lasted_s for tried in self.tried]
+        return max(times, default=self.probing.began_at)
 
 
 def in_order(answers: Iterable[Answered]) -> tuple[Answer, ...]:

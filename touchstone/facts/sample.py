@@ -90,10 +90,10 @@ class Histogram:
         """
         # Rounded, since a share that was a rank over the count times the count may be a bit more than the rank.
         rank = max(1, math.ceil(round(share * (self.count + never), 6)))
-        seen = 0
+        below = 0
         for edge in sorted(self.cells):
-            seen += self.cells[edge]
-            if seen >= rank:
+            below += self.cells[edge]
+            if below >= rank:
                 return min(max(middle_s(edge), self.min_s), self.max_s)
         return math.inf if never else 0.0
 

@@ -1,7 +1,6 @@
 """A comparison of two runs on a terminal, as a page, and as compare.json."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,16 +26,16 @@ from touchstone.report.compare_loads import (
     LoadComparison,
     OperationChange,
 )
-from touchstone.report.comparison import GROUPS, ClaimChanges, Comparison, Turn, kind_of_run
+from touchstone.report.comparison import GROUPS, Comparison, Turn, kind_of_run
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import curve, curve_shapes, nines_axis, nines_of
 from touchstone.report.load_sentences import describe_capacity, describe_workload
 from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
-from touchstone.report.terminal import inert, paragraph, say, section, table, unbroken
+from touchstone.report.terminal import inert, say, table
+from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
 
 SCHEMA_VERSION = 1
-_MAX_LISTED = 20
 _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less": "bold"}
 _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 _TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
@@ -50,31 +49,29 @@ def write(comparison: Comparison, console: Console, page: Path | None = None, ex
     Args:
         page: Where the report for a browser is.
     """
-    for letter, log in (("A", comparison.before), ("B", comparison.after)):
-        paragraph(console, Text.assemble((letter, "bold"), f"  {inert(describe_run(log))}"))
-    console.print()
-    unlike = [f"{one.what}: A {one.before}, B {one.after}" for one in comparison.unlike]
-    section(console, "The two had not the same to do; a difference may come from that:", unlike, "bold yellow")
-    if comparison.load:
-        _write_load(comparison.load, console)
-    _write_claims(comparison.claims, console)
-    if not comparison.load:
-        _write_answers(comparison, console)
-    if page is not None:
-        unbroken(console, f"report: {page}")
+    load, claims, logs = comparison.load, comparison.claims, (comparison.before, comparison.after)
+    capacities = zip("AB", load.capacities, strict=True) if load else ()
+    lengths = (log.footer.duration_s if log.footer else 0.0 for log in logs)
+    render_text(
+        console,
+        "compare.txt.j2",
+        {"load": lambda: _write_load(load, console)} if load else {},
+        both=comparison,
+        runs=list(zip("AB", map(describe_run, logs), strict=True)),
+        method=describe_method(load) if load else "",
+        capacities=[(letter, describe_capacity(found)) for letter, found in capacities if found],
+        changes={
+            **{f"Claims {group}": list(map(_describe_turn, claims.turned_by(group))) for group in GROUPS},
+            "New findings, in B only": list(map(_describe_finding, claims.new)),
+            "Gone findings, in A only": list(map(_describe_finding, claims.gone)),
+            "Claims that B does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_before],
+            "Claims that A does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_after],
+        },
+        differing=[_answer_times(one) for one in comparison.answers if one.differ],
+        lengths=" and ".join(f"{seconds:.1f} s" for seconds in lengths),
+        page=str(page or ""),
+    )
     say(console, f"exit {exit_code}: {comparison.reason}", "bold")
-
-
-def _write_answers(comparison: Comparison, console: Console) -> None:
-    """How long a target took that was not loaded; what is noise or too little to tell is told in a line."""
-    differing = [one for one in comparison.answers if one.differ]
-    _listed(console, "Answer times beyond noise", map(_answer_times, differing))
-    lengths = (log.footer.duration_s if log.footer else 0.0 for log in (comparison.before, comparison.after))
-    others = len(comparison.answers) - len(differing)
-    rest = f"; answer times of {plural(others, 'operation')} do not differ beyond noise, or are too few"
-    whole = " and ".join(f"{seconds:.1f} s" for seconds in lengths)
-    paragraph(console, f"The runs took {whole}{rest if others else ''}.", style="dim")
-    console.print()
 
 
 def _answer_times(one: AnswerTimes) -> str:
@@ -97,14 +94,6 @@ def _write_load(load: LoadComparison, console: Console) -> None:
             rows.append([f"  {describe_statistic(change)}", *values, describe_apart(change), verdict])
     title = "response time" if load.timed else "service time"
     table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
-    console.print()
-    paragraph(console, describe_method(load), style="dim")
-    console.print()
-    for letter, found in zip("AB", load.capacities, strict=True):
-        if found:
-            paragraph(console, f"Capacity in {letter}: {describe_capacity(found)}")
-    if any(load.capacities):
-        console.print()
 
 
 def _changes(one: OperationChange) -> list[Change]:
@@ -117,22 +106,6 @@ def _count(side: object) -> str:
     return f"{whole.count:,}" if whole else "–"
 
 
-def _write_claims(claims: ClaimChanges, console: Console) -> None:
-    if claims.unasked:
-        paragraph(console, f"{plural(claims.unasked, 'claim')} only one of the two was asked for, by --claims.")
-        console.print()
-    if claims.are_alike:
-        paragraph(console, "Claims: the same verdicts and the same findings.")
-        console.print()
-        return
-    for group in GROUPS:
-        _listed(console, f"Claims {group}", map(_describe_turn, claims.turned_by(group)))
-    _listed(console, "New findings, in B only", map(_describe_finding, claims.new))
-    _listed(console, "Gone findings, in A only", map(_describe_finding, claims.gone))
-    _listed(console, "Claims that B does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_before))
-    _listed(console, "Claims that A does not know", (f"{i.claim.id}: {i.verdict}" for i in claims.only_after))
-
-
 def _describe_turn(turn: Turn) -> str:
     reason = f" ({clipped(turn.after.reason, 120)})" if turn.after.reason else ""
     return f"{turn.after.claim.id}: {turn.before.verdict} → {turn.after.verdict}{reason}"
@@ -140,11 +113,6 @@ def _describe_turn(turn: Turn) -> str:
 
 def _describe_finding(finding: Finding) -> str:
     return f"{finding.claim}: {finding.operation or 'request'}, expected {finding.expected}; actual {finding.actual}"
-
-
-def _listed(console: Console, title: str, lines: Iterable[str]) -> None:
-    texts = list(lines)
-    section(console, f"{title} ({len(texts)})", texts, most=_MAX_LISTED)
 
 
 def render(comparison: Comparison) -> str:
@@ -208,7 +176,7 @@ def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> 
     )
     return Chart(
         title=named(one.name).capitalize() if one.name == "*" else one.name,
-        caption="; ".join(f"{letter}: {words}" for letter, words in zip("AB", values, strict=True)),
+        caption="; ".join(f"{letter}: {text}" for letter, text in zip("AB", values, strict=True)),
         x=nines_axis(nines),
         y=scale.axis("time"),
         shapes=tuple(shapes),

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from touchstone.contract.files import openapi_dir
 from touchstone.facts.wording import clipped, one_line, plural, visible
 from touchstone.proof.result import Trial
-from touchstone.report import html, proof_html
+from touchstone.report import html, proof_report
 from touchstone.report.junit import LEDGER
 from touchstone.report.proof_view import ProofView, noise, says
 from touchstone.report.view import FindingView, Reason, View
@@ -77,9 +77,9 @@ def _reason(one: Reason) -> Markup:
 
 def proof_summary(view: ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
     """The summary of a step that was a proof; see `summary`."""
-    _, symbol, headline = proof_html.headline_of(view)
+    _, symbol, headline = proof_report.headline_of(view)
     values = {"view": view, "title": f"{symbol} touchstone prove: {headline}", "folder": folder}
-    values |= {"symbols": proof_html.SYMBOLS, "why": _why, "again": proof_html.again}
+    values |= {"symbols": proof_report.SYMBOLS, "why": _why, "again": proof_report.again}
     return _fitting("github_proof.md.j2", room_bytes, values)
 
 
@@ -114,9 +114,9 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
         lines.append(annotation("error", f"{item.claim.id} holds again", "Take its line out of the baseline.", *place))
     room = MAX_ANNOTATIONS - len(lines)
     findings = tuple(item for item in view.findings if not item.known)
-    shown = findings if len(findings) <= room else findings[: room - 1]
-    lines += [_finding_annotation(item, place_of(item.claim.id)) for item in shown]
-    if rest := findings[len(shown) :]:
+    listed = findings if len(findings) <= room else findings[: room - 1]
+    lines += [_finding_annotation(item, place_of(item.claim.id)) for item in listed]
+    if rest := findings[len(listed) :]:
         more = f"{plural(len(rest), 'more finding')}: see the summary of this step, report.html or report.json"
         lines.append(annotation(_kind(rest[0]), command, more))
     return tuple(lines)
@@ -125,9 +125,9 @@ def annotations(view: View, place_of: Callable[[str], Place | None]) -> tuple[st
 def proof_annotations(view: ProofView) -> tuple[str, ...]:
     """At most ten commands for the runner: the trials that did not end well, the worst first, then how many more."""
     wrong = view.wrong
-    shown = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
-    lines = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in shown]
-    if rest := len(wrong) - len(shown):
+    listed = wrong if len(wrong) <= MAX_ANNOTATIONS else wrong[: MAX_ANNOTATIONS - 1]
+    lines = [annotation("error", f"{one.subject.name}: {one.state}", f"{says(one)}\n{_why(one)}") for one in listed]
+    if rest := len(wrong) - len(listed):
         more = f"{plural(rest, 'more trial')}: see proof.html or proof.json"
         lines.append(annotation("error", "touchstone prove", more))
     if not lines and view.exit_code:

@@ -126,7 +126,7 @@ def page(template: str, styles: tuple[str, ...], scripts: tuple[str, ...], **val
 @cache
 def environment() -> Environment:
     """What renders the templates among the assets."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(_ASSETS),
         autoescape=True,
         finalize=_finalize,
@@ -134,7 +134,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(
+    jinja.filters.update(
         span=span,
         brief=brief,
         figure=figure,
@@ -150,7 +150,7 @@ def environment() -> Environment:
         when=_when,
         is_variable=is_variable,
     )
-    return made
+    return jinja
 
 
 def _finalize(value: Any) -> Any:

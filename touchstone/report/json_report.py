@@ -137,13 +137,13 @@ def _threshold(line: LimitLine) -> dict[str, Any]:
 
 def _capacity(found: Capacity) -> dict[str, Any]:
     room, refused = found.room, ("refused_full", "refused_below", "refused_needless", "refused_unsure")
-    told = ("is_full_host", "inside", "refused", "unbidden")
+    counted = ("is_full_host", "inside", "refused", "unbidden")
     clients = ("wanted", "at_once", "later", "gave_up", "still_trying", "turned_away", "failed", "tries")
     return {
         "says": describe_capacity(found),
         **fields(found, "finding", "at_least", "at_most", *refused),
         "refusals_say": found.told,
-        "room": {**fields(room, *told), "cancels": len(room.turns), "let_in": room.let_in} if room else None,
+        "room": {**fields(room, *counted), "cancels": len(room.turns), "let_in": room.let_in} if room else None,
         "admitted": found.admitted,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
         "clients": {

@@ -81,8 +81,8 @@ def _outcome(case: Element, kind: str, message: str, type_: str = "", text: str 
 
 
 def _finding(item: FindingView) -> str:
-    met = "" if item.occurrences == 1 else f"\nmet {item.occurrences} times"
-    return f"{item.finding.sentence()}{met}\n{item.finding.curl}"
+    times = "" if item.occurrences == 1 else f"\nmet {item.occurrences} times"
+    return f"{item.finding.sentence()}{times}\n{item.finding.curl}"
 
 
 def _count(element: Element, cases: list[Element]) -> None:

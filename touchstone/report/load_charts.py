@@ -68,22 +68,9 @@ class Pictures:
 
 def pictures(load: LoadView) -> Pictures:
     """The charts and sentences of a load run."""
-    near, found, began_at = columns_of_builds(load), load.capacity, load.workload.began_at
-    texts = {
-        "capacity": load_sentences.describe_capacity(found) if found else "",
-        "failed": load_sentences.describe_failed(load.attempts),
-        "beyond": load_sentences.describe_beyond(found) if found else "",
-        "closing": load_sentences.describe_closing(*load.asked),
-        "silence": load_sentences.describe_silence(load.silence, began_at) if load.silence else "",
-        "pauses": load_sentences.describe_pause(load.pauses, began_at),
-        "cut": load_sentences.describe_cut(load.numbers),
-        "times": load_sentences.describe_times(load.numbers),
-        "generator": load_sentences.describe_generator(load.kept, began_at),
-        "workload": load_sentences.describe_workload(load.workload),
-        "timed": load_sentences.describe_timed(load.numbers),
-    }
+    near, found = columns_of_builds(load), load.capacity
     return Pictures(
-        texts=texts,
+        texts=load_sentences.describe(load),
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
         requests=requests_chart(load, columns_of(load)) if load.windows else None,
@@ -211,16 +198,16 @@ def _stack(per_s: Mapping[Kind, Sequence[float]], scale: Linear) -> Iterable[Sha
 def _hits(columns: Columns, counted: _Counted) -> Iterable[Shape]:
     """For each column with requests an invisible shape that says what is in it."""
     for n in range(columns.count):
-        told = ", ".join(f"{counted.kinds[kind][n]:,} {kind}" for kind in STACK if counted.kinds[kind][n])
-        if told:
+        text = ", ".join(f"{counted.kinds[kind][n]:,} {kind}" for kind in STACK if counted.kinds[kind][n])
+        if text:
             left, right = place(n / columns.count), place((n + 1) / columns.count)
-            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{columns.name(n)}: {told}")
+            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{columns.name(n)}: {text}")
 
 
 def _describe_counted(counted: _Counted) -> str:
     sums = {kind: sum(counted.kinds[kind]) for kind in STACK}
-    told = ", ".join(f"{sums[kind]:,} {KIND_WORDS[kind]}" for kind in STACK if sums[kind])
-    return f"Of {sum(sums.values()):,}: {told or 'none was sent'}."
+    text = ", ".join(f"{sums[kind]:,} {KIND_WORDS[kind]}" for kind in STACK if sums[kind])
+    return f"Of {sum(sums.values()):,}: {text or 'none was sent'}."
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
@@ -267,8 +254,8 @@ def _describe_flight(found: Capacity) -> str:
     parts = [f"at most {plural(found.at_least, 'build')} surely in flight at once"]
     parts += [f"{plural(full, 'start')} refused while so many were"] if full else []
     parts += [f"{plural(below, 'start')} refused while fewer were"] if below else []
-    words = "; ".join(parts)
-    return f"{words[:1].upper()}{words[1:]}."
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _area(points: Sequence[tuple[float, float]]) -> str:
@@ -314,9 +301,9 @@ def curve(cells: Histogram, nines: float, never: int = 0) -> Curve:
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
     at = np.linspace(0.0, reach, _POINTS)
     edges = sorted(cells.cells)
-    seen = np.cumsum([cells.cells[edge] for edge in edges])
+    below = np.cumsum([cells.cells[edge] for edge in edges])
     ranks = np.maximum(np.ceil(count * (1 - 10.0**-at) - 1e-9), 1)
-    places = np.searchsorted(seen, ranks[ranks <= seen[-1]])
+    places = np.searchsorted(below, ranks[ranks <= below[-1]])
     values = [min(max(middle_s(edges[place]), cells.min_s), cells.max_s) for place in places]
     points = [(float(x), value) for x, value in zip(at, values, strict=False)]
     turn = sum(count * 10.0**-x >= FEW for x, _ in points)
@@ -392,8 +379,8 @@ def _describe_latency(response: Times | None, service: Times | None) -> str:
     parts = []
     for times, name in ((response, "response"), (service, "service")):
         if times:
-            told = [
+            values = [
                 f"{p.name} {brief(p.value_s)}{'' if p.sure else '?'}" for p in times.percentiles if p.share in _SHARES
             ]
-            parts.append(f"{name} {', '.join(told)}")
+            parts.append(f"{name} {', '.join(values)}")
     return "; ".join(parts).capitalize() + "."

@@ -5,11 +5,45 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from touchstone.facts.events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
-from touchstone.facts.wording import brief, plural, was
+from touchstone.facts.wording import brief, percentage, plural, was
 from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
 from touchstone.loadgen.lateness import Punctuality
-from touchstone.loadgen.metrics import Metrics
+from touchstone.loadgen.metrics import LASTING, Metrics
 from touchstone.loadgen.not_judged import Fallen, Pause
+from touchstone.report.load_view import LoadView
+
+
+def describe(load: LoadView) -> dict[str, str]:
+    """The sentences about a load by what they are about; empty where there is nothing to say."""
+    found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
+    return {
+        "capacity": describe_capacity(found) if found else "",
+        "failed": describe_failed(load.attempts),
+        "beyond": describe_beyond(found) if found else "",
+        "closing": describe_closing(*load.asked),
+        "silence": describe_silence(load.silence, began_at) if load.silence else "",
+        "pauses": describe_pause(load.pauses, began_at),
+        "cut": describe_cut(numbers),
+        "times": describe_times(numbers),
+        "generator": describe_generator(load.kept, began_at),
+        "workload": describe_workload(load.workload),
+        "timed": describe_timed(numbers),
+        "remarks": _describe_table(numbers),
+    }
+
+
+def _describe_table(numbers: Metrics) -> str:
+    """What stands below a table of requests."""
+    total = numbers.total
+    parts = [f"errors {percentage(total.error_share)}", f"refused {percentage(total.refused_share)}"]
+    parts += [f"cut off {total.kinds['cut']:,}"] if total.kinds["cut"] else []
+    parts += [f"never sent {total.unsent:,}, of which no time is here"] if total.unsent else []
+    parts.append(f"per s over {brief(numbers.measured_s)}, to {numbers.until}")
+    what = "response times, from due" if numbers.timed else "closed model: service times only"
+    times = total.whole.times
+    apart = ", followed logs apart" if any(one.name in LASTING for one in numbers.operations) else ""
+    never = f"; “never”: {plural(times.never, 'request')} got no answer{apart}" if times and times.never else ""
+    return f"{', '.join(parts)}; {what}; “?”: fewer than ten samples lie beyond{never}"
 
 
 def describe_workload(workload: Workload) -> str:
@@ -114,33 +148,33 @@ def describe_capacity(found: Capacity) -> str:
     return " ".join(part for part in parts if part)
 
 
-def describe_room(asked: Room) -> str:
+def describe_room(room: Room) -> str:
     """What the client saw that cancelled builds while the host refused."""
     idle = ""
-    if asked.idle:
+    if room.idle:
         idle = (
             "Afterwards one client alone was refused with nothing in flight: no full host, unless others build there. "
         )
-    if not asked.inside:
+    if not room.inside:
         return idle.rstrip()
-    head = f"{'Then it' if idle else 'Afterwards one client alone'} had {plural(asked.inside, 'build')} in flight"
-    if not asked.refused:
+    head = f"{'Then it' if idle else 'Afterwards one client alone'} had {plural(room.inside, 'build')} in flight"
+    if not room.refused:
         return f"{idle}{head} and was refused no other; with more --builds it would have tried more."
-    return f"{idle}{head} when it was refused{_describe_turns(asked)}."
+    return f"{idle}{head} when it was refused{_describe_turns(room)}."
 
 
-def _describe_turns(asked: Room) -> str:
-    if asked.unbidden:
+def _describe_turns(room: Room) -> str:
+    if room.unbidden:
         return ", and was served soon after though none had ended: that is no full host, unless others build there"
-    if not asked.turns:
+    if not room.turns:
         return ", and saw no cancelled build end, so that it learnt no more"
-    cancels = f"of {plural(len(asked.turns), 'cancel')} of a build {asked.let_in} let another one in at once"
-    if asked.is_full_host:
-        beside = "; after the other one a rate limit refused it as well" if asked.refused_after_cancel else ""
-        return f", {asked.refused} times while none ended; {cancels}: only a full host does so{beside}"
-    if asked.refused_after_cancel:
+    cancels = f"of {plural(len(room.turns), 'cancel')} of a build {room.let_in} let another one in at once"
+    if room.is_full_host:
+        beside = "; after the other one a rate limit refused it as well" if room.refused_after_cancel else ""
+        return f", {room.refused} times while none ended; {cancels}: only a full host does so{beside}"
+    if room.refused_after_cancel:
         return (
-            f", and again when {'that' if asked.inside == 1 else 'one of them'} had been cancelled and seen to end: "
+            f", and again when {'that' if room.inside == 1 else 'one of them'} had been cancelled and seen to end: "
             "that is no full host, unless cancelled builds keep their place or others build there"
         )
     return f"; {cancels}: too few to tell"
@@ -187,10 +221,10 @@ def _rate(found: Capacity) -> str:
 
 
 def _both(found: Capacity) -> str:
-    told = f"{_never_more(found)}: {_level(found)}."
+    text = f"{_never_more(found)}: {_level(found)}."
     if not found.refused_below and not found.refused_needless:
-        return told  # the last client tells of the rate limit
-    return f"{told} {_with_room(found)}: a rate limit explains these. {_unseen(found)}".rstrip()
+        return text  # the last client tells of the rate limit
+    return f"{text} {_with_room(found)}: a rate limit explains these. {_unseen(found)}".rstrip()
 
 
 def _unclear(found: Capacity) -> str:
@@ -221,8 +255,8 @@ def _with_room(found: Capacity) -> str:
     """The refusals that want of room cannot explain, as far as builds of this run tell."""
     parts = []
     if found.refused_below:
-        seen = max(refusal.at_most for refusal in found.refusals if refusal.below)
-        of = f"at most {seen}" if seen else "none"
+        most = max(refusal.at_most for refusal in found.refusals if refusal.below)
+        of = f"at most {most}" if most else "none"
         parts.append(
             f"{_were(found.refused_below)} refused with {of} of the {plural(found.at_least, 'build')} in flight that "
             "were seen at other times"
@@ -267,17 +301,17 @@ def describe_beyond(found: Capacity) -> str:
         half, last = brief(clients.wait_p50_s), brief(clients.wait_max_s)
         waits = f", half of them up to {half} and the last {last}" if clients.later > 1 else f" {last}"
         parts.append(f"{clients.later} after waiting{waits}")
-    for number, words in (
+    for number, ending in (
         (clients.gave_up, "gave up"),
         (clients.still_trying, f"{was(clients.still_trying)} still trying when the run ended"),
         (clients.turned_away, f"{was(clients.turned_away)} refused and did not come back"),
         (clients.failed, "got an error or no answer"),
     ):
-        parts += [f"{number} {words}"] if number else []
+        parts += [f"{number} {ending}"] if number else []
     spans = ", ".join(f"{found.busiest[span_s]} in the busiest {span_s} s" for span_s in SPANS_S)
     head = f"{', '.join(parts)}; {clients.tries:,} {'try' if clients.tries == 1 else 'tries'} in all"
-    told = f"{head[:1].upper()}{head[1:]}."
-    return f"{told} Admitted: {found.admitted}, {spans}." if found.admitted or found.refusals else told
+    text = f"{head[:1].upper()}{head[1:]}."
+    return f"{text} Admitted: {found.admitted}, {spans}." if found.admitted or found.refusals else text
 
 
 def describe_failed(attempts: Iterable[Attempt]) -> str:
@@ -287,10 +321,12 @@ def describe_failed(attempts: Iterable[Attempt]) -> str:
     numbers = Counter(attempt.status for attempt in attempts if attempt.status >= 500 or not attempt.status)
     if not numbers:
         return ""
-    told = (f"{number:,} {f'with {status}' if status else 'not at all'}" for status, number in sorted(numbers.items()))
+    counts = (
+        f"{number:,} {f'with {status}' if status else 'not at all'}" for status, number in sorted(numbers.items())
+    )
     return (
         f"{plural(numbers.total(), 'start')} {was(numbers.total())} answered neither with success nor with 429 "
-        f"({', '.join(told)}): nobody knows whether a limit refused them."
+        f"({', '.join(counts)}): nobody knows whether a limit refused them."
     )
 
 

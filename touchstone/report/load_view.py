@@ -51,8 +51,8 @@ class LimitLine:
         if share > 0 and not is_floor:
             return _describe_left(share)
         times = 1 + share if is_floor else 1 - share
-        told = figure(times)
-        return f"{figure(times, 7) if told == '1' else told} times the {'least' if is_floor else 'limit'}"
+        text = figure(times)
+        return f"{figure(times, 7) if text == '1' else text} times the {'least' if is_floor else 'limit'}"
 
 
 @dataclass(frozen=True, slots=True)

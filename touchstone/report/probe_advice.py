@@ -232,8 +232,8 @@ def _lines(found: Advice, identity: Identity, what: str, chains: list[tuple[Read
 def _nothing(identity: Identity, what: str) -> str:
     if not identity.unlimited_to:
         return "nothing is known of the limiter, so nothing can be advised"
-    met = f"no limit was met by {plural(identity.unlimited_to, what)} ({describe_cost(identity.cost)})"
-    return f"{met}; nothing is known beyond"
+    limit = f"no limit was met by {plural(identity.unlimited_to, what)} ({describe_cost(identity.cost)})"
+    return f"{limit}; nothing is known beyond"
 
 
 def _sending(found: Pace, what: str) -> Iterator[str]:

@@ -182,12 +182,12 @@ def _families(probe: ProbeView, span: _Span) -> Chart:
         floor = ceiling
     if any(top < 1 - _SEEN for top in floor):
         shapes.append(Shape(_band(probe, span, floor, [1.0] * len(floor)), "q-others", "others"))
-    told = [f" {chance_words(last[name])}" if last[name] >= _SEEN else "" for name in names]
-    keys = [Key(f"q{number}", f"{describe_family(name)}{told[number]}") for number, name in enumerate(names)]
+    odds = [f" {chance_words(last[name])}" if last[name] >= _SEEN else "" for name in names]
+    keys = [Key(f"q{number}", f"{describe_family(name)}{odds[number]}") for number, name in enumerate(names)]
     keys += [Key("q-others", "others")] if len(shapes) > len(names) else []
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
-    words = f"After {stimuli(len(probe.steps))}."
-    return Chart("How sure it became", words, span.axis(), shares, tuple(shapes), tuple(keys), height_px=170)
+    caption = f"After {stimuli(len(probe.steps))}."
+    return Chart("How sure it became", caption, span.axis(), shares, tuple(shapes), tuple(keys), height_px=170)
 
 
 def _named(probe: ProbeView) -> list[str]:
@@ -195,9 +195,9 @@ def _named(probe: ProbeView) -> list[str]:
     for step in probe.steps:
         for name, chance in step.families.items():
             best[name] = max(best.get(name, 0.0), chance)
-    seen = [name for name in sorted(best, key=lambda name: -best[name]) if best[name] >= _SEEN][:_MOST_NAMED]
+    likely = [name for name in sorted(best, key=lambda name: -best[name]) if best[name] >= _SEEN][:_MOST_NAMED]
     last = probe.steps[-1].families
-    return sorted(seen, key=lambda name: -last.get(name, 0.0))
+    return sorted(likely, key=lambda name: -last.get(name, 0.0))
 
 
 def _band(probe: ProbeView, span: _Span, floor: Sequence[float], ceiling: Sequence[float]) -> str:
@@ -210,13 +210,13 @@ def _band(probe: ProbeView, span: _Span, floor: Sequence[float], ceiling: Sequen
 
 def knee_chart(view: KneeView) -> Chart | None:
     """How long answers take by the rate at which reads come; None where no trial tells."""
-    told = sorted((each for each in view.tried if each.mark in ("passed", "failed")), key=_rate)
-    if not told:
+    trials = sorted((each for each in view.tried if each.mark in ("passed", "failed")), key=_rate)
+    if not trials:
         return None
     knee = view.knee
-    x = Linear(max(_rate(each) for each in told), 6)
-    most_s = min(max(each.outcome.p99_s for each in told), _MOST_LIMITS * knee.slo_s)
-    y = Log(min(each.outcome.p50_s for each in told), max(most_s, 1.5 * knee.slo_s))
+    x = Linear(max(_rate(each) for each in trials), 6)
+    most_s = min(max(each.outcome.p99_s for each in trials), _MOST_LIMITS * knee.slo_s)
+    y = Log(min(each.outcome.p50_s for each in trials), max(most_s, 1.5 * knee.slo_s))
     limit = y.share(knee.slo_s)
     shapes = [Shape(f"M0 {height(limit)}H{SIDE}", "cap", limit_words(knee))]
     if knee.rate_per_s:
@@ -224,12 +224,12 @@ def knee_chart(view: KneeView) -> Chart | None:
         low, middle, high = map(x.share, ends)
         shapes.insert(0, Shape(f"M{place(low)} 0H{place(high)}V{SIDE}H{place(low)}z", "p-room", "the knee"))
         shapes.append(Shape(f"M{place(middle)} 0V{SIDE}", "p-one", "the knee"))
-    for css, times in (("service", {_rate(e): e.outcome.p50_s for e in told}), ("response", _worst(told))):
+    for css, times in (("service", {_rate(e): e.outcome.p50_s for e in trials}), ("response", _worst(trials))):
         shapes.append(Shape(line((x.share(rate), y.share(value)) for rate, value in times.items()), css))
-    shapes += _dots(told, x, y, knee.slo_s)
+    shapes += _dots(trials, x, y, knee.slo_s)
     return Chart(
         title="Latency by offered rate",
-        caption=_describe_knee(view, told),
+        caption=_describe_knee(view, trials),
         x=x.axis("reads a second that come, in each trial"),
         y=y.axis("time, from due"),
         shapes=tuple(shapes),
@@ -244,10 +244,10 @@ def knee_chart(view: KneeView) -> Chart | None:
     )
 
 
-def _worst(told: Sequence[Tried]) -> dict[float, float]:
+def _worst(trials: Sequence[Tried]) -> dict[float, float]:
     """By rate, the longest p99 of its trials."""
     found: dict[float, float] = {}
-    for each in told:
+    for each in trials:
         found[_rate(each)] = max(found.get(_rate(each), 0.0), each.outcome.p99_s)
     return found
 
@@ -256,10 +256,10 @@ def _rate(tried: Tried) -> float:
     return tried.trial.rate_per_s
 
 
-def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]:
+def _dots(trials: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]:
     """A mark for the p99 of each trial, those that missed in another colour."""
     paths = {"k-passed": "", "k-failed": ""}
-    for each in told:
+    for each in trials:
         left, top = place(x.share(_rate(each))), height(y.share(each.outcome.p99_s))
         paths["k-passed" if each.outcome.p99_s <= slo_s else "k-failed"] += (
             f"M{left - _DOT} {top - _TALL // 2}h{2 * _DOT}v{_TALL}h-{2 * _DOT}z"
@@ -267,8 +267,8 @@ def _dots(told: Sequence[Tried], x: Linear, y: Log, slo_s: float) -> list[Shape]
     return [Shape(d, css) for css, d in paths.items() if d]
 
 
-def _describe_knee(view: KneeView, told: Sequence[Tried]) -> str:
-    first, last = told[0], told[-1]
+def _describe_knee(view: KneeView, trials: Sequence[Tried]) -> str:
+    first, last = trials[0], trials[-1]
     ends = ", ".join(f"p99 {brief(e.outcome.p99_s)} at {figure(_rate(e))} a second" for e in (first, last))
     knee = view.knee.rate_per_s
     return f"{ends}{f'; the knee is at {figure(knee.value)}' if knee and math.isfinite(knee.value) else ''}."

@@ -75,27 +75,27 @@ def readings_of(text: str) -> tuple[Reading, ...]:
 
 def _reading(text: str, found: Mapping[str, Interval], options: Mapping[str, str]) -> Reading:
     head, *rest = text.split(",")
-    family, colon, shown = head.partition(":")
+    family, colon, numerals = head.partition(":")
     if not colon:
-        family, shown = "fixed-window", head
-    told = dict(option.split("=", 1) for option in rest)
-    values = _values(family, shown)
-    values |= {_OPTIONS[name]: float(value) for name, value in told.items() if name in _OPTIONS}
+        family, numerals = "fixed-window", head
+    given = dict(option.split("=", 1) for option in rest)
+    values = _values(family, numerals)
+    values |= {_OPTIONS[name]: float(value) for name, value in given.items() if name in _OPTIONS}
     if family == "token-bucket":
         values.setdefault("burst", values["limit"])
     elif family == "leaky-bucket":
         values = {"burst": 0.0, "delay": 0.0} | values
-    words = {name: value for name, value in {**options, **told}.items() if name not in _OPTIONS}
+    flags = {name: value for name, value in {**options, **given}.items() if name not in _OPTIONS}
     numbers = {name: _around(value, found.get(name)) for name, value in values.items()}
     measured = frozenset(found)
     if family in _FLOWS and "rate_per_s" not in found:
         numbers["rate_per_s"] = _quotient(numbers)
         measured |= {"rate_per_s"} if {"limit", "window_s"} <= measured else set()
-    return Reading(family, numbers, words, measured)
+    return Reading(family, numbers, flags, measured)
 
 
-def _values(family: str, shown: str) -> dict[str, float]:
-    first, _, second = shown.partition("/")
+def _values(family: str, numerals: str) -> dict[str, float]:
+    first, _, second = numerals.partition("/")
     if family == "minimum-gap":
         return {"gap_s": float(first)}
     if family in _CAPS:
@@ -152,8 +152,8 @@ def measured_rate(rate_per_s: float, what: str) -> str:
 
 
 def _rate(rate_per_s: float, unit: str, unit_s: float, what: str) -> str:
-    shown = figure(rate_per_s * unit_s)
-    return f"{shown} {what}{'' if shown == '1' else 's'} {unit}"
+    number = figure(rate_per_s * unit_s)
+    return f"{number} {what}{'' if number == '1' else 's'} {unit}"
 
 
 def rate_unit(rate_per_s: float) -> tuple[str, float]:
@@ -169,17 +169,17 @@ def plain_rate(rate_per_s: Interval) -> Interval:
     """
     low, value, high = rate_per_s.low, rate_per_s.value, rate_per_s.high
     found = [(*_plain(low * unit_s, value * unit_s, high * unit_s), unit_s) for _, unit_s in _fitting(value)]
-    _, shown, unit_s = min(found, key=lambda one: one[0] + (2 if one is not found[0] else 1))
-    return Interval(shown / unit_s, low, high)
+    _, number, unit_s = min(found, key=lambda one: one[0] + (2 if one is not found[0] else 1))
+    return Interval(number / unit_s, low, high)
 
 
 def _plain(low: float, value: float, high: float) -> tuple[int, float]:
     """The shortest number that lies in an interval, near the middle of a wide one, and how many digits it has."""
     near = (high - low) / (1 if high - low <= _NARROW * value else 4)
     for digits in range(1, 9):
-        shown = float(f"{value:.{digits}g}")
-        if abs(shown - value) <= near and low <= shown <= high:
-            return digits, shown
+        number = float(f"{value:.{digits}g}")
+        if abs(number - value) <= near and low <= number <= high:
+            return digits, number
     return 9, value
 
 
@@ -260,10 +260,10 @@ def describe_others(share: Interval) -> str:
 
 def describe_likely(families: Sequence[Runner]) -> str:
     """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
-    named = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
-    words = [f"{describe_family(one.family)} {chance_words(one.probability)}" for one in named]
-    rest = sum(one.probability for one in families if one not in named)
-    return ", ".join([*words, f"others {chance_words(rest)}"] if rest >= 0.001 else words)
+    likely = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
+    texts = [f"{describe_family(one.family)} {chance_words(one.probability)}" for one in likely]
+    rest = sum(one.probability for one in families if one not in likely)
+    return ", ".join([*texts, f"others {chance_words(rest)}"] if rest >= 0.001 else texts)
 
 
 def describe_limiter(tiers: Sequence[Reading], what: str) -> str:
@@ -276,11 +276,11 @@ def describe_limiter(tiers: Sequence[Reading], what: str) -> str:
         return "no limit"
     caps = [tier for tier in tiers if tier.family == "builds"]
     others = [tier for tier in tiers if tier.family != "builds"]
-    words = "; and ".join(f"{describe_family(tier.family)}: {_WORDS[tier.family](tier, what)}" for tier in others)
+    text = "; and ".join(f"{describe_family(tier.family)}: {_WORDS[tier.family](tier, what)}" for tier in others)
     cap = " and ".join(_builds(tier, what) for tier in caps)
-    if not words:
+    if not text:
         return f"at most {cap}"
-    return f"{words}, and {cap}" if cap else words
+    return f"{text}, and {cap}" if cap else text
 
 
 def _off(tier: Reading, name: str) -> str:
@@ -307,10 +307,10 @@ def _builds(tier: Reading, what: str) -> str:  # noqa: ARG001  # whatever is lim
 
 def _fixed_window(tier: Reading, what: str) -> str:
     opens = "on the clock" if tier.says("opens", "clock") else f"that a {what} opens"
-    words = f"{_counted(tier, what)} in each window of {_timed(tier, 'window_s')} {opens}"
+    text = f"{_counted(tier, what)} in each window of {_timed(tier, 'window_s')} {opens}"
     if "block_s" in tier.numbers:
-        return f"{words}; the first one refused shuts it for {_timed(tier, 'block_s')}"
-    return f"{words}; each one refused opens it anew" if tier.says("refused", "restart") else words
+        return f"{text}; the first one refused shuts it for {_timed(tier, 'block_s')}"
+    return f"{text}; each one refused opens it anew" if tier.says("refused", "restart") else text
 
 
 def _sliding_log(tier: Reading, what: str) -> str:
@@ -320,9 +320,9 @@ def _sliding_log(tier: Reading, what: str) -> str:
 
 def _sliding_counter(tier: Reading, what: str) -> str:
     opens = f"that a {what} opens" if tier.says("opens", "first") else "on the clock"
-    words = f"{_counted(tier, what)} in this window of {_timed(tier, 'window_s')} {opens}, the last one weighed in"
+    text = f"{_counted(tier, what)} in this window of {_timed(tier, 'window_s')} {opens}, the last one weighed in"
     refused = ", refused ones included" if tier.says("refused", "count") else ""
-    return f"{words}{refused}{', the one that comes not counted' if tier.says('rule', 'below') else ''}"
+    return f"{text}{refused}{', the one that comes not counted' if tier.says('rule', 'below') else ''}"
 
 
 def _decaying(tier: Reading, what: str) -> str:
@@ -338,21 +338,21 @@ def _flow(tier: Reading, what: str) -> str:
 
 
 def _token_bucket(tier: Reading, what: str) -> str:
-    words = f"{_flow(tier, what)}, burst {round(tier.value('burst'))}{_whole_off(tier, 'burst')}"
-    words += ", empty at first" if tier.says("starts", "empty") else ""
-    words += f", filled each {_timed(tier, 'tick_s')} on the clock" if "tick_s" in tier.numbers else ""
-    return words + (f", of which {figure(tier.value('early'))} may be missing" if "early" in tier.numbers else "")
+    text = f"{_flow(tier, what)}, burst {round(tier.value('burst'))}{_whole_off(tier, 'burst')}"
+    text += ", empty at first" if tier.says("starts", "empty") else ""
+    text += f", filled each {_timed(tier, 'tick_s')} on the clock" if "tick_s" in tier.numbers else ""
+    return text + (f", of which {figure(tier.value('early'))} may be missing" if "early" in tier.numbers else "")
 
 
 def _leaky_bucket(tier: Reading, what: str) -> str:
     waiting, spared = round(tier.value("burst")), round(tier.value("delay"))
     if not waiting:
         return f"{_flow(tier, what)}, none waits{_whole_off(tier, 'burst')}"
-    words = f"{_flow(tier, what)}, {waiting} more wait{'s' if waiting == 1 else ''}"
-    words += _whole_off(tier, "burst")
+    text = f"{_flow(tier, what)}, {waiting} more wait{'s' if waiting == 1 else ''}"
+    text += _whole_off(tier, "burst")
     if spared >= waiting:
-        return f"{words}, answered at once"
-    return f"{words}, the first {spared} of them answered at once" if spared else f"{words}, answered in turn"
+        return f"{text}, answered at once"
+    return f"{text}, the first {spared} of them answered at once" if spared else f"{text}, answered in turn"
 
 
 def _gap(tier: Reading, what: str) -> str:

@@ -109,9 +109,9 @@ def _unsaid_knee(tried: Sequence[Tried], slo_s: float) -> Knee:
 def _trial_line(tried: Tried) -> tuple[str, ...]:
     trial, outcome = tried.trial, tried.outcome
     share = outcome.missed / outcome.due if outcome.due else 0.0
-    told = _MARK_WORDS[tried.mark]
+    mark = _MARK_WORDS[tried.mark]
     if trial.stage == "capacity":
-        told = _CAPACITY_WORDS.get(tried.mark, told)
+        mark = _CAPACITY_WORDS.get(tried.mark, mark)
     return (
         _STAGE_WORDS[trial.stage],
         figure(trial.rate_per_s),
@@ -120,7 +120,7 @@ def _trial_line(tried: Tried) -> tuple[str, ...]:
         brief(outcome.p99_s),
         percentage(share, 2),
         brief(outcome.late_p99_s),
-        f"{told}{', stopped early' if outcome.stopped and tried.mark != 'cut' else ''}",
+        f"{mark}{', stopped early' if outcome.stopped and tried.mark != 'cut' else ''}",
     )
 
 
@@ -240,24 +240,24 @@ _NAMES = {
 
 
 def _lines(tier: Reading, what: str) -> Iterable[NumberLine]:
-    shown = dict(tier.numbers)
-    if "rate_per_s" in shown:  # which says the same of a bucket
-        shown.pop("limit", None)
-        shown.pop("window_s", None)
+    numbers = dict(tier.numbers)
+    if "rate_per_s" in numbers:  # which says the same of a bucket
+        numbers.pop("limit", None)
+        numbers.pop("window_s", None)
     family = describe_family(tier.family)
-    if "delay" in shown and not tier.value("delay"):  # which is usual
-        shown.pop("delay")
-    for name in shown:
+    if "delay" in numbers and not tier.value("delay"):  # which is usual
+        numbers.pop("delay")
+    for name in numbers:
         number = tier.numbers[name]
         if name == "rate_per_s" and name in tier.measured:
             number = plain_rate(number)
         interval = _ends(number, name) if name in tier.measured else ""
         unit = "build" if tier.family == "builds" else what
         yield NumberLine(family, _NAMES[name], _told(number.value, name, unit), interval)
-    words = {"opens": "opens", "refused": "a refusal", "rule": "rule", "starts": "starts"}
+    names = {"opens": "opens", "refused": "a refusal", "rule": "rule", "starts": "starts"}
     meant = {"count": "counts too", "restart": "opens it anew", "first": "with the first one", "clock": "on the clock"}
     for option, word in tier.options.items():
-        yield NumberLine(family, words.get(option, option), meant.get(word, word))
+        yield NumberLine(family, names.get(option, option), meant.get(word, word))
 
 
 def _told(value: float, name: str, what: str) -> str:

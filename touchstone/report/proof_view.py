@@ -182,7 +182,7 @@ def _ending(run: ProofRun, trials: Sequence[Trial], rows: Sequence[Proven]) -> t
     if run.interrupted:
         return 130, f"interrupted after {len(trials)} of {run.asked} trials"
     unproven = sum(not row.by for row in rows) if run.complete else 0
-    wrong = [_counted(states[state], *words) for state, words in WRONG.items() if states[state]]
+    wrong = [_counted(states[state], *forms) for state, forms in WRONG.items() if states[state]]
     wrong += [_counted(unproven, "1 claim without a proof", "{} claims without a proof")] if unproven else []
     if wrong:
         only_failed = len(wrong) == 1 and states["failed"]

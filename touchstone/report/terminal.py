@@ -2,11 +2,14 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
+from markupsafe import Markup
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -79,24 +82,36 @@ def unbroken(console: Console, text: Text | str) -> None:
     console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
-def section(
-    console: Console, title: str, lines: Iterable[str], style: str = "bold", most: int = 0, rest: str = ""
-) -> None:
-    """Prints a heading, its lines and an empty line; nothing where there is no line.
+def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
+    """Prints a template of rich's markup, line by line.
+
+    A line is wrapped to the width of the terminal, behind its own blanks; an empty one is left out. One that begins
+    with ``!`` is never broken, ``.`` is an empty line, and ``@name`` is a table.
 
     Args:
-        most: Lines that are printed; 0 for all.
-        rest: What the line about the others ends in.
+        template: File name among the assets.
+        tables: By name, what prints a table.
+        values: What the template names; texts among them give no command to a terminal, and are no markup.
     """
-    texts = list(lines)
-    if not texts:
-        return
-    paragraph(console, title, style=style)
-    for text in texts[: most or None]:
-        paragraph(console, text, 2)
-    if most and len(texts) > most:
-        unbroken(console, f"  … and {len(texts) - most} more{rest}")
-    console.print()
+    from touchstone.report import html  # noqa: PLC0415 - most of what prints needs no template
+
+    jinja = html.environment().overlay(finalize=_finalize)
+    jinja.filters["cell"] = lambda text: inert(text, 300)
+    for line in jinja.get_template(template).render(values).splitlines():
+        text = line.strip(" ")
+        if text == ".":
+            console.print()
+        elif text.startswith("@"):
+            tables[text[1:]]()
+        elif text.startswith("!"):
+            unbroken(console, Text.from_markup(text[1:], emoji=False))
+        elif text:
+            paragraph(console, Text.from_markup(text, emoji=False), len(line) - len(line.lstrip(" ")))
+
+
+def _finalize(value: Any) -> Any:
+    is_plain = isinstance(value, str) and not isinstance(value, Markup)
+    return Markup(escape(inert(value))) if is_plain else value
 
 
 def table(
@@ -113,18 +128,18 @@ def table(
     if console.width < TABLE_FROM_COLUMNS:
         _print_list(console, titles, lines, name)
         return
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
     widest = max((max(map(len, row[0].plain.split("\n"))) for row in lines), default=0)
     last = max((number for number, title in enumerate(titles) if title[:1] != ">"), default=0)
     for number, title in enumerate(titles):
         if title[:1] == ">":
-            made.add_column(title[1:], justify="right")
+            grid.add_column(title[1:], justify="right")
         else:
             least = None if number else min(widest, 44)
-            made.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
+            grid.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
     for row in lines:
-        made.add_row(*row)
-    console.print(made)
+        grid.add_row(*row)
+    console.print(grid)
 
 
 def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:

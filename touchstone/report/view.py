@@ -186,15 +186,15 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
         times[occurrence.finding.id] += occurrence.times
         if occurrence.case:
             cases[occurrence.finding.id][occurrence.case] = None
-    shown = _evidence(findings, log)
+    evidence = _evidence(findings, log)
     return tuple(
         FindingView(
             finding,
             claims[finding.claim].claim,
             times[finding.id],
             tuple(cases[finding.id]),
-            tuple(shown[finding.id]),
-            tuple(sorted(set(finding.evidence) - {item.seq for item in shown[finding.id]})),
+            tuple(evidence[finding.id]),
+            tuple(sorted(set(finding.evidence) - {item.seq for item in evidence[finding.id]})),
             claims[finding.claim].known,
         )
         for finding in findings
@@ -204,7 +204,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
     """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
     by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
-    shown: dict[str, list[Readable]] = defaultdict(list)
+    evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
     for rank in range(MAX_EVIDENCE):
         for finding in findings:
@@ -213,8 +213,8 @@ def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]
                 item = readable(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
                 if item.size <= room:
                     room -= item.size
-                    shown[finding.id].append(item)
-    return shown
+                    evidence[finding.id].append(item)
+    return evidence
 
 
 def _subjects(claims: tuple[ClaimVerdict, ...]) -> tuple[Subject, ...]:
@@ -240,42 +240,42 @@ def _last_seen(log: RunLog, deed: TemplateDeed) -> tuple[str, ...]:
 
 
 def _command(header: Header) -> list[str]:
-    words = list(header.argv)
-    if words and PurePath(words[0]).name.startswith(("touchstone", "__main__")):
-        words = words[1:]
-    if not words or words[0] != header.command:
-        words = [header.command, *words]
-    return ["touchstone", *words]
+    arguments = list(header.argv)
+    if arguments and PurePath(arguments[0]).name.startswith(("touchstone", "__main__")):
+        arguments = arguments[1:]
+    if not arguments or arguments[0] != header.command:
+        arguments = [header.command, *arguments]
+    return ["touchstone", *arguments]
 
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
     """
     The command that runs the same again with the same seed, of a check for the broken claims only where there are any.
     """
-    words = _without(command, "--report-dir")  # the folder of this run is taken
-    if header.command in _SEEDED and not _given(words, "--seed"):
-        words += ["--seed", str(header.seed)]
+    arguments = _without(command, "--report-dir")  # the folder of this run is taken
+    if header.command in _SEEDED and not _given(arguments, "--seed"):
+        arguments += ["--seed", str(header.seed)]
     if header.command != "check":
-        return shlex.join(words)
+        return shlex.join(arguments)
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
-    if "--last-failed" in words:  # what that means is another thing the next time
-        words = [word for word in words if word != "--last-failed"]
+    if "--last-failed" in arguments:  # what that means is another thing the next time
+        arguments = [word for word in arguments if word != "--last-failed"]
         claims = claims or header.claims_glob
     if claims:
-        words = [*_without(words, "--claims"), "--claims", claims]
-    return shlex.join(words)
+        arguments = [*_without(arguments, "--claims"), "--claims", claims]
+    return shlex.join(arguments)
 
 
-def _without(words: list[str], option: str) -> list[str]:
+def _without(arguments: list[str], option: str) -> list[str]:
     kept: list[str] = []
-    for before, word in zip(["", *words], words, strict=False):
+    for before, word in zip(["", *arguments], arguments, strict=False):
         if option not in (before, word) and not word.startswith(f"{option}="):
             kept.append(word)
     return kept
 
 
-def _given(words: list[str], option: str) -> bool:
-    return any(word == option or word.startswith(f"{option}=") for word in words)
+def _given(arguments: list[str], option: str) -> bool:
+    return any(word == option or word.startswith(f"{option}=") for word in arguments)
 
 
 def describe_check(check: CheckCount) -> str:

@@ -35,19 +35,21 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
 
 def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
     """What is left of a run that could not be written down whole."""
-    told = f"{footer.reason}; " if footer.reason else ""
+    reason = f"{footer.reason}; " if footer.reason else ""
     if not runlog_path.exists():
-        return f"{told}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
+        return (
+            f"{reason}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
+        )
     try:
         log = read(runlog_path)
     except (RunLogError, UsageError):
-        return f"{told}nothing of the run is kept"
+        return f"{reason}nothing of the run is kept"
     outcome = verdict.judge(log)
     if log.footer is None:
         # What there is room for now shows how far the run came.
         with contextlib.suppress(RunLogError, OutputError, UsageError):
             write_reports(runlog_path, folder)
-        return f"{told}kept as far as it was written: {runlog_path}"
+        return f"{reason}kept as far as it was written: {runlog_path}"
     return f"the run itself came to its end with exit {outcome.exit_code}: {outcome.reason}; kept: {runlog_path}"
 
 

@@ -1,15 +1,21 @@
-"""A proof as one self-contained page: what is proven, claims × faults as a picture, and what did not end well."""
+"""A proof on a terminal and as one self-contained page: each server, claims × faults, and what did not end well."""
 
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import groupby
+from pathlib import Path
 from typing import Literal
+
+from rich.console import Console
+from rich.text import Text
 
 from touchstone.proof.result import State, Trial
 from touchstone.report import html
 from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, mark, noise, says
+from touchstone.report.terminal import inert, table
+from touchstone.report.terminal import render as render_text
 
 Shape = Literal["proves", "also", "noise", "missing"]
 SHAPES: tuple[Shape, ...] = ("proves", "also", "noise", "missing")
@@ -37,6 +43,99 @@ SHAPE_WORDS: dict[Shape, str] = {
     "noise": "blamed without a right",
     "missing": "the claim to blame, not found broken",
 }
+
+_MAX_CELL_CHARS = 300
+_MAX_NAMES = 6
+_STYLES: dict[State, str] = {
+    "killed": "green",
+    "survived": "green",
+    "missed": "bold red",
+    "noisy": "bold red",
+    "accused": "bold red",
+    "failed": "bold yellow",
+}
+
+
+def write(view: ProofView, console: Console, page: Path | None = None) -> None:
+    """Writes the proof to *console*; the last line is the exit code and its reason.
+
+    Args:
+        page: Where the report for a browser is.
+    """
+    names = {
+        reason: [trial.subject.name for trial in trials if trial.subject.sort == "permitted"]
+        for reason, trials in view.legitimate.items()
+    }
+    render_text(
+        console,
+        "proof.txt.j2",
+        {
+            "trials": lambda: _trials(view, console),
+            "matrix": lambda: _write_matrix(view, console),
+            "classes": lambda: _classes(view, console),
+        },
+        view=view,
+        permitted={reason: some for reason, some in names.items() if some},
+        styles=_STYLES,
+        says=says,
+        noise=noise,
+        page=str(page or ""),
+    )
+
+
+def _trials(view: ProofView, console: Console) -> None:
+    rows: list[list[str | Text]] = []
+    for trial in view.trials:
+        ended = trial.found or trial
+        server = Text("\n").join([Text(trial.subject.name), *(Text.assemble("  ", line) for line in _blame(trial))])
+        rows.append([Text(trial.state, _STYLES[trial.state]), server, str(ended.exchanges), f"{ended.seconds:.2f}"])
+    table(console, ("state", "server, and what was blamed", ">exchanges", ">seconds"), rows)
+    console.print()
+
+
+def _blame(trial: Trial) -> list[Text]:
+    """What was blamed, rightly or not, and what was not though it had to be; a line for each."""
+    if trial.state == "failed":
+        return [Text(f"because {_clip(trial.trouble)}", "yellow")]
+    rightly = trial.blamed if trial.subject.is_fault else ()
+    lines = [Text(f"blames {claim}", "dim") for claim in rightly]
+    if trial.state == "missed":
+        lines += [Text(f"misses {glob}", "red") for glob in trial.lacking]
+    return lines + [Text(f"noise  {claim}", "red") for claim in noise(trial)]
+
+
+def _write_matrix(view: ProofView, console: Console) -> None:
+    """Claims × faults; only cells that hold something are printed, since the page has room for the others."""
+    rows: list[list[str | Text]] = []
+    for row in view.claims:
+        lines = [Text(_names(row.by))] if row.by else []
+        lines += [Text(f"beside another: {_names(row.also)}", "dim")] if row.also else []
+        if lines:
+            rows.append([row.claim.id, Text("\n").join(lines)])
+    if rows:
+        table(console, ("claim", "proven by"), rows, "Claims, and the faults that prove them")
+        console.print()
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _classes(view: ProofView, console: Console) -> None:
+    if not view.kinds:
+        return
+    titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
+    rows = []
+    for row in (*view.kinds, view.total):
+        medians = (f"{row.exchanges:.0f}", f"{row.seconds:.2f}") if row.killed else ("–", "–")
+        rows.append([row.kind, *map(str, (row.faults, row.killed, row.missed, row.noisy, row.failed)), *medians])
+    table(console, titles, rows, "Faults by class, and medians until found", wide=False)
+    console.print()
+
+
+def _clip(text: str) -> str:
+    return inert(text, _MAX_CELL_CHARS)
 
 
 def render(view: ProofView) -> str:
@@ -73,8 +172,8 @@ def again(trial: Trial, run: ProofRun) -> str:
     subject = trial.subject
     flag = "--variant" if subject.sort == "variant" else "--fault"
     generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
-    words = ["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)]
-    return shlex.join(words)
+    arguments = ["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)]
+    return shlex.join(arguments)
 
 
 def headline_of(view: ProofView) -> tuple[str, str, str]:
@@ -181,11 +280,11 @@ def matrix(view: ProofView) -> Matrix:
     touched = {claim for _, _, marks in marked for claim in marks}
     kept = [row for row in view.claims if view.run.complete or row.claim.id in touched]
     marked.sort(key=lambda item: (_first(item[2], places), item[0]))
-    named = len(marked) <= _NAMED_MOST
+    are_named = len(marked) <= _NAMED_MOST
     longest = max((len(trial.subject.name) for _, trial, _ in marked), default=0)
-    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if named else 0)
+    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if are_named else 0)
     names_px = 12 + round(max((len(row.claim.id) for row in kept), default=0) * _NAME_PX_PER_CHAR)
-    column_px = 16 if named else 8 if len(marked) <= 150 else 5
+    column_px = 16 if are_named else 8 if len(marked) <= 150 else 5
     row_bands = tuple(_bands([row.claim.subject for row in kept], ROW_PX, head))
     ys = list(_steps(row_bands, ROW_PX))
     rows = tuple(Row(row, y) for row, y in zip(kept, ys, strict=True))
@@ -197,7 +296,7 @@ def matrix(view: ProofView) -> Matrix:
         for (number, trial, marks), x in zip(marked, _steps(column_bands, column_px), strict=True)
     )
     left_out = len(view.claims) - len(rows)
-    return Matrix(rows, columns, row_bands, column_bands, left_out, named, column_px, head, names_px)
+    return Matrix(rows, columns, row_bands, column_bands, left_out, are_named, column_px, head, names_px)
 
 
 def _shown(trial: Trial) -> bool:
