@@ -42,9 +42,8 @@ class Part:
 def parts(handover: Handover) -> Iterator[Part]:
     """What there is to play."""
     if handover.mode == "replay":
-        yield from (
-            Part(p.id, SCENARIOS.get(p.recording.name)) for p in plays(handover.plays, tuple(handover.accounts.items()))
-        )
+        recordings = plays(handover.plays, tuple(handover.accounts.items()))
+        yield from (Part(name, SCENARIOS.get(recording.name)) for name, recording in recordings.items())
     else:
         yield from (Part(n, s) for n, s in SCENARIOS.items() if n in handover.plays or not handover.plays)
 

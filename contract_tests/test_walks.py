@@ -5,11 +5,11 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from links import Link, links
 from walker import STEPS, Walker
 
 from situations import call, needs_publishing
 from touchstone.check.examination import Examination
-from touchstone.check.links import Link, links
 from touchstone.check.run import Run
 from touchstone.contract.document import Contract
 

@@ -15,7 +15,7 @@ import pytest
 
 from touchstone.contract.files import contract_tests_dir, recordings_dir
 from touchstone.recordings import fixtures
-from touchstone.recordings.servers import OPTIONS, LentTwin
+from touchstone.recordings.servers import OPTIONS, ServedTwin
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -352,7 +352,7 @@ def test_guide_lists_every_argument_of_the_marker() -> None:
     """The arguments in docs/clients.md are those that the marker takes, with the values that they have otherwise."""
     rows = table("argument")
     assert set(rows) == {*OPTIONS, "plan", "fault", "variant"}
-    usual = {name: getattr(LentTwin()._twin.settings, name) for name in OPTIONS}
+    usual = {name: getattr(ServedTwin()._twin.settings, name) for name in OPTIONS}
     shown = {name: rows[name][0].strip("`") for name in OPTIONS}
     for name, value in usual.items():
         expected = {None: ("none", "no limit"), 0.0: ("0",)}.get(value, (json.dumps(value),))

@@ -38,7 +38,7 @@ MADE = Recording(
     case="scenarios.plays[odd]",
     claims=("start.answers-202",),
     terms=Terms(0.04, 9.0, 8.0, 7.0, "wrapped", ("primary", "second"), (Given("a/b@1", "restricted", "failed"),)),
-    shown={1: ("http.answers",), 2: (), 3: ()},
+    evidence={1: ("http.answers",), 2: (), 3: ()},
 )
 
 
@@ -80,15 +80,15 @@ def test_nothing_is_written_twice() -> None:
         (
             ("log", "_touchstone", "terms", "build_timeout_s"),
             "long",
-            "/log/_touchstone: terms/build_timeout_s: Input should be a valid number",
+            "/log/_touchstone/terms/build_timeout_s: Input should be a valid number",
         ),
         (
             ("log", "entries", 3, "_exchange", "seq"),
             2,
             "/log/entries/3/_exchange/seq: is 2, which",
         ),
-        (("log", "pages"), [], "/log/_touchstone: list index out of range"),
-        (("log", "entries", 0, "_exchange"), {}, "/log/entries/0: has no 'seq'"),
+        (("log", "pages"), [], "/log: list index out of range"),
+        (("log", "entries", 0, "_exchange"), {}, "/log/entries/0/seq: Field required"),
         (
             ("log", "entries", 1, "startedDateTime"),
             "yesterday",

@@ -17,7 +17,7 @@ from touchstone.errors import RecordingError, UsageError
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import har, reader, replay, servers
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.servers import LentRecording, LentTwin, recorded
+from touchstone.recordings.servers import ServedRecording, ServedTwin, recorded
 
 SCENARIOS = sorted(path.stem for path in recordings_dir().glob("*.har"))
 Ask = Callable[..., httpx.Response]
@@ -28,7 +28,7 @@ def build_of(ref: str) -> str:
     return f"/templates/{ref.replace('@', '/')}/build"
 
 
-def reads(recording: LentRecording) -> list[Exchange]:
+def reads(recording: ServedRecording) -> list[Exchange]:
     """The recorded status reads of the version that a scenario is about."""
     url = recording.url + build_of(recording.ref)
     return [each for each in recording.recording.exchanges if each.request.url == url and each.request.method == "GET"]
@@ -37,26 +37,26 @@ def reads(recording: LentRecording) -> list[Exchange]:
 # --- recordings ------------------------------------------------------------------------------------------------------
 
 
-def from_its_base(lent: LentRecording) -> Any:
+def from_its_base(lent: ServedRecording) -> Any:
     with httpx.Client(base_url=lent.url, headers={"Authorization": f"Bearer {lent.key}"}) as client:
         return client.get(build_of(lent.ref)).json()
 
 
-def from_a_base_that_ends_in_a_slash(lent: LentRecording) -> Any:
+def from_a_base_that_ends_in_a_slash(lent: ServedRecording) -> Any:
     with httpx.Client(base_url=f"{lent.url}/") as client:
         return client.get(build_of(lent.ref)[1:]).json()
 
 
-def at_once(lent: LentRecording) -> Any:
+def at_once(lent: ServedRecording) -> Any:
     return httpx.get(lent.url + build_of(lent.ref)).json()
 
 
-def with_retries(lent: LentRecording) -> Any:
+def with_retries(lent: ServedRecording) -> Any:
     with httpx.Client(transport=httpx.HTTPTransport(retries=2)) as client:
         return client.get(lent.url + build_of(lent.ref)).json()
 
 
-def asynchronously(lent: LentRecording) -> Any:
+def asynchronously(lent: ServedRecording) -> Any:
     async def ask() -> Any:
         async with httpx.AsyncClient(base_url=lent.url) as client:
             return (await client.get(build_of(lent.ref))).json()
@@ -67,7 +67,7 @@ def asynchronously(lent: LentRecording) -> Any:
 @pytest.mark.parametrize(
     "ask", [from_its_base, from_a_base_that_ends_in_a_slash, at_once, with_retries, asynchronously]
 )
-def test_every_httpx_client_is_answered(ask: Callable[[LentRecording], Any]) -> None:
+def test_every_httpx_client_is_answered(ask: Callable[[ServedRecording], Any]) -> None:
     """A client is answered in whichever way it is made, each request by the next recorded exchange."""
     with recorded("fresh-build") as lent:
         told = [ask(lent) for _ in reads(lent)]
@@ -79,7 +79,7 @@ def test_client_that_was_made_before_is_answered() -> None:
     """
     A client that has its connections already is answered by the recording, and reaches the network again afterwards.
     """
-    with LentTwin() as twin, httpx.Client(headers={"Authorization": f"Bearer {twin.key}"}) as client:
+    with ServedTwin() as twin, httpx.Client(headers={"Authorization": f"Bearer {twin.key}"}) as client:
         ref = twin.publish("echo hello")
         assert client.get(twin.url + build_of(ref)).json()["ref"] == ref
         with recorded("reuse") as lent:
@@ -212,7 +212,7 @@ def test_recording_of_others_is_about_its_first_version(tmp_path: Path) -> None:
             assert lent.ref == "default/touchstone-recorded-reuse@1.0.0"
     with recorded("mine", folder=tmp_path) as lent:
         assert lent.recording.name == "mine"
-    assert LentRecording(Recording("empty", ())).ref == ""
+    assert ServedRecording(Recording("empty", ())).ref == ""
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_unknown_scenario_names_the_nearest(scenario: str | Path, message: str) 
 def test_speed_that_is_none_is_refused(speed: Any) -> None:
     """A speed is a number of 0 or more."""
     with pytest.raises(UsageError, match=r"speed: found .*; expected a number of 0 or more"):
-        LentRecording(Recording("empty", ()), speed)
+        ServedRecording(Recording("empty", ()), speed)
 
 
 # --- twins -----------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def api() -> Iterator[Ask]:
     """Asks a twin with the key that it lends."""
     with httpx.Client() as client:
 
-        def ask(twin: LentTwin, method: str, ref: str, rest: str = "") -> httpx.Response:
+        def ask(twin: ServedTwin, method: str, ref: str, rest: str = "") -> httpx.Response:
             headers = {"Authorization": f"Bearer {twin.key}"}
             return client.request(method, twin.url + build_of(ref) + rest, headers=headers)
 
@@ -255,7 +255,7 @@ def api() -> Iterator[Ask]:
 
 def test_published_steps_are_what_is_built(api: Ask) -> None:
     """A version is published by its steps, with a name of its own or one that is asked for, and its build runs them."""
-    with LentTwin() as twin:
+    with ServedTwin() as twin:
         first, second = twin.publish("echo hello"), twin.publish("exit 4", name="mine", version="2.0.0")
         third = twin.publish()
         assert (second, len({first, second, third})) == ("default/mine@2.0.0", 3)
@@ -267,7 +267,7 @@ def test_published_steps_are_what_is_built(api: Ask) -> None:
 
 def test_publishing_says_why_it_is_refused() -> None:
     """A version that the twin does not take is an error with the answer in it."""
-    with LentTwin() as twin:
+    with ServedTwin() as twin:
         with pytest.raises(UsageError, match=r"publish Mine@1\.0\.0: the twin answers 422 .*template\.name"):
             twin.publish(name="Mine")
         twin.publish("echo one", name="mine")
@@ -279,20 +279,20 @@ def test_publishing_goes_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy of the environment is not asked for what is on this machine."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    with LentTwin() as twin:
+    with ServedTwin() as twin:
         assert twin.publish("echo hello")
 
 
 def test_twins_know_nothing_of_each_other(api: Ask) -> None:
     """What is published on one twin is not on another."""
-    with LentTwin() as one, LentTwin() as other:
+    with ServedTwin() as one, ServedTwin() as other:
         ref = one.publish("echo hello")
         assert [api(twin, "GET", ref).status_code for twin in (one, other)] == [200, 404]
 
 
 def test_twin_is_gone_when_it_is_given_back() -> None:
     """Nobody answers at the address of a twin that was given back."""
-    with LentTwin() as twin:
+    with ServedTwin() as twin:
         url = twin.url
         assert httpx.get(f"{url}/templates").status_code == 401
     with pytest.raises(httpx.ConnectError):
@@ -301,7 +301,7 @@ def test_twin_is_gone_when_it_is_given_back() -> None:
 
 def test_plan_chooses_the_key(api: Ask) -> None:
     """Each account has a role; the key that is lent is one of the plan that was asked for."""
-    with LentTwin(plan="hacker") as below, LentTwin() as scale:
+    with ServedTwin(plan="hacker") as below, ServedTwin() as scale:
         assert list(below.keys) == ["primary", "second", "restricted"]
         assert (below.key, scale.key) == (below.keys["restricted"], scale.keys["primary"])
         assert api(below, "POST", below.publish("echo hello")).status_code == 403
@@ -309,11 +309,11 @@ def test_plan_chooses_the_key(api: Ask) -> None:
 
 def test_limits_are_those_that_were_asked_for(api: Ask) -> None:
     """A rate and a capacity are met, and a refusal says when to come back in the form that was asked for."""
-    with LentTwin(rate="1/60", retry_after="none") as twin:
+    with ServedTwin(rate="1/60", retry_after="none") as twin:
         ref = twin.publish("echo hello")
         assert [api(twin, "POST", ref).status_code for _ in range(2)] == [202, 429]
         assert "retry-after" not in api(twin, "POST", ref).headers
-    with LentTwin(capacity=1) as twin:
+    with ServedTwin(capacity=1) as twin:
         answers = [api(twin, "POST", twin.publish("sleep 60")) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [202, 429]
         assert answers[1].headers["retry-after"].isdecimal()
@@ -323,11 +323,11 @@ def test_faults_and_variants_have_their_names(api: Ask) -> None:
     """
     A twin breaks the promise that is named, or reads the documentation as the variant does; a variant may be a freedom.
     """
-    with LentTwin(fault="cancel-answers-200", capacity=None) as twin:
+    with ServedTwin(fault="cancel-answers-200", capacity=None) as twin:
         ref = twin.publish("sleep 60")
         api(twin, "POST", ref)
         assert api(twin, "DELETE", ref).status_code == 200
-    with LentTwin(variant="no-retry-after", capacity=1) as twin:
+    with ServedTwin(variant="no-retry-after", capacity=1) as twin:
         answers = [api(twin, "POST", twin.publish("sleep 60")) for _ in range(2)]
         assert "retry-after" not in answers[1].headers
 
@@ -362,5 +362,5 @@ def test_faults_and_variants_have_their_names(api: Ask) -> None:
 def test_wrong_option_names_the_nearest_right_one(options: dict[str, Any], message: str) -> None:
     """An unknown option, an unknown name and a value that does not fit say what would."""
     with pytest.raises(UsageError) as told:
-        LentTwin(**options)
+        ServedTwin(**options)
     assert message in str(told.value)

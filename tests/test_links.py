@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from contract_tests.links import PATH_PARAMETERS, Link, links
 from tests.rules.exchanges import REF, contract, exchange
-from touchstone.check.links import PATH_PARAMETERS, Link, links
 from touchstone.check.templates import Template, publish_call
 from touchstone.errors import ContractError
 from touchstone.facts.exchange import Exchange

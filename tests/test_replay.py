@@ -321,7 +321,7 @@ def test_path_without_recordings_is_refused(
 def test_recordings_are_told_apart_by_number() -> None:
     """A second recording of a scenario has a number behind its name."""
     path = str(recordings_dir() / "reuse.har")
-    assert [play.id for play in plays((path, path))] == ["reuse", "reuse-2"]
+    assert list(plays((path, path))) == ["reuse", "reuse-2"]
 
 
 def _answering(exchange: Exchange, code: int) -> Exchange:

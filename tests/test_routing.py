@@ -12,7 +12,7 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.recordings import replay
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import Playback, ReplayTransport, request_key
+from touchstone.recordings.replay import Playback, request_key
 
 JSON = (("content-type", "application/json"),)
 
@@ -28,9 +28,7 @@ def exchange(
 
 def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Client, Playback]:
     playback = Playback(Recording("made", exchanges), speed)
-    wire = ReplayTransport()
-    wire.playback = playback
-    return httpx.Client(transport=wire, base_url=BASE_URL), playback
+    return httpx.Client(transport=httpx.MockTransport(playback.serve), base_url=BASE_URL), playback
 
 
 @pytest.mark.parametrize(
@@ -181,9 +179,7 @@ def test_request_is_cleaned_before_it_is_looked_up() -> None:
 def test_each_recorded_request_of_the_twin_finds_its_answer() -> None:
     """Whatever was recorded can be asked for, and then nothing is left."""
     playback = Playback(recorded("rate-limit"))
-    wire = ReplayTransport()
-    wire.playback = playback
-    with httpx.Client(transport=wire) as asks:
+    with httpx.Client(transport=httpx.MockTransport(playback.serve)) as asks:
         for each in playback.recording.exchanges:
             request = each.request
             got = asks.request(request.method, request.url, content=request.body, headers=dict(request.headers))

@@ -199,7 +199,7 @@ class RunTable(_Table):
     report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
     seed: Seed = _is(DEFAULT_SEED, "Seed of everything that is generated.")
     strict: Switch = _is(False, "Whether broken should claims fail the run, too.")
-    profile: Annotated[Profile, fits(*get_args(Profile))] = _is("standard", "How much is generated.")
+    profile: Annotated[Profile, fits(*get_args(Profile))] = _is("standard", "Effort: quick, standard or thorough.")
     claims: Text = _is("*", "The claims to judge: globs, separated by commas.")
     max_seconds: Seconds | None = _is(None, "How long the run may take; without it as long as it needs.")
     baseline: Text | None = _is(None, "The file of claims that a check may find broken.")

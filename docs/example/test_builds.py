@@ -10,7 +10,7 @@ from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.recordings import har
 from touchstone.recordings.fixtures import BuildRecordings
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.servers import LentRecording, LentTwin
+from touchstone.recordings.servers import ServedRecording, ServedTwin
 
 REF = "default/made@1.0.0"
 START = Request("POST", f"{BASE_URL}/templates/default/made/1.0.0/build")
@@ -30,7 +30,7 @@ def opened(slept: list[float]) -> Iterator[Opened]:
     """Makes clients that do not sleep, and closes them."""
     clients: list[Builds] = []
 
-    def make(lent: LentRecording | LentTwin, key: str | None = None, **options: float) -> Builds:
+    def make(lent: ServedRecording | ServedTwin, key: str | None = None, **options: float) -> Builds:
         clients.append(Builds(lent.url, lent.key if key is None else key, sleep=slept.append, **options))
         return clients[-1]
 
@@ -92,7 +92,7 @@ def test_second_start_reuses_what_is_built(build_recordings: BuildRecordings, op
     assert (again.status, again.reused) == ("ready", True)
 
 
-def test_failed_build_raises_with_its_reason(build_twin: LentTwin, opened: Opened) -> None:
+def test_failed_build_raises_with_its_reason(build_twin: ServedTwin, opened: Opened) -> None:
     """A build that fails is an exception, and its text says which step it was."""
     ref = build_twin.publish("echo before", "exit 3")
     builds = opened(build_twin)
@@ -102,7 +102,7 @@ def test_failed_build_raises_with_its_reason(build_twin: LentTwin, opened: Opene
     assert builds.status(ref).status == "failed"
 
 
-def test_patience_ends(build_twin: LentTwin, opened: Opened, slept: list[float]) -> None:
+def test_patience_ends(build_twin: ServedTwin, opened: Opened, slept: list[float]) -> None:
     """A client that has no patience looks once, and does not sleep."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin, patience_s=0.0)
@@ -115,7 +115,7 @@ def test_patience_ends(build_twin: LentTwin, opened: Opened, slept: list[float])
 # --- cancelling ------------------------------------------------------------------------------------------------------
 
 
-def test_cancelled_build_raises_where_it_is_waited_for(build_twin: LentTwin, opened: Opened) -> None:
+def test_cancelled_build_raises_where_it_is_waited_for(build_twin: ServedTwin, opened: Opened) -> None:
     """A cancel of a running build says that there was one; who waits for it is told."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin)
@@ -131,7 +131,7 @@ def test_cancel_of_nothing_says_so(build_recordings: BuildRecordings, opened: Op
     assert not opened(lent).cancel(lent.ref)
 
 
-def test_cancel_of_an_unknown_version_is_an_error(build_twin: LentTwin, opened: Opened) -> None:
+def test_cancel_of_an_unknown_version_is_an_error(build_twin: ServedTwin, opened: Opened) -> None:
     """The 404 of a version that does not exist is one."""
     with pytest.raises(Refused, match="not found") as refused:
         opened(build_twin).cancel("default/unheard-of@1.0.0")
@@ -172,7 +172,7 @@ def test_date_to_come_back_at_counts_from_the_date_of_the_answer(
 
 @pytest.mark.build_twin(capacity=1, retry_after="none")
 def test_waits_double_where_the_server_does_not_say_how_long(
-    build_twin: LentTwin, opened: Opened, slept: list[float]
+    build_twin: ServedTwin, opened: Opened, slept: list[float]
 ) -> None:
     """On a full host a client comes back after 1, 2 and 4 seconds, and is served once there is room."""
     first, second = build_twin.publish("sleep 60"), build_twin.publish("echo hello")
@@ -201,7 +201,7 @@ def test_missing_key_is_refused(build_recordings: BuildRecordings, opened: Opene
 
 
 @pytest.mark.build_twin(plan="hacker")
-def test_plan_that_is_too_small_is_refused(build_twin: LentTwin, opened: Opened) -> None:
+def test_plan_that_is_too_small_is_refused(build_twin: ServedTwin, opened: Opened) -> None:
     """An account below the Scale plan may not build; the code tells this from other refusals."""
     with pytest.raises(Refused) as refused:
         opened(build_twin).start(build_twin.publish("echo hello"))
@@ -220,7 +220,7 @@ def test_log_is_followed_to_the_end_of_the_build(build_recordings: BuildRecordin
 
 
 @pytest.mark.build_twin(fault="log-never-closes")
-def test_log_that_stays_open_ends_with_its_last_event(build_twin: LentTwin, opened: Opened) -> None:
+def test_log_that_stays_open_ends_with_its_last_event(build_twin: ServedTwin, opened: Opened) -> None:
     """A client goes by the event that ends the build, and not by the connection."""
     ref = build_twin.publish("echo hello")
     builds = opened(build_twin)
@@ -248,7 +248,7 @@ def test_log_that_breaks_off_raises_after_what_was_told(
 
 
 @pytest.mark.build_twin(fault="log-times-out")
-def test_log_that_is_closed_too_early_raises(build_twin: LentTwin, opened: Opened) -> None:
+def test_log_that_is_closed_too_early_raises(build_twin: ServedTwin, opened: Opened) -> None:
     """A server that closes the log in the middle of a build, in good order, is found out as well."""
     ref = build_twin.publish("sleep 60")
     builds = opened(build_twin)

@@ -17,7 +17,7 @@ from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, Playback, ReplayTransport, alone, call_of
+from touchstone.recordings.replay import KEYS, Playback, alone, call_of
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 
@@ -47,8 +47,8 @@ def _many(every: list[Recording], number: int) -> Recording:
 
 
 def _served(recording: Recording) -> None:
-    wire = ReplayTransport()
-    playback = wire.playback = Playback(recording)
+    playback = Playback(recording)
+    wire = httpx.MockTransport(playback.serve)
     got: list[Exchange] = []
     transport = Transport(BASE_URL, Keys(*KEYS.values()), Contract.load(), got.append, wire=wire, clock=playback.clock)
     playback.clean = transport.secrets.text

@@ -27,7 +27,7 @@ from touchstone.rules.verdict import judge
 
 # More is no list of claims: it keeps a wrong path, such as that of a recording, from being read whole.
 MAX_BYTES = 1_000_000
-_MAX_WORDS_CHARS = 90
+_MAX_REMARK_CHARS = 90
 _ID = re.compile(r"([a-z0-9-]+(\.[a-z0-9-]+)+)?")
 _ABOUT = (
     "# Claims that are known to be broken, one a line, for `touchstone check --baseline`.",
@@ -85,7 +85,8 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
     new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
     write_whole(
         path,
-        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_WORDS_CHARS)}" for name in new)]) + "\n",
+        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new)])
+        + "\n",
     )
     total = sum(bool(_claim_in(line)) for line in kept) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
@@ -161,11 +162,11 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     run = f"run {one_line(found.header.run_id)} ({one_line(str(found.path))})"
     if not failed:
         return settings, f"--last-failed: nothing that is asked for failed in {run}: everything is judged"
-    named = ", ".join(failed[:_MAX_NAMED])
+    first = ", ".join(failed[:_MAX_NAMED])
     rest = f" and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
     glob = settings.claims_glob if len(failed) == len(chosen) else ",".join(failed)
-    told = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {named}{rest}"
-    return dataclasses.replace(settings, claims_glob=glob), told
+    sentence = f"--last-failed: {plural(len(failed), 'claim')} of {run}: {first}{rest}"
+    return dataclasses.replace(settings, claims_glob=glob), sentence
 
 
 def newest(settings: Settings, reports: Path) -> Newest | None:

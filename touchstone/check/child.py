@@ -131,17 +131,17 @@ def _watch(
     look: Callable[[], None] = lambda: None,
 ) -> int:
     events = follow(run_log)
-    told_at: float | None = None
+    interrupted_at: float | None = None
     deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
     while child.poll() is None:
         for event in next(events, ()):
             progress(event)
         look()
         now = time.monotonic()
-        if told_at is None and (interrupted.by or now > deadline):
+        if interrupted_at is None and (interrupted.by or now > deadline):
             child.send_signal(signal.SIGINT)
-            told_at = now
-        if told_at is not None and now - told_at > CHILD_GRACE_S:
+            interrupted_at = now
+        if interrupted_at is not None and now - interrupted_at > CHILD_GRACE_S:
             child.kill()
         try:
             child.wait(POLL_S)

@@ -178,11 +178,11 @@ class Publications:
         known = self._known.get(key, "unsure")
         return "unsure" if known == "absent" and self._under_way.get(key) else known
 
-    def _note(self, key: _Key, more: int, told: Standing | None = None) -> None:
+    def _note(self, key: _Key, more: int, standing: Standing | None = None) -> None:
         with self._lock:
             self._under_way[key] = self._under_way.get(key, 0) + more
-            if told:
-                self._known[key] = max(self._known.get(key, "absent"), told, key=_ORDER.index)
+            if standing:
+                self._known[key] = max(self._known.get(key, "absent"), standing, key=_ORDER.index)
 
 
 def _owner(credential: str) -> str:
@@ -302,11 +302,11 @@ class Examination:
             if exchange.status != 429:
                 self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
-            asked_s = retry_after_s(exchange.response) or wait_s
-            if waited_s + asked_s > patience_s:
+            requested_s = retry_after_s(exchange.response) or wait_s
+            if waited_s + requested_s > patience_s:
                 break
-            self.rest(asked_s)
-            waited_s += asked_s
+            self.rest(requested_s)
+            waited_s += requested_s
         self.vain.add(key)
         raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
 
@@ -355,16 +355,16 @@ class Examination:
             Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
-        began = seen_at = heard_at = self.transport.now()
+        began = active_at = answered_at = self.transport.now()
         idle = silent = 0
         stuck = ""
         while True:
             exchange = self.read(ref, by or self._owners.get(ref, "primary"))
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle, seen_at = (idle + 1, seen_at) if status == "not_built" else (0, self.transport.now())
-            silent, heard_at = (0, self.transport.now()) if exchange.response else (silent + 1, heard_at)
-            given_up = idle > IDLE_POLLS and self.transport.now() > seen_at + IDLE_S
-            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > heard_at + UNANSWERED_S
+            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
+            silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
+            given_up = idle > IDLE_POLLS and self.transport.now() > active_at + IDLE_S
+            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > answered_at + UNANSWERED_S
             waited_s = self.transport.now() - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
@@ -493,8 +493,8 @@ class Examination:
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
-            told = exchange.error or f"{exchange.status} {exchange.body}"
-            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+            answer = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:

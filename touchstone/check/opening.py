@@ -109,8 +109,8 @@ def folder_name(text: str, place: str, option: str) -> str:
 
 
 def _refused(folder: Path, error: OSError) -> HarnessError:
-    told = f"{folder}: the report folder cannot be written: {error.strerror}"
-    return unwritten(f"{told}; name another one with --report-dir", error)
+    problem = f"{folder}: the report folder cannot be written: {error.strerror}"
+    return unwritten(f"{problem}; name another one with --report-dir", error)
 
 
 def _id_of(run_log: Path) -> str:

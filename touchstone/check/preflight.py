@@ -56,8 +56,8 @@ def _problem(transport: Transport, with_key: Exchange, without_key: Exchange, so
         if exchange.error:
             return f"no whole answer: {exchange.error}; check the URL and the server behind it"
     if with_key.status == 401 and without_key.status == 401:
-        told = str(with_key.body.get("error", ""))[:120]
-        return f"the key was refused with 401 {told!r}; set {source} to a valid key"
+        refusal = str(with_key.body.get("error", ""))[:120]
+        return f"the key was refused with 401 {refusal!r}; set {source} to a valid key"
     if without_key.status != 401 and not (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
         return (
             f"not a template build API: {with_key.request.method} {with_key.request.url} answered "
@@ -125,12 +125,12 @@ def check_given(transport: Transport, target: TargetSettings) -> None:
 
 
 def _used(target: TargetSettings) -> Iterator[tuple[str, str, Credential]]:
-    named = target.templates
+    templates = target.templates
     if target.publish == "never":
-        yield from (("buildable", ref, "primary") for ref in named.buildable)
-        yield from (("failing", ref, "primary") for ref in named.failing)
+        yield from (("buildable", ref, "primary") for ref in templates.buildable)
+        yield from (("failing", ref, "primary") for ref in templates.failing)
     if target.restricted_api_key:
-        yield from (("restricted", ref, "restricted") for ref in named.restricted)
+        yield from (("restricted", ref, "restricted") for ref in templates.restricted)
 
 
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"

@@ -59,10 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
     """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
-    made = yield
+    collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(received(os.environ).parsed_settings().claims_glob)
-    return [] if isinstance(made, pytest.Collector) and declared and not declared & selected else made
+    return [] if isinstance(collected, pytest.Collector) and declared and not declared & selected else collected
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -108,8 +108,8 @@ def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
         write_plan([(case_id(i), declared_claims(i), _cost(i, settings)) for i in kept], Path(handover.run_log))
         items[:] = []
         return
-    shown = {claim for item in kept for claim in declared_claims(item)}
-    for claim in sorted((left_out - shown) & selected):
+    kept_claims = {claim for item in kept for claim in declared_claims(item)}
+    for claim in sorted((left_out - kept_claims) & selected):
         reason = f"the profile {settings.profile} leaves it out; use --profile standard or thorough"
         config.stash[RUN].log.write(Notice(claim, "not-applicable", reason))
 

@@ -154,8 +154,8 @@ class Run:
         Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
         """
         with self._lock:
-            told = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
-            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in told]
+            known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
+            self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
         """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
@@ -172,10 +172,10 @@ class Run:
         for finding in findings:
             self.log.write(Occurrence(finding, case_id))
         self._findings += findings
-        told = list(self._findings)
+        known = list(self._findings)
         if final:
             self._findings = []
-        return told
+        return known
 
     def has_trouble(self) -> bool:
         """Whether anything has been found in the running case: what follows may then be a consequence of it.

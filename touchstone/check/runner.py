@@ -171,11 +171,15 @@ def describe_left(left: Sequence[str]) -> str:
 def _why(ended: int, output: Path) -> str:
     """Why the cases did not come to their end: what pytest says last of an error, where it says so."""
     try:
-        said = [line for line in output.read_text("utf-8", "replace").splitlines() if line.startswith(_ERROR)]
+        error_lines = [line for line in output.read_text("utf-8", "replace").splitlines() if line.startswith(_ERROR)]
     except OSError:
-        said = []
-    told = said[-1].removeprefix(_ERROR) if said and ended == _REFUSED else f"the contract tests ended with {ended}"
-    return f"{told}; see {output}"
+        error_lines = []
+    reason = (
+        error_lines[-1].removeprefix(_ERROR)
+        if error_lines and ended == _REFUSED
+        else f"the contract tests ended with {ended}"
+    )
+    return f"{reason}; see {output}"
 
 
 def _latency_s(settings: Settings, contract: Contract) -> float:

@@ -122,10 +122,10 @@ def _keep_track(exam: Examination, exchange: Exchange, template: Template | None
     """
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
-    made = exchange.body.get("ref")
-    if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(made, str):
-        name, _, version = made.removeprefix("default/").rpartition("@")
-        if is_own(made, exam.run_id):
+    created = exchange.body.get("ref")
+    if exchange.operation == "publishTemplate" and 200 <= exchange.status < 300 and isinstance(created, str):
+        name, _, version = created.removeprefix("default/").rpartition("@")
+        if is_own(created, exam.run_id):
             exam.register(Template(name, version, 0.0, False, ""))
 
 
@@ -134,15 +134,15 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     if exchange.response is None or exchange.request.method != case.operation.method.upper():
         return []
     response = _response(exchange)
-    told = []
+    found = []
     for name, (check, claims, otherwise) in CHECKS.items():
         if exchange.status == 429 and name != "response_headers_conformance":
             continue
         claim = claims.get(exchange.operation, otherwise)
         if exchange.status >= 400:
             claim = _error_claim(exchange, name, otherwise)
-        told.append(_judged(case, response, exchange, name, check, claim))
-    return [judgement for judgement in told if judgement]
+        found.append(_judged(case, response, exchange, name, check, claim))
+    return [judgement for judgement in found if judgement]
 
 
 # Anything that a server may take for a version; other texts stay as they are and are refused.

@@ -112,8 +112,8 @@ def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
 def _foreign(leftover: Leftover, target: TargetSettings) -> dict[str, str]:
     """The refs of a journal that its run cannot have made, each with the reason why it is left."""
     why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
-    named = {*target.templates.buildable, *target.templates.failing}
-    builds = [ref for ref in leftover.builds if ref not in named]
+    given = {*target.templates.buildable, *target.templates.failing}
+    builds = [ref for ref in leftover.builds if ref not in given]
     return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
 
 

@@ -11,15 +11,11 @@ from rich.console import Console
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
-from touchstone.cli.github_job import tell
 from touchstone.cli.options import SeededRun, WriteBaseline, claim_ids, command, say
-from touchstone.cli.plans import print_plan
+from touchstone.cli.plans import print_plan, print_report
 from touchstone.cli.progress import progress_on
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
-from touchstone.facts.runlog import read
-from touchstone.report.text import write as write_text
-from touchstone.report.view import view
 from touchstone.report.write import conclude
 
 app = typer.Typer()
@@ -70,10 +66,7 @@ class Check(SeededRun):
             baselines.lines_to_keep(self.write_baseline)  # what is wrong with the file is said before anything runs
         with progress_on(Console(stderr=True)) as progress:
             outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, conclude)
-        say(out, f"report: {outcome.folder / 'report.html'}\n")
-        run = view(read(outcome.run_log))
-        tell(run, outcome.folder)
-        if self.write_baseline:
-            say(out, f"{baselines.write_baseline(self.write_baseline, run.verdicts, run.remarks)}\n")
-        write_text(run, out)
+        file = self.write_baseline
+        line = (lambda run: baselines.write_baseline(file, run.verdicts, run.remarks)) if file else None
+        print_report(outcome.run_log, outcome.folder, out, line)
         return outcome.exit_code

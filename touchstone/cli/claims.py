@@ -115,11 +115,8 @@ def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) 
     run = latest(reports)
     chosen = ledger.select(glob, by=None)
     about = {c.id: one_line(run.verdict_of(c.id) if run else c.says) for c in chosen}
-    if console.width < TABLE_FROM_COLUMNS:
-        print_rows(console, ("",), ((f"{c.id} ({c.level})", about[c.id]) for c in chosen))
-    else:
-        rows = ((c.id, c.level, about[c.id]) for c in chosen)
-        _table(console, ("claim", "level", "verdict" if run else "says"), rows)
+    rows = ((c.id, c.level, about[c.id]) for c in chosen)
+    _print_rows(console, ("claim", "level", "verdict" if run else "says"), rows)
     must = sum(claim.level == "must" for claim in chosen)
     of_load = sum(claim.by == "load" for claim in chosen)
     judges = f"{of_load} judged by `touchstone load` alone; " if of_load else ""
@@ -178,13 +175,13 @@ def example_curl(claim: Claim) -> str:
 def print_excluded(ledger: Ledger, console: Console) -> None:
     """Prints what is deliberately not judged, and why."""
     rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
+    _print_rows(console, ("claim", "says", "not judged because"), rows)
+
+
+def _print_rows(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if console.width < TABLE_FROM_COLUMNS:
-        print_rows(console, ("", "not judged because"), rows)
-    else:
-        _table(console, ("claim", "says", "not judged because"), rows)
-
-
-def _table(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        print_rows(console, titles[1:], rows)
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
         table.add_column(title, overflow="fold", no_wrap=title == "level")

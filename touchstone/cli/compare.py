@@ -45,7 +45,8 @@ def compare(
     second_look.know(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
-    ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in ((a, before), (b, after))]
+    runs = ((a, before), (b, after)) if report_dir is None else ()
+    ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in runs]
     folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))

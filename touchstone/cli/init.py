@@ -78,11 +78,7 @@ def init(
 
 
 def _files(target: str, address: str | None, pipeline: str) -> dict[str, str]:
-    """What is written, by path.
-
-    Raises:
-        UsageError: the target or its URL cannot be written into a settings file.
-    """
+    """What is written, by path; refuses a target or a URL that no settings file can hold."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", target):
         raise UsageError(f"--target {target!r}: expected letters, digits, - and _, such as staging")
     if target == EMBEDDED:
@@ -146,11 +142,7 @@ def budget() -> int:
 
 
 def _write(folder: Path, texts: Mapping[str, str], *, force: bool) -> None:
-    """Writes the files, or none of them.
-
-    Raises:
-        UsageError: one of them is there already and *force* is not given, or cannot be written.
-    """
+    """Writes the files, or none of them where one is there already and *force* is not given."""
     taken = [name for name in texts if (folder / name).exists()]
     if taken and not force:
         are, them = ("is", "it") if len(taken) == 1 else ("are", "them")

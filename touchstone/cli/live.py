@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich import box
@@ -71,31 +71,16 @@ def _line_printer(console: Console, state: "LoadState", now: Callable[[], float]
 
 
 class LoadState:
-    """What a load run has come to so far, from the events of its run log as they appear.
-
-    Attributes:
-        scenario: Its name; empty before the run says what it is to do.
-        duration_s: How long arrivals are scheduled for.
-        at_s: Seconds since the schedule began.
-        counts: Requests, and unsent arrivals, by operation and outcome.
-        times: Response times by operation, of answers that tell one.
-        builds: Builds that were started and have not ended.
-        behind: Numbers of workers that could not keep up, or were lost.
-        findings: How many there are.
-        set_up: How far the set-up or the clean-up has come; empty while neither is under way.
-    """
+    """What a load run has come to so far, from the events of its run log as they appear."""
 
     def __init__(self) -> None:
-        self.scenario = ""
-        self.duration_s = 0.0
-        self.at_s = 0
-        self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self.times: defaultdict[str, Histogram] = defaultdict(Histogram)
-        self.builds = 0
-        self.behind: set[int] = set()
-        self.findings = 0
-        self.set_up = ""
-        self._began_at = 0.0
+        self.scenario, self.duration_s, self._began_at = "", 0.0, 0.0
+        self.at_s = 0  # since the schedule began
+        self.counts: defaultdict[tuple[str, str], int] = defaultdict(int)  # by operation and outcome
+        self.times: defaultdict[str, Histogram] = defaultdict(Histogram)  # response times by operation
+        self.builds = self.findings = 0  # builds in flight
+        self.behind: set[int] = set()  # numbers of workers that could not keep up, or were lost
+        self.set_up = ""  # how far the set-up or the clean-up has come
 
     def add(self, event: dict[str, Any]) -> None:
         """Takes in one event; of those that are none of its business, nothing."""
@@ -192,22 +177,16 @@ _LEAST = 0.01
 def probe_progress_on(console: Console) -> Iterator[Show]:
     """Prints a line for each stimulus of a probe, and shows on a terminal what goes on."""
     state = _ProbeState()
-    if not is_watched(console):
-        yield lambda event: _print(console, state.add(event))
-        return
-    with console.status("getting ready") as status:
+    status = console.status(state.now)
 
-        def show(event: dict[str, Any]) -> None:
-            line = state.add(event)
-            status.update(state.now)
-            _print(console, line)
+    def show(event: dict[str, Any]) -> None:
+        line = state.add(event)
+        status.update(state.now)
+        if line:
+            say(console, line)
 
+    with status if is_watched(console) else nullcontext():
         yield show
-
-
-def _print(console: Console, line: str) -> None:
-    if line:
-        say(console, line)
 
 
 class _ProbeState:

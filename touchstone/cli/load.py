@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from touchstone.check.embedded import at_twin
-from touchstone.cli.github_job import tell
 from touchstone.cli.live import load_progress_on
-from touchstone.cli.options import MaxRequests, SeededRun, command, say
+from touchstone.cli.options import SeededRun, command
+from touchstone.cli.plans import print_report
 from touchstone.config import Seconds, Settings, TargetSettings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.runlog import read
 from touchstone.facts.wording import figure, plural
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
@@ -26,19 +25,8 @@ from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
 from touchstone.loadgen.plan import plan as drawn_up
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import (
-    AT_ONCE,
-    MAY_BUILD,
-    SCENARIOS,
-    USERS,
-    Options,
-    Scenario,
-    mix_of,
-    scenario,
-)
+from touchstone.loadgen.workloads import AT_ONCE, MAY_BUILD, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import say as say_fitted
-from touchstone.report.text import write as write_text
-from touchstone.report.view import view
 from touchstone.report.write import conclude
 
 app = typer.Typer()
@@ -75,7 +63,7 @@ class Load(SeededRun):
     """
 
     name: Name
-    max_requests: MaxRequests = None
+    max_requests: Annotated[int | None, _count("Requests that the load may consist of.")] = None
     allow_load: Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be loaded.")] = ""
     rate: Annotated[float | None, typer.Option(help="Arrivals a second, evenly: short for --arrivals RATE.")] = None
     arrivals: Annotated[str | None, typer.Option(help=ARRIVALS_HELP)] = None
@@ -85,7 +73,7 @@ class Load(SeededRun):
     users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST_USERS)] = None
     builds: Annotated[int | None, _count("Builds of storm, churn and watchers.", MAX_BUILDS)] = None
     watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST_WATCHERS)] = None
-    build_s: Annotated[float | None, typer.Option(help="Seconds that the steps of a build take.", min=0)] = None
+    build_s: Annotated[float | None, typer.Option(help="Seconds that a build takes.", min=0, max=1e9)] = None
     lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST_LINES)] = None
     thresholds: Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")] = None
     abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")] = (
@@ -115,34 +103,28 @@ class Load(SeededRun):
             return 0
         with load_progress_on(Console(stderr=True)) as progress:
             outcome = loading.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
-        say(out, f"report: {outcome.folder / 'report.html'}\n")
-        run = view(read(outcome.run_log))
-        tell(run, outcome.folder)
-        write_text(run, out)
+        print_report(outcome.run_log, outcome.folder, out)
         return outcome.exit_code
 
     def _options(self, chosen: Scenario, seed: int) -> Options:
-        """The scenario with what the caller wants of it.
-
-        Raises:
-            UsageError: something does not fit.
-        """
+        """The scenario with what the caller wants of it; refuses what does not fit."""
         self._check_heeded(chosen)
         arrivals = self._arrivals(chosen)
+        duration_s = _length_s(arrivals, chosen) if self.duration is None else self.duration
+        numbers = {name: getattr(chosen, name) for name in ("builds", "watchers", "build_s", "lines")}
+        numbers = {name: getattr(self, name) or usual for name, usual in (numbers | {"users": USERS}).items()}
+        if self.build_s is not None:  # 0 is one
+            numbers["build_s"] = self.build_s
         options = Options(
             scenario=chosen,
             arrivals=arrivals,
-            duration_s=checked("--duration", self._or("duration", _length_s(arrivals, chosen)), kind(Seconds)),
+            duration_s=checked("--duration", duration_s, kind(Seconds)),
             mix=chosen.mix if self.mix is None else mix_of(self.mix, chosen.mix),
             seed=seed,
             model=self.model,
-            users=self._or("users", USERS),
-            builds=self._or("builds", chosen.builds),
-            watchers=self._or("watchers", chosen.watchers),
-            build_s=self._build_s(chosen),
-            lines=self._or("lines", chosen.lines),
             ready=chosen.ready,
             max_requests=self.max_requests,
+            **numbers,
         )
         self._check_together(options)
         return options
@@ -174,16 +156,6 @@ class Load(SeededRun):
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
             raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
 
-    def _build_s(self, chosen: Scenario) -> float:
-        value = float(self._or("build_s", chosen.build_s))
-        if value == float("inf"):
-            raise UsageError(f"--build-s {value:g}: expected a number of seconds, 0 or more")
-        return value
-
-    def _or(self, name: str, default: Any) -> Any:
-        value = getattr(self, name)
-        return default if value is None else value
-
     def _arrivals(self, chosen: Scenario) -> str:
         """The arrival curve; the path of a trace so that a process that works in another folder finds it."""
         if self.rate is not None and self.arrivals is not None:
@@ -200,21 +172,13 @@ class Load(SeededRun):
         return self.arrivals or chosen.arrivals
 
     def _check_worker(self) -> None:
-        """Makes sure that a worker is told nothing that its master decides.
-
-        Raises:
-            UsageError: it is.
-        """
+        """Refuses what a master decides."""
         for flag, is_given in (("--master", self.master), ("--processes", self.processes > 1), ("--plan", self.plan)):
             if is_given:
                 raise UsageError(f"--worker and {flag}: both are given; a worker does what its master plans")
 
     def _wish(self) -> loading.Wish:
-        """How it is to be driven.
-
-        Raises:
-            UsageError: two flags contradict each other.
-        """
+        """How it is to be driven; refuses flags that contradict each other."""
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:

@@ -51,7 +51,6 @@ Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left thei
 WriteBaseline = Annotated[
     Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
 ]
-MaxRequests = Annotated[int | None, typer.Option(help="Requests that the load may consist of.", min=1)]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 

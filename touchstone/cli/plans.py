@@ -1,7 +1,8 @@
-"""Prints what a check or a recording would do and cost; nothing is sent."""
+"""What several commands print: the plan of a check or a recording, and at its end what a run came to."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -9,9 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from touchstone.cli.github_job import tell
+from touchstone.cli.options import say as say_whole
 from touchstone.config import Settings
+from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural
 from touchstone.report.terminal import TABLE_FROM_COLUMNS, say
+from touchstone.report.text import write as write_text
+from touchstone.report.view import View, view
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20
@@ -70,3 +76,20 @@ def _shared(settings: Settings) -> tuple[int, int]:
     if settings.target.publish == "never":
         return (1, SHARED_REQUESTS // SHARED_BUILDS) if settings.target.templates.buildable else (0, 0)
     return SHARED_BUILDS, SHARED_REQUESTS
+
+
+def print_report(
+    run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
+) -> None:
+    """Prints where the reports of a run are and what is in them, and tells a job of GitHub Actions.
+
+    Args:
+        before: Makes a line that stands before the report.
+        how: What `report.text.write` takes.
+    """
+    say_whole(console, f"report: {folder / 'report.html'}\n")
+    run = view(read(run_log))
+    tell(run, folder)
+    if before:
+        say_whole(console, f"{before(run)}\n")
+    write_text(run, console, **how)

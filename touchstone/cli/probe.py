@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from touchstone.cli.github_job import tell
 from touchstone.cli.live import probe_progress_on
-from touchstone.cli.options import SeededRun, command, say
+from touchstone.cli.options import SeededRun, command
+from touchstone.cli.plans import print_report
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog
@@ -22,8 +22,6 @@ from touchstone.limiter.probe import command as probing
 from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms, worst
 from touchstone.report.terminal import say as say_fitted
-from touchstone.report.text import write as write_text
-from touchstone.report.view import view
 from touchstone.report.write import conclude, write_reports
 
 app = typer.Typer()
@@ -82,7 +80,9 @@ class Probe(SeededRun):
             past = self._past()
             if past is not None and past.probe is not None and past.probe.finished:
                 folder = self.report_dir or self._log_path.parent
-                return self._show(self._log_path, folder, write_reports(self._log_path, folder), out)
+                code = write_reports(self._log_path, folder)
+                print_report(self._log_path, folder, out, advises=self.advise)
+                return code
             settings = self.settings("probing", MOST_BUILDS)
             wish = self._wish(settings, past)
         if settings.plan:
@@ -90,21 +90,11 @@ class Probe(SeededRun):
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:
             outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
-        return self._show(outcome.run_log, outcome.folder, outcome.exit_code, out)
-
-    def _show(self, run_log: Path, folder: Path, exit_code: int, out: Console) -> int:
-        say(out, f"report: {folder / 'report.html'}\n")
-        run = view(read(run_log))
-        tell(run, folder)
-        write_text(run, out, advises=self.advise)
-        return exit_code
+        print_report(outcome.run_log, outcome.folder, out, advises=self.advise)
+        return outcome.exit_code
 
     def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
-        """What is to be found out.
-
-        Raises:
-            UsageError: the operation is none that can be probed, or an earlier probe asked for something else.
-        """
+        """What is to be found out; refuses what an earlier probe was not asked for."""
         if past is not None and past.probe is not None:
             self._check_same(past, settings)
             wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
@@ -128,11 +118,7 @@ class Probe(SeededRun):
         return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
-        """The knee that is looked for; None where none is.
-
-        Raises:
-            UsageError: it is that of an operation that is no read, or an option is about a knee that is not looked for.
-        """
+        """The knee that is looked for; None where none is. Refuses that of an operation that is no read."""
         if not self.knee:
             if self.slo_ms is not None:
                 raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
@@ -148,7 +134,7 @@ class Probe(SeededRun):
         assert past.probe is not None
         asked, target = past.probe.probing, past.header.target
         sought = asked.knee or {}
-        told = {
+        terms = {
             "--knee": (self.knee or None, asked.knee is not None),
             "--slo-ms": (self.slo_ms, round(1e3 * sought["slo_s"], 6) if sought else None),
             "--operation": (self.operation, asked.operation),
@@ -158,7 +144,7 @@ class Probe(SeededRun):
             "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
             "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
         }
-        for flag, (wanted, was) in told.items():
+        for flag, (wanted, was) in terms.items():
             if wanted is not None and wanted != was:
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
@@ -173,11 +159,7 @@ class Probe(SeededRun):
             )
 
     def _past(self) -> RunLog | None:
-        """The run log of the probe that is to go on.
-
-        Raises:
-            UsageError: there is none.
-        """
+        """The run log of the probe that is to go on; refuses what is none."""
         if self.resume is None:
             return None
         path = self._log_path

@@ -67,11 +67,7 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """The servers to try: all, or those of the sort that a glob is given for.
-
-        Raises:
-            UsageError: a glob matches nothing.
-        """
+        """The servers to try: all, or those of the sort that a glob is given for; refuses a glob for nothing."""
         chosen: list[Candidate] = []
         if self.fault or self.variant is None:
             glob = self.fault or "*"
@@ -83,11 +79,7 @@ class Prove:
         return chosen
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
-        """Tries the chosen servers and writes proof.json and proof.html.
-
-        Returns:
-            The proof, also of a run that was interrupted, and the folder of the report.
-        """
+        """Tries the chosen servers, and writes proof.json and proof.html also where it is interrupted."""
         wanted = self.candidates()
         run_id = new_run_id()
         folder = self.report_dir or Path("reports") / f"prove-{run_id}"
@@ -120,11 +112,7 @@ class Prove:
         return proof, folder
 
     def _list(self) -> None:
-        """Prints each server that would be tried, and the faults that load alone shows, which no proof tries.
-
-        Raises:
-            UsageError: a glob matches nothing.
-        """
+        """Prints each server that would be tried, and the faults that load alone shows, which no proof tries."""
         of_faults = not self.generated and (self.fault is not None or self.variant is None)
         under_load = catalogue.under_load(self.fault or "*") if of_faults else []
         console = Console()

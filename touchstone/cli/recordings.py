@@ -13,9 +13,8 @@ from rich.console import Console
 
 from touchstone.check import runner
 from touchstone.check.opening import Errand
-from touchstone.cli.github_job import tell
 from touchstone.cli.options import ReportDir, Run, command, examples
-from touchstone.cli.plans import print_plan
+from touchstone.cli.plans import print_plan, print_report
 from touchstone.cli.progress import progress_on
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
@@ -24,8 +23,6 @@ from touchstone.recordings import drifting, linting, reader, recorder
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
 from touchstone.report.terminal import fitted
-from touchstone.report.text import write as write_text
-from touchstone.report.view import view
 from touchstone.report.write import conclude
 
 app = typer.Typer()
@@ -67,10 +64,10 @@ class Record(Run):
         """Records them."""
         console = Console()
         if self.list_names:
-            names, stories = recorder.scenarios(), recorder.stories()
-            width = max(map(len, names)) + 2
-            for name in names:
-                _say(console, f"{name:<{width}}{stories.get(name, '')}")
+            scenarios = recorder.scenarios()
+            width = max(map(len, scenarios)) + 2
+            for name, story in scenarios.items():
+                _say(console, f"{name:<{width}}{story}")
             return 0
         settings = self.settings("recording")
         names = recorder.chosen(self.scenarios or ())
@@ -87,7 +84,8 @@ class Record(Run):
         footer = read(outcome.run_log).footer
         reason = footer.reason if footer else ""
         code, reason = recorder.ending(outcome.exit_code, reason, written, self.scenarios or ())
-        _report(console, outcome)
+        print_report(outcome.run_log, outcome.folder, console, ends=False)
+        console.print()
         _say(console, f"exit {code}: {reason}")
         return code
 
@@ -127,7 +125,7 @@ def replay(
     with progress_on(Console(stderr=True)) as progress:
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
-    _report(console, outcome, ends=True)
+    print_report(outcome.run_log, outcome.folder, console)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -151,7 +149,8 @@ class Drift(Run):
             return 0
         with progress_on(Console(stderr=True)) as progress:
             found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
-        _report(console, found.outcome)
+        print_report(found.outcome.run_log, found.outcome.folder, console, ends=False)
+        console.print()
         for line in [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]:
             _say(console, line)
         _say(console, f"exit {found.exit_code}: {found.reason}")
@@ -165,17 +164,6 @@ def _without_keys(word: str, options: Iterable[str]) -> str:
         if key not in os.environ:
             word = word.replace(option, f"{role}=<key:{role}>")
     return word
-
-
-def _report(console: Console, outcome: runner.Outcome, *, ends: bool = False) -> None:
-    """Where the reports are and what is in them, with their last line only where the command has none of its own."""
-    _say(console, f"report: {outcome.folder / 'report.html'}")
-    console.print()
-    run = view(read(outcome.run_log))
-    tell(run, outcome.folder)
-    write_text(run, console, ends=ends)
-    if not ends:
-        console.print()
 
 
 def _say(console: Console, text: str) -> None:

@@ -150,9 +150,9 @@ class Problem:
     @property
     def untold(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        told = f"is {shown(self.value)}, "
-        if self.message.startswith(told):
-            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(told)}"
+        opening = f"is {shown(self.value)}, "
+        if self.message.startswith(opening):
+            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
         return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
 
 

@@ -108,8 +108,8 @@ def fault(error: yaml.YAMLError) -> str:
     """What is wrong with a text and where, in one line; what stands there is not repeated."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    said = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
-    return f"line {mark.line + 1}: {said}" if mark else said
+    problem_text = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
+    return f"line {mark.line + 1}: {problem_text}" if mark else problem_text
 
 
 def _check_size(root: yaml.Node) -> None:

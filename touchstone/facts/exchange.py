@@ -213,6 +213,8 @@ def _encode_bytes(data: bytes) -> dict[str, Any]:
 
 def _decode_body(stored: Any, place: str) -> bytes:
     try:
+        if type(stored.get("cut", 0)) is not int:
+            raise TypeError  # noqa: TRY301 - told below, as any other form
         if "base64" in stored:
             return base64.b64decode(stored["base64"], validate=True)
         return str(stored.get("text", "")).encode("utf-8")

@@ -82,13 +82,13 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
                 in_part |= {(number, name) for number, line in enumerate(lines, 1) if part in line}
         alike |= {*_unknown(layer)}
         whole |= {(n, name) for n, name in in_part if known[name].lower() in lines[n - 1]}
-    told = {number for number, _ in in_part}
+    known_lines = {number for number, _ in in_part}
     return tuple(
         Leak(*pair)
         for pair in sorted(
             {(number, f"the {name} key") for number, name in whole}
             | {(number, f"a part of the {name} key") for number, name in in_part - whole}
-            | {(number, what) for number, what in alike if number not in told}
+            | {(number, what) for number, what in alike if number not in known_lines}
         )
     )
 

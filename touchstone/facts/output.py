@@ -1,6 +1,4 @@
-"""
-Writes a file whole or not at all, without known keys.
-"""
+"""Writes a file whole or not at all, without known keys."""
 
 import contextlib
 import os

@@ -205,15 +205,15 @@ class Record:
             for account, starts in self.by_account.items()
         }
 
-    def is_quiet(self, first: Start, last: Start) -> bool:
-        """Whether the account sent nothing that may count as a start from one to another, nor had it under way."""
-        sent_at, done_at = self._moments[last.account]
-        begun = bisect_left(sent_at, last.done_at + self.slack_s)
-        return begun - bisect_right(done_at, first.sent_at - self.slack_s) == len({first.seq, last.seq})
-
     def is_alone(self, before: Start, retry: Start) -> bool:
-        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry."""
-        return self.is_quiet(before, retry) and self.has_room(retry)
+        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry.
+
+        Then the account had nothing else under way that may count as a start since the one before, and there was room.
+        """
+        sent_at, done_at = self._moments[retry.account]
+        begun = bisect_left(sent_at, retry.done_at + self.slack_s)
+        under_way = begun - bisect_right(done_at, before.sent_at - self.slack_s)
+        return under_way == len({before.seq, retry.seq}) and self.has_room(retry)
 
 
 class Latest:

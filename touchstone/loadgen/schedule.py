@@ -1,6 +1,5 @@
 """A schedule: when each arrival of a run is due and what it is, worked out before the run and dealt to its workers."""
 
-import hashlib
 import io
 import math
 from collections.abc import Mapping
@@ -52,11 +51,6 @@ class Schedule:
         """How many arrivals of each action there are."""
         found = np.bincount(self.actions, minlength=len(self.names))
         return dict(zip(self.names, map(int, found), strict=True))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all that it says, in hexadecimal: two that agree on it are the same."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def share(self, worker: int, workers: int) -> "Schedule":
         """What one of several workers is to send. Together, their shares are the schedule, each arrival once.

@@ -15,26 +15,13 @@ from touchstone.target.redact import REDACTED
 # What a request or an answer means depends on these; whatever else is sent belongs to the client or to its network.
 # Lengths are left out, since names that are called otherwise have others.
 REQUEST_HEADERS = frozenset({"accept", "authorization", "content-type", "idempotency-key", "last-event-id"})
-RESPONSE_HEADERS = frozenset(
-    {
-        "age",
-        "allow",
-        "cache-control",
-        "content-type",
-        "date",
-        "location",
-        "ratelimit",
-        "ratelimit-limit",
-        "ratelimit-policy",
-        "ratelimit-remaining",
-        "ratelimit-reset",
-        "retry-after",
-        "www-authenticate",
-        "x-ratelimit-limit",
-        "x-ratelimit-remaining",
-        "x-ratelimit-reset",
-    }
-)
+# fmt: off
+RESPONSE_HEADERS = frozenset({
+    "age", "allow", "cache-control", "content-type", "date", "location", "ratelimit", "ratelimit-limit",
+    "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset", "retry-after", "www-authenticate",
+    "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
+})
+# fmt: on
 
 _NAMES = r"(?:[\w-]*(?:api[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret)|token|authorization|cookie)"
 # A value is let alone where it is a marker: that one shows whose key it was.

@@ -18,10 +18,11 @@ from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand
 from touchstone.config import Settings
+from touchstone.contract.document import EVENT_STREAM
 from touchstone.contract.event_stream import parse
 from touchstone.contract.parsing import read_json
 from touchstone.errors import UsageError
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Exchange, Response
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural
@@ -77,9 +78,9 @@ class Drift:
             case 1:
                 return f"{changes}, and a claim is broken"
             case 3:
-                told = f"{changes};" if self.compared else f"{self.target}:"
+                start = f"{changes};" if self.compared else f"{self.target}:"
                 why = f": {self.why}" if self.why else ""
-                return f"{told} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
+                return f"{start} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
             case 130:
                 return "interrupted"
         return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
@@ -95,8 +96,8 @@ def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
     found: dict[str, Recording] = {}
     for recording in map(reader.read, reader.found(paths)):
         if scenario_of(recording.case) != recording.name:
-            told = "no recording of a scenario; see `touchstone record --list`, or leave it out"
-            raise UsageError(f"{recording.path}: {told}")
+            problem = "no recording of a scenario; see `touchstone record --list`, or leave it out"
+            raise UsageError(f"{recording.path}: {problem}")
         if recording.name in found:
             earlier = found[recording.name].path
             raise UsageError(f"{recording.path}: of the same scenario as {earlier}; compare with one of them at a time")
@@ -120,14 +121,14 @@ def compare(
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
     # A case that failed has findings, and was played to its end all the same. What it was played on is not compared.
-    made = taken(log, before, Terms(), good=("passed", "failed"))
-    now = {name: recording for name, recording in made.items() if isinstance(recording, Recording)}
-    missing = {name: why for name, why in made.items() if isinstance(why, str)}
+    played = taken(log, before, Terms(), good=("passed", "failed"))
+    now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
+    missing = {name: why for name, why in played.items() if isinstance(why, str)}
     absent = {name: why for name, why in missing.items() if shows_nothing(log, name)}
     changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
     uncompared = {name: why for name, why in missing.items() if name not in absent}
-    told = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
-    write_whole(outcome.folder / JSON_NAME, json.dumps(told, indent=2) + "\n")
+    summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
+    write_whole(outcome.folder / JSON_NAME, json.dumps(summary, indent=2) + "\n")
     why = log.footer.reason if log.footer else ""
     return Drift(outcome, log.header.target.name, changes, uncompared, len(before) - len(uncompared), why)
 
@@ -140,14 +141,12 @@ class Shape:
     """What all answers on one occasion looked like.
 
     Attributes:
-        fields: By place in the body, such as ``errors[].code``, the types that were seen there.
-        words: By place, the words that were seen there; a place where anything else was seen has none.
+        forms: By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, the statuses, media types
+            or types of values; none for a header.
+        words: By field, the words that stood there; one where anything else stood has none.
     """
 
-    statuses: set[int] = field(default_factory=set)
-    media_types: set[str] = field(default_factory=set)
-    headers: set[str] = field(default_factory=set)
-    fields: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    forms: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     words: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -156,15 +155,14 @@ def shapes(exchanges: Iterable[Exchange]) -> dict[Occasion, Shape]:
     found: dict[Occasion, Shape] = defaultdict(Shape)
     for exchange in exchanges:
         if exchange.response is not None:
-            operation = exchange.operation or exchange.request.method
-            _add(found[operation, step(exchange)], exchange)
+            _add(found[exchange.operation or exchange.request.method, step(exchange)], exchange.response)
     return dict(found)
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
     """What has changed from some recordings to others of the same scenarios, in words.
 
-    A change that is the same on several occasions is told once, with the occasions.
+    A change that is the same on several occasions stands once, with the occasions.
     """
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)
@@ -173,9 +171,9 @@ def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tupl
             changes[change].append(name)
     old = shapes(exchange for name in same for exchange in before[name].exchanges)
     new = shapes(exchange for name in same for exchange in now[name].exchanges)
-    for occasion in (occasion for occasion in old if occasion in new):
-        for change in _differences(old[occasion], new[occasion]):
-            changes[change].append("{} ({})".format(*occasion))
+    for operation, name in (occasion for occasion in old if occasion in new):
+        for change in _differences(old[operation, name], new[operation, name]):
+            changes[change].append(f"{operation} ({name})")
     return tuple(f"{_some(places)}: {change}" for change, places in changes.items())
 
 
@@ -196,74 +194,53 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
 
 
 def _differences(old: Shape, new: Shape) -> Iterator[str]:
-    yield from _changed("status", old.statuses, new.statuses)
-    yield from _changed("media type", old.media_types, new.media_types)
-    yield from (f"header {name} is new" for name in sorted(new.headers - old.headers))
-    yield from (f"header {name} is gone" for name in sorted(old.headers - new.headers))
-    for place in dict.fromkeys((*old.fields, *new.fields)):
-        if place not in old.fields:
-            yield f"field {place} is new: {_joined(new.fields[place])}"
-        elif place not in new.fields:
-            yield f"field {place} is gone; it was {_joined(old.fields[place])}"
-        else:
-            yield from _changed(f"field {place}", old.fields[place], new.fields[place])
-            if old.words.get(place) and new.words.get(place):
-                yield from _changed(f"field {place}", old.words[place], new.words[place])
+    for part in dict.fromkeys((*old.forms, *new.forms)):
+        was, is_now = old.forms.get(part), new.forms.get(part)
+        if was is None:
+            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
+        elif is_now is None:
+            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
+        elif was != is_now:
+            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
+        words, are_now = old.words.get(part), new.words.get(part)
+        if words and are_now and words != are_now:
+            yield f"{part}: {_joined(words)} in the recording, {_joined(are_now)} now"
 
 
-def _changed(what: str, old: set[Any], new: set[Any]) -> Iterator[str]:
-    if old != new:
-        yield f"{what}: {_joined(old)} in the recording, {_joined(new)} now"
+def _joined(values: set[str]) -> str:
+    return " or ".join(sorted(values))
 
 
-def _joined(values: set[Any]) -> str:
-    return " or ".join(map(str, sorted(values))) or "none"
-
-
-def _add(shape: Shape, exchange: Exchange) -> None:
-    response = exchange.response
-    assert response is not None
-    shape.statuses.add(response.status)
+def _add(shape: Shape, response: Response) -> None:
     media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-    shape.media_types.add(media_type)
-    shape.headers |= {name.lower() for name, _ in response.headers} - _HEADERS_OF_CHANCE
-    for value in _values(media_type, response.body):
-        _look("", value, shape)
-
-
-def _values(media_type: str, body: bytes) -> Iterator[Any]:
-    if media_type == "text/event-stream":
-        texts = [event.data.encode() for event in parse(body).events]
-    else:
-        texts = [body] if body else []
+    shape.forms["status"].add(str(response.status))
+    shape.forms["media type"].add(media_type or "none")
+    for name in sorted({name.lower() for name, _ in response.headers} - _HEADERS_OF_CHANCE):
+        shape.forms[f"header {name}"] |= set()
+    texts = [response.body] if response.body else []
+    if media_type == EVENT_STREAM:
+        texts = [event.data.encode() for event in parse(response.body).events]
     for text in texts:
         try:
-            yield read_json(text)
+            value = read_json(text)
         except ValueError:
-            yield _NotJson()
+            value = ...
+        _add_value(shape, "", value)
 
 
-class _NotJson:
-    """A body that is no JSON."""
-
-
-def _look(place: str, value: Any, shape: Shape) -> None:
+def _add_value(shape: Shape, place: str, value: Any) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
-            _look(f"{place}.{name}" if place else str(name), inner, shape)
+            _add_value(shape, f"{place}.{name}" if place else str(name), inner)
     elif isinstance(value, list):
         for inner in value:
-            _look(f"{place}[]", inner, shape)
+            _add_value(shape, f"{place}[]", inner)
     else:
-        place = place or "the body"
-        _note(place, value, shape)
-
-
-def _note(place: str, value: Any, shape: Shape) -> None:
-    first = place not in shape.fields
-    shape.fields[place].add(_TYPES.get(type(value), "no JSON"))
-    is_word = isinstance(value, str) and len(value) <= _LONGEST_WORD and _WORD.fullmatch(value)
-    if not is_word:
-        shape.words[place].clear()
-    elif first or shape.words[place]:
-        shape.words[place].add(value)
+        part = f"field {place or 'the body'}"
+        first = part not in shape.forms
+        shape.forms[part].add(_TYPES.get(type(value), "no JSON"))
+        is_word = isinstance(value, str) and len(value) <= _LONGEST_WORD and _WORD.fullmatch(value)
+        if not is_word:
+            shape.words[part].clear()
+        elif first or shape.words[part]:
+            shape.words[part].add(value)

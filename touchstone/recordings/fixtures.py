@@ -12,7 +12,7 @@ import pytest
 from touchstone.errors import HarnessError
 
 if TYPE_CHECKING:
-    from touchstone.recordings.servers import LentRecording, LentTwin
+    from touchstone.recordings.servers import ServedRecording, ServedTwin
 
 MARK = "build_twin"
 
@@ -21,11 +21,11 @@ class BuildRecordings:
     """Puts recordings on for one test, one at a time."""
 
     def __init__(self) -> None:
-        self._lent: list[LentRecording] = []
-        self._on: LentRecording | None = None
-        self._told = 0
+        self._recordings: list[ServedRecording] = []
+        self._on: ServedRecording | None = None
+        self._reported = 0
 
-    def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "LentRecording":
+    def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
         """Puts a recording on, in the place of the one that was on before.
 
         Args:
@@ -38,13 +38,13 @@ class BuildRecordings:
 
         self.take_off()
         try:
-            recording = servers.LentRecording(reader.read(servers.found(scenario, folder)), speed)
+            recording = servers.ServedRecording(reader.read(servers.found(scenario, folder)), speed)
         except HarnessError as error:
             problem = str(error)
         else:
             recording.start()
             self._on = recording
-            self._lent.append(recording)
+            self._recordings.append(recording)
             return recording
         pytest.fail(f"build_recordings: {problem}")
 
@@ -56,8 +56,8 @@ class BuildRecordings:
 
     def news(self) -> str:
         """What was asked for in vain since this was asked last; empty for nothing."""
-        errors = [error for recording in self._lent for error in recording.errors]
-        new, self._told = errors[self._told :], len(errors)
+        errors = [error for recording in self._recordings for error in recording.errors]
+        new, self._reported = errors[self._reported :], len(errors)
         return "\n".join(dict.fromkeys(new))
 
 
@@ -93,9 +93,7 @@ def _news(item: pytest.Item) -> str:
 
 @pytest.fixture
 def build_recordings(request: pytest.FixtureRequest) -> Iterator[BuildRecordings]:
-    """
-    Lends recordings by the names of their scenarios, each to a client at its *url*; the next takes the former off.
-    """
+    """Serves recordings by the names of their scenarios, each at its *url*; the next takes the former off."""
     recordings = request.node.stash[_RECORDINGS] = BuildRecordings()
     yield recordings
     recordings.take_off()
@@ -104,12 +102,12 @@ def build_recordings(request: pytest.FixtureRequest) -> Iterator[BuildRecordings
 
 
 @pytest.fixture
-def build_twin(request: pytest.FixtureRequest) -> "Iterator[LentTwin]":
-    """Lends a live server of the whole contract, which ``@pytest.mark.build_twin(capacity=1)`` configures."""
-    from touchstone.recordings.servers import LentTwin  # noqa: PLC0415 - heavy, and most runs need none of it
+def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
+    """Starts a live server of the whole contract, which ``@pytest.mark.build_twin(capacity=1)`` configures."""
+    from touchstone.recordings.servers import ServedTwin  # noqa: PLC0415 - heavy, and most runs need none of it
 
     try:
-        twin = LentTwin(**_options(request))
+        twin = ServedTwin(**_options(request))
     except HarnessError as error:
         problem = str(error)
     else:

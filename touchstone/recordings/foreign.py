@@ -313,16 +313,16 @@ class _Keys:
 
     def names(self, found: Iterable[Entry]) -> list[tuple[str, str]]:
         """Every key in a file, with the name to mark it by; what is left out may hold one that an answer repeats."""
-        named = [(self._account.get(key, "third"), key) for key in (*self._account, *self._accepted)]
-        named += [(f"unknown-{number}", key) for number, key in enumerate(self._refused, 1)]
+        names = [(self._account.get(key, "third"), key) for key in (*self._account, *self._accepted)]
+        names += [(f"unknown-{number}", key) for number, key in enumerate(self._refused, 1)]
         held = [_key_of(entry) for entry in found]
         # Which of several headers a server reads, and whatever else may let a request in, each may hold a key.
         headers = (value for entry in found for name, value in entry.headers if name.lower() in _KEY_HEADERS)
         held += [_key_in(value, elsewhere=False) for value in headers]
         others = {key.value for key in held if key.kind in {"bearer", "other", "query"}}
         others |= {value for call in self._calls for name, value in _other_keys(call.entry) if name != "cookie"}
-        others -= {key for _, key in named}
-        return named + [(f"other-{number}", key) for number, key in enumerate(sorted(others), 1)]
+        others -= {key for _, key in names}
+        return names + [(f"other-{number}", key) for number, key in enumerate(sorted(others), 1)]
 
 
 def _accepted_at(answered: Sequence[Entry]) -> list[float]:

@@ -4,7 +4,7 @@ A file shows a part of what happened to an account. So nothing is said of a vers
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,25 +33,35 @@ def published_ref(body: bytes, answer: Mapping[str, Any]) -> str | None:
 
     A document names no namespace. Where answer and document agree on the rest, the answer tells it.
     """
-    ref = answer.get("ref")
-    told = ref if isinstance(ref, str) else None
-    name, version, namespace = _named(_document(body))
-    if not name or not version:
-        return told
-    if told and not namespace and told.endswith(f"/{name}@{version}"):
-        return told
+    answered = _text(answer.get("ref")) or None
+    name, version, namespace = _named(body)
+    if not name or not version or (answered and not namespace and answered.endswith(f"/{name}@{version}")):
+        return answered
     return f"{namespace or 'default'}/{name}@{version}"
 
 
-def noted(exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+def noted(exchanges: Iterable[Exchange]) -> tuple[Exchange, ...]:
     """The exchanges with what is known of each publish: its query, and what it put there, for which its digest stands.
 
-    Where nobody can know what a version held, because it changed without force, or a publish tells no digest, that is
+    Where nobody can know what a version held, because it changed without force, or a publish has no digest, that is
     left open for all its publishes.
     """
-    flagged = [_flagged(each) if each.operation == "publishTemplate" else each for each in exchanges]
-    open_ = {each.ref for each in flagged if _leaves_open(each)} | _changed(flagged)
-    return tuple(_contented(each) if _has_digest(each) and each.ref not in open_ else each for each in flagged)
+    exchanges = tuple(exchanges)
+    open_: set[str | None] = set()
+    held: dict[str | None, str] = {}
+    for each in exchanges:
+        if each.operation == "deleteTemplate" and each.status in _SUCCESS:
+            held.pop(each.ref, None)
+        if each.operation == "publishTemplate" and each.status not in range(400, 500):
+            flags, digest = _flags(each.request.url), _digest(each)
+            is_changed = held.get(each.ref, digest) != digest and not flags["force"]
+            if not digest or is_changed or None in flags.values():
+                open_.add(each.ref)
+            held[each.ref] = digest or held.get(each.ref, "")
+    return tuple(
+        replace(each, note=_note(each, is_open=each.ref in open_)) if each.operation == "publishTemplate" else each
+        for each in exchanges
+    )
 
 
 def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
@@ -82,13 +92,14 @@ def _is_there(exchange: Exchange) -> bool | None:
     return True if logged and exchange.response and parse(exchange.response.body).events else None
 
 
-def _flagged(publish: Exchange) -> Exchange:
-    flags = _flags(publish.request.url)
-    return replace(publish, note={name: value is True for name, value in flags.items()})
+def _note(publish: Exchange, *, is_open: bool) -> dict[str, Any]:
+    note: dict[str, Any] = {name: value is True for name, value in _flags(publish.request.url).items()}
+    digest = _digest(publish)
+    return note | ({"content": digest} if digest and not is_open else {})
 
 
 def _flags(url: str) -> dict[str, bool | None]:
-    """What the query of a publish asks for; None where it is not told by a word that everybody reads alike."""
+    """What the query of a publish asks for; None where it is no word that everybody reads alike."""
     query = parse_qs(url.partition("?")[2], keep_blank_values=True, errors="replace")
     flags: dict[str, bool | None] = {}
     for name in ("force", "auto_build"):
@@ -97,58 +108,24 @@ def _flags(url: str) -> dict[str, bool | None]:
     return flags
 
 
-def _has_digest(exchange: Exchange) -> bool:
-    accepted = exchange.operation == "publishTemplate" and exchange.status in _SUCCESS
-    return accepted and exchange.credential in {"primary", "second"} and bool(_digest(exchange))
+def _digest(publish: Exchange) -> str:
+    """The digest that an accepted publish was answered; empty for none."""
+    digest = publish.body.get("digest")
+    is_accepted = publish.status in _SUCCESS and publish.credential in {"primary", "second"}
+    return digest if is_accepted and isinstance(digest, str) else ""
 
 
-def _leaves_open(exchange: Exchange) -> bool:
-    """Whether a publish leaves open what it put there: it may have done something, and does not tell what."""
-    if exchange.operation != "publishTemplate" or exchange.status in range(400, 500):
-        return False
-    return not _has_digest(exchange) or None in _flags(exchange.request.url).values()
-
-
-def _changed(exchanges: Sequence[Exchange]) -> set[str | None]:
-    """The versions whose content changed though no publish in the file was forced to change it."""
-    held: dict[str | None, str] = {}
-    changed = set()
-    for exchange in exchanges:
-        if exchange.operation == "deleteTemplate" and exchange.status in _SUCCESS:
-            held.pop(exchange.ref, None)
-        if _has_digest(exchange):
-            if held.get(exchange.ref, _digest(exchange)) != _digest(exchange) and not exchange.note["force"]:
-                changed.add(exchange.ref)
-            held[exchange.ref] = _digest(exchange)
-    return changed
-
-
-def _contented(publish: Exchange) -> Exchange:
-    return replace(publish, note=publish.note | {"content": _digest(publish)})
-
-
-def _digest(exchange: Exchange) -> str:
-    digest = exchange.body.get("digest")
-    return digest if isinstance(digest, str) else ""
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = _from_yaml(body)
-    return value if isinstance(value, dict) else {}
-
-
-def _from_yaml(body: bytes) -> Any:
-    try:
-        return read_yaml(body)
-    except yaml.YAMLError:
-        return None
-
-
-def _named(document: dict[str, Any]) -> tuple[str, str, str]:
+def _named(body: bytes) -> tuple[str, str, str]:
     """Name, version and namespace that a document has in it or around it; empty where it does not say, or says two."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        try:
+            document = read_yaml(body)
+        except yaml.YAMLError:
+            document = None
+    if not isinstance(document, dict):
+        return "", "", ""
     inner = document.get("template")
     wrapped = isinstance(inner, dict) and "api_version" in inner
     content = inner if wrapped and isinstance(inner, dict) else document

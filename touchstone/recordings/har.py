@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from touchstone.contract.document import Problem, Schema, resolved
 from touchstone.contract.quoting import described
@@ -29,8 +29,6 @@ from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Reque
 from touchstone.recordings.recording import Recording, Terms, step
 
 Json = dict[str, Any]
-
-_TERMS: TypeAdapter[Terms] = TypeAdapter(Terms)
 
 OURS = "_touchstone"
 FORMAT = 1
@@ -64,7 +62,7 @@ def encode(recording: Recording) -> Json:
         "entries_sha256": fingerprint(entries),
         "steps": list(recording.steps),
         "target": recording.target,
-        "terms": _terms(recording.terms),
+        "terms": json.loads(json.dumps(asdict(recording.terms))),
     }
     creator = {"name": "touchstone", "version": recording.tool_version}
     return {"log": {"version": "1.2", "creator": creator, "pages": [page], "entries": entries, OURS: about}}
@@ -77,31 +75,34 @@ def decode(document: Json, path: str = "") -> Recording:
         ValueError: a field is missing or has a value that it cannot have; the text names it by its JSON pointer.
     """
     log = document["log"]
-    about: _About = _read("/log/_touchstone", lambda: _About(log[OURS], log["pages"][0]))
-    entries: list[Json] = _read("/log", lambda: [*log["entries"]])
+    about: _About = _read("/log/_touchstone", lambda: _About.model_validate(log[OURS]))
     if about.format > FORMAT:
         raise ValueError(f"/log/_touchstone/format: is {about.format}, expected {FORMAT}: use a newer touchstone")
-    exchanges: list[Exchange] = []
-    shown: dict[int, tuple[str, ...]] = {}
+    page, version = _read("/log", lambda: (dict(log["pages"][0]), str(log["creator"]["version"])))
+    _read("/log/pages/0", lambda: (page["id"], moment(page["startedDateTime"])))
+    recorded_at = page["startedDateTime"]
+    entries: list[Json] = _read("/log", lambda: [*log["entries"]])
+    exchanges: dict[int, Exchange] = {}
+    evidence: dict[int, tuple[str, ...]] = {}
     for number, entry in enumerate(entries):
         place = f"/log/entries/{number}"
-        exchange: Exchange = _read(place, lambda e=entry: read_entry(e, about.recorded_at))
-        if exchange.seq in shown:
-            raise ValueError(f"/log/entries/{number}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
-        exchanges.append(exchange)
-        shown[exchange.seq] = _read(f"{place}/_claims", lambda e=entry: _texts(e.get("_claims", [])))
+        exchange: Exchange = _read(place, lambda e=entry: read_entry(e, recorded_at))
+        if exchange.seq in exchanges:
+            raise ValueError(f"{place}/_exchange/seq: is {exchange.seq}, which is an earlier entry's")
+        exchanges[exchange.seq] = exchange
+        evidence[exchange.seq] = _read(f"{place}/_claims", lambda e=entry: tuple(map(str, e.get("_claims", ()))))
     return Recording(
-        name=about.name,
-        exchanges=tuple(sorted(exchanges, key=lambda exchange: exchange.seq)),
+        name=str(page["id"]),
+        exchanges=tuple(exchanges[seq] for seq in sorted(exchanges)),
         path=path,
-        recorded_at=about.recorded_at,
-        tool_version=_read("/log/creator", lambda: str(log["creator"]["version"])),
+        recorded_at=recorded_at,
+        tool_version=version,
         contract_sha256=about.contract_sha256,
         target=about.target,
         case=about.case,
-        claims=about.claims,
+        claims=tuple(about.claims),
         terms=about.terms,
-        shown=shown,
+        evidence=evidence,
         is_changed=about.entries_sha256 != fingerprint(entries),
     )
 
@@ -136,27 +137,30 @@ def _place(problem: Problem) -> list[tuple[int, str]]:
 # --- what is about the whole -----------------------------------------------------------------------------------------
 
 
-class _About:
-    def __init__(self, values: Json, page: Json) -> None:
-        self.name = str(page["id"])
-        self.recorded_at = str(page["startedDateTime"])
-        moment(self.recorded_at)
-        self.format = _whole(values["format"])
-        self.case = str(values["case"])
-        self.claims = _texts(values["claims"])
-        self.contract_sha256 = str(values["contract_sha256"])
-        self.entries_sha256 = str(values["entries_sha256"])
-        self.target = str(values["target"])
-        try:
-            self.terms = _TERMS.validate_python(values["terms"])
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = "/".join(str(part) for part in ("terms", *first["loc"]))
-            raise ValueError(f"{field}: {first['msg']}, got {described(first['input'])}") from error
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-def _terms(terms: Terms) -> Json:
-    return asdict(terms) | {"keys": list(terms.keys), "given": [asdict(one) for one in terms.given]}
+class _About(BaseModel):
+    """What `encode` writes about the whole."""
+
+    format: Count
+    case: str
+    claims: list[str]
+    contract_sha256: str
+    entries_sha256: str
+    target: str
+    terms: Terms
+
+
+class _Beside(BaseModel, strict=True):
+    """What `encode` writes about one exchange beside what HAR has a place for."""
+
+    seq: Count
+    operation: str
+    ref: str | None
+    credential: Credential
+    closed: Closed
+    note: dict[str, Any]
 
 
 def moment(text: str) -> datetime:
@@ -182,14 +186,6 @@ def utc(at: datetime) -> str:
 
 def _entry(exchange: Exchange, recording: Recording) -> Json:
     wait_s, receive_s = exchange.head_at - exchange.sent_at, exchange.done_at - exchange.head_at
-    ours = {
-        "seq": exchange.seq,
-        "operation": exchange.operation,
-        "ref": exchange.ref,
-        "credential": exchange.credential,
-        "closed": exchange.closed,
-        "note": exchange.note,
-    }
     return {
         "pageref": recording.name,
         "startedDateTime": utc(moment(recording.recorded_at) + timedelta(seconds=exchange.sent_at)),
@@ -199,8 +195,8 @@ def _entry(exchange: Exchange, recording: Recording) -> Json:
         "request": _request(exchange.request),
         "response": _response(exchange),
         "_case": exchange.case,
-        "_claims": sorted(recording.shown.get(exchange.seq, ())),
-        "_exchange": ours,
+        "_claims": sorted(recording.evidence.get(exchange.seq, ())),
+        "_exchange": {name: getattr(exchange, name) for name in _Beside.model_fields},
         "_resourceType": "fetch",  # what browsers filter by
         "_step": step(exchange),
     }
@@ -215,14 +211,10 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
     Raises:
         ValueError, KeyError, TypeError: it is not one.
     """
-    ours = entry["_exchange"]
+    ours = _Beside.model_validate(entry["_exchange"])
     sent_at = round((moment(entry["startedDateTime"]) - moment(began_at)).total_seconds(), 6)
     head_at = round(sent_at + _seconds(entry["timings"]["wait"]), 6)
     return Exchange(
-        seq=_whole(ours["seq"]),
-        operation=str(ours["operation"]),
-        ref=None if ours["ref"] is None else str(ours["ref"]),
-        credential=_one_of(get_args(Credential), ours["credential"]),
         case=str(entry.get("_case", "")),
         sent_at=sent_at,
         head_at=head_at,
@@ -230,15 +222,14 @@ def read_entry(entry: Json, began_at: str) -> Exchange:
         request=read_request(entry["request"]),
         response=read_response(entry["response"]),
         error=str(entry["response"].get(NO_RESPONSE, "")),
-        closed=_one_of(get_args(Closed), ours["closed"]),
-        note={str(name): value for name, value in ours["note"].items()},
+        **dict(ours),
     )
 
 
 def _request(request: Request) -> Json:
     headers = _pairs(request.headers)
-    asked = request.url.partition("#")[0].partition("?")[2]
-    query = [{"name": name, "value": value} for name, value in parse_qsl(asked, keep_blank_values=True)]
+    query_text = request.url.partition("#")[0].partition("?")[2]
+    query = [{"name": name, "value": value} for name, value in parse_qsl(query_text, keep_blank_values=True)]
     half = {
         "method": request.method,
         "url": request.url.replace("<", "%3C").replace(">", "%3E"),
@@ -354,22 +345,14 @@ def _seconds(value: object) -> float:
     raise ValueError(f"is {described(value)}, expected milliseconds, 0 or more")
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise ValueError(f"is {described(value)}, expected a list of texts")
-
-
-def _one_of(known: tuple[Any, ...], value: object) -> Any:
-    if isinstance(value, str) and value in known:
-        return value
-    raise ValueError(f"is {described(value)}, expected one of {', '.join(map(repr, known))}")
-
-
 def _read(pointer: str, read: Any) -> Any:
     try:
         return read()
     except KeyError as error:
         raise ValueError(f"{pointer}: has no {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "/".join((pointer, *map(str, first["loc"])))
+        raise ValueError(f"{place}: {first['msg']}, got {described(first['input'])}") from error
     except (TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise ValueError(f"{pointer}: {error}") from error

@@ -48,7 +48,7 @@ def lint(
     """Everything that is wrong with the recordings in *paths*, file by file.
 
     Args:
-        keys: Secrets that no file may hold, by name; what looks like one is found without being named.
+        keys: Secrets that no file may hold, by name; what looks like one is found without a name.
         max_age_days: From which age on a recording is a fault.
         accounts: Whose the keys in files of others are; see `reader.read`.
 
@@ -64,7 +64,7 @@ def _remarks(
     try:
         text = reader.text_of(path)
     except RecordingError as error:
-        yield Remark(path, _told(path, error))
+        yield Remark(path, str(error).removeprefix(f"{path}: "))
         return
     yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
     document = _document(text)
@@ -73,7 +73,7 @@ def _remarks(
     try:
         recording = reader.read(path, accounts)
     except RecordingError as error:
-        yield Remark(path, _told(path, error))
+        yield Remark(path, str(error).removeprefix(f"{path}: "))
         return
     if recording.origin == "touchstone":
         yield from (Remark(path, fault) for fault in _own(recording, text))
@@ -92,8 +92,8 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
     if Path(recording.path).stem != recording.name:
         yield f"holds the scenario {recording.name!r}; expected it in {recording.name}.har"
     known = {claim.id for claim in ledger.judged()}
-    named = {claim for claims in recording.shown.values() for claim in claims} | set(recording.claims)
-    for claim in sorted(named - known):
+    written_claims = {claim for claims in recording.evidence.values() for claim in claims} | set(recording.claims)
+    for claim in sorted(written_claims - known):
         yield f"names the claim {claim!r}, which does not exist; record it again"
     written = har.render(recording)
     lines = enumerate(zip_longest(text.splitlines(), written.splitlines(), fillvalue=""), start=1)
@@ -141,7 +141,3 @@ def _document(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) and "log" in document else None
-
-
-def _told(path: Path, error: RecordingError) -> str:
-    return str(error).removeprefix(f"{path}: ")

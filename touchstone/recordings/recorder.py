@@ -5,10 +5,9 @@ all: a scenario that was answered otherwise than it expects, that met a finding,
 the file of an earlier time as it was.
 """
 
-import ast
 import contextlib
-import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +28,14 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
 from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms
-from touchstone.recordings.replay import alone, shown
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
+from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude
 
 TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
 _CASE = "scenarios.plays"
+_SCENARIO = re.compile(r'^@scenario\(\s*"([^"]+)".*?^def .*?"""(.*?)"""', re.DOTALL | re.MULTILINE)
 PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 
@@ -60,30 +60,23 @@ class Written:
         return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
-def scenarios() -> tuple[str, ...]:
-    """The names of all scenarios, in the order in which they are played."""
-    with tempfile.TemporaryDirectory() as folder:
-        cases = json.loads(runner.plan(Settings(profile="thorough"), Path(folder), Errand(mode="record")))
-    return tuple(scenario_of(case["case"]) for case in cases)
+def scenarios() -> dict[str, str]:
+    """What happens in each scenario, by its name, in the order in which they are played.
 
-
-def stories() -> dict[str, str]:
-    """What happens in each scenario, by its name, as the contract tests say it; they are read and not imported."""
-    found = {}
+    The contract tests are read and not imported, which would take a target.
+    """
+    found: dict[str, str] = {}
     for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            match node:
-                case ast.FunctionDef(decorator_list=[ast.Call(ast.Name("scenario"), [ast.Constant(str(name)), *_])]):
-                    found[name] = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+        stories = _SCENARIO.findall(path.read_text("utf-8"))
+        found |= {name: " ".join(story.partition("\n\n")[0].split()) for name, story in stories}
     return found
 
 
 def planned(settings: Settings, names: Sequence[str]) -> str:
     """What playing scenarios would cost, as `runner.plan` tells it."""
+    errand = Errand("record", "record", tuple(names))
     with tempfile.TemporaryDirectory() as folder:
-        return runner.plan(
-            replace(settings, profile="thorough"), Path(folder), Errand("record", "record", tuple(names))
-        )
+        return runner.plan(replace(settings, profile="thorough"), Path(folder), errand)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -96,7 +89,7 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in known:
             raise UsageError(f"{name!r}: no such scenario; {nearest(name, known)}; see `touchstone record --list`")
-    return tuple(name for name in known if name in names) if names else known
+    return tuple(name for name in known if not names or name in names)
 
 
 def folder_of(target: TargetSettings) -> Path:
@@ -153,8 +146,8 @@ class Recorder:
     def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
         """Writes what a run has of some scenarios, by default of those that have not been written yet."""
         left = [name for name in self._names if name not in self.written] if names is None else names
-        made = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
-        done = {name: written(name, made[name], self._folder, self._keys) for name in left}
+        result = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
+        done = {name: written(name, result[name], self._folder, self._keys) for name in left}
         self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
 
 
@@ -192,7 +185,10 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
     recording = Recording(
         name=name,
-        exchanges=tuple(_numbered(cleaned(exchange, names) for exchange in exchanges)),
+        exchanges=tuple(
+            moved(cleaned(exchange, names), number, -exchanges[0].sent_at)
+            for number, exchange in enumerate(exchanges, 1)
+        ),
         recorded_at=har.utc(har.moment(case.began_at)),
         tool_version=log.header.tool_version,
         contract_sha256=log.header.contract_sha256,
@@ -201,7 +197,7 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         claims=case.claims,
         terms=terms,
     )
-    return replace(recording, shown=shown(alone(recording), recording))
+    return replace(recording, evidence=evidence_of(alone(recording), recording))
 
 
 def _by_chance(exchange: Exchange) -> bool:
@@ -209,36 +205,20 @@ def _by_chance(exchange: Exchange) -> bool:
     return exchange.status == 429 and not exchange.note.keys() & {"limit", "expects"}
 
 
-def _numbered(exchanges: Iterable[Exchange]) -> Iterable[Exchange]:
-    """The exchanges with numbers from 1 and times from the first one's."""
-    began_at: float | None = None
-    for number, each in enumerate(exchanges, start=1):
-        began_at = each.sent_at if began_at is None else began_at
-        yield replace(
-            each,
-            seq=number,
-            sent_at=round(each.sent_at - began_at, 6),
-            head_at=round(each.head_at - began_at, 6),
-            done_at=round(each.done_at - began_at, 6),
-        )
-
-
 def shows_nothing(log: RunLog, name: str) -> bool:
-    """
-    Whether the target does not have what a scenario is about, such as a limit or a second account: nothing is wrong.
-    """
+    """Whether the target does not have what a scenario is about, such as a limit or a second account."""
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
-def ending(code: int, reason: str, written: Sequence[Written], named: Sequence[str]) -> tuple[int, str]:
+def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
     """The exit code of a recording and its reason.
 
     Args:
         code: The exit code of the run.
         reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
-        named: The scenarios that were asked for by name; what they are about has to be there.
+        requested: The scenarios that were requested by name; what they are about has to be there.
     """
-    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in named)]
+    missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
         return code, f"{done}; {'interrupted' if code == 130 else 'a claim is broken'}"
@@ -253,32 +233,23 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
     Args:
         target: The settings of its target as the run log has them.
     """
-    owners: tuple[Owner, ...] = ("primary", "second", "restricted")
-    fields: dict[Owner, str] = {role: "api_key" if role == "primary" else f"{role}_api_key" for role in owners}
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
         *(Given(ref, "primary", "failed") for ref in templates["failing"]),
         *(Given(ref, "restricted") for ref in templates["restricted"]),
     )
-    return Terms(
-        latency_s=round(latency_s, 6),
-        build_timeout_s=target["build_timeout_s"],
-        cancel_timeout_s=target["cancel_timeout_s"],
-        patience_s=target["patience_s"],
-        publish=target["publish"],
-        keys=tuple(role for role in owners if target[fields[role]]),
-        given=given,
-    )
+    same = {name: target[name] for name in ("build_timeout_s", "cancel_timeout_s", "patience_s", "publish")}
+    keys: dict[Owner, str] = {"primary": "api_key", "second": "second_api_key", "restricted": "restricted_api_key"}
+    held = tuple(role for role, name in keys.items() if target[name])
+    return Terms(latency_s=round(latency_s, 6), keys=held, given=given, **same)
 
 
-def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
-    """
-    What became of a scenario, whose recording is written if it holds none of *keys* and nothing that looks like one.
-    """
-    if isinstance(made, str):
-        return Written(name, None, made)
-    text = har.render(made)
+def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
+    """What became of a scenario, whose recording is written if it holds none of *keys* and nothing alike."""
+    if isinstance(result, str):
+        return Written(name, None, result)
+    text = har.render(result)
     found = leaks(text, keys)
     if found:
         return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
@@ -287,7 +258,7 @@ def written(name: str, made: Recording | str, folder: Path, keys: Mapping[str, s
         write_whole(path, text)
     except (UsageError, OutputError) as error:
         return Written(name, None, str(error))
-    return Written(name, path, exchanges=len(made.exchanges))
+    return Written(name, path, exchanges=len(result.exchanges))
 
 
 def scenario_of(case: str) -> str:

@@ -5,7 +5,7 @@ the run id in names is RUN_ID, so that a test that uses a recording does not cha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import PurePath
 from typing import Literal
@@ -72,7 +72,7 @@ class Recording:
         target: What was recorded: ``embedded``, or the name of a target of the settings.
         case: Stable id of the case that sent the requests.
         claims: What the scenario sets out to show.
-        shown: By *seq*, the claims that an exchange was evidence for when it was recorded.
+        evidence: By *seq*, the claims that an exchange was evidence for when it was recorded.
         left_out: How many exchanges of a file are not part of this, by reason.
         is_changed: Whether the file was changed since Touchstone wrote it.
     """
@@ -88,7 +88,7 @@ class Recording:
     case: str = ""
     claims: tuple[str, ...] = ()
     terms: Terms = Terms()
-    shown: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     is_changed: bool = False
 
@@ -101,6 +101,12 @@ class Recording:
     def place(self) -> str:
         """What to call it in messages."""
         return PurePath(self.path).name or self.name
+
+
+def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
+    """The exchange with another number, so many seconds later."""
+    sent_at, head_at, done_at = (round(at + by_s, 6) for at in (exchange.sent_at, exchange.head_at, exchange.done_at))
+    return replace(exchange, seq=seq, sent_at=sent_at, head_at=head_at, done_at=done_at)
 
 
 def step(exchange: Exchange) -> str:

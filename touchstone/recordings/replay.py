@@ -18,8 +18,8 @@ import json
 import math
 import re
 import threading
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -33,7 +33,7 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.recordings import reader
-from touchstone.recordings.recording import BASE_URL, Accounts, Recording
+from touchstone.recordings.recording import BASE_URL, Accounts, Recording, moved
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
@@ -275,38 +275,12 @@ def _cut(value: str | bytes) -> str:
     return repr(value) if len(value) <= _SHOWN_BODY else f"{value[:_SHOWN_BODY]!r}…"
 
 
-class ReplayTransport(httpx.BaseTransport):
-    """What a client of ours is given in the place of the network: serves the recording that is on."""
-
-    def __init__(self) -> None:
-        self.playback: Playback | None = None
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answers as the recording does."""
-        if self.playback is None:
-            raise RecordingError("no recording is on; this is a fault of touchstone")
-        request.read()
-        return self.playback.serve(request)
-
-
 # --- which are played -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Play:
-    """One recording to be played.
-
-    Attributes:
-        id: What tells it from the others: its name, with a number where another one has that, too.
-    """
-
-    id: str
-    recording: Recording
-
-
 @functools.lru_cache(maxsize=1)
-def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) -> tuple[Play, ...]:
-    """The recordings in files, in their order.
+def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) -> Mapping[str, Recording]:
+    """The recordings in files, in their order, by their names, with a number where an earlier one has that, too.
 
     Args:
         accounts: Keys in files of others, each with its account.
@@ -314,13 +288,14 @@ def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) ->
     Raises:
         RecordingError: a file holds none.
     """
-    found: list[Play] = []
-    names: dict[str, int] = {}
+    found: dict[str, Recording] = {}
+    times: Counter[str] = Counter()
     for path in paths:
         recording = reader.read(Path(path), cast("Accounts", dict(accounts)))
-        number = names[recording.name] = names.get(recording.name, 0) + 1
-        found.append(Play(recording.name + (f"-{number}" if number > 1 else ""), recording))
-    return tuple(found)
+        times[recording.name] += 1
+        number = times[recording.name]
+        found[recording.name + (f"-{number}" if number > 1 else "")] = recording
+    return found
 
 
 class Replay:
@@ -330,35 +305,26 @@ class Replay:
         speed: How many times as fast streams and waits are as they were; 0 for at once.
     """
 
-    def __init__(self, played: Iterable[Play], speed: float) -> None:
-        self.plays = {play.id: play for play in played}
-        self.speed = speed or math.inf
-        self.clock = RecordedClock(self.speed)
-        self.wire = ReplayTransport()
+    def __init__(self, recordings: Mapping[str, Recording], speed: float) -> None:
+        self._recordings = recordings
+        self._speed = speed or math.inf
+        self._playback = Playback(Recording("none", ()))
         self._seq = 0
+        self.clock = RecordedClock(self._speed)
+        self.wire = httpx.MockTransport(self._serve)
 
-    def put_on(self, play_id: str) -> Playback:
+    def put_on(self, name: str) -> Playback:
         """Puts one recording on, where the one before it ended."""
         began_at = self.clock.now() + PAUSE_S if self._seq else 0.0
-        recording = _moved(self.plays[play_id].recording, self._seq, began_at)
-        self._seq = max((exchange.seq for exchange in recording.exchanges), default=self._seq)
+        recording = self._recordings[name]
+        exchanges = tuple(moved(each, each.seq + self._seq, began_at) for each in recording.exchanges)
+        self._seq = max((exchange.seq for exchange in exchanges), default=self._seq)
         self.clock.come_to(began_at)
-        self.wire.playback = Playback(recording, self.speed, self.clock)
-        return self.wire.playback
+        self._playback = Playback(replace(recording, exchanges=exchanges), self._speed, self.clock)
+        return self._playback
 
-
-def _moved(recording: Recording, seq: int, at: float) -> Recording:
-    exchanges = tuple(
-        replace(
-            each,
-            seq=each.seq + seq,
-            sent_at=each.sent_at + at,
-            head_at=each.head_at + at,
-            done_at=each.done_at + at,
-        )
-        for each in recording.exchanges
-    )
-    return replace(recording, exchanges=exchanges)
+    def _serve(self, request: httpx.Request) -> httpx.Response:
+        return self._playback.serve(request)
 
 
 def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
@@ -398,9 +364,9 @@ def bounds_of(recording: Recording) -> Bounds:
 
 def unused_words(unused: Sequence[Exchange], most: int = 3) -> str:
     """What is said of exchanges that a scenario did not ask for."""
-    shown = list(map(in_short, unused[:most]))
+    first = list(map(in_short, unused[:most]))
     more = f" and {len(unused) - most} more" if len(unused) > most else ""
-    return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(shown)}{more}"
+    return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(first)}{more}"
 
 
 def in_short(exchange: Exchange) -> str:
@@ -458,7 +424,7 @@ def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
     return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
 
 
-def shown(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
+def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
     """By *seq*, the claims that an exchange was the last evidence for.
 
     Of requests that were sent at the same moment each counts for all: which of them was the last one is chance.

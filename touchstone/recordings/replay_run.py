@@ -1,6 +1,4 @@
-"""
-A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin.
-"""
+"""A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin."""
 
 import os
 from collections.abc import Iterator
@@ -35,9 +33,7 @@ from touchstone.target.transport import Transport
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """
-    Puts recordings in the place of the target.
-    """
+    """Puts recordings in the place of the target."""
     try:
         handover = received(os.environ)
         config.stash[RUN] = ReplayRun(handover, handover.parsed_settings())
@@ -46,9 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ReplayRun(Run):
-    """
-    A run that plays recordings, one after the other, each judged by itself.
-    """
+    """A run that plays recordings, one after the other, each judged by itself."""
 
     is_replay = True
 
@@ -104,9 +98,7 @@ class ReplayRun(Run):
             self._unjudged.append(exchange)
 
     def _catch_up(self) -> None:
-        """
-        Sees what was replayed in the order in which it was over when it was recorded.
-        """
+        """Sees what was replayed in the order in which it was over when it was recorded."""
         for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
             self._see(exchange)
         self._unjudged.clear()

@@ -5,10 +5,9 @@ import json
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -32,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 # --- recordings ------------------------------------------------------------------------------------------------------
 
 
-class LentRecording:
+class ServedRecording:
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
     Each recorded exchange answers one request, those with the same method, path, query and body in their order.
@@ -54,7 +53,8 @@ class LentRecording:
         self._router.route().mock(side_effect=self._playback.serve)
         self.errors = self._playback.errors
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
-        self.ref = _main(self.refs, recording.name)
+        about = f"/touchstone-{RUN_ID}-{recording.name}@"
+        self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
 
     @property
     def namespace(self) -> str:
@@ -107,8 +107,8 @@ class _AtItsUrl(Playback):
 
 
 @contextmanager
-def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[LentRecording]:
-    """Lends a recording, and complains at the end of what it could not answer.
+def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
+    """Serves a recording, and complains at the end of what it could not answer.
 
     Args:
         scenario: Its name, or the path of a file.
@@ -119,14 +119,14 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
         UsageError: there is no such recording.
         RecordingError: it cannot be read; afterwards, a request was not in it, whatever the client made of that.
     """
-    lent = LentRecording(reader.read(found(scenario, folder)), speed)
-    lent.start()
+    served = ServedRecording(reader.read(found(scenario, folder)), speed)
+    served.start()
     try:
-        yield lent
+        yield served
     finally:
-        lent.stop()
-    if lent.errors:
-        raise RecordingError(complaint(lent.errors))
+        served.stop()
+    if served.errors:
+        raise RecordingError("\n".join(dict.fromkeys(served.errors)))
 
 
 def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
@@ -147,24 +147,14 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     return known[scenario]
 
 
-def complaint(errors: Sequence[str]) -> str:
-    """What is said of requests that were made in vain, each told once."""
-    return "\n".join(dict.fromkeys(errors))
-
-
-def _main(refs: Sequence[str], scenario: str) -> str:
-    named = f"/touchstone-{RUN_ID}-{scenario}@"
-    return next((ref for ref in refs if named in ref), next(iter(refs), ""))
-
-
 # --- twins -----------------------------------------------------------------------------------------------------------
 
 
-class LentTwin:
+class ServedTwin:
     """A live twin on a free port of this machine.
 
     Args:
-        plan: Of the account whose key is lent: ``scale``, or ``hacker`` for one below the plan.
+        plan: Of the account with *key*: ``scale``, or ``hacker`` for one below the plan.
         fault: Name of a promise that it breaks, see `touchstone prove --list`.
         variant: Name of another legitimate reading of the documentation.
         options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
@@ -217,9 +207,7 @@ class LentTwin:
         self._twin.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._twin.stop()
 
 

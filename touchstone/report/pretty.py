@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.wording import clipped
+from touchstone.facts.wording import clipped, plural
 
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
@@ -73,7 +73,7 @@ def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url
     if response is not None:
         body, remark = _body(response.body, cut_bytes.get((exchange.seq, "response")))
         if response.chunks:
-            remark = _joined(remark, f"read as a stream: {_stream(exchange)}")
+            remark = "; ".join(filter(None, (remark, f"read as a stream: {_stream(exchange)}")))
         reply = Half(f"HTTP {response.status}", _headers(response.headers), body, remark)
     body, remark = _body(request.body, cut_bytes.get((exchange.seq, "request")))
     start = f"{request.method} {clipped(request.url, MAX_URL_CHARS)}"
@@ -121,7 +121,8 @@ def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        return _binary(body), f"{length:,} bytes, not UTF-8: the first {min(len(body), _MAX_HEX_BYTES)} in hexadecimal"
+        text = body[:_MAX_HEX_BYTES].hex(" ") + (" …" if len(body) > _MAX_HEX_BYTES else "")
+        return text, f"{length:,} bytes, not UTF-8: the first {min(len(body), _MAX_HEX_BYTES)} in hexadecimal"
     text = _indented(text)
     if full_bytes is None and len(text) <= MAX_BODY_CHARS:
         return text, ""
@@ -143,21 +144,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return value
 
 
-def _binary(body: bytes) -> str:
-    return body[:_MAX_HEX_BYTES].hex(" ") + (" …" if len(body) > _MAX_HEX_BYTES else "")
-
-
 def _stream(exchange: Exchange) -> str:
     assert exchange.response is not None
     chunks = exchange.response.chunks
     ends = {"server": "closed by the server", "client": "still open when its time was up"}
     ended = ends.get(exchange.closed, "ended")
-    plural = "" if len(chunks) == 1 else "s"
     return (
-        f"{len(chunks)} piece{plural}, the first after {span(chunks[0].at_s)}, the last after {span(chunks[-1].at_s)}; "
-        f"{ended} after {span(exchange.elapsed_s)}"
+        f"{plural(len(chunks), 'piece')}, the first after {span(chunks[0].at_s)}, "
+        f"the last after {span(chunks[-1].at_s)}; {ended} after {span(exchange.elapsed_s)}"
     )
-
-
-def _joined(*remarks: str) -> str:
-    return "; ".join(remark for remark in remarks if remark)

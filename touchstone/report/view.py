@@ -1,8 +1,8 @@
 """One frozen view of a run, from which each report is written; it decides what is told, and the reports how."""
 
 import shlex
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from touchstone.facts.events import Case, Header, LedgerClaim, RunLog, TemplateDeed
@@ -18,6 +18,7 @@ from touchstone.rules.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdi
 COMMON = 12  # claims that share a reason
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
+_COUNTED: tuple[Verdict, ...] = ("upheld", "broken", "not-applicable", "could-not-run", "indeterminate")
 _SEEDED = ("check", "load", "probe")  # the commands with --seed
 
 
@@ -98,7 +99,7 @@ class View:
     may_be_left: tuple[str, ...]
     timeline: Timeline
     command: str
-    again: str = field(default="")
+    again: str = ""
     load: LoadView | None = None
     probe: ProbeView | None = None
 
@@ -150,9 +151,13 @@ def view(log: RunLog) -> View:
         header=log.header,
         verdict=verdict,
         ended_at=footer.ended_at if footer else "",
-        duration_s=footer.duration_s if footer else _last_seen_s(log),
+        duration_s=footer.duration_s if footer else max((one.done_at for one in log.exchanges), default=0.0),
         interrupted=footer is None or footer.interrupted,
-        counts=_counts(verdict, log),
+        counts={
+            "claims": len(claims),
+            **{name.replace("-", "_"): verdict.count(name) for name in _COUNTED},
+            "exchanges": len(log.exchanges),
+        },
         findings=findings,
         subjects=_subjects(claims),
         stuck=_reasons(claims, "could-not-run", must_only=True),
@@ -172,80 +177,60 @@ def view(log: RunLog) -> View:
     )
 
 
-def _last_seen_s(log: RunLog) -> float:
-    return max((exchange.done_at for exchange in log.exchanges), default=0.0)
-
-
-def _counts(verdict: RunVerdict, log: RunLog) -> dict[str, int]:
-    return {
-        "claims": len(verdict.claims),
-        "upheld": verdict.count("upheld"),
-        "broken": verdict.count("broken"),
-        "not_applicable": verdict.count("not-applicable"),
-        "could_not_run": verdict.count("could-not-run"),
-        "indeterminate": verdict.count("indeterminate"),
-        "exchanges": len(log.exchanges),
-    }
-
-
 def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
-    claims = {claim.claim.id: claim.claim for claim in verdict.claims}
-    known = {claim.claim.id for claim in verdict.claims if claim.known}
-    findings = sorted(log.findings, key=lambda f: (f.claim in known, claims[f.claim].level != "must"))
-    met: Counter[str] = Counter()
+    claims = {item.claim.id: item for item in verdict.claims}
+    findings = sorted(log.findings, key=lambda f: (claims[f.claim].known, claims[f.claim].claim.level != "must"))
+    times: Counter[str] = Counter()
+    cases: dict[str, dict[str, None]] = defaultdict(dict)
     for occurrence in log.occurrences:
-        met[occurrence.finding.id] += occurrence.times
-    cases: dict[str, dict[str, None]] = {}
-    for occurrence in log.occurrences:
+        times[occurrence.finding.id] += occurrence.times
         if occurrence.case:
-            cases.setdefault(occurrence.finding.id, {})[occurrence.case] = None
-    shown = _shown(findings, log)
+            cases[occurrence.finding.id][occurrence.case] = None
+    shown = _evidence(findings, log)
     return tuple(
         FindingView(
             finding,
-            claims[finding.claim],
-            met[finding.id],
-            tuple(cases.get(finding.id, ())),
-            shown[finding.id],
+            claims[finding.claim].claim,
+            times[finding.id],
+            tuple(cases[finding.id]),
+            tuple(shown[finding.id]),
             tuple(sorted(set(finding.evidence) - {item.seq for item in shown[finding.id]})),
-            finding.claim in known,
+            claims[finding.claim].known,
         )
         for finding in findings
     )
 
 
-def _shown(findings: list[Finding], log: RunLog) -> dict[str, tuple[Readable, ...]]:
+def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
     """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
     by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
-    shown: dict[str, list[Readable]] = {finding.id: [] for finding in findings}
+    shown: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
     for rank in range(MAX_EVIDENCE):
         for finding in findings:
             seqs = [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq]
-            if rank >= len(seqs):
-                continue
-            item = readable(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
-            if item.size <= room:
-                room -= item.size
-                shown[finding.id].append(item)
-    return {key: tuple(items) for key, items in shown.items()}
+            if rank < len(seqs):
+                item = readable(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
+                if item.size <= room:
+                    room -= item.size
+                    shown[finding.id].append(item)
+    return shown
 
 
 def _subjects(claims: tuple[ClaimVerdict, ...]) -> tuple[Subject, ...]:
-    groups: dict[str, list[ClaimVerdict]] = {}
+    groups: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for claim in claims:
-        groups.setdefault(claim.claim.subject, []).append(claim)
+        groups[claim.claim.subject].append(claim)
     return tuple(
-        Subject(name, tuple(members), dict(Counter(member.verdict for member in members)))
-        for name, members in groups.items()
+        Subject(name, tuple(some), dict(Counter(one.verdict for one in some))) for name, some in groups.items()
     )
 
 
 def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: bool = False) -> tuple[Reason, ...]:
-    groups: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = defaultdict(list)
     for claim in claims:
         if claim.verdict == verdict and (claim.claim.level == "must" or not must_only):
-            groups.setdefault(claim.reason, []).append(claim.claim.id)
+            groups[claim.reason].append(claim.claim.id)
     return tuple(Reason(reason, tuple(ids)) for reason, ids in groups.items())
 
 

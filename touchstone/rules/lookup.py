@@ -75,8 +75,10 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why=_LIMITED)
         elif exchange.status == 404 or is_empty_log(exchange):
             yield held(claim, exchange)
-        elif exchange.status in SUCCESS and found == "missing" and (made := published_by(exchange, history)):
-            yield broken(made[0], made[1], exchange, expected="404: its publish was refused", actual=describe(exchange))
+        elif exchange.status in SUCCESS and found == "missing" and (published := published_by(exchange, history)):
+            yield broken(
+                published[0], published[1], exchange, expected="404: its publish was refused", actual=describe(exchange)
+            )
         elif found == "deleted" or _is_to_be_missing(exchange, history):
             yield broken(claim, exchange, expected="404", actual=describe(exchange))
 

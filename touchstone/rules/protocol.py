@@ -162,11 +162,11 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
     Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
     length. So several GETs have to agree on all of it.
     """
-    said = head.response.header("content-length") if head.response else None
+    usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}
     agreed = len(gets) >= _SEVERAL and answers == {(get.response and get.response.body, _length(get))}
-    return said if said is not None and agreed and _length(get) not in ("", said) else ""
+    return usual if usual is not None and agreed and _length(get) not in ("", usual) else ""
 
 
 def _length(get: Exchange) -> str:

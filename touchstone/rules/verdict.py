@@ -172,7 +172,7 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         return 3, "the run log has no footer: the run was cut short"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
-    broken = _named([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
+    broken = _with_verdict([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
     again = _again(log, claims)
     if broken:
         return 1, "; ".join(
@@ -190,7 +190,7 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
     missing = _not_carried_out(log)
     if missing:
         return 3, f"{plural(len(missing), 'case')} {was(len(missing))} not carried out: {_first(missing)}"
-    stuck = _named(claims, "could-not-run", strict=False)
+    stuck = _with_verdict(claims, "could-not-run", strict=False)
     if stuck:
         return 3, f"{_amount(stuck, strict=False)} could not be judged: {_first(stuck)}"
     odd = unexplained(log)
@@ -227,17 +227,17 @@ def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
     """The cases that did not pass and left no finding: a fault of ours, which must not look like a pass."""
-    met = {occurrence.case for occurrence in log.occurrences}
+    accounted = {occurrence.case for occurrence in log.occurrences}
     accused = {finding.claim for finding in log.findings}
     return tuple(
         case
         for case in log.cases
         if case.outcome == "error"
-        or (case.outcome == "failed" and case.id not in met and accused.isdisjoint(case.claims))
+        or (case.outcome == "failed" and case.id not in accounted and accused.isdisjoint(case.claims))
     )
 
 
-def _named(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
+def _with_verdict(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
     return [c.claim.id for c in claims if c.verdict == verdict and (strict or c.claim.level == "must")]
 
 

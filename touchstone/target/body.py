@@ -118,8 +118,10 @@ class Intake:
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
                 # Never a part of it: part of a key is not recognised as one.
-                named = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
-                raise Refused(f"DecodingError: the body has the content coding {named}, expected one of {ACCEPTED}")
+                shown_name = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
+                raise Refused(
+                    f"DecodingError: the body has the content coding {shown_name}, expected one of {ACCEPTED}"
+                )
             found.append(_Deflated(name.lower()))
         return found
 

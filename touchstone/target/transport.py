@@ -94,17 +94,17 @@ class Transport:
     @property
     def remark(self) -> str:
         """What the reader of the reports should know of how requests were sent; empty where there is nothing to say."""
-        told = []
+        remarks = []
         if self.resent:
             many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
-            told.append(f"{many} sent again, as the server had closed a kept-up connection just before")
+            remarks.append(f"{many} sent again, as the server had closed a kept-up connection just before")
         if self.cut:
             many = "1 long body was" if self.cut == 1 else f"{self.cut} long bodies were"
-            told.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
+            remarks.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
         if self.cut_heads:
             many = "1 long head was" if self.cut_heads == 1 else f"{self.cut_heads} long heads were"
-            told.append(f"{many} cut in the run log, as all are longer than {self._bounds.told('max_total_bytes')}")
-        return "; ".join(told)
+            remarks.append(f"{many} cut in the run log, as all are longer than {self._bounds.told('max_total_bytes')}")
+        return "; ".join(remarks)
 
     def number_from(self, seq: int) -> None:
         """Numbers the exchanges that follow from *seq* on."""
@@ -154,7 +154,7 @@ class Transport:
         try:
             response = self._headed(asked, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            outcome.error = self._told(error, call)
+            outcome.error = self._problem(error, call)
             return outcome
         finally:
             if call.opened:
@@ -220,12 +220,12 @@ class Transport:
         finally:
             self._deadline.headed()
 
-    def _told(self, error: Exception, call: Call) -> str:
-        """An error in words, without secrets; a bound that was hit is named."""
-        words = self.secrets.text(f"{type(error).__name__}: {error}")
+    def _problem(self, error: Exception, call: Call) -> str:
+        """An error as text, without secrets; a bound that was hit is named."""
+        text = self.secrets.text(f"{type(error).__name__}: {error}")
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout) and not call.stream_s:
-            words += f" (request_timeout_s = {self._timeout_s:g})"
-        return words
+            text += f" (request_timeout_s = {self._timeout_s:g})"
+        return text
 
     def _timeouts(self, call: Call) -> dict[str, float | None]:
         """How long each step of *call* may take. A stream may be silent for as long as it may last."""
@@ -274,11 +274,13 @@ class Transport:
         body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
-        made = self._wording.response(response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes)
-        if not self._room.take(head_bytes(made.headers)):
+        cleaned = self._wording.response(
+            response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes
+        )
+        if not self._room.take(head_bytes(cleaned.headers)):
             self.cut_heads += 1
-            made = replace(made, headers=cut_head(made.headers))
-        return made
+            cleaned = replace(cleaned, headers=cut_head(cleaned.headers))
+        return cleaned
 
 
 class _Watch:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, Occurrence, RunLog
+from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.probe_events import ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
@@ -202,12 +203,12 @@ class _Run:
     def _child(self, handover: ProbeHandover, left_s: float) -> int:
         session = self.session
         past = self.wish.past.probe if self.wish.past else None
-        told = {"stimulus": len(past.sent), "tried": len(past.tried)} if past else {}
+        recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)}) if past else Counter[str]()
 
-        def tell(event: dict[str, Any]) -> None:
-            left = told.get(event.get("type", ""), 0)
-            if left:
-                told[event["type"]] = left - 1
+        def progress(event: dict[str, Any]) -> None:
+            kind = event.get("type", "")
+            if recalled[kind] > 0:
+                recalled[kind] -= 1
             else:
                 session.progress(event)
 
@@ -216,24 +217,18 @@ class _Run:
             passed_on(os.environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"},
             session.run_log.parent / CHILD_LOG,
             session.run_log,
-            tell,
+            progress,
             session.interrupted,
             left_s + SLACK_S,
         )
 
 
 def _recall(past: RunLog, story: ProbeStory, writer: RunLogWriter) -> None:
-    """Writes down once more what an earlier session sent and heard, and what the rules said of it."""
+    """Writes down once more what an earlier session sent and received."""
     writer.write(*story.sent, *story.answers, *story.heard, *story.tried)
     for exchange in past.exchanges:
         if exchange.case == CASE:
             writer.write(exchange)
-    for tally in past.tallies:
-        if tally.case == CASE:
-            writer.write(tally)
-    for occurrence in past.occurrences:
-        if occurrence.case == CASE:
-            writer.write(Occurrence(occurrence.finding, occurrence.case))
 
 
 def probe_command() -> list[str]:

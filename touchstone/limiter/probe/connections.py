@@ -146,13 +146,13 @@ class Link:
         return lines
 
     def beside(self, operation: str, ref: str) -> "Line":
-        """Sends another one, in nobody's way; its connection, which `heard` takes back."""
+        """Sends another one, in nobody's way; its connection, which `answer` takes back."""
         with self._lock:
             line = self._beside.pop() if self._beside else Line(self)
         line.send(self.prepared(operation, ref))
         return line
 
-    def heard(self, line: "Line") -> Reply:
+    def answer(self, line: "Line") -> Reply:
         """The answer to a request that `beside` sent."""
         reply = line.receive()
         self._beside.append(line)
@@ -336,10 +336,11 @@ class Line:
             raise httpcore.RemoteProtocolError(f"the head has {lines} lines, and {link.bounds.told('max_headers')}")
 
     def shut(self) -> None:
-        """Ends the waiting of whoever waits for an answer."""
+        """Closes it, and ends the waiting of whoever waits for an answer."""
         if self._stream is not None:
             with contextlib.suppress(OSError):
                 self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            self._stream.close()
 
     def _close(self) -> None:
         if self._stream is not None:

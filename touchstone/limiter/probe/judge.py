@@ -1,7 +1,4 @@
-"""Judges a probe when it is over: set-up and clean-up by the rules that need one answer, and whether it found anything.
-
-The limited requests were judged by the same rules while they were sent.
-"""
+"""Judges a probe when it is over: all exchanges by the rules that need one answer, and whether it found anything."""
 
 import dataclasses
 from collections import Counter
@@ -19,7 +16,6 @@ from touchstone.facts.wording import chance_words, plural
 from touchstone.limiter.knee import why_words
 from touchstone.limiter.probe.loop import CASE
 from touchstone.loadgen.inline_judge import INLINE_RULES
-from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 
@@ -35,9 +31,9 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
     """
     log = read(run_log)
     with RunLogWriter(run_log) as writer:
-        _judge_around(log, settings, writer)
+        _judge_exchanges(log, settings, writer)
         log = read(run_log)
-        _tell_unshown(log, writer)
+        _note_unjudged(log, writer)
         if odd := _odd(log.probe):
             writer.write(Remark(odd))
         if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
@@ -82,20 +78,20 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
     builds = sum(each.answer.accepted or not each.status or each.status >= 500 for each in story.answers)
     builds = max([builds, *(heard.builds for heard in story.heard)])
     if identity.cost.requests >= most["most_requests"]:
-        told, flag = plural(most["most_requests"], "request"), "--max-requests"
+        budget, flag = plural(most["most_requests"], "request"), "--max-requests"
     elif most["starts"] and builds >= most["most_builds"]:
-        told, flag = plural(most["most_builds"], "build"), "--max-builds"
+        budget, flag = plural(most["most_builds"], "build"), "--max-builds"
     else:
-        told, flag = f"{most['most_s']:g} s", "--max-seconds"
-    return f"the budget of {told} is spent; raise {flag}"
+        budget, flag = f"{most['most_s']:g} s", "--max-seconds"
+    return f"the budget of {budget} is spent; raise {flag}"
 
 
 def _so_far(identity: Identity) -> str:
     """What is known though it is not sure."""
     if identity.families:
         first = identity.families[0]
-        told = f"{first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)}"
-        return f"the limiter is not known for sure ({told})"
+        likeliest = f"{first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)}"
+        return f"the limiter is not known for sure ({likeliest})"
     if identity.unlimited_to:
         return f"no limit was met by {plural(identity.unlimited_to, 'request')}"
     return "the limiter is not known for sure"
@@ -107,18 +103,18 @@ def _odd(story: ProbeStory | None) -> str:
         return ""
     answers = [answered for answered in story.answers if not answered.heeded]
     counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
-    told = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
-    return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {told}"
+    others = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
+    return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {others}"
 
 
-def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges what set the stage and cleared it."""
+def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
+    """Judges what was sent; an answer to a limited request that shows nothing of a limiter breaks no promise."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
-    # Who is not there any more breaks no promise: a probe that is not answered is no pass, and says so.
-    around = [each for each in log.exchanges if each.case in (SET_UP, CLEAN_UP) and each.response]
-    judgements = [j for each in sorted(around, key=lambda each: each.done_at) for j in judge.see(each)]
+    unheeded = {answered.seq for answered in log.probe.answers if not answered.heeded} if log.probe else set()
+    received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in unheeded)]
+    judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.see(each)]
     writer.write(*tallies(CASE, judgements))
     for judgement in judgements:
         if judgement.outcome == "broken":
@@ -127,12 +123,12 @@ def _judge_around(log: RunLog, settings: Settings, writer: RunLogWriter) -> None
         writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
 
 
-def _tell_unshown(log: RunLog, writer: RunLogWriter) -> None:
-    """Says of each claim that nothing judged that a probe was not to show it."""
-    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    told |= {notice.claim for notice in log.notices}
+def _note_unjudged(log: RunLog, writer: RunLogWriter) -> None:
+    """Notes of each claim that nothing judged that a probe does not set out to show it."""
+    judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    judged |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
-        if claim.id not in told:
+        if claim.id not in judged:
             writer.write(Notice(claim.id, "not-applicable", UNSHOWN))
     story = log.probe
     outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"

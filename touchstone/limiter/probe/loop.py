@@ -5,43 +5,48 @@
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 from touchstone.check.handover import UNWRITTEN, Carried, hold_lifeline
-from touchstone.config import HANDOVER, TargetSettings
-from touchstone.contract import claims as ledger_of_claims
+from touchstone.config import HANDOVER
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
-from touchstone.facts.events import Case, Occurrence, Tally
-from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.events import Case
 from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Heard, Identified, ProbeStory, Sending
+from touchstone.facts.probe_events import (
+    Answered,
+    Heard,
+    Identified,
+    ProbeStory,
+    Sending,
+)
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.knee import Search, ceiling
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.sender import STARTS, Bounds, Pool, Sender
-from touchstone.limiter.probe.trials import seek
+from touchstone.limiter.probe.trials import OpenLoop
 from touchstone.limiter.terms import Terms
-from touchstone.loadgen.inline_judge import INLINE_RULES
-from touchstone.rules.history import History
-from touchstone.rules.judge import finding_of, said
 from touchstone.target.bounds import Room, head_bytes
 
 CASE = "probe"
 
-# Exchanges that are kept: all refusals and the first of what was let through, as far as there is room.
-MOST_KEPT, FIRST_KEPT = 2_000, 50
+# Exchanges that are kept and judged, as far as there is room.
+MOST_KEPT = 5_000
+# From the end of one trial of the search for a knee to the next one, at least.
+BETWEEN_S = 0.25
 # What ends later is left to whoever clears up.
 LEAVE_S = 3.0
 
@@ -105,69 +110,6 @@ def terms_of(values: Mapping[str, Any], kind: type[_Terms]) -> _Terms:
         raise UsageError(f"terms of the probe: {error}; go on with the version of touchstone that wrote them") from None
 
 
-class Verdicts:
-    """Judges answers by the rules that need nothing else, and keeps what is worth keeping."""
-
-    def __init__(self, link: Link, contract: Contract, target: TargetSettings, log: RunLogWriter) -> None:
-        self._link, self._log, self._sources = link, log, target.key_sources
-        self._history, self._ledger = History(contract), ledger_of_claims.load()
-        self._findings: dict[str, Finding] = {}
-        self._times: Counter[str] = Counter()
-        self._tallies: dict[tuple[str, str], Tally] = {}
-        self._failed: dict[str, str] = {}
-        self._room = Room(target.bounds.max_total_bytes)
-        self._kept = 0
-
-    def judge(self, prepared: Prepared, reply: Reply, seq: int, *, keeps: bool, times: int = 1) -> None:
-        """Judges an answer that came *times* times.
-
-        Args:
-            keeps: Whether its exchange is kept also where nothing is wrong with it.
-        """
-        exchange, broken = self._link.exchange(prepared, reply, seq, CASE), dict[str, Judgement]()
-        for judgement in [j for rule in INLINE_RULES for j in said(rule, exchange, self._history, self._failed)]:
-            if judgement.outcome == "broken":
-                name = finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected)
-                broken.setdefault(name, judgement)
-            else:
-                self._count(judgement.check, judgement.claim, judgement.outcome, judgement.actual, times)
-        self._times.update(dict.fromkeys(broken, times))
-        new = {
-            name: finding_of(judgement, exchange, self._ledger, self._sources)
-            for name, judgement in broken.items()
-            if name not in self._findings
-        }
-        self._findings |= new
-        if new or keeps:
-            self.keep(prepared, reply, seq, is_evidence=bool(new))
-        for finding in new.values():
-            self._log.write(Occurrence(finding, CASE))
-
-    def keep(self, prepared: Prepared, reply: Reply, seq: int, *, is_evidence: bool = False) -> None:
-        """Keeps an exchange, as long as there is room."""
-        size = len(reply.body) + head_bytes(reply.headers)
-        if is_evidence or (self._kept < MOST_KEPT and self._room.take(size)):
-            self._kept += 1
-            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
-
-    def _count(self, check: str, claim: str, outcome: str, why: str, times: int) -> None:
-        before = self._tallies.get((check, claim), Tally(CASE, check, claim, 0, 0, ""))
-        held, unclear = before.held, before.indeterminate
-        if outcome == "held":
-            self._tallies[check, claim] = Tally(CASE, check, claim, held + times, unclear, before.reason)
-        elif outcome == "indeterminate":
-            self._tallies[check, claim] = Tally(CASE, check, claim, held, unclear + times, before.reason or why)
-
-    def conclude(self) -> list[str]:
-        """Writes down what was counted; which rules failed, in a sentence each."""
-        for tally in self._tallies.values():
-            self._log.write(tally)
-        for name, times in self._times.items():
-            if times > 1:
-                self._log.write(Occurrence(self._findings[name], CASE, times - 1))
-        return [f"the rule {rule} failed: {error}" for rule, error in self._failed.items()]
-
-
 class ProbeRun:
     """One probe, or what is left of one that was interrupted."""
 
@@ -179,9 +121,8 @@ class ProbeRun:
         terms = terms_of(probing.terms, Terms)
         self._brain = brain(terms)
         self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
-        contract = Contract.load()
-        self._link = Link(handover.url, target, contract, self.now)
-        self._verdicts = Verdicts(self._link, contract, target, self._log)
+        self._link = Link(handover.url, target, Contract.load(), self.now)
+        self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
         starts, patience_s = probing.operation == STARTS, target.cancel_timeout_s
         pooled = (handover.refs, self._link, patience_s, self._bounds.began_nothing)
         self._pool = Pool(*pooled) if starts else None
@@ -189,10 +130,9 @@ class ProbeRun:
             *(probing.operation, self._link, self._pool, handover.refs[0], self._bounds, self._record, self._utc),
             first_seq=handover.first_seq,
         )
-        self._accepted = 0
         self._thinks_s = 0.0
         self._seeks = False
-        self._unjudged: list[tuple[Answered, Prepared, Reply]] = []
+        self._unkept: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
         """Seconds on the clock of the run."""
@@ -247,18 +187,41 @@ class ProbeRun:
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
-            self._judge()
+            for each in self._unkept:
+                self._keep(*each)
+            self._unkept.clear()
             self._hear(number, stimulus, answers)
 
     def _seek(self) -> None:
-        """Looks for the knee, where the limiter is known."""
-        story, identity = _story(Path(self._handover.run_log)), self._brain.known()
-        terms = terms_of(story.probing.knee or {}, KneeTerms)
-        bounds, sender = self._bounds, self._sender
-        prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
+        """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
+        story, identity, bounds = _story(Path(self._handover.run_log)), self._brain.known(), self._bounds
+        terms, until_at = terms_of(story.probing.knee or {}, KneeTerms), self._handover.until_at
+        highest_per_s, forgotten_s = ceiling(identity)
+        took_s = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
+        left = KneeTerms(terms.slo_s, max(0, terms.most_requests - bounds.requests))
+        search = Search(left, median(took_s) if took_s else 0.0, highest_per_s, story.probing.seed)
+        for tried in story.tried:
+            if tried.mark != "cut":
+                search.ask(math.inf)
+                search.hear(tried.trial, tried.outcome)
+        if not identity.sure:
+            search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
         self._seeks = identity.sure and not bounds.ended.is_set()
-        until_at = self._handover.until_at
-        seek(story, identity, terms, self._link, prepared, bounds, until_at, self._verdicts, sender.next_seq, self._log)
+        prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
+        rest_s = max(forgotten_s, BETWEEN_S)
+        while not bounds.ended.is_set():
+            trial = search.ask(until_at - self.now() - rest_s)
+            if trial is None or bounds.ended.wait(rest_s):
+                break
+            self._log.write(trial)
+            reads = OpenLoop(trial, terms.slo_s, self._link, prepared)
+            outcome = reads.run(bounds, until_at)
+            for reply in reads.distinct.values():
+                self._keep(prepared, reply, self._sender.next_seq())
+            self._log.write(search.hear(trial, outcome))
+        if bounds.ended.is_set():
+            search.stop("seconds" if bounds.why == "budget" else "interrupted")
+        self._log.write(search.known())
 
     def _asked(self) -> Stimulus | None:
         """What is sent next, from a moment on at which that is known: to think of it takes as long as last time."""
@@ -291,31 +254,25 @@ class ProbeRun:
         self._log.write(heard)
 
     def _conclude(self) -> None:
-        """Writes what is known, what the rules said of the answers, and what went wrong."""
+        """Writes what is known, and what went wrong."""
         bounds = self._bounds
         # What ends the search for a knee does not end what was before.
         if bounds.why and not self._seeks:
             self._brain.stop(bounds.why)
         self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
-        for text in [*([bounds.failure] if bounds.failure else []), *self._verdicts.conclude()]:
-            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(text)))
+        if bounds.failure:
+            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(bounds.failure)))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Writes one answer down. It is judged when there is time."""
+        """Writes one answer down; its exchange follows when there is time."""
         self._log.write(answered)
-        self._unjudged.append((answered, prepared, reply))
+        self._unkept.append((prepared, reply, answered.seq))
 
-    def _judge(self) -> None:
-        """Has the answers to a stimulus judged, and keeps what is worth keeping."""
-        for answered, prepared, reply in self._unjudged:
-            accepted = answered.answer.accepted
-            self._accepted += accepted
-            if answered.heeded:
-                keeps = not accepted or self._accepted <= FIRST_KEPT
-                self._verdicts.judge(prepared, reply, answered.seq, keeps=keeps)
-            else:
-                self._verdicts.keep(prepared, reply, answered.seq)
-        self._unjudged.clear()
+    def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
+        """Writes an exchange down, as long as there is room; it is judged when the probe is over."""
+        if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
+            self._left -= 1
+            self._log.write(self._link.exchange(prepared, reply, seq, CASE))
 
     def _utc(self, at: float) -> float:
         return self._story.probing.origin_utc + at

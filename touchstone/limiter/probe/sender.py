@@ -189,7 +189,7 @@ class Pool:
         return future
 
     def _recheck(self, ref: str) -> None:
-        reply = self._link.heard(self._link.beside("getBuild", ref))
+        reply = self._link.answer(self._link.beside("getBuild", ref))
         if reply.whole_status == 404 or (reply.whole_status == 200 and reply.build_status in _IDLE):
             self._began_nothing()
             self._free.appendleft(ref)
@@ -203,7 +203,7 @@ class Pool:
 
     def _cancelled(self, ref: str, cancel: Line | None) -> bool:
         for wait_s, _ in zip(back_off_s(), range(_CANCELS), strict=False):
-            reply = self._link.heard(cancel or self._link.beside("cancelBuild", ref))
+            reply = self._link.answer(cancel or self._link.beside("cancelBuild", ref))
             cancel = None
             if 200 <= reply.whole_status < 300 or reply.whole_status in (404, 409):
                 return True
@@ -215,7 +215,7 @@ class Pool:
         """Whether the build of *ref* is seen not to run any more, and another one can be started."""
         began_at = self._link.now()
         while (waited_s := self._link.now() - began_at) <= self._settle_s and not self._closed.is_set():
-            reply = self._link.heard(self._link.beside("getBuild", ref))
+            reply = self._link.answer(self._link.beside("getBuild", ref))
             status = reply.whole_status
             if status == 404 or (status == 200 and reply.build_status != "building"):
                 # A version whose build is there is not started again: a start would begin none.

@@ -1,98 +1,38 @@
-"""Sends the trials of a search for a knee: reads that come by chance, each in a thread of its own."""
+"""One trial of the search for a knee: reads that come by chance, each in a thread of its own."""
 
-import math
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, wait
-from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from touchstone.facts.identity import Identity
-from touchstone.facts.knee_trials import KneeTerms, Outcome, Trial
-from touchstone.facts.probe_events import ProbeStory
-from touchstone.facts.runlog import RunLogWriter
-from touchstone.limiter.knee import LATE_SHARE, Search, ceiling, due_times
+from touchstone.facts.knee_trials import Outcome, Trial
+from touchstone.limiter.knee import LATE_SHARE, due_times
 from touchstone.limiter.probe.connections import Line, Link, Prepared, Reply
 from touchstone.limiter.probe.sender import Bounds
 from touchstone.target.bounds import Room
 
-# From the decision about a trial until it begins, and from the end of one to the next.
-_AHEAD_S, _BETWEEN_S = 0.1, 0.25
+# From the decision about a trial until it begins.
+_AHEAD_S = 0.1
 # Connections that are open when a trial begins, beside those that answers at the limit keep busy.
 _SPARE, _MOST_AHEAD = 8, 256
 # An answer is waited for so long, and so many limits: one that takes longer has missed its limit anyway.
 _WAIT_S, _WAIT_LIMITS = 5.0, 4.0
+# Answers of one trial that are kept and judged, where each differs.
+_MOST_DISTINCT = 50
 # How fast answers come is measured from here on: the first ones are not there at once.
 _STEADY_FROM = 1 / 3
-# Answers that are kept besides those that break a promise.
-_KEPT = 20
 
 
-class Verdicts(Protocol):
-    """Who judges answers; `touchstone.limiter.probe.loop.Verdicts` does."""
-
-    def judge(self, prepared: Prepared, reply: Reply, seq: int, *, keeps: bool, times: int = 1) -> None:
-        """Judges an answer that came *times* times."""
-
-
-def seek(
-    story: ProbeStory,
-    identity: Identity,
-    terms: KneeTerms,
-    link: Link,
-    prepared: Prepared,
-    bounds: Bounds,
-    until_at: float,
-    verdicts: Verdicts,
-    next_seq: Callable[[], int],
-    log: RunLogWriter,
-) -> None:
-    """Looks for the knee of an operation, and writes down each trial and what it came to.
-
-    Args:
-        identity: What is known of its limiter: where that is nothing sure, nothing is sent.
-        prepared: The read.
-        until_at: Run second after which nothing is sent.
-    """
-    ceiling_per_s, forgotten_s = ceiling(identity)
-    left = KneeTerms(terms.slo_s, max(0, terms.most_requests - bounds.requests))
-    times = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
-    search = Search(left, median(times) if times else 0.0, ceiling_per_s, story.probing.seed)
-    for tried in story.tried:
-        if tried.mark != "cut":
-            search.ask(math.inf)
-            search.hear(tried.trial, tried.outcome)
-    if not identity.sure:
-        search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
-    rest_s = max(forgotten_s, _BETWEEN_S)
-    kept = 0
-    while not bounds.ended.is_set():
-        trial = search.ask(until_at - link.now() - rest_s)
-        if trial is None or bounds.ended.wait(rest_s):
-            break
-        log.write(trial)
-        course = Course(trial, terms.slo_s, link, prepared)
-        outcome = course.run(bounds, until_at)
-        for reply, count in course.distinct.values():
-            verdicts.judge(prepared, reply, next_seq(), keeps=kept < _KEPT, times=count)
-            kept += 1
-        log.write(search.hear(trial, outcome))
-    if bounds.ended.is_set():
-        search.stop("seconds" if bounds.why == "budget" else "interrupted")
-    log.write(search.known())
-
-
-class Course:
-    """One trial.
+class OpenLoop:
+    """One trial: reads go out when they are due, whatever became of those before them.
 
     Attributes:
-        distinct: Answers that differ, by what they differ in, and how often each came; as many as there is room for.
+        distinct: The first of answers that are alike, by what they are alike in; as many as there is room for.
     """
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
-        self.distinct: dict[object, tuple[Reply, int]] = {}
+        self.distinct: dict[str, Reply] = {}
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
         self._wait_s = min(link.timeout_s, max(_WAIT_S, _WAIT_LIMITS * slo_s))
@@ -140,10 +80,10 @@ class Course:
             self._refused += reply.whole_status == 429
             self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
             self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
-            key = reply.status, reply.body, reply.error, [field for field in reply.headers if field[0] != "date"]
-            first, count = self.distinct.get(str(key), (reply, 0))
-            if count or self._room.take(len(reply.body)):
-                self.distinct[str(key)] = first, count + 1
+            fields = [field for field in reply.headers if field[0] != "date"]
+            key = str((reply.status, reply.body, reply.error, fields))
+            if len(self.distinct) < _MOST_DISTINCT and key not in self.distinct and self._room.take(len(reply.body)):
+                self.distinct[key] = reply
 
     def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
         """What became of them all."""
