@@ -45,16 +45,9 @@ def compare(
     second_look.know(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
-<<<<<<< HEAD
     runs = ((a, before), (b, after)) if report_dir is None else ()
     ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in runs]
     folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
-=======
-    names = (
-        folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in ((a, before), (b, after))
-    )
-    folder = report_dir or Path("reports") / f"compare-{'-'.join(names)}"
->>>>>>> R1
     page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
     write_whole(page, render(both))
     write_whole(folder / JSON_NAME, render_json(both, code))
