@@ -1,4 +1,7 @@
-"""Prints what the parts of the project come to beside their budgets; ends with 1 where one is above its budget."""
+"""Prints what the parts of the project come to beside their budgets.
+
+It ends with 1 where one is above its budget, or, on the way there, above what it had come to already.
+"""
 
 import re
 import sys
@@ -7,6 +10,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "touchstone"
+# What is not within its budget yet may not grow again: what it had come to at last.
+REACHED = {
+    "lines of touchstone/ without proof/": 46_000,
+    "lines of touchstone/proof/": 8_100,
+    "lines of tests/": 69_500,
+    "modules in one folder of them": 27,
+    "words in docs/": 62_500,
+}
 # Catalogues of faults and variants may be wide.
 WIDE = {HOUSE / "proof" / name for name in ("faults", "variants")}
 
@@ -60,8 +71,10 @@ def main() -> int:
     """Prints the table."""
     above = 0
     for what, number, budget in rows():
-        above += number > budget
-        sys.stdout.write(f"{what:<38} {number:>7,} of {budget:>6,}{'  above its budget' if number > budget else ''}\n")
+        most = max(budget, REACHED.get(what, 0))
+        above += number > most
+        note = f"  above its budget, {most:,} allowed until then" if number > budget else ""
+        sys.stdout.write(f"{what:<38} {number:>7,} of {budget:>6,}{note}\n")
     return min(above, 1)
 
 
