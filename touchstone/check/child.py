@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from touchstone.check.handover import LIFELINE_VARIABLE
 from touchstone.errors import OutputError
 from touchstone.facts.runlog import follow
 from touchstone.facts.second_look import looked_over
-
-Progress = Callable[[dict[str, Any]], None]
+from touchstone.types import Progress
 
 # What a child prints goes into a file, and files are UTF-8 whatever the locale is.
 UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}

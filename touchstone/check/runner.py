@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
-from touchstone.check.child import Interrupted, Progress, elsewhere, passed_on, signals, watched
+from touchstone.check.child import Interrupted, elsewhere, passed_on, signals, watched
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.check.examination import transport_to
 from touchstone.check.handover import BARRED, UNFINISHED, UNWRITTEN, Handover, Mode
@@ -34,7 +34,7 @@ from touchstone.errors import HarnessError, OutputError, RunLogError, TargetErro
 from touchstone.facts.events import Footer, Remark
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.twin import Twin, TwinSettings
-from touchstone.types import Conclude
+from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
 # What pytest ends with where it does not even begin, and how it says why.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.check.child import Progress, passed_on, signals, watched
+from touchstone.check.child import passed_on, signals, watched
 from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
 from touchstone.check.handover import Carried
@@ -39,7 +39,7 @@ from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options
-from touchstone.types import Conclude
+from touchstone.types import Conclude, Progress
 
 LOAD = Errand(command="load")
 LOCUST_PORT = 5557

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.child import Interrupted, Progress
+from touchstone.check.child import Interrupted
 from touchstone.check.handover import UNFINISHED, UNWRITTEN
 from touchstone.config import Settings
 from touchstone.errors import OutputError, RunLogError, TargetError
 from touchstone.facts.events import Footer, RunLog
 from touchstone.facts.runlog import read
 from touchstone.loadgen.setup import SettingUp
+from touchstone.types import Progress
 
 # What whoever interrupted a run may want to know while it is cleared up.
 _LEAVE = "once more, and the rest is left to `touchstone sweep`"

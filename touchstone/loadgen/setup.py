@@ -26,6 +26,7 @@ from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
 from touchstone.target.transport import Transport
+from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
 
@@ -37,8 +38,6 @@ _NAMED = 3
 
 # While something is waited for it is looked so often whether the run was stopped.
 _LOOK_S = 0.1
-
-Progress = Callable[[dict[str, Any]], None]
 
 
 class Stopped(Exception):

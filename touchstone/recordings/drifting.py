@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.check import runner
-from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand
 from touchstone.config import Settings
@@ -30,7 +29,7 @@ from touchstone.recordings import reader
 from touchstone.recordings.recorder import scenario_of, shows_nothing, taken
 from touchstone.recordings.recording import Recording, Terms, step
 from touchstone.twin import TwinSettings
-from touchstone.types import Conclude
+from touchstone.types import Conclude, Progress
 
 JSON_NAME = "drift.json"
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.check import runner
-from touchstone.check.child import Progress
 from touchstone.check.embedded import RECORDED_TWIN
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
@@ -31,7 +30,7 @@ from touchstone.recordings.cleaning import cleaned
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
 from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
-from touchstone.types import Conclude
+from touchstone.types import Conclude, Progress
 
 TWINS_FOLDER, FOLDER = Path("tests/recordings"), Path("recordings")
 _CASE = "scenarios.plays"

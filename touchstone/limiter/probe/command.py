@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from touchstone.check.child import Progress, passed_on, signals, watched
+from touchstone.check.child import passed_on, signals, watched
 from touchstone.check.embedded import LOAD_TWIN
 from touchstone.check.handover import UNWRITTEN
 from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
@@ -35,7 +35,7 @@ from touchstone.loadgen.loading import SLACK_S, check_allowed
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
-from touchstone.types import Conclude
+from touchstone.types import Conclude, Progress
 
 PROBE = Errand(command="probe")
 OPERATIONS = ("startBuild", "getBuild", "getTemplate")
