@@ -71,7 +71,7 @@ def test_version_that_is_there_is_read_once() -> None:
 
 def test_refs_that_the_run_does_not_use_are_not_read() -> None:
     """A run that publishes takes its own templates, and nobody reads with a key that there is not."""
-    assert read_with("raw", None, buildable=GONE, failing=GONE, restricted=GONE) == []
+    assert read_with("raw", None, buildable=GONE, failing=HALF, restricted="default/gone-too@1.0.0") == []
 
 
 @pytest.mark.parametrize(

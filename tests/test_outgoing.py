@@ -110,8 +110,8 @@ def test_report_and_summary_hold_no_key(
     write_whole(report, f"<p>{html.escape(KEY)}</p>")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    monkeypatch.setattr("touchstone.report.github_proof.annotations", lambda _view: ())
-    monkeypatch.setattr("touchstone.report.github_proof.summary", lambda *_: f"| {KEY} |")
+    monkeypatch.setattr("touchstone.report.github.proof_annotations", lambda _view: ())
+    monkeypatch.setattr("touchstone.report.github.proof_summary", lambda *_: f"| {KEY} |")
     tell_proof(cast("Any", None), tmp_path)
     told = capsys.readouterr().err
     for path in (report, summary):

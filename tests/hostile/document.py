@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.table import ROWS, Expected, Row
-from tests.reference.told import attributes
-from touchstone.config import TargetSettings
+from touchstone.config import TargetSettings, TargetTable
 from touchstone.target.bounds import DEFAULT_BOUNDS, Bounds
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "hostile.md"
@@ -48,14 +47,13 @@ def _words(expected: Expected) -> str:
 
 
 def _bounds() -> str:
-    said = attributes(Bounds)
     lines = ["| setting | default | bounds |", "| --- | --- | --- |"]
+    described = {name: setting.description or "" for name, setting in TargetTable.model_fields.items()}
     lines += [
-        f"| `{each.name}` | {getattr(DEFAULT_BOUNDS, each.name):,} | {said[each.name]} |" for each in fields(Bounds)
+        f"| `{each.name}` | {getattr(DEFAULT_BOUNDS, each.name):,} | {described[each.name]} |"
+        for each in fields(Bounds)
     ]
-    target = TargetSettings()
-    told = attributes(TargetSettings)
-    lines += [f"| `{name}` | {getattr(target, name):g} | {told[name]} |" for name in _TIMES]
+    lines += [f"| `{name}` | {getattr(TargetSettings(), name):g} | {described[name]} |" for name in _TIMES]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 from touchstone.facts.identity import Interval
 from touchstone.facts.knee_trials import Knee, Why
 from touchstone.limiter.knee import why_words
-from touchstone.report.probe_sentences import sentence
+from touchstone.report.probe_view import knee_sentence
 
 FOUND = Knee(
     slo_s=0.06,
@@ -27,7 +27,7 @@ FOUND = Knee(
 
 def test_knee_is_told_in_one_sentence() -> None:
     """The rate, what is kept there, between what it lies, what confirmed it, and what that cost."""
-    assert sentence("getTemplate", FOUND) == (
+    assert knee_sentence("getTemplate", FOUND) == (
         "knee of getTemplate: 152 reads a second with p99 ≤ 60 ms (147–155), confirmed by 2,500; 7,812 requests, 51 s"
     )
 
@@ -63,7 +63,7 @@ LOST = replace(FOUND, rate_per_s=None, missed=None, confirmed_by=0, kept_per_s=9
 )
 def test_what_is_not_told_has_its_reason(knee: Knee, says: str) -> None:
     """Why, what would help, and what is known all the same."""
-    told = sentence("getBuild", knee)
+    told = knee_sentence("getBuild", knee)
     assert told.startswith("knee of getBuild: not told: ")
     assert says in told
 

@@ -20,6 +20,7 @@ its limits is kept.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -501,7 +502,9 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
     if name == "memory_drift_share" and operation != ALL:
         raise UsageError(f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"')
     is_share = sort in ("share", "drift")
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < sys.float_info.max:
+        number = float(value)
     if not (0 <= number <= 1 if is_share else 0 < number < math.inf):
         like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
         raise UsageError(f"{place} {name}: found {quoted(value)}; expected {like}")
