@@ -54,7 +54,6 @@ LONG = (
     "tests/test_cli.py",
     "twin/test_mutants_seen.py",
     "tests/test_appraiser.py",
-    "tests/test_house.py",
     "knee/test_search.py",
     "limiter/test_belief.py",
 )
