@@ -53,7 +53,6 @@ LONG = (
     "tests/test_plugin.py",
     "tests/test_cli.py",
     "twin/test_mutants_seen.py",
-    "tests/test_appraiser.py",
     "knee/test_search.py",
     "limiter/test_belief.py",
 )

@@ -440,10 +440,10 @@ def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> Tar
         raise UsageError("--target and --url: both are given; keep one of the two")
     sources = (
         ("--url", flags.url, _plain),
-        ("--target", flags.target, _named),
-        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _named),
+        ("--target", flags.target, _target_of),
+        ("TOUCHSTONE_TARGET", environ.get("TOUCHSTONE_TARGET") or None, _target_of),
         ("ORGO_BASE_URL", environ.get("ORGO_BASE_URL") or None, _plain),
-        (f"{file.name}: target", file.table.target, _named),
+        (f"{file.name}: target", file.table.target, _target_of),
     )
     return next(read(value, place, environ, file) for place, value, read in sources if value is not None)
 
@@ -454,7 +454,7 @@ def _plain(text: str, place: str, environ: Mapping[str, str], _file: SettingsFil
     return TargetSettings("url", url, **keys)
 
 
-def _named(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
+def _target_of(name: str, place: str, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
     if name == EMBEDDED:
         return TargetSettings(max_builds=UNBOUNDED_BUILDS)
     if name not in file.table.targets:

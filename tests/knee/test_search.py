@@ -48,7 +48,7 @@ def test_knee_of_a_queue_is_found(name: str) -> None:
 def test_knee_costs_some_thousand_reads() -> None:
     """What a search sends is what it is told, and within what the documentation promises."""
     search, knee = searched(QUEUES["M/D/4"], 1)
-    assert knee.told
+    assert knee.is_known
     assert knee.requests == sum(tried.outcome.sent for tried in search.tried)
     assert 5_000 < knee.requests < 12_000
     assert knee.confirmed_by == 2_500
@@ -107,7 +107,7 @@ def stalled(for_s: float, one_of: int = 1) -> Late:
 def test_generator_that_is_late_makes_no_low_knee(late: Late, seed: int) -> None:
     """It is told that the generator was late, unless the knee comes out as high as it is."""
     _, knee = searched(replace(QUEUES["M/D/4"], late=late), seed)
-    if knee.told:
+    if knee.is_known:
         assert knee.rate_per_s is not None
         assert knee.rate_per_s.value > 0.9 * knee_of("M/D/4")
     else:

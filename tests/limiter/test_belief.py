@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.limiter.made import row
+from tests.limiter.answers import row
 from touchstone.facts.observed import Answer, moments
 from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.belief import Belief

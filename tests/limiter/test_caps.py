@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.limiter.made import Rate, at_once, row
+from tests.limiter.answers import Rate, at_once, row
 from tests.limiter.played import PLENTY, through
 from tests.limiter.virtual import Net
 from touchstone.limiter.caps import Crowds, InFlight

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.limiter.made import assert_close, number, row
+from tests.limiter.answers import assert_close, number, row
 from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval, Tier
@@ -16,7 +16,7 @@ from touchstone.facts.observed import moments
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.belief import Tail
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.chapters import Chapter, Surprises, doubted, told
+from touchstone.limiter.chapters import Chapter, Surprises, describe_chapters, doubted
 from touchstone.limiter.families import FixedWindow
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.rates import Rates
@@ -149,7 +149,7 @@ def test_surprise_makes_it_think_more_widely(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[Tier], words: str) -> None:
     """Seconds count from the first request of all."""
-    (said,) = told([BEFORE], tiers, 10.0)
+    (said,) = describe_chapters([BEFORE], tiers, 10.0)
     assert words in said
     assert "builds" not in said
 
@@ -157,7 +157,7 @@ def test_what_was_found_before_is_said_beside_what_is_found_now(tiers: Sequence[
 @pytest.mark.parametrize(("limit", "words"), [(5.0, "the same limiter: "), (6.0, "fixed-window:5/2 (97%): ")])
 def test_builds_that_were_in_flight_may_have_been_why(limit: float, words: str) -> None:
     """Where only one at a time led to a limiter that explains what was refused."""
-    (said,) = told([BEFORE], [window(limit, number(2.0))], 10.0, builds=True)
+    (said,) = describe_chapters([BEFORE], [window(limit, number(2.0))], 10.0, builds=True)
     assert f"{words}builds in flight may have been why, or " in said
 
 
@@ -275,7 +275,7 @@ def test_what_is_known_to_a_few_percent_is_held_against_what_comes_later(wide: f
 def test_what_may_still_be_all_that_there_is_is_said_so() -> None:
     """Only of the chapter that it is true of."""
     other = replace(BEFORE, surprised_at=20.0)
-    first, second = told([BEFORE, other], [window(6.0, number(2.0))], 10.0, doubted=[other])
+    first, second = describe_chapters([BEFORE, other], [window(6.0, number(2.0))], 10.0, doubted=[other])
     assert "may be the same limiter all the same" in second
     assert "all the same" not in first
 
@@ -312,7 +312,7 @@ def _twice(number: Interval) -> Interval:
     return Interval(number.value * 1.3, number.value * 1.29, number.value * 1.31)
 
 
-def test_nothing_is_sure_where_the_budget_ends_before_a_limit_is_met() -> None:
+def test_nothing_is_sure_where_the_budget_ends_before_a_limit_is_describe_first_refusal() -> None:
     """What is let through unrefused by then may be less than the limit."""
     terms = replace(NO_CAPS, most_requests=30)
     assert not through(Net("none"), terms).known.sure

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.limiter.made import row
+from tests.limiter.answers import row
 from touchstone.facts.observed import Moment
 from touchstone.limiter.families import SlidingCounter, SlidingLog, TokenBucket
 from touchstone.limiter.filling import Filling, fillings, met_once

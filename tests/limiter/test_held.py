@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.limiter.made import Rate, row
+from tests.limiter.answers import Rate, row
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.caps import Held, perhaps_by_builds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tests.limiter.made import assert_alike, assert_close, most_accepted
+from tests.limiter.answers import assert_alike, assert_close, most_accepted
 from tests.limiter.played import NO_CAPS, PLENTY, READS, Played, played, through
 from tests.limiter.virtual import Net, play
 from touchstone.facts.identity import Cost

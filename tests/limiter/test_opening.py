@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.limiter.made import TOOK_S, at_once, row, told
+from tests.limiter.answers import TOOK_S, at_once, row, told
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.opening import CANARY_S, MOST_UNREFUSED, Opening

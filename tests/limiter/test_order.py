@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.limiter.made import at_once, row
+from tests.limiter.answers import at_once, row
 from tests.limiter.played import NO_CAPS, PLENTY, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.observed import Answer

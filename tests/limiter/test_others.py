@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.limiter.made import row
+from tests.limiter.answers import row
 from tests.limiter.played import rates_of
 from tests.limiter.virtual import Net, play
 from touchstone.facts.identity import Interval, Tier

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.limiter.made import TOOK_S, assert_alike, told
+from tests.limiter.answers import TOOK_S, assert_alike, told
 from tests.limiter.played import NO_CAPS, played
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.limiter.made import row
+from tests.limiter.answers import row
 from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment

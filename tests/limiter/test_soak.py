@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.limiter.made import row
+from tests.limiter.answers import row
 from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.identify import most_within, of_a_moment
 

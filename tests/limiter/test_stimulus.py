@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.limiter.made import most_accepted
+from tests.limiter.answers import most_accepted
 from touchstone.facts.stimulus import Segment, Stimulus, drain, spread, stream, volley, waits
 
 POLL = Segment((1.0, 2.0, 3.0, 4.0), "accepted")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.limiter.made import at_once, row
+from tests.limiter.answers import at_once, row
 from touchstone.limiter.story import Story
 
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from tests.limiter.made import assert_alike, assert_close, bucket, number, row
+from tests.limiter.answers import assert_alike, assert_close, bucket, number, row
 from tests.limiter.played import NO_CAPS, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Cost, Tier

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.limiter.answers import row
 from tests.limiter.judged import judge
-from tests.limiter.made import row
 from tests.limiter.played import NO_CAPS, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval
@@ -14,7 +14,7 @@ from touchstone.facts.observed import Answer, Moment
 from touchstone.limiter.account import Candidate, compare, hints, taken
 from touchstone.limiter.catalogue import ENTRIES
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.chapters import met
+from touchstone.limiter.chapters import describe_first_refusal
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.kinds import Kind, Tiered, begins
 from touchstone.limiter.rates import Rates
@@ -156,4 +156,4 @@ def test_cells_wait_for_the_first_that_is_let_through() -> None:
 def test_first_request_that_was_refused_is_said(outcomes: str, said: bool) -> None:
     """Where anything was let through at all."""
     answers: list[Answer] = row(outcomes)
-    assert bool(met(answers)) is said
+    assert bool(describe_first_refusal(answers)) is said

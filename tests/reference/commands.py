@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from typer.main import get_group
 
+from tests.reference.docstrings import sentence
 from tests.reference.marks import code, paragraphs, slug, table
-from tests.reference.told import sentence
 from touchstone import errors
 from touchstone.cli import app
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.reference.claims import link
+from tests.reference.docstrings import sentence
 from tests.reference.marks import anchor, code, table
-from tests.reference.told import sentence
 from touchstone.contract import files
 from touchstone.recordings import reader
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from tests import loadlogs
 from tests.knee.queueing import Queue, searched
+from tests.reference.docstrings import attributes
 from tests.reference.marks import code, table
-from tests.reference.told import attributes
-from tests.reference.words import SAYS
+from tests.reference.notes import SAYS
 from tests.report import conftest as logs
 from tests.report.probelogs import run_of, story
 from tests.report.test_load_text import limited

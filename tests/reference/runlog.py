@@ -5,9 +5,9 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from tests.reference.docstrings import attributes, fields, named, sentence, within
 from tests.reference.marks import code, table
-from tests.reference.told import attributes, fields, named, sentence, within
-from tests.reference.words import SAYS
+from tests.reference.notes import SAYS
 from touchstone.facts import runlog
 from touchstone.facts.finding import Finding
 

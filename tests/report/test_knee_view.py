@@ -35,7 +35,7 @@ def view_of(tried: tuple[Tried, ...], knee: Knee | None, exit_code: int = 0) -> 
 def found() -> tuple[tuple[Tried, ...], Knee]:
     """A search that found its knee."""
     search, knee = searched(QUEUE, 1)
-    assert knee.told
+    assert knee.is_known
     return tuple(search.tried), knee
 
 

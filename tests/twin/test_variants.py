@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.twin import looks
+from tests.twin import observations
 from tests.twin.conftest import Api
 from touchstone.proof.variants import COMBINED, FREEDOMS, VARIANTS, Variant, accounts, builds
 from touchstone.proof.variants.variant import together
@@ -25,7 +25,7 @@ ONE_BUILD: dict[str, Any] = {"capacity": 1, "build_s": 600.0}
 
 # Where to look for what a variant does, and what the twin needs besides so that it can be seen there.
 SEEN: dict[Look, dict[str, dict[str, Any]]] = {
-    looks.life: {
+    observations.life: {
         name: {}
         for name in (
             *("fresh-start-says-reused-false", "reads-leave-out-reused", "reads-remember-the-reuse"),
@@ -34,7 +34,7 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
             *("template-shows-defaults", "auto-build-says-reused"),
         )
     },
-    looks.log: {
+    observations.log: {
         name: {}
         for name in (
             *("log-is-gone-after-the-build", "log-is-empty-at-rest", "late-follower-hears-what-comes"),
@@ -45,10 +45,10 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
             "frames-have-no-line",
         )
     },
-    looks.failure: {
+    observations.failure: {
         name: {} for name in ("failure-looks-like-an-error", "failure-has-another-phase", "failure-has-no-phase")
     },
-    looks.refusals: {
+    observations.refusals: {
         name: {}
         for name in (
             *("errors-hold-error-alone", "every-error-has-a-code", "request-id-in-a-header-only"),
@@ -61,7 +61,7 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
             "curated-is-in-conflict",
         )
     },
-    looks.wire: {
+    observations.wire: {
         name: {}
         for name in (
             *("media-types-with-charset", "header-names-in-capitals", "more-headers", "json-in-chunks"),
@@ -69,29 +69,29 @@ SEEN: dict[Look, dict[str, dict[str, Any]]] = {
             "answers-are-packed-anew",
         )
     },
-    looks.chunks: {"log-comes-in-lumps": {"build_s": 0.3}, "log-in-small-pieces": {"build_s": 0.3}},
-    looks.busy: {
+    observations.chunks: {"log-comes-in-lumps": {"build_s": 0.3}, "log-in-small-pieces": {"build_s": 0.3}},
+    observations.busy: {
         "start-while-building-is-409": SLOW,
         "start-while-building-is-200": SLOW,
         "start-while-settling-is-409": SLOW,
         "second-cancel-finds-nothing": SLOW,
     },
-    looks.replaced: {"build-outlives-its-version": SLOW, "force-while-building-is-409": SLOW},
-    looks.afterlife: {"golden-goes-with-its-version": {}},
-    looks.cancelled: {"cancelled-reads-failed": {}, "cancel-leaves-the-earlier-failure": {}},
-    looks.cancelled_log: {"cancelled-log-ends-at-once": SLOW},
-    looks.lingering_log: {"log-closes-later": {}},
-    looks.end: {"status-follows-the-log": {}},
-    looks.too_slow: {"timed-out-reads-not-built": {"build_timeout_s": 0.05}},
-    looks.secret: {"secrets-crash-the-build": {}},
-    looks.times: {"build-time-is-rounded": {}},
-    looks.neighbours: {"builds-queue-up": {}},
-    looks.shared: {"goldens-are-shared-by-accounts": {}},
-    looks.namespaces: {"everything-is-in-default": {}},
-    looks.envelopes: {"publish-takes-an-envelope": {}, "documents-are-raw": {}},
-    looks.reads: {"every-request-counts": {}},
-    looks.limited: {"limits-sound-alike": ONE_START},
-    looks.full: {"auto-build-refused-is-429": ONE_BUILD, "auto-build-refused-says-so": ONE_BUILD},
+    observations.replaced: {"build-outlives-its-version": SLOW, "force-while-building-is-409": SLOW},
+    observations.afterlife: {"golden-goes-with-its-version": {}},
+    observations.cancelled: {"cancelled-reads-failed": {}, "cancel-leaves-the-earlier-failure": {}},
+    observations.cancelled_log: {"cancelled-log-ends-at-once": SLOW},
+    observations.lingering_log: {"log-closes-later": {}},
+    observations.end: {"status-follows-the-log": {}},
+    observations.too_slow: {"timed-out-reads-not-built": {"build_timeout_s": 0.05}},
+    observations.secret: {"secrets-crash-the-build": {}},
+    observations.times: {"build-time-is-rounded": {}},
+    observations.neighbours: {"builds-queue-up": {}},
+    observations.shared: {"goldens-are-shared-by-accounts": {}},
+    observations.namespaces: {"everything-is-in-default": {}},
+    observations.envelopes: {"publish-takes-an-envelope": {}, "documents-are-raw": {}},
+    observations.reads: {"every-request-counts": {}},
+    observations.limited: {"limits-sound-alike": ONE_START},
+    observations.full: {"auto-build-refused-is-429": ONE_BUILD, "auto-build-refused-says-so": ONE_BUILD},
 }
 CASES = {name: (look, more) for look, names in SEEN.items() for name, more in names.items()}
 

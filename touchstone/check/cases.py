@@ -67,10 +67,6 @@ class Quarry:
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
-# Polls while one build runs: the pause between reads grows by half from 0.01 s to 1 s.
-GENERATED_REQUESTS = {"quick": 1, "standard": 4, "thorough": 20}
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """At most how many builds a case begins, and about how many requests it sends besides polls."""

@@ -150,7 +150,7 @@ class Problem:
     @property
     def untold(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        opening = f"is {shown(self.value)}, "
+        opening = f"is {shortened(self.value)}, "
         if self.message.startswith(opening):
             return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
         return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
@@ -180,7 +180,7 @@ class Schema:
             return (Problem(at, "json", "is nested too deeply to be checked", None),)
 
 
-def shown(value: Any) -> str:
+def shortened(value: Any) -> str:
     """The repr of a value, shortened where it is long or deep."""
     return _SHORT.repr(value)
 
@@ -236,8 +236,8 @@ def _message(error: ValidationError) -> str:
         return "is missing"
     if keyword in ("anyOf", "oneOf"):
         return _no_branch(error)
-    wanted = _WANTED.get(keyword, lambda expected: f"what {keyword} allows ({shown(expected)})")
-    return f"is {shown(error.instance)}, expected {wanted(error.validator_value)}"
+    wanted = _WANTED.get(keyword, lambda expected: f"what {keyword} allows ({shortened(expected)})")
+    return f"is {shortened(error.instance)}, expected {wanted(error.validator_value)}"
 
 
 def _no_branch(error: ValidationError) -> str:
@@ -464,10 +464,10 @@ def _operations(root: dict[str, Any]) -> Iterator[Operation]:
             definition = _object(item[method], place)
             name, tags = definition.get("operationId"), definition.get("tags", [])
             if not isinstance(name, str) or name in seen:
-                found = f"{name!r} of {seen[name]}" if isinstance(name, str) else shown(name)
+                found = f"{name!r} of {seen[name]}" if isinstance(name, str) else shortened(name)
                 raise ContractError(f"{place}: operationId: found {found}; expected a name of its own")
             if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-                raise ContractError(f"{place}: tags: found {shown(tags)}; expected a list of names")
+                raise ContractError(f"{place}: tags: found {shortened(tags)}; expected a list of names")
             seen[name] = place
             yield Operation(name, method.upper(), path, tuple(tags), tuple(path.split("/")))
 
@@ -510,13 +510,13 @@ def _content(answer: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str
 
 def _object(node: Any, place: str) -> dict[str, Any]:
     if not isinstance(node, dict):
-        raise ContractError(f"{place}: found {shown(node)}; expected an object")
+        raise ContractError(f"{place}: found {shortened(node)}; expected an object")
     return node
 
 
 def _schema(definition: Any, place: str) -> Schema:
     if not isinstance(definition, dict):
-        raise ContractError(f"{place}: schema: found {shown(definition)}; expected a JSON Schema object")
+        raise ContractError(f"{place}: schema: found {shortened(definition)}; expected a JSON Schema object")
     try:
         return _compiled(json.dumps(definition))
     except jsonschema.SchemaError as error:

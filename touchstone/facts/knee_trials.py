@@ -156,6 +156,6 @@ class Knee:
     seconds: float = 0.0
 
     @property
-    def told(self) -> bool:
+    def is_known(self) -> bool:
         """Whether the knee is known."""
         return self.why == "confirmed"

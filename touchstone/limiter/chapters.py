@@ -116,14 +116,14 @@ class Surprises:
             self._open = None
 
 
-def met(answers: Sequence[Answer]) -> tuple[str, ...]:
-    """That a limiter was met when it let nothing through, in words."""
+def describe_first_refusal(answers: Sequence[Answer]) -> tuple[str, ...]:
+    """A note that the first request was refused, and why that may be; empty where it was not."""
     if not answers or answers[0].accepted or not any(answer.accepted for answer in answers):
         return ()
     return ("the first request was refused: the key was used shortly before, or the limiter begins with nothing left",)
 
 
-def told(
+def describe_chapters(
     before: Sequence[Chapter],
     tiers: Sequence[Tier],
     first_at: float,
@@ -131,7 +131,7 @@ def told(
     builds: bool = False,
     doubted: Sequence[Chapter] = (),
 ) -> tuple[str, ...]:
-    """What was found in earlier chapters, in words, beside what is found now.
+    """A sentence on each earlier chapter: what was found then, beside what is found now.
 
     Args:
         first_at: When the first request of all was sent.
@@ -139,10 +139,12 @@ def told(
         doubted: Those of which it may be that nothing else is there.
     """
     why = _IN_FLIGHT if builds else ""
-    return tuple(_told(one, tiers, first_at, why, doubted=any(one is other for other in doubted)) for one in before)
+    return tuple(
+        _describe_chapter(one, tiers, first_at, why, doubted=any(one is other for other in doubted)) for one in before
+    )
 
 
-def _told(chapter: Chapter, tiers: Sequence[Tier], first_at: float, why: str, *, doubted: bool) -> str:
+def _describe_chapter(chapter: Chapter, tiers: Sequence[Tier], first_at: float, why: str, *, doubted: bool) -> str:
     last_s, surprised_s = chapter.last_at - first_at, chapter.surprised_at - first_at
     if _same(chapter.tiers, tiers):
         return (

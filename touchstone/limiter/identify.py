@@ -8,7 +8,14 @@ from touchstone.facts.identity import Identity, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain
 from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
-from touchstone.limiter.chapters import MOST_CHAPTERS, REST_TIMES, Chapter, doubted, met, told
+from touchstone.limiter.chapters import (
+    MOST_CHAPTERS,
+    REST_TIMES,
+    Chapter,
+    describe_chapters,
+    describe_first_refusal,
+    doubted,
+)
 from touchstone.limiter.filling import AFTER_S
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
@@ -348,7 +355,7 @@ class Probe:
             spent=cost(self._answers, starts=self.terms.starts),
             why=self._why,
             sure=sure,
-            more_notes=(*met(self._answers), *self._said_before(tiers), *self._said_of_caps()),
+            more_notes=(*describe_first_refusal(self._answers), *self._said_before(tiers), *self._said_of_caps()),
             unlimited_to=unlimited,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
@@ -358,7 +365,9 @@ class Probe:
         """What was found before answers came that contradict it."""
         if not self._before:
             return ()
-        return told(self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted())
+        return describe_chapters(
+            self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted()
+        )
 
     def _doubted(self) -> list[Chapter]:
         """What may still be all that there is, though it was contradicted."""

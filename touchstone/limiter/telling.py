@@ -72,11 +72,11 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
     if rates is None or not rates.settled:
         return ()
     told = hints(Candidate.of(rates.belief.likeliest()), story.moments())
-    return (*told, *_misquoted(tiers[0], _said(story, "limit"), _said(story, "window_s")))
+    return (*told, *_misquoted(tiers[0], _reported(story, "limit"), _reported(story, "window_s")))
 
 
-def _said(story: Story, name: str) -> float | None:
-    """What the RateLimit fields of all answers say alike."""
+def _reported(story: Story, name: str) -> float | None:
+    """The value of a RateLimit field, where all answers that have it agree; else None."""
     said = {answer.quota[name] for answer in story.answers if name in answer.quota}
     return said.pop() if len(said) == 1 else None
 

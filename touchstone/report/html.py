@@ -75,7 +75,7 @@ def _counts(item: ClaimVerdict, view: View) -> bool:
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
     """That of a probe which came to its end; None where something else decided how the run ends."""
     identity = probe.identity
-    if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.told else 3):
+    if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.is_known else 3):
         return ("upheld", "Knee of reads found") if not exit_code else ("indeterminate", "Knee of reads not told")
     limited = identity.tiers or identity.families or not identity.unlimited_to
     if identity.sure and not exit_code:

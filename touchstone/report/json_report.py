@@ -221,4 +221,4 @@ def _knee(view: KneeView) -> dict[str, Any]:
     trials = [asdict(tried.trial) | {"told": tried.mark} | asdict(tried.outcome) for tried in view.tried]
     for trial in trials:
         trial.pop("blocks")
-    return {"told": view.knee.told, "sentence": view.sentence, **asdict(view.knee), "trials": trials}
+    return {"told": view.knee.is_known, "sentence": view.sentence, **asdict(view.knee), "trials": trials}

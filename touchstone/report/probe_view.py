@@ -66,7 +66,7 @@ def knee_sentence(operation: str, knee: Knee, what: str = "read") -> str:
         what: What one request is called.
     """
     cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
-    if knee.told and knee.rate_per_s is not None:
+    if knee.is_known and knee.rate_per_s is not None:
         rate = knee.rate_per_s
         found = f"{figure(rate.value)} {what}s a second with {limit_words(knee)}"
         ends = f"({figure(rate.low)}–{figure(rate.high)})"

@@ -68,7 +68,7 @@ def no_knee(story: ProbeStory | None) -> str:
         return ""
     if story.knee is None:
         return "the probe ended before it told what it knows of the knee"
-    return "" if story.knee.told else f"the knee is not told: {why_words(story.knee)}"
+    return "" if story.knee.is_known else f"the knee is not told: {why_words(story.knee)}"
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:

@@ -179,7 +179,7 @@ class ProbeRun:
         while not (self._bounds.ended.is_set() or self.is_lost):
             if self._pool:
                 self._pool.settle()
-            stimulus = self._asked()
+            stimulus = self._next_stimulus()
             if stimulus is None:
                 break
             number += 1
@@ -223,7 +223,7 @@ class ProbeRun:
             search.stop("seconds" if bounds.why == "budget" else "interrupted")
         self._log.write(search.known())
 
-    def _asked(self) -> Stimulus | None:
+    def _next_stimulus(self) -> Stimulus | None:
         """What is sent next, from a moment on at which that is known: to think of it takes as long as last time."""
         began_at = self.now()
         stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
