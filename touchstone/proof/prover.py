@@ -117,7 +117,7 @@ def _outcome(subject: Subject, result: Path, exit_code: int | None) -> Trial:
         values: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return Trial(subject, trouble=f"the process of the trial ended with {exit_code}; see {result.parent}")
-    told = values.pop("broken").items()
-    broken = {claim: Blame(**blame | {"checks": tuple(blame["checks"])}) for claim, blame in told}
+    found = values.pop("broken")
+    broken = {claim: Blame(**blame | {"checks": tuple(blame["checks"])}) for claim, blame in found.items()}
     del values["subject"]
     return Trial(subject, broken, **values)

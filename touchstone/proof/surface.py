@@ -99,17 +99,12 @@ SUCCESSES: tuple[Place, ...] = (
 
 REFUSALS: tuple[Place, ...] = (
     *(Place(operation, 401, "", _ERROR) for operation in OPERATIONS),
-    Place("startBuild", 403, "", _ERROR),
-    Place("publishTemplate", 403, "", _ERROR),
-    Place("startBuild", 404, "", _ERROR),
-    Place("getBuild", 404, "", _ERROR),
+    *(Place(operation, 403, "", _ERROR) for operation in ("startBuild", "publishTemplate")),
+    *(Place(operation, 404, "", _ERROR) for operation in ("startBuild", "getBuild")),
     Place("cancelBuild", 404, "unknown", _ERROR),
     Place("cancelBuild", 404, "idle", {"status": "text"}),
-    Place("getTemplate", 404, "", _ERROR),
-    Place("deleteTemplate", 404, "", _ERROR),
-    Place("streamBuildEvents", 404, "", _ERROR),
-    Place("publishTemplate", 400, "", _ERROR),
-    Place("publishTemplate", 409, "", _ERROR),
+    *(Place(operation, 404, "", _ERROR) for operation in ("getTemplate", "deleteTemplate", "streamBuildEvents")),
+    *(Place("publishTemplate", status, "", _ERROR) for status in (400, 409)),
     Place("publishTemplate", 422, "", {"errors": "list"}),
     Place("startBuild", 429, "", _ERROR),
 )

@@ -6,7 +6,6 @@ no more than what they send.
 
 import contextlib
 import dataclasses
-import gc
 import json
 import multiprocessing
 import os
@@ -130,8 +129,6 @@ def _cases(handover: Handover) -> int:
 def main(order: Order, result: Path) -> None:
     """The body of the process of one trial: writes what became of it to *result*, whole or not at all."""
     behaviour = candidate(order.subject.name, order.subject.sort, order.seed).behaviour
-    # A trial is over before it has made garbage enough to be worth a search.
-    gc.disable()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     order.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(order.folder)
