@@ -6,32 +6,23 @@ exchanges, so that a wait which was cut accuses nobody.
 """
 
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from touchstone.check.budget import (
-    GIVEN_UP_AFTER,
-    IDLE_POLLS,
-    IDLE_S,
-    SILENT_REMOVALS,
-    SPENT,
-    UNANSWERED_POLLS,
-    UNANSWERED_S,
-    UNHEARD_REQUESTS,
-    Budget,
-    Received,
-    Silence,
-    Vain,
-)
+from touchstone.check import budget as limits
+from touchstone.check.budget import Budget, Received, Silence, Vain
+from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
-from touchstone.facts.events import NoticeVerdict
+from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
+from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.transport import Transport
 
@@ -67,16 +58,42 @@ class Unsuited(Exception):
 
 
 class Ledger:
-    """What the examination tells the outside about templates, before and after it touches them: here nothing."""
+    """Writes what happens to templates into the journal and the run log, as far as a run has these."""
+
+    def __init__(
+        self,
+        run_id: str = "",
+        journal: Journal | None = None,
+        log: RunLogWriter | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._run_id = run_id
+        self._journal = journal
+        self._log = log
+        self._transport = transport
 
     def intend(self, template: Template) -> None:
         """*template* is about to be published."""
+        if self._journal:
+            self._journal.intend(template.ref, template.owner)
 
     def published(self, template: Template, digest: str) -> None:
         """*template* was published."""
+        self._write(template, digest, "published")
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be; *sure* is whether it ever was on the target."""
+        """*template* was deleted, or could not be; *sure* is whether it ever was on the target.
+
+        The journal keeps a ref until nobody has a version of that name.
+        """
+        if gone and self._journal:
+            self._journal.removed(template.ref, template.owner)
+        self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
+
+    def _write(self, template: Template, digest: str, action: TemplateDeed) -> None:
+        if self._log and self._transport:
+            purpose = template.name.removeprefix(f"touchstone-{self._run_id}-")
+            self._log.write(TemplateAction(template.ref, purpose, digest, action, round(self._transport.now(), 6)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +118,7 @@ class Following:
             return
         try:
             self.future.set_result(follow())
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result is told
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
             self.future.set_exception(error)
 
     def result(self, grace_s: float) -> Exchange:
@@ -134,18 +151,13 @@ Standing = Literal["absent", "unsure", "there"]
 # No word on it: the one may come while the server works on, and the other means that something is there.
 _OPEN = frozenset({408, 409})
 
-_ORDER: tuple[Standing, ...] = ("absent", "unsure", "there")
-
-_Key = tuple[str | None, str]
-
 
 class Publications:
-    """Hears how requests to publish were answered, and tells of each version whether it may be on the target."""
+    """How requests to publish each version were answered, and whether it may be on the target."""
 
     def __init__(self) -> None:
-        self._known: dict[_Key, Standing] = {}
-        self._sent_as: dict[_Key, _Key] = {}
-        self._under_way: dict[_Key, int] = {}
+        self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
+        self._sent_as: dict[tuple[str, str], tuple[str, str]] = {}
         self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
@@ -160,34 +172,35 @@ class Publications:
         """
         if call.operation != "publishTemplate":
             return send(call)
-        key = (call.ref, _owner(call.credential))
-        self._note(key, 1)  # whatever ends the run from now on, it may have been done
+        # What should let nobody in counts as the first account's.
+        owner = call.credential if call.credential in ("second", "restricted") else "primary"
+        answers = self._answers[call.ref, owner]
+        with self._lock:
+            answers["unsure"] += 1  # whatever ends the run from now on, it may have been done
+        standing: Standing = "unsure"
         try:
             exchange = send(call)
         except Unsuited:
-            self._note(key, -1, "absent")
+            standing = "absent"
             raise
-        refused = 400 <= exchange.status < 500 and exchange.status not in _OPEN
-        self._note(key, -1, "there" if 200 <= exchange.status < 300 else "absent" if refused else "unsure")
-        return exchange
+        else:
+            if 200 <= exchange.status < 300:
+                standing = "there"
+            elif 400 <= exchange.status < 500 and exchange.status not in _OPEN:
+                standing = "absent"
+            return exchange
+        finally:
+            with self._lock:
+                answers["unsure"] -= 1
+                answers[standing] += 1
 
     def standing(self, template: Template) -> Standing:
-        """Whether *template* is on the target, unless it was deleted; what nobody told of may be there."""
-        own: _Key = (template.ref, template.owner)
-        key = self._sent_as.get(own, own)
-        known = self._known.get(key, "unsure")
-        return "unsure" if known == "absent" and self._under_way.get(key) else known
-
-    def _note(self, key: _Key, more: int, standing: Standing | None = None) -> None:
-        with self._lock:
-            self._under_way[key] = self._under_way.get(key, 0) + more
-            if standing:
-                self._known[key] = max(self._known.get(key, "absent"), standing, key=_ORDER.index)
-
-
-def _owner(credential: str) -> str:
-    """Whose version a request is registered as: what should let nobody in counts as the first account's."""
-    return credential if credential in ("second", "restricted") else "primary"
+        """Whether *template* is on the target, unless it was deleted; what was never sent may be there."""
+        own = (template.ref, template.owner)
+        answers = self._answers[self._sent_as.get(own, own)]
+        if answers["there"]:
+            return "there"
+        return "absent" if answers["absent"] and not answers["unsure"] else "unsure"
 
 
 # What a wait is for: the end of a log that was opened while its build ran, or not.
@@ -215,6 +228,11 @@ def transport_to(
     """
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
     return Transport(target.url or "", keys, contract, record, target.request_timeout_s, bounds=target.bounds)
+
+
+def _received(call: Call, exchange: Exchange) -> Received:
+    known = (exchange.operation, exchange.ref or "", exchange.status, exchange.body)
+    return Received(call, *known, exchange.sent_at, exchange.done_at)
 
 
 @dataclass(repr=False)
@@ -245,7 +263,7 @@ class Examination:
     _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
-    _silence: Silence = field(default_factory=lambda: Silence(UNHEARD_REQUESTS))
+    _silence: Silence = field(default_factory=lambda: Silence(limits.UNHEARD_REQUESTS))
     _silent: int = 0
 
     # --- single requests ---------------------------------------------------------------------------------------------
@@ -260,22 +278,24 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
+            raise Unsuited(
+                "could-not-run", f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
+            )
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
-            raise Unsuited("could-not-run", SPENT)
+            raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
         self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
         lasts_s = next((one.sleep_s for one in self.templates if one.ref == exchange.ref), 0.0)
-        self.budget.receive(Received.of(call, exchange), reserved=reserved, lasts_s=lasts_s)
+        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=lasts_s)
         self._note(exchange)
         return exchange
 
     def look(self, ref: str) -> None:
         """Reads whether a start that was refused began a build."""
         call = Call("getBuild", ref, self._owners.get(ref, "primary"))
-        self.budget.receive(Received.of(call, self.transport.send(call, self.case)), reserved=False)
+        self.budget.receive(_received(call, self.transport.send(call, self.case)), reserved=False)
 
     def _note(self, exchange: Exchange) -> None:
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
@@ -299,7 +319,7 @@ class Examination:
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
-                self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
+                self.vain.lift(key, 0 if waited_s else limits.GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             requested_s = retry_after_s(exchange.response) or wait_s
             if waited_s + requested_s > patience_s:
@@ -362,8 +382,8 @@ class Examination:
             status = str(exchange.body.get("status"))  # whatever kind of value it is
             idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
             silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
-            given_up = idle > IDLE_POLLS and self.transport.now() > active_at + IDLE_S
-            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > answered_at + UNANSWERED_S
+            given_up = idle > limits.IDLE_POLLS and self.transport.now() > active_at + limits.IDLE_S
+            given_up |= silent > limits.UNANSWERED_POLLS and self.transport.now() > answered_at + limits.UNANSWERED_S
             waited_s = self.transport.now() - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
@@ -389,7 +409,9 @@ class Examination:
         steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
         limit_s = self.vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
         if not limit_s:
-            raise Unsuited("could-not-run", f"{GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain")
+            raise Unsuited(
+                "could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
+            )
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
@@ -568,14 +590,14 @@ class Examination:
         """Cancels all builds and deletes all templates of the run; True when nothing is left."""
         self.budget.until_at = float("inf")
         self.case = "clean-up"
-        self._silence = Silence(UNHEARD_REQUESTS)  # somebody may be there again
+        self._silence = Silence(limits.UNHEARD_REQUESTS)  # somebody may be there again
         self.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)
 
     def _remove(self, template: Template) -> bool:
         gone = False
-        if self._silent < SILENT_REMOVALS:
+        if self._silent < limits.SILENT_REMOVALS:
             exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
             self._silent = self._silent + 1 if exchange and exchange.response is None else 0
             gone = exchange is not None and exchange.status in (200, 204, 404)

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
-from touchstone.check.examination import Examination, Unsuited, how_ended
+from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
-from touchstone.check.run import Journalled
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given, publish_call
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
+from touchstone.facts.events import Remark, RunLog
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
@@ -115,7 +114,7 @@ class Needing(Protocol):
         """What is published before it."""
 
 
-class _Ledger(Journalled):
+class _Ledger(Ledger):
     """The same, and each removal is told of."""
 
     def __init__(self, *arguments: Any, counter: _Counter, look: Callable[[], None]) -> None:
@@ -135,8 +134,7 @@ class _Ledger(Journalled):
 
     def left(self, template: Template, *, sure: bool) -> None:
         """*template* is left as it is, since the clean-up was stopped; *sure* is whether it ever was on the target."""
-        action: TemplateDeed = "left" if sure else "may-be-left"
-        self._log.write(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
+        super().removed(template, gone=False, sure=sure)
 
 
 class SettingUp:
