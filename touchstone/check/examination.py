@@ -24,6 +24,7 @@ from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Call, Keys, may_publish
+from touchstone.target.connections import in_background
 from touchstone.target.transport import Transport
 
 # What would let a claim be judged that a target does not offer the means for.
@@ -108,18 +109,6 @@ class Following:
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
     until: threading.Event = field(default_factory=threading.Event)
-
-    def begin(self, follow: Callable[[], Exchange]) -> None:
-        """Follows, in a thread that keeps no process from its end."""
-        threading.Thread(target=self._fulfil, args=(follow,), daemon=True).start()
-
-    def _fulfil(self, follow: Callable[[], Exchange]) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            self.future.set_result(follow())
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
-            self.future.set_exception(error)
 
     def result(self, grace_s: float) -> Exchange:
         """The exchange once the server closed the stream, or after *grace_s* more seconds without that."""
@@ -425,7 +414,7 @@ class Examination:
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
-        following.begin(lambda: self.send(call))
+        in_background(following.future, lambda: self.send(call))
         opened.wait(self.target.request_timeout_s)
         return following
 

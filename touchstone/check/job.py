@@ -18,8 +18,8 @@ from typing import ClassVar
 
 from touchstone.check.child import Interrupted, child_environment, signals, watched
 from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.check.handover import UNWRITTEN, Handover
-from touchstone.check.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.handover import CHECK, UNWRITTEN, Errand, Handover
+from touchstone.check.opening import new_log, new_run_id, utc, write_header
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract

@@ -5,13 +5,12 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from touchstone import __version__
-from touchstone.check.handover import Mode
+from touchstone.check.handover import CHECK, Errand
 from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
@@ -22,28 +21,6 @@ from touchstone.errors import HarnessError, UsageError, unwritten
 from touchstone.facts.events import Footer, Header, LedgerClaim, Target, TargetKind
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules import verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What a run is for.
-
-    Attributes:
-        command: What the run log calls it.
-        plays: Scenarios to record, or recordings to replay; empty for a check.
-        speed, accounts: See `Handover`.
-        plugin: A pytest plugin of its own that the contract tests are run with.
-    """
-
-    command: str = "check"
-    mode: Mode = "run"
-    plays: tuple[str, ...] = ()
-    speed: float = 0.0
-    plugin: str = ""
-    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-CHECK = Errand()
 
 # Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
 EARLIER = "earlier"

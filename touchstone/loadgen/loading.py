@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
+from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
-from touchstone.check.opening import Errand
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent

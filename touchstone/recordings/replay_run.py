@@ -45,7 +45,8 @@ class ReplayRun(Run):
     is_replay = True
 
     def __init__(self, handover: CheckHandover) -> None:
-        self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
+        errand = handover.errand
+        self.replay = Replay(plays(errand.plays, tuple(errand.accounts.items())), errand.speed)
         self._unjudged: list[Exchange] = []
         super().__init__(handover)
 
