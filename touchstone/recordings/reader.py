@@ -103,7 +103,7 @@ def _check(path: Path, document: dict[str, Any]) -> None:
     problems = har.problems(document)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RecordingError(f"{path}: {problems[0].untold}{more}; expected HAR 1.2")
+        raise RecordingError(f"{path}: {problems[0].without_value}{more}; expected HAR 1.2")
 
 
 def _made(path: Path, make: Callable[[], Recording]) -> Recording:
