@@ -18,8 +18,10 @@ from touchstone.rules import (
 )
 from touchstone.rules.rule import Rule
 
-_MODULES = (protocol, access, lookup, errors, events, ownership, attribution)
-_MODULES += (lifecycle, digests, publishing, agreement, logs, limits)
+_MODULES = (
+    *(protocol, access, lookup, errors, events, ownership, attribution),
+    *(lifecycle, digests, publishing, agreement, logs, limits),
+)
 _RULES = [each for module in _MODULES for each in vars(module).values() if isinstance(each, Rule)]
 
 EXCHANGE_RULES: tuple[Rule[Exchange], ...] = tuple(each for each in _RULES if each.about == "exchange")
