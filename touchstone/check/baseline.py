@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from touchstone.check.opening import EARLIER
+from touchstone.check.job import EARLIER
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import UnfitFileError, open_regular, read_regular

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from touchstone.check import budget as limits
 from touchstone.check.budget import Budget, Received, Silence, Vain
@@ -208,15 +208,15 @@ READY_TRIES = 3
 
 
 def transport_to(
-    target: TargetSettings, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
+    target: TargetSettings,
+    contract: Contract,
+    record: Callable[[Exchange], None] = lambda _exchange: None,
+    **more: Any,
 ) -> Transport:
-    """A transport with the keys and the bounds of a target.
-
-    Args:
-        record: Called with each finished exchange, in the thread that sent it.
-    """
+    """A transport with the keys and the bounds of a target; *record* and *more* are those of `Transport`."""
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-    return Transport(target.url or "", keys, contract, record, target.request_timeout_s, bounds=target.bounds)
+    known = (target.url or "", keys, contract, record, target.request_timeout_s)
+    return Transport(*known, bounds=target.bounds, **more)
 
 
 def _received(call: Call, exchange: Exchange) -> Received:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
 from touchstone.check.child import child_environment, elsewhere
-from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.check.examination import transport_to
 from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand, Mode
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
 from touchstone.check.handover import Errand
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
-from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended
+from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
 from touchstone.check.sweep import EMBEDDED_URL
@@ -22,9 +22,7 @@ from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
 from touchstone.target.answer import NOT_REACHED
-from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
-from touchstone.target.transport import Transport
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
@@ -154,9 +152,8 @@ class SettingUp:
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
         self._unsure: list[Exchange] | None = None
         self.clock = Waiting()
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
-        self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
+        known = (target, Contract.load(), self._record)
+        self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         self._counter = _Counter(progress)
