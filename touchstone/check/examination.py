@@ -9,6 +9,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -123,17 +124,6 @@ class Following:
         self.until.set()
         self.future.cancel()
 
-    def wait(self) -> None:
-        """Waits until it is over.
-
-        Raises:
-            Exception: what kept the request from being sent.
-        """
-        try:
-            self.future.result()
-        except CancelledError:
-            return
-
 
 Standing = Literal["absent", "unsure", "there"]
 
@@ -244,10 +234,9 @@ class Examination:
     case: str = ""
     templates: list[Template] = field(default_factory=list)
     publications: Publications = field(default_factory=Publications)
+    vain: Vain = field(default_factory=Vain)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
-    vain: Vain = field(default_factory=Vain)
-    _owners: dict[str, Credential] = field(default_factory=dict)
     _shared: dict[str, Template] = field(default_factory=dict)
     _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
@@ -267,31 +256,36 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            raise Unsuited(
-                "could-not-run", f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
-            )
+            reason = f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
+            raise Unsuited("could-not-run", reason)
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
             raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
         self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
-        lasts_s = next((one.sleep_s for one in self.templates if one.ref == exchange.ref), 0.0)
-        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=lasts_s)
+        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._lasts_s(exchange.ref))
         self._note(exchange)
         return exchange
 
     def look(self, ref: str) -> None:
         """Reads whether a start that was refused began a build."""
-        call = Call("getBuild", ref, self._owners.get(ref, "primary"))
+        call = Call("getBuild", ref, self._owner(ref))
         self.budget.receive(_received(call, self.transport.send(call, self.case)), reserved=False)
+
+    def _owner(self, ref: str) -> Credential:
+        return next((template.owner for template in self.templates if template.ref == ref), "primary")
+
+    def _lasts_s(self, ref: str | None) -> float:
+        """Seconds that a build of the version takes at least, as far as that is known."""
+        return max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
 
     def _note(self, exchange: Exchange) -> None:
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
-        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owners.get(ref):
+        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owner(ref):
             self._running.discard(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
@@ -334,10 +328,6 @@ class Examination:
         """Waits: for a refusal to end, or for the next poll."""
         self.transport.clock.rest(seconds)
 
-    def outlast(self, template: Template) -> None:
-        """Waits as long as the build steps of *template* take: a build that should not run would be over by then."""
-        self.rest(template.sleep_s)
-
     def together(self, *calls: Call) -> list[Exchange]:
         """Sends all *calls* at the same moment, each on a connection of its own; answers in the order of the calls."""
         barrier = threading.Barrier(len(calls))
@@ -349,7 +339,7 @@ class Examination:
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
 
-    # --- waits --------------------------------------------------------------------------------------------------------
+    # --- waits -------------------------------------------------------------------------------------------------------
 
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
@@ -367,40 +357,33 @@ class Examination:
         idle = silent = 0
         stuck = ""
         while True:
-            exchange = self.read(ref, by or self._owners.get(ref, "primary"))
+            exchange, now = self.read(ref, by or self._owner(ref)), self.transport.now()
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
-            silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
-            given_up = idle > limits.IDLE_POLLS and self.transport.now() > active_at + limits.IDLE_S
-            given_up |= silent > limits.UNANSWERED_POLLS and self.transport.now() > answered_at + limits.UNANSWERED_S
-            waited_s = self.transport.now() - began
+            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, now)
+            silent, answered_at = (0, now) if exchange.response else (silent + 1, answered_at)
+            given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
+            given_up |= silent > limits.UNANSWERED_POLLS and now > answered_at + limits.UNANSWERED_S
+            waited_s = now - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
-            stuck = self._stuck(ref, status)
-            limit_s = self._limit_s(ref, stuck, most_s)
-            if waited_s > limit_s + 0.1:
+            stuck = status if status in STATUSES else _ODD
+            if status == "building" and ref in self._dying - self._running:
+                stuck = "cancelling"
+            if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.vain.add(("getBuild", stuck))
                 return exchange
             self.rest(poll_s(waited_s))
-
-    def _stuck(self, ref: str, status: str) -> str:
-        """What a version that is waited for is stuck in, should this be its last status."""
-        if status == "building" and ref in self._dying - self._running:
-            return "cancelling"
-        return status if status in STATUSES else _ODD
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
-        steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
-        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _ODD)
         if not limit_s:
-            raise Unsuited(
-                "could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
-            )
+            reason = f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
+            raise Unsuited("could-not-run", reason)
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
@@ -418,9 +401,20 @@ class Examination:
         opened.wait(self.target.request_timeout_s)
         return following
 
-    def closed(self, following: Following) -> Exchange:
-        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s."""
-        return self._closed(following, self._log_s(self.target.cancel_timeout_s, live=following.live))
+    def closed(self, following: Following, most_s: float | None = None) -> Exchange:
+        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
+
+        Args:
+            most_s: How long it is waited for in the place of that.
+        """
+        limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
+        over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
+        exchange = following.result(limit_s)
+        if exchange.closed == "client" and not left:
+            self.vain.add(_LOGS[following.live])
+        elif exchange.status == 200 and not over:
+            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
+        return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
         """The whole stream of a build whose status nobody reads, so that the build may take its time besides.
@@ -429,16 +423,7 @@ class Examination:
             Unsuited: builds do not end.
         """
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        return self._closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
-
-    def _closed(self, following: Following, limit_s: float) -> Exchange:
-        over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
-        exchange = following.result(limit_s)
-        if exchange.closed == "client" and not left:
-            self.vain.add(_LOGS[following.live])
-        elif exchange.status == 200 and not over:
-            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
-        return exchange
+        return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
     def followed(self, call: Call) -> Exchange:
         """Follows a log in this thread, of whatever version, for as long as one may take to close."""
@@ -484,12 +469,10 @@ class Examination:
         if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
             self.ledger.intend(template)
             self.templates.append(template)
-            self._owners.setdefault(template.ref, template.owner)
 
     def forget(self, template: Template) -> None:
         """Takes *template* off the list of what is to be removed: the target refused to make it."""
         self.templates.remove(template)
-        self._owners.pop(template.ref, None)
         self.ledger.removed(template, gone=True)
 
     def published(
@@ -568,10 +551,11 @@ class Examination:
         for following in self._followings:
             following.leave()
         for following in self._followings:
-            following.wait()
+            with suppress(CancelledError):
+                following.future.result()
         self._followings.clear()
         for ref in sorted(self._running | self._dying):
-            self._try(Call("cancelBuild", ref, self._owners.get(ref, "primary")))
+            self._try(Call("cancelBuild", ref, self._owner(ref)))
         self._running.clear()
         self._dying.clear()
 
