@@ -25,8 +25,7 @@ from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RunLogError, UsageError, unsent
 from touchstone.facts.events import Footer, RunLog
-from touchstone.facts.knee_trials import KneeTerms
-from touchstone.facts.probe_events import ProbeStory, Probing
+from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.probe.judge import judge_probe_run
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
@@ -180,10 +179,10 @@ class _Run:
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session heard; when the seconds are over, in run seconds."""
-        terms, knee = self.wish.terms, self.wish.knee
-        plain, sought = dataclasses.asdict(terms), dataclasses.asdict(knee) if knee else None
+        terms = self.wish.terms
         origin_utc = round(time.time() - stage.clock.now(), 6)
-        probing = Probing(self.wish.operation, terms.seed, plain, origin_utc, knee=sought)
+        plain = dataclasses.asdict(terms)
+        probing = Probing(self.wish.operation, terms.seed, plain, origin_utc, knee=self.wish.knee)
         past = self.wish.past
         if past is not None and past.probe is not None:
             story = past.probe

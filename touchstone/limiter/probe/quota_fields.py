@@ -32,30 +32,32 @@ def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
 
     Args:
         headers: Names in any case, and values.
-        utc: When the answer arrived, in seconds since 1970; for a reset that is told as a point in time, and only where
-            the answer has no Date, so that the two clocks need not agree.
+        utc: When the answer arrived, in seconds since 1970; for a reset that is a point in time, and only where the
+            answer has no Date, so that the two clocks need not agree.
 
     Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
     """
     fields = _fields(headers)
-    now_utc = _date_utc(fields.get("date", "")) or utc
-    found: Quota = {}
-    for one in (
-        _structured(fields),
-        _keyed(fields.get("ratelimit", "")),
-        _apart(fields, "ratelimit-", now_utc),
-        _policy(fields.get("ratelimit-policy", "")),
-        _apart(fields, "x-ratelimit-", now_utc),
-        _apart(fields, "x-rate-limit-", now_utc),
-        _retry_in(fields),
-    ):
-        found = one | found
-    return found
+    date = http_date(fields.get("date", ""))
+    now_utc = date.timestamp() if date else utc
+    keyed = [part.partition("=") for part, _ in _items(fields.get("ratelimit", ""))]
+    return (
+        {name: wait_s for name, wait_s in (("reset_s", retry_in_s(headers)),) if wait_s is not None}
+        | _apart(fields, "x-rate-limit-", now_utc)
+        | _apart(fields, "x-ratelimit-", now_utc)
+        | _policy(fields.get("ratelimit-policy", ""))
+        | _apart(fields, "ratelimit-", now_utc)
+        | _numbers({key.strip().lower(): value for key, _, value in keyed}, _KEYED)
+        | _structured(fields)
+    )
 
 
 def retry_in_s(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Seconds that X-Retry-In asks to wait, which Traefik sends: finer than Retry-After can say it. None without it."""
-    return _retry_in(_fields(headers)).get("reset_s")
+    """Seconds that X-Retry-In asks to wait, which Traefik sends as Go writes a span: ``97.4ms``. None without it."""
+    value = _fields(headers).get("x-retry-in", "").strip()
+    if not _SPANS.fullmatch(value):
+        return None
+    return round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)
 
 
 def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -76,60 +78,37 @@ def _structured(fields: Mapping[str, str]) -> Quota:
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
         if _quoted(name):
             items[name] = items.get(name, {}) | parameters
-    by_unit: dict[str, list[Quota]] = {}
+    by_unit: dict[str, list[Quota]] = {_REQUESTS: [], _AT_ONCE: []}
     for parameters in items.values():
-        numbers = _numbers({_STRUCTURED[key]: value for key, value in parameters.items() if key in _STRUCTURED})
-        by_unit.setdefault(parameters.get("qu", _REQUESTS).strip('"'), []).append(numbers)
+        unit = parameters.get("qu", _REQUESTS).strip('"')
+        by_unit.setdefault(unit, []).append(_numbers(parameters, _STRUCTURED))
     rate, cap = (
-        min(by_unit.get(unit, [{}]), key=lambda each: (each.get("remaining", math.inf), "window_s" not in each))
+        min(by_unit[unit], key=lambda each: (each.get("remaining", math.inf), "window_s" not in each), default={})
         for unit in (_REQUESTS, _AT_ONCE)
     )
     capped = {"cap": cap.get("limit"), "cap_remaining": cap.get("remaining")}
     return rate | {name: number for name, number in capped.items() if number is not None}
 
 
-def _keyed(value: str) -> Quota:
-    """Drafts 4 to 7: ``limit=10, remaining=5, reset=3``."""
-    pairs = [part.partition("=") for part, _ in _items(value)]
-    return _numbers({_KEYED[key.strip().lower()]: text for key, _, text in pairs if key.strip().lower() in _KEYED})
-
-
 def _apart(fields: Mapping[str, str], prefix: str, now_utc: float) -> Quota:
     """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
-    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", {}))[0]
-    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", {}))[0]
-    found = _numbers({"limit": limit, "remaining": remaining})
-    found |= _policy(fields.get(f"{prefix}limit", "")) | found
-    reset = _numbers({"reset_s": fields.get(f"{prefix}reset", "").strip()}).get("reset_s")
-    after = _numbers({"reset_s": fields.get(f"{prefix}reset-after", "").strip()}).get("reset_s")
-    if after is not None:
-        found["reset_s"] = after
-    elif reset is not None:
-        found["reset_s"] = _from_now_s(reset, now_utc)
-    return found
-
-
-def _from_now_s(reset: float, now_utc: float) -> float:
-    """Seconds until a reset, which some tell as a point in time."""
-    if reset < _EPOCH_FROM_S:
-        return reset
-    return max(0.0, (reset / 1000 if reset >= _EPOCH_FROM_MS else reset) - now_utc)
+    limit = fields.get(f"{prefix}limit", "")
+    texts = {name: fields.get(f"{prefix}{name}", "") for name in ("remaining", "reset", "reset-after")}
+    found = _policy(limit) | _numbers(
+        {"limit": next(_items(limit), ("", {}))[0], "remaining": next(_items(texts["remaining"]), ("", {}))[0]}
+    )
+    found |= _numbers({"reset_s": texts["reset"]})
+    if (reset := found.get("reset_s", 0.0)) >= _EPOCH_FROM_S:
+        found["reset_s"] = max(0.0, (reset / 1000 if reset >= _EPOCH_FROM_MS else reset) - now_utc)
+    return found | _numbers({"reset_s": texts["reset-after"]})
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60``, as before draft 8; of several policies, the first one that tells a window."""
+    """``10;w=60``, as before draft 8; of several policies, the first one that has a window."""
     for item, parameters in _items(value):
         if not _quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
             return _numbers({"limit": item, "window_s": parameters["w"]})
     return {}
-
-
-def _retry_in(fields: Mapping[str, str]) -> Quota:
-    """A span of time as Go writes it: ``97.4ms``, ``1m2.5s``."""
-    value = fields.get("x-retry-in", "").strip()
-    if not _SPANS.fullmatch(value):
-        return {}
-    return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)}
 
 
 def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -149,10 +128,7 @@ def _quoted(item: str) -> bool:
     return len(item) > 1 and item[0] == item[-1] == '"'
 
 
-def _numbers(texts: Mapping[str, str]) -> Quota:
-    return {name: float(text.strip()) for name, text in texts.items() if _NUMBER.fullmatch(text.strip())}
-
-
-def _date_utc(value: str) -> float | None:
-    date = http_date(value)
-    return date.timestamp() if date else None
+def _numbers(texts: Mapping[str, str], names: Mapping[str, str] | None = None) -> Quota:
+    """Those of the values that are numbers, by their names here."""
+    found = {names.get(key, "") if names else key: text.strip() for key, text in texts.items()}
+    return {name: float(text) for name, text in found.items() if name and _NUMBER.fullmatch(text)}
