@@ -100,9 +100,15 @@ class ProbeRun:
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
         self._sender = Sender(
-            *(probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record),
-            utc=lambda at: probing.origin_utc + at,
-            first_seq=handover.first_seq,
+            *(
+                probing.operation,
+                self._link,
+                self._pool,
+                handover.refs[0],
+                self.bounds,
+                self._record,
+                handover.first_seq,
+            )
         )
         self._thinks_s = 0.0
         self._unkept: list[tuple[Prepared, Reply, int]] = []

@@ -13,7 +13,7 @@ from touchstone.facts.patience import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.probe_events import Answered, in_order
 from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
-from touchstone.limiter.probe.quota_fields import quota, retry_in_s
+from touchstone.limiter.probe.quota_fields import quota
 from touchstone.limiter.terms import Terms
 
 STARTS = "startBuild"
@@ -198,7 +198,6 @@ class Sender:
         pool: The versions to be started; None where nothing is.
         ref: The version that is read where nothing is started.
         record: Is given each limited request and what came of it, as soon as that is there.
-        utc: Seconds since 1970 at a run second.
         first_seq: Requests are numbered from here.
     """
 
@@ -210,11 +209,10 @@ class Sender:
         ref: str,
         bounds: Bounds,
         record: Record,
-        utc: Callable[[float], float],
         first_seq: int,
     ) -> None:
         self._operation, self._link, self._pool, self._ref = operation, link, pool, ref
-        self._bounds, self._record, self._utc = bounds, record, utc
+        self._bounds, self._record = bounds, record
         self._seq, self._number = first_seq, 0
         self._answers: list[Answered] = []
         self._lock = threading.Lock()
@@ -292,13 +290,13 @@ class Sender:
         """What comes of a request that is sent now."""
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
-        status, asked_s = reply.whole_status, reply.retry_after_s
+        status = reply.whole_status
         answer = Answer(
             sent_at=round(reply.sent_at, 6),
             done_at=round(reply.done_at, 6),
             accepted=is_let_through(self._operation, status),
-            retry_after_s=retry_in_s(reply.headers) if asked_s is None else asked_s,
-            quota=quota(reply.headers, self._utc(reply.done_at)),
+            retry_after_s=reply.retry_after_s,
+            quota=quota(reply.headers),
             stream=stream,
         )
         answered = Answered(self._number, answer, status, round(reply.sent_at - due_at, 6), seq, prepared.ref or "")
