@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,11 +17,10 @@ from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
 from touchstone.facts.probe_events import KneeTerms, Probing
 from touchstone.facts.runlog import read
-from touchstone.facts.wording import plural
 from touchstone.limiter.probe import command as probing
 from touchstone.limiter.probe.loop import terms_of
-from touchstone.limiter.terms import Terms, worst
-from touchstone.report.terminal import say
+from touchstone.limiter.terms import Terms
+from touchstone.report.terminal import render
 from touchstone.report.write import conclude, write_reports
 
 app = typer.Typer()
@@ -88,8 +86,8 @@ class Probe(SeededRun):
             wish = self._wish(settings, past)
         if settings.plan:
             probing.check_terms(settings, wish)
-            for line in plan_lines(settings, wish):
-                say(out, line)
+            versions = len(probing.needs(settings, wish.terms).needs)
+            render(out, "probe_plan.txt.j2", {}, target=settings.target, wish=wish, versions=versions)
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:
             outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
@@ -179,31 +177,3 @@ class Probe(SeededRun):
         """Where that log is."""
         assert self.resume is not None
         return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume
-
-
-def plan_lines(settings: Settings, wish: probing.Wish) -> Iterator[str]:
-    """What is found out about what, and what that costs at worst."""
-    terms, target, knee = wish.terms, settings.target, wish.knee
-    versions = plural(len(probing.needs(settings, terms).needs), "version")
-    yield f"probe: finds out which limiter is behind {wish.operation}, and with which numbers"
-    yield f"target {target.url or target.name}, seed {terms.seed}, one client with the first key"
-    if knee:
-        yield (
-            f"then finds the knee of {wish.operation}: the highest rate at which 99 % are answered within "
-            f"{1e3 * knee.slo_s:g} ms. A LOAD: it asks for more than the target can answer, for some seconds"
-        )
-    if target.publish == "never":
-        yield f"before    publishes nothing, and uses {versions} of templates.buildable"
-    else:
-        yield f"before    publishes {versions}, deleted at the end"
-    if terms.starts:
-        yield (
-            "each build is cancelled as soon as its start is answered, but for those that show how many may be in "
-            f"flight at once, {terms.most_held:,} at most"
-        )
-    cost = worst(terms)
-    beside = "besides, each build is cancelled and read until it has ended" if terms.starts else "nothing is built"
-    most = knee.most_requests if knee else cost.requests
-    yield f"requests  {most:,} at worst, all of which may be refused; {beside}"
-    yield f"builds    {cost.builds:,} at worst"
-    yield f"seconds   {cost.seconds:,g} at worst; without set-up and clean-up"

@@ -1,11 +1,9 @@
 """The settings of a client that is never refused, from what a probe found; pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from touchstone.facts.identity import Identity, Interval, Tier
-from touchstone.facts.wording import brief, plural
 from touchstone.limiter.pace import Pace, pace
 from touchstone.report.probe_sentences import describe_cost, describe_family, describe_rate, noun
 
@@ -45,6 +43,21 @@ def advice(identity: Identity, operation: str) -> Advice:
     return replace(found, lines=tuple(_lines(found, identity, noun(operation))))
 
 
+def _lines(found: Advice, identity: Identity, what: str) -> list[str]:
+    from touchstone.report import html  # noqa: PLC0415 - which needs all views
+
+    text = html.environment().get_template("probe_advice.txt.j2").render(
+        pace=found.pace,
+        identity=identity,
+        what=what,
+        retry_after=found.retry_after,
+        families=["+".join(map(describe_family, name.split("+"))) for name in found.families],
+        cost=describe_cost(identity.cost),
+        rate=describe_rate,
+    )
+    return [line for line in text.splitlines() if line]
+
+
 def _tier_of(text: str) -> Tier:
     """The limiter that a text such as ``token-bucket:8/4,burst=2`` describes; its numbers are taken for certain."""
     family, _, rest = text.partition(":")
@@ -58,53 +71,3 @@ def _tier_of(text: str) -> Tier:
         usual = values["limit"] if family == "token-bucket" else 0.0
         values = {"rate_per_s": values["limit"] / values["window_s"], "burst": float(options.get("burst", usual))}
     return Tier(family, text, {name: Interval(value, value, value) for name, value in values.items()}, options)
-
-
-def _lines(found: Advice, identity: Identity, what: str) -> Iterator[str]:
-    if found.pace is None:
-        if identity.unlimited_to:
-            limit = f"no limit was met by {plural(identity.unlimited_to, what)} ({describe_cost(identity.cost)})"
-            yield f"{limit}; nothing is known beyond"
-        else:
-            yield "nothing is known of the limiter, so nothing can be advised"
-        return
-    if not identity.sure:
-        names = ", ".join("+".join(map(describe_family, name.split("+"))) for name in found.families)
-        yield f"not settled: this is safe with each that is still likely: {names}"
-    yield from _sending(found.pace, what)
-    if any(tier.options.get("starts") == "empty" for tier in identity.tiers):
-        yield f"a new account begins with nothing: its first {what} is refused"
-    yield from _refused(found.pace, what)
-    if any("block_s" in tier.numbers for tier in identity.tiers):
-        yield "the first one refused shuts all: it costs more than waiting would"
-    if found.retry_after:
-        yield "Retry-After: nothing that was found speaks against it; where one is longer, wait so long"
-    else:
-        yield "Retry-After: do not rely on it, it disagrees with how the limiter behaves"
-    if identity.others_share.high > 0:
-        yield "others take a part of what the limiter gives; that is allowed for as far as this run saw it"
-
-
-def _sending(found: Pace, what: str) -> Iterator[str]:
-    if found.spacing_s:
-        yield f"send one {what} each {brief(found.spacing_s)}: {describe_rate(1 / found.spacing_s, what)}"
-        if found.burst and found.burst > 1:
-            after = f"then go on after {brief(found.after_s)}"
-            yield f"or up to {plural(found.burst, what)} at once after {brief(found.rest_s)} without any; {after}"
-        else:
-            yield f"never send two {what}s at once"
-    if found.at_once is not None:
-        yield f"have at most {plural(found.at_once, 'request')} under way; send the next one when one is answered"
-    if found.in_flight is not None:
-        yield f"have at most {plural(found.in_flight, 'build')} in flight; start the next one when one reads as ended"
-
-
-def _refused(found: Pace, what: str) -> Iterator[str]:
-    waits = [f"{brief(found.free_s)} without sending any {what}"] if found.free_s is not None else []
-    waits += ["until one under way is answered"] if found.at_once is not None else []
-    waits += ["until a build has ended"] if found.in_flight is not None else []
-    yield f"after a 429 wait {' and '.join(waits)}; then one is let through"
-    if found.harmful:
-        yield "do not try earlier: a request that is refused counts, and makes the wait longer"
-    else:
-        yield "trying earlier does no harm, but is no use"

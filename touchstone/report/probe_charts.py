@@ -21,7 +21,7 @@ from touchstone.report.charts import (
     line,
     place,
 )
-from touchstone.report.probe_sentences import WHY_WORDS, describe_family
+from touchstone.report.probe_sentences import describe_family
 from touchstone.report.probe_view import KneeView, ProbeView
 
 _SINCE = "the first request"
@@ -41,17 +41,11 @@ class Pictures:
     Attributes:
         requests: None where nothing was answered.
         families: How likely each family was after each stimulus; None where none was thought of.
-        leaders: For each stimulus the likeliest families after it, in words, with how likely they are.
-        began_at: When the first request was sent.
-        why: Why nothing more was asked, in words.
         knee: How long answers take by the rate at which reads come; None where no trial shows that.
     """
 
     requests: Chart | None
     families: Chart | None
-    leaders: tuple[tuple[tuple[str, str], ...], ...]
-    began_at: float
-    why: str
     knee: Chart | None
 
 
@@ -79,16 +73,8 @@ def pictures(probe: ProbeView) -> Pictures:
     return Pictures(
         requests=_requests(probe, span) if every else None,
         families=_families(probe.steps, span) if any(step.families for step in probe.steps) else None,
-        leaders=tuple(map(_leaders, probe.steps)),
-        began_at=begin,
-        why=WHY_WORDS[probe.identity.why],
         knee=knee_chart(probe.knee) if probe.knee else None,
     )
-
-
-def _leaders(step: Step) -> tuple[tuple[str, str], ...]:
-    found = sorted(step.families.items(), key=lambda item: -item[1])[:2]
-    return tuple((describe_family(name), chance_words(share)) for name, share in found if share >= _SEEN)
 
 
 def _requests(probe: ProbeView, span: _Span) -> Chart:

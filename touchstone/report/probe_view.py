@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from touchstone.facts.identity import Cost, Identity, Interval, Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Identified, Knee, ProbeStory, Tried
-from touchstone.facts.wording import brief, figure, percentage, plural
+from touchstone.facts.wording import brief, figure, plural
 from touchstone.limiter.knee import why_words
 from touchstone.report.probe_advice import Advice, advice
 from touchstone.report.probe_sentences import (
@@ -18,17 +18,6 @@ from touchstone.report.probe_sentences import (
     noun,
     sentence,
 )
-
-# Of trials that over-drive, which are not about how long answers take.
-_CAPACITY_WORDS = {"passed": "answers kept up", "failed": "answers did not keep up"}
-_MARK_WORDS = {
-    "passed": "kept",
-    "failed": "missed",
-    "late": "generator late",
-    "refused": "refused",
-    "cut": "cut short",
-}
-_STAGE_WORDS = {"capacity": "over-drive", "bracket": "bracket", "confirm": "confirm"}
 
 _NUMBER_NAMES = {
     "limit": "limit",
@@ -71,37 +60,6 @@ class KneeView:
         if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
             kept = f"; up to {figure(knee.kept_per_s)} reads a second it was kept (p99 {brief(knee.kept_p99_s)})"
         return f"knee of {self.operation}: not known: {why_words(knee)}{kept}; {cost}"
-
-    @property
-    def lines(self) -> Iterator[tuple[str, ...]]:
-        """A row for each trial: what for, rate, reads, p50, p99, missed, how late reads were sent, what it shows."""
-        for trial, outcome, mark in ((each.trial, each.outcome, each.mark) for each in self.tried):
-            words = _MARK_WORDS[mark]
-            if trial.stage == "capacity":
-                words = _CAPACITY_WORDS.get(mark, words)
-            yield (
-                _STAGE_WORDS[trial.stage],
-                figure(trial.rate_per_s),
-                f"{outcome.due:,}",
-                brief(outcome.p50_s),
-                brief(outcome.p99_s),
-                percentage(outcome.missed / max(outcome.due, 1), 2),
-                brief(outcome.late_p99_s),
-                f"{words}{', stopped early' if outcome.stopped and mark != 'cut' else ''}",
-            )
-
-    @property
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """What else is known, by name."""
-        knee = self.knee
-        yield "Asked for", self.limit
-        if knee.capacity_per_s:
-            yield "Capacity", f"{figure(knee.capacity_per_s)} answers a second where more is asked"
-        if knee.ceiling_per_s is not None:
-            yield "Rate limit", f"lets a trial have {figure(knee.ceiling_per_s)} reads a second"
-        if knee.missed:
-            ends = f"{percentage(knee.missed.low, 2)} to {percentage(knee.missed.high, 2)}"
-            yield "Missed at the knee", f"{percentage(knee.missed.value, 2)} of {knee.confirmed_by:,} ({ends})"
 
 
 @dataclass(frozen=True, slots=True)

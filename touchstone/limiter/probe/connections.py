@@ -32,7 +32,7 @@ _FRESH_S = 1.5
 _SAFE = frozenset({"GET", "HEAD"})
 # A thread for each request under way at once.
 _MOST_THREADS = 1024
-_SENDS, _SENT = "http11.send_request_headers.started", "http11.send_request_body.complete"
+_SENT = "http11.send_request_body.complete"
 _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
 
@@ -158,55 +158,54 @@ class Link:
             timeout_s: What it may take, in the place of what the target may take for any answer.
             sent: Is set as soon as it is sent, or cannot be.
         """
-        reply, timeout_s = Reply(sent_at=self.now()), timeout_s or self.timeout_s
-        connection = self._taken()
+        timeout_s, connection = timeout_s or self.timeout_s, self._taken()
         was_used = connection is not None and connection.is_idle()
-        try:
-            self._exchange(reply, prepared, timeout_s, connection, sent)
-            is_unheard = not (reply.status or self._deadline.heard_bytes)
-            if reply.error and was_used and is_unheard and prepared.request.method in _SAFE:
-                reply = Reply(sent_at=self.now())
-                self._exchange(reply, prepared, timeout_s, None, sent)
-        finally:
-            if sent:
-                sent.set()
+        reply = self._exchange(prepared, timeout_s, connection, sent)
+        is_unheard = not (reply.status or self._deadline.heard_bytes)
+        if reply.error and was_used and is_unheard and prepared.request.method in _SAFE:
+            return self._exchange(prepared, timeout_s, None, sent)
         return reply
 
     def _exchange(
         self,
-        reply: Reply,
         prepared: Prepared,
         timeout_s: float,
         connection: httpcore.HTTP11Connection | None,
         sent: threading.Event | None,
-    ) -> None:
-        def trace(event: str, _info: object) -> None:
-            if event == _SENDS:
-                reply.sent_at = self.now()
-            elif event == _SENT and sent:
-                sent.set()
-
+    ) -> Reply:
+        reply = Reply(sent_at=self.now())
         self._deadline.set(timeout_s, self.bounds.max_head_bytes)
         try:
             connection = connection or self._connected()
-            self._read(reply, connection, prepared, {"trace": trace, "timeout": {"write": self.timeout_s}})
+            self._read(reply, connection, prepared, sent)
         except httpcore.ReadTimeout:
             what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no answer within"
             reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
         except _FAILED as error:
             reply.error = f"{type(error).__name__}: {error}"
+        finally:
+            if sent:
+                sent.set()
         reply.done_at = self.now()
         # What comes behind the end of an answer would be taken for the next one.
         if connection and (reply.error or connection._h11_state.trailing_data[0]):  # noqa: SLF001 - nothing public has it
             connection.close()
         elif connection and connection.is_idle():
             self._free.append((reply.done_at, connection))
+        return reply
 
     def _read(
-        self, reply: Reply, connection: httpcore.HTTP11Connection, prepared: Prepared, extensions: dict[str, Any]
+        self,
+        reply: Reply,
+        connection: httpcore.HTTP11Connection,
+        prepared: Prepared,
+        sent: threading.Event | None,
     ) -> None:
         """Sends a request and reads the answer into *reply*, as far as it keeps to its bounds."""
         method, headers = prepared.request.method, list(prepared.headers)
+        extensions: dict[str, Any] = {"timeout": {"write": self.timeout_s}}
+        if sent:
+            extensions["trace"] = lambda event, _: sent.set() if event == _SENT else None
         request = httpcore.Request(method, prepared.url, headers=headers, content=prepared.body, extensions=extensions)
         response = connection.handle_request(request)
         self._deadline.headed()
