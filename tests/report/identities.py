@@ -35,6 +35,8 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
     numbers |= {"delay": exactly(rate.delay)} if rate.delay else {}
     told: Mapping[str, str | None] = {"opens": rate.opens, "refused": rate.refused, "rule": rate.rule}
     options = {name: value for name, value in told.items() if value} | ({"starts": "empty"} if rate.starts else {})
+    more = {"tick": rate.tick_s, "early": rate.early, "takes": rate.takes_s, "delay": rate.delay, "block": rate.block_s}
+    options |= {name: f"{value:g}" for name, value in more.items() if value}
     return Tier(family, text, numbers, options)
 
 
