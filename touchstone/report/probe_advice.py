@@ -46,14 +46,18 @@ def advice(identity: Identity, operation: str) -> Advice:
 def _lines(found: Advice, identity: Identity, what: str) -> list[str]:
     from touchstone.report import html  # noqa: PLC0415 - which needs all views
 
-    text = html.environment().get_template("probe_advice.txt.j2").render(
-        pace=found.pace,
-        identity=identity,
-        what=what,
-        retry_after=found.retry_after,
-        families=["+".join(map(describe_family, name.split("+"))) for name in found.families],
-        cost=describe_cost(identity.cost),
-        rate=describe_rate,
+    text = (
+        html.environment()
+        .get_template("probe_advice.txt.j2")
+        .render(
+            pace=found.pace,
+            identity=identity,
+            what=what,
+            retry_after=found.retry_after,
+            families=["+".join(map(describe_family, name.split("+"))) for name in found.families],
+            cost=describe_cost(identity.cost),
+            rate=describe_rate,
+        )
     )
     return [line for line in text.splitlines() if line]
 
