@@ -55,7 +55,7 @@ def test_annotations_are_ten_at_most(make: Any, count: int) -> None:
     """
     One for each trial that did not end well, the last of ten for the others; one where the proof ended for itself.
     """
-    told = [unescaped(line) for line in annotations(make(), {})]
+    told = [unescaped(line) for line in annotations(make())]
     assert len(told) == count
     assert {kind for kind, _, _ in told} <= {"error"}
     if make is large:

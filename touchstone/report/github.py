@@ -10,20 +10,18 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 from markupsafe import Markup
 
-from touchstone.contract.files import open_regular, openapi_dir
+from touchstone.contract.files import open_regular
 from touchstone.facts.second_look import looked_over
 from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report
-from touchstone.report.junit import LEDGER
 from touchstone.report.proof_report import ProofView
 from touchstone.report.view import FindingView, View
 from touchstone.rules.verdict import VERDICTS
@@ -43,14 +41,7 @@ _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILIN
 Kind = Literal["error", "warning"]
 
 
-class Remark(NamedTuple):
-    """What an annotation says, and beside which line of which file; beside the run where the file is empty."""
-
-    kind: Kind
-    title: str
-    message: str
-    file: str = ""
-    line: int = 0
+Remark = tuple[Kind, str, str]  # kind, title and message of an annotation
 
 
 class Inert:
@@ -96,7 +87,7 @@ def publish(view: View | ProofView, folder: Path) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     stream: Any = sys.stdout
-    for line in annotations(view, os.environ):
+    for line in annotations(view):
         getattr(stream, "stream", stream).write(f"{line}\n")
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(path), view, folder)
@@ -144,29 +135,28 @@ def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
     return Markup(f"<code>{escape(clipped(one_line(str(text)), most))}</code>")
 
 
-def annotations(view: View | ProofView, environ: Mapping[str, str]) -> list[str]:
+def annotations(view: View | ProofView) -> list[str]:
     """At most ten commands for the runner: what ended the run, findings, ``must`` first, then how many more there are.
 
     What is in the baseline is left out, and what holds again comes last.
     """
-    remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view, environ))
+    remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view))
     if len(remarks) > MAX_ANNOTATIONS:
         first, *others = remarks[MAX_ANNOTATIONS - 1 :]
         more = f"{1 + len(others):,} more: see the summary of this step, or the reports"
-        remarks = [*remarks[: MAX_ANNOTATIONS - 1], Remark(first.kind, "touchstone", more)]
+        remarks = [*remarks[: MAX_ANNOTATIONS - 1], (first[0], "touchstone", more)]
     return [annotation(*remark) for remark in remarks]
 
 
-def _of_run(view: View, environ: Mapping[str, str]) -> Iterator[Remark]:
+def _of_run(view: View) -> Iterator[Remark]:
     if view.exit_code not in (0, 1):
-        yield Remark("error", f"touchstone {view.header.command}: {html.headline_of(view)[1]}", view.reason)
+        yield "error", f"touchstone {view.header.command}: {html.headline_of(view)[1]}", view.reason
     for item in view.findings:
         if not item.known:
             kind: Kind = "error" if item.claim.level == "must" else "warning"
-            yield Remark(kind, f"{item.claim.id} is broken", _message(item), *place_of(item.claim.id, environ))
+            yield kind, f"{item.claim.id} is broken", _message(item)
     for claim in view.healed:
-        place = place_of(claim.claim.id, environ)
-        yield Remark("error", f"{claim.claim.id} holds again", "Take its line out of the baseline.", *place)
+        yield "error", f"{claim.claim.id} holds again", "Take its line out of the baseline."
 
 
 def _message(item: FindingView) -> str:
@@ -179,9 +169,9 @@ def _message(item: FindingView) -> str:
 
 def _of_proof(view: ProofView) -> Iterator[Remark]:
     for trial in view.wrong:
-        yield Remark("error", f"{trial.subject.name}: {trial.state}", f"{trial.subject.says}\n{_why(trial)}")
+        yield "error", f"{trial.subject.name}: {trial.state}", f"{trial.subject.says}\n{_why(trial)}"
     if view.exit_code and not view.wrong:
-        yield Remark("error", "touchstone prove", view.reason)
+        yield "error", "touchstone prove", view.reason
 
 
 def _why(trial: Trial) -> str:
@@ -194,38 +184,11 @@ def _why(trial: Trial) -> str:
     return "; ".join(f"{what}{text}" for what, text in parts.items() if text)
 
 
-def annotation(kind: Kind, title: str, message: str, file: str = "", line: int = 0) -> str:
-    """The command that puts a remark beside a line, from 1, of a file, or beside the run where no file is named."""
-    place = {"file": file, "line": str(line)} if file else {}
-    properties = place | {"title": clipped(one_line(title), MAX_TITLE_CHARS)}
-    pairs = ",".join(
-        f"{name}={_data(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in properties.items()
-    )
-    return f"::{kind} {pairs}::{_data(clipped(visible(message), MAX_MESSAGE_CHARS))}"
+def annotation(kind: Kind, title: str, message: str) -> str:
+    """The command that shows a remark beside the run."""
+    title = _data(clipped(one_line(title), MAX_TITLE_CHARS)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={title}::{_data(clipped(visible(message), MAX_MESSAGE_CHARS))}"
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def place_of(claim: str, environ: Mapping[str, str]) -> tuple[str, int] | tuple[()]:
-    """The file that states a claim, and its line from 1; the workflow where that file is not of this repository."""
-    checkout = environ.get("GITHUB_WORKSPACE")
-    if not checkout:
-        return ()
-    ledger = openapi_dir() / "claims.yaml"
-    line = _lines(ledger).get(claim)
-    # An installed package may lie in the checkout, too, in a place that the repository knows nothing of.
-    if line and ledger == Path(checkout).resolve() / LEDGER:
-        return LEDGER, line
-    # OWNER/REPOSITORY/PATH@REF
-    workflow = environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
-    workflow = workflow.removeprefix(environ.get("GITHUB_REPOSITORY", "")).removeprefix("/")
-    return (workflow, 1) if workflow and (Path(checkout) / workflow).is_file() else ()
-
-
-@cache
-def _lines(ledger: Path) -> dict[str, int]:
-    """By id of a claim, the line that its row begins with."""
-    rows = enumerate(ledger.read_text("utf-8").splitlines(), start=1)
-    return {match[1]: number for number, text in rows if (match := re.match(r"\s*- id: (\S+)$", text))}
