@@ -10,7 +10,7 @@ from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limit_text import FAMILIES
+from touchstone.twin.limits import FAMILIES
 
 app = typer.Typer()
 

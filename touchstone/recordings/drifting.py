@@ -8,7 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from touchstone.types import Conclude, Progress
 
 JSON_NAME = "drift.json"
 
-# What an answer is about: its operation, and the step in the life of a version that it shows.
-Occasion = tuple[str, str]
+# By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, what stood there: a status, a media
+# type, a word or the type of a value; nothing for a header.
+Shape = dict[str, set[str]]
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
@@ -135,29 +136,6 @@ def compare(
 # --- shapes ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Shape:
-    """What all answers on one occasion looked like.
-
-    Attributes:
-        forms: By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, the statuses, media types
-            or types of values; none for a header.
-        words: By field, the words that stood there; one where anything else stood has none.
-    """
-
-    forms: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    words: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-
-def shapes(exchanges: Iterable[Exchange]) -> dict[Occasion, Shape]:
-    """The shape of the answers on each occasion."""
-    found: dict[Occasion, Shape] = defaultdict(Shape)
-    for exchange in exchanges:
-        if exchange.response is not None:
-            _add(found[exchange.operation or exchange.request.method, step(exchange)], exchange.response)
-    return dict(found)
-
-
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
     """What has changed from some recordings to others of the same scenarios, in words.
 
@@ -168,11 +146,10 @@ def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tupl
     for name in same:
         for change in _steps(before[name], now[name]):
             changes[change].append(name)
-    old = shapes(exchange for name in same for exchange in before[name].exchanges)
-    new = shapes(exchange for name in same for exchange in now[name].exchanges)
-    for operation, name in (occasion for occasion in old if occasion in new):
-        for change in _differences(old[operation, name], new[operation, name]):
-            changes[change].append(f"{operation} ({name})")
+    old, new = (_shapes(exchange for name in same for exchange in side[name].exchanges) for side in (before, now))
+    for occasion in (occasion for occasion in old if occasion in new):
+        for change in _differences(old[occasion], new[occasion]):
+            changes[change].append(occasion)
     return tuple(f"{_some(places)}: {change}" for change, places in changes.items())
 
 
@@ -192,54 +169,60 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
             yield f"steps {after}: {was} in the recording, {is_now} now"
 
 
-def _differences(old: Shape, new: Shape) -> Iterator[str]:
-    for part in dict.fromkeys((*old.forms, *new.forms)):
-        was, is_now = old.forms.get(part), new.forms.get(part)
-        if was is None:
-            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
-        elif is_now is None:
-            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
-        elif was != is_now:
-            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
-        words, are_now = old.words.get(part), new.words.get(part)
-        if words and are_now and words != are_now:
-            yield f"{part}: {_joined(words)} in the recording, {_joined(are_now)} now"
+def _shapes(exchanges: Iterable[Exchange]) -> dict[str, Shape]:
+    """The shape of all answers on each occasion: an operation, and the step in the life of a version that it shows."""
+    shapes: dict[str, Shape] = defaultdict(lambda: defaultdict(set))
+    for exchange in exchanges:
+        if exchange.response is not None:
+            shape = shapes[f"{exchange.operation or exchange.request.method} ({step(exchange)})"]
+            for part, value in _parts(exchange.response):
+                shape[part] |= {value} if value else set()
+    return shapes
 
 
-def _joined(values: set[str]) -> str:
-    return " or ".join(sorted(values))
-
-
-def _add(shape: Shape, response: Response) -> None:
+def _parts(response: Response) -> Iterator[tuple[str, str]]:
     media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-    shape.forms["status"].add(str(response.status))
-    shape.forms["media type"].add(media_type or "none")
+    yield "status", str(response.status)
+    yield "media type", media_type or "none"
     for name in sorted({name.lower() for name, _ in response.headers} - _HEADERS_OF_CHANCE):
-        shape.forms[f"header {name}"] |= set()
+        yield f"header {name}", ""
     texts = [response.body] if response.body else []
     if media_type == EVENT_STREAM:
         texts = [event.data.encode() for event in parse(response.body).events]
     for text in texts:
         try:
-            value = read_json(text)
+            yield from _fields("", read_json(text))
         except ValueError:
-            value = ...
-        _add_value(shape, "", value)
+            yield "field the body", "no JSON"
 
 
-def _add_value(shape: Shape, place: str, value: Any) -> None:
+def _fields(place: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            _add_value(shape, f"{place}.{name}" if place else str(name), inner)
+            yield from _fields(f"{place}.{name}" if place else str(name), inner)
     elif isinstance(value, list):
         for inner in value:
-            _add_value(shape, f"{place}[]", inner)
+            yield from _fields(f"{place}[]", inner)
     else:
-        part = f"field {place or 'the body'}"
-        first = part not in shape.forms
-        shape.forms[part].add(_TYPES.get(type(value), "no JSON"))
         is_word = isinstance(value, str) and len(value) <= _LONGEST_WORD and _WORD.fullmatch(value)
-        if not is_word:
-            shape.words[part].clear()
-        elif first or shape.words[part]:
-            shape.words[part].add(value)
+        yield f"field {place or 'the body'}", value if is_word else _TYPES[type(value)]
+
+
+def _differences(old: Shape, new: Shape) -> Iterator[str]:
+    for part in dict.fromkeys((*old, *new)):
+        was, is_now = old.get(part), new.get(part)
+        if was is None:
+            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
+        elif is_now is None:
+            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
+        elif _TYPES[str] in was | is_now and part.startswith("field "):
+            # Where any text may stand, it does not matter which words do.
+            was, is_now = (
+                {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
+            )
+        if was and is_now and was != is_now:
+            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
+
+
+def _joined(values: set[str] | None) -> str:
+    return " or ".join(sorted(values or ()))

@@ -23,7 +23,7 @@ from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
 from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
 from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limit_text import FORM
+from touchstone.twin.limits import FORM
 
 PUBLISHED_WITHIN_S = 10.0
 

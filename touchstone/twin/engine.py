@@ -12,13 +12,11 @@ from typing import Any, Literal
 
 from touchstone.twin import answers
 from touchstone.twin.answers import Refusal
-from touchstone.twin.build import Build, Pace, finished_build
+from touchstone.twin.build import Build, Pace, finished_build, timestamp
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
-from touchstone.twin.documents import Document, digest
+from touchstone.twin.documents import API_VERSION, Document, digest
 from touchstone.twin.limits import Limiter, let_through, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
-from touchstone.twin.stream import timestamp
-from touchstone.twin.validation import API_VERSION
 
 CURATED = ("claude-code", "openclaw", "hermes-agent")
 CURATED_BUILD_TIME_MS = 118_420
