@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.recordings.cleaning import cleaned, framed, without_credentials
-from touchstone.recordings.recording import BASE_URL, RUN_ID
+from touchstone.recordings.recording import BASE_URL, RUN_ID, cleaned, framed, without_credentials
 
 RUN = "260102-030405-ab12cd"
 REF = f"default/touchstone-{RUN}-x@1.0.0"

@@ -14,7 +14,7 @@ from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
 from touchstone.recordings.drifting import Drift
 from touchstone.twin import TwinSettings
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 # A variant, the recordings that show how it differs, and a part of what is told of that; nothing of it breaks a claim.
 PERMITTED = {

@@ -24,8 +24,7 @@ from touchstone.contract.event_stream import parse
 from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings import har
-from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, Accounts, Given, Owner, Recording, Terms, moved
+from touchstone.recordings.recording import BASE_URL, Accounts, Given, Headers, Owner, Recording, Terms, cleaned, moved
 from touchstone.rules.eventlog import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
@@ -331,7 +330,7 @@ def _posted(request: Json) -> bytes:
     return body
 
 
-def _headers(half: Json) -> har.Headers:
+def _headers(half: Json) -> Headers:
     # Of several with one name a browser makes one, a line each.
     return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
 
@@ -385,8 +384,6 @@ _KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
 _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
 _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
-# What a request can be answered before anybody looks at its key.
-_BEFORE_THE_KEY = frozenset({400, 405, 413, 414, 415, 422, 431})
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +451,8 @@ class _Keys:
             key = _key_of(call)
             if key.kind == "bearer" and call.status:
                 by_key[key.value].append(call)
-        self.accepted = {key: (min(times), max(times)) for key, one in by_key.items() if (times := _accepted_at(one))}
+        accepted_at = {key: [c.exchange.sent_at for c in one if c.status != 401] for key, one in by_key.items()}
+        self.accepted = {key: (min(times), max(times)) for key, times in accepted_at.items() if times}
         open_ = [key for key in self.accepted if not accounts]
         if accounts is not None and len(open_) > 1:
             numbers = ", ".join(str(len(by_key[key])) for key in open_)
@@ -483,13 +481,6 @@ class _Keys:
         if account != "unknown" and call.status == 401 and not since_at <= call.exchange.sent_at <= until_at:
             return account, LAPSED
         return ("lowercase-scheme" if account == "primary" and not key.is_usual else account), ""
-
-
-def _accepted_at(answered: Sequence[_Call]) -> list[float]:
-    """When answers show that a key was accepted; without any, those that leave it open, unless others refuse it."""
-    open_ = [call for call in answered if call.status != 401]
-    surely = any(call.status not in _BEFORE_THE_KEY and call.status < 500 for call in open_)
-    return [call.exchange.sent_at for call in open_] if surely or len(open_) == len(answered) else []
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------

@@ -26,10 +26,9 @@ from pydantic import BaseModel, Field, ValidationError
 from touchstone.contract.document import Problem, Schema, resolved
 from touchstone.contract.quoting import described
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.recordings.recording import Recording, Terms, step
+from touchstone.recordings.recording import Headers, Recording, Terms, step
 
 Json = dict[str, Any]
-Headers = tuple[tuple[str, str], ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 OURS = "_touchstone"

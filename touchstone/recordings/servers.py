@@ -22,8 +22,8 @@ from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
 from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
-from touchstone.twin.behaviour import Behaviour
 from touchstone.twin.limits import FORM
+from touchstone.twin.serve import Behaviour
 
 PUBLISHED_WITHIN_S = 10.0
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -26,6 +25,7 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "build": ("DELETE", "GET", "HEAD", "POST"),
     "events": ("GET", "HEAD"),
 }
+_KINDS: dict[tuple[str, ...], Kind] = {(): "template", ("build",): "build", ("build", "events"): "events"}
 NO_REF = Ref("", "", "")
 
 
@@ -51,19 +51,13 @@ def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
     if not raw_path.startswith(prefix):
         return None
     try:
-        parts = [unquote_to_bytes(part).decode() for part in raw_path[len(prefix) :].split(b"/")]
+        first, *parts = [unquote_to_bytes(part).decode() for part in raw_path[len(prefix) :].split(b"/")]
     except UnicodeDecodeError:
         return None
-    match parts:
-        case ["templates"]:
-            return Resource("templates")
-        case ["templates", namespace, name, version]:
-            return Resource("template", Ref(namespace, name, version))
-        case ["templates", namespace, name, version, "build"]:
-            return Resource("build", Ref(namespace, name, version))
-        case ["templates", namespace, name, version, "build", "events"]:
-            return Resource("events", Ref(namespace, name, version))
-    return None
+    if first == "templates" and not parts:
+        return Resource("templates")
+    kind = _KINDS.get(tuple(parts[3:])) if first == "templates" and len(parts) >= 3 else None
+    return Resource(kind, Ref(*parts[:3])) if kind else None
 
 
 LARGEST_BODY_BYTES = 1_000_000
@@ -194,9 +188,8 @@ class App:
         events = self.engine.events(version)
         if events is None:
             raise no_such_build()
-        if request.method == "HEAD":
-            events = _no_events()
-        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        content = events if request.method == "GET" else ()
+        return StreamingResponse(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 def no_such_build() -> Refusal:
@@ -218,18 +211,12 @@ async def read_limited(request: Request) -> bytes:
     Raises:
         Refusal: 413, as soon as it is known to be too long.
     """
-    announced = request.headers.get("content-length", "")
-    size_bytes = int(announced) if announced.isdecimal() else 0
-    parts = []
-    if size_bytes <= LARGEST_BODY_BYTES:
-        size_bytes = 0
-        async for part in request.stream():
-            parts.append(part)
-            size_bytes += len(part)
-            if size_bytes > LARGEST_BODY_BYTES:
-                break
-    if size_bytes > LARGEST_BODY_BYTES:
-        raise Refusal(413, f"The template is larger than {LARGEST_BODY_BYTES} bytes.")
+    parts, size_bytes = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size_bytes += len(part)
+        if size_bytes > LARGEST_BODY_BYTES:
+            raise Refusal(413, f"The template is larger than {LARGEST_BODY_BYTES} bytes.")
     return b"".join(parts)
 
 
@@ -248,9 +235,3 @@ def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-async def _no_events() -> AsyncIterator[bytes]:
-    events: tuple[bytes, ...] = ()
-    for event in events:
-        yield event

@@ -1,6 +1,7 @@
 """One run of a build: what it does by its document, its phases, its event stream, and how it ends."""
 
 import asyncio
+import itertools
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from touchstone.twin.catalog import Version
+from touchstone.twin.settings import TwinSettings
 
 EventLevel = Literal["info", "success", "warn", "error"]
 Phase = Literal["publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready", "cancel", "timeout"]
@@ -79,21 +81,6 @@ PHASES: tuple[tuple[Phase, str], ...] = (
 TIMER_GRAIN_S = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast builds go; seconds.
-
-    Attributes:
-        build_s: What a build takes besides its own pauses.
-        settle_s: From the request to cancel to the end of the build.
-        timeout_s: What a build may take at most, or None.
-    """
-
-    build_s: float
-    settle_s: float
-    timeout_s: float | None = None
-
-
 SLEEP = re.compile(r"sleep\s+(\d+(?:\.\d*)?|\.\d+)s?\s*")
 EXIT = re.compile(r"exit\s+(\d+)\s*")
 ECHO = re.compile(r"echo(?:\s+(.*))?", re.DOTALL)
@@ -133,12 +120,7 @@ class Plan:
     @property
     def pause_s(self) -> float:
         """Seconds that the steps take together, up to the first that fails."""
-        total_s = 0.0
-        for step in self.steps:
-            if step.exit_status:
-                break
-            total_s += step.pause_s
-        return total_s
+        return sum(step.pause_s for step in itertools.takewhile(lambda step: not step.exit_status, self.steps))
 
 
 def read_step(command: str) -> Step:
@@ -192,10 +174,10 @@ class Build:
         stream: Its events.
     """
 
-    def __init__(self, version: Version, pace: Pace, on_end: Callable[["Build"], None]) -> None:
+    def __init__(self, version: Version, settings: TwinSettings, on_end: Callable[["Build"], None]) -> None:
         self.version = version
         self.plan: Plan = read_plan(version.template)
-        self.pace = pace
+        self.settings = settings
         self.stream = Stream()
         self.outcome: Outcome = ""
         self.cancelling = False
@@ -215,10 +197,8 @@ class Build:
     @property
     def left_s(self) -> float:
         """Seconds until it should be over."""
-        whole_s = self.pace.build_s + self.plan.pause_s
-        if self.pace.timeout_s is not None:
-            whole_s = min(whole_s, self.pace.timeout_s)
-        return max(0.0, self._started_at + whole_s - time.monotonic())
+        whole_s = self.settings.build_s + self.plan.pause_s
+        return max(0.0, self._started_at + min(whole_s, self.settings.build_timeout_s or whole_s) - time.monotonic())
 
     def launch(self) -> None:
         """Starts to run; returns at once."""
@@ -230,7 +210,7 @@ class Build:
             return
         self.cancelling = True
         self._stop_working()
-        asyncio.get_running_loop().call_later(self.pace.settle_s, self.end_cancelled, "build cancelled")
+        asyncio.get_running_loop().call_later(self.settings.settle_s, self.end_cancelled, "build cancelled")
 
     def end_cancelled(self, line: str) -> None:
         """Ends as cancelled now, unless it is over."""
@@ -243,10 +223,10 @@ class Build:
 
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout(self.pace.timeout_s):
+            async with asyncio.timeout(self.settings.build_timeout_s):
                 self.error = await self.work()
         except TimeoutError:
-            self.error = f"build timed out after {self.pace.timeout_s} s"
+            self.error = f"build timed out after {self.settings.build_timeout_s} s"
             self.finish("failed", "error", "timeout", self.error)
             return
         if self.error:
@@ -261,7 +241,7 @@ class Build:
         Returns:
             Why the build failed; empty where it did not.
         """
-        share_s = self.pace.build_s / len(PHASES)
+        share_s = self.settings.build_s / len(PHASES)
         for phase, line in PHASES:
             self.say("info", phase, line, "builder")
             if phase == "install" and (error := await self.install()):
@@ -314,7 +294,7 @@ class Build:
 
 def finished_build(version: Version, build_time_ms: int) -> Build:
     """A build that ended well before anybody looked."""
-    build = Build(version, Pace(0.0, 0.0), lambda _: None)
+    build = Build(version, TwinSettings(), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:
         build.say("info", phase, line, "builder")

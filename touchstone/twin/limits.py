@@ -1,11 +1,13 @@
 """Limits on starts: the limiters, and the text that names one, such as ``token-bucket:8/4,burst=16``."""
 
+import contextlib
 import difflib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from inspect import signature
 from typing import Any
 
 from touchstone.errors import UsageError
@@ -21,14 +23,14 @@ GRAIN_S = 1e-6
 class Limiter:
     """Counts the starts of one account; this one lets everything through. Times never go back."""
 
-    def wait_s(self, now_at: float) -> float:  # noqa: ARG002  # the limiters below need it
+    def wait_s(self, now_at: float) -> float:
         """Seconds from *now_at* until a start would be let through; 0 where it would be now. Changes nothing.
 
         Infinite where it depends on the end of a build, which nobody knows.
         """
         return 0.0
 
-    def delay_s(self, now_at: float) -> float:  # noqa: ARG002
+    def delay_s(self, now_at: float) -> float:
         """Seconds by which the answer of a start is held back that is let through now. Changes nothing."""
         return 0.0
 
@@ -98,24 +100,19 @@ class FixedWindow(Limiter):
     _taken: int = field(default=0, init=False)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the full window closes, or the block ends."""
         if now_at < self._shut_until_at:
             return self._shut_until_at - now_at
         is_full = now_at < self._closes_at and self._taken >= self.limit
         return self._closes_at - now_at if is_full else 0.0
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Counts one start, in a new window where the last one has closed."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         if now_at >= self._closes_at:
-            on_clock = self.opens == "clock"
-            self._closes_at = (
-                (window_of(now_at, self.window_s) + 1) * self.window_s if on_clock else now_at + self.window_s
-            )
-            self._taken = 0
+            self._closes_at, self._taken = now_at + self.window_s, 0
+            if self.opens == "clock":
+                self._closes_at = (window_of(now_at, self.window_s) + 1) * self.window_s
         self._taken += 1
 
     def refuse(self, now_at: float) -> None:
-        """Shuts the full window, or lets it begin anew, where it is one that does."""
         if now_at < self._shut_until_at or self.wait_s(now_at) <= 0:
             return
         if self.block_s is not None:
@@ -132,15 +129,12 @@ class SlidingLog(Limiter):
         self._expires_at = deque([-math.inf] * limit, maxlen=limit)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the oldest of the last *limit* starts leaves the stretch."""
         return max(0.0, self._expires_at[0] - now_at)
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Counts one start."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._expires_at.append(now_at + self._window_s)
 
     def refuse(self, now_at: float) -> None:
-        """Counts it as well, where refused starts count."""
         if self._refused == "count":
             self.take(now_at)
 
@@ -186,7 +180,6 @@ class SlidingCounter(Limiter):
         return (now_at, 0, 0, 0) if self.opens == "first" else (self._origin_at, window, 0, 0)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until enough of the earlier window is out."""
         origin_at, window, before, taken = self._rolled(now_at)
         opened_at, is_below = origin_at + window * self.window_s, self.rule == "below"
         total = before * (1 - (now_at - opened_at) / self.window_s) + taken
@@ -199,13 +192,11 @@ class SlidingCounter(Limiter):
         share_out = max(0.0, 1 - (most - taken) / before)
         return max(GRAIN_S, opened_at + share_out * self.window_s - now_at)
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Counts one start in the present window."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._origin_at, self._window, self._before, self._taken = self._rolled(now_at)
         self._taken += 1
 
     def refuse(self, now_at: float) -> None:
-        """Counts it as well, where refused starts count."""
         if self.refused == "count":
             self.take(now_at)
 
@@ -223,14 +214,12 @@ class DecayingCounter(Limiter):
         return self._count * math.exp((self._counted_at - now_at) / self.window_s) if self._count else 0.0
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until there is room for one more."""
         count = self._left(now_at)
         if count + 1 <= self.limit:
             return 0.0
         return max(GRAIN_S, self.window_s * math.log(count / (self.limit - 1)))
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Counts one start."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._count, self._counted_at = self._left(now_at) + 1, now_at
 
 
@@ -268,7 +257,6 @@ class TokenBucket(Limiter):
         return self._last_tick_at(now_at) + self._size_s if self._full_at is None else self._full_at
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the bucket holds one token."""
         due_at = self._due_at(now_at) - self._depth_s
         # Sums of parts of a second are rounded; the grain keeps a token from being late for that, by a tick at worst.
         if self._tick_s is None or not _left_s(due_at, self._last_tick_at(now_at)):
@@ -276,8 +264,7 @@ class TokenBucket(Limiter):
         tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
         return tick * self._tick_s - now_at
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Takes one token."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
 
     def refuse(self, now_at: float) -> None:
@@ -313,16 +300,13 @@ class Concurrency(Limiter):
     _ends_at: list[float] = field(default_factory=list, init=False)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until enough are answered."""
         left_s = sorted(ends_at - now_at for ends_at in self._ends_at if ends_at > now_at)
         return left_s[-self.limit] if len(left_s) >= self.limit else 0.0
 
-    def delay_s(self, now_at: float) -> float:  # noqa: ARG002
-        """What each start takes."""
+    def delay_s(self, now_at: float) -> float:
         return self.takes_s
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Begins to answer one."""
         self._ends_at = [ends_at for ends_at in self._ends_at if ends_at > now_at] + [now_at + delay_s]
 
 
@@ -334,16 +318,13 @@ class BuildCap(Limiter):
     window_s: float
     _running: int = field(default=0, init=False)
 
-    def wait_s(self, now_at: float) -> float:  # noqa: ARG002
-        """Infinite where there is no room."""
+    def wait_s(self, now_at: float) -> float:
         return 0.0 if self._running < self.limit else math.inf
 
-    def take(self, now_at: float, delay_s: float = 0.0) -> None:  # noqa: ARG002
-        """Counts one build more."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._running += 1
 
-    def ended(self, now_at: float) -> None:  # noqa: ARG002
-        """Counts one build less."""
+    def ended(self, now_at: float) -> None:
         self._running = max(0, self._running - 1)
 
 
@@ -357,7 +338,6 @@ class Tiers(Limiter):
     tiers: Sequence[Limiter]
 
     def wait_s(self, now_at: float) -> float:
-        """The longest wait of all."""
         return max(tier.wait_s(now_at) for tier in self.tiers)
 
     def delay_s(self, now_at: float) -> float:
@@ -365,17 +345,14 @@ class Tiers(Limiter):
         return sum(tier.delay_s(now_at) for tier in self.tiers)
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Counts one start in each."""
         for tier in self.tiers:
             tier.take(now_at, delay_s)
 
     def refuse(self, now_at: float) -> None:
-        """Tells each."""
         for tier in self.tiers:
             tier.refuse(now_at)
 
     def ended(self, now_at: float) -> None:
-        """Tells each."""
         for tier in self.tiers:
             tier.ended(now_at)
 
@@ -387,37 +364,14 @@ FORM = (
     "[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE] with at least 1 start and more than 0 seconds, "
     "for example 8/4 or token-bucket:8/4,burst=16"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of a family.
-
-    Attributes:
-        field: What the constructor of the limiter calls it.
-        expected: What a message says of it.
-        words: All values, where they are words.
-        number: The type of the values, where they are numbers.
-        fits: Whether a number is one that it can have.
-        usual: The value that stands for no option; None where there is none, ``limit`` where it is the limit.
-    """
-
-    field: str
-    expected: str
-    words: tuple[str, ...] = ()
-    number: type[int] | type[float] = float
-    fits: Callable[[float], bool] = lambda seconds: 0 < seconds < math.inf
-    usual: object = None
-
-    def read(self, text: str) -> object:
-        """The value that a text names; None where it names none."""
-        if self.words:
-            return text if text in self.words else None
-        try:
-            value = self.number(text)
-        except ValueError:
-            return None
-        return value if self.fits(value) else None
+# What an option that is a number may be: its type, whether a value fits, and what a message says of it.
+_NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], str]] = {
+    "SECONDS": (float, lambda value: 0 < value < math.inf, "SECONDS with more than 0 seconds, e.g. {}=0.5"),
+    "SECONDS OR 0": (float, lambda value: 0 <= value < math.inf, "SECONDS with 0 or more seconds, e.g. {}=0.5"),
+    "N": (int, lambda value: value >= 1, "N with N at least 1, e.g. {}=16"),
+    "N OR 0": (int, lambda value: value >= 0, "N with N at least 0, e.g. {}=16"),
+    "SHARE": (float, lambda value: 0 <= value < 1, "SHARE with a share of a token from 0 to below 1, e.g. {}=0.5"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,84 +379,42 @@ class Family:
     """A way to count starts.
 
     Attributes:
-        limiter: Makes a limiter of a limit, the seconds of a window and options.
-        options: By their names in texts.
+        limiter: Makes a limiter of a limit, the seconds of a window and options; their usual values are its defaults.
+        options: By their names, what they may be: a key of _NUMBERS, or words.
         form: What a message says of its text.
         numbers: What follows the name: LIMIT/SECONDS, SECONDS, LIMIT or nothing.
         least: The smallest limit.
     """
 
     limiter: Callable[..., Limiter]
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     form: str = FORM
     numbers: str = "LIMIT/SECONDS"
     least: int = 1
 
-
-def _opens(usual: str) -> Option:
-    return Option("opens", "opens=first or opens=clock", words=("first", "clock"), usual=usual)
-
-
-def _refused(word: str) -> Option:
-    return Option("refused", f"refused={word}", words=(word,))
-
-
-def _count(name: str, least: int, usual: object) -> Option:
-    expected = f"{name}=N with N at least {least}, e.g. {name}=16"
-    return Option(name, expected, number=int, fits=lambda count: count >= least, usual=usual)
-
-
-def _seconds(name: str) -> Option:
-    return Option(f"{name}_s", f"{name}=SECONDS with more than 0 seconds, e.g. {name}=0.5")
+    def field(self, option: str) -> str:
+        """What the constructor of the limiter calls an option."""
+        return f"{option}_s" if self.options[option].startswith("SECONDS") else option
 
 
 FAMILIES: Mapping[str, Family] = {
     "none": Family(lambda *_: Limiter(), form="none, which has no numbers and no options", numbers=""),
-    "fixed-window": Family(
-        FixedWindow, {"opens": _opens("first"), "block": _seconds("block"), "refused": _refused("restart")}
-    ),
-    "sliding-log": Family(SlidingLog, {"refused": _refused("count")}),
-    "sliding-counter": Family(
-        SlidingCounter,
-        {
-            "opens": _opens("clock"),
-            "refused": _refused("count"),
-            "rule": Option("rule", "rule=below", words=("below",)),
-        },
-    ),
+    "fixed-window": Family(FixedWindow, {"opens": "first|clock", "block": "SECONDS", "refused": "restart"}),
+    "sliding-log": Family(SlidingLog, {"refused": "count"}),
+    "sliding-counter": Family(SlidingCounter, {"opens": "first|clock", "refused": "count", "rule": "below"}),
     "decaying-counter": Family(
         DecayingCounter,
         form="at least 2 starts, since a count that decays is never 0 again, e.g. decaying-counter:2/1",
         least=2,
     ),
-    "token-bucket": Family(
-        TokenBucket,
-        {
-            "burst": _count("burst", 1, usual="limit"),
-            "starts": Option("starts", "starts=empty", words=("empty",)),
-            "tick": _seconds("tick"),
-            "early": Option(
-                "early",
-                "early=SHARE with a share of a token from 0 to below 1, e.g. early=0.5",
-                fits=lambda share: 0 <= share < 1,
-                usual=0.0,
-            ),
-        },
-    ),
+    "token-bucket": Family(TokenBucket, {"burst": "N", "starts": "empty", "tick": "SECONDS", "early": "SHARE"}),
     "minimum-gap": Family(
         SlidingLog, form="minimum-gap:SECONDS with more than 0 seconds, e.g. minimum-gap:2", numbers="SECONDS"
     ),
-    "leaky-bucket": Family(LeakyBucket, {"burst": _count("burst", 0, usual=0), "delay": _count("delay", 0, usual=0)}),
+    "leaky-bucket": Family(LeakyBucket, {"burst": "N OR 0", "delay": "N OR 0"}),
     "concurrency": Family(
         Concurrency,
-        {
-            "takes": Option(
-                "takes_s",
-                "takes=SECONDS with 0 or more seconds, e.g. takes=0.5",
-                fits=lambda seconds: 0 <= seconds < math.inf,
-                usual=0.0,
-            )
-        },
+        {"takes": "SECONDS OR 0"},
         form="concurrency:N[,takes=SECONDS] with N at least 1, e.g. concurrency:4,takes=0.5",
         numbers="LIMIT",
     ),
@@ -600,17 +512,20 @@ def _tier(text: str, where: str) -> RateLimit:
     given: dict[str, Any] = {}
     for part in parts:
         option, value = _option(name, part, text, where)
-        if option.field in given:
+        if option in given:
             raise UsageError(f"{where}: found {part!r} in {text!r}; expected each option once; keep one of the two")
-        given[option.field] = value
-    if given.get("refused") == "restart" and ("block_s" in given or given.get("opens") == "clock"):
+        given[option] = value
+    if given.get("refused") == "restart" and ("block" in given or given.get("opens") == "clock"):
         other = "opens=clock" if given.get("opens") == "clock" else "block"
         raise UsageError(
             f"{where}: found refused=restart and {other} in {text!r}; "
             "expected one of the two, since a window that restarts has no other opening; leave one out"
         )
-    usual = {option.field: limit if option.usual == "limit" else option.usual for option in family.options.values()}
-    return RateLimit(limit, window_s, name, {n: given[n] for n in usual if n in given and given[n] != usual[n]})
+    usual = {name: each.default for name, each in signature(family.limiter).parameters.items()}
+    if name == "token-bucket":
+        usual["burst"] = limit
+    options = {family.field(option): given[option] for option in family.options if option in given}
+    return RateLimit(limit, window_s, name, {key: value for key, value in options.items() if value != usual[key]})
 
 
 def _numbers(family: Family, text: str) -> tuple[int, float]:
@@ -629,30 +544,44 @@ def _numbers(family: Family, text: str) -> tuple[int, float]:
     return int(limit), float(window) if "SECONDS" in family.numbers else 0.0
 
 
-def _option(family: str, part: str, text: str, where: str) -> tuple[Option, object]:
+def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]:
+    """The name of an option and its value."""
     name, _, value = (piece.strip() for piece in part.partition("="))
     found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
     if name in known:
-        option = known[name]
-        if (read := option.read(value)) is not None:
-            return option, read
-        words = difflib.get_close_matches(value, option.words, n=1, cutoff=0)
-        raise UsageError(f"{found}; expected {option.expected}" + "".join(f"; did you mean {w}?" for w in words))
+        values = known[name]
+        words = [] if values in _NUMBERS else values.split("|")
+        if value in words:
+            return name, value
+        if values in _NUMBERS:
+            kind, fits, _ = _NUMBERS[values]
+            with contextlib.suppress(ValueError):
+                if fits(number := kind(value)):
+                    return name, number
+        near = difflib.get_close_matches(value, words, n=1, cutoff=0)
+        meant = "".join(f"; did you mean {word}?" for word in near)
+        raise UsageError(f"{found}; expected {_expected(name, values)}{meant}")
     having = [other for other, each in FAMILIES.items() if name in each.options]
     if having:
         raise UsageError(f"{found}; only {' and '.join(having)} may have {name!r}; leave it out")
     if not known:
         raise UsageError(f"{found}; expected no option, as {family} has none")
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-    expected = "; ".join(each.expected for each in known.values())
-    raise UsageError(f"{found}; expected {expected}; did you mean {near}?")
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    expected = "; ".join(_expected(*each) for each in known.items())
+    raise UsageError(f"{found}; expected {expected}; did you mean {nearest}?")
+
+
+def _expected(name: str, values: str) -> str:
+    if values in _NUMBERS:
+        return f"{name}={_NUMBERS[values][2].format(name)}"
+    return " or ".join(f"{name}={word}" for word in values.split("|"))
 
 
 def _text(tier: RateLimit) -> str:
     family = FAMILIES[tier.family]
     numbers = family.numbers.replace("LIMIT", str(tier.limit)).replace("SECONDS", _shortest(tier.window_s))
-    known = {option.field: name for name, option in family.options.items()}
-    options = "".join(f",{known[field]}={_shortest(value)}" for field, value in tier.options.items())
+    values = [(name, tier.options.get(family.field(name))) for name in family.options]
+    options = "".join(f",{name}={_shortest(value)}" for name, value in values if value is not None)
     return f"{tier.family}:{numbers}{options}" if numbers else tier.family
 
 

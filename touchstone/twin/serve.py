@@ -1,12 +1,14 @@
-"""A twin on a port: in a thread of its own for tests, or in the foreground until a signal ends it."""
+"""A twin on a port, in a thread of its own or in the foreground until a signal ends it, and how it behaves."""
 
 import asyncio
 import contextlib
 import errno
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import uvicorn
@@ -20,6 +22,24 @@ Asgi = Callable[..., Any]
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 GRACE_S = 0.5
+
+
+def unwrapped(asgi_app: Asgi) -> Asgi:
+    """The application as it is."""
+    return asgi_app
+
+
+def says_of(part: Any) -> str:
+    """The docstring of a part of the twin on one line, for people: code in it between single backticks."""
+    return " ".join((part.__doc__ or "").split()).replace("``", "`")
+
+
+def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
+    """The class of a method of the twin with a function in the place of that method; without one, the part itself."""
+    if over is None:
+        return part
+    base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])
+    return type(part.__name__, (base,), {over.__name__: part})
 
 
 class Twin:
@@ -41,7 +61,7 @@ class Twin:
         *,
         engine: type[Engine] = Engine,
         app: type[App] = App,
-        wrap: Callable[[Asgi], Asgi] = lambda asgi_app: asgi_app,
+        wrap: Callable[[Asgi], Asgi] = unwrapped,
     ) -> None:
         self.settings = settings or TwinSettings()
         self.url = ""
@@ -81,6 +101,33 @@ class Twin:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A named way for the twin to behave.
+
+    Attributes:
+        name: Lowercase words joined by hyphens; generated names also hold dots.
+        says: What it does otherwise, one sentence for people.
+        engine: What decides.
+        app: What speaks HTTP.
+        wrap: Puts another application around the finished one.
+        pace: Fields of TwinSettings that it needs otherwise.
+        target: Settings of the target, by their names in touchstone.toml, that an examination of it needs.
+    """
+
+    name: str
+    says: str
+    engine: type[Engine] = Engine
+    app: type[App] = App
+    wrap: Callable[[Asgi], Asgi] = unwrapped
+    pace: Mapping[str, Any] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)
+
+    def twin(self, settings: TwinSettings) -> Twin:
+        """A twin that behaves so; what *settings* say holds where the behaviour needs nothing else."""
+        return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)
 
 
 class _Server(uvicorn.Server):

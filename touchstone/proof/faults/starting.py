@@ -327,7 +327,7 @@ class EachStartBuilds(Engine):
     def make_build(self, version: Version) -> Build:
         build, last = super().make_build(version), self.last_of(version)
         if last is not None and not last.outcome:
-            build.pace = replace(build.pace, build_s=last.pace.build_s + 0.1)
+            build.settings = replace(build.settings, build_s=last.settings.build_s + 0.1)
         return build
 
 
