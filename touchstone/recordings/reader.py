@@ -70,7 +70,7 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
     document = document_of(path, text_of(path))
     if problems := har.problems(document):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RecordingError(f"{path}: {problems[0].untold}{more}; expected HAR 1.2")
+        raise RecordingError(f"{path}: {problems[0].without_value}{more}; expected HAR 1.2")
     try:
         if har.OURS in document["log"]:
             return har.decode(document, str(path))

@@ -5,7 +5,6 @@ numbered on.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,11 +14,11 @@ import pytest
 
 from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger
-from touchstone.check.handover import Handover, received
+from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
 from touchstone.check.run import Run
-from touchstone.config import UNBOUNDED_BUILDS, Settings, TargetSettings
+from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID, Recording, moved
@@ -37,8 +36,7 @@ _MAX_UNUSED = 3
 def pytest_configure(config: pytest.Config) -> None:
     """Puts recordings in the place of the target."""
     try:
-        handover = received(os.environ)
-        config.stash[RUN] = ReplayRun(handover, handover.parsed_settings())
+        config.stash[RUN] = ReplayRun(CheckHandover.received())
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -48,14 +46,14 @@ class ReplayRun(Run):
 
     is_replay = True
 
-    def __init__(self, handover: Handover, settings: Settings) -> None:
+    def __init__(self, handover: CheckHandover) -> None:
         self._recordings = plays(handover.plays, tuple(handover.accounts.items()))
         self._speed = handover.speed or math.inf
         self._clock = RecordedClock(self._speed)
         self._playback = Playback(Recording("none", ()))
         self._last_seq = 0
         self._unjudged: list[Exchange] = []
-        super().__init__(handover, settings)
+        super().__init__(handover)
 
     def _transport(self) -> Transport:
         target = self.settings.target
@@ -64,7 +62,7 @@ class ReplayRun(Run):
         def serve(request: httpx.Request) -> httpx.Response:
             return self._playback.serve(request)
 
-        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
+        asked = (target.url or "", keys, self.contract, self._record, target.request_timeout_s)
         return Transport(*asked, wire=httpx.MockTransport(serve), clock=self._clock, bounds=target.bounds)
 
     def _open_journal(self) -> Journal | None:
