@@ -95,7 +95,7 @@ class ReplayRun(Run):
         try:
             yield self.exam
         finally:
-            unused = playback.unused()
+            unused = playback.left()
             for exchange in unused:
                 self.transport.send(call_of(exchange), self.exam.case)
             if unused and is_story:

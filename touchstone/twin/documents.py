@@ -39,8 +39,8 @@ for _tag, _pattern, _first in (
     _LOADER.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
-class Unreadable(ValueError):
-    """The body is empty, or is neither JSON nor YAML, or is too deep or too large once its aliases are followed."""
+def _unreadable(why: str) -> Refusal:
+    return Refusal(400, f"Cannot read the template: the body {why}.")
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
@@ -54,45 +54,45 @@ def read_body(body: bytes, content_type: str = "") -> Any:
         Dicts with string keys, lists, strings, numbers, booleans and None, at most MAX_DEPTH levels deep.
 
     Raises:
-        Unreadable: it cannot be read.
+        Refusal: 400 where it is empty, neither JSON nor YAML, or too deep or too large once its aliases are followed.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("the body is not UTF-8") from None
+        raise _unreadable("is not UTF-8") from None
     try:
         # JSON first: it is faster, and a few JSON documents (tabs between tokens) are no YAML.
         data = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError):
         if media == "application/json" or media.endswith("+json"):
-            raise Unreadable("the body is not JSON") from None
+            raise _unreadable("is not JSON") from None
         try:
             data = yaml.load(text, Loader=_LOADER)  # the loader is a safe one
         except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
-            raise Unreadable("the body is neither JSON nor YAML") from None
+            raise _unreadable("is neither JSON nor YAML") from None
     if data is None:
-        raise Unreadable("the body is empty")
+        raise _unreadable("is empty")
     return _plain(data, itertools.count(1))
 
 
 def _plain(value: Any, nodes: Iterator[int], depth: int = 0) -> Any:
     """A copy of data, aliases followed, whose nodes are counted."""
     if depth > MAX_DEPTH or next(nodes) > MAX_NODES:
-        raise Unreadable(f"the body is more than {MAX_DEPTH} levels deep or holds more than {MAX_NODES} values")
+        raise _unreadable(f"is more than {MAX_DEPTH} levels deep or holds more than {MAX_NODES} values")
     if isinstance(value, dict):
         return {_key(key, nodes): _plain(item, nodes, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, nodes, depth + 1) for item in value]
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise Unreadable("the body holds a character that is no text")
+            raise _unreadable("holds a character that is no text")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise Unreadable("the body holds a number that is not finite")
+            raise _unreadable("holds a number that is not finite")
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     elif value is not None and not isinstance(value, bool | int):
-        raise Unreadable(f"the body holds a {type(value).__name__}, which JSON cannot")
+        raise _unreadable(f"holds a {type(value).__name__}, which JSON cannot")
     return value
 
 
@@ -341,10 +341,7 @@ def read_document(body: bytes, content_type: str = "") -> Document:
     Raises:
         Refusal: 400 where it is empty or cannot be parsed, 422 with every problem where it is no valid document.
     """
-    try:
-        data = read_body(body, content_type)
-    except Unreadable as error:
-        raise Refusal(400, f"Cannot read the template: {error}.") from None
+    data = read_body(body, content_type)
     if not isinstance(data, dict):
         raise invalid([Problem("", "invalid_type", "expected an object")])
     inner = data.get("template")
