@@ -50,41 +50,17 @@ class Drift:
     """What became of a target since it was recorded.
 
     Attributes:
-        target: What was compared with its recordings.
         changes: What its answers look like now that they did not look like then, in words.
         uncompared: By scenario, why nothing can be said of it.
-        compared: How many scenarios were compared.
-        why: What kept the run from its end; empty where nothing did.
+        exit_code: 1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed.
+        reason: One sentence for the exit code.
     """
 
     outcome: Outcome
-    target: str
     changes: tuple[str, ...]
     uncompared: dict[str, str]
-    compared: int
-    why: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        """1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed."""
-        if self.outcome.exit_code in (1, 2, 130):
-            return self.outcome.exit_code
-        return 3 if self.uncompared else 0
-
-    @property
-    def reason(self) -> str:
-        """One sentence for the exit code."""
-        changes = f"{self.target}: {plural(len(self.changes), 'change')}"
-        match self.exit_code:
-            case 1:
-                return f"{changes}, and a claim is broken"
-            case 3:
-                start = f"{changes};" if self.compared else f"{self.target}:"
-                why = f": {self.why}" if self.why else ""
-                return f"{start} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
-            case 130:
-                return "interrupted"
-        return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
+    exit_code: int
+    reason: str
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
@@ -130,8 +106,28 @@ def compare(
     uncompared = {name: why for name, why in missing.items() if name not in absent}
     summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
     write_whole(outcome.folder / JSON_NAME, json.dumps(summary, indent=2) + "\n")
+    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else 0
     why = log.footer.reason if log.footer else ""
-    return Drift(outcome, log.header.target.name, changes, uncompared, len(before) - len(uncompared), why)
+    reason = ending(code, log.header.target.name, len(changes), len(uncompared), len(before) - len(uncompared), why)
+    return Drift(outcome, changes, uncompared, code, reason)
+
+
+def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
+    """One sentence for an exit code.
+
+    Args:
+        changed, uncompared, compared: How many changes there are, and how many scenarios were not compared and were.
+        why: What kept the run from its end; empty where nothing did.
+    """
+    changes = f"{target}: {plural(changed, 'change')}"
+    if code == 130:
+        return "interrupted"
+    if code == 3:
+        start = f"{changes};" if compared else f"{target}:"
+        return f"{start} {plural(uncompared, 'scenario')} could not be compared" + (f": {why}" if why else "")
+    if code == 1:
+        return f"{changes}, and a claim is broken"
+    return f"{changes}, none breaks a claim" if changed else f"{target}: no drift"
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
