@@ -8,9 +8,10 @@ and values that are credentials by their name.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -175,7 +176,7 @@ _BY_NAME = (
     re.compile(rf"""(?i)([?&]{_NAMES}=)(?!<|%3C)([^&\s"'<>]+)()"""),
     re.compile(r"""(?i)(\b(?:bearer|basic)\s+)(?!<)([A-Za-z0-9+/_.~=-]{8,})()"""),
 )
-_END_OF_FRAME = re.compile(rb"(?:\r\n|\r|\n){2}")
+_FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
@@ -218,34 +219,23 @@ def without_credentials(text: str) -> str:
     return text
 
 
-def framed(body: bytes, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
     """The pieces of a stream cut anew after each frame, so that they do not depend on how the network cut them.
 
     A frame comes when its last byte comes.
+
+    Args:
+        body: The bytes of the stream once they are cleaned.
     """
-    ends: list[tuple[int, float]] = []
-    for chunk in chunks:
-        ends.append(((ends[-1][0] if ends else 0) + len(chunk.data), chunk.at_s))
-    if not ends or ends[-1][0] != len(body):
-        return chunks
-    return tuple(Chunk(next(at for end, at in ends if end >= stop), body[start:stop]) for start, stop in _frames(body))
-
-
-def _frames(body: bytes) -> Iterator[tuple[int, int]]:
-    start = 0
-    for end in _END_OF_FRAME.finditer(body):
-        yield start, end.end()
-        start = end.end()
-    if start < len(body):
-        yield start, len(body)
-
-
-def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
-    """The pieces of a stream whose body is *body* once it is cleaned."""
-    chunks, stops = framed(response.body, response.chunks), list(_frames(body))
-    if len(stops) == len(chunks):
-        return tuple(Chunk(chunk.at_s, body[slice(*stop)]) for chunk, stop in zip(chunks, stops, strict=True))
-    return (Chunk(chunks[-1].at_s, body),) if chunks else ()
+    if not response.chunks:
+        return ()
+    arrived = list(accumulate(len(chunk.data) for chunk in response.chunks))
+    stops = accumulate(map(len, _FRAME.findall(response.body)))
+    times = [response.chunks[min(bisect_left(arrived, stop), len(arrived) - 1)].at_s for stop in stops]
+    frames = _FRAME.findall(body)
+    if len(times) != len(frames):
+        return (Chunk(response.chunks[-1].at_s, body),)
+    return tuple(Chunk(at_s, data) for at_s, data in zip(times, frames, strict=True))
 
 
 def _note(value: Any, clean: Clean) -> Any:
