@@ -176,7 +176,7 @@ def _split(url: str) -> tuple[str, str]:
 def _call(entry: Json, target: str, writer: str, before_at: float | None, contract: Contract) -> _Call:
     sent, answer = entry["request"], entry["response"]
     request = Request(sent["method"], BASE_URL + target, _headers(sent), _posted(sent))
-    status, error = max(answer["status"], 0), _error(entry)
+    status, error = max(int(answer["status"]), 0), _error(entry)
     gave_up = _CLIENTS_ERROR.search(error) is not None
     unknown = _unknown(sent, answer, gave_up=gave_up, failed=bool(error))
     sent_at, head_at, done_at = _times(entry, writer, before_at)
@@ -191,7 +191,7 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
     if response is None:
         # Nobody is to blame for what the client did not wait for, or did not write down.
         exchange = replace(exchange, closed="client" if unknown else "")
-    elif not error and (response.chunks or _is_stream(answer)):
+    elif not error and _is_events(response.header("content-type")):
         exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
     # Chrome adds what goes on the wire, cookies and all, only where it has seen it go.
     return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
@@ -280,7 +280,7 @@ def _left_out(entry: Json, error: str) -> str:
 
 def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
     """Why the file does not say what the server answered, or only a part of it."""
-    content, is_stream = answer["content"], _is_stream(answer)
+    content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
     if _CUT.search(str(content.get("comment") or "")):
@@ -293,8 +293,8 @@ def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str
     return GIVEN_UP if gave_up and not is_stream else ""
 
 
-def _is_stream(answer: Json) -> bool:
-    return str(answer["content"].get("mimeType") or "").lower().startswith(EVENT_STREAM)
+def _is_events(media_type: str | None) -> bool:
+    return (media_type or "").lower().startswith(EVENT_STREAM)
 
 
 def _error(entry: Json) -> str:
@@ -310,8 +310,8 @@ def _response(answer: Json, taken_s: float) -> Response:
     if not headers and content.get("mimeType"):
         # Some write down no headers at all; the server is not to blame for that.
         headers = (("content-type", content["mimeType"]),)
-    response = Response(answer["status"], headers, har.body_of(content))
-    if response.body and (response.header("content-type") or "").lower().startswith(EVENT_STREAM):
+    response = Response(int(answer["status"]), headers, har.body_of(content))
+    if response.body and _is_events(response.header("content-type")):
         # A stream has come in one piece; it is cut into frames when it is cleaned.
         response = replace(response, chunks=(Chunk(taken_s, response.body),))
     return response
@@ -360,7 +360,7 @@ def _times(entry: Json, writer: str, before_at: float | None) -> Times:
         # Its moment is the one at which the answer was there. How long a stream was open follows from what was before
         # it, since each test sends one request after the other.
         sent_at = began_at - _seconds(entry["time"])
-        is_later = before_at is not None and _is_stream(entry["response"])
+        is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
         times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
     if not all(0 <= at < _YEAR_10000_AT for at in times):
         raise ValueError("its times lie outside of the years 1970 to 9999")
@@ -488,14 +488,14 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
     What is not judged may hold a key that an answer repeats. Which of several headers a server reads, and whatever else
     may let a request in, each may hold one.
     """
-    named: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
+    names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     headers = [value for call in calls for name, value in call.exchange.request.headers if name.lower() in _KEY_HEADERS]
     others = [*(_key_in(header)[1] for header in headers), *(call.key for call in calls)]
     others += [value for call in calls for name, value in _other_keys(call.exchange.request) if name != "cookie"]
-    unknown = [key for key in dict.fromkeys(others) if key and key not in named]
-    named |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
+    unknown = [key for key in dict.fromkeys(others) if key and key not in names]
+    names |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
     cookies = dict.fromkeys(value for call in calls for value in _cookies(call))
-    pairs = [(named[key], key) for key in named if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
+    pairs = [(names[key], key) for key in names if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
     return Secrets([*pairs, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
 
 

@@ -16,7 +16,7 @@ from touchstone.recordings.replay import alone
 
 # A recording that is older than this is worth a look; only --max-age makes it a fault.
 OLD_DAYS = 90
-_SHOWN = 10
+_MAX_REMARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ def _remarks(
 ) -> Iterator[Remark]:
     try:
         text = reader.text_of(path)
-        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
+        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_MAX_REMARKS])
         problems = har.problems(reader.document_of(path, text))
-        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_SHOWN])
+        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_MAX_REMARKS])
         if problems:
             return
         recording = reader.read(path, accounts)

@@ -120,21 +120,21 @@ def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
 
 def step(exchange: Exchange) -> str:
     """The step that one exchange shows, such as ``building`` or ``nothing to cancel``."""
-    status, told = exchange.status, str(exchange.body.get("status", ""))
+    status, state = exchange.status, str(exchange.body.get("status", ""))
     if exchange.response is None:
         return "no answer"
-    if exchange.operation == "cancelBuild" and status in (202, 404) and told:
-        return told.replace("idle", "nothing to cancel")
+    if exchange.operation == "cancelBuild" and status in (202, 404) and state:
+        return state.replace("idle", "nothing to cancel")
     if status in _REFUSED:
         return _REFUSED[status]
     match exchange.operation:
         case "publishTemplate":
             auto = exchange.body.get("auto_build")
             return _PUBLISHED.get(status, f"publish refused: {status}") + (f", {auto}" if auto else "")
-        case "startBuild" if told == "ready":
+        case "startBuild" if state == "ready":
             return "reused"
-        case "startBuild" | "getBuild" if told:
-            return told.replace("_", " ")
+        case "startBuild" | "getBuild" if state:
+            return state.replace("_", " ")
         case "deleteTemplate" if 200 <= status < 300:
             return "deleted"
         case "streamBuildEvents" if 200 <= status < 300:

@@ -62,8 +62,8 @@ class ReplayRun(Run):
         def serve(request: httpx.Request) -> httpx.Response:
             return self._playback.serve(request)
 
-        asked = (target.url or "", keys, self.contract, self._record, target.request_timeout_s)
-        return Transport(*asked, wire=httpx.MockTransport(serve), clock=self._clock, bounds=target.bounds)
+        common = (target.url or "", keys, self.contract, self._record, target.request_timeout_s)
+        return Transport(*common, wire=httpx.MockTransport(serve), clock=self._clock, bounds=target.bounds)
 
     def _open_journal(self) -> Journal | None:
         return None

@@ -191,8 +191,8 @@ def _rate(value: object) -> RateLimit:
     raise Unfit(FORM)
 
 
-def _of(*words: str) -> Kind[str]:
-    return kind(Annotated[Literal[words], fits(*words)])
+def _of(*choices: str) -> Kind[str]:
+    return kind(Annotated[Literal[choices], fits(*choices)])
 
 
 OPTIONS: Mapping[str, Kind[Any]] = {

@@ -131,11 +131,11 @@ def read_step(command: str) -> Step:
     if found := EXIT.fullmatch(text):
         return Step(exit_status=int(found[1][-18:]) % 256)
     if found := ECHO.fullmatch(text):
-        return Step(line=_words(found[1] or ""))
+        return Step(line=_printed(found[1] or ""))
     return Step(line=f"+ {text}")
 
 
-def _words(text: str) -> str:
+def _printed(text: str) -> str:
     try:
         return " ".join(shlex.split(text))
     except ValueError:  # an open quote: show what is there

@@ -550,15 +550,15 @@ def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]
     found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
     if name in known:
         values = known[name]
-        words = [] if values in _NUMBERS else values.split("|")
-        if value in words:
+        choices = [] if values in _NUMBERS else values.split("|")
+        if value in choices:
             return name, value
         if values in _NUMBERS:
             kind, fits, _ = _NUMBERS[values]
             with contextlib.suppress(ValueError):
                 if fits(number := kind(value)):
                     return name, number
-        near = difflib.get_close_matches(value, words, n=1, cutoff=0)
+        near = difflib.get_close_matches(value, choices, n=1, cutoff=0)
         meant = "".join(f"; did you mean {word}?" for word in near)
         raise UsageError(f"{found}; expected {_expected(name, values)}{meant}")
     having = [other for other, each in FAMILIES.items() if name in each.options]
