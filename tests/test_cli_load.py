@@ -228,10 +228,10 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
         ),
         (("watchers", "--watchers", "1"), "--watchers 1: whether all who watch a build get the same log takes two"),
         (("steady", "--max-seconds", "19"), "steady: arrives for 20 s, and --max-seconds 19 are allowed; raise it, or"),
-        (("storm", "--build-s", "10"), "--build-s 10: this target lets a build take 10 s in all; lower it"),
+        (("storm", "--build-s", "10"), "storm: --build-s 10: this target lets a build take 10 s in all; lower it"),
         (
             ("storm", "--url", LOCAL, "--build-s", "600"),
-            "--build-s 600: this target lets a build take 600 s in all; low",
+            "storm: --build-s 600: this target lets a build take 600 s in all; low",
         ),
     ],
 )

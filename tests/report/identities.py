@@ -32,6 +32,8 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
     numbers |= {"block_s": around(rate.options["block_s"], share)} if "block_s" in rate.options else {}
     numbers |= {"delay": exactly(rate.options["delay"])} if "delay" in rate.options else {}
     options = {name: rate.options[name] for name in ("opens", "refused", "rule", "starts") if name in rate.options}
+    more = {name: rate.options.get(name) for name in ("tick_s", "early", "takes_s", "delay", "block_s")}
+    options |= {name.removesuffix("_s"): f"{value:g}" for name, value in more.items() if value}
     return Tier(family, text, numbers, options)
 
 

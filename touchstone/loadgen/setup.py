@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
-from touchstone.check.examination import Examination, Unsuited, how_ended
+from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
-from touchstone.check.run import Journalled
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given, publish_call
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
-from touchstone.facts.events import Remark, RunLog, TemplateAction, TemplateDeed
+from touchstone.facts.events import Remark, RunLog
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
@@ -23,9 +22,7 @@ from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content
 from touchstone.target.answer import NOT_REACHED
-from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
-from touchstone.target.transport import Transport
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
@@ -115,7 +112,7 @@ class Needing(Protocol):
         """What is published before it."""
 
 
-class _Ledger(Journalled):
+class _Ledger(Ledger):
     """The same, and each removal is told of."""
 
     def __init__(self, *arguments: Any, counter: _Counter, look: Callable[[], None]) -> None:
@@ -135,8 +132,7 @@ class _Ledger(Journalled):
 
     def left(self, template: Template, *, sure: bool) -> None:
         """*template* is left as it is, since the clean-up was stopped; *sure* is whether it ever was on the target."""
-        action: TemplateDeed = "left" if sure else "may-be-left"
-        self._log.write(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
+        super().removed(template, gone=False, sure=sure)
 
 
 class SettingUp:
@@ -156,9 +152,8 @@ class SettingUp:
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
         self._unsure: list[Exchange] | None = None
         self.clock = Waiting()
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        asked = (target.url or "", keys, Contract.load(), self._record, target.request_timeout_s)
-        self.transport = Transport(*asked, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
+        known = (target, Contract.load(), self._record)
+        self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         self._counter = _Counter(progress)
