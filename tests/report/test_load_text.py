@@ -387,9 +387,9 @@ def test_document_has_capacity_and_generator() -> None:
         (
             (1,),
             False,
-            "Worker 1 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals",
+            "Worker 1 was lost with what was not reported yet. What is known was sent in time: 2,400 arrivals",
         ),
-        ((1, 2), True, "Workers 1, 2 were lost, with what they had not told yet. The generator did not keep up: 2,400"),
+        ((1, 2), True, "Workers 1, 2 were lost with what was not reported yet. The generator did not keep up: 2,400"),
     ],
 )
 def test_lost_worker_is_not_taken_for_a_late_one(lost: tuple[int, ...], late: bool, words: str) -> None:

@@ -290,9 +290,9 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
         _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if partial or _is_cut(log):
         number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
-        why = (
-            "a worker did not report all that it saw" if _is_cut(log) else "there were too many or the run was stopped"
-        )
+        is_stopped = any(attempt.cut_off for attempt in log.attempts)
+        why = "the run was stopped" if is_stopped else "there were too many"
+        why = "a worker did not report all" if _is_cut(log) else why
         text = f"of the stories of {plural(number, 'version')} that {was(number)} started, {len(partial):,} "
         text += f"{was(len(partial))} not kept whole, since {why}; they were judged answer by answer, and by the rules "
         writer.write(Remark(f"{text}of the whole run"))
