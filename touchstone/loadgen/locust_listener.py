@@ -19,7 +19,7 @@ from locust.stats import RequestStats, StatsEntry
 
 from touchstone.check.handover import UNWRITTEN, hold_lifeline
 from touchstone.facts.sample import Window, cell, middle_s
-from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover, received_load
+from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
 from touchstone.loadgen.master import PLAN, SIGNAL, Master
 from touchstone.loadgen.metrics import kind_of
 from touchstone.loadgen.worker import JOIN, REPORT, LoadWorker
@@ -82,7 +82,7 @@ def fold(stats: RequestStats, window: Window) -> None:
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Gives each process of a run its part."""
     hold_lifeline(os.environ, under_gevent=True)
-    handover = received_load(os.environ)
+    handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
         _prepare_worker(environment, runner, handover)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import gevent
 
 from touchstone import __version__
-from touchstone.facts.events import Case, Limit, Remark, Worker
+from touchstone.facts.events import Case, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import LoadHandover, deal
@@ -123,7 +123,7 @@ class Master:
     ) -> None:
         self._handover = handover
         self._go = replace(handover.go(), workers=handover.workers)
-        self._settings = handover.parsed_settings()
+        self._settings = handover.settings
         self._plan = plan(self._go.options)
         self._send = send
         self._present = present
@@ -132,7 +132,7 @@ class Master:
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
         self._workers: dict[str, Progress] = {}
         self._begun = self._stopping = self._ended = False
-        self._limits = tuple(Limit(*limit) for limit in handover.limits)
+        self._limits = handover.limits
         self._watchdog = Watchdog(self._limits if handover.aborts else (), ABORT_AFTER_S)
         gevent.spawn(self._watch)
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
-from touchstone.check.child import signals, watched
+from touchstone.check.child import child_environment, signals, watched
 from touchstone.check.opening import new_log, new_run_id
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError
 from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
-from touchstone.loadgen.loading import check_allowed, locust_environment
+from touchstone.loadgen.loading import check_allowed
 from touchstone.loadgen.workloads import Scenario
 
 # How often a reminder says that no master is there yet. Locust tries on by itself, and gives up after five minutes.
@@ -45,7 +45,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
         *("-f", str(load_dir() / f"{chosen.name}.py")),
         *("--worker", "--master-host", master, "--master-port", str(port), "--host", "-"),
     ]
-    environment = locust_environment(LoadHandover(settings=settings.to_json(), url=url), os.environ)
+    environment = child_environment(LoadHandover(settings, ""), os.environ)
     output = run_log.parent / "locust.log"
     waiting = WorkerProgress(output, master, port)
     with signals() as interrupted:

@@ -114,7 +114,7 @@ class LoadWorker:
     def prepare(self) -> LoadRun:
         """Waits until this worker is told its part, and gets ready for it."""
         part = self._part.get()
-        self.run = LoadRun(part, self._handover.parsed_settings(), self._handover.url, self._report_start)
+        self.run = LoadRun(part, self._handover.settings, self._handover.settings.target.url or "", self._report_start)
         return self.run
 
     def begin(self) -> None:
@@ -169,7 +169,7 @@ class LoadWorker:
             self.finish()
             return
         reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        reason = Secrets(self._handover.parsed_settings().target.keys()).text(reason)
+        reason = Secrets(self._handover.settings.target.keys()).text(reason)
         self._finished = True
         self._send(REPORT, {"state": "unfit", "reason": reason})
         # Leaving ends the user that asks for it.

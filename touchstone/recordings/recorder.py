@@ -16,6 +16,7 @@ from typing import Any
 
 from touchstone.check import runner
 from touchstone.check.embedded import RECORDED_TWIN
+from touchstone.check.job import Outcome
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.files import contract_tests_dir
@@ -152,7 +153,7 @@ class Recorder:
 
 def record(
     settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: Progress, conclude: Conclude
-) -> tuple[runner.Outcome, tuple[Written, ...]]:
+) -> tuple[Outcome, tuple[Written, ...]]:
     """Plays scenarios and writes their recordings into *folder*."""
     recorder = Recorder(settings, names, folder, progress)
     errand = Errand("record", "record", tuple(names))
@@ -181,11 +182,14 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     exchanges = [e for e in log.exchanges if e.case == case.id and not _by_chance(e)]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
         return "a body is longer than a run log holds"
-    names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
+
+    def rename(text: str) -> str:
+        return text.replace(log.header.target.url, BASE_URL).replace(log.header.run_id, RUN_ID)
+
     recording = Recording(
         name=name,
         exchanges=tuple(
-            moved(cleaned(exchange, names), number, -exchanges[0].sent_at)
+            moved(cleaned(exchange, rename), number, -exchanges[0].sent_at)
             for number, exchange in enumerate(exchanges, 1)
         ),
         recorded_at=har.utc(har.moment(case.began_at)),

@@ -21,6 +21,9 @@ class LimitLine:
 
     Attributes:
         reading: What was measured.
+        limit: With its unit.
+        margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
+            nothing was measured or the limit is zero.
     """
 
     reading: Reading
@@ -56,10 +59,7 @@ class LimitLine:
 
     @property
     def margin_share(self) -> float | None:
-        """How far the value is inside its limit, as a share of it.
-
-        Below zero where it is beyond; None where nothing was measured or the limit is zero.
-        """
+        """How far the value is inside its limit."""
         limit, value = self.reading.limit.value, self.reading.value
         if value is None or not limit:
             return None
