@@ -25,7 +25,7 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
 from touchstone.loadgen.handover import MAX_KEPT, Collector, Part, rss_bytes, share_of
-from touchstone.loadgen.inline_judge import AnswerJudge
+from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.wire import PreparedRequest, Requests
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History

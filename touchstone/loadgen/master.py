@@ -16,7 +16,6 @@ from touchstone.facts.events import Case, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import LoadHandover, deal
-from touchstone.loadgen.lateness import fate_text
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.watchdog import Watchdog
@@ -321,7 +320,8 @@ class Master:
 
     def _lose(self, worker: Progress, why: str) -> None:
         worker.state = "lost"
-        worker.note = f"{why}; {fate_text(worker.assigned, worker.sent, worker.unsent)}"
+        reported = f"{worker.sent:,} sent and {worker.unsent:,} not sent"
+        worker.note = f"{why}; of its {worker.assigned:,} arrivals it had reported {reported}"
         self._log.write(worker.lost(self._now()))
 
     def _finish(self) -> None:

@@ -64,7 +64,7 @@ class Watchdog:
 
     def _time(self, limit: Limit, statistic: Statistic, own: Totals) -> Reading | None:
         late = own.late if own.late.cells else self._totals[ALL].late
-        value, count = time_of(statistic, own, own.kinds["unsent"]), own.times.count
+        value, count = time_of(statistic, own.times, own.unanswered + own.kinds["unsent"]), own.times.count
         too_late = late.quantile_s(0.99) > LATE_TOLERATED_SHARE * limit.value
         if value is None or too_late or count < max(_FEWEST, statistic.samples_needed):
             return None
