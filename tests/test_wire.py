@@ -20,7 +20,7 @@ from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, Keys

@@ -15,17 +15,17 @@ from touchstone.check.embedded import at_twin
 from touchstone.cli.live import load_progress_on
 from touchstone.cli.options import SeededRun, command
 from touchstone.cli.plans import print_report
-from touchstone.config import Seconds, Settings, TargetSettings, kind
+from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.wording import figure, plural
+from touchstone.facts.wording import figure
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
 from touchstone.loadgen.plan import plan as drawn_up
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import AT_ONCE, MAY_BUILD, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
+from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
@@ -230,7 +230,8 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
     seconds = f"{cost.least_seconds:,g} at least, {most_s:,g} at worst"
     say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
-    say_fitted(console, f"at worst  {_at_worst(cost, timed)}")
+    refused = f"whoever wants a build is refused and comes back each second for {timed.patience_s:g} s"
+    say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
 
 
 def _requests(plan: Plan, cost: Cost) -> str:
@@ -245,18 +246,9 @@ def _requests(plan: Plan, cost: Cost) -> str:
 def _turns(plan: Plan) -> str:
     """What the clients of a closed model send."""
     counts = plan.schedule.counts.items()
-    again = ", ".join(f"{number:,} {name}" for name, number in counts if name not in MAY_BUILD)
-    once = ", ".join(f"{number:,} {name}" for name, number in counts if name in MAY_BUILD)
+    again = ", ".join(f"{number:,} {name}" for name, number in counts if not ACTIONS[name].builds)
+    once = ", ".join(f"{number:,} {name}" for name, number in counts if ACTIONS[name].builds)
     return "; ".join([f"{again}, again and again"] * bool(again) + [f"{once}, no more than once each"] * bool(once))
-
-
-def _at_worst(cost: Cost, target: TargetSettings) -> str:
-    """What the figures at worst assume. A start that is refused comes back, and that is what makes them so large."""
-    builds = f"every build takes {target.build_timeout_s:g} s"
-    if not cost.per_refusal:
-        return builds
-    each = plural(cost.per_refusal, "request")
-    return f"every start is refused, and comes back each second for {target.patience_s:g} s ({each} a time); {builds}"
 
 
 def _schedule(plan: Plan) -> Table:
@@ -266,10 +258,11 @@ def _schedule(plan: Plan) -> Table:
     width_s = schedule.duration_s / spans
     table = Table(box=None, pad_edge=False)
     table.add_column("from s", justify="right")
-    for name in schedule.names:
+    for name in schedule.counts:
         table.add_column(name, justify="right")
-    places = np.minimum((schedule.due_s / width_s).astype(int), spans - 1)
+    places = np.minimum((schedule.rows["due_s"] / width_s).astype(int), spans - 1)
     for span in range(spans):
-        counts = np.bincount(schedule.actions[places == span], minlength=len(schedule.names))
-        table.add_row(figure(span * width_s), *(f"{count:,}" for count in counts))
+        counts = np.bincount(schedule.rows["action"][places == span], minlength=len(ACTIONS))
+        numbers = [counts[place] for place, name in enumerate(ACTIONS) if name in schedule.counts]
+        table.add_row(figure(span * width_s), *(f"{number:,}" for number in numbers))
     return table

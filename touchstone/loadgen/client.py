@@ -6,9 +6,11 @@ of a stream and regroups header lines. So does geventhttpclient's response, and 
 
 import contextlib
 import errno
+import re
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +19,13 @@ import gevent.socket
 import httptools
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
+from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
-from touchstone.target.body import Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.body import BEYOND_BYTES, Intake, Refused
+from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.tls import trusting
 
 # An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
@@ -34,6 +39,152 @@ _REPEATABLE = frozenset({"GET", "HEAD"})
 _NO_BODY = frozenset({204, 304})
 # What this machine ran out of: the server is not to blame.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+# About a kilobyte each; when there are so many, all are prepared anew.
+MAX_PREPARED = 50_000
+# Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
+LONG_BODY_BYTES = 256 * 1024
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+# RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+# RFC 9112 3 and 5: what would end a word of the request line, or a header field.
+_ENDS_A_WORD = re.compile(r"[\x00-\x20\x7f]")
+_ENDS_A_FIELD = re.compile(r"[\x00\r\n]")
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedRequest:
+    """A request that is ready to be sent any number of times. What holds a key is not in its repr.
+
+    Attributes:
+        wire: The whole request in HTTP/1.1; the connection stays open after it.
+        request: What is asked for, without secrets.
+        note: See `touchstone.facts.exchange.Exchange`.
+    """
+
+    operation: str
+    ref: str | None
+    credential: Credential
+    method: str
+    wire: bytes = field(repr=False)
+    request: Request
+    note: Mapping[str, Any]
+
+
+class Requests:
+    """Prepares the requests to one target; equal calls get one of them.
+
+    Args:
+        url: Base URL of the target without a trailing slash.
+
+    Attributes:
+        secrets: Every value that must not reach an exchange.
+    """
+
+    def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
+        base = urlsplit(url)
+        self._wording = Wording(url, keys, contract)
+        self.secrets = self._wording.secrets
+        self._base_path = base.path
+        self._host = _host(base.netloc, base.scheme)
+        self._prepared: dict[object, PreparedRequest] = {}
+
+    def prepared(self, call: Call) -> PreparedRequest:
+        """The request that *call* asks for.
+
+        Raises:
+            LookupError: the run has no such key.
+            UsageError: a word of the request line or a header holds what would end it.
+        """
+        key = (
+            *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
+            *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
+        )
+        found = self._prepared.get(key)
+        if found is None:
+            if len(self._prepared) >= MAX_PREPARED:
+                self._prepared.clear()
+            found = self._prepared[key] = self._prepare(call)
+        return found
+
+    def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
+        """What crossed the wire, without secrets."""
+        return Exchange(
+            seq=seq,
+            operation=request.operation,
+            ref=request.ref,
+            credential=request.credential,
+            case=case,
+            sent_at=answer.sent_at,
+            head_at=answer.head_at if answer.head else answer.done_at,
+            done_at=answer.done_at,
+            request=request.request,
+            response=self._response(answer),
+            error=self.secrets.text(answer.error),
+            closed=answer.closed,
+            note=dict(request.note),
+        )
+
+    def _prepare(self, call: Call) -> PreparedRequest:
+        outgoing = self._wording.asked(call)
+        return PreparedRequest(
+            operation=outgoing.operation,
+            ref=outgoing.ref,
+            credential=call.credential,
+            method=outgoing.method,
+            wire=_wire(outgoing, self._base_path + outgoing.target, self._host),
+            request=self._wording.request(outgoing),
+            note=dict(call.note),
+        )
+
+    def _response(self, answer: Answer) -> Response | None:
+        if answer.head is None:
+            return None
+        is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
+        return self._wording.response(
+            answer.head.status,
+            answer.head.headers,
+            answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body,
+            (Chunk(at_s, data) for at_s, data in answer.chunks),
+            is_cut=bool(answer.error) or is_long or answer.closed == "client",
+            most_bytes=KEPT_BYTES if answer.error or is_long else None,
+        )
+
+
+def _host(netloc: str, scheme: str) -> str:
+    """What Host says: no sign-in, and no port that goes without saying."""
+    host = netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+    return host if host.isascii() else host.encode("idna").decode("ascii")
+
+
+def _wire(outgoing: Asked, target: str, host: str) -> bytes:
+    for what, word in (("method", outgoing.method), ("target", target)):
+        if _ENDS_A_WORD.search(word):
+            raise UsageError(
+                f"{outgoing.operation or 'request'}: {what}: holds a blank or a control character; encode it"
+            )
+    lines = [f"{outgoing.method} {target} HTTP/1.1", *_header_lines(outgoing, host)]
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
+
+
+def _header_lines(outgoing: Asked, host: str) -> Iterator[str]:
+    # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
+    ours = {"Host": host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
+    given = {name.lower() for name in outgoing.headers}
+    if (outgoing.body or outgoing.method in _WITH_LENGTH) and "transfer-encoding" not in given:
+        ours["Content-Length"] = str(len(outgoing.body))
+    headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(outgoing.headers)
+    for name, value in headers.items():
+        if _ENDS_A_FIELD.search(name + value):
+            raise UsageError(f"{outgoing.operation or 'request'}: header {name!r}: holds a line break; take it out")
+        yield f"{name}: {value}"
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
 
 
 class Broken(Exception):

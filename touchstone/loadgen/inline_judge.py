@@ -17,7 +17,7 @@ from touchstone.facts.events import Tally
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import History
 from touchstone.rules.judge import finding_of, said
