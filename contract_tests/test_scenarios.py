@@ -1,6 +1,5 @@
 """The scenarios of scenarios.py: with a target of their own accord, to be recorded, or on recordings."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import scenarios_access
 import scenarios_builds
 from scenarios import SCENARIOS, Scenario
 
-from touchstone.check.handover import Handover, received
+from touchstone.check.handover import CheckHandover
 from touchstone.check.run import Run
 from touchstone.recordings.replay import plays
 
@@ -39,7 +38,7 @@ class Part:
         return pytest.param(self, id=self.id, marks=marks)
 
 
-def parts(handover: Handover) -> Iterator[Part]:
+def parts(handover: CheckHandover) -> Iterator[Part]:
     """What there is to play."""
     if handover.mode == "replay":
         recordings = plays(handover.plays, tuple(handover.accounts.items()))
@@ -50,7 +49,7 @@ def parts(handover: Handover) -> Iterator[Part]:
 
 @pytest.mark.once
 @pytest.mark.profile("thorough")
-@pytest.mark.parametrize("part", [part.param() for part in parts(received(os.environ))])
+@pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received())])
 def test_plays(part: Part, run: Run) -> None:
     """A target lives through the story, and a recording of it can be lived through again."""
     with run.playing(part.id, is_story=part.scenario is not None) as exam:

@@ -28,6 +28,7 @@ from tests.loadlogs import header  # noqa: E402 - the same
 from touchstone import __version__  # noqa: E402 - the same
 from touchstone.config import Settings  # noqa: E402 - the same
 from touchstone.facts import runlog  # noqa: E402 - the same
+from touchstone.facts.events import Limit  # noqa: E402 - the same
 from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
 from touchstone.loadgen import load_run as working  # noqa: E402 - the same
@@ -63,13 +64,12 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
     go = Go(options(), stage, "run", began_at=0.0, origin=time.monotonic(), workers=workers)
     (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
     settings = Settings(**more)
-    target = replace(settings.target, api_key=KEY)
+    target = replace(settings.target, api_key=KEY, url="http://127.0.0.1:1")
     return LoadHandover(
-        settings=replace(settings, target=target).to_json(),
-        url="http://127.0.0.1:1",
+        settings=replace(settings, target=target),
         run_log=str(log),
         go_file=str(folder / "go.json"),
-        limits=[["*", "max_s", 0.01]] if aborts else [],
+        limits=(Limit("*", "max_s", 0.01),) if aborts else (),
         aborts=aborts,
         workers=workers,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
+from touchstone.check.child import child_environment
 from touchstone.check.examination import PUBLISH_ADVICE
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
@@ -25,10 +26,8 @@ from touchstone.loadgen.loading import (
     check_terms,
     is_loopback,
     locust_command,
-    locust_environment,
 )
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.session import Session
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
@@ -88,7 +87,7 @@ def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monke
         judged.append(footer)
         return footer
 
-    monkeypatch.setattr(Session, "run", lambda *_: Footer("", 0.0, 0, ""))
+    monkeypatch.setattr(loading._Load, "work", lambda _: Footer("", 0.0, 0, ""))
     monkeypatch.setattr(loading, "judge_load_run", judge)
     ended = load("storm")
 
@@ -494,8 +493,8 @@ def test_locust_is_told_no_key_and_its_own_variables_are_left_out() -> None:
     """
     Keys go through the environment alone, which other processes of the machine do not see, and never on a command line.
     """
-    handover = LoadHandover(Settings(target=TargetSettings(api_key="hush")).to_json(), LOCAL)
-    environment = locust_environment(handover, {"LOCUST_USERS": "9", "GEVENT_LOOP": "x", "PATH": "/bin"})
+    handover = LoadHandover(Settings(target=TargetSettings(api_key="hush")), "")
+    environment = child_environment(handover, {"LOCUST_USERS": "9", "GEVENT_LOOP": "x", "PATH": "/bin"})
     commands = [locust_command("storm", wish) for wish in (Wish(), Wish(processes=3), Wish(expects=2, port=5557))]
 
     assert (environment.keys() & {"LOCUST_USERS", "GEVENT_LOOP"}, environment["PATH"]) == (set(), "/bin")

@@ -14,7 +14,7 @@ from tests import loadlogs
 from tests.command import KEYS, Command, Ended, Shell
 from tests.recorded import document, entry, saved
 from tests.report.conftest import write_failing, write_interrupted
-from touchstone.check.runner import Outcome
+from touchstone.check.job import Outcome
 from touchstone.cli.github_job import Inert, Workflow, guarded, tell, workflow_in
 from touchstone.facts.events import Limit
 from touchstone.report.github import MAX_SUMMARY_BYTES

@@ -11,9 +11,11 @@ import msgpack
 import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
-from touchstone.config import HANDOVER, Settings, TargetSettings
+from touchstone.check.handover import HANDOVER
+from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
-from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, deal, received_load, share_of
+from touchstone.facts.events import Limit
+from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, deal, share_of
 from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.workloads import SCENARIOS, Options
 from touchstone.rules.history import Content, History
@@ -75,18 +77,16 @@ def test_hand_over_arrives_whole(tmp_path: Path) -> None:
     path.write_text(json.dumps(ORDER.public()), encoding="utf-8")
     settings = Settings(target=TargetSettings("served", "http://127.0.0.1:1/api", KEY, patience_s=3.0))
     sent = LoadHandover(
-        settings.to_json(),
-        "http://127.0.0.1:1/api",
+        settings,
         "runlog.jsonl",
         str(path),
-        [["*", "p99_s", 1.0]],
+        (Limit("*", "p99_s", 1.0),),
         True,
         4,
     )
-    found = received_load(sent.environment())
+    found = LoadHandover.received(sent.environment())
 
     assert found == sent
-    assert found.parsed_settings() == settings
     assert found.go() == ORDER
     assert (KEY in sent.environment()[HANDOVER], KEY in path.read_text(encoding="utf-8")) == (True, False)
 
@@ -99,7 +99,7 @@ def test_locust_by_hand_is_told_what_to_run(text: str | None) -> None:
     environ = {} if text is None else {HANDOVER: text}
 
     with pytest.raises(UsageError, match=r"^load: not started by touchstone; run `touchstone load SCENARIO`") as raised:
-        received_load(environ)
+        LoadHandover.received(environ)
     assert text in (None, "", "{}") or str(text) not in str(raised.value)
 
 

@@ -13,7 +13,7 @@ from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, worker, workload
 from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
-from touchstone.check.opening import finish, write_header
+from touchstone.check.opening import Errand, finish, write_header
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
@@ -24,7 +24,6 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.judge import UNSHOWN, UNSHOWN_BUT_IN_STORM, judge_load_run
-from touchstone.loadgen.loading import LOAD
 from touchstone.loadgen.record import Record
 from touchstone.loadgen.rules import load_rule
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
@@ -84,7 +83,7 @@ class Court:
         assert log.workload is not None
         name = log.workload.scenario
         ledger = ledger_of_claims.load().raised(INVARIANTS)
-        write_header(self.path, "r1", self.settings, ["load", name], ledger, Contract.load(), LOAD, ALSO)
+        write_header(self.path, "r1", self.settings, ["load", name], ledger, Contract.load(), Errand("load"), ALSO)
         with RunLogWriter(self.path) as writer:
             writer.write(log.workload)
             writer.write(*log.exchanges, *log.windows, *log.attempts, *log.builds, *log.workers)
@@ -161,7 +160,7 @@ def test_lost_build_ends_with_1(court: Court) -> None:
 
 def test_run_without_a_workload_is_left_alone(court: Court) -> None:
     """Where the load was never planned there is nothing to judge."""
-    write_header(court.path, "r1", court.settings, ["load"], ledger_of_claims.load(), Contract.load(), LOAD)
+    write_header(court.path, "r1", court.settings, ["load"], ledger_of_claims.load(), Contract.load(), Errand("load"))
     before = court.path.read_bytes()
 
     assert judge_load_run(court.path, court.settings, replace(DONE, exit_code=3, reason="no")).reason == "no"

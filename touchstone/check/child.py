@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from touchstone.check.handover import LIFELINE_VARIABLE
+from touchstone.check.handover import LIFELINE_VARIABLE, Handover
 from touchstone.errors import OutputError
 from touchstone.facts.runlog import follow
 from touchstone.facts.second_look import looked_over
@@ -38,6 +38,11 @@ CHILD_GRACE_S = 20.0
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that a child is given of those of its parent."""
     return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("LC_")}
+
+
+def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a child that is handed something over."""
+    return passed_on(environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"}
 
 
 class Interrupted:

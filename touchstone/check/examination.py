@@ -206,16 +206,15 @@ READY_TRIES = 3
 
 
 def transport_to(
-    target: TargetSettings, url: str, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
+    target: TargetSettings, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
 ) -> Transport:
     """A transport with the keys and the bounds of a target.
 
     Args:
-        url: Where the target is; that of the embedded twin is not in its settings.
         record: Called with each finished exchange, in the thread that sent it.
     """
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-    return Transport(url, keys, contract, record, target.request_timeout_s, bounds=target.bounds)
+    return Transport(target.url or "", keys, contract, record, target.request_timeout_s, bounds=target.bounds)
 
 
 @dataclass(repr=False)

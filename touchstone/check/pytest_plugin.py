@@ -16,7 +16,7 @@ import pytest
 
 from touchstone.check.cases import Cost, cost_of, culprits_first, general_first, may_be_left_out, write_plan
 from touchstone.check.examination import PUBLISH_ADVICE, Examination, Unsuited
-from touchstone.check.handover import BARRED, UNWRITTEN, hold_lifeline, received
+from touchstone.check.handover import BARRED, UNWRITTEN, CheckHandover, hold_lifeline
 from touchstone.check.preflight import barred
 from touchstone.check.run import Run
 from touchstone.config import Settings
@@ -33,6 +33,7 @@ STRETCH = 4.0
 
 
 RUN = pytest.StashKey[Run]()
+HANDOVER = pytest.StashKey[CheckHandover]()
 _REORDERED = pytest.StashKey[bool]()
 
 
@@ -47,21 +48,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "once: the case is not tried again where a claim met no occasion")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     try:
-        handover = received(os.environ)
+        handover = config.stash[HANDOVER] = CheckHandover.received()
         hold_lifeline(os.environ)
-        settings = handover.parsed_settings()
         if handover.mode != "plan" and RUN not in config.stash:
-            config.stash[RUN] = Run(handover, settings)
+            config.stash[RUN] = Run(handover)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pycollect_makeitem(obj: object) -> Generator[None, object, object]:
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, object, object]:
     """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
     collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
-    selected = _selected(received(os.environ).parsed_settings().claims_glob)
+    selected = _selected(collector.config.stash[HANDOVER].settings.claims_glob)
     return [] if isinstance(collected, pytest.Collector) and declared and not declared & selected else collected
 
 
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     They are chosen before anybody else may leave some out.
     """
     _choose(config, items)
-    handover, chosen = received(os.environ), [case_id(item) for item in items]
+    handover, chosen = config.stash[HANDOVER], [case_id(item) for item in items]
     # A proof leaves cases out once it has found what it is after.
     if handover.mode != "plan" and not handover.quarry:
         config.stash[RUN].log.write(Selected(tuple(chosen)))
@@ -81,11 +81,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the cases of the profile that concern a selected claim."""
-    handover = received(os.environ)
+    handover = config.stash[HANDOVER]
     if handover.mode in ("record", "replay"):
         config.stash[RUN].declared = {claim for item in items for claim in declared_claims(item)}
         return
-    settings = handover.parsed_settings()
+    settings = handover.settings
     selected = _selected(settings.claims_glob)
     kept: list[pytest.Item] = []
     left_out: set[str] = set()

@@ -14,7 +14,7 @@ from touchstone.check.examination import (
     second_key_advice,
     transport_to,
 )
-from touchstone.check.handover import Handover
+from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
 from touchstone.check.sweep import EMBEDDED_URL
@@ -78,8 +78,8 @@ class Run:
 
     is_replay = False
 
-    def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, handover: CheckHandover) -> None:
+        self.settings = settings = handover.settings
         self.handover = handover
         self.ledger = ledger_of_claims.load()
         self.selected = {claim.id: claim for claim in self.ledger.select(settings.claims_glob)}
@@ -104,7 +104,7 @@ class Run:
         self._news: dict[str, None] = {}
 
     def _transport(self) -> Transport:
-        return transport_to(self.settings.target, self.handover.url, self.contract, self._record)
+        return transport_to(self.settings.target, self.contract, self._record)
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
@@ -113,7 +113,7 @@ class Run:
         return Examination(self.transport, target, self.handover.run_id, tells, budget, latency_s)
 
     def _open_journal(self) -> Journal | None:
-        url = EMBEDDED_URL if self.settings.target.embedded else self.handover.url
+        url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
         folder = Path(self.handover.run_log).parent
         return Journal.open(self.handover.run_id, url, self.settings.state_dir, folder)
 

@@ -86,7 +86,7 @@ def _sweep(settings: Settings, leftover: Leftover) -> Swept:
 
 def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
     target = settings.target
-    transport = transport_to(target, leftover.target_url, Contract.load())
+    transport = transport_to(target, Contract.load())
     exam = Examination(transport, target, leftover.run_id, Ledger(), Budget(0), case="sweep")
     broom = _Broom(exam, leftover.path)
     found: dict[str, list[str]] = {"removed": [], "gone": []}

@@ -6,8 +6,7 @@ network and holds none: a worker on another machine has its own.
 
 import json
 import resource
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from touchstone.check.handover import Carried
-from touchstone.config import HANDOVER, UNBOUNDED_BUILDS
-from touchstone.errors import UsageError
+from touchstone.check.handover import Handover
+from touchstone.config import UNBOUNDED_BUILDS
+from touchstone.facts.events import Limit
 from touchstone.loadgen.plan import ARRIVAL, Plan, Stage, builders
 from touchstone.loadgen.workloads import Options
 
@@ -121,44 +120,27 @@ def share_of(whole: int, number: int, workers: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadHandover(Carried):
-    """What one Locust process is to do.
+class LoadHandover(Handover):
+    """What one Locust process is to do; its run log is empty on a worker elsewhere, which reports to the master.
 
     Attributes:
-        url: Base URL of the target.
-        run_log: Path of the run log; empty on a worker, which reports to the master.
         go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
-            a worker, which the master sends its part.
-        limits: The thresholds, as [operation, statistic, value].
+            a worker elsewhere, which the master sends its part.
+        limits: The thresholds.
         aborts: Whether the run ends as soon as one of them is broken.
         workers: How many workers the master waits for; 1 where the process does all by itself.
     """
 
-    url: str
-    run_log: str = ""
+    by_hand = ("load", "touchstone load SCENARIO")
+
     go_file: str = ""
-    limits: list[list[Any]] = field(default_factory=list)
+    limits: tuple[Limit, ...] = ()
     aborts: bool = False
     workers: int = 1
 
     def go(self) -> Go:
         """What is to be done."""
         return GO.validate_python(json.loads(Path(self.go_file).read_text(encoding="utf-8")))
-
-
-def received_load(environ: Mapping[str, str]) -> LoadHandover:
-    """The hand-over that this process was started with.
-
-    Raises:
-        UsageError: there is none, or that of something else: Locust was started by hand.
-    """
-    text = environ.get(HANDOVER)
-    try:
-        return LoadHandover(**json.loads(text or ""))
-    except (ValueError, TypeError):
-        # It may hold keys, and is not shown.
-        advice = "run `touchstone load SCENARIO` (`touchstone load --help`)"
-        raise UsageError(f"load: not started by touchstone; {advice}") from None
 
 
 def rss_bytes() -> int:

@@ -15,7 +15,7 @@ from gevent.pool import Group
 
 from touchstone import __version__
 from touchstone.check.budget import ENDS, SPENT, Budget, Received, Silence
-from touchstone.config import Settings
+from touchstone.config import TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError
@@ -169,13 +169,13 @@ class LoadRun:
         is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
     """
 
-    def __init__(self, part: Part, settings: Settings, url: str, report_start: Callable[[int, bool], None]) -> None:
+    def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
-        self.target = target = settings.target
+        self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
-        self._prepare_judge(url)
-        self.connections = Connections(url, target.request_timeout_s, clock=self.now, bounds=target.bounds)
+        self._prepare_judge()
+        self.connections = Connections(target.url or "", target.request_timeout_s, clock=self.now, bounds=target.bounds)
         self.collector = Collector(part.number)
         self.flows = Group()
         self.silence = Silence()
@@ -198,13 +198,12 @@ class LoadRun:
         gc.collect()
         gc.freeze()
 
-    def _prepare_judge(self, url: str) -> None:
+    def _prepare_judge(self) -> None:
         """The rules compute what they do once before the first arrival would have to wait for it."""
         target = self.target
         contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
-        self.requests = Requests(
-            url, Keys(target.api_key or "", target.second_api_key, target.restricted_api_key), contract
-        )
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        self.requests = Requests(target.url or "", keys, contract)
         history = History.knowing(contract, self.go.stage.contents.values())
         self.judge = AnswerJudge(history, ledger, self.requests, sources=target.key_sources)
         trial = AnswerJudge(history, ledger, self.requests)
@@ -510,8 +509,7 @@ class LoadWorker:
         """Waits until this worker is given its part, and gets ready for it."""
         self.run = LoadRun(
             self._part.get(),
-            self._handover.parsed_settings(),
-            self._handover.url,
+            self._handover.settings.target,
             lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
         )
         return self.run
@@ -552,7 +550,7 @@ class LoadWorker:
             self.finish()
             return
         reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-        reason = Secrets(self._handover.parsed_settings().target.keys()).text(reason)
+        reason = Secrets(self._handover.settings.target.keys()).text(reason)
         self._finished = True
         self._send({"state": "unfit", "reason": reason})
         # Leaving ends the user that asks for it.

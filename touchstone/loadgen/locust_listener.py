@@ -18,7 +18,7 @@ from locust.stats import RequestStats, StatsEntry
 
 from touchstone.check.handover import UNWRITTEN, hold_lifeline
 from touchstone.facts.sample import Window, middle_s
-from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover, received_load
+from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
 from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
@@ -68,7 +68,7 @@ def fold(stats: RequestStats, window: Window) -> None:
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     """Gives each process of a run its part."""
     hold_lifeline(os.environ, under_gevent=True)
-    handover = received_load(os.environ)
+    handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
         worker = _worker(environment, handover, lambda data: runner.send_message(MESSAGE, data))

@@ -113,7 +113,7 @@ class Master:
         waits: bool = False,
     ) -> None:
         self._go = replace(handover.go(), workers=handover.workers)
-        self._settings = handover.parsed_settings()
+        self._settings = handover.settings
         self._plan = plan(self._go.options)
         self._send = send
         self._present = present
@@ -122,7 +122,7 @@ class Master:
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
         self._workers: dict[str, Member] = {}
         self._begun = self._stopping = self._ended = False
-        self._limits = tuple(Limit(*limit) for limit in handover.limits)
+        self._limits = handover.limits
         self._watchdog = Watchdog(self._limits if handover.aborts else ())
         gevent.spawn(self._watch)
 

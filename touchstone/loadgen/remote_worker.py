@@ -7,13 +7,13 @@ import sys
 from ipaddress import ip_address
 from pathlib import Path
 
-from touchstone.check.child import signals, watched
+from touchstone.check.child import child_environment, signals, watched
 from touchstone.check.opening import new_log, new_run_id
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError
 from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
-from touchstone.loadgen.loading import check_allowed, locust_environment
+from touchstone.loadgen.loading import check_allowed
 from touchstone.loadgen.workloads import Scenario
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
@@ -32,10 +32,9 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
         TargetError: it found no master, had no part in the run, or did not come to its end.
     """
     check_host(master)
-    url = settings.target.url
-    if not url:
+    if not settings.target.url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
-    check_allowed(url, allows)
+    check_allowed(settings.target.url, allows)
     run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
     output = run_log.with_name("locust.log")
     command = [
@@ -43,7 +42,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
         *("-f", str(load_dir() / f"{chosen.name}.py")),
         *("--worker", "--master-host", master, "--master-port", str(port), "--host", "-"),
     ]
-    environment = locust_environment(LoadHandover(settings=settings.to_json(), url=url), os.environ)
+    environment = child_environment(LoadHandover(settings, ""), os.environ)
     print(f"waiting for the master at {master}:{port}; log: {output}", file=sys.stderr, flush=True)  # noqa: T201
     with signals() as interrupted:
         ended = watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)

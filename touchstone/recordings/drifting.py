@@ -15,6 +15,7 @@ from typing import Any
 
 from touchstone.check import runner
 from touchstone.check.embedded import RECORDED_TWIN
+from touchstone.check.job import Outcome
 from touchstone.check.opening import Errand
 from touchstone.config import Settings
 from touchstone.contract.document import EVENT_STREAM
@@ -55,7 +56,7 @@ class Drift:
         why: What kept the run from its end; empty where nothing did.
     """
 
-    outcome: runner.Outcome
+    outcome: Outcome
     target: str
     changes: tuple[str, ...]
     uncompared: dict[str, str]

@@ -16,6 +16,7 @@ from typing import Any
 
 from touchstone.check import runner
 from touchstone.check.embedded import RECORDED_TWIN
+from touchstone.check.job import Outcome
 from touchstone.check.opening import Errand, folder_name
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.files import contract_tests_dir
@@ -152,7 +153,7 @@ class Recorder:
 
 def record(
     settings: Settings, names: Sequence[str], folder: Path, argv: Sequence[str], progress: Progress, conclude: Conclude
-) -> tuple[runner.Outcome, tuple[Written, ...]]:
+) -> tuple[Outcome, tuple[Written, ...]]:
     """Plays scenarios and writes their recordings into *folder*."""
     recorder = Recorder(settings, names, folder, progress)
     errand = Errand("record", "record", tuple(names))

@@ -1,6 +1,5 @@
 """A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,11 +7,11 @@ import pytest
 
 from touchstone.check.budget import Budget
 from touchstone.check.examination import Examination, Ledger
-from touchstone.check.handover import Handover, received
+from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
 from touchstone.check.run import Run
-from touchstone.config import UNBOUNDED_BUILDS, Settings, TargetSettings
+from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID
@@ -35,8 +34,7 @@ from touchstone.target.transport import Transport
 def pytest_configure(config: pytest.Config) -> None:
     """Puts recordings in the place of the target."""
     try:
-        handover = received(os.environ)
-        config.stash[RUN] = ReplayRun(handover, handover.parsed_settings())
+        config.stash[RUN] = ReplayRun(CheckHandover.received())
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -46,15 +44,15 @@ class ReplayRun(Run):
 
     is_replay = True
 
-    def __init__(self, handover: Handover, settings: Settings) -> None:
+    def __init__(self, handover: CheckHandover) -> None:
         self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
         self._unjudged: list[Exchange] = []
-        super().__init__(handover, settings)
+        super().__init__(handover)
 
     def _transport(self) -> Transport:
         target, replay = self.settings.target, self.replay
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
+        asked = (target.url or "", keys, self.contract, self._record, target.request_timeout_s)
         return Transport(*asked, wire=replay.wire, clock=replay.clock, bounds=target.bounds)
 
     def _open_journal(self) -> Journal | None:

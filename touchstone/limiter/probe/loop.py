@@ -4,7 +4,6 @@
 """
 
 import gc
-import json
 import math
 import os
 import signal
@@ -17,8 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
-from touchstone.check.handover import UNWRITTEN, Carried, hold_lifeline
-from touchstone.config import HANDOVER
+from touchstone.check.handover import UNWRITTEN, Handover, hold_lifeline
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
@@ -62,11 +60,10 @@ _Terms = TypeVar("_Terms", Terms, KneeTerms)
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeHandover(Carried):
+class ProbeHandover(Handover):
     """What the process is to do. What an interrupted probe has recorded already stands in the run log.
 
     Attributes:
-        run_log: Path of the run log, which says in its event ``probe`` what is asked for.
         refs: The versions that may be started, none of which is built; of another operation, the one that is read.
         origin: The machine's monotonic clock at run second 0.
         until_at: Run second at which nothing more is sent.
@@ -74,28 +71,13 @@ class ProbeHandover(Carried):
         spent_builds: Builds that began before it, or may have.
     """
 
-    url: str
-    run_log: str
+    by_hand = ("probe", "touchstone probe")
+
     refs: tuple[str, ...]
     origin: float
     until_at: float
     first_seq: int
     spent_builds: int = 0
-
-
-def received_probe(environ: Mapping[str, str]) -> ProbeHandover:
-    """The hand-over that this process was started with.
-
-    Raises:
-        UsageError: there is none, or that of something else: it was started by hand.
-    """
-    try:
-        values = json.loads(environ.get(HANDOVER) or "")
-        return ProbeHandover(**values | {"refs": tuple(values["refs"])})
-    except (ValueError, TypeError, KeyError):
-        # It may hold keys, and is not shown.
-        advice = "run `touchstone probe` (`touchstone probe --help`)"
-        raise UsageError(f"probe: not started by touchstone; {advice}") from None
 
 
 def terms_of(values: Mapping[str, Any], kind: type[_Terms]) -> _Terms:
@@ -117,11 +99,11 @@ class ProbeRun:
         self._handover = handover
         self._story = _story(Path(handover.run_log))
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
-        probing, target = self._story.probing, handover.parsed_settings().target
+        probing, target = self._story.probing, handover.settings.target
         terms = terms_of(probing.terms, Terms)
         self._brain = brain(terms)
         self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
-        self._link = Link(handover.url, target, Contract.load(), self.now)
+        self._link = Link(target.url or "", target, Contract.load(), self.now)
         self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
         starts, patience_s = probing.operation == STARTS, target.cancel_timeout_s
         pooled = (handover.refs, self._link, patience_s, self._bounds.began_nothing)
@@ -291,7 +273,7 @@ def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     sys.setswitchinterval(_SWITCH_S)
     hold_lifeline(os.environ)
     try:
-        run = ProbeRun(received_probe(os.environ), brain)
+        run = ProbeRun(ProbeHandover.received(), brain)
         threading.Thread(target=_wait_for_interrupt, args=(run,), daemon=True).start()
         run.run()
     except HarnessError as error:
