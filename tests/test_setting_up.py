@@ -381,7 +381,7 @@ def test_clean_up_that_is_stopped_leaves_the_rest_to_a_sweep(stand: Stand, enoug
         min(enough, len(own)),
         deleted,
     )
-    assert (left.refs, left.builds) == (own[: 6 - deleted], own[enough:])
+    assert (left.refs, tuple(left.builds)) == (own[: 6 - deleted], own[enough:])
     told = f"the clean-up was stopped: {6 - deleted} versions may be left, and builds of them; `touchstone sweep` "
     assert read(stand.run_log).warnings == (f"{told}removes them",)
     assert {action.ref for action in read(stand.run_log).templates if action.action == "left"} == {*left.refs}
@@ -514,7 +514,7 @@ def test_build_whose_cancel_is_not_answered_stays_in_the_journal(tmp_path: Path)
         stand.setting_up.close()
         (left,) = leftovers(stand.settings.state_dir)
 
-        assert (left.refs, left.builds) == ((), NAMED)
+        assert (left.refs, tuple(left.builds)) == ((), NAMED)
         (warning,) = read(stand.run_log).warnings
         assert warning == (
             f"2 builds may still be running, as cancels were not answered: {NAMED[0]}, {NAMED[1]}; "

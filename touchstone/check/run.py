@@ -50,7 +50,6 @@ class Journalled(Ledger):
 
     def published(self, template: Template, digest: str) -> None:
         """*template* was published."""
-        self._journal.created(template.ref, template.owner)
         self._log.write(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
@@ -226,10 +225,10 @@ class Run:
         """Removes what the run made and judges that too."""
         try:
             if self.journal:
-                clean = self.exam.clean_up()
+                self.exam.clean_up()
                 if not self.plan.is_barred:
                     self.conclude("clean-up")
-                self.journal.close(all_clean=clean)
+                self.journal.close()
         finally:
             self.transport.close()
             if self.transport.remark:

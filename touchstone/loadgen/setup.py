@@ -284,7 +284,7 @@ class SettingUp:
             clean = self._warn_left()
         finally:
             self.clock.stopped = never
-        self._journal.close(all_clean=clean)
+        self._journal.close()
         return clean and not self._journal.builds
 
     def _cleared(self, idle: set[str]) -> bool:
@@ -333,7 +333,7 @@ class SettingUp:
 
     def close(self) -> None:
         """Closes connections and files."""
-        self._journal.close(all_clean=False)
+        self._journal.close()
         self.transport.close()
         if remark := self.transport.remark:
             self._log.write(Remark(remark))
