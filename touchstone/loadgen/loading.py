@@ -251,7 +251,7 @@ class _Load(StagedJob):
     def send(self, stage: SettingUp) -> Footer:
         """Publishes what the plan needs, and has Locust send."""
         latency_s = stage.smoke(self.is_stopped)
-        built = stage.stage(self._plan, latency_s, self.is_stopped)
+        built = stage.stage(self._plan.needs, latency_s, self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         go = Go(
