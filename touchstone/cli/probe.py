@@ -192,7 +192,7 @@ def print_plan(settings: Settings, wish: probing.Wish, console: Console) -> None
     """
     probing.check_terms(settings, wish)
     terms, target = wish.terms, settings.target
-    cost, versions = worst(terms), len(probing(settings, terms).needs)
+    cost, versions = worst(terms), len(probing.needs(settings, terms))
     say_fitted(console, f"probe: finds out which limiter is behind {wish.operation}, and with which numbers")
     say_fitted(console, f"target {target.url or target.name}, seed {terms.seed}, one client with the first key")
     if wish.knee:
