@@ -16,7 +16,7 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import UNSENT
-from touchstone.loadgen.plan import MAX_BUILDS, POLL_S, ROOM_TURNS, Cost, Need, Plan, phase_of, plan
+from touchstone.loadgen.plan import MAX_BUILDS, ROOM_TURNS, Need, Plan, phase_of, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.workloads import ACTIONS, SCENARIOS, Options
 from touchstone.twin import RateLimit
@@ -275,12 +275,6 @@ def test_closed_model_has_no_schedule_to_keep() -> None:
     assert planned("steady", model="closed").workload(3.0, 1, ()).scheduled == {}
 
 
-def most(cost: Cost) -> int:
-    """The requests of a load at worst, where they are bounded."""
-    assert cost.most_requests is not None
-    return cost.most_requests
-
-
 def test_cost_grows_with_what_a_target_allows() -> None:
     """At worst each build takes as long as it may and each start is refused for as long as it is waited for."""
     made = planned("storm", builds=10)
@@ -288,14 +282,10 @@ def test_cost_grows_with_what_a_target_allows() -> None:
 
     assert quick.builds == made.builds() == 12 + 3 + ROOM_TURNS
     more = made.cost(10.0, 6.0)
-    assert most(slow) - most(quick) == 10 * 10 / POLL_S + 10
     assert slow.most_seconds - quick.most_seconds == 10.0
-    # each start and two reads, a start of what stands ready, and what comes after the storm
-    assert most(more) - most(quick) == 10 * 3 + 1 + 3
     # each client of the storm, and those that come after it
     assert more.most_seconds - quick.most_seconds == 1 + 1 + 5
     assert (slow.requests, slow.least_seconds) == (quick.requests, quick.least_seconds)
-    assert quick.requests < most(quick)
     assert quick.least_seconds < quick.most_seconds
 
 
@@ -334,20 +324,15 @@ def test_client_that_fills_the_host_waits_for_its_cancels() -> None:
     storm = planned("storm", builds=10)
     quick, slow = storm.cost(10.0, 5.0), storm.cost(10.0, 5.0, 4.0)
 
-    assert most(slow) - most(quick) == (ROOM_TURNS + 1) * 4
     assert slow.most_seconds - quick.most_seconds == (ROOM_TURNS + 1 + 2 * 2.5) * 4
 
 
 def test_budget_bounds_what_the_load_costs() -> None:
-    """Beyond --max-requests nothing is sent but what sets up and clears up; without it a closed model has no bound."""
+    """Beyond --max-requests nothing is sent but what sets up and clears up."""
     bound = planned("storm", builds=10, max_requests=30).cost(10.0, 5.0)
     free = planned("storm", builds=10).cost(10.0, 5.0)
-    closed = planned("steady", model="closed")
 
     assert (bound.requests, bound.around) == (bound.around + 30, free.around)
-    assert 30 < most(bound) < most(free)
-    assert closed.cost(10.0, 5.0).most_requests is None
-    assert most(planned("steady", model="closed", max_requests=500).cost(10.0, 5.0)) > 500
 
 
 def test_races_are_not_polled() -> None:
@@ -430,7 +415,7 @@ def test_unrefused_run_sends_no_more_than_told(runs: Runs, name: str) -> None:
 @pytest.mark.whole
 @pytest.mark.parametrize("name", SMALL)
 def test_run_costs_no_more_than_planned(runs: Runs, name: str) -> None:
-    """A run begins no more builds and sends no more requests than its plan says, and sends each arrival once."""
+    """A run begins no more builds than its plan says, and sends each arrival once."""
     watched, log = runs[name, True].result()
     made = plan(options_of(log))
     cost = made.cost(8.0, 20.0)
@@ -442,7 +427,7 @@ def test_run_costs_no_more_than_planned(runs: Runs, name: str) -> None:
     assert not [window for window in log.windows if window.outcome == UNSENT]
     assert sent[True] == len(made.schedule)
     assert len(made.needs) < around
-    assert len(made.schedule) < sent.total() + around <= most(cost)
+    assert len(made.schedule) < sent.total() + around
     if name != "storm":  # what comes after a storm begins as many as the host admits, and four
         assert made.builds() - 1 <= len(watched.launched)
     assert len(watched.launched) <= cost.builds

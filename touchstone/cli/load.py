@@ -226,21 +226,19 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     else:
         say_fitted(console, f"in turn   {_turns(plan)}")
     say_fitted(console, f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
-    say_fitted(console, f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
+    say_fitted(console, f"requests  {_requests(options, cost)}; {cost.around:,} of them set up and clear up")
     most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
     seconds = f"{cost.least_seconds:,g} at least, {most_s:,g} at worst"
     say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
-    refused = f"whoever wants a build is refused and comes back each second for {timed.patience_s:g} s"
+    refused = f"each start is refused for {timed.patience_s:g} s and sent again each second (3 requests a time)"
     say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
 
 
-def _requests(plan: Plan, cost: Cost) -> str:
-    options = plan.options
+def _requests(options: Options, cost: Cost) -> str:
     if options.model == "open":
-        return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
-    most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
+        return f"{cost.requests:,} if nothing is refused"
     who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
-    return f"as many as {who} answered in {options.duration_s:g} s{most}"
+    return f"as many as {who} answered in {options.duration_s:g} s"
 
 
 def _turns(plan: Plan) -> str:

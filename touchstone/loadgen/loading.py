@@ -105,13 +105,13 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     if builds > target.max_builds:
         raise UsageError(
             f"{options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
-            f"raise --max-builds, or {options.lowering('builds')}"
+            f"raise --max-builds, or {options.advice}"
         )
     sends, most = drawn_up.sends(), options.max_requests
     if most is not None and options.model == "open" and sends > most:
         raise UsageError(
             f"{options.scenario.name}: plans {sends} requests if nothing is refused, besides set-up and clean-up, and "
-            f"--max-requests {most} are allowed; raise it, or {options.lowering('arrivals')}"
+            f"--max-requests {most} are allowed; raise it, or {options.advice}"
         )
     _check_keys(settings, options)
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
@@ -123,19 +123,13 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
 
 def _check_seconds(seconds: float | None, drawn_up: Plan) -> None:
     """Makes sure that a load can be over in time where nothing is in its way."""
-    options, arrives_s = drawn_up.options, drawn_up.schedule.duration_s
-    if seconds is None:
-        return
-    if options.arrivals != AT_ONCE and arrives_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: arrives for {arrives_s:g} s, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --duration"
-        )
-    least_s = drawn_up.cost(0.0, 0.0).least_seconds
-    if least_s > seconds:
+    options = drawn_up.options
+    arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
+    least_s = max(arrives_s, drawn_up.cost(0.0, 0.0).least_seconds)
+    if seconds is not None and least_s > seconds:
         raise UsageError(
             f"{options.scenario.name}: takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --build-s"
+            "raise it, or lower --duration or --build-s"
         )
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Limit, Workload
-from touchstone.facts.patience import poll_s
 from touchstone.loadgen.arrivals import MAX_ARRIVALS, Times, Trace, due_times, parse
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options
 from touchstone.rules.history import Content
@@ -25,35 +24,24 @@ POLL_S = 0.25
 # What a build takes besides its steps is not known beforehand; so much is reckoned with.
 _OVERHEAD_S = 0.5
 
-# What storm does at its end on one version that is ready: bursts up to this length, to be refused and served again.
+# What storm does at its end on one version that is ready: three bursts up to this length, to be refused and served
+# again. After each burst it waits for its way back, and before the second and the third one as long as that took the
+# first time.
 AFTERMATH_BURST = 120
-# Three such bursts, three times as many reads, and as much again while the last burst is drawn out. After each burst it
-# waits for its way back, and before the second and the third one as long as that took the first time. Where the first
-# one is served to its end there is nothing to wait for, and that is all.
-_AFTERMATH_MOST = 9 * AFTERMATH_BURST
-_AFTERMATH_BURSTS, _AFTERMATH_WAITS = 3, 5
+_AFTERMATH_WAITS = 5
 
 # Before that, where somebody was refused, one client waits for its turn, fills the host, and in each of so many turns
 # cancels a build and starts another one: see load/room.py.
 ROOM_TURNS = 4
 _LEAST_ROOM, _MOST_ROOM = 3, 100
-# Starts of a turn that are refused, the cancel, and the start that follows; and reads until a cancelled build has
-# ended, which come fast at first and then once a second.
-_ROOM_REQUESTS, _ROOM_READS = 8, 9
 # Of the time that a cancel may take: once in each turn, two and a half times in two of them, and once at the end.
 _ROOM_WAITS = 10
 # Builds that fill the host after a storm last until they are cancelled.
 _ROOM_S = 60.0
 
-# Requests before and after the run: of the smoke test and one look at a version that was published, and about each
-# version, which is published and deleted, and cancelled where it may be building, and once more where it was.
-_SMOKE, _MOST_SMOKE, _AROUND, _CANCELS = 3, 7, 2, 2
-# Reads while a version is built beforehand come fast at first and then once a second: see `touchstone.facts.patience`.
-_EARLY_READS = 50
-# Before a build that runs is known to, and where it ends, besides the polls in between.
-_MORE_POLLS = 3
-# The start of a version of its own that is refused is followed by two reads: did it begin something all the same?
-_PER_REFUSAL = 3
+# Requests before and after the run: of the smoke test; about each version, which is published and deleted; and about
+# one that is built beforehand, which is started and read, fast at first and then once a second.
+_SMOKE, _AROUND, _BUILT_BEFORE = 3, 2, 27
 # By so much a wait may end after patience is over, since a client never comes back before it was told to; and the last
 # answer may come after the last arrival.
 _BEYOND_S = 2.0
@@ -211,8 +199,7 @@ def _watchers(options: Options) -> Schedule:
 def _few_enough(number: int, options: Options) -> None:
     if number > MAX_ARRIVALS:
         raise UsageError(
-            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; "
-            f"{options.lowering('arrivals')}"
+            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; {options.advice}"
         )
 
 
@@ -251,17 +238,15 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a run costs where nothing is refused, and at worst.
+    """What a run costs.
 
     How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far more
     builds than are admitted at once cost a multiple of *requests*. At worst each build takes as long as the target
-    allows, and each start is refused once a second for as long as it is waited for. What a target costs more that
-    refuses publishes, cancels and deletes as well is not counted.
+    allows, and each start is refused for as long as it is waited for.
 
     Attributes:
         builds: At most.
         requests: Where nothing is refused, set-up and clean-up included.
-        most_requests: At worst; None where a closed model sends as many as are answered.
         around: The part of *requests* that sets up and clears up, one after the other.
         least_seconds: Without set-up and clean-up; steps of builds and arrivals take so long where nothing else does.
         most_seconds: At worst, without set-up and clean-up and the time that answers take.
@@ -269,7 +254,6 @@ class Cost:
 
     builds: int
     requests: int
-    most_requests: int | None
     around: int
     least_seconds: float
     most_seconds: float
@@ -319,7 +303,8 @@ class Plan:
     def sends(self) -> int:
         """How many requests the load sends where nothing is refused, without what sets up and clears up."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
-        return self._firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
+        firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
+        return firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
 
     def cost(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float = 0.0) -> Cost:
         """What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
@@ -327,24 +312,13 @@ class Plan:
         Args:
             cancel_timeout_s: For so much longer the log of a build is followed that does not end.
         """
-        refusals, own, races = math.ceil(patience_s), self._count("own"), self._count("shared")
         # What clients race for is cancelled, since nobody has seen it end.
-        around = _SMOKE + (_AROUND + bool(races)) * len(self.needs) + (1 + _reads_until(_OVERHEAD_S)) * self._ready
-        most_around = _MOST_SMOKE + (_AROUND + _CANCELS) * len(self.needs)
-        most_around += (1 + _EARLY_READS + math.ceil(build_timeout_s) + refusals) * self._ready
-        most_polls = math.ceil(build_timeout_s / POLL_S) + _MORE_POLLS
-        most = self._firsts + (most_polls + _PER_REFUSAL * refusals) * own + refusals * races
-        if self._is_storm:
-            # A cancel is waited for in each turn of filling the host, and all of them at the end.
-            reads = (ROOM_TURNS + 1) * (_ROOM_READS + math.ceil(cancel_timeout_s))
-            most += 3 * _rooms(self.schedule) + ROOM_TURNS * _ROOM_REQUESTS + reads
-            most += _AFTERMATH_MOST + _AFTERMATH_BURSTS * refusals
-        allowed = math.inf if self.options.max_requests is None else self.options.max_requests
-        bounded = self.options.model == "open" or allowed < math.inf
+        each = _AROUND + bool(self._count("shared"))
+        around = _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
+        sends, most = self.sends(), self.options.max_requests
         return Cost(
             builds=self.builds(),
-            requests=around + int(min(self.sends(), allowed)),
-            most_requests=most_around + int(min(most, allowed)) if bounded else None,
+            requests=around + (sends if most is None else min(sends, most)),
             around=around,
             least_seconds=self._least_s(),
             most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
@@ -368,11 +342,6 @@ class Plan:
         if self._is_storm:
             most_s += (1 + _AFTERMATH_WAITS) * wait_s + _ROOM_WAITS * cancel_timeout_s
         return math.ceil(most_s)
-
-    @property
-    def _firsts(self) -> int:
-        """The arrivals, and what follows each of them besides polls."""
-        return sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
 
     @property
     def _is_storm(self) -> bool:
@@ -418,7 +387,7 @@ def plan(options: Options) -> Plan:
     if number > MAX_BUILDS:
         raise UsageError(
             f"{options.scenario.name}: plans {number:,} builds; expected {MAX_BUILDS:,} at most, since each has a "
-            f"version that is published beforehand; {options.lowering('builds')}"
+            f"version that is published beforehand; {options.advice}"
         )
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 
@@ -465,15 +434,6 @@ def _own(options: Options, action: str, nth: int) -> Need:
     if action == "cancel":
         return Need("own", action, sleep_s=2 * options.build_s)
     return Need("own", action, sleep_s=options.build_s, fails=nth % _FAILS_EVERY == _FAILS_EVERY - 1)
-
-
-def _reads_until(lasts_s: float) -> int:
-    """How many reads see a version built that takes so long."""
-    reads, waited_s = 1, 0.0
-    while waited_s < lasts_s:
-        waited_s += poll_s(waited_s)
-        reads += 1
-    return reads
 
 
 def _rooms(storm: Schedule) -> int:

@@ -219,14 +219,12 @@ class Options:
         """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
-    def lowering(self, what: Literal["builds", "arrivals"]) -> str:
+    @property
+    def advice(self) -> str:
         """What to do where there is too much of something: which flags make it less."""
         if self.arrivals == AT_ONCE:
-            flags = ["--builds", "--watchers"] if self.watchers and what == "arrivals" else ["--builds"]
-        else:
-            flags = ["--duration"] if self.arrivals.startswith("trace:") else ["--rate", "--duration"]
-            flags += ["--mix"] if self.scenario.heeds("mix") else []
-        return f"lower {', '.join(flags[:-1])} or {flags[-1]}" if flags[1:] else f"lower {flags[0]}"
+            return "lower --builds or --watchers" if self.watchers else "lower --builds"
+        return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
 
     def public(self) -> dict[str, Any]:
         """Every setting by name as JSON values."""
