@@ -60,8 +60,8 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
     log = folder / "runlog.jsonl"
     with RunLogWriter(log) as writer:
         writer.write(header())
-    stage = Stage({"ready": ("default/a@1.0.0",)}, {}, 0.001)
-    go = Go(options(), stage, "run", began_at=0.0, origin=time.monotonic(), workers=workers)
+    stage = Stage({"ready": ("default/a@1.0.0",)}, {})
+    go = Go(options(), stage, origin=time.monotonic(), workers=workers)
     (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
     settings = Settings(**more)
     target = replace(settings.target, api_key=KEY, url="http://127.0.0.1:1")
@@ -349,7 +349,7 @@ def clock(folder: Path) -> dict[str, Any]:
 def part_of(drawn_up: LoadHandover) -> dict[str, Any]:
     """The message with the part of the one worker."""
     go = drawn_up.go()
-    return {"part": PART.dump_python(deal(go, plan(go.options), 0, 60.0, 10.0))}
+    return {"part": PART.dump_python(deal(go, plan(go.options), 0))}
 
 
 def member(folder: Path) -> dict[str, Any]:
@@ -371,7 +371,7 @@ def budget(folder: Path) -> dict[str, Any]:
     worker = LoadWorker(drawn_up, "steady", lambda _data: None, lambda _window: None, lambda _reason: None)
     go = drawn_up.go()
     go = replace(go, options=replace(go.options, max_requests=3))
-    worker.receive({"part": PART.dump_python(deal(go, plan(go.options), 0, 60.0, 10.0))})
+    worker.receive({"part": PART.dump_python(deal(go, plan(go.options), 0))})
     run = worker.prepare()
     admitted = [run.admit() for _ in range(6)]
     return {"admitted": admitted, "warnings": [e["text"] for e in run.collector.drain() if e["type"] == "warning"]}

@@ -23,9 +23,9 @@ from touchstone.rules.history import Content, History
 KEY = "sk_live_nobody_may_see_this"
 CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "ab" * 32)
 GIVEN = Content(OTHER_REF, "second", "given", "ready", 0.0, "", 0, 0.0, 0.0)
-STAGE = Stage({"own": (REF,), "ready-second": (OTHER_REF,)}, {REF: CONTENT, OTHER_REF: GIVEN}, 0.002)
+STAGE = Stage({"own": (REF,), "ready-second": (OTHER_REF,)}, {REF: CONTENT, OTHER_REF: GIVEN})
 OPTIONS = Options(SCENARIOS["fairness"], "constant:1", 24.0, {"modest": 1.0, "greedy": 20.0}, 20)
-ORDER = Go(OPTIONS, STAGE, "260102-030405-ab12cd", 7.0, 123.25, 4, 90, 1000)
+ORDER = Go(OPTIONS, STAGE, 123.25, 4, 90, 1000)
 
 
 def wired(value: Any) -> Any:
@@ -42,7 +42,7 @@ def test_parts_of_all_workers_are_the_run() -> None:
     """Each arrival and each build that may begin is dealt once, and a part arrives whole over the network."""
     options = Options(SCENARIOS["steady"], "constant:10", 9.0, {"read": 3, "start": 2}, 20, ready=1)
     go, whole = replace(ORDER, options=options, workers=3, builds=40), plan(options)
-    parts = [deal(go, whole, number, 60.0, 10.0) for number in range(3)]
+    parts = [deal(go, whole, number) for number in range(3)]
     numbers = sorted(number for part in parts for number in part.assigned["number"].tolist())
     assert numbers == list(range(90)) == list(range(parts[0].arrivals))
     assert sum(part.builds for part in parts) + parts[0].builds_after == 40

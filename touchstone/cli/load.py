@@ -22,7 +22,7 @@ from touchstone.facts.wording import figure
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
-from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
+from touchstone.loadgen.plan import MAX_BUILDS, Plan
 from touchstone.loadgen.plan import plan as drawn_up
 from touchstone.loadgen.thresholds import thresholds_of
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
@@ -217,7 +217,6 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     loading.check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
-    cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
     say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
@@ -225,18 +224,21 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
         console.print(_schedule(plan))
     else:
         say_fitted(console, f"in turn   {_turns(plan)}")
-    say_fitted(console, f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
-    say_fitted(console, f"requests  {_requests(options, cost)}; {cost.around:,} of them set up and clear up")
-    most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
-    seconds = f"{cost.least_seconds:,g} at least, {most_s:,g} at worst"
+    say_fitted(console, f"builds    {plan.builds():,} at most ({target.max_builds:,} are allowed)")
+    say_fitted(console, f"requests  {_requests(plan)}; {plan.around():,} of them set up and clear up")
+    most_s = plan.most_s(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
+    most_s = min(most_s, settings.max_seconds or most_s)
+    seconds = f"{plan.least_s():,g} at least, {most_s:,g} at worst"
     say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
     refused = f"each start is refused for {timed.patience_s:g} s and sent again each second (3 requests a time)"
     say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
 
 
-def _requests(options: Options, cost: Cost) -> str:
+def _requests(plan: Plan) -> str:
+    options, most = plan.options, plan.options.max_requests
     if options.model == "open":
-        return f"{cost.requests:,} if nothing is refused"
+        sends = plan.sends() if most is None else min(plan.sends(), most)
+        return f"{plan.around() + sends:,} if nothing is refused"
     who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
     return f"as many as {who} answered in {options.duration_s:g} s"
 

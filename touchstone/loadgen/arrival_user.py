@@ -231,7 +231,7 @@ class ArrivalUser(User):
         # What takes long is done before the first one is due.
         names, rows = tuple(ACTIONS), run.part.assigned.tolist()
         self._worker.begin()
-        began_at = run.go.began_at
+        began_at = run.began_at
         due = (Arrival(number, names[action], began_at + due_s, nth) for number, action, due_s, nth in rows)
         if run.go.options.model == "closed":
             self._send_in_turn(due)
@@ -249,7 +249,7 @@ class ArrivalUser(User):
 
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
         """The client that an arrival is."""
-        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.go.began_at)
+        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.began_at)
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
@@ -277,7 +277,7 @@ class ArrivalUser(User):
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
         """Some clients, each of which begins with the next arrival as soon as it is done with the one before."""
         run = self.run_
-        began_at, options = run.go.began_at, run.go.options
+        began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())
         until_at = began_at + options.duration_s
         arrivals = self._again(due, until_at)
@@ -303,7 +303,7 @@ class ArrivalUser(User):
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
             rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
             note = (
-                f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.part.number} "
+                f"closed model: by second {run.now() - run.began_at:.1f} the clients of worker {run.part.number} "
                 f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
                 f"with {rest}"
             )

@@ -6,10 +6,9 @@ of a stream and regroups header lines. So does geventhttpclient's response, and 
 
 import contextlib
 import errno
-import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +36,8 @@ _PIECE_BYTES = 65_536
 # RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 _NO_BODY = frozenset({204, 304})
+# What is said of a request that was under way when the client was closed, or came later.
+_CLOSED = "PoolTimeout: the client was closed before the answer was complete"
 # What this machine ran out of: the server is not to blame.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
@@ -48,9 +49,6 @@ LONG_BODY_BYTES = 256 * 1024
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
-# RFC 9112 3 and 5: what would end a word of the request line, or a header field.
-_ENDS_A_WORD = re.compile(r"[\x00-\x20\x7f]")
-_ENDS_A_FIELD = re.compile(r"[\x00\r\n]")
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -90,7 +88,9 @@ class Requests:
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
         self._base_path = base.path
-        self._host = _host(base.netloc, base.scheme)
+        # No sign-in, and no port that goes without saying.
+        host = base.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(base.scheme, ""))
+        self._host = host if host.isascii() else host.encode("idna").decode("ascii")
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
@@ -98,18 +98,34 @@ class Requests:
 
         Raises:
             LookupError: the run has no such key.
-            UsageError: a word of the request line or a header holds what would end it.
         """
         key = (
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
         )
-        found = self._prepared.get(key)
-        if found is None:
+        if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
-            found = self._prepared[key] = self._prepare(call)
-        return found
+            asked = self._wording.asked(call)
+            self._prepared[key] = PreparedRequest(
+                operation=asked.operation,
+                ref=asked.ref,
+                credential=call.credential,
+                method=asked.method,
+                wire=self._wire(asked),
+                request=self._wording.request(asked),
+                note=dict(call.note),
+            )
+        return self._prepared[key]
+
+    def _wire(self, asked: Asked) -> bytes:
+        # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
+        headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
+        if asked.body or asked.method in _WITH_LENGTH:
+            headers["Content-Length"] = str(len(asked.body))
+        lines = [f"{asked.method} {self._base_path}{asked.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in (headers | dict(asked.headers)).items()]
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + asked.body
 
     def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
         """What crossed the wire, without secrets."""
@@ -129,18 +145,6 @@ class Requests:
             note=dict(request.note),
         )
 
-    def _prepare(self, call: Call) -> PreparedRequest:
-        outgoing = self._wording.asked(call)
-        return PreparedRequest(
-            operation=outgoing.operation,
-            ref=outgoing.ref,
-            credential=call.credential,
-            method=outgoing.method,
-            wire=_wire(outgoing, self._base_path + outgoing.target, self._host),
-            request=self._wording.request(outgoing),
-            note=dict(call.note),
-        )
-
     def _response(self, answer: Answer) -> Response | None:
         if answer.head is None:
             return None
@@ -153,35 +157,6 @@ class Requests:
             is_cut=bool(answer.error) or is_long or answer.closed == "client",
             most_bytes=KEPT_BYTES if answer.error or is_long else None,
         )
-
-
-def _host(netloc: str, scheme: str) -> str:
-    """What Host says: no sign-in, and no port that goes without saying."""
-    host = netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(scheme, ""))
-    return host if host.isascii() else host.encode("idna").decode("ascii")
-
-
-def _wire(outgoing: Asked, target: str, host: str) -> bytes:
-    for what, word in (("method", outgoing.method), ("target", target)):
-        if _ENDS_A_WORD.search(word):
-            raise UsageError(
-                f"{outgoing.operation or 'request'}: {what}: holds a blank or a control character; encode it"
-            )
-    lines = [f"{outgoing.method} {target} HTTP/1.1", *_header_lines(outgoing, host)]
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
-
-
-def _header_lines(outgoing: Asked, host: str) -> Iterator[str]:
-    # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
-    ours = {"Host": host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-    given = {name.lower() for name in outgoing.headers}
-    if (outgoing.body or outgoing.method in _WITH_LENGTH) and "transfer-encoding" not in given:
-        ours["Content-Length"] = str(len(outgoing.body))
-    headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(outgoing.headers)
-    for name, value in headers.items():
-        if _ENDS_A_FIELD.search(name + value):
-            raise UsageError(f"{outgoing.operation or 'request'}: header {name!r}: holds a line break; take it out")
-        yield f"{name}: {value}"
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -312,8 +287,7 @@ class Connections:
                     raise
                 self._exchange(self._connected(fresh=True), answer, wire, stream_s)
         except (Broken, Refused) as broken:
-            closed = "PoolTimeout: the client was closed before the answer was complete"
-            answer.error = closed if self._closed else str(broken)
+            answer.error = str(Broken(_CLOSED) if self._closed else broken)
         answer.done_at = answer.done_at or self._clock()
         if answer.head is None:
             answer.head_at = answer.done_at
@@ -340,7 +314,7 @@ class Connections:
         if fresh:
             self._pool.drop_kept()
         if self._closed:
-            raise Broken("PoolTimeout: the client is closed")
+            raise Broken(_CLOSED)
         try:
             return self._pool.get_socket()
         except TimeoutError:
@@ -356,8 +330,7 @@ class Connections:
         """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
         wait_s = max(self._timeout_s, stream_s)
         parser = Parser(self._bounds)
-        self._busy[sock] = False
-        is_kept = False
+        self._busy[sock] = is_kept = False
         timeout = gevent.Timeout.start_new(wait_s)
         try:
             _ask(sock, wire, parser)
@@ -373,23 +346,20 @@ class Connections:
         except gevent.Timeout as over:
             if over is not timeout:
                 raise
-            raise Broken(self._overdue(answer, wait_s)) from None
+            bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
+            size = f"body not complete after {wait_s:g} s and {len(answer.body)} bytes"
+            raise Broken(f"ReadTimeout: {size if answer.head else f'no answer within {wait_s:g} s'}{bound}") from None
         finally:
             timeout.close()
             del self._busy[sock]
             (self._pool.return_socket if is_kept else self._pool.release_socket)(sock)
-
-    def _overdue(self, answer: Answer, wait_s: float) -> str:
-        bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
-        if answer.head is None:
-            return f"ReadTimeout: no answer within {wait_s:g} s{bound}"
-        return f"ReadTimeout: body not complete after {wait_s:g} s and {len(answer.body)} bytes{bound}"
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
         """Reads a stream until the server ends it, its time is over, or the run is."""
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
+        answer.closed = "server"
         try:
             with gevent.Timeout(stream_s, _Left):
                 self._take_body(sock, parser, answer, is_stream=True)
@@ -397,12 +367,8 @@ class Connections:
             answer.closed = "client"
         except Broken:
             if not self._left:
-                answer.closed = "server"
                 raise
             answer.closed = "client"
-        except Refused:
-            answer.closed = "server"
-            raise
 
     def _take_body(self, sock: Any, parser: "Parser", answer: Answer, *, is_stream: bool) -> None:
         assert parser.head is not None
@@ -557,22 +523,14 @@ class Parser:
 
 
 def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
-    """Sends a request and reads the head of its answer.
-
-    Raises:
-        _Unanswered: the connection ended before.
-        Broken: it ended within, or that is no head.
-    """
+    """Sends a request and reads the head of its answer."""
     try:
         sock.sendall(wire)
     except OSError as error:
         raise _Unanswered(f"WriteError: {error}") from None
-    data = _received(sock, _Unanswered)
-    while True:
-        parser.feed(data)
-        if parser.head is not None:
-            return
-        data = _received(sock)
+    parser.feed(_received(sock, _Unanswered))
+    while parser.head is None:
+        parser.feed(_received(sock))
 
 
 def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:

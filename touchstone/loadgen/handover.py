@@ -32,7 +32,6 @@ class Go:
     """What the workers of a run do together.
 
     Attributes:
-        began_at: Run second at which the schedule begins.
         origin: Value of the master's monotonic clock at run second 0.
         first_seq: Exchanges are numbered from here, in steps of *workers*.
         builds: How many the workers may begin, all together.
@@ -40,8 +39,6 @@ class Go:
 
     options: Options
     stage: Stage
-    run_id: str
-    began_at: float
     origin: float
     workers: int = 1
     first_seq: int = 1
@@ -91,8 +88,8 @@ class Part:
 GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 
-def deal(go: Go, plan: Plan, number: int, build_timeout_s: float, patience_s: float) -> Part:
-    """One worker's part of a run; the last two are those of `Plan.cost`.
+def deal(go: Go, plan: Plan, number: int) -> Part:
+    """One worker's part of a run.
 
     A worker may begin the builds of its arrivals and its share of those that are left, or its share of too few.
     """
@@ -101,7 +98,7 @@ def deal(go: Go, plan: Plan, number: int, build_timeout_s: float, patience_s: fl
     after = min(plan.builds_after, go.builds)
     spare = go.builds - after - sum(own)
     builds = own[number] + share_of(spare, number, go.workers)
-    stories = plan.cost(build_timeout_s, patience_s).requests - plan.schedule.counts.get("read", 0)
+    stories = plan.around() + plan.sends() - plan.schedule.counts.get("read", 0)
     return Part(
         go=go,
         number=number,

@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import gevent
@@ -162,6 +162,7 @@ class LoadRun:
         part: What this worker does; *go* is what all do.
         collector: What is to be reported to the master.
         flows: Everything that sends.
+        began_at: Run second at which the schedule begins, once it is known.
         stopped: Set when nothing more is to be sent.
         silence: Whether the target still answers anybody.
         starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
@@ -171,6 +172,7 @@ class LoadRun:
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
+        self.began_at = 0.0
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
@@ -292,7 +294,7 @@ class LoadRun:
             self.collector.write(
                 Remark(
                     f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
-                    f"its {plural(most, 'request')} by second {self.now() - self.go.began_at:.1f} of the schedule, and "
+                    f"its {plural(most, 'request')} by second {self.now() - self.began_at:.1f} of the schedule, and "
                     "sent nothing more"
                 )
             )
@@ -518,7 +520,7 @@ class LoadWorker:
         """Says that all is ready and waits until all others are; from then on reports go out by themselves."""
         assert self.run is not None
         self._send({"state": "ready"})
-        self.run.go = replace(self.run.go, began_at=self._began_at.get())
+        self.run.began_at = self._began_at.get()
         gevent.spawn(self._report_on)
 
     def drained(self) -> bool:

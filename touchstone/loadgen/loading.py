@@ -125,7 +125,7 @@ def _check_seconds(seconds: float | None, drawn_up: Plan) -> None:
     """Makes sure that a load can be over in time where nothing is in its way."""
     options = drawn_up.options
     arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
-    least_s = max(arrives_s, drawn_up.cost(0.0, 0.0).least_seconds)
+    least_s = max(arrives_s, drawn_up.least_s())
     if seconds is not None and least_s > seconds:
         raise UsageError(
             f"{options.scenario.name}: takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; "
@@ -244,15 +244,13 @@ class _Load(StagedJob):
 
     def send(self, stage: SettingUp) -> Footer:
         """Publishes what the plan needs, and has Locust send."""
-        latency_s = stage.smoke(self.is_stopped)
-        built = stage.stage(self._plan.needs, latency_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         go = Go(
             options=self._plan.options,
             stage=built,
-            run_id=self.run_id,
-            began_at=0.0,
             origin=stage.clock.origin,
             workers=self._wish.workers,
             first_seq=stage.last_seq + 1,
@@ -288,8 +286,7 @@ class _Load(StagedJob):
     def _most_seconds(self) -> float:
         """After how many seconds the load is ended, whatever keeps it."""
         target = self.settings.target
-        cost = self._plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
-        most_s = cost.most_seconds + SLACK_S
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
         return min(most_s, self.settings.max_seconds or most_s)
 
 

@@ -195,8 +195,7 @@ class Master:
             clock: How wrong it is, doubled, and the value of its own clock at run second 0; None for the master's.
         """
         trip_s, origin = clock or (0.0, self._go.origin)
-        target = self._settings.target
-        part = deal(self._go, self._plan, number, target.build_timeout_s, target.patience_s)
+        part = deal(self._go, self._plan, number)
         part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
         known = Worker(number, "running", 0.0, 0, 0, len(part.assigned))
         known = replace(known, clock_offset_s=part.clock_offset_s, clock_error_s=part.clock_error_s)

@@ -237,29 +237,6 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What a run costs.
-
-    How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far more
-    builds than are admitted at once cost a multiple of *requests*. At worst each build takes as long as the target
-    allows, and each start is refused for as long as it is waited for.
-
-    Attributes:
-        builds: At most.
-        requests: Where nothing is refused, set-up and clean-up included.
-        around: The part of *requests* that sets up and clears up, one after the other.
-        least_seconds: Without set-up and clean-up; steps of builds and arrivals take so long where nothing else does.
-        most_seconds: At worst, without set-up and clean-up and the time that answers take.
-    """
-
-    builds: int
-    requests: int
-    around: int
-    least_seconds: float
-    most_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A run's schedule and what it needs.
 
@@ -291,6 +268,8 @@ class Plan:
             limits=limits,
         )
 
+    # --- what it costs; points of time and requests without those that are sent before and after the load ------------
+
     def builds(self) -> int:
         """How many builds the run may begin."""
         return self._ready + self.builds_after + self._count("own") + self._count("shared")
@@ -301,38 +280,35 @@ class Plan:
         return 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     def sends(self) -> int:
-        """How many requests the load sends where nothing is refused, without what sets up and clears up."""
+        """How many requests the load sends where nothing is refused.
+
+        How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far
+        more builds than are admitted at once cost a multiple.
+        """
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
         return firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
 
-    def cost(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float = 0.0) -> Cost:
-        """What the run costs on a target that lets a build take *build_timeout_s* and is waited for *patience_s*.
-
-        Args:
-            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
-        """
-        # What clients race for is cancelled, since nobody has seen it end.
+    def around(self) -> int:
+        """How many requests set up and clear up. What clients race for is cancelled: nobody has seen it end."""
         each = _AROUND + bool(self._count("shared"))
-        around = _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
-        sends, most = self.sends(), self.options.max_requests
-        return Cost(
-            builds=self.builds(),
-            requests=around + (sends if most is None else min(sends, most)),
-            around=around,
-            least_seconds=self._least_s(),
-            most_seconds=self._most_s(build_timeout_s, patience_s + _BEYOND_S, cancel_timeout_s),
-        )
+        return _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
 
-    def _least_s(self) -> float:
+    def least_s(self) -> float:
+        """How long steps of builds and arrivals take where nothing else does."""
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
             return schedule.duration_s if len(schedule) > self._count("own") + self._count("shared") else build_s
         over_s = schedule.rows["due_s"] + build_s * _LASTS[schedule.rows["action"]]
         return math.floor(10 * float(np.max(over_s))) / 10
 
-    def _most_s(self, build_timeout_s: float, wait_s: float, cancel_timeout_s: float) -> float:
-        most_s = self.schedule.duration_s + _BEYOND_S
+    def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
+        """How long it takes at worst, but for slow answers: each start is refused, and each build takes all its time.
+
+        Args:
+            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
+        """
+        most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
         if self._count("own"):
             most_s += wait_s + build_timeout_s
         elif self._count("shared"):
@@ -364,12 +340,10 @@ class Stage:
         roles: Refs by role, in the order in which arrivals use them; see `Need`. Those of the second key have a role
             that ends in ``-second``.
         contents: What the rules know of each version.
-        latency_s: What a status read took before the run.
     """
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contents: Mapping[str, Content] = field(default_factory=dict)
-    latency_s: float = 0.0
 
     def refs(self, role: str) -> tuple[str, ...]:
         """The refs of a role; empty where the run has none."""

@@ -133,19 +133,18 @@ class SettingUp:
         else:
             self._held.append(exchange)
 
-    def smoke(self, stopped: Callable[[], bool]) -> float:
+    def smoke(self, stopped: Callable[[], bool]) -> None:
         """Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `check.smoke`."""
         self.clock.stopped = stopped
         self._held = []
         try:
-            latency_s = round(smoke(self.transport, self._settings.target.key_sources.primary), 6)
+            smoke(self.transport, self._settings.target.key_sources.primary)
             check_given(self.transport, self._settings.target)
             self._log.write(*self._held)
-            return latency_s
         finally:
             self.clock.stopped, self._held = never, None
 
-    def stage(self, needs: Sequence[Need], latency_s: float, stopped: Callable[[], bool]) -> Stage:
+    def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
         """Publishes *needs* and builds what has to be ready; no more than a part of it once *stopped* is true.
 
         Raises:
@@ -174,7 +173,7 @@ class SettingUp:
         finally:
             self.clock.stopped = never
         self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))
-        return Stage(roles, contents, latency_s)
+        return Stage(roles, contents)
 
     def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
         """One after the other; reports how many are done.

@@ -126,8 +126,8 @@ class _Probe(StagedJob):
     def send(self, stage: SettingUp) -> Footer:
         """Has the versions ready that the probe needs, and a child process ask."""
         until_at = self._begin(stage)
-        smoked_s = stage.smoke(self.is_stopped)
-        built = stage.stage(needs(self.settings, self._wish.terms), smoked_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(needs(self.settings, self._wish.terms), self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         most = self.settings.target.max_builds
