@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "an entry that cannot be read": (
         lambda d: entry(d, "not built").pop("_exchange"),
-        "/log/entries/1: has no '_exchange'",
+        "HAR: /log/entries/1/_exchange: is missing",
     ),
 }
 

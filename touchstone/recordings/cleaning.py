@@ -5,12 +5,14 @@ nobody has asked for, and values that are credentials by their name.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from touchstone.facts.exchange import Chunk, Exchange, Response
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.redact import REDACTED
+
+Headers = tuple[tuple[str, str], ...]
 
 # What a request or an answer means depends on these; whatever else is sent belongs to the client or to its network.
 # Lengths are left out, since names that are called otherwise have others.
@@ -33,30 +35,37 @@ _BY_NAME = (
 _END_OF_FRAME = re.compile(rb"(?:\r\n|\r|\n){2}")
 
 
-def cleaned(exchange: Exchange, names: Mapping[str, str]) -> Exchange:
-    """The exchange as it is recorded.
+Clean = Callable[[str], str]
+
+
+def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
+    """The exchange as it is recorded: without credentials and with no other headers than those that mean something.
 
     Args:
-        names: What is called otherwise in a recording, such as the run id; longer texts go first.
+        change: What is done to each text before.
+        change_body: What is done to bodies instead.
     """
-    renamed = sorted(names.items(), key=lambda pair: -len(pair[0]))
 
     def clean(text: str) -> str:
-        for old, new in renamed:
-            text = text.replace(old, new)
-        return without_credentials(text)
+        return without_credentials(change(text))
 
-    request = exchange.request
+    def data(body: bytes) -> bytes:
+        # Latin-1 gives each byte a letter, so that bytes of any encoding come back as they were.
+        return without_credentials((change_body or change)(body.decode("latin-1"))).encode("latin-1")
+
+    def kept(headers: Headers, names: frozenset[str]) -> Headers:
+        return tuple((name, clean(value)) for name, value in headers if name.lower() in names)
+
+    request, response = exchange.request, exchange.response
+    if response:
+        body = data(response.body)
+        chunks, headers = _cut(body, response), kept(response.headers, RESPONSE_HEADERS)
+        response = replace(response, headers=headers, body=body, chunks=chunks)
     return replace(
         exchange,
         ref=exchange.ref and clean(exchange.ref),
-        request=replace(
-            request,
-            url=clean(request.url),
-            headers=_kept(request.headers, REQUEST_HEADERS, clean),
-            body=_data(request.body, clean),
-        ),
-        response=exchange.response and _response(exchange.response, clean),
+        request=Request(request.method, clean(request.url), kept(request.headers, REQUEST_HEADERS), data(request.body)),
+        response=response,
         error=clean(exchange.error),
         note=_note(exchange.note, clean),
     )
@@ -91,30 +100,15 @@ def _frames(body: bytes) -> Iterator[tuple[int, int]]:
         yield start, len(body)
 
 
-def _response(response: Response, clean: Callable[[str], str]) -> Response:
-    body = _data(response.body, clean)
-    chunks = framed(response.body, response.chunks)
-    stops = list(_frames(body))
-    if chunks and len(stops) == len(chunks):
-        pairs = zip(chunks, stops, strict=True)
-        chunks = tuple(Chunk(chunk.at_s, body[start:stop]) for chunk, (start, stop) in pairs)
-    elif chunks:
-        chunks = (Chunk(chunks[-1].at_s, body),)
-    return replace(response, headers=_kept(response.headers, RESPONSE_HEADERS, clean), body=body, chunks=chunks)
+def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
+    """The pieces of a stream whose body is *body* once it is cleaned."""
+    chunks, stops = framed(response.body, response.chunks), list(_frames(body))
+    if len(stops) == len(chunks):
+        return tuple(Chunk(chunk.at_s, body[slice(*stop)]) for chunk, stop in zip(chunks, stops, strict=True))
+    return (Chunk(chunks[-1].at_s, body),) if chunks else ()
 
 
-def _kept(
-    headers: tuple[tuple[str, str], ...], names: frozenset[str], clean: Callable[[str], str]
-) -> tuple[tuple[str, str], ...]:
-    return tuple((name, clean(value)) for name, value in headers if name.lower() in names)
-
-
-def _data(data: bytes, clean: Callable[[str], str]) -> bytes:
-    # Latin-1 gives each byte a letter, so that bytes of any encoding come back as they were.
-    return clean(data.decode("latin-1")).encode("latin-1")
-
-
-def _note(value: Any, clean: Callable[[str], str]) -> Any:
+def _note(value: Any, clean: Clean) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):

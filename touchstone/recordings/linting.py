@@ -1,12 +1,10 @@
 """The command `recordings lint`: what is wrong with files of recordings, found without a network."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
 
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
@@ -63,14 +61,11 @@ def _remarks(
 ) -> Iterator[Remark]:
     try:
         text = reader.text_of(path)
-    except RecordingError as error:
-        yield Remark(path, str(error).removeprefix(f"{path}: "))
-        return
-    yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
-    document = _document(text)
-    if document is not None:
-        yield from (Remark(path, f"HAR: {problem}") for problem in har.problems(document)[:_SHOWN])
-    try:
+        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
+        problems = har.problems(reader.document_of(path, text))
+        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_SHOWN])
+        if problems:
+            return
         recording = reader.read(path, accounts)
     except RecordingError as error:
         yield Remark(path, str(error).removeprefix(f"{path}: "))
@@ -132,12 +127,3 @@ def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | 
     if age_days > limit_days:
         text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
         yield Remark(path, text, is_fault=max_age_days is not None)
-
-
-def _document(text: str) -> dict[str, Any] | None:
-    """The HAR document in a file; what is no JSON object is said where it is read."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) and "log" in document else None

@@ -182,11 +182,14 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     exchanges = [e for e in log.exchanges if e.case == case.id and not _by_chance(e)]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
         return "a body is longer than a run log holds"
-    names = {log.header.run_id: RUN_ID, log.header.target.url: BASE_URL}
+
+    def rename(text: str) -> str:
+        return text.replace(log.header.target.url, BASE_URL).replace(log.header.run_id, RUN_ID)
+
     recording = Recording(
         name=name,
         exchanges=tuple(
-            moved(cleaned(exchange, names), number, -exchanges[0].sent_at)
+            moved(cleaned(exchange, rename), number, -exchanges[0].sent_at)
             for number, exchange in enumerate(exchanges, 1)
         ),
         recorded_at=har.utc(har.moment(case.began_at)),
