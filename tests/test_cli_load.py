@@ -206,17 +206,17 @@ def test_plan_says_what_its_figures_assume(load: Load, flags: str, told: str) ->
         ),
         (
             ("storm", "--build-s", "8", "--max-seconds", "5"),
-            "storm: takes 8 s at least, and --max-seconds 5 are allowed; raise it, or lower --duration or",
+            "storm: takes 8 s at least, and --max-seconds 5 are allowed; raise it, or shorten the load\n",
         ),
         (("watchers", "--watchers", "1"), "--watchers 1: whether all who watch a build get the same log takes two"),
         (
             ("steady", "--max-seconds", "19"),
             "steady: takes 20.3 s at least, and --max-seconds 19 are allowed; raise it, or",
         ),
-        (("storm", "--build-s", "10"), "--build-s 10: this target lets a build take 10 s in all; lower it"),
+        (("storm", "--build-s", "10"), "storm: --build-s 10: this target lets a build take 10 s in all; lower it"),
         (
             ("storm", "--url", LOCAL, "--build-s", "600"),
-            "--build-s 600: this target lets a build take 600 s in all; low",
+            "storm: --build-s 600: this target lets a build take 600 s in all; low",
         ),
     ],
 )

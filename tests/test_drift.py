@@ -7,8 +7,7 @@ import pytest
 
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import document, saved
-from touchstone.check.embedded import RECORDED_TWIN
-from touchstone.check.job import Outcome
+from touchstone.check.job import RECORDED_TWIN, Outcome
 from touchstone.contract.files import recordings_dir
 from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS

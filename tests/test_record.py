@@ -392,7 +392,7 @@ def faulty(name: str) -> Any:
     """A served twin with a fault; its URL."""
     from contextlib import contextmanager
 
-    from touchstone.check.embedded import RECORDED_TWIN
+    from touchstone.check.job import RECORDED_TWIN
 
     behaviour: Behaviour = FAULTS[name]
 

@@ -23,7 +23,7 @@ import httpx
 import hypothesis.configuration
 from schemathesis.cli import schemathesis
 
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.contract.files import openapi_dir
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from touchstone.check.embedded import at_twin
+from touchstone.check.job import at_twin
 from touchstone.cli.live import load_progress_on
 from touchstone.cli.options import SeededRun, command
 from touchstone.cli.plans import print_report

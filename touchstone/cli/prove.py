@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from touchstone.check.opening import make_folder, new_run_id, utc
+from touchstone.check.job import make_folder, new_run_id, utc
 from touchstone.cli.github_job import tell_proof
 from touchstone.cli.options import command, say
 from touchstone.cli.progress import trials_on

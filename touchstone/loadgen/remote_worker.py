@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from touchstone.check.child import child_environment, signals, watched
-from touchstone.check.opening import new_log, new_run_id
+from touchstone.check.job import new_log, new_run_id
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import TargetError, UsageError

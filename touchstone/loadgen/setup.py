@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
-from touchstone.check.examination import Examination, Unsuited, how_ended
+from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
-from touchstone.check.run import Journalled, given_contents
+from touchstone.check.run import given_contents
 from touchstone.check.sweep import EMBEDDED_URL
 from touchstone.check.templates import Template, given
 from touchstone.config import Settings
@@ -23,9 +23,7 @@ from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
-from touchstone.target.call import Keys
 from touchstone.target.clock import WallClock
-from touchstone.target.transport import Transport
 from touchstone.types import Progress
 
 SET_UP, CLEAN_UP = "set-up", "clean-up"
@@ -79,7 +77,7 @@ class StoppableClock(WallClock):
             super().rest(min(left_s, _CHECK_S))
 
 
-class _Ledger(Journalled):
+class _Ledger(Ledger):
     """The journal of a run, which counts what is removed."""
 
     def __init__(self, *arguments: Any, count: Callable[[], None]) -> None:
@@ -116,9 +114,8 @@ class SettingUp:
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
         self.clock = StoppableClock()
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        sent = (target.url or "", keys, self._contract, self._record, target.request_timeout_s)
-        self.transport = Transport(*sent, clock=self.clock, stopped=self.clock.is_stopped, bounds=target.bounds)
+        known = (target, self._contract, self._record)
+        self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
         written = (run_id, self._journal, self._log, self.transport)
@@ -294,7 +291,7 @@ class SettingUp:
         for template in self._exam.templates:
             if template.ref in left:
                 sure = self._exam.publications.standing(template) == "there"
-                Journalled.removed(self._ledger, template, gone=False, sure=sure)
+                Ledger.removed(self._ledger, template, gone=False, sure=sure)
         if number := len(left.union(self._journal.builds)):
             self._log.write(
                 Remark(

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.check import runner
-from touchstone.check.embedded import RECORDED_TWIN
-from touchstone.check.job import Outcome
-from touchstone.check.opening import Errand
+from touchstone.check.handover import Errand
+from touchstone.check.job import RECORDED_TWIN, Outcome
 from touchstone.config import Settings
 from touchstone.contract.document import EVENT_STREAM
 from touchstone.contract.event_stream import parse

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.check import runner
-from touchstone.check.embedded import RECORDED_TWIN
-from touchstone.check.job import Outcome
-from touchstone.check.opening import Errand, folder_name
+from touchstone.check.handover import Errand
+from touchstone.check.job import RECORDED_TWIN, Outcome, folder_name
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import OutputError, RunLogError, UsageError, nearest

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Outcome
-from touchstone.check.opening import Errand
 from touchstone.check.preflight import REF
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
