@@ -123,7 +123,7 @@ class Troupe:
             "aftermath": [data["after"] for _, kind, data in self.messages if kind == "after"],
             "errors": [case.message for case in log.cases if case.outcome == "error"],
             "warnings": list(log.warnings),
-            "ended_by": (found := ending(log)) and found.words,
+            "ended_by": (found := ending(log)) and found.cause,
             "workers": [[worker.number, worker.state, worker.sent, worker.unsent] for worker in log.workers],
         }
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, long, steady, workload
 from tests.loadlogs import header as load_header
 from tests.report.conftest import Story, found, header, ledger
+from tests.test_room import FULL_HOST, story
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
@@ -382,8 +383,8 @@ def test_closed_model_is_compared_by_service_times() -> None:
 
 def test_capacities_that_differ_are_told() -> None:
     """Two storms that met another capacity differ, whatever the times are."""
-    uneven = (0.4, 2.6, 1.0, 1.7, 0.7)
-    both = compare(Storm(lengths=uneven).run(), Storm(lengths=uneven, capacity=6).run())
+    logs = (replace(Storm(capacity=capacity).run(), exchanges=story(FULL_HOST)) for capacity in (4, 6))
+    both = compare(*logs)
 
     assert (both.capacities, both.differs) == ((4, 6), True)
     assert "capacity 4 before, 6 now" in both.reason

@@ -119,7 +119,7 @@ EARLY, HUNG = (0.0, "200", 0.0), tuple((float(at), "200", 30.5) for at in range(
         ((EARLY, (2.0, "200", 30.5), (3.0, NO_ANSWER, 3.1), (4.0, CUT_OFF, 20.0)), [(3, 30, 3)]),
         ((EARLY, *HUNG[:2], (4.0, UNSENT, 4.0)), []),
         ((EARLY, *HUNG, *((float(at), "200", 60.5) for at in range(35, 60))), [(3, 30, 28), (36, 60, 25)]),
-        (tuple((0.0, "200", done) for done in (0.1, 20.5, 20.5, 20.5)), [(1, 20, 3)]),
+        (tuple((0.0, "200", done) for done in (0.1, 20.5, 20.5, 20.5)), [(2, 20, 3)]),
         (tuple((0.0, "200", float(done)) for done in range(40)), []),
         ((EARLY, *((float(at), NO_ANSWER, 30.0) for at in range(2, 30))), []),  # that is how it ended
         ((), []),

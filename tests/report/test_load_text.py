@@ -28,6 +28,7 @@ from tests.loadlogs import (
     workload,
 )
 from tests.rules.exchanges import exchange
+from tests.test_room import FULL_HOST, story
 from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.loadgen.metrics import metrics
@@ -56,7 +57,9 @@ def drawn(seen: View, width: int) -> str:
 
 
 RUNS: dict[str, Callable[[], RunLog]] = {
-    "storm": lambda: limited(Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3).run()),
+    "storm": lambda: replace(
+        limited(Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3).run()), exchanges=story(FULL_HOST)
+    ),
     "steady": lambda: limited(steady()),
     "behind": lambda: limited(behind()),
     "workers": lambda: limited(four_workers()),

@@ -26,8 +26,8 @@ from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sampl
 from touchstone.facts.wording import plural
 from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, PreparedRequest, Requests
 from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
-from touchstone.loadgen.inline_judge import AnswerJudge
-from touchstone.loadgen.lateness import BEHIND_S
+from touchstone.loadgen.judge import AnswerJudge
+from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
 from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes

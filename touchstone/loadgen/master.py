@@ -31,7 +31,6 @@ from touchstone.facts.events import Case, Limit, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
 from touchstone.loadgen.handover import PART, LoadHandover, deal
-from touchstone.loadgen.lateness import fate_text
 from touchstone.loadgen.metrics import ALL, LATE_S, Totals
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
@@ -88,7 +87,8 @@ class Member:
     def lose(self, why: str, at_s: float) -> Worker:
         """Does without it; how it fared, as far as anybody knows."""
         self.state = "lost"
-        note = f"{why}; {fate_text(self.known.assigned, self.known.sent, self.known.unsent)}"
+        reported = f"{self.known.sent:,} sent and {self.known.unsent:,} not sent"
+        note = f"{why}; of its {self.known.assigned:,} arrivals it had reported {reported}"
         self.known = replace(self.known, state="lost", at_s=round(at_s, 3), cpu_share=0.0, rss_bytes=0, note=note)
         return self.known
 
@@ -342,7 +342,7 @@ class Watchdog:
             }[statistic.name]
             return count >= _FEWEST and _is_above(share, limit.value, count)
         late = own.late if own.late.cells else self._totals[ALL].late
-        value, count = time_of(statistic, own, own.kinds["unsent"]), own.times.count
+        value, count = time_of(statistic, own.times, own.unanswered + own.kinds["unsent"]), own.times.count
         is_late = late.quantile_s(0.99) > LATE_TOLERATED_SHARE * limit.value
         if value is None or is_late or count < max(_FEWEST, statistic.samples_needed):
             return False

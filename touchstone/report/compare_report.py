@@ -12,7 +12,7 @@ from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
 from touchstone.facts.wording import brief, clipped, figure, percentage, plural
 from touchstone.loadgen.metrics import FEW, Times, name_of
-from touchstone.loadgen.thresholds import named
+from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import html
 from touchstone.report.charts import Chart, Key, Log, Shape
 from touchstone.report.compare_loads import (
@@ -87,7 +87,7 @@ def _answer_times(one: AnswerTimes) -> str:
 def _write_load(load: LoadComparison, console: Console) -> None:
     rows: list[list[str | Text]] = []
     for one in load.operations:
-        rows.append([Text(inert(named(one.name)), "bold"), *map(_count, (one.before, one.after)), "", ""])
+        rows.append([Text(inert(scope_text(one.name)), "bold"), *map(_count, (one.before, one.after)), "", ""])
         for change in _changes(one):
             values = (describe_value(change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
@@ -132,7 +132,7 @@ def render(comparison: Comparison) -> str:
         groups=GROUPS,
         symbols=html.SYMBOLS,
         tones=_TONES,
-        named=named,
+        named=scope_text,
         apart=describe_apart,
         statistic=describe_statistic,
         value=describe_value,
@@ -175,7 +175,7 @@ def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> 
         ", ".join(f"{time.at(share).name} {brief(time.at(share).value_s)}" for share in _SHARES) for time in times
     )
     return Chart(
-        title=named(one.name).capitalize() if one.name == "*" else one.name,
+        title=scope_text(one.name).capitalize() if one.name == "*" else one.name,
         caption="; ".join(f"{letter}: {text}" for letter, text in zip("AB", values, strict=True)),
         x=nines_axis(nines),
         y=scale.axis("time"),

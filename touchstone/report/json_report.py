@@ -7,8 +7,7 @@ from typing import Any
 
 from touchstone.facts.identity import Tier
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.lateness import Punctuality, WorkerLine
-from touchstone.loadgen.metrics import Operation, Times, Traffic
+from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic, WorkerLine
 from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
 from touchstone.report.load_view import LimitLine, LoadView
 from touchstone.report.probe_advice import Advice
@@ -142,7 +141,7 @@ def _capacity(found: Capacity) -> dict[str, Any]:
     return {
         "says": describe_capacity(found),
         **fields(found, "finding", "at_least", "at_most", *refused),
-        "refusals_say": found.told,
+        "refusals_say": found.messages,
         "room": {**fields(room, *counted), "cancels": len(room.turns), "let_in": room.let_in} if room else None,
         "admitted": found.admitted,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from touchstone.facts.events import Attempt
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Histogram, middle_s
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
@@ -113,8 +113,7 @@ class Columns:
 
 def columns_of(load: LoadView) -> Columns:
     """The columns of a run, from its first arrival to its last request."""
-    last = [second.at_s + 1.0 for second in load.numbers.seconds[-1:]]
-    return _columns(load.origin_s, max([*last, _last_build_s(load)]))
+    return _columns(load.origin_s, max([_last_build_s(load), *(window.at_s + 1.0 for window in load.windows)]))
 
 
 def columns_of_builds(load: LoadView) -> Columns:
@@ -147,11 +146,10 @@ def _empty(columns: Columns) -> _Counted:
 def requests_chart(load: LoadView, columns: Columns) -> Chart:
     """All requests, and what came due by schedule as a line."""
     counted = _empty(columns)
-    for second in load.numbers.seconds:
-        column = columns.column(second.at_s)
-        for (_, outcome), number in second.counts.items():
-            counted.kinds[kind_of(outcome)][column] += number
-        counted.due[column] += sum(second.due.values())
+    for window in load.windows:
+        column = columns.column(window.at_s)
+        counted.kinds[kind_of(window.outcome)][column] += window.count
+        counted.due[column] += window.count if window.paced or window.outcome == UNSENT else 0
     return _stacked_chart("Requests", "came due by schedule", counted, columns)
 
 

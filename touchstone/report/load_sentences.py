@@ -7,8 +7,7 @@ from touchstone.facts.events import Attempt, Workload
 from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import brief, percentage, plural, was
 from touchstone.loadgen.capacity import SPANS_S, Capacity, Finding, Room
-from touchstone.loadgen.lateness import Punctuality
-from touchstone.loadgen.metrics import LASTING, Metrics
+from touchstone.loadgen.metrics import LASTING, Metrics, Punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause
 from touchstone.report.load_view import LoadView
 
@@ -139,12 +138,10 @@ def _describe_spent(kept: Punctuality, began_at: float) -> list[str]:
 def describe_capacity(found: Capacity) -> str:
     """Where the capacity is, in words that claim no more than was seen."""
     parts = [_FINDINGS[found.finding](found), describe_room(found.room) if found.room else ""]
-    if found.finding not in ("unknown", "not-reached") and found.told:
-        parts.append(f"Refusals say {_listed([repr(one) for one in found.told])}: a hint, and no proof.")
+    if found.finding not in ("unknown", "not-reached") and found.messages:
+        parts.append(f"Refusals say {_listed([repr(one) for one in found.messages])}: a hint, and no proof.")
     if found.is_torn and found.finding == "capacity":
         parts.append("A worker was lost, and builds of it may have been in flight that are not counted.")
-    if found.is_short:
-        parts.append("Refused starts began builds all the same (see the findings): more were in flight than counted.")
     return " ".join(part for part in parts if part)
 
 
@@ -198,8 +195,7 @@ def _never_more(found: Capacity) -> str:
 
 
 def _capacity(found: Capacity) -> str:
-    why = "" if found.room and found.room.is_full_host else ", at moments that no usual rate limit explains"
-    return f"{_never_more(found)}{why}: {_level(found)}."
+    return f"{_never_more(found)}: {_level(found)}."
 
 
 def _either(found: Capacity) -> str:

@@ -7,10 +7,9 @@ from touchstone.facts.events import Attempt, RunLog, Workload
 from touchstone.facts.sample import Window
 from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.lateness import Punctuality, punctuality
-from touchstone.loadgen.metrics import Metrics, metrics
+from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
-from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, named, value_text
+from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, scope_text, value_text
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -83,8 +82,7 @@ class LoadView:
     @property
     def origin_s(self) -> int:
         """The second in which the schedule began: the zero of every chart."""
-        first = self.numbers.seconds[0].at_s if self.numbers.seconds else 0
-        return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
+        return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 
 def _describe_left(share: float) -> str:
@@ -131,7 +129,7 @@ def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
 def _line(reading: Reading) -> LimitLine:
     statistic = STATISTICS[reading.limit.statistic]
     return LimitLine(
-        operation=named(reading.limit.operation),
+        operation=scope_text(reading.limit.operation),
         says=statistic.says,
         bound="at least" if statistic.is_floor else "at most",
         limit=value_text(replace(reading, value=reading.limit.value)),
