@@ -133,6 +133,7 @@ def test_never_runs(nothing: None) -> None:
 ONE = """
 import pytest
 
+from touchstone.check.examination import Examination
 
 
 @pytest.mark.claims("status.answers-200", "start.answers-202")
