@@ -107,7 +107,7 @@ def test_first_filling_goes_on_from_the_burst_and_the_others_find_the_queue_empt
 
 def queue_answers(part: Queues) -> list[Answer]:
     """What the fillings alone brought."""
-    return part.story.answers[part.seen[0].first :]
+    return part.story.answers[part.seen[0].start :]
 
 
 @pytest.mark.parametrize("places", [1, 2, 5, 13, 30, 40])
@@ -210,7 +210,7 @@ def test_part_that_only_heard_asks_as_the_one_that_asked() -> None:
     story = Story([Answer(0.0, TOOK_S, accepted=True), *queue.burst(24)])
     asked, rebuilt = Queues(story), Queues(story)
     while stimulus := asked.ask(story.seconds, 1000):
-        story.add(answers := queue.filled(stimulus))
+        story.answers += (answers := queue.filled(stimulus))
         asked.hear(answers)
         rebuilt.hear(answers)
         assert rebuilt.ask(story.seconds, 1000) == asked.ask(story.seconds, 1000)
