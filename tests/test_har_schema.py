@@ -236,37 +236,41 @@ def test_required_field_that_is_missing_is_named_by_its_pointer(pointer: str) ->
 @pytest.mark.parametrize(
     ("pointer", "value", "message"),
     [
-        ("/log", [], "is [], expected an object"),
-        ("/log/version", 1.2, "is 1.2, expected a string"),
-        ("/log/version", "2.0", "is '2.0', expected a text like ^1\\."),
-        ("/log/creator", "touchstone", "is 'touchstone', expected an object"),
-        ("/log/browser/version", 9, "is 9, expected a string"),
-        ("/log/pages", {}, "is {}, expected an array"),
-        ("/log/pages/0/pageTimings/onLoad", "late", "is 'late', expected a number or null"),
-        ("/log/entries", None, "is None, expected an array"),
-        ("/log/entries/0", 7, "is 7, expected an object"),
-        ("/log/entries/0/time", "12", "is '12', expected a number"),
-        ("/log/entries/0/time", -1, "is -1, expected at least 0"),
-        ("/log/entries/0/startedDateTime", "yesterday", "is 'yesterday', expected a date-time"),
-        ("/log/entries/0/startedDateTime", "2026-03-01T09:30:00", "is '2026-03-01T09:30:00', expected a date-time"),
-        ("/log/entries/0/connection", 52492, "is 52492, expected a string"),
-        ("/log/entries/0/cache", None, "is None, expected an object"),
-        ("/log/entries/0/cache/afterRequest", [], "is [], expected an object or null"),
-        ("/log/entries/0/cache/afterRequest/hitCount", "2", "is '2', expected an integer"),
-        (f"{REQUEST}/url", "/builds", "is '/builds', expected a text like ^[A-Za-z][A-Za-z0-9+.-]*:"),
-        (f"{REQUEST}/headers", {"a": "b"}, "is {'a': 'b'}, expected an array"),
-        (f"{REQUEST}/headers/0/value", 3, "is 3, expected a string"),
-        (f"{REQUEST}/cookies/0/expires", "soon", "is 'soon', expected a date-time"),
-        (f"{REQUEST}/cookies/0/secure", "no", "is 'no', expected true or false"),
-        (f"{REQUEST}/postData/params/0/fileName", 1, "is 1, expected a string"),
-        (f"{REQUEST}/bodySize", 1.5, "is 1.5, expected an integer"),
-        (f"{RESPONSE}/status", "200", "is '200', expected an integer"),
-        (f"{RESPONSE}/content/size", True, "is True, expected an integer"),
-        (f"{RESPONSE}/content/encoding", None, "is None, expected a string"),
-        (f"{RESPONSE}/redirectURL", 1, "is 1, expected a string or null"),
-        (f"{TIMINGS}/dns", "", "is '', expected a number or null"),
-        (f"{TIMINGS}/dns", -2, "is -2, expected at least -1"),
-        (f"{TIMINGS}/comment", 0, "is 0, expected a string"),
+        ("/log", [], "is [], expected type object"),
+        ("/log/version", 1.2, "is 1.2, expected type string"),
+        ("/log/version", "2.0", "is '2.0', expected pattern ^1\\."),
+        ("/log/creator", "touchstone", "is 'touchstone', expected type object"),
+        ("/log/browser/version", 9, "is 9, expected type string"),
+        ("/log/pages", {}, "is {}, expected type array"),
+        ("/log/pages/0/pageTimings/onLoad", "late", "is 'late', expected type number, null"),
+        ("/log/entries", None, "is None, expected type array"),
+        ("/log/entries/0", 7, "is 7, expected type object"),
+        ("/log/entries/0/time", "12", "is '12', expected type number"),
+        ("/log/entries/0/time", -1, "is -1, expected minimum 0"),
+        ("/log/entries/0/startedDateTime", "yesterday", "is 'yesterday', expected format date-time"),
+        (
+            "/log/entries/0/startedDateTime",
+            "2026-03-01T09:30:00",
+            "is '2026-03-01T09:30:00', expected format date-time",
+        ),
+        ("/log/entries/0/connection", 52492, "is 52492, expected type string"),
+        ("/log/entries/0/cache", None, "is None, expected type object"),
+        ("/log/entries/0/cache/afterRequest", [], "is [], expected type object, null"),
+        ("/log/entries/0/cache/afterRequest/hitCount", "2", "is '2', expected type integer"),
+        (f"{REQUEST}/url", "/builds", "is '/builds', expected pattern ^[A-Za-z][A-Za-z0-9+.-]*:"),
+        (f"{REQUEST}/headers", {"a": "b"}, "is {'a': 'b'}, expected type array"),
+        (f"{REQUEST}/headers/0/value", 3, "is 3, expected type string"),
+        (f"{REQUEST}/cookies/0/expires", "soon", "is 'soon', expected format date-time"),
+        (f"{REQUEST}/cookies/0/secure", "no", "is 'no', expected type boolean"),
+        (f"{REQUEST}/postData/params/0/fileName", 1, "is 1, expected type string"),
+        (f"{REQUEST}/bodySize", 1.5, "is 1.5, expected type integer"),
+        (f"{RESPONSE}/status", "200", "is '200', expected type integer"),
+        (f"{RESPONSE}/content/size", True, "is True, expected type integer"),
+        (f"{RESPONSE}/content/encoding", None, "is None, expected type string"),
+        (f"{RESPONSE}/redirectURL", 1, "is 1, expected type string, null"),
+        (f"{TIMINGS}/dns", "", "is '', expected type number, null"),
+        (f"{TIMINGS}/dns", -2, "is -2, expected minimum -1"),
+        (f"{TIMINGS}/comment", 0, "is 0, expected type string"),
     ],
 )
 def test_wrong_value_is_reported_where_it_stands(pointer: str, value: object, message: str) -> None:
@@ -284,7 +288,7 @@ def test_phase_that_is_not_optional_must_not_be_negative(phase: str) -> None:
     """
     An answered request took some time to send, to wait for and to receive; -1 stands for unknown in other phases only.
     """
-    assert said(changed(full(), f"{TIMINGS}/{phase}", -1)) == [f"{TIMINGS}/{phase}: is -1, expected at least 0"]
+    assert said(changed(full(), f"{TIMINGS}/{phase}", -1)) == [f"{TIMINGS}/{phase}: is -1, expected minimum 0"]
 
 
 @pytest.mark.parametrize("document", [None, 3, "log", [], [minimal()]])
@@ -336,8 +340,8 @@ def test_what_is_excused_without_an_answer_is_required_with_one() -> None:
         f"{RESPONSE}/content/mimeType: is missing",
         f"{RESPONSE}/content/size: is missing",
         f"{RESPONSE}/headersSize: is missing",
-        f"{TIMINGS}/receive: is -1, expected at least 0",
-        f"{TIMINGS}/wait: is -1, expected at least 0",
+        f"{TIMINGS}/receive: is -1, expected minimum 0",
+        f"{TIMINGS}/wait: is -1, expected minimum 0",
     ]
 
 

@@ -9,8 +9,7 @@ import pytest
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limit_text import FAMILIES
-from touchstone.twin.limits import Limiter
+from touchstone.twin.limits import FAMILIES, Limiter
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.agreement import STORY_RULES, concurrent_reads
+from touchstone.rules.agreement import concurrent_reads
+from touchstone.rules.catalogue import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"

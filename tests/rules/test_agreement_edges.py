@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.agreement import STORY_RULES
+from touchstone.rules.catalogue import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"

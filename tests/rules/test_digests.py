@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.digests import STORY_RULES
+from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 
 PUBLISHED, STABLE = "digest.is-the-published-one", "digest.is-stable"

@@ -7,7 +7,8 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.digests import STORY_RULES, follows_content, one_digest, shared_golden
+from touchstone.rules.catalogue import STORY_RULES
+from touchstone.rules.digests import follows_content, one_digest, shared_golden
 from touchstone.rules.history import Content
 
 PUBLISHED, STABLE, FOLLOWS = "digest.is-the-published-one", "digest.is-stable", "digest.follows-content"

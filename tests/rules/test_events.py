@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, broken, exchange, frame, publish, verdicts
 from tests.rules.scenes import line, ready_log, started
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.events import RULES
+from touchstone.loadgen.rules import RULES
 
 MEDIA, FRAMING, JSON = "events.media-type", "events.framing", "events.json-per-frame"
 FIELDS, LEVEL, PHASE = "events.fields-are-documented", "events.level-is-documented", "events.phase-is-documented"

@@ -8,7 +8,7 @@ from tests.rules.exchanges import OTHER_REF, broken, build, exchange, frame, pub
 from tests.rules.scenes import line, started
 from tests.rules.sentences import findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.events import RULES
+from touchstone.loadgen.rules import RULES
 
 FIELDS, ISO, OWN = "events.fields-are-documented", "events.timestamps-are-iso", "events.own-lines-only"
 OTHER_DIGEST = "cd" * 32

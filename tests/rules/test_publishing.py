@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.publishing import STORY_RULES
+from touchstone.rules.catalogue import STORY_RULES
 
 NEW, IDENTICAL = "publish.answers-201", "publish.republish-identical-is-accepted"
 SPELLING, STABLE = "digest.ignores-spelling", "digest.is-stable"

@@ -8,15 +8,15 @@ import pytest
 from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.messages import describe
+from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.publishing import (
-    STORY_RULES,
     auto_build,
     identical_content,
     other_content,
     simultaneous_contents,
     simultaneous_copies,
 )
+from touchstone.rules.rule import describe
 
 IDENTICAL, SPELLING, STABLE = "publish.republish-identical-is-accepted", "digest.ignores-spelling", "digest.is-stable"
 OTHER, FORCE = "publish.other-content-is-409", "publish.force-replaces"

@@ -9,8 +9,9 @@ from tests.rules.exchanges import REF, broken, publish, story_verdicts
 from tests.rules.scenes import DATE, END_AT, again, followed, line, read, ready_log, started, stream
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
+from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
-from touchstone.rules.logs import STORY_RULES, clock, one_time
+from touchstone.rules.logs import clock, one_time
 
 CLOCK = "events.timestamps-are-true"
 

@@ -7,7 +7,8 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules.attribution import PLAN, REFUSED, STORY_RULES, published_by, vanished, was_vanished, was_written
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, vanished, was_vanished, was_written
+from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 
 FOREIGN = "access.others-change-nothing"

@@ -8,7 +8,7 @@ import pytest
 from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, broken, build, exchange, history, publish, story_verdicts
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.rules.limits import STORY_RULES
+from touchstone.rules.catalogue import STORY_RULES
 
 CLAIM = "start.does-not-wait"
 THIRD_REF, LAST_REF = REF.replace("hello", "third"), REF.replace("hello", "last")

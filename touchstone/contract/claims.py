@@ -6,22 +6,23 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError, with_config
 
 from touchstone.contract import parsing
 from touchstone.contract.files import openapi_dir, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import ContractError, UsageError, one_line
 
-NEEDS = frozenset({"publish", "second", "restricted"})
-_KEYS = frozenset({"id", "level", "says", "source", "needs", "by", "excluded"})
-
 Level = Literal["must", "should"]
 By = Literal["check", "load"]
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Id = Annotated[str, StringConstraints(pattern=r"^[^.]+\..+$")]
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One testable sentence of the documentation.
@@ -31,16 +32,16 @@ class Claim:
         level: ``must`` or ``should``; an excluded row counts as ``should`` and is never judged.
         says: The promise in our own words.
         source: Page and section of the documentation, or a standard.
-        needs: What a target must offer before the claim can be judged, a subset of NEEDS.
+        needs: What a target must offer before the claim can be judged.
         excluded: Why the row is not judged; empty for a claim that is.
         by: The command that judges it; what a load run alone can tell is no claim of a check.
     """
 
-    id: str
-    level: Level
-    says: str
-    source: str
-    needs: frozenset[str] = frozenset()
+    id: _Id
+    says: _Text
+    source: _Text
+    level: Level = "should"
+    needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()
     excluded: str = ""
     by: By = "check"
 
@@ -65,16 +66,13 @@ class Ledger(Mapping[str, Claim]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def judged(self) -> tuple[Claim, ...]:
-        """The claims that a check gives verdicts on, in the order of the file."""
-        return self._judged_by("check")
+    def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
+        """The claims that a check, a load run, or any of the two, gives verdicts on, in the order of the file."""
+        return tuple(row for row in self._rows.values() if not row.excluded and by in (None, row.by))
 
     def of_load(self) -> tuple[Claim, ...]:
         """The claims that nothing but a load run gives verdicts on, in the order of the file."""
-        return self._judged_by("load")
-
-    def _judged_by(self, by: By) -> tuple[Claim, ...]:
-        return tuple(row for row in self._rows.values() if not row.excluded and row.by == by)
+        return self.judged("load")
 
     def excluded(self) -> tuple[Claim, ...]:
         """The rows that are deliberately not judged."""
@@ -90,14 +88,14 @@ class Ledger(Mapping[str, Claim]):
             UsageError: one of the globs matches no claim.
         """
         globs = [part.strip() for part in glob.split(",") if part.strip()]
-        judged = tuple(row for row in self._rows.values() if not row.excluded and by in (None, row.by))
+        judged = self.judged(by)
         for part in globs or [glob]:
             if not any(fnmatchcase(claim.id, part) for claim in judged):
                 raise UsageError(f"--claims {quoted(part)}: {self._unmatched(part, judged)}")
         return tuple(claim for claim in judged if any(fnmatchcase(claim.id, part) for part in globs))
 
     def _unmatched(self, glob: str, judged: Iterable[Claim]) -> str:
-        other = next((row for row in self._rows.values() if not row.excluded and fnmatchcase(row.id, glob)), None)
+        other = next((row for row in self.judged(None) if fnmatchcase(row.id, glob)), None)
         if other is not None:
             return f"`touchstone {other.by}` judges {other.id}; run that instead"
         return f"no claim matches{_nearest(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
@@ -138,53 +136,31 @@ def _read(path: Path) -> Ledger:
         document = parsing.read_yaml(read_regular(path).decode("utf-8"))
     except OSError as error:
         raise ContractError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ContractError(f"{path}: not YAML: byte {error.start} is no UTF-8") from error
-    except yaml.YAMLError as error:
-        raise ContractError(f"{path}: not YAML: {parsing.fault(error)}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        fault = parsing.fault(error) if isinstance(error, yaml.YAMLError) else f"byte {error.start} is no UTF-8"
+        raise ContractError(f"{path}: not YAML: {fault}") from error
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
         raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
-    rows = [_row(raw, f"{path}: claims[{number}]") for number, raw in enumerate(document["claims"])]
-    seen: set[str] = set()
-    for row in rows:
-        if row.id in seen:
+    rows: dict[str, Claim] = {}
+    for number, raw in enumerate(document["claims"]):
+        name = raw.get("id", "no id") if isinstance(raw, dict) else "no mapping"
+        try:
+            row = _ROW.validate_python(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise ContractError(f"{path}: claims[{number}] ({one_line(name)}): {field}: {first['msg']}") from error
+        if row.id in rows:
             raise ContractError(f"{path}: {row.id}: the id occurs twice; give each claim its own")
-        seen.add(row.id)
-    return Ledger(rows)
-
-
-def _row(raw: Any, place: str) -> Claim:
-    if not isinstance(raw, dict):
-        raise ContractError(f"{place}: expected a mapping, got {quoted(raw)}")
-    place = f"{place} ({one_line(raw.get('id', 'no id'))})"
-    for key in raw:
-        if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, n=1)
-            raise ContractError(f"{place}: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
-    for key in ("id", "says", "source", *({"excluded"} & raw.keys())):
-        if not isinstance(raw.get(key), str) or not raw[key].strip():
-            raise ContractError(f"{place}: {key} is {quoted(raw.get(key))}; expected a text")
-    if not all(raw["id"].partition(".")):
-        raise ContractError(f"{place}: expected an id of the form subject.name")
-    level, by, excluded = _judgement(raw, place)
-    needs = raw.get("needs", [])
-    if not isinstance(needs, list) or not all(need in sorted(NEEDS) for need in needs):
-        raise ContractError(f"{place}: needs is {quoted(needs)}; expected a list of any of {sorted(NEEDS)}")
-    return Claim(raw["id"], level, raw["says"], raw["source"], frozenset(needs), excluded, by)
-
-
-def _judgement(raw: dict[str, Any], place: str) -> tuple[Level, By, str]:
-    """Whether and by whom a row is judged."""
-    excluded, level, by = raw.get("excluded", ""), raw.get("level"), raw.get("by", "check")
-    if bool(excluded) == (level is not None):
-        raise ContractError(f"{place}: expected either a level or the reason why it is excluded")
-    if level is not None and level not in get_args(Level):
-        raise ContractError(f"{place}: level is {quoted(level)}; expected must or should")
-    if by not in get_args(By) or (excluded and "by" in raw):
-        raise ContractError(f"{place}: by is {quoted(by)}; expected check or load, and none in an excluded row")
-    return cast(Level, level or "should"), by, excluded
+        if bool(row.excluded) == ("level" in raw):
+            raise ContractError(f"{path}: {row.id}: expected either a level or the reason why it is excluded")
+        rows[row.id] = row
+    return Ledger(rows.values())
 
 
 def _nearest(wanted: str, ids: Iterable[str]) -> str:
     near = difflib.get_close_matches(wanted, list(ids), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+_ROW = TypeAdapter(Claim)

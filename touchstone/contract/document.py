@@ -6,15 +6,13 @@ is unknown is for the caller to see in `allowed_statuses` and `media_types`. A v
 is read as ECMA-262 reads it, and no text grows with the value that it is about.
 """
 
-import difflib
 import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from reprlib import Repr
 from typing import Any, Self
 from urllib.parse import unquote
@@ -25,7 +23,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from touchstone.contract.event_stream import parse
-from touchstone.contract.files import openapi_dir, read_regular
+from touchstone.contract.files import openapi_dir
 from touchstone.contract.parsing import Loader, fault, read_json, read_yaml
 from touchstone.contract.quoting import described
 from touchstone.errors import ContractError, one_line
@@ -34,51 +32,15 @@ _TEXT = "tag:yaml.org,2002:str"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
-def read_document(text: bytes, name: str) -> dict[str, Any]:
-    """The document as it stands, references unresolved.
-
-    Args:
-        text: An OpenAPI 3.1 document in YAML.
-        name: What to call it in messages.
-
-    Raises:
-        ContractError: it is not YAML, has a key twice, or is not OpenAPI 3.1.
-    """
-    try:
-        document = read_yaml(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        problem = getattr(error, "problem", None) or fault(error)
-        raise ContractError(f"{where}: not YAML: {one_line(problem)}; correct this line") from error
-    version = document.get("openapi") if isinstance(document, dict) else None
-    if not isinstance(version, str) or not version.startswith("3.1."):
-        raise ContractError(f"{name}: openapi: found {version!r}; expected an OpenAPI document of version 3.1.x")
-    return dict(document)
-
-
-def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the document in which what a reference names stands in its place.
-
-    Raises:
-        ContractError: a reference leads nowhere, in a circle or out of the document.
-    """
-    tree: dict[str, Any] = _resolved(document, document, ())
-    return tree
-
-
 class _Loader(Loader):
     """YAML as JSON can hold it: no dates, no key twice, and every key is the text that is written there."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build a mapping with text for keys, such as '200' for a status, refusing a key that is there twice."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key is no plain text", problem_mark=key.start_mark)
-            if key.value in seen:
+        """Builds a mapping with text for keys, such as '200' for a status."""
+        keys = [key for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if any(key.value == other.value for other in keys[:number]):
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
-            seen.add(key.value)
         self.flatten_mapping(node)
         for key, _ in node.value:
             key.tag = _TEXT
@@ -91,34 +53,48 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def _resolved(node: Any, root: dict[str, Any], through: tuple[str, ...]) -> Any:
-    if isinstance(node, list):
-        return [_resolved(item, root, through) for item in node]
-    if not isinstance(node, dict):
-        return node
-    reference = node.get("$ref")
-    if not isinstance(reference, str):
-        return {key: _resolved(value, root, through) for key, value in node.items()}
-    if reference in through:
-        raise ContractError(f"$ref {reference!r}: refers to itself; write it without the circle")
-    beside = sorted(node.keys() - {"$ref", "summary", "description"})
-    if beside:
-        raise ContractError(f"$ref {reference!r}: found {beside[0]!r} beside it; put both into an allOf")
-    return _resolved(_target(reference, root), root, (*through, reference))
+def read_document(text: bytes, name: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document in YAML as it stands, references unresolved; *name* is what messages call it.
+
+    Raises:
+        ContractError: it is not YAML, has a key twice, or is not OpenAPI 3.1.
+    """
+    try:
+        document = read_yaml(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ContractError(f"{name}: not YAML: {fault(error)}; correct this line") from error
+    version = document.get("openapi") if isinstance(document, dict) else None
+    if not str(version).startswith("3.1."):
+        raise ContractError(f"{name}: openapi: found {version!r}; expected an OpenAPI document of version 3.1.x")
+    return dict(document)
 
 
-def _target(reference: str, root: dict[str, Any]) -> Any:
-    if not reference.startswith("#/"):
-        raise ContractError(f"$ref {reference!r}: expected a place in this document, such as '#/components/schemas/X'")
-    node: Any = root
-    for step in reference.removeprefix("#/").split("/"):
-        name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(node, dict) or name not in node:
-            near = difflib.get_close_matches(name, map(str, node), n=1) if isinstance(node, dict) else []
-            advice = f"did you mean {near[0]}?" if near else "correct the reference"
-            raise ContractError(f"$ref {reference!r}: there is no {name!r}; {advice}")
-        node = node[name]
-    return node
+def resolved(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the document in which what a reference names stands in its place.
+
+    Raises:
+        ContractError: a reference leads nowhere, in a circle or out of the document.
+    """
+
+    def replaced(node: Any, through: tuple[str, ...]) -> Any:
+        if isinstance(node, list):
+            return [replaced(item, through) for item in node]
+        if not isinstance(node, dict):
+            return node
+        reference = node.get("$ref")
+        if not isinstance(reference, str):
+            return {key: replaced(value, through) for key, value in node.items()}
+        if reference in through:
+            raise ContractError(f"$ref {reference!r}: refers to itself; write it without the circle")
+        target: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
+        if target is None:
+            raise ContractError(f"$ref {reference!r}: there is no such place in this document")
+        return replaced(target, (*through, reference))
+
+    tree: dict[str, Any] = replaced(document, ())
+    return tree
 
 
 # RFC 3339 5.6; T and Z may be written in lower case.
@@ -148,12 +124,9 @@ class Problem:
         return f"{self.pointer or 'body'}: {self.message}"
 
     @property
-    def untold(self) -> str:
+    def without_value(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        opening = f"is {shortened(self.value)}, "
-        if self.message.startswith(opening):
-            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
-        return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
+        return f"{self.pointer or 'body'}: {self.message.replace(shortened(self.value), described(self.value), 1)}"
 
 
 class Schema:
@@ -186,20 +159,11 @@ def shortened(value: Any) -> str:
 
 
 def _is_date_time(value: object) -> bool:
-    if not isinstance(value, str):
-        return True
-    match = _DATE_TIME.fullmatch(value)
-    if match is None:
-        return False
+    match = _DATE_TIME.fullmatch(value) if isinstance(value, str) else None
     try:
-        date.fromisoformat(match[1])
+        return not isinstance(value, str) or bool(match and date.fromisoformat(match[1]))
     except ValueError:
         return False
-    return True
-
-
-def _is_uuid(value: object) -> bool:
-    return not isinstance(value, str) or _UUID.fullmatch(value) is not None
 
 
 def _required(validator: Validator, names: list[str], instance: Any, _schema: Any) -> Iterator[ValidationError]:
@@ -210,73 +174,29 @@ def _required(validator: Validator, names: list[str], instance: Any, _schema: An
 
 
 def _pattern(validator: Validator, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if validator.is_type(instance, "string") and not re.search(_as_python(pattern), instance):
+    # In ECMA-262 a final $ is the end of the text; Python's also matches before a last line feed.
+    strict = pattern[:-1] + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
+    if validator.is_type(instance, "string") and not re.search(strict, instance):
         yield ValidationError("pattern")
 
 
-def _as_python(pattern: str) -> str:
-    # In ECMA-262 a final $ is the end of the text; Python's also matches before a last line feed.
-    return pattern[:-1] + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
-
-
 def _problem(error: ValidationError, at: str) -> Problem:
-    keyword = str(error.validator)
-    value = None if keyword == "required" else error.instance
-    return Problem(at + _pointer(error), keyword, _message(error), value)
-
-
-def _pointer(error: ValidationError) -> str:
     # RFC 6901 3
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.absolute_path)
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.absolute_path)
+    value = None if error.validator == "required" else error.instance
+    return Problem(at + pointer, str(error.validator), _message(error), value)
 
 
 def _message(error: ValidationError) -> str:
-    keyword = str(error.validator)
-    if keyword == "required":
+    if error.validator == "required":
         return "is missing"
-    if keyword in ("anyOf", "oneOf"):
-        return _no_branch(error)
-    wanted = _WANTED.get(keyword, lambda expected: f"what {keyword} allows ({shortened(expected)})")
-    return f"is {shortened(error.instance)}, expected {wanted(error.validator_value)}"
+    if error.context:
+        faults = (f"{''.join(f'/{step}' for step in e.relative_path) or 'it'} {_message(e)}" for e in error.context)
+        return "fits none of the documented forms: " + "; or ".join(faults)
+    wanted = error.validator_value
+    expected = ", ".join(map(str, wanted)) if isinstance(wanted, list) else wanted
+    return f"is {shortened(error.instance)}, expected {error.validator} {expected}"
 
-
-def _no_branch(error: ValidationError) -> str:
-    branches: dict[Any, list[str]] = {}
-    for inner in error.context or ():
-        place = "".join(f"/{step}" for step in inner.relative_path)
-        branches.setdefault(inner.relative_schema_path[0], []).append(f"{place or 'it'} {_message(inner)}")
-    return "fits none of the documented forms: " + "; or ".join(" and ".join(faults) for faults in branches.values())
-
-
-def _one_of(values: Any) -> str:
-    return "one of " + ", ".join(map(repr, values))
-
-
-def _types(names: Any) -> str:
-    return " or ".join(_TYPES[name] for name in ([names] if isinstance(names, str) else names))
-
-
-_TYPES = {
-    "object": "an object",
-    "array": "an array",
-    "string": "a string",
-    "integer": "an integer",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
-_WANTED: dict[str, Callable[[Any], str]] = {
-    "type": _types,
-    "enum": _one_of,
-    "const": repr,
-    "minLength": lambda length: f"at least {length} characters",
-    "maxLength": lambda length: f"at most {length} characters",
-    "minItems": lambda length: f"at least {length} items",
-    "minimum": lambda bound: f"at least {bound}",
-    "maximum": lambda bound: f"at most {bound}",
-    "pattern": lambda pattern: f"a text like {pattern}",
-    "format": lambda name: f"a {name}",
-}
 
 _SHORT = Repr()
 _SHORT.maxlevel = 3
@@ -284,7 +204,7 @@ _SHORT.maxstring = _SHORT.maxother = 100
 
 _FORMATS = jsonschema.FormatChecker(formats=())
 _FORMATS.checks("date-time")(_is_date_time)
-_FORMATS.checks("uuid")(_is_uuid)
+_FORMATS.checks("uuid")(lambda value: not isinstance(value, str) or _UUID.fullmatch(value) is not None)
 
 _CHECKER: type[Validator] = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # the stubs leave it out
     jsonschema.Draft202012Validator, validators={"required": _required, "pattern": _pattern}
@@ -310,10 +230,13 @@ class Operation:
     id: str
     method: str
     path: str
-    tags: tuple[str, ...]
-    segments: tuple[str, ...] = field(repr=False)
 
-    def values(self, segments: tuple[str, ...]) -> dict[str, str] | None:
+    @property
+    def segments(self) -> list[str]:
+        """The path template, cut at its slashes."""
+        return self.path.split("/")
+
+    def values(self, segments: list[str]) -> dict[str, str] | None:
         """The decoded path parameters of a path with these segments, or None where it is another path."""
         if len(segments) != len(self.segments):
             return None
@@ -351,35 +274,18 @@ class Contract:
             root = resolved(self.document)
             self.operations: Mapping[str, Operation] = {found.id: found for found in _operations(root)}
             self._answers: Answers = dict(_answers(root, self.operations))
-            self._event = _event_schema(root, self.operations)
-        except ContractError as error:
+            self._event = _event_schema(root)
+        except (ContractError, jsonschema.SchemaError) as error:
             raise ContractError(f"{name}: {one_line(error)}") from None
-        except RecursionError:
-            raise ContractError(f"{name}: is nested too deeply; expected an OpenAPI document") from None
-
-    @classmethod
-    def load(cls, path: Path | None = None) -> Self:
-        """Read the document at *path*, or the one that travels with the package.
-
-        Raises:
-            ContractError: there is no such file, or the document does not hold together.
-        """
-        return cls._bundled() if path is None else cls._read(path)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ContractError(f"{name}: does not hold together: {error!r:.200}; expected OpenAPI 3.1") from error
 
     @classmethod
     @functools.cache
-    def _bundled(cls) -> Self:
-        # It is compiled once a process: a process that examines forks, and each child finds it there.
-        return cls._read(openapi_dir() / "builds.yaml")
-
-    @classmethod
-    def _read(cls, path: Path) -> Self:
-        try:
-            text = read_regular(path)
-        except OSError as error:
-            reason = error.strerror or "cannot be read"
-            raise ContractError(f"{path}: {reason}; expected an OpenAPI 3.1 document; check the path") from error
-        return cls(text, str(path))
+    def load(cls) -> Self:
+        """The document that travels with the package, compiled once a process."""
+        path = openapi_dir() / "builds.yaml"
+        return cls(path.read_bytes(), str(path))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
         """The operation that a request reaches, and its path parameters, decoded.
@@ -388,19 +294,17 @@ class Contract:
             method: As sent.
             path: Relative to the base URL, percent-encoded as sent; a query is ignored.
         """
-        segments = tuple(path.partition("?")[0].split("/"))
+        segments = path.partition("?")[0].split("/")
         for operation in self.operations.values():
-            if operation.method == method.upper():
-                values = operation.values(segments)
-                if values is not None:
-                    return operation, values
+            if operation.method == method.upper() and (values := operation.values(segments)) is not None:
+                return operation, values
         return None
 
     def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
         """What is wrong with a body, in the order of the schema's keywords; nothing where nothing is documented.
 
         A body that is not JSON has one problem with the keyword ``json``. In an event stream each event is judged and
-        its pointers begin with its number, from 0; how the stream is framed is for `eventstream.parse` to say.
+        its pointers begin with its number, from 0; how the stream is framed is for `event_stream.parse` to say.
 
         Args:
             operation_id: One of the contract's.
@@ -410,10 +314,12 @@ class Contract:
         """
         schemas = self._schemas(operation_id, status)
         kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
-        schema = schemas.get(kind)
-        if schema is None:
+        if kind not in schemas:
             return ()
-        return self._stream_problems(body) if kind == EVENT_STREAM else _json_problems(schema, body, "")
+        if kind != EVENT_STREAM:
+            return _json_problems(schemas[kind], body, "")
+        events = enumerate(parse(body).events)
+        return tuple(p for at, event in events for p in _json_problems(self._event, event.data.encode(), f"/{at}"))
 
     def event_problems(self, value: object) -> tuple[Problem, ...]:
         """What is wrong with the object that one event of a build log carries, read from JSON."""
@@ -421,7 +327,6 @@ class Contract:
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
         """The status codes that the operation documents."""
-        self._known(operation_id)
         return frozenset(status for name, status in self._answers if name == operation_id)
 
     def media_types(self, operation_id: str, status: int) -> tuple[str, ...]:
@@ -429,22 +334,7 @@ class Contract:
         return tuple(self._schemas(operation_id, status))
 
     def _schemas(self, operation_id: str, status: int) -> Mapping[str, Schema]:
-        found = self._answers.get((operation_id, status))
-        if found is None:
-            self._known(operation_id)
-            return {}
-        return found
-
-    def _known(self, operation_id: str) -> None:
-        if operation_id not in self.operations:
-            near = difflib.get_close_matches(operation_id, self.operations, n=1, cutoff=0.0)
-            raise ContractError(f"operation {operation_id!r}: not in the contract; the nearest is {''.join(near)!r}")
-
-    def _stream_problems(self, body: bytes) -> tuple[Problem, ...]:
-        found: list[Problem] = []
-        for number, event in enumerate(parse(body).events):
-            found.extend(_json_problems(self._event, event.data.encode(), f"/{number}"))
-        return tuple(found)
+        return self._answers.get((operation_id, status), {})
 
 
 @functools.lru_cache(maxsize=4096)
@@ -457,74 +347,42 @@ def _json_problems(schema: Schema, body: bytes, at: str) -> tuple[Problem, ...]:
 
 
 def _operations(root: dict[str, Any]) -> Iterator[Operation]:
-    seen: dict[str, str] = {}
-    for path, item in _object(root.get("paths", {}), "paths").items():
-        for method in (name for name in _object(item, f"paths: {path}") if name in _METHODS):
-            place = f"{method.upper()} {path}"
-            definition = _object(item[method], place)
-            name, tags = definition.get("operationId"), definition.get("tags", [])
-            if not isinstance(name, str) or name in seen:
-                found = f"{name!r} of {seen[name]}" if isinstance(name, str) else shortened(name)
-                raise ContractError(f"{place}: operationId: found {found}; expected a name of its own")
-            if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-                raise ContractError(f"{place}: tags: found {shortened(tags)}; expected a list of names")
-            seen[name] = place
-            yield Operation(name, method.upper(), path, tuple(tags), tuple(path.split("/")))
+    names: set[str] = set()
+    for path, item in root["paths"].items():
+        for method in (name for name in item if name in _METHODS):
+            name = item[method].get("operationId")
+            if not isinstance(name, str) or name in names:
+                raise ContractError(f"{method.upper()} {path}: operationId: found {name!r}; expected a name of its own")
+            names.add(name)
+            yield Operation(name, method.upper(), path)
 
 
 def _answers(
     root: dict[str, Any], operations: Mapping[str, Operation]
 ) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
     for operation in operations.values():
-        for status, answer, place in _responses(root, operation):
+        for status, answer in root["paths"][operation.path][operation.method.lower()]["responses"].items():
             # A range or a default would let everything pass that nobody thought of.
             if not (status.isdecimal() and len(status) == 3):
-                raise ContractError(f"{place}: expected a status code of three digits; list each one")
-            schemas = {kind.lower(): _schema(media.get("schema"), place) for kind, media in _content(answer, place)}
-            yield (operation.id, int(status)), schemas
+                raise ContractError(f"{operation.id}: responses: {status}: expected a status code of three digits")
+            content = answer.get("content", {}).items()
+            yield (operation.id, int(status)), {kind.lower(): _schema(media["schema"]) for kind, media in content}
 
 
-def _event_schema(root: dict[str, Any], operations: Mapping[str, Operation]) -> Schema:
-    for operation in operations.values():
-        for _, answer, place in _responses(root, operation):
-            node: Any = dict(_content(answer, place)).get(EVENT_STREAM, {})
-            for name in ("schema", "properties", "data", "contentSchema"):
-                node = node.get(name) if isinstance(node, dict) else None
-            if node is not None:
-                return _schema(node, f"{place}: contentSchema")
+def _event_schema(root: dict[str, Any]) -> Schema:
+    for item in root["paths"].values():
+        for answer in item.get("get", {}).get("responses", {}).values():
+            stream = answer.get("content", {}).get(EVENT_STREAM, {})
+            if data := stream.get("schema", {}).get("properties", {}).get("data", {}).get("contentSchema"):
+                return _schema(data)
     raise ContractError(f"no answer of type {EVENT_STREAM} has a schema with a contentSchema for its data; add one")
 
 
-def _responses(root: dict[str, Any], operation: Operation) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Status and definition of each answer of an operation, and where it stands."""
-    place = f"{operation.method} {operation.path}: responses"
-    definition = root["paths"][operation.path][operation.method.lower()]
-    for status, answer in _object(definition.get("responses", {}), place).items():
-        yield status, _object(answer, f"{place}: {status}"), f"{place}: {status}"
-
-
-def _content(answer: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind, media in _object(answer.get("content", {}), f"{place}: content").items():
-        yield kind, _object(media, f"{place}: content: {kind}")
-
-
-def _object(node: Any, place: str) -> dict[str, Any]:
-    if not isinstance(node, dict):
-        raise ContractError(f"{place}: found {shortened(node)}; expected an object")
-    return node
-
-
-def _schema(definition: Any, place: str) -> Schema:
-    if not isinstance(definition, dict):
-        raise ContractError(f"{place}: schema: found {shortened(definition)}; expected a JSON Schema object")
-    try:
-        return _compiled(json.dumps(definition))
-    except jsonschema.SchemaError as error:
-        where = "/".join(map(str, error.absolute_path))
-        raise ContractError(f"{place}: schema: {where}: {error.message}; correct it") from error
+def _schema(definition: dict[str, Any]) -> Schema:
+    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
+    return _compiled(json.dumps(definition))
 
 
 @functools.cache
 def _compiled(definition: str) -> Schema:
-    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
     return Schema(json.loads(definition))

@@ -26,15 +26,11 @@ class Cause(StrEnum):
     SUCCEED = "succeed"  # the build reaches its golden
     FAIL = "fail"  # a build step fails
     SETTLE = "settle"  # a cancelled build is gone
-    REPLACE = "replace"  # the content is overwritten
 
 
 # Ambiguity 12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
 TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
-    State.NOT_BUILT: {
-        Cause.START: frozenset({State.BUILDING}),
-        Cause.REPLACE: frozenset({State.NOT_BUILT}),
-    },
+    State.NOT_BUILT: {Cause.START: frozenset({State.BUILDING})},
     State.BUILDING: {
         Cause.START: frozenset({State.BUILDING}),
         Cause.CANCEL: frozenset({State.CANCELLING}),
@@ -46,26 +42,14 @@ TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
         Cause.CANCEL: frozenset({State.CANCELLING}),
         Cause.SETTLE: frozenset({State.NOT_BUILT, State.FAILED}),
     },
-    State.READY: {
-        Cause.START: frozenset({State.READY}),
-        Cause.REPLACE: frozenset({State.NOT_BUILT}),
-    },
-    State.FAILED: {
-        Cause.START: frozenset({State.BUILDING}),
-        Cause.REPLACE: frozenset({State.NOT_BUILT}),
-    },
+    State.READY: {Cause.START: frozenset({State.READY})},
+    State.FAILED: {Cause.START: frozenset({State.BUILDING})},
 }
 
-# What a status read may say of each state.
-READS_AS: dict[State, frozenset[str]] = {
-    State.NOT_BUILT: frozenset({"not_built"}),
-    State.BUILDING: frozenset({"building"}),
-    State.CANCELLING: frozenset({"building"}),
-    State.READY: frozenset({"ready"}),
-    State.FAILED: frozenset({"failed"}),
-}
+# What a status read says of each state.
+READS_AS: dict[State, str] = {state: str(state) for state in State} | {State.CANCELLING: "building"}
 
-STATUSES: frozenset[str] = frozenset().union(*READS_AS.values())
+STATUSES = frozenset(READS_AS.values())
 FINISHED: frozenset[str] = frozenset({"ready", "failed"})
 # Of these no build is under way.
 AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
@@ -82,9 +66,9 @@ def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
 
 def consistent(possible: Iterable[State], status: str) -> frozenset[State]:
     """Those of the possible states whose read says *status*."""
-    return frozenset(state for state in possible if status in READS_AS[state])
+    return frozenset(state for state in possible if status == READS_AS[state])
 
 
 def statuses(possible: Iterable[State]) -> frozenset[str]:
     """What a read may say, given the possible states."""
-    return frozenset().union(*(READS_AS[state] for state in possible))
+    return frozenset(READS_AS[state] for state in possible)

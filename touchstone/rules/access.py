@@ -10,9 +10,9 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, describe, excused, judgeable, operation_of, parts, path_of, spelling
+from touchstone.rules.messages import SUCCESS, excused, judgeable, operation_of, parts, path_of, spelling
 from touchstone.rules.ownership import standing
-from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 from touchstone.rules.timeline import Timeline
 
 _REFUSALS: dict[Credential, str] = {
@@ -48,14 +48,14 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
         # It may be 405, or refused in some other way, but not served.
         if exchange.status in SUCCESS:
-            yield broken(claim, exchange, expected="401", actual=describe(exchange))
+            yield broken(claim, exchange, expected="401")
         return
     if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
         return
     if exchange.status == 429:
         yield unclear(claim, exchange, why=_LIMITED)
     else:
-        yield judged(claim, exchange.status == 401, exchange, expected="401", actual=describe(exchange))
+        yield judged(claim, exchange.status == 401, exchange, expected="401")
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
@@ -68,7 +68,7 @@ def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if operation_of(exchange, history.contract):
         claim, prefix = wanted
         expected = f"a text that starts with {prefix}"
-        yield judged(claim, text.startswith(prefix), exchange, expected=expected, actual=describe(exchange))
+        yield judged(claim, text.startswith(prefix), exchange, expected=expected)
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
@@ -84,7 +84,7 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if claim is None or not judgeable(exchange) or exchange.status >= 500:
         return
     if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
-        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401", actual=describe(exchange))
+        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401")
 
 
 @rule("access.publish-plan", "access.publish-needs-scale")
@@ -99,10 +99,10 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
     if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
         yield unclear(claim, exchange, why=f"answered {exchange.status} before the plan was looked at")
     else:
-        yield judged(claim, exchange.status == 403, exchange, expected="403", actual=describe(exchange))
+        yield judged(claim, exchange.status == 403, exchange, expected="403")
 
 
-@rule("access.start-plan", "access.start-needs-scale")
+@story_rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
     """Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21)."""
     claim = "access.start-needs-scale"
@@ -120,10 +120,10 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
         elif exchange.status == 404 and standing(exchange, history) != "own":
             yield unclear(claim, exchange, why="the version may have been looked for before the plan")
         elif exchange.status not in excused(exchange, history.contract):
-            yield broken(claim, exchange, expected="403", actual=describe(exchange))
+            yield broken(claim, exchange, expected="403")
 
 
-@rule("access.others-version", "access.others-version-is-404")
+@story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each request about another account's version; publishing makes a version of one's own and is left out.
 
@@ -148,7 +148,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
                 actual = f"{found} where one that nobody has is answered {usual}"
                 yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
             else:
-                yield judged(claim, fits, exchange, expected="404", actual=describe(exchange))
+                yield judged(claim, fits, exchange, expected="404")
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
@@ -223,7 +223,3 @@ def _refused_before_the_key(exchange: Exchange, history: History) -> bool:
     if exchange.operation == "publishTemplate" and "content" not in exchange.note:
         return exchange.status in _BODY_REFUSALS
     return exchange.status in excused(exchange, history.contract)
-
-
-RULES: tuple[Rule[Exchange], ...] = (refused_key, refusal_text, accepted_key, publish_needs_scale)
-STORY_RULES: tuple[Rule[str], ...] = (start_needs_scale, others_version)

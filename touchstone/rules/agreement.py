@@ -7,8 +7,7 @@ from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import Content, History, shares_builds
-from touchstone.rules.messages import describe
-from touchstone.rules.rule import Rule, broken, held, judged, render, rule
+from touchstone.rules.rule import broken, describe, held, judged, render, story_rule
 from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
@@ -17,7 +16,7 @@ _READY = "status.ready-stays-ready"
 _RESULT = ("status", "build_time_ms", "error")
 
 
-@rule("agreement.concurrent", "status.concurrent-reads-agree")
+@story_rule("agreement.concurrent", "status.concurrent-reads-agree")
 def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more."""
     timeline = history.once(Timeline, ref)
@@ -36,7 +35,7 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
             )
 
 
-@rule("agreement.build-time", _STABLE, _SHARED)
+@story_rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges that the build time is the same as long as no other build can have begun, in reads and in answers that reuse.
@@ -62,7 +61,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
-@rule("agreement.shared-golden", _READY, _STABLE)
+@story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a version whose golden other versions share stays ready, whatever becomes of those.
 
@@ -88,7 +87,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
                 yield judged(_STABLE, same, one, other, expected="the build time of the golden", actual=actual)
 
 
-@rule("agreement.shared-cancel", "cancel.in-flight-is-202")
+@story_rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a cancel that found nothing between two reads of a build that another version with this digest shares.
 
@@ -151,6 +150,3 @@ def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:
 def _time(read: Exchange) -> float | None:
     value = read.body.get("build_time_ms")
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
-
-
-STORY_RULES: tuple[Rule[str], ...] = (concurrent_reads, build_time, shared_golden, shared_cancel)

@@ -18,7 +18,7 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, parts
-from touchstone.rules.rule import Rule, broken, judged, rule
+from touchstone.rules.rule import broken, judged, story_rule
 from touchstone.rules.timeline import may_have_acted, owned, says_building
 from touchstone.rules.walk import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk
 
@@ -327,7 +327,7 @@ class Delete:
         return REFUSED if self.request.credential in REFUSED_CREDENTIALS else FOREIGN
 
 
-@rule("unrefused.deletes", REFUSED, FOREIGN)
+@story_rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each refused delete by whether the owner still finds the version, and from then on as well."""
     gone = vanished(ref, history)
@@ -416,6 +416,3 @@ def was_written(ref: str, history: History) -> bool:
 def _is_unheard_of(ref: str, history: History) -> bool:
     tried = any(e.operation == "publishTemplate" for e in history.story(ref))
     return not (tried or ref in history.given or ref.startswith("system/") or was_written(ref, history))
-
-
-STORY_RULES: tuple[Rule[str], ...] = (refused_deletes,)

@@ -18,25 +18,11 @@ from touchstone.rules import (
 )
 from touchstone.rules.rule import Rule
 
-EXCHANGE_RULES: tuple[Rule[Exchange], ...] = (
-    *protocol.RULES,
-    *access.RULES,
-    *lookup.RULES,
-    *errors.RULES,
-    *events.RULES,
-    *limits.RULES,
+_MODULES = (
+    *(protocol, access, lookup, errors, events, ownership, attribution),
+    *(lifecycle, digests, publishing, agreement, logs, limits),
 )
+_RULES = [each for module in _MODULES for each in vars(module).values() if isinstance(each, Rule)]
 
-STORY_RULES: tuple[Rule[str], ...] = (
-    *protocol.STORY_RULES,
-    *access.STORY_RULES,
-    *lookup.STORY_RULES,
-    *ownership.STORY_RULES,
-    *attribution.STORY_RULES,
-    *lifecycle.RULES,
-    *digests.STORY_RULES,
-    *publishing.STORY_RULES,
-    *agreement.STORY_RULES,
-    *logs.STORY_RULES,
-    *limits.STORY_RULES,
-)
+EXCHANGE_RULES: tuple[Rule[Exchange], ...] = tuple(each for each in _RULES if each.about == "exchange")
+STORY_RULES: tuple[Rule[str], ...] = tuple(each for each in _RULES if each.about == "story")

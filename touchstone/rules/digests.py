@@ -7,9 +7,9 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, describe
+from touchstone.rules.messages import SUCCESS
 from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
-from touchstone.rules.rule import Rule, broken, held, judged, rule
+from touchstone.rules.rule import broken, held, judged, story_rule
 from touchstone.rules.timeline import Timeline, owned
 
 _PUBLISHED, _STABLE = "digest.is-the-published-one", "digest.is-stable"
@@ -18,7 +18,7 @@ _FOLLOWS = "digest.follows-content"
 _REFUSED = "auth.refused-changes-nothing"
 
 
-@rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
+@story_rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a version shows the digest that publishing it returned, and that as long as its content stands."""
     shelf = history.once(Shelf, ref)
@@ -30,7 +30,7 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
         yield from _given(shelf)
 
 
-@rule("digests.different", _FOLLOWS)
+@story_rule("digests.different", _FOLLOWS)
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3)."""
     publishes = history.overall(_publishes)
@@ -52,7 +52,7 @@ def _publishes(history: History) -> dict[int, Exchange]:
     return {e.seq: e for e in history.exchanges if e.operation == "publishTemplate" and digest_of(e)}
 
 
-@rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
+@story_rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a start finds the golden of another version of the account with the same digest."""
     starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
@@ -63,10 +63,10 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             continue
         ready = start.body.get("status") == "ready"
         expected = "status ready, as another version with this digest is built"
-        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected, actual=describe(start))
+        yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected)
         if ready:
             flagged = start.body.get("reused") is True
-            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true", actual=describe(start))
+            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true")
 
 
 def _against_published(
@@ -185,6 +185,3 @@ def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exc
             if other.sure_at <= read.sent_at and read.done_at <= start.sent_at and read.body["status"] == "ready":
                 return read
     return None
-
-
-STORY_RULES: tuple[Rule[str], ...] = (one_digest, follows_content, shared_golden)

@@ -13,7 +13,7 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, names, phase_of, render_frame
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import media_type
-from touchstone.rules.rule import Rule, broken, held, judged, render, rule, unclear
+from touchstone.rules.rule import broken, held, judged, render, rule, unclear
 from touchstone.rules.timeline import says_building
 
 _FIELDS = "events.fields-are-documented"
@@ -200,14 +200,3 @@ def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
 
 def _was_built(content: Content, exchange: Exchange, history: History) -> bool:
     return any(says_building(e) and e.sent_at < exchange.done_at for e in history.story(content.ref))
-
-
-RULES: tuple[Rule[Exchange], ...] = (
-    log_media_type,
-    log_framing,
-    json_per_frame,
-    frame_fields,
-    times_in_order,
-    end_comes_last,
-    own_lines,
-)

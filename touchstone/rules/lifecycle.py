@@ -16,7 +16,7 @@ from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.messages import SUCCESS, excused, spelling
 from touchstone.rules.reads import CLAIMS as READ_CLAIMS
 from touchstone.rules.reads import judge_read
-from touchstone.rules.rule import broken, held, judged, render, rule, unclear
+from touchstone.rules.rule import broken, held, judged, render, story_rule, unclear
 from touchstone.rules.walk import (
     ANYTHING,
     CLOCK_SHARE,
@@ -342,7 +342,7 @@ def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
     return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
-@rule("building.life-cycle", *_START_CLAIMS, *_CANCEL_CLAIMS, *READ_CLAIMS)
+@story_rule("building.life-cycle", *_START_CLAIMS, *_CANCEL_CLAIMS, *READ_CLAIMS)
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
     """Each answer about *ref* agrees with a possible course of its builds.
 
@@ -477,6 +477,3 @@ def _published(walk: Walk, publish: Exchange, now: float) -> None:
     elif walk.content.key != contents[-1].key:
         # It should have been refused; whether it replaced anything is another question.
         walk.leave(now)
-
-
-RULES = (life_cycle,)

@@ -18,13 +18,12 @@ from touchstone.rules.history import History
 from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
-    describe,
     error_problem,
     excused,
     json_problem,
     operation_of,
 )
-from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 from touchstone.rules.timeline import may_have_acted, owned, says_building
 from touchstone.rules.walk import CLOCK_SHARE
 
@@ -166,7 +165,7 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     yield judged("limit.has-the-error-shape", not problem, exchange, expected=expected, actual=problem)
 
 
-@rule("limits.otherwise", "limit.has-the-error-shape")
+@story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
     """
     Judges a start that is refused otherwise than by 429, where the same one was served before and is served after it.
@@ -225,7 +224,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
         yield judged("limit.retry-after-is-valid", fits, exchange, expected=expected, actual=repr(value))
 
 
-@rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
+@story_rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a start that a limit refused by chance, and the next one of the same version, which was served.
 
@@ -240,7 +239,7 @@ def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
                 yield held("limit.retry-after-is-honest", refused, after)
 
 
-@rule("limits.honest", "limit.retry-after-is-honest")
+@story_rule("limits.honest", "limit.retry-after-is-honest")
 def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each retry that waited as long as it was told to, with nothing else under its key in between."""
     claim = "limit.retry-after-is-honest"
@@ -260,7 +259,7 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
         yield unclear(claim, *refused[0], why="refused once after the whole wait; others may have used the host")
 
 
-@rule("limits.back-off", "limit.ends-after-back-off")
+@story_rule("limits.back-off", "limit.ends-after-back-off")
 def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
     """Judges how each round's retries ended."""
     claim = "limit.ends-after-back-off"
@@ -281,7 +280,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
                 yield unclear(claim, refused, last, why=f"gave up sooner than Retry-After says: {waited}")
 
 
-@rule("limits.per-key", "limit.is-per-key")
+@story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a start by another key between two refused ones of the first.
 
@@ -309,7 +308,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
             yield broken(claim, *evidence, expected="another key's start served", actual=actual)
 
 
-@rule("limits.reads", "limit.reads-are-not-charged")
+@story_rule("limits.reads", "limit.reads-are-not-charged")
 def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
     """Compares the starts served after many reads with those served without, after the same rest."""
     claim = "limit.reads-are-not-charged"
@@ -442,7 +441,7 @@ class _Run:
     cancels: tuple[Exchange, ...]
 
 
-@rule("waiting.running", _WAIT_CLAIM)
+@story_rule("waiting.running", _WAIT_CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges starts that were answered no sooner than a build that ran already can have ended.
 
@@ -521,17 +520,3 @@ def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Besid
         if run.until_at >= start.done_at and not cancelled:
             return start, other, run.ends_at
     return None
-
-
-RULES: tuple[Rule[Exchange], ...] = (limit_shape, retry_after_valid, room_is_free)
-
-
-STORY_RULES: tuple[Rule[str], ...] = (
-    refused_otherwise,
-    served_after_a_wait,
-    retry_after_honest,
-    ends_after_back_off,
-    per_key,
-    reads_not_charged,
-    waits_for_a_running_build,
-)

@@ -31,8 +31,8 @@ from touchstone.rules.eventlog import (
     render_frame,
 )
 from touchstone.rules.history import Content, History
-from touchstone.rules.messages import SUCCESS, describe
-from touchstone.rules.rule import Rule, broken, held, judged, render, rule
+from touchstone.rules.messages import SUCCESS
+from touchstone.rules.rule import broken, held, judged, render, story_rule
 from touchstone.rules.timeline import Running, Timeline, owned
 from touchstone.rules.walk import CLOCK_SHARE
 
@@ -85,7 +85,7 @@ def followings(timeline: Timeline, history: History) -> Iterator[Following]:
             yield Following(stream, running, end, _cut_short(timeline, stream, running, end))
 
 
-@rule("following.answer", "events.answers-200")
+@story_rule("following.answer", "events.answers-200")
 def answer(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the status of each request for the log of a running build."""
     timeline = history.once(Timeline, ref)
@@ -99,7 +99,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
 
 
-@rule("following.open", "events.open-while-building")
+@story_rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the server does not end a log before its build is over."""
     for following in followings(history.once(Timeline, ref), history):
@@ -116,7 +116,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
             yield held("events.open-while-building", seen, stream)
 
 
-@rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
+@story_rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
     timeline = history.once(Timeline, ref)
@@ -130,7 +130,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             yield from _closes_at_the_end(following.stream, following.end, grace_s)
 
 
-@rule("following.unread", "events.close-at-the-end")
+@story_rule("following.unread", "events.close-at-the-end")
 def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
     timeline, bounds = history.once(Timeline, ref), history.bounds
@@ -148,7 +148,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
             yield broken("events.close-at-the-end", begun, stream, later, expected=expected, actual=actual)
 
 
-@rule("following.joined", "start.while-building-is-harmless")
+@story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
 
@@ -172,7 +172,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
             yield broken(claim, *evidence, expected=expected, actual=actual)
 
 
-@rule("following.then-started", "reuse.ready-at-once")
+@story_rule("following.then-started", "reuse.ready-at-once")
 def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the first start after a log that ended ready, which tells that the build is over if nothing else did."""
     timeline = history.once(Timeline, ref)
@@ -190,7 +190,7 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
         if cancelled or other or timeline.content(begun.sent_at, start.done_at) is None:
             continue
         fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
-        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected, actual=describe(start))
+        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected)
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
@@ -260,7 +260,7 @@ _SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs
 _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 
 
-@rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
+@story_rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the last frame of a log by what became of its build."""
     timeline = history.once(Timeline, ref)
@@ -281,7 +281,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
             yield broken(_LAST, end, following.stream, expected="no frame after the one of level error", actual=actual)
 
 
-@rule("logged.output", "events.carry-the-output", _SHARED)
+@story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
 
@@ -306,7 +306,7 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
                 yield held(_SHARED, *evidence)
 
 
-@rule("logged.lines", "events.carry-the-output")
+@story_rule("logged.lines", "events.carry-the-output")
 def every_line(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
     for following in followings(history.once(Timeline, ref), history):
@@ -340,7 +340,7 @@ def _doubles_anyway(ref: str, history: History) -> bool:
     return False
 
 
-@rule("logged.watchers", "events.watchers-agree")
+@story_rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
     timeline = history.once(Timeline, ref)
@@ -360,7 +360,7 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
-@rule("logged.build-time", "events.build-time-agrees")
+@story_rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
     for following in followings(history.once(Timeline, ref), history):
@@ -464,7 +464,7 @@ _CLOCK_DRIFT_S = 5.0
 _BEFORE_THE_START = frozenset({"publish", "compile", ""})
 
 
-@rule("stamps.clock", "events.timestamps-are-true")
+@story_rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
     followed = {following.stream.seq: following for following in followings(history.once(Timeline, ref), history)}
@@ -485,7 +485,7 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
         )
 
 
-@rule("stamps.one-time", "events.timestamps-are-true")
+@story_rule("stamps.one-time", "events.timestamps-are-true")
 def one_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a frame has one time, to whomever and however late it is told."""
     timeline = history.once(Timeline, ref)
@@ -558,20 +558,3 @@ def _date(stream: Exchange) -> datetime | None:
     except ValueError:
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
-
-
-STORY_RULES: tuple[Rule[str], ...] = (
-    answer,
-    stays_open,
-    closes,
-    closes_unread,
-    goes_on_when_joined,
-    is_there_when_it_says_so,
-    last_frame,
-    output,
-    every_line,
-    watchers,
-    build_time,
-    clock,
-    one_time,
-)

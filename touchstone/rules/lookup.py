@@ -11,7 +11,6 @@ from touchstone.rules.messages import (
     NO_SUCH_PATH,
     SUCCESS,
     asks_for_build,
-    describe,
     excused,
     operation_of,
     parts,
@@ -19,7 +18,7 @@ from touchstone.rules.messages import (
     tidied,
 )
 from touchstone.rules.ownership import standing, surely_missing
-from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.rule import broken, held, judged, rule, story_rule, unclear
 
 _LIMITED = "a limit got in the way"
 
@@ -51,10 +50,10 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
     elif exchange.status in NO_SUCH_PATH or is_empty_log(exchange):
         yield held(claim, exchange)
     elif not _is_fair(exchange, history):
-        yield broken(claim, exchange, expected="404, or 400 as for a bad request", actual=describe(exchange))
+        yield broken(claim, exchange, expected="404, or 400 as for a bad request")
 
 
-@rule(
+@story_rule(
     "lookup.missing",
     "lookup.unknown-version-is-404",
     "lookup.unknown-name-is-404",
@@ -76,14 +75,12 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         elif exchange.status == 404 or is_empty_log(exchange):
             yield held(claim, exchange)
         elif exchange.status in SUCCESS and found == "missing" and (published := published_by(exchange, history)):
-            yield broken(
-                published[0], published[1], exchange, expected="404: its publish was refused", actual=describe(exchange)
-            )
+            yield broken(published[0], published[1], exchange, expected="404: its publish was refused")
         elif found == "deleted" or _is_to_be_missing(exchange, history):
-            yield broken(claim, exchange, expected="404", actual=describe(exchange))
+            yield broken(claim, exchange, expected="404")
 
 
-@rule("lookup.own", "lookup.existing-version-is-found")
+@story_rule("lookup.own", "lookup.existing-version-is-found")
 def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the owner of an existing version is never told that there is none."""
     for exchange in _asked(ref, history):
@@ -91,7 +88,7 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
             claim = "lookup.existing-version-is-found"
-            yield judged(claim, fits, exchange, expected="anything but 404", actual=describe(exchange))
+            yield judged(claim, fits, exchange, expected="anything but 404")
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
@@ -151,7 +148,3 @@ def _is_fair(exchange: Exchange, history: History) -> bool:
     usual = history.contract.match(exchange.request.method, tidied(exchange))
     misshapen = spelling(exchange, history.contract) == "misshapen"
     return misshapen and exchange.status in SUCCESS and usual is not None
-
-
-RULES: tuple[Rule[Exchange], ...] = (odd_spelling,)
-STORY_RULES: tuple[Rule[str], ...] = (missing, own_is_found)

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from touchstone.contract.document import Contract, Operation
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.rules.rule import render
+from touchstone.rules.rule import describe, render
 
 SUCCESS = range(200, 300)
 
@@ -55,15 +55,6 @@ def error_problem(response: Response) -> str:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
     error = body.get("error")
     return "" if isinstance(error, str) and error.strip() else render(body)
-
-
-def describe(exchange: Exchange) -> str:
-    """The answer in a few words: its status and the beginning of its body."""
-    if exchange.response is None:
-        return exchange.error or "no answer"
-    body = exchange.response.json_object()
-    value = body if body is not None else exchange.response.body
-    return str(exchange.status) if value == b"" else f"{exchange.status} {render(value)}"
 
 
 def describe_body(exchange: Exchange) -> str:

@@ -19,8 +19,8 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import was_vanished, was_written
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, describe, excused, garbled, operation_of, parts, spelling
-from touchstone.rules.rule import Rule, judged, render, rule, unclear
+from touchstone.rules.messages import SUCCESS, excused, garbled, operation_of, parts, spelling
+from touchstone.rules.rule import describe, judged, render, story_rule, unclear
 from touchstone.rules.timeline import Timeline, acted_by, may_have_acted, owned
 
 # own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
@@ -367,7 +367,7 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
 
 
-@rule("owned.status", "status.answers-200")
+@story_rule("owned.status", "status.answers-200")
 def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each status read of an existing version by its owner."""
     for exchange in _by_owner("getBuild", ref, history):
@@ -375,10 +375,10 @@ def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear("status.answers-200", exchange, why="a limit got in the way")
         else:
             fits = exchange.status == 200
-            yield judged("status.answers-200", fits, exchange, expected="200", actual=describe(exchange))
+            yield judged("status.answers-200", fits, exchange, expected="200")
 
 
-@rule("owned.template", "template.read-shows-the-published")
+@story_rule("owned.template", "template.read-shows-the-published")
 def template_read(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each read of an existing version by its owner: status, ref, digest and document."""
     claim = "template.read-shows-the-published"
@@ -386,14 +386,14 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.status == 429:
             yield unclear(claim, exchange, why="a limit got in the way")
         elif exchange.status != 200:
-            yield judged(claim, False, exchange, expected="200", actual=describe(exchange))
+            yield judged(claim, False, exchange, expected="200")
         elif not garbled(exchange):
             expected = "ref, digest and document of the version"
             actual = document_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
 
 
-@rule("owned.delete", "template.delete-says-deleted")
+@story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each delete of an existing version that its owner is refused; one that succeeds is judged by its answer.
 
@@ -405,7 +405,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
             yield unclear(claim, exchange, why="a limit got in the way")
         elif exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
             expected = "200 and an object with deleted true"
-            yield judged(claim, False, exchange, expected=expected, actual=describe(exchange))
+            yield judged(claim, False, exchange, expected=expected)
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
@@ -423,6 +423,3 @@ def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
             continue
         if spelling(exchange, history.contract) == "plain" and standing(exchange, history) == "own":
             yield exchange
-
-
-STORY_RULES: tuple[Rule[str], ...] = (status_answers_200, template_read, delete_refused)

@@ -10,7 +10,6 @@ from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
     asks_for_another_method,
-    describe,
     excused,
     json_problem,
     judgeable,
@@ -21,7 +20,7 @@ from touchstone.rules.messages import (
     spelling,
 )
 from touchstone.rules.ownership import standing
-from touchstone.rules.rule import Rule, broken, held, judged, rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 
 # Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
 # the answer on our side.
@@ -60,7 +59,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
     fine = exchange.status < 500 or unknown_method
-    yield judged("http.no-server-error", fine, exchange, expected="no 5xx", actual=describe(exchange))
+    yield judged("http.no-server-error", fine, exchange, expected="no 5xx")
 
 
 @rule("protocol.documented-status", "http.status-is-documented")
@@ -74,7 +73,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
         yield held("http.status-is-documented", exchange)
     elif exchange.credential not in REFUSED_CREDENTIALS and exchange.status not in excused(exchange, history.contract):
         expected = "one of " + ", ".join(map(str, sorted(documented)))
-        yield broken("http.status-is-documented", exchange, expected=expected, actual=describe(exchange))
+        yield broken("http.status-is-documented", exchange, expected=expected)
 
 
 @rule("protocol.media-type", "http.json-media-type")
@@ -114,10 +113,10 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.status == 405:
         yield held("http.wrong-method-is-405", exchange)
     elif exchange.status < 500 and exchange.status not in {400, 401, 403, 404, 429}:
-        yield broken("http.wrong-method-is-405", exchange, expected="405", actual=describe(exchange))
+        yield broken("http.wrong-method-is-405", exchange, expected="405")
 
 
-@rule("protocol.head", "http.head-matches-get")
+@story_rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each HEAD by the nearest GET of the same address with the same key.
 
@@ -129,7 +128,7 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
         expected = "the status of GET and no body, or 405"
         get = _nearest_get(head, story)
         if head.status >= 500:
-            yield broken("http.head-matches-get", head, expected=expected, actual=describe(head))
+            yield broken("http.head-matches-get", head, expected=expected)
         elif get is not None and get.status < 500 and not _tells_nothing(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
             actual = f"{describe(head)} where GET is answered {get.status}"
@@ -186,14 +185,3 @@ def _between(change: Exchange, get: Exchange, head: Exchange) -> bool:
         return False
     began, ended = min(get.sent_at, head.sent_at), max(get.done_at, head.done_at)
     return change.sent_at < ended and change.done_at > began
-
-
-RULES: tuple[Rule[Exchange], ...] = (
-    answered,
-    no_server_error,
-    documented_status,
-    json_media_type,
-    body_is_json,
-    wrong_method,
-)
-STORY_RULES: tuple[Rule[str], ...] = (head_matches_get,)

@@ -6,16 +6,16 @@ from itertools import combinations
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, describe, judgeable
+from touchstone.rules.messages import SUCCESS, judgeable
 from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
-from touchstone.rules.rule import Rule, broken, held, judged, render, rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
 from touchstone.rules.timeline import Timeline, begins
 
 _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
 
 
-@rule("publishing.new", "publish.answers-201")
+@story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
 
@@ -30,7 +30,7 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("publish.answers-201", fits, *evidence, expected="201", actual=describe(publish))
 
 
-@rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
+@story_rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the publish of what is there already, written down in the same way or in another."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
@@ -48,12 +48,12 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
                 expected = "no conflict with the same content"
-                yield broken(_SPELLING, before, publish, expected=expected, actual=describe(publish))
+                yield broken(_SPELLING, before, publish, expected=expected)
         else:
-            yield broken(_IDENTICAL, before, publish, expected="201 or 200", actual=describe(publish))
+            yield broken(_IDENTICAL, before, publish, expected="201 or 200")
 
 
-@rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
+@story_rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the publish of other content than the version holds, without and with force."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
@@ -67,16 +67,14 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
             if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
                 continue
             fits = publish.status == 409
-            yield judged(
-                "publish.other-content-is-409", fits, before, publish, expected="409", actual=describe(publish)
-            )
+            yield judged("publish.other-content-is-409", fits, before, publish, expected="409")
         elif publish.status not in SUCCESS:
-            yield broken("publish.force-replaces", before, publish, expected="201 or 200", actual=describe(publish))
+            yield broken("publish.force-replaces", before, publish, expected="201 or 200")
         else:
             yield from _replaced(shelf, before, publish)
 
 
-@rule("publishing.at-once", _IDENTICAL)
+@story_rule("publishing.at-once", _IDENTICAL)
 def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing."""
     publishes = history.once(Shelf, ref).publishes
@@ -91,7 +89,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
             yield judged(_IDENTICAL, not refused, *evidence, expected=expected, actual=actual)
 
 
-@rule("publishing.together", "publish.other-content-is-409")
+@story_rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that of two contents that are published as one version at the same time, without force, one is refused."""
     shelf = history.once(Shelf, ref)
@@ -106,7 +104,7 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("publish.other-content-is-409", refused, *evidence, expected=expected, actual=actual)
 
 
-@rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
+@story_rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
 def auto_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a publish builds where that is asked for, and nowhere else."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
@@ -201,7 +199,7 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
         return
     if "auto_build" not in publish.body:
         expected = "auto_build with the status of the build"
-        yield broken(_STARTS, publish, expected=expected, actual=describe(publish))
+        yield broken(_STARTS, publish, expected=expected)
         return
     if not isinstance(answer, str):
         return  # A value of another type tells nothing; publish.body-is-documented tells this.
@@ -237,13 +235,3 @@ def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history
             return  # What nobody built is not told as a success either: status.unbuilt-is-not-built tells this.
         actual = f"status {render(status)} before anybody started a build"
         yield judged(_ONLY_WHEN_ASKED, status == "not_built", publish, read, expected="status not_built", actual=actual)
-
-
-STORY_RULES: tuple[Rule[str], ...] = (
-    new_version,
-    identical_content,
-    other_content,
-    simultaneous_copies,
-    simultaneous_contents,
-    auto_build,
-)
