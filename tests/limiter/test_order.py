@@ -102,7 +102,7 @@ def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
     told(probe, "in flight", at_once("+++-", 110.0))
     assert not probe._rates.doubtful
     told(probe, "in flight", row("-", 120.0))
-    assert probe._before or probe._rates.wide
+    assert not probe._rates.settled
 
 
 @pytest.mark.parametrize(("left", "why"), [(4, "budget"), (400, "nothing left to learn")])

@@ -35,9 +35,8 @@ def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: fl
 
     Args:
         first: Its one cell.
-        loose: How far its times may be from what they are thought to be, as a share.
-        accepted: Requests that were accepted in all.
-        longest_s: Seconds since the first one.
+        loose: How far its times may be off, as a share of themselves.
+        accepted: Requests that were accepted in all, in so many seconds.
         luck: Logarithm of how likely it was beforehand that the first one is just what it is.
     """
     params = first.params()
@@ -211,22 +210,14 @@ def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[fl
 
 
 def plain(number: Interval) -> str:
-    """
-    The shortest decimal that is as good as the middle of what is known: a tenth of its width away from there at most.
-
-    A whole or a half number of seconds within the interval is written where nothing else is that short.
-    """
-    width = number.high - number.low
+    """The shortest decimal within the interval that is as good as its middle: a part of its width away at most."""
+    shortest, width = number.value, number.high - number.low
     for digits in range(1, 10):
-        text = f"{number.value:.{digits}g}"
-        near = width / 2 if digits == 1 else width / 4
-        if abs(float(text) - number.value) <= near and number.low <= float(text) <= number.high:
-            return _without_exponent(float(text))
-    return _without_exponent(number.value)
-
-
-def _without_exponent(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".")
+        value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4
+        if abs(value - number.value) <= near and number.low <= value <= number.high:
+            shortest = value
+            break
+    return f"{shortest:.9f}".rstrip("0").rstrip(".")
 
 
 def loose(found: Tier) -> float:
@@ -236,11 +227,7 @@ def loose(found: Tier) -> float:
 
 
 def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
-    """With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many.
-
-    Args:
-        share: Of themselves by which all numbers may be off besides; somebody else only ever takes.
-    """
+    """With the ends of a window as uncertain as any one answer, and all numbers by a *share* of themselves."""
     numbers, window = {}, "rate_per_s" not in found.numbers
     for name, one in found.numbers.items():
         low, high = one.low, one.high
@@ -263,20 +250,15 @@ def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
 def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
     """Each moment that tells of one limiter, with what that keeps in mind before it and after."""
     kind, params = cells.kind, cells.params()
-    told = story[kind.begins(story) :]
-    state = kind.start(params, told[0].at) if told else {}
-    for moment in told:
+    moments = story[kind.begins(story) :]
+    state = kind.start(params, moments[0].at) if moments else {}
+    for moment in moments:
         before, state = state, kind.update(params, state, moment.at, moment.accepted)
         yield moment, before, state
 
 
 def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
-    """Answers that contradict one limiter, and by how many seconds each.
-
-    Args:
-        cells: One cell.
-        share: How far its times and its phase may be from where they are thought to be, as a share of themselves.
-    """
+    """Answers that contradict one limiter, by how many seconds each, where its times may be off by a *share*."""
     kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
     for moment, before, _ in _walk(cells, story):
         ahead_s = float(kind.free_at(params, before)[0]) - moment.at
@@ -320,8 +302,6 @@ def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
 
 def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
     """The share of what one limiter gives that somebody else took: the room that it had when it refused all the same.
-
-    What they had at the last refusal and have still counts once.
 
     Source: the interval is that of E. B. Wilson, 1927, for as many requests as the limiter gave in all.
     """

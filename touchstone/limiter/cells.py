@@ -190,24 +190,24 @@ class Cells:
         terms = (kind, params, self.state)
         early = others.came_first(np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted)
         if moment.accepted:
-            told = np.log(accepts + (1 - accepts) * np.maximum(early, GENEROUS))
+            likely = np.log(accepts + (1 - accepts) * np.maximum(early, GENEROUS))
             taken = others.took_all(*terms, left, at, known)
             self.likely = self.likely + np.where(accepts > 0.5, np.log1p(-taken), 0.0)
         else:
-            told = (1 - accepts) * (1 - early)
+            likely = (1 - accepts) * (1 - early)
             if accepts.any():
-                told = told + accepts * others.took_all(*terms, left, at, known)
-            told = np.log(np.maximum(told, GENEROUS))
+                likely = likely + accepts * others.took_all(*terms, left, at, known)
+            likely = np.log(np.maximum(likely, GENEROUS))
         if self._clocked:
             lost = slack > 0.5 * params[kind.scales[0]]
-            told, near = np.where(lost, self._lost(let_in, moment, params), told), near | lost
+            likely, near = np.where(lost, self._lost(let_in, moment, params), likely), near | lost
         self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
         # A run of answers that are the same tells of one edge: what of a cell contradicts it counts once.
         if moment.accepted != self.ran:
             self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
         one_edge = near & (slack < self._hold_s)
-        self.run = np.minimum(self.run, np.where(one_edge, told, 0.0))
-        self.likely = self.likely + np.where(one_edge, 0.0, told)
+        self.run = np.minimum(self.run, np.where(one_edge, likely, 0.0))
+        self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
         """What each limiter keeps in mind after an answer, and whether what that says of its limit is true."""

@@ -50,12 +50,7 @@ _NONE = Interval(0.0, 0.0, 0.0)
 
 
 def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment.
-
-    Args:
-        tiers: What is known of the rate.
-        refill_s: How long it takes to give its limit anew.
-    """
+    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
     if len(tiers) != 1 or longest_s > _MOMENT_S:
@@ -258,10 +253,7 @@ class Probe:
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """What a cap refuses tells nothing of the rate; what is let through counts there too.
-
-        Where there is no cap after all, each of these refusals is one that the rate has to explain.
-        """
+        """What a cap refuses tells nothing of the rate, which has to explain it where there is no cap after all."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
@@ -293,9 +285,9 @@ class Probe:
 
     def _accepted_first(self) -> int:
         """How many were accepted before the first refusal that is the rate's, save where nothing was yet."""
-        told = [answer for number, answer in enumerate(self.story.answers) if number not in self.story.left_out]
+        heeded = [answer for number, answer in enumerate(self.story.answers) if number not in self.story.left_out]
         count = 0
-        for answer in told:
+        for answer in heeded:
             if not answer.accepted and count:
                 break
             count += answer.accepted
@@ -361,12 +353,7 @@ class Probe:
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """What was spent.
-
-    Args:
-        answers: In the order in which their requests were sent.
-        starts: Whether the requests start builds.
-    """
+    """What was spent on *answers*, in the order in which their requests were sent; on builds if these start any."""
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
@@ -402,16 +389,16 @@ def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[
     """Sentences on where the fields of the answers disagree with what the limiter does."""
     if rates is None or not rates.settled:
         return ()
-    told = hints(rates.belief.likeliest().best(), story.moments())
-    return (*told, *_misquoted(tiers[0], story.reported("limit"), story.reported("window_s")))
+    wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
+    return (*wrong_hints, *_misquoted(tiers[0], story.reported("limit"), story.reported("window_s")))
 
 
 def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:
     numbers = found.numbers
     window = numbers.get("window_s") or numbers["gap_s"]
     most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
-    told = limit / window_s if limit and window_s and found.family in ("token-bucket", "minimum-gap") else 0.0
-    if abs(told * window.value / most - 1) <= _RATE_OFF:
+    per_s = limit / window_s if limit and window_s and found.family in ("token-bucket", "minimum-gap") else 0.0
+    if abs(per_s * window.value / most - 1) <= _RATE_OFF:
         return  # a steady rate may be told by any window: a burst and the time that fills it are only one of them
     if limit is not None and limit != most:
         yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"

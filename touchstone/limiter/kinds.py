@@ -60,6 +60,7 @@ class Kind:
         phase: Whether it has a phase, as a share of its first time.
         scales: Names of its times in seconds; the first is its window, or the time of one token.
         levels: Whether a refusal tells it how much others took: it goes on from there as if nothing were left.
+        closes: Whether nobody is let in after a refusal until its window is over.
         least: The least limit that it can have.
         empty: Whether it has nothing to give when it meets its first request.
         fills: Whether it gives one token after the other.
@@ -67,6 +68,7 @@ class Kind:
 
     scales: tuple[str, ...] = ("window_s",)
     levels = True
+    closes = False
     least = 2
     tick_s = 0.0
 
@@ -110,7 +112,7 @@ class Kind:
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
         """Until when nobody is let in after a refusal at *at*, as long as only what is known of was counted."""
-        return np.full_like(params["limit"], at)
+        return self.turn_at(params, state) if self.closes else np.full_like(params["limit"], at)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
         """Since when somebody else may have taken of what is left at *at*."""
@@ -130,10 +132,7 @@ class Kind:
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:
-        """The number of the first moment that tells of it.
-
-        What was refused before anything was let through was filled by somebody else before, unless it starts empty.
-        """
+        """The number of the first moment that tells of it: what was refused before was filled by somebody else."""
         if self.empty:
             return 0
         return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
@@ -152,6 +151,8 @@ def _steps(params: Params, state: State, at: Array | float) -> Array:
 
 class _FixedWindow(Kind):
     """So many in one window, which the first request after the last one opens; ``refused=restart``: any request."""
+
+    closes = True
 
     def start(self, params: Params, at: float) -> State:
         nothing = np.zeros_like(params["window_s"])
@@ -181,9 +182,6 @@ class _FixedWindow(Kind):
         limit = params["limit"]
         left = np.maximum(limit - state["count"], 0.0)
         return np.where(at >= state["opened"] + params["window_s"], limit, left)
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        return self.turn_at(params, state)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
         closes_at = state["opened"] + params["window_s"]
@@ -224,6 +222,7 @@ class _BlockingWindow(Kind):
     """A fixed window whose first refusal shuts for a time of its own; a fresh window follows."""
 
     scales = ("window_s", "block_s")
+    closes = True
 
     def start(self, params: Params, at: float) -> State:
         nothing = np.full_like(params["window_s"], LONG_AGO)
@@ -249,9 +248,6 @@ class _BlockingWindow(Kind):
         limit = params["limit"]
         left = np.where(at >= state["opened"] + params["window_s"], limit, np.maximum(limit - state["count"], 0.0))
         return np.where(at < state["until"], 0.0, left)
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        return self.turn_at(params, state)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         return np.asarray(share * np.where(state["until"] > LONG_AGO, params["block_s"], params["window_s"]))

@@ -127,11 +127,7 @@ class Opening:
         self.capped, self.over, self._kept = True, self.limited, 0
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
-        """Whether a volley that was sent later shows that answers are held back, as the burst did not.
-
-        They come one after the other, further apart than what one takes that waits for nothing, and the last one takes
-        far longer than one alone ever did but for the network.
-        """
+        """Whether a volley shows that answers are held back: they come one after the other, the last one far later."""
         pace_s = in_turn_s(answers)
         if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
             return False

@@ -205,8 +205,8 @@ def choose(
     cost = _cost(found, foreseen, now, (1.0 / (limit + 5), second, 0.0 if first else _GAINED))
     worth = (np.maximum(bits, 0.0) * (_NARROW_WORTH if narrow else 1.0) + np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
-    told = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
-    return replace(stimuli[best], bits=float(bits[best])) if told else None
+    tells = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
+    return replace(stimuli[best], bits=float(bits[best])) if tells else None
 
 
 def _worth(found: Sequence[Crowd], foreseen: Sequence[Foreseen]) -> tuple[Array, Array]:
@@ -220,18 +220,16 @@ def _worth(found: Sequence[Crowd], foreseen: Sequence[Foreseen]) -> tuple[Array,
     weights = np.concatenate([crowd.weights for crowd in found])
     names = np.concatenate([_MANY * number + crowd.params["limit"] for number, crowd in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
-    place = np.concatenate([_places(crowd) for crowd in found]) + _MANY * kind
-    _, place = np.unique(place, return_inverse=True)
-    both = _entropies(mark * _MANY + place, weights) - _entropies(place[None, :], weights)
-    whole = _entropies(mark, weights) - both - coins @ weights
+    _, place = np.unique(np.concatenate([_places(crowd) for crowd in found]) + _MANY * kind, return_inverse=True)
     evened = np.concatenate([crowd.weights / np.sqrt(crowd.weights.sum()) for crowd in found])
     evened /= evened.sum()
-    inside = np.zeros(len(mark))
-    for number in range(int(kind.max()) + 1):
-        mine = kind == number
-        share = evened[mine].sum()
-        inside += share * _entropies(mark[:, mine], evened[mine] / share)
-    return whole, _entropies(mark, evened) - inside - 0.5 * (coins @ evened)
+    whole = _entropies(mark, weights) - _left(mark, place, weights) - coins @ weights
+    return whole, _entropies(mark, evened) - _left(mark, kind, evened) - 0.5 * (coins @ evened)
+
+
+def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> Array:
+    """Bits that the answers still hold where the name is known."""
+    return _entropies(mark * _MANY + names, weights) - _entropies(names[None, :], weights)
 
 
 def _places(crowd: Crowd) -> NDArray[np.int64]:

@@ -73,7 +73,7 @@ def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ())
 
     Args:
         rough_s: About how long one takes.
-        afresh: Numbers of answers before which the queue had been left alone until it was empty.
+        afresh: Numbers of answers before which the queue was empty.
     """
     took_s, done_at = (np.array(values) for values in zip(*((a.took_s, a.done_at) for a in answers), strict=True))
     accepted, pace = np.array([answer.accepted for answer in answers]), Interval(rough_s, rough_s, rough_s)
@@ -178,27 +178,27 @@ class Queues:
     """The part of a probe that looks at a queue: fills it until one is refused, twice.
 
     Attributes:
-        seen: Which of all answers each filling brought.
+        fillings: Which of all answers each filling brought.
         disproved: Whether answers did not wait for each other: what was thought to be a queue is none.
     """
 
     story: Story
-    seen: list[range] = field(default_factory=list)
+    fillings: list[range] = field(default_factory=list)
     disproved: bool = False
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where the queue is known, or cannot be."""
         full = self._full()
-        size = len(self.seen) - len(full)
-        if self.disproved or self.settled or size >= len(_SIZES) or len(self.seen) >= _MOST_SEEN or left < 2:
+        size = len(self.fillings) - len(full)
+        if self.disproved or self.settled or size >= len(_SIZES) or len(self.fillings) >= _MOST_SEEN or left < 2:
             return None
         known = self._known()
         pace_s = known.pace.value
         # The first one goes on from where the burst has left it; all others find it empty.
-        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.seen else now_at
+        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
         # Each at another one, so that the request that decides does not come each time just as a place is freed.
-        gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.seen))
+        gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
         count = _SIZES[size]
         if full:
             count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE
@@ -209,19 +209,19 @@ class Queues:
         if not answers:
             return
         first = len(self.story.answers) - len(answers)
-        self.seen.append(range(first, len(self.story.answers)))
+        self.fillings.append(range(first, len(self.story.answers)))
         self.disproved = self._known().off(first) > _MOST_OFF
 
     def _known(self) -> Fit:
         """What all answers say. The burst at the beginning tells a rough pace, from which all else is found."""
-        burst = self.story.answers[: self.seen[0].start if self.seen else None]
+        burst = self.story.answers[: self.fillings[0].start if self.fillings else None]
         done = sorted(answer.done_at for answer in burst if answer.accepted)[-_LAST:]
         rough_s = statistics.median(b - a for a, b in pairwise(done))
-        return fit(self.story.answers, rough_s, {one.start for one in self.seen[1:]})
+        return fit(self.story.answers, rough_s, {one.start for one in self.fillings[1:]})
 
     def _full(self) -> list[range]:
         """Those fillings of which one was refused."""
-        return [one for one in self.seen if not all(self.story.answers[number].accepted for number in one)]
+        return [one for one in self.fillings if not all(self.story.answers[number].accepted for number in one)]
 
     @property
     def settled(self) -> bool:
@@ -230,13 +230,13 @@ class Queues:
             return False
         places, known = self._places(), self._known()
         # A little less is enough where more fillings would not help.
-        most = _NARROW if len(self.seen) < _MOST_SEEN else _NARROW_ENOUGH
+        most = _NARROW if len(self.fillings) < _MOST_SEEN else _NARROW_ENOUGH
         narrow = known.pace.high <= (1 + most) * known.pace.low and known.blur <= _MOST_BLUR
         return narrow and places.low == places.high
 
     def tier(self) -> Tier | None:
         """The queue, as far as it is known."""
-        if not self.seen or self.disproved:
+        if not self.fillings or self.disproved:
             return None
         known, places = self._known(), self._places()
         pace, count = known.pace, int(places.value)
@@ -252,7 +252,7 @@ class Queues:
     def _places(self) -> Interval:
         """How many may wait, by the last fillings of which one was refused; without any, by all of them."""
         known, full = self._known(), self._full()
-        bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.seen]
+        bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:
             least = max(low for low, _ in bounds)
             return Interval(least, least, _ENDLESS)

@@ -164,13 +164,6 @@ class _First:
         return cls(replace(cells.best(), logs=np.array(logs)), loose(found), cells.luck())
 
 
-def _is_same(one: Cells, other: Cells, limit: float) -> bool:
-    """Whether two kinds of a family have the same limit, and times that may be the same."""
-    if one.kind.scales != other.kind.scales or likeliest_limit(one)[0] != limit:
-        return False
-    return overlap(tier(one), tier(other), times_only=True)
-
-
 def _fillings(moments: Sequence[Moment], least: float) -> int:
     """How often at least so many were let through before one was refused."""
     count = found = 0
@@ -332,11 +325,11 @@ class Rates:
     def _count(
         self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
     ) -> None:
-        """Counts stimuli that told next to nothing."""
-        alike, told = before[0] == after[0], abs(before[1] - after[1])
-        still = alike and after[1] > NEARLY and told < _STILL and after[2] > before[2] * _STILL_WIDE
+        """Counts stimuli that moved next to nothing."""
+        alike, moved = before[0] == after[0], abs(before[1] - after[1])
+        still = alike and after[1] > NEARLY and moved < _STILL and after[2] > before[2] * _STILL_WIDE
         self._stuck = self._stuck + asked if still else 0
-        self._idle = self._idle + 1 if asked and alike and told < _TOLD and not accepted else 0
+        self._idle = self._idle + 1 if asked and alike and moved < _TOLD and not accepted else 0
 
     def _wonder(self, surprise: Chapter | None, *, widens: bool) -> None:
         """Keeps a surprise that nothing explains; where more limiters were thought of, in a few more stimuli."""
@@ -387,15 +380,12 @@ class Rates:
     @property
     def settled(self) -> bool:
         """Whether one family and its numbers stand out, and it accepted and refused since that was learned."""
-        told = self._unlikely < _ONE_SIDED and not self._met_once
-        return self._known and told and self.belief.others() < _UNSHARED
+        both_ways = self._unlikely < _ONE_SIDED and not self._met_once
+        return self._known and both_ways and self.belief.others() < _UNSHARED
 
     @property
     def _met_once(self) -> bool:
-        """Whether all that is known of a limit comes from meeting it once: somebody else may have had a part of it.
-
-        To meet it again while what was there before was still in its mind does not count.
-        """
+        """Whether all that is known of a limit comes from meeting it once: somebody else may have had a part of it."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, refill_s, limit = cells.kind, self.refill_s, self.limit
         if isinstance(kind, Tiered):
@@ -438,16 +428,15 @@ class Rates:
         return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 
     def _agreed(self, cells: Cells) -> bool:
-        """Whether no other kind of the same family is left that might have other numbers.
-
-        Of kinds that have the same numbers it is enough that one is much likelier than the others.
-        """
+        """Whether no other kind of the same family is left that might have other numbers, or is nearly as likely."""
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
         if kinds[cells.kind.text] >= _SURE_KIND:
             return True
-        limit, _ = likeliest_limit(cells)
-        alike = sum(kinds[one.kind.text] for one in self.belief.cells if _is_same(one, cells, limit))
+        alike = 0.0
+        for one in self.belief.cells:
+            if one.kind.scales == cells.kind.scales and likeliest_limit(one)[0] == likeliest_limit(cells)[0]:
+                alike += kinds[one.kind.text] if overlap(tier(one), tier(cells), times_only=True) else 0.0
         return kinds[cells.kind.text] >= _LIKELY_KIND and alike >= _SURE_KIND
 
     def tiers(self) -> list[Tier]:

@@ -40,8 +40,8 @@ class Story:
 
     def moments(self) -> list[Moment]:
         """When the limiter decided, of those that tell of the rate."""
-        told = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
-        return moments(told, self.quickest_s, self.served_s - self.quickest_s) if told else []
+        heeded = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
+        return moments(heeded, self.quickest_s, self.served_s - self.quickest_s) if heeded else []
 
     def blur_s(self, share: float = 0.5) -> float:
         """How far from where it is thought a moment may be, of this share of all; usually in the middle."""
@@ -59,10 +59,7 @@ class Story:
 
 
 def in_turn_s(answers: Sequence[Answer]) -> float:
-    """How far apart the answers to requests that went out at once came, where they came one after the other; else 0.
-
-    Those of a server that works at many at once all take about as long, and a network brings them in no such order.
-    """
+    """How far apart the answers to requests that went out at once came, where they came one after the other; else 0."""
     took_s = np.sort([answer.took_s for answer in answers if answer.accepted])
     if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
         return 0.0
