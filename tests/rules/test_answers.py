@@ -4,7 +4,8 @@ import pytest
 
 from tests.rules.exchanges import exchange
 from touchstone.facts.exchange import Response
-from touchstone.rules.messages import announces_json, describe, error_problem, json_problem
+from touchstone.rules.messages import announces_json, error_problem, json_problem
+from touchstone.rules.rule import describe
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -116,9 +115,7 @@ class RunLogWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -135,22 +132,20 @@ class RunLogWriter:
             RunLogError: the writer is closed, the type of an event is unknown, or the disk refuses it.
         """
         for event in events:
-            self._write(event if isinstance(event, dict) else encode(event))
-
-    def _write(self, event: dict[str, Any]) -> None:
-        if event.get("type") not in KINDS:
-            raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(KINDS)}")
-        line, found = second_look.cut(json_line(event).decode("ascii"))
-        remarks = [json_line(encode(Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found]
-        with self._lock:
-            try:
-                if not self.lost:
-                    self._mend()
-                    self._append(b"".join((line.encode("ascii"), *remarks)))
-            except RunLogError as error:
-                if not self._drops or self._fd is None:
-                    raise
-                self.lost = error
+            values = event if isinstance(event, dict) else encode(event)
+            if values.get("type") not in KINDS:
+                raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
+            line, found = second_look.cut(json_line(values).decode("ascii"))
+            remarks = [json_line(encode(Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found]
+            with self._lock:
+                try:
+                    if not self.lost:
+                        self._mend()
+                        self._append(b"".join((line.encode("ascii"), *remarks)))
+                except RunLogError as error:
+                    if not self._drops or self._fd is None:
+                        raise
+                    self.lost = error
 
     def _mend(self) -> None:
         """Ends an unfinished line that another writer left since our last write."""
@@ -203,7 +198,26 @@ def read(path: Path) -> RunLog:
         events[values["type"]].append(event)
         if values["type"] == "exchange":
             cut_bytes |= exchange.cut_bytes(values)
-    return _run_log(events, cut_bytes, torn_lines)
+    return RunLog(
+        header=events["header"][0],
+        selected=tuple(case for selected in events["selected"] for case in selected.cases),
+        exchanges=tuple(events["exchange"]),
+        occurrences=tuple(events["finding"]),
+        tallies=tuple(events["tally"]),
+        cases=tuple(events["case"]),
+        notices=tuple(events["notice"]),
+        templates=tuple(events["template"]),
+        warnings=tuple(remark.text for remark in events["warning"]),
+        workload=next(reversed(events["workload"]), None),
+        windows=tuple(events["window"]),
+        attempts=tuple(events["attempt"]),
+        builds=tuple(events["build"]),
+        workers=tuple(events["worker"]),
+        probe=probe_events.story(events),
+        footer=next(reversed(events["footer"]), None),
+        cut_bytes=cut_bytes,
+        torn_lines=torn_lines,
+    )
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -238,33 +252,6 @@ def _adapter(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(KINDS[name])
 
 
-def _run_log(events: dict[str, list[Any]], cut_bytes: dict[tuple[int, str], int], torn_lines: int) -> RunLog:
-    return RunLog(
-        header=events["header"][0],
-        selected=tuple(case for selected in events["selected"] for case in selected.cases),
-        exchanges=tuple(events["exchange"]),
-        occurrences=tuple(events["finding"]),
-        tallies=tuple(events["tally"]),
-        cases=tuple(events["case"]),
-        notices=tuple(events["notice"]),
-        templates=tuple(events["template"]),
-        warnings=tuple(remark.text for remark in events["warning"]),
-        workload=_last(events["workload"]),
-        windows=tuple(events["window"]),
-        attempts=tuple(events["attempt"]),
-        builds=tuple(events["build"]),
-        workers=tuple(events["worker"]),
-        probe=probe_events.story(events),
-        footer=_last(events["footer"]),
-        cut_bytes=cut_bytes,
-        torn_lines=torn_lines,
-    )
-
-
-def _last(events: list[Any]) -> Any:
-    return events[-1] if events else None
-
-
 def _is_torn(line: bytes, following: list[bytes]) -> bool:
     mark = _event_or_none(following[0]) if following and _event_or_none(line) is None else None
     return mark is not None and mark.get("torn") is True
@@ -278,7 +265,12 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         expected = "the header of a run log" if number == 1 else "an event of a run log"
         raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
     if number == 1:
-        _check_version(values.get("schema_version"), place)
+        version = values.get("schema_version")
+        if not isinstance(version, int) or version < 1:
+            raise RunLogError(f"{place}: schema_version is {version!r}; expected {SCHEMA_VERSION}")
+        if version > SCHEMA_VERSION:
+            reads = f"this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
+            raise RunLogError(f"{place}: schema_version is {version}; {reads}")
     try:
         return values, decode(values)
     except ValidationError as error:
@@ -288,15 +280,6 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         raise RunLogError(f"{place}: {values['type']}.{field}: {text}, got {first['input']!r:.80}") from error
     except ValueError as error:
         raise RunLogError(f"{place}: {values['type']}.{error}") from error
-
-
-def _check_version(version: object, place: str) -> None:
-    if not isinstance(version, int) or version < 1:
-        raise RunLogError(f"{place}: schema_version is {version!r}; expected {SCHEMA_VERSION}")
-    if version > SCHEMA_VERSION:
-        raise RunLogError(
-            f"{place}: schema_version is {version}; this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
-        )
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.history import Content, History, shares_builds
+from touchstone.rules.history import History, shares_builds
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule
 from touchstone.rules.timeline import Timeline, owned
 
@@ -46,7 +46,8 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
         joined = _joined(timeline, one)
-        if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
+        apart = (all(one is other or not one.overlaps(other) for other in joined) for one in joined)
+        if len(joined) > 1 and any(apart):
             continue
         same = _time(one) == _time(other)
         if same and len(joined) > 1:
@@ -78,7 +79,9 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             continue  # It is a reuse, and says ready by that.
         if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
             fits = other.body["status"] == "ready"
-            if not fits and _neighbour_cancelled(content, one, other, history):
+            between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
+            cancelled = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
+            if not fits and any(theirs and not shares_builds(content, theirs) for theirs in cancelled):
                 continue  # cancel.keeps-neighbours tells this of versions that share nothing.
             expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
@@ -102,19 +105,11 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
         return
     idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))
     for cancel in idle:
-        before = next((read for read in reversed(timeline.reads) if read.done_at <= cancel.sent_at), None)
-        after = next((read for read in timeline.reads if read.sent_at >= cancel.done_at), None)
+        before, after = timeline.read_before(cancel.sent_at), timeline.read_after(cancel.done_at)
         earlier = any(other.ref in sharing and other.sent_at < cancel.done_at for other in history.cancels)
         if before and after and not earlier and before.body["status"] == after.body["status"] == "building":
             expected, actual = "202", f"{describe(cancel)} while the status is building"
             yield broken("cancel.in-flight-is-202", before, after, cancel, expected=expected, actual=actual)
-
-
-def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, history: History) -> bool:
-    """Whether a build that has nothing to do with *content* was cancelled between two reads."""
-    between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
-    held = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
-    return any(theirs is not None and not shares_builds(content, theirs) for theirs in held)
 
 
 def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
@@ -135,10 +130,6 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))
     return not any(_time(one) != _time(later) and len(_joined(timeline, one)) < 2 for timeline, one, later in pairs)
-
-
-def _overlap(one: Exchange, other: Exchange) -> bool:
-    return one is not other and one.sent_at < other.done_at and other.sent_at < one.done_at
 
 
 def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:
