@@ -3,7 +3,6 @@ Requests generated from the contract: its examples, the edges of its schemas, an
 """
 
 import itertools
-import os
 from collections import defaultdict
 from typing import Any
 
@@ -11,11 +10,11 @@ import pytest
 from schemathesis import Case
 
 from touchstone.check.examination import Examination
-from touchstone.check.handover import received
+from touchstone.check.handover import CheckHandover
 from touchstone.check.run import Run
 from touchstone.check.schemathesis_hooks import judgements, load_schema, send_case
 
-_settings = received(os.environ).parsed_settings()
+_settings = CheckHandover.received().settings
 schema = load_schema(_settings.seed, _settings.profile, publishes=_settings.target.publish != "never")
 
 _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count)

@@ -26,7 +26,7 @@ from tests.rules.simulated import Manners, Recipe, Server, Step, play
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.recordings import replay as partial
-from touchstone.recordings.foreign_story import given, noted
+from touchstone.recordings.foreign import given, noted
 from touchstone.recordings.recording import Recording, Terms
 
 MISSING: dict[str, Any] = {"status": 404, "answer": {"error": "No such template version."}}
@@ -231,7 +231,7 @@ def part_of(exchanges: Sequence[Exchange], chance: random.Random) -> Recording:
         query = "&".join(f"{key}={value}".lower() for key, value in each.note.items() if key in {"force", "auto_build"})
         url = each.request.url + (f"?{query}" if query else "")
         told.append(replace(each, seq=seq, note={}, request=replace(each.request, url=url)))
-    shown = noted(told)
+    shown = tuple(map(noted, told))
     return Recording("part", shown, "har", terms=Terms(given=given(shown)))
 
 

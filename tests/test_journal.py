@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.journal import SUFFIX, Journal, Leftover, leftovers
+from touchstone.check.journal import SUFFIX, Journal, JournalState, leftovers
 from touchstone.errors import OutputError, UsageError
 
 URL = "http://127.0.0.1:1/api"
@@ -23,12 +23,12 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def abandoned(folder: Path, *refs: str) -> Leftover:
+def abandoned(folder: Path, *refs: str) -> JournalState:
     """What a run leaves that intends *refs* and then lets go of its lock."""
     journal = Journal.open(RUN, URL, folder)
     for ref in refs:
         journal.intend(ref)
-    journal.close(all_clean=False)
+    journal.close()
     (leftover,) = leftovers(folder)
     return leftover
 
@@ -42,7 +42,7 @@ def test_line_is_on_disk_before_the_call_returns(tmp_path: Path) -> None:
         {"journal": 1, "run_id": RUN, "target_url": URL},
         {"step": "intend", "ref": ONE},
     ]
-    journal.close(all_clean=True)
+    journal.close()
 
 
 def test_every_line_is_synced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,6 @@ def test_clean_run_leaves_no_file(tmp_path: Path) -> None:
     """A journal whose templates are all removed is deleted, its draft included."""
     with Journal.open(RUN, URL, tmp_path) as journal:
         journal.intend(ONE)
-        journal.created(ONE)
         journal.started(ONE)
         journal.removed(ONE)
     assert list(tmp_path.iterdir()) == []
@@ -86,13 +85,8 @@ def test_file_stays_where_the_journal_knows_better(tmp_path: Path) -> None:
     for run_id, step in ((RUN, "intend"), (OTHER, "started")):
         journal = Journal.open(run_id, URL, tmp_path)
         getattr(journal, step)(ONE)
-        journal.close(all_clean=True)
+        journal.close()
     assert [leftover.run_id for leftover in leftovers(tmp_path)] == [RUN, OTHER]
-
-
-def test_file_stays_where_the_caller_knows_better(tmp_path: Path) -> None:
-    """A caller who is not sure keeps the file, whatever its lines add up to."""
-    assert abandoned(tmp_path) == Leftover(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, ())
 
 
 def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
@@ -100,15 +94,16 @@ def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
     journal = Journal.open(RUN, URL, tmp_path)
     for ref in (ONE, TWO, "default/gone@1.0.0"):
         journal.intend(ref)
-    journal.created(TWO)
     journal.started(TWO)
     journal.started("others/theirs@1.0.0")
     journal.started(ONE)
     journal.settled(ONE)
     journal.removed("default/gone@1.0.0")
     assert (journal.refs, journal.builds) == ((ONE, TWO), (TWO, "others/theirs@1.0.0"))
-    journal.close(all_clean=False)
-    assert leftovers(tmp_path) == [Leftover(journal.path, RUN, URL, (ONE, TWO), (TWO, "others/theirs@1.0.0"))]
+    journal.close()
+    (left,) = leftovers(tmp_path)
+    assert (left.path, left.run_id, left.target_url) == (journal.path, RUN, URL)
+    assert (left.refs, tuple(left.builds)) == ((ONE, TWO), (TWO, "others/theirs@1.0.0"))
 
 
 def test_journal_knows_which_key_made_what(tmp_path: Path) -> None:
@@ -118,20 +113,19 @@ def test_journal_knows_which_key_made_what(tmp_path: Path) -> None:
     journal = Journal.open(RUN, URL, tmp_path)
     for by in ("primary", "second"):
         journal.intend(ONE, by)
-        journal.created(ONE, by)
     journal.intend(TWO)
     journal.started(ONE)
     journal.removed(ONE, "primary")
     assert lines_of(journal.path)[1] == {"step": "intend", "ref": ONE, "by": "primary"}
     assert (journal.refs, journal.builds) == ((ONE, TWO), (ONE,))
-    journal.close(all_clean=False)
+    journal.close()
     (leftover,) = leftovers(tmp_path)
-    assert (leftover.refs, leftover.owners) == ((ONE, TWO), {ONE: ("second",)})
+    assert (leftover.refs, leftover.owners) == ((ONE, TWO), {ONE: {"second": None}, TWO: {}})
     again = Journal.resume(leftover)
     assert again is not None
     again.removed(ONE, "second")
     assert (again.refs, again.builds) == ((TWO,), ())
-    again.close(all_clean=False)
+    again.close()
 
 
 def test_live_run_is_no_leftover(tmp_path: Path) -> None:
@@ -140,7 +134,7 @@ def test_live_run_is_no_leftover(tmp_path: Path) -> None:
     with Journal.open(OTHER, URL, tmp_path) as live:
         live.intend(TWO)
         assert leftovers(tmp_path) == [leftover]
-        assert Journal.resume(Leftover(live.path, OTHER, URL, (TWO,))) is None
+        assert Journal.resume(JournalState(live.path, OTHER, URL, {TWO: {}})) is None
         live.removed(TWO)
 
 
@@ -157,7 +151,7 @@ def test_killed_run_is_a_leftover(tmp_path: Path) -> None:
         alive = leftovers(tmp_path)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    assert (alive, leftovers(tmp_path)) == ([], [Leftover(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, (ONE,))])
+    assert (alive, leftovers(tmp_path)) == ([], [JournalState(tmp_path / f"{RUN}{SUFFIX}", RUN, URL, {ONE: {}})])
 
 
 def test_torn_last_line_is_cut(tmp_path: Path) -> None:
@@ -169,7 +163,7 @@ def test_torn_last_line_is_cut(tmp_path: Path) -> None:
     journal = Journal.resume(leftover)
     assert journal is not None
     journal.intend(TWO)
-    journal.close(all_clean=False)
+    journal.close()
     assert leftovers(tmp_path)[0].refs == (ONE, TWO)
 
 
@@ -186,13 +180,13 @@ def test_resumed_journal_is_finished_like_an_own_one(tmp_path: Path) -> None:
     journal = Journal.resume(abandoned(tmp_path, ONE, TWO))
     assert journal is not None
     journal.removed(ONE)
-    journal.close(all_clean=True)
+    journal.close()
     (leftover,) = leftovers(tmp_path)
     assert leftover.refs == (TWO,)
     again = Journal.resume(leftover)
     assert again is not None
     again.removed(TWO)
-    again.close(all_clean=True)
+    again.close()
     assert (leftovers(tmp_path), Journal.resume(leftover)) == ([], None)
 
 
@@ -225,7 +219,7 @@ def test_folder_that_cannot_be_made_falls_back(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     journal = Journal.open(RUN, URL, tmp_path / "file" / "state", fallback=tmp_path / "reports")
     assert journal.path.parent == tmp_path / "reports"
-    journal.close(all_clean=True)
+    journal.close()
 
 
 @pytest.mark.parametrize("state", ["file/state", None])
@@ -267,8 +261,8 @@ def test_full_disk_stops_the_run_and_keeps_the_journal_whole(tmp_path: Path, mon
 def test_line_after_close_is_a_mistake(tmp_path: Path) -> None:
     """A closed journal protects nothing, so writing to it is refused; closing it again is harmless."""
     journal = Journal.open(RUN, URL, tmp_path)
-    journal.close(all_clean=True)
-    journal.close(all_clean=True)
+    journal.close()
+    journal.close()
     with pytest.raises(RuntimeError, match="journal is closed"):
         journal.intend(ONE)
 

@@ -133,7 +133,6 @@ def test_never_runs(nothing: None) -> None:
 ONE = """
 import pytest
 
-from touchstone.check.examination import Examination
 
 
 @pytest.mark.claims("status.answers-200", "start.answers-202")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests import trials
-from touchstone.check.handover import Handover
-from touchstone.config import HANDOVER
+from touchstone.check.handover import HANDOVER, CheckHandover
+from touchstone.config import Settings
 from touchstone.proof import prover, trial
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Subject, Trial
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 Prove = Callable[..., list[Trial]]
 
@@ -101,5 +101,5 @@ def test_trial_takes_no_variable_of_pytest(monkeypatch: pytest.MonkeyPatch) -> N
     inside: dict[str, str] = {}
     monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
     monkeypatch.setattr(trial.runpy, "run_module", lambda *_, **__: inside.update(os.environ))
-    trial._cases(Handover("{}", "r", "", "", 0.0))
+    trial._cases(CheckHandover(Settings(), ""))
     assert (HANDOVER in inside, "PYTEST_ADDOPTS" in inside, os.environ["PYTEST_ADDOPTS"]) == (True, False, "-k nothing")

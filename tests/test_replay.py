@@ -284,7 +284,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         "/log/entries/0/cache: is missing (and 5 more); expected HAR 1.2",
     ),
     "no text": (b"\xff\xfe\x00", "byte 0 is no UTF-8"),
-    "words": ("hello", "is no JSON object; expected a HAR file"),
+    "words": ("[]", "is no JSON object; expected a HAR file"),
 }
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from tests.command import Command, Ended, Shell, children, gone
 from tests.watched import ENDLESS_S, WAITING, Watched
-from touchstone.check import runner
-from touchstone.check.child import Interrupted
-from touchstone.check.handover import Handover
+from touchstone.check import job, runner
+from touchstone.check.handover import CheckHandover
 from touchstone.config import Settings
 
 TABLES = "HYPOTHESIS_STORAGE_DIRECTORY"
@@ -110,9 +109,9 @@ def test_tables_of_hypothesis_are_beside_the_state_unless_a_place_is_named(
     if named is not None:
         monkeypatch.setenv(TABLES, named)
     environment: dict[str, str] = {}
-    monkeypatch.setattr(runner, "watched", lambda _command, variables, *_: environment.update(variables) or 0)
-    handover = Handover(Settings(state_dir=tmp_path / "touchstone").to_json(), "r", "", "", 0.0, "run")
-    runner._child(handover, tmp_path / "runlog.jsonl", lambda _event: None, Interrupted(), None)
+    monkeypatch.setattr(job, "watched", lambda _command, variables, *_: environment.update(variables) or 0)
+    settings = Settings(state_dir=tmp_path / "touchstone")
+    runner._Check(settings, lambda _event: None).run_child([], CheckHandover(settings, ""), None)
     assert environment[TABLES] == (named or str(tmp_path / "hypothesis"))
 
 

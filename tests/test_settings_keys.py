@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.embedded import at_twin
 from touchstone.check.examination import restricted_key_advice, second_key_advice
+from touchstone.check.handover import HANDOVER, CheckHandover
+from touchstone.check.job import at_twin
 from touchstone.config import Flags, Settings, Templates, load
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources
@@ -254,21 +255,21 @@ def test_repr_and_public_show_no_key(tmp_path: Path) -> None:
 
 
 def test_settings_survive_the_way_to_a_child_process(tmp_path: Path) -> None:
-    """What to_json writes, from_json reads back equal, keys, paths and tuples included."""
+    """What a run hands over, its child reads back equal, keys, paths and tuples included."""
     (tmp_path / "touchstone.toml").write_text(
         f'[targets.a]\nurl = "http://h"\napi_key = "{KEY}"\ntemplates.failing = ["a/b@1.0.0-rc.1"]\nmax_builds = 7\n'
     )
     flags = Flags(target="a", report_dir=Path("out"), plan=True, max_seconds=1.5)
     settings = load(flags, {"HOME": "/home/u"}, tmp_path)
     assert settings.target.templates == Templates(failing=("a/b@1.0.0-rc.1",))
-    assert Settings.from_json(settings.to_json()) == settings
+    assert CheckHandover.received(CheckHandover(settings, "").environment()).settings == settings
 
 
 @pytest.mark.parametrize("text", ["", "5", "[]", '{"target": 5}', f'{{"target": {{"api_key": ["{KEY}"]}}}}'])
 def test_foreign_text_is_refused_unseen(text: str) -> None:
     """A variable that holds something else is a usage error that does not repeat it."""
-    with pytest.raises(UsageError, match="TOUCHSTONE_CHILD: not the settings of a run") as error:
-        Settings.from_json(text)
+    with pytest.raises(UsageError, match="not started by touchstone") as error:
+        CheckHandover.received({HANDOVER: text})
     assert KEY not in str(error.value)
 
 

@@ -49,7 +49,7 @@ def left_by(shell: Shell, url: str, *refs: str, by: str = "") -> Path:
     journal = Journal.open(RUN, url, shell.folder / "state" / "touchstone" / "journals")
     for ref in refs:
         journal.intend(ref, by)
-    journal.close(all_clean=False)
+    journal.close()
     return journal.path
 
 
@@ -258,7 +258,7 @@ def test_build_is_cancelled_only_of_a_version_that_the_settings_name(
         (tmp_path / "touchstone.toml").write_text(f'[targets.staging]\nurl = "{watched.url}"\n{templates}', "utf-8")
         journal = Journal.open(RUN, watched.url, tmp_path / "state" / "touchstone" / "journals")
         journal.started(given)
-        journal.close(all_clean=False)
+        journal.close()
         ended = call(shell, "sweep", "--target", "staging")
         assert (watched.refs(), watched.running()) == (sorted([given, other]), 1 if named else 2)
     assert (ended.code, shell.journals()) == ((0, []) if named else (3, [journal.path]))
@@ -342,6 +342,6 @@ def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:
         journal.intend(ref)
         ended = sweep(watched.url)
         assert (ended.code, watched.refs()) == (0, [ref])
-        journal.close(all_clean=False)
+        journal.close()
         assert sweep(watched.url).code == 0
         assert watched.refs() == []

@@ -6,7 +6,6 @@ Nothing else in the package reads flags, settings files or the environment.
 
 import dataclasses
 import difflib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ Profile = Literal["quick", "standard", "thorough"]
 Publish = Literal["raw", "wrapped", "never"]
 
 # The variable that hands a run's settings to its child process. It holds keys: never log an environment.
-HANDOVER = "TOUCHSTONE_CHILD"
 
 EMBEDDED = "twin"
 DEFAULT_SEED = 20
@@ -369,22 +367,6 @@ class Settings:
     claims_glob: str = "*"
     max_seconds: float | None = None
     baseline: Path | None = None
-
-    def to_json(self) -> str:
-        """The settings with their keys, for the environment of a child process and for nothing else."""
-        return json.dumps(_SETTINGS.dump_python(self, mode="json"))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Settings":
-        """The settings that `to_json` wrote.
-
-        Raises:
-            UsageError: the text is something else; the message does not show it.
-        """
-        try:
-            return _SETTINGS.validate_python(json.loads(text))
-        except ValueError:
-            raise UsageError(f"{HANDOVER}: not the settings of a run; leave this variable to touchstone") from None
 
     def public(self) -> dict[str, Any]:
         """The settings without keys, as JSON values: of a key it says only whether there is one."""

@@ -24,13 +24,13 @@ from pathlib import Path
 from tests.bench.load_server import COUNTS_PATH, PATH, REF
 from tests.bench.load_spent import can_measure, cores, cpu_s, pinned, spent_within
 from tests.stages import free_port
+from touchstone.check.child import child_environment
 from touchstone.config import Flags
 from touchstone.config import load as load_settings
 from touchstone.contract.files import load_dir
 from touchstone.facts import runlog
 from touchstone.facts.sample import Histogram
 from touchstone.loadgen.handover import Go, LoadHandover
-from touchstone.loadgen.loading import locust_environment
 from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
@@ -65,13 +65,13 @@ def touchstone(url: str, folder: Path, per_s: float, seconds: float) -> tuple[li
     """Command and environment of what `touchstone load steady --mix read=1` starts."""
     settings = load_settings(Flags(url=f"{url}/api", seed=1), {"ORGO_API_KEY": KEY}, folder)
     options = Options(SCENARIOS["steady"], f"constant:{per_s:g}", seconds, {"read": 1}, seed=1, ready=1)
-    go = Go(options, Stage({"ready": (REF,)}, {}, 0.001), "bench", 0.0, time.monotonic())
+    go = Go(options, Stage({"ready": (REF,)}, {}), time.monotonic())
     log, go_file = folder / "runlog.jsonl", folder / "go.json"
     log.touch()
     go_file.write_text(json.dumps(go.public()), encoding="utf-8")
-    handover = LoadHandover(settings.to_json(), f"{url}/api", run_log=str(log), go_file=str(go_file))
+    handover = LoadHandover(settings, str(log), go_file=str(go_file))
     flags = ["--host", "-", "--users", "1", "--spawn-rate", "1"]
-    return [*LOCUST, "-f", str(load_dir() / "steady.py"), *flags], locust_environment(handover, os.environ)
+    return [*LOCUST, "-f", str(load_dir() / "steady.py"), *flags], child_environment(handover, os.environ)
 
 
 GENERATORS = {"Locust FastHttpUser": fast_http_user, "touchstone load": touchstone}

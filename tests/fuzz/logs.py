@@ -126,8 +126,8 @@ def check_journal(data: bytes) -> None:
         assert (damaged.refs, damaged.builds, damaged.run_id) == (state.refs, state.builds, state.run_id)
     path = file(f"run{SUFFIX}", data)
     found = leftovers(folder())
-    assert [(each.run_id, each.refs, each.builds) for each in found] == (
-        [(state.run_id, tuple(state.refs), tuple(state.builds))] if is_run_id(state.run_id) else []
+    assert [(each.run_id, each.refs, tuple(each.builds)) for each in found] == (
+        [(state.run_id, state.refs, tuple(state.builds))] if is_run_id(state.run_id) else []
     ), path
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tests.fuzz.steps import SECRET, TOML
 from tests.fuzz.target import Target, file, folder, well_said
 from touchstone import config
+from touchstone.check.handover import CheckHandover
 from touchstone.config import SettingsFile, find
 from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
@@ -49,7 +50,7 @@ def _loaded(target: str | None, found: SettingsFile, secrets: set[str]) -> None:
         return
     told = repr(merged) + repr(found) + repr(merged.public())
     assert not [secret for secret in secrets if secret in told]
-    assert config.Settings.from_json(merged.to_json()) == merged
+    assert CheckHandover.received(CheckHandover(merged, "").environment()).settings == merged
     numbers = (merged.target.build_timeout_s, merged.target.patience_s, merged.max_seconds or 1.0)
     assert all(0 < number < math.inf for number in numbers)
 

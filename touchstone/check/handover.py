@@ -1,4 +1,4 @@
-"""What the parent process tells the child that runs the cases, and how the child notices that its parent is gone.
+"""What a parent process hands over to the child that does the work of a run, and how the child notices that it is gone.
 
 The hand-over goes through the child's environment: it holds keys, which no file and no command line may.
 """
@@ -8,31 +8,62 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter
 
 from touchstone.check.cases import Quarry
-from touchstone.config import HANDOVER, Settings
+from touchstone.config import Settings
 from touchstone.errors import UsageError
+
+HANDOVER = "TOUCHSTONE_CHILD"
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
-    """What every such process is told.
+class Handover:
+    """What every such process is to know.
 
     Attributes:
-        settings: The merged settings, as JSON with keys.
+        settings: Those of the run, with keys, of a target that listens.
+        run_log: Path of the run log, header already written.
     """
 
-    settings: str
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    # What it says of itself where a person starts it, and the command that is to be run instead.
+    by_hand: ClassVar[tuple[str, str]] = ("contract_tests", "touchstone check")
+
+    settings: Settings
+    run_log: str
 
     def environment(self) -> dict[str, str]:
-        """The variable that carries this to the child."""
-        return {HANDOVER: json.dumps(asdict(self))}
+        """The variable that takes this to the child."""
+        return {HANDOVER: json.dumps(TypeAdapter(type(self)).dump_python(self, mode="json"))}
 
-    def parsed_settings(self) -> Settings:
-        """The settings as an object."""
-        return Settings.from_json(self.settings)
+    @classmethod
+    def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """The hand-over that this process was started with.
+
+        Raises:
+            UsageError: there is none, or that of something else: the process was started by hand.
+        """
+        try:
+            found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
+        except (ValueError, RecursionError):  # what is there may hold keys, and is not shown
+            process, command = cls.by_hand
+            advice = f"run `{command}` (options: `{' '.join(command.split()[:2])} --help`)"
+            raise UsageError(f"{process}: not started by touchstone; {advice}") from None
+        return found
+
+
+LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
+
+# What a child ends with whose run log takes no more: what it did after that is not in it.
+UNWRITTEN = 74
+# What a child ends with whose main key may neither publish nor build.
+BARRED = 75
+# What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
+ORPHANED = 3
 
 
 Mode = Literal[
@@ -42,60 +73,48 @@ Mode = Literal[
     "replay",  # play recordings
 ]
 
-LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
-
-# What a child ends with whose run log takes no more: what it did after that is not in it.
-UNWRITTEN = 74
-# What is said of such a run.
-UNFINISHED = "the run log could not be written any more, and the run was ended"
-
-# What a child ends with whose main key may neither publish nor build.
-BARRED = 75
-
-# What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
-ORPHANED = 3
-
 
 @dataclass(frozen=True, slots=True)
-class Handover(Carried):
-    """What one child is to do.
+class Errand:
+    """What a run of the contract tests is for.
 
     Attributes:
-        url: Base URL of the target; for the embedded twin the one that it was given.
-        run_log: Path of the run log, header already written.
-        latency_s: What a status read takes, as measured by the smoke test.
-        quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
-        plays: Names of the scenarios to record, or paths of the recordings to replay.
+        command: What the run log calls it.
+        plays: Names of the scenarios to record, or paths of the recordings to replay; empty for a check.
         speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
+        plugin: A pytest plugin of its own that the contract tests are run with.
         accounts: Whose each key in the recordings of others is.
     """
 
-    run_id: str
-    url: str
-    run_log: str
-    latency_s: float
+    command: str = "check"
     mode: Mode = "run"
-    quarry: Quarry | None = None
     plays: tuple[str, ...] = ()
     speed: float = 0.0
+    plugin: str = ""
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def received(environ: Mapping[str, str]) -> Handover:
-    """The hand-over that this process was started with.
+CHECK = Errand()
 
-    Raises:
-        UsageError: there is none: pytest was started by hand.
+
+@dataclass(frozen=True, slots=True)
+class CheckHandover(Handover):
+    """What a process that runs the contract tests is to do.
+
+    Attributes:
+        latency_s: What a status read takes, as measured by the smoke test.
+        quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
     """
-    text = environ.get(HANDOVER)
-    if not text:
-        raise UsageError(
-            "contract_tests: not started by touchstone; run `touchstone check` (options: `touchstone check --help`)"
-        )
-    values = json.loads(text)
-    quarry = values.pop("quarry", None)
-    values["plays"] = tuple(values["plays"])
-    return Handover(**values, quarry=Quarry(tuple(quarry["breaks"]), quarry["any_one"]) if quarry else None)
+
+    run_id: str = ""
+    latency_s: float = 0.0
+    errand: Errand = CHECK
+    quarry: Quarry | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """What the process does with its cases."""
+        return self.errand.mode
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:

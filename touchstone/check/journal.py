@@ -11,58 +11,62 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from touchstone.contract.files import open_regular
 from touchstone.errors import HarnessError, OutputError, UsageError, is_misplaced
 
-Step = Literal["intend", "created", "started", "settled", "removed"]
+Step = Literal["intend", "started", "settled", "removed"]
 
-_VERSION = 1
+SUFFIX = ".journal.jsonl"
 _RUN_ID = re.compile(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}")
+# What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
+_BEFORE: tuple[Step, ...] = ("intend", "started")
+# A journal is opened as it lies there: through no symbolic link, and without waiting for whoever writes into a pipe.
+_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
+@dataclass(slots=True)
 class JournalState:
-    """The sum of a journal's lines.
+    """What the lines of a journal add up to.
 
     Attributes:
         run_id: From the header; empty where there is none that this version understands.
-        refs: Templates that may be there, in the order of creation.
-        owners: By ref, the keys that made it, by their role; nothing of a ref whose lines do not say.
-        builds: Versions whose build may be under way.
+        owners: By template that may be there, in the order of creation: the roles of the keys that made it; none where
+            the lines do not say.
+        builds: Versions whose build may be under way, also of templates that the run did not create.
     """
 
-    __slots__ = ("builds", "owners", "refs", "run_id", "target_url")
+    path: Path = Path()
+    run_id: str = ""
+    target_url: str = ""
+    owners: dict[str, dict[str, None]] = field(default_factory=dict)  # each a dict as an ordered set
+    builds: dict[str, None] = field(default_factory=dict)
 
-    def __init__(self) -> None:
-        self.run_id = ""
-        self.target_url = ""
-        self.refs: dict[str, None] = {}  # a dict as an ordered set
-        self.owners: dict[str, dict[str, None]] = {}
-        self.builds: dict[str, None] = {}
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Templates that may be there, in the order of creation."""
+        return tuple(self.owners)
 
     @classmethod
-    def after(cls, whole: bytes) -> "JournalState":
-        """The sum of the lines in *whole*; the first is the header."""
-        state = cls()
-        lines = _objects(whole)
-        state._begin(next(lines, {}))
-        for line in lines:
-            match line:
-                case {"step": str(step), "ref": str(ref), "by": str(by)}:
-                    state.take(step, ref, by)
+    def after(cls, lines: bytes, path: Path = Path()) -> Self:
+        """The sum of whole lines, the first of which is the header; a damaged one does not hide the others."""
+        state = cls(path)
+        for number, line in enumerate(lines.splitlines()):
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            match values:
+                case {"journal": 1, "run_id": str(run_id), "target_url": str(url)} if number == 0:
+                    state.run_id, state.target_url = run_id, url
                 case {"step": str(step), "ref": str(ref)}:
-                    state.take(step, ref)
+                    by = values.get("by", "")
+                    state.take(step, ref, by if isinstance(by, str) else "")
         return state
-
-    def _begin(self, line: dict[str, Any]) -> None:
-        match line:
-            case {"journal": version, "run_id": str(run_id), "target_url": str(target_url)} if version == _VERSION:
-                self.run_id, self.target_url = run_id, target_url
 
     def take(self, step: str, ref: str, by: str = "") -> None:
         """Adds one line.
@@ -70,24 +74,18 @@ class JournalState:
         Args:
             by: The role of the key; empty where the line does not say, and for all keys where something is removed.
         """
-        if step in {"intend", "created"}:
-            self.refs[ref] = None
-            if by:
-                self.owners.setdefault(ref, {})[by] = None
+        if step in {"intend", "created"}:  # earlier versions wrote both
+            self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
             self.builds[ref] = None
         elif step == "settled":
             self.builds.pop(ref, None)
         elif step == "removed":
-            self._remove(ref, by)
-
-    def _remove(self, ref: str, by: str) -> None:
-        owners = self.owners.get(ref, {})
-        owners.pop(by, None)
-        if by and owners:  # another account has a version of that name
-            return
-        for noted in (self.refs, self.owners, self.builds):
-            noted.pop(ref, None)
+            owners = self.owners.get(ref, {})
+            owners.pop(by, None)
+            if not (by and owners):  # otherwise another account has a version of that name
+                self.owners.pop(ref, None)
+                self.builds.pop(ref, None)
 
 
 def is_run_id(text: str) -> bool:
@@ -97,7 +95,7 @@ def is_run_id(text: str) -> bool:
 
 def header(run_id: str, target_url: str) -> dict[str, Any]:
     """The first line of a journal."""
-    return {"journal": _VERSION, "run_id": run_id, "target_url": target_url}
+    return {"journal": 1, "run_id": run_id, "target_url": target_url}
 
 
 def whole_lines(data: bytes) -> bytes:
@@ -105,59 +103,20 @@ def whole_lines(data: bytes) -> bytes:
     return data[: data.rfind(b"\n") + 1]
 
 
-def _objects(whole: bytes) -> Iterator[dict[str, Any]]:
-    for line in whole.splitlines():
-        with contextlib.suppress(
-            ValueError, RecursionError
-        ):  # a damaged line must not keep the others from being swept
-            value = json.loads(line)
-            if isinstance(value, dict):
-                yield value
-
-
-SUFFIX = ".journal.jsonl"
-
-# What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
-_BEFORE: tuple[Step, ...] = ("intend", "started")
-# A journal is opened as it lies there: through no symbolic link, and without waiting for whoever writes into a pipe.
-_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """What a run that is no longer alive may have left on its target.
-
-    Attributes:
-        path: Its journal.
-        refs: Templates that the run created, or was about to create, and did not remove, in the order of creation.
-        builds: Versions whose build the run started and did not see end; also of templates that it did not create.
-        owners: By ref, the roles of the keys that created it; nothing of a ref whose journal does not say.
-    """
-
-    path: Path
-    run_id: str
-    target_url: str
-    refs: tuple[str, ...]
-    builds: tuple[str, ...] = ()
-    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
 class Journal:
     """The open journal of a live run; usable from several threads.
 
-    Obtained from `Journal.open` or `Journal.resume`; as a context manager it lets go of its lock at the end and keeps
-    the file unless everything in it was removed.
+    Obtained from `Journal.open` or `Journal.resume`; as a context manager it lets go of its lock at the end.
     """
 
-    def __init__(self, descriptor: int, path: Path, target_url: str, state: JournalState) -> None:
-        self.path = path
-        self.target_url = target_url
+    def __init__(self, descriptor: int, state: JournalState) -> None:
+        self.path = state.path
         self._descriptor: int | None = descriptor
         self._state = state
         self._guard = threading.Lock()
 
     @classmethod
-    def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> "Journal":
+    def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
         """A new journal, locked and on disk.
 
         Args:
@@ -170,15 +129,14 @@ class Journal:
         """
         reasons: list[str] = []
         kind: type[HarnessError] = UsageError
-        for folder in (state_dir, fallback):
-            if folder is None:
-                continue
+        for folder in filter(None, (state_dir, fallback)):
             try:
                 return cls._create(folder, run_id, target_url)
             except FileExistsError as error:
-                raise UsageError(
-                    f"{error.filename}: run {run_id!r} has a journal already; give this run its own id"
-                ) from None
+                if error.filename2:
+                    reason = f"run {run_id!r} has a journal already; give this run its own id"
+                    raise UsageError(f"{error.filename2}: {reason}") from None
+                reasons.append(f"{folder}: {error.strerror}")
             except OSError as error:
                 reasons.append(f"{folder}: {error.strerror}")
                 kind = kind if is_misplaced(error) else OutputError
@@ -186,7 +144,7 @@ class Journal:
         raise kind(f"the journal of the run cannot be written: {found}; set XDG_STATE_HOME to a writable folder")
 
     @classmethod
-    def _create(cls, folder: Path, run_id: str, target_url: str) -> "Journal":
+    def _create(cls, folder: Path, run_id: str, target_url: str) -> Self:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{run_id}{SUFFIX}"
         # Under its own name the file appears locked and with its header: a sweep never sees it half made.
@@ -195,31 +153,24 @@ class Journal:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _append(descriptor, header(run_id, target_url))
-            try:
-                os.link(draft, path)
-            except FileExistsError as error:
-                raise FileExistsError(error.errno, error.strerror, str(path)) from None
+            os.link(draft, path)
             _sync_folder(folder)
         except BaseException:
             os.close(descriptor)
             raise
         finally:
             draft.unlink(missing_ok=True)
-        return cls(descriptor, path, target_url, JournalState())
+        return cls(descriptor, JournalState(path, run_id, target_url))
 
     @classmethod
-    def resume(cls, leftover: Leftover) -> "Journal | None":
+    def resume(cls, leftover: JournalState) -> Self | None:
         """The journal of a run that is no longer alive, locked; None where somebody took or finished it meanwhile."""
-        try:
-            descriptor = open_regular(leftover.path, os.O_RDWR | os.O_APPEND | _NO_LINK)
-        except OSError:  # gone or replaced meanwhile
+        descriptor = _opened(leftover.path, os.O_RDWR | os.O_APPEND)
+        if descriptor is None:
             return None
-        if _why_not(os.fstat(descriptor)) or not _locked(descriptor, leftover.path):
-            os.close(descriptor)
-            return None
-        whole = whole_lines(_content(descriptor))
-        os.ftruncate(descriptor, len(whole))  # cuts a torn last line: its request was never sent
-        return cls(descriptor, leftover.path, leftover.target_url, JournalState.after(whole))
+        lines = whole_lines(_content(descriptor))
+        os.ftruncate(descriptor, len(lines))  # cuts a torn last line: its request was never sent
+        return cls(descriptor, JournalState.after(lines, leftover.path))
 
     def intend(self, ref: str, by: str = "") -> None:
         """Says that the run is about to create the template *ref*.
@@ -228,10 +179,6 @@ class Journal:
             by: The role of the key that it is created with, never the key; empty where nobody knows.
         """
         self._write("intend", ref, by=by)
-
-    def created(self, ref: str, by: str = "") -> None:
-        """Says that the target confirmed the template *ref*."""
-        self._write("created", ref, by=by)
 
     def started(self, *refs: str) -> None:
         """Says that the run is about to start a build of each of *refs*, or has started it."""
@@ -253,7 +200,7 @@ class Journal:
     def refs(self) -> tuple[str, ...]:
         """Templates that are still to be removed, in the order of creation."""
         with self._guard:
-            return tuple(self._state.refs)
+            return self._state.refs
 
     @property
     def builds(self) -> tuple[str, ...]:
@@ -261,28 +208,22 @@ class Journal:
         with self._guard:
             return tuple(self._state.builds)
 
-    def close(self, all_clean: bool) -> None:
-        """Lets go of the lock, and deletes the file where nothing is left; closing twice does nothing.
-
-        Args:
-            all_clean: Whether the caller believes that nothing is left; the file stays if the journal knows better.
-        """
+    def close(self) -> None:
+        """Lets go of the lock, and deletes the file where nothing is left; closing twice does nothing."""
         with self._guard:
             if self._descriptor is None:
                 return
             # Deleted while locked, so that no sweep can take it up in between.
-            if all_clean and not self._state.refs and not self._state.builds:
+            if not self._state.refs and not self._state.builds:
                 self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(all_clean=True)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _write(self, step: Step, *refs: str, by: str = "") -> None:
         with self._guard:
@@ -294,13 +235,14 @@ class Journal:
                     _append(self._descriptor, line, sync=number == len(refs))
                 except OSError as error:
                     if step in _BEFORE:
-                        raise OutputError(
-                            f"{self.path}: {line!r} cannot be written: {error.strerror}; make room there"
-                        ) from None
+                        reason = f"{line!r} cannot be written: {error.strerror}; make room there"
+                        raise OutputError(f"{self.path}: {reason}") from None
                 self._state.take(step, ref, by)
 
 
-def leftovers(*folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None) -> list[Leftover]:
+def leftovers(
+    *folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None
+) -> list[JournalState]:
     """The journals of runs that are no longer alive, oldest first.
 
     Args:
@@ -308,30 +250,40 @@ def leftovers(*folders: Path | None, refused: Callable[[Path, str], None] = lamb
             as empty.
         refused: Called with each file that is not taken for a journal of this user, and why.
     """
+    found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
-    found = (_leftover(path, refused) for path in sorted(paths, key=lambda path: (_changed_at(path), path)))
-    return [leftover for leftover in found if leftover is not None]
+    for path in sorted(paths, key=lambda path: (_changed_at(path), path)):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            if why := _why_not(path.lstat()):
+                refused(path, why)
+                continue
+        descriptor = _opened(path, os.O_RDONLY)
+        if descriptor is None:
+            continue
+        state = JournalState.after(whole_lines(_content(descriptor)), path)
+        os.close(descriptor)
+        if is_run_id(state.run_id):
+            found.append(state)
+        else:
+            refused(path, "begins with no id of a run")
+    return found
 
 
-def _leftover(path: Path, refused: Callable[[Path, str], None]) -> Leftover | None:
+def _opened(path: Path, flags: int) -> int | None:
+    """A locked descriptor of a journal; None where it is gone, or no file of ours, or its run is alive."""
     with contextlib.ExitStack() as stack:
         try:
-            found = path.lstat()
-            if why := _why_not(found):
-                refused(path, why)
-                return None
-            descriptor = open_regular(path, os.O_RDONLY | _NO_LINK)
+            descriptor = open_regular(path, flags | _NO_LINK)
             stack.callback(os.close, descriptor)
-            if not os.path.samestat(os.fstat(descriptor), found) or not _locked(descriptor, path):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+            # Its run may have deleted the file between our opening and our locking it.
+            if _why_not(found) or not os.path.samestat(found, path.stat()):
                 return None
-            state = JournalState.after(whole_lines(_content(descriptor)))
-        except OSError:  # gone meanwhile
+        except OSError:
             return None
-    if not is_run_id(state.run_id):
-        refused(path, "begins with no id of a run")
-        return None
-    owners = {ref: tuple(roles) for ref, roles in state.owners.items()}
-    return Leftover(path, state.run_id, state.target_url, tuple(state.refs), tuple(state.builds), owners)
+        stack.pop_all()
+    return descriptor
 
 
 def _why_not(found: os.stat_result) -> str:
@@ -347,15 +299,6 @@ def _content(descriptor: int) -> bytes:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         return file.read()
-
-
-def _locked(descriptor: int, path: Path) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    # Its run may have deleted the file between our opening and our locking it.
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def _append(descriptor: int, line: dict[str, Any], *, sync: bool = True) -> None:

@@ -4,15 +4,16 @@ A journal may be planted. What else it lists is left, and so is a file that othe
 the settings name is cancelled, since a run may start it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, transport_to
-from touchstone.check.journal import Journal, Leftover, leftovers
+from touchstone.check.journal import Journal, JournalState, leftovers
 from touchstone.check.templates import is_own
-from touchstone.config import Settings, TargetSettings
+from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
@@ -20,7 +21,7 @@ from touchstone.target.call import Call
 # Where a journal says this, the target was the twin inside the run itself and ended with it.
 EMBEDDED_URL = "embedded"
 
-OWNERS: dict[str, Credential] = {"primary": "primary", "second": "second", "restricted": "restricted"}
+OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,6 @@ class Swept:
         silent: Whether nobody answered.
     """
 
-    run_id: str
     url: str
     removed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ class Swept:
 def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[str], None]) -> tuple[Swept, ...]:
     """Sweeps every journal in *folders* whose run is over, with the keys of *settings*.
 
-    Journals of another target than that of *settings* are told of and left alone.
+    Journals of another target than that of *settings* are left alone, and *tell* is called about them.
     """
     swept: list[Swept] = []
 
     def refuse(path: Path, why: str) -> None:
-        swept.append(Swept("", "", left={str(path): f"{why}; if it is yours, delete it"}))
+        swept.append(Swept("", left={str(path): f"{why}; if it is yours, delete it"}))
 
     for leftover in leftovers(*folders, refused=refuse):
         if leftover.target_url in (settings.target.url, EMBEDDED_URL):
@@ -69,133 +69,115 @@ def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -
     return tuple(ref for found in mine for ref in _sweep(settings, found).left)
 
 
-def _sweep(settings: Settings, leftover: Leftover) -> Swept:
+def _sweep(settings: Settings, leftover: JournalState) -> Swept:
     journal = Journal.resume(leftover)
     if journal is None:
-        return Swept(leftover.run_id, leftover.target_url)
+        return Swept(leftover.target_url)
     with journal:
         if leftover.target_url == EMBEDDED_URL:
-            swept = Swept(leftover.run_id, leftover.target_url, gone=leftover.refs)
+            swept = Swept(leftover.target_url, gone=leftover.refs)
         else:
-            swept = _sweep_target(settings, leftover)
+            with closing(transport_to(settings.target, Contract.load())) as transport:
+                exam = Examination(transport, settings.target, leftover.run_id, Ledger(), Budget(0), case="sweep")
+                swept = _Sweeper(exam, leftover).sweep()
         for ref in (*leftover.refs, *leftover.builds):
             if ref not in swept.left:
                 journal.removed(ref)
     return swept
 
 
-def _sweep_target(settings: Settings, leftover: Leftover) -> Swept:
-    target = settings.target
-    transport = transport_to(target, leftover.target_url, Contract.load())
-    exam = Examination(transport, target, leftover.run_id, Ledger(), Budget(0), case="sweep")
-    broom = _Broom(exam, leftover.path)
-    found: dict[str, list[str]] = {"removed": [], "gone": []}
-    left = _foreign(leftover, target)
-    try:
-        for ref in leftover.builds:
-            if ref not in left and ref not in leftover.refs and (why := broom.cancel(ref)):
-                left[ref] = why
-        for ref in leftover.refs:
-            if ref in left:
-                continue
-            try:
-                found["removed" if broom.remove(ref, leftover.owners.get(ref, ())) else "gone"].append(ref)
-            except _Left as error:
-                left[ref] = str(error)
-    finally:
-        transport.close()
-    return Swept(
-        leftover.run_id, leftover.target_url, tuple(found["removed"]), tuple(found["gone"]), left, broom.is_silent
-    )
-
-
-def _foreign(leftover: Leftover, target: TargetSettings) -> dict[str, str]:
-    """The refs of a journal that its run cannot have made, each with the reason why it is left."""
-    why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
-    given = {*target.templates.buildable, *target.templates.failing}
-    builds = [ref for ref in leftover.builds if ref not in given]
-    return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
-
-
 class _Left(Exception):
     """A version could not be removed; the text says why."""
 
 
-class _Unasked(_Left):
-    """The account that may have a version was not asked; the text names the key, and says what to do."""
+class _NoKey(_Left):
+    """The account that may have a version could not be asked; the text names its key, and says what to do."""
 
 
-class _Broom:
+class _Sweeper:
     """Cancels and deletes. Once nobody has answered a few times, no more is sent: each would take its timeout."""
 
-    def __init__(self, exam: Examination, journal: Path) -> None:
+    def __init__(self, exam: Examination, leftover: JournalState) -> None:
         self._exam = exam
-        self._journal = journal
+        self._leftover = leftover
         self._silent = 0
         self._error = ""
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether the last requests were not answered."""
-        return self._silent > 0
+    def sweep(self) -> Swept:
+        leftover = self._leftover
+        left = self._foreign()
+        removed: list[str] = []
+        gone: list[str] = []
+        for ref in leftover.builds:
+            if ref not in left and ref not in leftover.owners:
+                try:
+                    exchange = self._send("cancelBuild", ref, "primary")
+                    if not (200 <= exchange.status < 300 or exchange.status in (404, 409)):
+                        left[ref] = _described(exchange)
+                except _Left as error:
+                    left[ref] = str(error)
+        for ref in leftover.refs:
+            if ref not in left:
+                try:
+                    (removed if self._remove(ref) else gone).append(ref)
+                except _Left as error:
+                    left[ref] = str(error)
+        return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
-    def cancel(self, ref: str) -> str:
-        """Cancels a build of a version that stays; why it could not be, or an empty text."""
-        try:
-            exchange = self._send("cancelBuild", ref, "primary")
-        except _Left as error:
-            return str(error)
-        return "" if exchange.status in (404, 409) or 200 <= exchange.status < 300 else _described(exchange)
+    def _foreign(self) -> dict[str, str]:
+        """The refs that the run cannot have made, each with the reason why it is left."""
+        leftover, templates = self._leftover, self._exam.target.templates
+        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+        builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
+        return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
 
-    def remove(self, ref: str, owners: Sequence[str]) -> bool:
+    def _remove(self, ref: str) -> bool:
         """Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
 
         Where nobody knows whose it is each key is tried, and one that deletes a version is taken for the one.
 
-        Args:
-            owners: The roles of the keys that created it; empty where nobody knows.
-
         Raises:
             _Left: it is still there, or may be.
         """
-        found, why, unasked = False, "", ""
-        owners = [role for role in owners if role in OWNERS]
-        for role in owners or tuple(OWNERS):
+        known = [role for role in OWNERS if role in self._leftover.owners[ref]]
+        found, why, no_key = False, "", ""
+        for role in known or OWNERS:
             try:
                 found |= self._removed_as(ref, role)
-            except _Unasked as error:
-                unasked = unasked or f"{'made' if owners else 'may be made'} with {error}"
+            except _NoKey as error:
+                no_key = no_key or f"{'made' if known else 'may be made'} with {error}"
             except _Left as error:
                 why = why or str(error)
-        if unasked and not owners:
-            unasked = "" if found else f"{unasked}; if the run had no such key, delete {self._journal}"
-        if why or unasked:
-            raise _Left(why or unasked)
+        if no_key and not known:
+            no_key = "" if found else f"{no_key}; if the run had no such key, delete {self._leftover.path}"
+        if why or no_key:
+            raise _Left(why or no_key)
         return found
 
-    def _removed_as(self, ref: str, role: str) -> bool:
+    def _removed_as(self, ref: str, role: Credential) -> bool:
         """Whether the account of one key had the version, which is gone now.
 
         Raises:
-            _Unasked: the target lets nobody in with that key, or there is none.
+            _NoKey: the target lets nobody in with that key, or there is none.
             _Left: the version is still there, or may be.
         """
-        key, source = f"{role}_api_key".removeprefix("primary_"), getattr(self._exam.target.key_sources, role)
-        if not self._exam.target.keys().get(role):
-            raise _Unasked(f"{key}, which is not set; set {source}")
-        self._send("cancelBuild", ref, OWNERS[role])
-        deleted = self._send("deleteTemplate", ref, OWNERS[role])
+        target = self._exam.target
+        key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
+        if not target.keys().get(role):
+            raise _NoKey(f"{key}, which is not set; set {source}")
+        self._send("cancelBuild", ref, role)
+        deleted = self._send("deleteTemplate", ref, role)
         if deleted.status == 401:
-            raise _Unasked(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
+            raise _NoKey(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
         # An account that may not delete anything can say what it has all the same.
         refused = deleted.status == 403
-        if deleted.status == 404 or (refused and self._send("getTemplate", ref, OWNERS[role]).status == 404):
+        if deleted.status == 404 or (refused and self._send("getTemplate", ref, role).status == 404):
             return False
         if deleted.status not in (200, 204):
             raise _Left(_described(deleted))
         return True
 
-    def _send(self, operation: str, ref: str, owner: Credential) -> Exchange:
+    def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
         """The answer to one request.
 
         Raises:
@@ -204,7 +186,7 @@ class _Broom:
         if self._silent >= SILENT_REMOVALS:
             raise _Left(self._error)
         try:
-            exchange = self._exam.patiently(Call(operation, ref, owner))
+            exchange = self._exam.patiently(Call(operation, ref, role))
         except Unsuited as error:
             raise _Left(error.reason) from None
         if exchange.response is None:

@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,64 +23,25 @@ from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regul
 from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
-from touchstone.facts import exchange, probe_events, second_look
-from touchstone.facts.events import (
-    Attempt,
-    Build,
-    Case,
-    Footer,
-    Header,
-    Notice,
-    Occurrence,
-    Remark,
-    RunLog,
-    Selected,
-    Tally,
-    TemplateAction,
-    Worker,
-    Workload,
-)
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.knee_trials import Knee, Trial, Tried
-from touchstone.facts.probe_events import Answered, Heard, Identified, Probing, Sending
-from touchstone.facts.sample import Window
+from touchstone.facts import events, exchange, probe_events, sample, second_look
 
 SCHEMA_VERSION = 1
 
 Event = (
-    Header | Selected | Exchange | Tally | Occurrence | Case | Notice | TemplateAction | Remark | Footer
-    | Workload | Window | Attempt | Build | Worker
-    | Probing | Sending | Answered | Heard | Identified | Trial | Tried | Knee
+    events.Header | events.Selected | exchange.Exchange | events.Tally | events.Occurrence | events.Case | events.Notice
+    | events.TemplateAction | events.Remark | events.Footer
+    | events.Workload | sample.Window | events.Attempt | events.Build | events.Worker
+    | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.Heard
+    | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee
 )  # fmt: skip
 
-# By the type of an event, what it is read into.
-KINDS: dict[str, type[Event]] = {
-    "header": Header,
-    "selected": Selected,
-    "exchange": Exchange,
-    "tally": Tally,
-    "finding": Occurrence,
-    "case": Case,
-    "notice": Notice,
-    "template": TemplateAction,
-    "warning": Remark,
-    # of a load run
-    "workload": Workload,
-    "window": Window,
-    "attempt": Attempt,
-    "build": Build,
-    "worker": Worker,
-    # of a probe
-    "probe": Probing,
-    "stimulus": Sending,
-    "answer": Answered,
-    "heard": Heard,
-    "identity": Identified,
-    "trial": Trial,
-    "tried": Tried,
-    "knee": Knee,
-    "footer": Footer,
-}
+# By the type of an event, what it is read into: of each run, of a load run, of a probe.
+_NAMES = (
+    *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
+    *("workload", "window", "attempt", "build", "worker"),
+    *("probe", "stimulus", "answer", "heard", "identity", "trial", "tried", "knee"),
+)
+KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
 # The field of an event whose own fields stand in the event itself.
 _FLAT = {"finding": "finding", "stimulus": "stimulus", "answer": "answer", "identity": "identity"}
@@ -125,18 +86,20 @@ class RunLogWriter:
                 os.close(self._fd)
                 self._fd = None
 
-    def write(self, *events: Event | dict[str, Any]) -> None:
+    def write(self, *items: Event | dict[str, Any]) -> None:
         """Appends events; one that a worker sent is in the form of `encode` already.
 
         Raises:
             RunLogError: the writer is closed, the type of an event is unknown, or the disk refuses it.
         """
-        for event in events:
+        for event in items:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
                 raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
             line, found = second_look.cut(json_line(values).decode("ascii"))
-            remarks = [json_line(encode(Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found]
+            remarks = [
+                json_line(encode(events.Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found
+            ]
             with self._lock:
                 try:
                     if not self.lost:
@@ -168,7 +131,7 @@ class RunLogWriter:
         self._end_bytes = os.lseek(self._fd, 0, os.SEEK_CUR)
 
 
-def read(path: Path) -> RunLog:
+def read(path: Path) -> events.RunLog:
     """The facts of the run that wrote *path*, also of one that was cut short.
 
     Raises:
@@ -185,7 +148,7 @@ def read(path: Path) -> RunLog:
         lines.append(last)
     if not lines:
         raise RunLogError(f"{path}: the run log is empty; its run ended before it wrote a header")
-    events: dict[str, list[Any]] = {name: [] for name in KINDS}
+    found: dict[str, list[Any]] = {name: [] for name in KINDS}
     cut_bytes: dict[tuple[int, str], int] = {}
     torn_lines = 0
     # What ends a torn line may have been cut short itself.
@@ -195,26 +158,26 @@ def read(path: Path) -> RunLog:
             torn_lines += 1
             continue
         values, event = _event(line, number, path)
-        events[values["type"]].append(event)
+        found[values["type"]].append(event)
         if values["type"] == "exchange":
             cut_bytes |= exchange.cut_bytes(values)
-    return RunLog(
-        header=events["header"][0],
-        selected=tuple(case for selected in events["selected"] for case in selected.cases),
-        exchanges=tuple(events["exchange"]),
-        occurrences=tuple(events["finding"]),
-        tallies=tuple(events["tally"]),
-        cases=tuple(events["case"]),
-        notices=tuple(events["notice"]),
-        templates=tuple(events["template"]),
-        warnings=tuple(remark.text for remark in events["warning"]),
-        workload=next(reversed(events["workload"]), None),
-        windows=tuple(events["window"]),
-        attempts=tuple(events["attempt"]),
-        builds=tuple(events["build"]),
-        workers=tuple(events["worker"]),
-        probe=probe_events.story(events),
-        footer=next(reversed(events["footer"]), None),
+    return events.RunLog(
+        header=found["header"][0],
+        selected=tuple(case for selected in found["selected"] for case in selected.cases),
+        exchanges=tuple(found["exchange"]),
+        occurrences=tuple(found["finding"]),
+        tallies=tuple(found["tally"]),
+        cases=tuple(found["case"]),
+        notices=tuple(found["notice"]),
+        templates=tuple(found["template"]),
+        warnings=tuple(remark.text for remark in found["warning"]),
+        workload=next(reversed(found["workload"]), None),
+        windows=tuple(found["window"]),
+        attempts=tuple(found["attempt"]),
+        builds=tuple(found["build"]),
+        workers=tuple(found["worker"]),
+        probe=probe_events.story(found),
+        footer=next(reversed(found["footer"]), None),
         cut_bytes=cut_bytes,
         torn_lines=torn_lines,
     )
@@ -223,7 +186,7 @@ def read(path: Path) -> RunLog:
 def encode(event: Event) -> dict[str, Any]:
     """The event as JSON values, apart from numbers that JSON lacks."""
     name = _TYPES[type(event)]
-    if isinstance(event, Exchange):
+    if isinstance(event, exchange.Exchange):
         return {"type": name, **exchange.encode(event)}
     values = _adapter(name).dump_python(event, warnings=False)
     if name in _FLAT:

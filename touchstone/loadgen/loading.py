@@ -1,15 +1,16 @@
-"""Runs a load from beginning to end: target, set-up, Locust as a child process, clean-up, judgement, reports.
+"""Runs a load: set-up, Locust as a child process, clean-up, judgement.
 
-The parent sends only what sets the stage and clears it; the child writes what happened in between.
+The parent sends only what the set-up and the clean-up take.
 """
 
 import dataclasses
 import json
+import math
 import os
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,35 +18,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.check.child import passed_on, signals, watched
-from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
-from touchstone.check.handover import Carried
-from touchstone.check.opening import Errand, new_log, new_run_id, utc, write_header
-from touchstone.check.runner import Outcome, at_target
+from touchstone.check.handover import Errand
+from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings
-from touchstone.contract import claims as ledger_of_claims
-from touchstone.contract.document import Contract
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
-from touchstone.facts.events import Footer, Limit, Worker
+from touchstone.facts.events import Footer, Limit, RunLog, Worker
 from touchstone.facts.output import write_whole
-from touchstone.facts.runlog import RunLogWriter
+from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.loadgen.handover import Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
-from touchstone.loadgen.session import Session, stopped_by
 from touchstone.loadgen.setup import SettingUp
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
 from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options
 from touchstone.types import Conclude, Progress
 
-LOAD = Errand(command="load")
 LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
+# What whoever interrupted a run may want to know while it is cleared up.
+_LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +80,12 @@ def load(
     Raises:
         UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
     """
-    ledger, contract = ledger_of_claims.load().raised(INVARIANTS), Contract.load()
     with unsent():
-        limits, drawn_up = _limits(wish, options.scenario.name), plan(options)
+        name, file = options.scenario.name, wish.thresholds
+        limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
+        drawn_up = plan(options)
         check_terms(settings, drawn_up, wish)
-    also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
-    # Claims that a settings file picks are picked for checks: here the scenario decides what is judged.
-    settings = dataclasses.replace(settings, claims_glob="*")
-    run_id = new_run_id()
-    folder = settings.report_dir or Path("reports") / run_id
-    run_log = new_log(folder)
-    began = time.monotonic()
-    with signals() as interrupted:  # to the end: what was seen is judged and told, whenever somebody stops the run
-        with at_target(settings, LOAD_TWIN) as settings:
-            write_header(run_log, run_id, settings, argv, ledger, contract, LOAD, also)
-            with RunLogWriter(run_log) as writer:
-                writer.write(drawn_up.workload(0.0, wish.workers, limits))
-            session = Session(settings, run_id, run_log, progress, interrupted)
-            footer = session.run(_Run(session, drawn_up, wish, limits).work)
-        with suppress(RunLogError):  # told where the run is concluded
-            footer = judge_load_run(run_log, settings, footer, own_limits=wish.thresholds is not None)
-        footer = stopped_by(interrupted) or footer
-        footer = dataclasses.replace(footer, ended_at=utc(), duration_s=round(time.monotonic() - began, 3))
-        return Outcome(conclude(run_log, footer, folder), folder, run_log)
-
-
-def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
-    return (
-        thresholds_of(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled_thresholds())[scenario]
-    )
+    return _Load(settings, progress, drawn_up, wish, limits).run(argv, conclude)
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
@@ -124,52 +97,41 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     target, options = settings.target, drawn_up.options
     if target.url:
         check_allowed(target.url, wish.allows)
-    builds = drawn_up.builds()
-    if builds > target.max_builds:
-        raise UsageError(
-            f"{options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
-            f"raise --max-builds, or {options.lowering('builds')}"
-        )
-    sends, most = drawn_up.sends(), options.max_requests
-    if most is not None and options.model == "open" and sends > most:
-        raise UsageError(
-            f"{options.scenario.name}: plans {sends} requests if nothing is refused, besides set-up and clean-up, and "
-            f"--max-requests {most} are allowed; raise it, or {options.lowering('arrivals')}"
-        )
-    _check_keys(settings, options)
+    seconds = math.inf if settings.max_seconds is None else settings.max_seconds
+    most = math.inf if options.max_requests is None else options.max_requests
+    builds, sends = drawn_up.builds(), drawn_up.sends() if options.model == "open" else 0
+    arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
+    least_s = max(arrives_s, drawn_up.least_s())
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
-    if options.build_s >= limit_s:
-        advice = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
-        raise UsageError(f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {advice}")
-    _check_seconds(settings.max_seconds, drawn_up)
-
-
-def _check_seconds(seconds: float | None, drawn_up: Plan) -> None:
-    """Makes sure that a load can be over in time where nothing is in its way."""
-    options, arrives_s = drawn_up.options, drawn_up.schedule.duration_s
-    if seconds is None:
-        return
-    if options.arrivals != AT_ONCE and arrives_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: arrives for {arrives_s:g} s, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --duration"
-        )
-    least_s = drawn_up.cost(0.0, 0.0).least_seconds
-    if least_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --build-s"
-        )
-
-
-def _check_keys(settings: Settings, options: Options) -> None:
-    target = settings.target
-    if not options.scenario.needs_second:
-        return
-    if not target.embedded and not target.second_api_key:
-        raise UsageError(f"{options.scenario.name}: needs two keys; {second_key_advice(target)}")
-    if target.publish == "never":
-        raise UsageError(f"{options.scenario.name}: needs a version of each key; {PUBLISH_ADVICE}")
+    longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
+    allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
+    needs_second = options.scenario.needs_second
+    objections = (
+        (
+            builds > target.max_builds,
+            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {options.advice}",
+        ),
+        (
+            sends > most,
+            f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}",
+        ),
+        (
+            needs_second and not target.embedded and not target.second_api_key,
+            f"needs two keys; {second_key_advice(target)}",
+        ),
+        (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
+        (
+            options.build_s >= limit_s,
+            f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {longer}",
+        ),
+        (
+            least_s > seconds,
+            f"takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; raise it, or shorten the load",
+        ),
+    )
+    for holds, objection in objections:
+        if holds:
+            raise UsageError(f"{options.scenario.name}: {objection}")
 
 
 def check_allowed(url: str, allows: str) -> None:
@@ -197,104 +159,147 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass
-class _Run:
-    """What a load does between set-up and clean-up."""
+class StagedJob(Job):
+    """A run whose versions are published and built by the parent before the child sends, and removed afterwards."""
 
-    session: Session
-    plan: Plan
-    wish: Wish
-    limits: tuple[Limit, ...]
+    twin = LOAD_TWIN
 
-    def work(self, stage: SettingUp) -> Footer:
-        """Stages, and has Locust send."""
-        session = self.session
-        latency_s = stage.smoke(session.stopped)
-        built = stage.stage(self.plan, latency_s, session.stopped)
-        if session.stopped():
-            return Footer("", 0.0, 0, "")
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        # Claims that a settings file picks are picked for checks: what is run decides what is judged.
+        super().__init__(dataclasses.replace(settings, claims_glob="*"), progress)
+        self.stage: SettingUp | None = None
+
+    def is_stopped(self) -> bool:
+        """Whether somebody asked the run to stop."""
+        return bool(self.interrupted.by)
+
+    def work(self) -> Footer:
+        """Sets up, and has the child send."""
+        self.stage = SettingUp(self.settings, self.run_id, self.run_log, self._progress_of_stage)
+        return self.send(self.stage)
+
+    def send(self, stage: SettingUp) -> Footer:
+        """Publishes what is needed, and runs the child."""
+        raise NotImplementedError
+
+    def child_ended(self, code: int) -> Footer:
+        """The footer of a run whose child ended with *code*."""
+        errors = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
+        if errors:
+            return failed(errors[0])
+        return self.ended_with(code) if code else REACHED_ITS_END
+
+    def clear(self) -> bool:
+        """Removes what was published, also where the run log is gone; goes on to its end unless it is stopped anew."""
+        if self.stage is None:
+            return True
+        insisted = self.interrupted.insisted()
+        try:
+            log = read(self.run_log)
+        except RunLogError:
+            log = None
+        if log:
+            self.before_clearing(self.stage, log)
+        try:
+            return self.stage.clear(log, insisted)
+        finally:
+            self.stage.close()
+            self.is_unwritten |= self.stage.is_lost
+
+    def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
+        """What is done with the run log as it is when the child has ended."""
+
+    def _progress_of_stage(self, event: dict[str, Any]) -> None:
+        self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
+
+
+class _Load(StagedJob):
+    """A load run."""
+
+    errand = Errand(command="load")
+    child = ("Locust", "locust.log")
+
+    def __init__(
+        self, settings: Settings, progress: Progress, plan: Plan, wish: Wish, limits: tuple[Limit, ...]
+    ) -> None:
+        super().__init__(settings, progress)
+        self.ledger = self.ledger.raised(INVARIANTS)
+        self.also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
+        self._plan, self._wish, self._limits = plan, wish, limits
+
+    def work(self) -> Footer:
+        """Writes down what is to be done, and does it."""
+        with RunLogWriter(self.run_log) as writer:
+            writer.write(self._plan.workload(0.0, self._wish.workers, self._limits))
+        return super().work()
+
+    def send(self, stage: SettingUp) -> Footer:
+        """Publishes what the plan needs, and has Locust send."""
+        stage.smoke(self.is_stopped)
+        built = stage.stage(self._plan.needs, self.is_stopped)
+        if self.is_stopped():
+            return REACHED_ITS_END
         go = Go(
-            options=self.plan.options,
+            options=self._plan.options,
             stage=built,
-            run_id=session.run_id,
-            began_at=0.0,
             origin=stage.clock.origin,
-            workers=self.wish.workers,
+            workers=self._wish.workers,
             first_seq=stage.last_seq + 1,
-            builds=stage.builds_left(self.plan.builds()),
+            builds=stage.builds_left(self._plan.builds()),
         )
-        return session.ended(self._child(go))
+        return self.child_ended(self._run_locust(go))
 
-    def _child(self, go: Go) -> int:
-        session, run_log = self.session, self.session.run_log
-        go_file = run_log.with_name("go.json").absolute()
+    def judge(self, footer: Footer) -> Footer:
+        """Judges the samples against thresholds and invariants."""
+        return judge_load_run(self.run_log, self.settings, footer, own_limits=self._wish.thresholds is not None)
+
+    def _run_locust(self, go: Go) -> int:
+        go_file = self.run_log.with_name("go.json").absolute()
         write_whole(go_file, json.dumps(go.public()))
         handover = LoadHandover(
-            settings=session.settings.to_json(),
-            url=session.settings.target.url or "",
-            run_log=str(run_log.absolute()),
+            settings=self.settings,
+            run_log=str(self.run_log.absolute()),
             go_file=str(go_file),
-            limits=[[limit.operation, limit.statistic, limit.value] for limit in self.limits],
-            aborts=self.wish.aborts,
-            workers=self.wish.workers,
+            limits=self._limits,
+            aborts=self._wish.aborts,
+            workers=self._wish.workers,
         )
-        memory = _TargetsMemory(go.origin)
-
-        def told(event: dict[str, Any]) -> None:
-            session.progress(event)
-            memory.look()
-
+        memory = _TwinsMemory(go.origin)
         try:
-            ended = watched(
-                locust_command(self.plan.options.scenario.name, self.wish),
-                locust_environment(handover, os.environ),
-                run_log.parent / "locust.log",
-                run_log,
-                told,
-                session.interrupted,
-                self._most_seconds(),
-            )
+            command = locust_command(self._plan.options.scenario.name, self._wish)
+            return self.run_child(command, handover, self._most_seconds(), memory.look)
         finally:
             with suppress(OSError):  # its folder may be gone
                 go_file.unlink(missing_ok=True)
-        if session.settings.target.embedded and run_log.exists():
-            memory.write(run_log)
-        return ended
+            if self.settings.target.embedded and self.run_log.exists():
+                memory.write(self.run_log)
 
     def _most_seconds(self) -> float:
         """After how many seconds the load is ended, whatever keeps it."""
-        settings = self.session.settings
-        target = settings.target
-        cost = self.plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
-        most_s = cost.most_seconds + SLACK_S
-        return min(most_s, settings.max_seconds or most_s)
+        target = self.settings.target
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
+        return min(most_s, self.settings.max_seconds or most_s)
 
 
-class _TargetsMemory:
-    """How much memory this process has now and then, which the embedded twin lives in."""
+class _TwinsMemory:
+    """How much memory this process, which the embedded twin lives in, has now and then."""
 
     def __init__(self, origin: float) -> None:
         self._origin = origin
         self._next_at = 0.0
-        self._told: list[Worker] = []
+        self._samples: list[Worker] = []
 
     def look(self) -> None:
-        """Looks where it is time again."""
+        """Measures it where it is time again."""
         now_at = time.monotonic() - self._origin
         if now_at >= self._next_at:
             self._next_at = now_at + MEMORY_EVERY_S
-            self._told.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
+            self._samples.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
 
     def write(self, run_log: Path) -> None:
         """Writes it all down, now that nobody else writes there."""
         with suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
-            for worker in self._told:
-                writer.write(worker)
-
-
-def locust_environment(handover: Carried, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Locust process."""
-    return passed_on(environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"}
+            writer.write(*self._samples)
 
 
 def locust_command(scenario: str, wish: Wish) -> list[str]:
@@ -309,21 +314,13 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
         *("--users", str(wish.workers), "--spawn-rate", str(wish.workers), "--only-summary", "--host", "-"),
     ]
     if wish.expects:
-        expected = ("--expect-workers", str(wish.expects))
-        return [*command, "--master", *expected, "--master-bind-host", wish.bind, "--master-bind-port", str(wish.port)]
-    if wish.processes > 1:
+        bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
+        command += ["--master", "--expect-workers", str(wish.expects), *bound]
+    elif wish.processes > 1:
         port = str(_free_port())
-        bound = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port)
-        return [
-            *command,
-            "--processes",
-            str(wish.processes),
-            *bound,
-            "--master-host",
-            "127.0.0.1",
-            "--master-port",
-            port,
-        ]
+        command += ["--processes", str(wish.processes)]
+        command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+        command += ["--master-host", "127.0.0.1", "--master-port", port]
     return command
 
 

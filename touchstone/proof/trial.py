@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.check.child import passed_on
-from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.check.handover import Handover
-from touchstone.check.opening import finish, new_log, new_run_id, utc, write_header
+from touchstone.check.handover import CheckHandover
+from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_run_id, utc, write_header
 from touchstone.check.preflight import smoke
 from touchstone.check.runner import pytest_arguments
 from touchstone.config import Settings, TargetSettings
@@ -34,7 +33,7 @@ from touchstone.rules import verdict
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 # The twin builds in a tenth of a second: whoever needs longer than this is stuck.
 TARGET = TargetSettings(
@@ -103,13 +102,13 @@ def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Foot
         transport.close()
     quarry = None if order.whole else order.subject.quarry()
     run_id = read(run_log).header.run_id
-    ended = _cases(Handover(settings.to_json(), run_id, url, str(run_log), latency_s, "run", quarry))
+    ended = _cases(CheckHandover(settings, str(run_log), run_id, latency_s, quarry=quarry))
     if ended not in (0, 1, 5):
         return Footer("", 0.0, 3, f"the contract tests ended with {ended}; see {run_log.parent / 'pytest.log'}")
     return Footer("", 0.0, 0, "")
 
 
-def _cases(handover: Handover) -> int:
+def _cases(handover: CheckHandover) -> int:
     """Runs ``python -m pytest`` as a check does, but in this process; returns its exit code."""
     environment, arguments = dict(os.environ), sys.argv
     os.environ.clear()

@@ -1,58 +1,63 @@
 """Recordings that others made: HAR files of browsers, proxies and testers.
 
 They hold more than the API, and less than all that was done with it. What is no exchange with the API, or does not say
-what was answered, or to whom, is left out and counted. See `partial.py` for what may be concluded from the rest.
+what was answered, or to whom, is left out and counted. See `replay.doubted` for what may be concluded from the rest.
+
+Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/, and what Chrome, Firefox, Safari, mitmproxy,
+Playwright and schemathesis write.
 """
 
+import base64
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
-from urllib.parse import parse_qsl
+from typing import Any, get_args
+from urllib.parse import parse_qs, parse_qsl, urlencode
+
+import yaml
 
 from touchstone.contract.document import EVENT_STREAM, Contract
-from touchstone.facts.exchange import Chunk, Credential, Exchange, Request
+from touchstone.contract.event_stream import parse
+from touchstone.contract.parsing import read_yaml
+from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings import har
-from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.foreign_har import Entry, Headers, entries
-from touchstone.recordings.foreign_story import OWNERS, given, noted, published_ref
-from touchstone.recordings.recording import BASE_URL, Accounts, Owner, Recording, Terms
+from touchstone.recordings.recording import BASE_URL, Accounts, Given, Headers, Owner, Recording, Terms, cleaned, moved
 from touchstone.rules.eventlog import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
-# Why nobody can know whose key a request shows, or whether it was one.
+Json = Mapping[str, Any]
+Times = tuple[float, float, float]  # when it was sent, when the head of the answer was there, and when all of it was
+
+# Why nobody can know what was answered, whose key a request shows, or whether it was one.
+NO_TEXT = "without a captured body"
+CUT_TEXT = "with a body that was cut"
+GIVEN_UP = "given up before the answer was there"
 KEY_UNKNOWN = "refused, and the file does not say with which key"
 LAPSED = "refused, and the key may not have been valid at that time"
 NOT_NAMED = "with a key that no --as names"
 
+# Whose version it is that a key is answered about.
+_OWNERS: Mapping[str, Owner] = {
+    "primary": "primary",
+    "lowercase-scheme": "primary",
+    "second": "second",
+    "restricted": "restricted",
+}
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
-_ENDS_OF_FRAME = (b"\n\n", b"\r\r", b"\r\n\r\n")
-
-_URL = re.compile(r"(?i)(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
-_ROOT = re.compile(r"/templates(?=[/?]|$)")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-# RFC 6750 2.1: what a key is made of. Whatever else stands there a tool has put in its place.
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
-# A session of a page, which ends by itself: the API documents a text of its own for that.
-_SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
-_KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
-# Who is let in by one of these needs no key.
-_OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
-_QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
-_OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
-# What a request can be answered before anybody looks at its key.
-_BEFORE_THE_KEY = frozenset({400, 405, 413, 414, 415, 422, 431})
-
-# A shorter key without a digit, or a shorter cookie, may be a word, and marking that would spoil the evidence.
-_SHORT_KEY, _SHORT_COOKIE = 12, 16
-_COOKIE, _ANY = re.compile(r"<key:cookie-[a-z0-9-]*>"), re.compile(r"<key:[^<>]*>")
-# What holds documents, and what their builds print: a key in there is one that a user wrote.
-_QUOTING = frozenset({"publishTemplate", "getTemplate", "streamBuildEvents"})
-_PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
+_SUCCESS = range(200, 300)
+# By operation, the statuses of a version that was there before the request, and of one that was not.
+_TELLS: Mapping[str, tuple[Container[int], Container[int]]] = {
+    "publishTemplate": ((409,), _SUCCESS),
+    "cancelBuild": ((202,), ()),
+    "streamBuildEvents": ((200,), ()),
+    **dict.fromkeys(("getBuild", "getTemplate", "startBuild", "deleteTemplate"), (_SUCCESS, (404,))),
+}
+_YES = frozenset({"true", "1"})
+_MAX_MS = 366 * 86_400_000
+_YEAR_10000_AT = 253_402_300_800
 
 
 def recording(
@@ -68,22 +73,21 @@ def recording(
         ValueError: something in it cannot be read; the text names it by its JSON pointer. Or several keys are accepted,
             and nobody said whose they are.
     """
-    found = entries(document)
     left_out: Counter[str] = Counter()
-    calls = _calls(found, contract, left_out)
-    keys = _Keys(calls, accounts)
-    marks = _Marks(keys.names(found), found)
-    kept: list[tuple[_ApiCall, Credential]] = []
-    for call in sorted(calls, key=lambda call: (call.entry.sent_at, call.entry.done_at)):
-        credential, why = keys.credential(call.entry)
+    calls = _calls(document["log"], contract, left_out)
+    judgeable = [call for call in calls if not call.left_out]
+    keys = _Keys(judgeable, accounts)
+    secrets = _secrets(keys, calls)
+    kept: list[Exchange] = []
+    for call in sorted(judgeable, key=lambda call: (call.exchange.sent_at, call.exchange.done_at)):
+        credential, why = keys.credential(call)
         if why:
             left_out[why] += 1
         else:
-            kept.append((call, credential))
-    began_at = kept[0][0].entry.sent_at if kept else 0.0
-    read = [_exchange(call, credential, number, began_at) for number, (call, credential) in enumerate(kept, 1)]
-    exchanges = noted([cleaned(marks.mark(exchange), {}) for exchange in read])
-    present = {OWNERS.get(exchange.credential) for exchange in exchanges}
+            kept.append(replace(call.exchange, credential=credential))
+    began_at = kept[0].sent_at if kept else 0.0
+    exchanges = tuple(noted(_marked(moved(one, seq, -began_at), secrets)) for seq, one in enumerate(kept, 1))
+    present = {_OWNERS.get(exchange.credential) for exchange in exchanges}
     return Recording(
         name,
         exchanges,
@@ -98,75 +102,66 @@ def recording(
 # --- requests to the API ---------------------------------------------------------------------------------------------
 
 
+_URL = re.compile(r"(?i)(https?)://(?:[^/?#]*@)?([^/?#]*)([^#]*)")
+_ROOT = re.compile(r"/templates(?=[/?]|$)")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 @dataclass(frozen=True, slots=True)
-class _ApiCall:
+class _Call:
     """A request to the API.
 
     Attributes:
-        target: Path and query below the base of the API, as sent.
-        operation: operationId, or empty for a request outside the contract.
-        ref: The version that the request is about, or None.
+        exchange: What the file says of it, with secrets in it; times are on one clock for all calls of a file.
+        status: The status that came back, also where the rest is not in the file; 0 where none did.
+        left_out: Why it is not judged; empty where it is.
+        holds, key: How it holds a key, and the key; see `_key_of`.
     """
 
-    entry: Entry
-    target: str
-    operation: str = ""
-    ref: str | None = None
+    exchange: Exchange
+    status: int
+    left_out: str
+    holds: str
+    key: str = field(repr=False)
 
 
-def _calls(found: Sequence[Entry], contract: Contract, left_out: Counter[str]) -> list[_ApiCall]:
-    """The requests to the API that a server was sent."""
-    base = _base_of((entry for entry in found if not entry.left_out), contract)
-    calls: list[_ApiCall] = []
-    for entry in found:
-        call = _call(entry, base, contract) if base else None
-        if call is None:
-            left_out["of another API" if _URL.match(entry.url) else "not over HTTP"] += 1
-        elif entry.left_out:
-            left_out[entry.left_out] += 1
-        # What may have changed something is needed to understand what follows it.
-        elif entry.unknown and (call.operation not in _CHANGING or 400 <= entry.status < 500):
-            left_out[entry.unknown] += 1
-        else:
-            calls.append(call)
+def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]:
+    """The requests to the API; those that are not judged are counted in *left_out*."""
+    base = _base_of(log["entries"], contract)
+    calls: list[_Call] = []
+    for number, entry in enumerate(log["entries"]):
+        url = "".join(_split(entry["request"]["url"]))
+        target = url.removeprefix(base or "")
+        if base is None or not url.startswith(base) or not _ROOT.match(target):
+            left_out["of another API" if url else "not over HTTP"] += 1
+            continue
+        try:
+            before_at = calls[-1].exchange.done_at if calls else None
+            calls.append(_call(entry, target, log["creator"]["name"], before_at, contract))
+        except ValueError as error:
+            raise ValueError(f"/log/entries/{number}: {error}") from error
+        if calls[-1].left_out:
+            left_out[calls[-1].left_out] += 1
     return calls
 
 
-def _base_of(found: Iterable[Entry], contract: Contract) -> str | None:
+def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
     """The origin and path below which most of the contract is used, or None where nothing of it is.
 
     Many an API has a path that ends in ``/templates``, so that different operations count, and long templates more.
     """
     operations: dict[str, set[tuple[str, int]]] = defaultdict(set)
     times: Counter[str] = Counter()
-    for entry in found:
-        origin, target = _split(entry.url)
+    for entry in entries:
+        origin, target = _split(entry["request"]["url"])
         path = target.partition("?")[0]
         for root in _ROOT.finditer(path):
             base = origin + path[: root.start()]
-            if match := contract.match(entry.method, path[root.start() :]):
+            if match := contract.match(entry["request"]["method"], path[root.start() :]):
                 operations[base].add((match[0].id, len(match[0].segments)))
                 times[base] += 1
     weights = {base: sum(length for _, length in known) for base, known in operations.items()}
     return max(weights, key=lambda base: (weights[base], times[base], -len(base)), default=None)
-
-
-def _call(entry: Entry, base: str, contract: Contract) -> _ApiCall | None:
-    """The request as one to the API at *base*, or None where it is not for it."""
-    url = "".join(_split(entry.url))
-    target = url.removeprefix(base)
-    if not url.startswith(base) or not _ROOT.match(target):
-        return None
-    path = target.partition("?")[0]
-    if path.startswith("/templates/global/"):
-        # Curated templates have listings of their own; what their paths look like by the contract is chance.
-        return _ApiCall(entry, target)
-    match = contract.match(entry.method, path)
-    values = (match or contract.match("GET", path) or (None, {}))[1]
-    ref = "{namespace}/{name}@{version}".format(**values) if {"namespace", "name", "version"} <= values.keys() else None
-    if match and match[0].id == "publishTemplate":
-        ref = published_ref(entry.body, (entry.response.json_object() if entry.response else None) or {})
-    return _ApiCall(entry, target, match[0].id if match else "", ref)
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -178,87 +173,253 @@ def _split(url: str) -> tuple[str, str]:
     return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}", match[3]
 
 
-def _exchange(call: _ApiCall, credential: Credential, seq: int, began_at: float) -> Exchange:
-    """The exchange with all that is secret in it."""
-    entry, response = call.entry, call.entry.response
-    streamed = response is not None and (response.header("content-type") or "").lower().startswith(EVENT_STREAM)
-    if response and streamed and response.body:
-        response = replace(response, chunks=(Chunk(round(entry.done_at - entry.sent_at, 6), response.body),))
-    exchange = Exchange(
-        seq=seq,
-        operation=call.operation,
-        ref=call.ref,
-        credential=credential,
-        case="",
-        sent_at=round(entry.sent_at - began_at, 6),
-        head_at=round(entry.head_at - began_at, 6),
-        done_at=round(entry.done_at - began_at, 6),
-        request=Request(entry.method, BASE_URL + call.target, entry.headers, entry.body),
-        response=response,
-        error=entry.error or entry.unknown,
-    )
+def _call(entry: Json, target: str, writer: str, before_at: float | None, contract: Contract) -> _Call:
+    sent, answer = entry["request"], entry["response"]
+    request = Request(sent["method"], BASE_URL + target, _headers(sent), _posted(sent))
+    status, error = max(int(answer["status"]), 0), _error(entry)
+    gave_up = _CLIENTS_ERROR.search(error) is not None
+    unknown = _unknown(sent, answer, gave_up=gave_up, failed=bool(error))
+    sent_at, head_at, done_at = _times(entry, writer, before_at)
+    response = _response(answer, round(done_at - sent_at, 6)) if status and not unknown else None
+    operation, ref = _operation(request, target.partition("?")[0], response, contract)
+    left_out = _left_out(entry, error)
+    # What may have changed something is needed to understand what follows it.
+    if not left_out and (operation not in _CHANGING or 400 <= status < 500):
+        left_out = unknown
+    error = unknown if gave_up or not error else error
+    exchange = Exchange(0, operation, ref, "primary", "", sent_at, head_at, done_at, request, response, error)
     if response is None:
         # Nobody is to blame for what the client did not wait for, or did not write down.
-        return replace(exchange, closed="client" if entry.unknown else "")
-    if not streamed or exchange.error:
-        return exchange
-    # Where the file does not say who ended a stream, a log does by its last frame.
-    log = log_of(exchange)
-    by_server = entry.ended == "server" or bool(entry.ended == "unknown" and log and log.ended)
-    is_whole = by_server and (not response.body or response.body.endswith(_ENDS_OF_FRAME))
-    return replace(exchange, closed="server" if is_whole else "client")
+        exchange = replace(exchange, closed="client" if unknown else "")
+    elif not error and _is_events(response.header("content-type")):
+        exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
+    # Chrome adds what goes on the wire, cookies and all, only where it has seen it go.
+    return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
+
+
+def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
+    """Who ended a stream; where the file does not say, a log does by its last frame."""
+    body, log = stream.response.body if stream.response else b"", log_of(stream)
+    by_server = not gave_up and (writer in _TELL_WHO_CLOSED or bool(log and log.ended))
+    return "server" if by_server and (not body or body.endswith(_ENDS_OF_FRAME)) else "client"
+
+
+def _operation(request: Request, path: str, response: Response | None, contract: Contract) -> tuple[str, str | None]:
+    """The operationId, empty for a request outside the contract, and the version that it is about."""
+    if path.startswith("/templates/global/"):
+        # Curated templates have listings of their own; what their paths look like by the contract is chance.
+        return "", None
+    match = contract.match(request.method, path)
+    if match and match[0].id == "publishTemplate":
+        return match[0].id, _published_ref(request.body, (response.json_object() if response else None) or {})
+    values = (match or contract.match("GET", path) or (None, {}))[1]
+    ref = "{namespace}/{name}@{version}".format(**values) if {"namespace", "name", "version"} <= values.keys() else None
+    return (match[0].id if match else ""), ref
+
+
+def _published_ref(body: bytes, answer: Json) -> str | None:
+    """The version that a publish is about: by its document, or by its answer where the document does not say it."""
+    answered = answer["ref"] if isinstance(answer.get("ref"), str) else None
+    document, inner = _document(body), _document(body).get("template")
+    is_wrapped = isinstance(inner, dict) and "api_version" in inner
+    content = inner if isinstance(inner, dict) and is_wrapped else document
+    about = content["template"] if isinstance(content.get("template"), dict) else content
+    name, _, version = str(about.get("name") or "").partition("@")
+    version = version or str(about.get("version") or "")
+    namespace = document.get("namespace") if is_wrapped else None
+    # A document names no namespace: the answer tells it.
+    if not name or not version or (answered and not namespace and answered.endswith(f"/{name}@{version}")):
+        return answered
+    return f"{namespace or 'default'}/{name}@{version}"
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        try:
+            document = read_yaml(body)
+        except yaml.YAMLError:
+            document = None
+    return document if isinstance(document, dict) else {}
+
+
+# --- what a file says of one request ---------------------------------------------------------------------------------
+
+
+_NO_BODY = frozenset({204, 205, 304})
+# schemathesis writes through this library. Its moments are those of the answer, and its times end with the head.
+_SCHEMATHESIS = "harfile"
+# What these write tells an answer that its reader left alone from one that the server ended.
+_TELL_WHO_CLOSED = frozenset({_SCHEMATHESIS, "WebInspector", "mitmproxy", "Playwright"})
+
+_UNSENT_ERROR = re.compile(
+    r"(?i)BLOCKED|NAME_NOT|NAME_RES|DISCONNECTED|ADDRESS_|CERT|SSL|TLS|PROXY|TUNNEL|REFUSED|CONNECTION_FAILED"
+    r"|CONNECTION_TIMED_OUT|CONNECT CALL|CACHE_MISS|UNSAFE|UNKNOWN_URL|INVALID_URL|UNKNOWN_HOST"
+)
+# ERR_FAILED is what a page is told of an answer that it may not see.
+_CLIENTS_ERROR = re.compile(r"(?i)ABORT|CANCEL|ERR_FAILED$|NETWORK_CHANGED|SUSPENDED|client disconnect|kill")
+_CUT = re.compile(r"(?i)truncated|not included|discarded")
+_ENDS_OF_FRAME = (b"\n\n", b"\r\r", b"\r\n\r\n")
+
+
+def _left_out(entry: Json, error: str) -> str:
+    """Why an entry is no request to the server, or none that anybody sent on purpose."""
+    request, answer, kind = entry["request"], entry["response"], str(entry.get("_fetchType") or "")
+    names = {name.lower() for name, _ in _headers(request)}
+    asks_first = request["method"] == "OPTIONS" and "access-control-request-method" in names
+    if asks_first or entry.get("_resourceType") == "preflight":
+        return "preflight requests"
+    if answer.get("_fetchedViaServiceWorker") or kind == "Service Worker":
+        return "answered by a service worker"
+    asks_if_new = answer["status"] == 304 and bool(names & {"if-none-match", "if-modified-since"})
+    if entry.get("_fromCache") or "Cache" in kind or asks_if_new or (not entry["timings"] and answer["status"]):
+        return "from the cache"
+    return "that did not reach the server" if answer["status"] <= 0 and _UNSENT_ERROR.search(error) else ""
+
+
+def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
+    """Why the file does not say what the server answered, or only a part of it."""
+    content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
+    if answer["status"] <= 0:
+        return "" if failed and not gave_up else GIVEN_UP
+    if _CUT.search(str(content.get("comment") or "")):
+        return CUT_TEXT
+    # Without a text the body is known where it is empty. A proxy that passes a stream on writes an empty text for it.
+    lengths = [value for name, value in _headers(answer) if name.lower() == "content-length"]
+    is_empty = not content.get("size") and not is_stream and all(length == "0" for length in lengths)
+    if not (content.get("text") or request["method"] == "HEAD" or answer["status"] in _NO_BODY or is_empty):
+        return GIVEN_UP if gave_up else NO_TEXT
+    return GIVEN_UP if gave_up and not is_stream else ""
+
+
+def _is_events(media_type: str | None) -> bool:
+    return (media_type or "").lower().startswith(EVENT_STREAM)
+
+
+def _error(entry: Json) -> str:
+    answer = entry["response"]
+    found = answer.get("_error") or answer.get("_failureText") or entry.get("_error")
+    return str(found or (answer.get("comment") if answer["status"] <= 0 else "") or "")
+
+
+def _response(answer: Json, taken_s: float) -> Response:
+    content, headers = answer["content"], _headers(answer)
+    if content.get("encoding") == "base64":
+        content = content | {"text": "".join((content.get("text") or "").split())}  # some break it into lines
+    if not headers and content.get("mimeType"):
+        # Some write down no headers at all; the server is not to blame for that.
+        headers = (("content-type", content["mimeType"]),)
+    response = Response(int(answer["status"]), headers, har.body_of(content))
+    if response.body and _is_events(response.header("content-type")):
+        # A stream has come in one piece; it is cut into frames when it is cleaned.
+        response = replace(response, chunks=(Chunk(taken_s, response.body),))
+    return response
+
+
+def _posted(request: Json) -> bytes:
+    """The body of a request, of which browsers keep the fields only where it was a form."""
+    posted = request.get("postData") or {}
+    if not posted.get("text"):
+        form = [(each["name"], each.get("value") or "") for each in posted.get("params") or ()]
+        return urlencode(form, errors="surrogatepass").encode()
+    body = har.body_of(posted)
+    # schemathesis does not say that it writes base64; the length of what it sent does.
+    if len(body) != request["bodySize"] and re.fullmatch(rb"[A-Za-z0-9+/]+=*", body) and len(body) % 4 == 0:
+        plain = base64.b64decode(body)
+        return plain if len(plain) == request["bodySize"] else body
+    return body
+
+
+def _headers(half: Json) -> Headers:
+    # Of several with one name a browser makes one, a line each.
+    return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
+
+
+def _times(entry: Json, writer: str, before_at: float | None) -> Times:
+    """The times of an entry; -1 stands for what was not measured.
+
+    Args:
+        before_at: When the answer before it was there.
+
+    Raises:
+        ValueError: it names no moment, or one outside of the years 1970 to 9999.
+    """
+    try:
+        began_at = har.moment(entry["startedDateTime"]).timestamp()
+    except ValueError as error:
+        raise ValueError(f"startedDateTime: {error}; expected a date-time of ISO 8601") from error
+    taken_s = {
+        name: _seconds(entry["timings"].get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive")
+    }
+    # Waiting for a connection is no matter of the server. The time for TLS is a part of connect.
+    sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
+    head_at = sent_at + taken_s["send"] + taken_s["wait"]
+    times = (sent_at, head_at, max(head_at + taken_s["receive"], began_at + _seconds(entry["time"])))
+    if writer == _SCHEMATHESIS:
+        # Its moment is the one at which the answer was there. How long a stream was open follows from what was before
+        # it, since each test sends one request after the other.
+        sent_at = began_at - _seconds(entry["time"])
+        is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
+        times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
+    if not all(0 <= at < _YEAR_10000_AT for at in times):
+        raise ValueError("its times lie outside of the years 1970 to 9999")
+    return times
+
+
+def _seconds(taken_ms: float | None) -> float:
+    # Compared first: a number of JSON may be larger than any float.
+    return min(max(0, taken_ms or 0), _MAX_MS) / 1000
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """What a request holds of a key.
+# RFC 6750 2.1: what a key is made of. Whatever else stands there a tool has put in its place.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
+# A session of a page, which ends by itself: the API documents a text of its own for that.
+_SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
+_KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
+_BEARER = frozenset({"bearer", "lowercase-scheme"})
+# Who is let in by one of these needs no key.
+_OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
+_QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
+_OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
 
-    Attributes:
-        kind: ``other`` for an Authorization header that carries no bearer key; ``unclear`` where something else than a
-            key may let the request in.
-        value: The key, or what stands in its place.
-        usual: Whether the scheme is written as documented.
+
+def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
+    """What a request holds of a key: how it holds it, and the key.
+
+    ``malformed`` is a header that carries no bearer key. ``unclear`` is a request whose key a tool has masked, or that
+    something else than a key may let in.
     """
-
-    kind: Literal["bearer", "other", "masked", "query", "none", "unclear"]
-    value: str = field(default="", repr=False)
-    usual: bool = True
-
-
-def _key_of(entry: Entry) -> _Key:
-    header = next((value for name, value in entry.headers if name.lower() == "authorization"), None)
-    elsewhere = not entry.complete or bool(_other_keys(entry))
+    header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
+    is_let_in = not is_complete or bool(_other_keys(request))
     if header is not None:
-        return _key_in(header, elsewhere=elsewhere)
-    if elsewhere:
-        return _Key("unclear")
-    key = next((value for name, value in _parameters(entry.url) if _QUERY_KEY.fullmatch(name)), "")
-    return _Key("query", key) if key else _Key("none")
+        scheme, key = _key_in(header)
+        if key and scheme.lower() == "bearer":
+            return ("bearer" if scheme == "Bearer" else "lowercase-scheme"), key
+        return ("malformed", key) if key and not is_let_in else ("unclear", "")
+    keys = [value for name, value in _parameters(request) if _QUERY_KEY.fullmatch(name)]
+    return ("unclear", "") if is_let_in else ("query", keys[0]) if keys else ("none", "")
 
 
-def _key_in(header: str, *, elsewhere: bool) -> _Key:
-    scheme, _, key = header.strip().partition(" ")
-    key, is_bearer = key.strip(), scheme.lower() == "bearer"
-    word = key if is_bearer else key or scheme
-    is_masked = not _TOKEN.fullmatch(word) or _MASK.search(word) is not None
-    if is_bearer and key:
-        return _Key("masked" if is_masked else "bearer", key, scheme == "Bearer")
-    if is_masked and not is_bearer:
-        return _Key("masked")
-    return _Key("unclear") if elsewhere else _Key("other", key or scheme)
+def _key_in(header: str) -> tuple[str, str]:
+    """Scheme and key of a header, either empty where there is none; what a tool has put in its place is no key."""
+    scheme, _, rest = header.strip().partition(" ")
+    key = rest.strip() or scheme
+    return (scheme if rest else ""), key if _TOKEN.fullmatch(key) and not _MASK.search(key) else ""
 
 
-def _other_keys(entry: Entry) -> list[tuple[str, str]]:
+def _other_keys(request: Request) -> list[tuple[str, str]]:
     """What else may let a request in, beside a key in the place for keys: its name in lower case, and its value."""
-    headers = [(name.lower(), value) for name, value in entry.headers if name.lower() in _OTHER_HEADERS]
-    return headers + [(name, value) for name, value in _parameters(entry.url) if _OTHER_PARAMETERS.fullmatch(name)]
+    headers = [(name.lower(), value) for name, value in request.headers if name.lower() in _OTHER_HEADERS]
+    return headers + [(name, value) for name, value in _parameters(request) if _OTHER_PARAMETERS.fullmatch(name)]
 
 
-def _parameters(url: str) -> list[tuple[str, str]]:
-    return parse_qsl(url.partition("#")[0].partition("?")[2], errors="replace")
+def _parameters(request: Request) -> list[tuple[str, str]]:
+    return parse_qsl(request.url.partition("?")[2], errors="replace")
 
 
 class _Keys:
@@ -266,114 +427,136 @@ class _Keys:
 
     A browser leaves the header with the key out of what it saves, and other tools write something else in its place;
     what is refused then, and why, nobody can know.
+
+    Attributes:
+        accounts: By key, whose it is.
+        accepted: By key, the first and the last moment at which it was accepted.
     """
 
-    def __init__(self, calls: Sequence[_ApiCall], accounts: Accounts | None) -> None:
-        self._calls = calls
-        self._has_keys = any(_key_of(call.entry).kind in {"bearer", "other"} for call in calls)
-        by_key: dict[str, list[Entry]] = defaultdict(list)
-        for call in calls:
-            key = _key_of(call.entry)
-            if key.kind == "bearer" and call.entry.status:
-                by_key[key.value].append(call.entry)
-        # The moments between which a key was accepted.
-        self._accepted = {key: (min(times), max(times)) for key, one in by_key.items() if (times := _accepted_at(one))}
-        self._refused = [key for key in by_key if key not in self._accepted]
-        open_ = [key for key in self._accepted if not accounts]
+    def __init__(self, calls: Sequence[_Call], accounts: Accounts | None) -> None:
+        self._has_keys = any(call.holds in {*_BEARER, "malformed"} for call in calls)
+        used = [call for call in calls if call.holds in _BEARER and call.status]
+        self.accepted: dict[str, tuple[float, float]] = {}
+        for call in used:
+            if call.status != 401:
+                at = call.exchange.sent_at
+                since_at, until_at = self.accepted.get(call.key, (at, at))
+                self.accepted[call.key] = min(since_at, at), max(until_at, at)
+        open_ = [key for key in self.accepted if not accounts]
         if accounts is not None and len(open_) > 1:
-            numbers = ", ".join(str(len(by_key[key])) for key in open_)
+            numbers = ", ".join(str(sum(call.key == key for call in used)) for key in open_)
             raise ValueError(
                 f"holds {len(open_)} keys, with {numbers} requests; say whose they are with --as primary=KEY, and with "
                 "second=KEY, restricted=KEY or unknown=KEY; KEY is a key, or the environment variable that holds it"
             )
-        self._account: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
+        self.accounts: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
 
-    def credential(self, entry: Entry) -> tuple[Credential, str]:
+    def credential(self, call: _Call) -> tuple[Credential, str]:
         """Whose key a request holds, and why that is not known; that is empty where it is."""
-        key = _key_of(entry)
-        if key.kind == "bearer":
-            return self._of_bearer(entry, key)
-        # Without a key that is accepted, another scheme may be what a gateway asks for.
-        if key.kind == "other" and self._account:
-            return "malformed", ""
-        if self._has_keys and key.kind in {"none", "query"}:
-            return ("none" if key.kind == "none" else "query"), ""
-        return "primary", KEY_UNKNOWN if entry.status == 401 else ""
-
-    def _of_bearer(self, entry: Entry, key: _Key) -> tuple[Credential, str]:
-        account = self._account.get(key.value)
-        since_at, until_at = self._accepted.get(key.value, (1.0, 0.0))
+        match call.holds:
+            case "malformed" if self.accounts:  # without a key that is accepted, it may be what a gateway asks for
+                return "malformed", ""
+            case "none" | "query" if self._has_keys:
+                return ("none" if call.holds == "none" else "query"), ""
+            case "none" | "query" | "malformed" | "unclear":
+                return "primary", KEY_UNKNOWN if call.status == 401 else ""
+        account, is_usual = self.accounts.get(call.key), call.holds == "bearer"
         if account is None:
-            if key.value in self._accepted:
+            if call.key in self.accepted:
                 return "unknown", NOT_NAMED
-            return ("unknown" if key.usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(key.value) else ""
-        if account != "unknown" and entry.status == 401 and not since_at <= entry.sent_at <= until_at:
+            return ("unknown" if is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(call.key) else ""
+        since_at, until_at = self.accepted.get(call.key, (1.0, 0.0))
+        if account != "unknown" and call.status == 401 and not since_at <= call.exchange.sent_at <= until_at:
             return account, LAPSED
-        return ("lowercase-scheme" if account == "primary" and not key.usual else account), ""
-
-    def names(self, found: Iterable[Entry]) -> list[tuple[str, str]]:
-        """Every key in a file, with the name to mark it by; what is left out may hold one that an answer repeats."""
-        names = [(self._account.get(key, "third"), key) for key in (*self._account, *self._accepted)]
-        names += [(f"unknown-{number}", key) for number, key in enumerate(self._refused, 1)]
-        held = [_key_of(entry) for entry in found]
-        # Which of several headers a server reads, and whatever else may let a request in, each may hold a key.
-        headers = (value for entry in found for name, value in entry.headers if name.lower() in _KEY_HEADERS)
-        held += [_key_in(value, elsewhere=False) for value in headers]
-        others = {key.value for key in held if key.kind in {"bearer", "other", "query"}}
-        others |= {value for call in self._calls for name, value in _other_keys(call.entry) if name != "cookie"}
-        others -= {key for _, key in names}
-        return names + [(f"other-{number}", key) for number, key in enumerate(sorted(others), 1)]
+        return ("lowercase-scheme" if account == "primary" and not is_usual else account), ""
 
 
-def _accepted_at(answered: Sequence[Entry]) -> list[float]:
-    """When answers show that a key was accepted; without any, those that leave it open, unless others refuse it."""
-    open_ = [entry for entry in answered if entry.status != 401]
-    surely = any(entry.status not in _BEFORE_THE_KEY and entry.status < 500 for entry in open_)
-    return [entry.sent_at for entry in open_] if surely or len(open_) == len(answered) else []
+# --- secrets ---------------------------------------------------------------------------------------------------------
 
 
-class _Marks:
-    """Takes out of exchanges what must not be kept.
+# A shorter key without a digit, or a shorter cookie, may be a word, and marking that would spoil the evidence.
+_SHORT_KEY, _SHORT_COOKIE = 12, 16
+_COOKIE, _ANY = re.compile(r"<key:cookie-[a-z0-9-]*>"), re.compile(r"<key:[^<>]*>")
+# What holds documents, and what their builds print: a key in there is one that a user wrote.
+_QUOTING = frozenset({"publishTemplate", "getTemplate", "streamBuildEvents"})
+_PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
-    Args:
-        keys: Name and value of each key; several may have one name.
-        found: Whose cookies are secret.
+
+def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
+    """Every key in a file by the name to mark it by, and every cookie.
+
+    What is not judged may hold a key that an answer repeats. Which of several headers a server reads, and whatever else
+    may let a request in, each may hold one.
     """
-
-    def __init__(self, keys: Iterable[tuple[str, str]], found: Iterable[Entry]) -> None:
-        secrets = [(name, key) for name, key in keys if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
-        cookies = dict.fromkeys(value for entry in found for value in _cookies(entry))
-        self._secrets = Secrets([*secrets, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
-
-    def mark(self, exchange: Exchange) -> Exchange:
-        """The exchange with a marker in the place of each key.
-
-        Of a cookie, and of a key that stands in a document, nobody needs to know which one it was.
-        """
-        sent, response = exchange.request, exchange.response
-        gone = _ANY if exchange.operation in _QUOTING else _COOKIE
-        headers = self._headers(sent.headers)
-        request = Request(self._text(sent.method), self._text(sent.url), headers, self._data(sent.body, gone))
-        if response:
-            body = self._data(response.body, gone if response.status < 400 else _COOKIE)
-            # A stream has come in one piece; it is cut into frames when it is cleaned.
-            chunks = tuple(replace(chunk, data=body) for chunk in response.chunks)
-            response = replace(response, headers=self._headers(response.headers), body=body, chunks=chunks)
-        ref, error = exchange.ref and self._text(exchange.ref), self._text(exchange.error)
-        return replace(exchange, ref=ref, request=request, response=response, error=error)
-
-    def _headers(self, pairs: Headers) -> Headers:
-        return tuple((name, _COOKIE.sub(REDACTED, value)) for name, value in self._secrets.headers(pairs))
-
-    def _text(self, text: str) -> str:
-        return _COOKIE.sub(REDACTED, self._secrets.text(text))
-
-    def _data(self, data: bytes, gone: re.Pattern[str]) -> bytes:
-        # Latin-1 gives each byte a letter, so that bytes of any encoding come back as they were.
-        return gone.sub(REDACTED, self._secrets.data(data).decode("latin-1")).encode("latin-1")
+    names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
+    headers = [value for call in calls for name, value in call.exchange.request.headers if name.lower() in _KEY_HEADERS]
+    others = [*(_key_in(header)[1] for header in headers), *(call.key for call in calls)]
+    others += [value for call in calls for name, value in _other_keys(call.exchange.request) if name != "cookie"]
+    unknown = [key for key in dict.fromkeys(others) if key and key not in names]
+    names |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
+    cookies = dict.fromkeys(value for call in calls for value in _cookies(call))
+    pairs = [(names[key], key) for key in names if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
+    return Secrets([*pairs, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
 
 
-def _cookies(entry: Entry) -> Iterator[str]:
-    for name, value in (*entry.headers, *(entry.response.headers if entry.response else ())):
+def _cookies(call: _Call) -> Iterator[str]:
+    for name, value in (
+        *call.exchange.request.headers,
+        *(call.exchange.response.headers if call.exchange.response else ()),
+    ):
         if name.lower() in {"cookie", "set-cookie"}:
             yield from (found for found in _PAIR.findall(value) if len(found) >= _SHORT_COOKIE)
+
+
+def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
+    """The exchange as it is recorded, with a marker in the place of each key.
+
+    Of a cookie, and of a key that stands in a document, nobody needs to know which one it was.
+    """
+    gone = _ANY if exchange.operation in _QUOTING and exchange.status < 400 else _COOKIE
+    request = replace(exchange.request, headers=secrets.headers(exchange.request.headers))
+    return cleaned(
+        replace(exchange, request=request),
+        lambda text: _COOKIE.sub(REDACTED, secrets.text(text)),
+        lambda text: gone.sub(REDACTED, secrets.text(text)),
+    )
+
+
+# --- what follows for the stories of versions ------------------------------------------------------------------------
+
+
+def noted(exchange: Exchange) -> Exchange:
+    """The exchange; of a publish with a note of its query, and of what it put there, for which its digest stands."""
+    if exchange.operation != "publishTemplate":
+        return exchange
+    query = parse_qs(exchange.request.url.partition("?")[2], errors="replace")
+    note: dict[str, Any] = {
+        name: {value.lower() for value in query.get(name, ["false"])} <= _YES for name in ("force", "auto_build")
+    }
+    digest = exchange.body.get("digest")
+    if exchange.status in _SUCCESS and exchange.credential in {"primary", "second"} and isinstance(digest, str):
+        note["content"] = digest
+    return replace(exchange, note=note)
+
+
+def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
+    """The versions that were there before: the first answer that can tell finds them, and it is none to a publish."""
+    found: dict[str, Given | None] = {}
+    for exchange in exchanges:
+        owner, ref = _OWNERS.get(exchange.credential), exchange.ref
+        if owner is None or ref is None or ref in found:
+            continue
+        was_there = _was_there(exchange)
+        if was_there is not None:
+            found[ref] = Given(ref, owner) if was_there else None
+    return tuple(one for one in found.values() if one)
+
+
+def _was_there(exchange: Exchange) -> bool | None:
+    """Whether an answer tells that a version was there before it was asked for; None where it does not tell."""
+    there, absent = _TELLS.get(exchange.operation, ((), ()))
+    if exchange.request.method in {"HEAD", "OPTIONS"}:
+        return None
+    if exchange.operation == "streamBuildEvents" and exchange.response and not parse(exchange.response.body).events:
+        return None
+    return True if exchange.status in there else False if exchange.status in absent else None

@@ -1,17 +1,14 @@
 """The command `recordings lint`: what is wrong with files of recordings, found without a network."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
 
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RecordingError
-from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.recordings import har, reader
 from touchstone.recordings.recording import Accounts, Recording
@@ -19,7 +16,7 @@ from touchstone.recordings.replay import alone
 
 # A recording that is older than this is worth a look; only --max-age makes it a fault.
 OLD_DAYS = 90
-_SHOWN = 10
+_MAX_REMARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,11 @@ def _remarks(
 ) -> Iterator[Remark]:
     try:
         text = reader.text_of(path)
-    except RecordingError as error:
-        yield Remark(path, str(error).removeprefix(f"{path}: "))
-        return
-    yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
-    document = _document(text)
-    if document is not None:
-        yield from (Remark(path, f"HAR: {problem}") for problem in har.problems(document)[:_SHOWN])
-    try:
+        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_MAX_REMARKS])
+        problems = har.problems(reader.document_of(path, text))
+        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_MAX_REMARKS])
+        if problems:
+            return
         recording = reader.read(path, accounts)
     except RecordingError as error:
         yield Remark(path, str(error).removeprefix(f"{path}: "))
@@ -104,24 +98,10 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
 
 
 def _judged(recording: Recording) -> Iterator[str]:
-    """What the contract and the rules say of the exchanges."""
-    contract = Contract.load()
-    for number, exchange in enumerate(recording.exchanges):
-        yield from (f"entry {number}: {fault}" for fault in _against(exchange, contract))
+    """What the rules say of the exchanges."""
     place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
     for finding in alone(recording).findings():
         yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
-
-
-def _against(exchange: Exchange, contract: Contract) -> Iterator[str]:
-    response, operation = exchange.response, exchange.operation
-    if response is None or operation not in contract.operations:
-        return
-    allowed = contract.allowed_statuses(operation)
-    if response.status not in allowed:
-        yield f"{operation}: status {response.status}, expected one of {', '.join(map(str, sorted(allowed)))}"
-    for problem in contract.problems(operation, response.status, response.header("content-type") or "", response.body):
-        yield f"{operation} {response.status}: {problem}"
 
 
 def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | None) -> Iterator[Remark]:
@@ -132,12 +112,3 @@ def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | 
     if age_days > limit_days:
         text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
         yield Remark(path, text, is_fault=max_age_days is not None)
-
-
-def _document(text: str) -> dict[str, Any] | None:
-    """The HAR document in a file; what is no JSON object is said where it is read."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) and "log" in document else None

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -67,22 +67,16 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
     Raises:
         RecordingError: it is none of these, or it is not known whose its keys are; the message names the place.
     """
-    text = text_of(path)
-    if not text.strip():
-        raise RecordingError(f"{path}: is empty; expected a HAR file")
-    if not text.lstrip().startswith("{"):
-        raise RecordingError(f"{path}: is no JSON object; expected a HAR file")
-    document = _json(path, text)
-    log = document.get("log")
-    if isinstance(log, dict) and har.OURS in log:
-        try:
-            return _made(path, lambda: har.decode(document, str(path)))
-        except RecordingError:
-            # Whether it is HAR in every field is for `recordings lint` to say, unless it cannot be read.
-            _check(path, document)
-            raise
-    _check(path, document)
-    return _made(path, lambda: foreign.recording(document, path.stem, str(path), Contract.load(), accounts))
+    document = document_of(path, text_of(path))
+    if problems := har.problems(document):
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise RecordingError(f"{path}: {problems[0].without_value}{more}; expected HAR 1.2")
+    try:
+        if har.OURS in document["log"]:
+            return har.decode(document, str(path))
+        return foreign.recording(document, path.stem, str(path), Contract.load(), accounts)
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(f"{path}: {error}") from error
 
 
 def text_of(path: Path) -> str:
@@ -99,30 +93,21 @@ def text_of(path: Path) -> str:
         raise RecordingError(f"{path}: byte {error.start} is no UTF-8; expected a HAR file") from error
 
 
-def _check(path: Path, document: dict[str, Any]) -> None:
-    problems = har.problems(document)
-    if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RecordingError(f"{path}: {problems[0].without_value}{more}; expected HAR 1.2")
+def document_of(path: Path, text: str) -> dict[str, Any]:
+    """The JSON object in the text of a file.
 
-
-def _made(path: Path, make: Callable[[], Recording]) -> Recording:
-    try:
-        return make()
-    except ValueError as error:
-        raise RecordingError(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise RecordingError(f"{path}: is nested too deeply; expected a HAR file") from error
-
-
-def _json(path: Path, text: str) -> dict[str, Any]:
+    Raises:
+        RecordingError: there is none.
+    """
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise RecordingError(f"{path}: line {error.lineno}: {error.msg}; expected a HAR file") from error
+        found = f"line {error.lineno}: {error.msg}" if text.strip() else "is empty"
+        raise RecordingError(f"{path}: {found}; expected a HAR file") from error
     except ValueError as error:
         raise RecordingError(f"{path}: a number in it has too many digits; expected a HAR file") from error
     except RecursionError as error:
         raise RecordingError(f"{path}: is nested too deeply; expected a HAR file") from error
-    assert isinstance(document, dict)  # it begins with a brace
+    if not isinstance(document, dict):
+        raise RecordingError(f"{path}: is no JSON object; expected a HAR file")
     return document

@@ -1,7 +1,6 @@
 """Recordings in the place of a target: which are played, how they answer, and what each needs to be judged.
 
-Each is judged by itself, since two may have been made of different targets and at different times. So that a run log of
-several can be read, each takes place after the one before it and its exchanges are numbered on.
+Each is judged by itself, since two may have been made of different targets and at different times.
 
 A request is answered by the recorded exchange with the same method, path, query and body; where there are several, by
 each in its turn, and then by an error.
@@ -12,18 +11,18 @@ once, and what a page publishes may have been built the day before. So whatever 
 is no finding there. What an answer says by itself is one, whoever else is at work.
 """
 
-import difflib
+import contextlib
 import functools
 import json
 import math
-import re
 import threading
-from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
-from typing import cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import NamedTuple, cast
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit
 
 import anyio
 import httpx
@@ -33,7 +32,7 @@ from touchstone.errors import RecordingError
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.recordings import reader
-from touchstone.recordings.recording import BASE_URL, Accounts, Recording, moved
+from touchstone.recordings.recording import BASE_URL, Accounts, Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
@@ -43,14 +42,11 @@ from touchstone.target.transport import SERVED
 
 # What stands for keys in a replay: the recording has only markers of them.
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}
-# Between two recordings, in seconds of the run log.
-PAUSE_S = 1.0
-
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_SHOWN_BODY = 200
-_HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
-
 WHY = "something that the recording does not show may explain it"
+
+_BASE = urlsplit(BASE_URL)
+_MAX_QUOTED = 200
+_HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
 # The rule that concludes from the starts of a run that nothing of it can still be in the way.
 _OF_ALL_STARTS = frozenset({"room.free"})
@@ -67,12 +63,11 @@ _ALWAYS = frozenset({"reuse.is-flagged"})
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKey:
+class RequestKey(NamedTuple):
     """What a request is recognised by, each part in canonical form.
 
     Attributes:
-        path: Below the base of the API, letters that need no percent-encoding decoded.
+        path: Below the base of the API, each part percent-encoded anew.
         query: Sorted, form-encoded.
         body: JSON without white space and with sorted keys, or the bytes as they are.
     """
@@ -84,127 +79,114 @@ class RequestKey:
 
     def __str__(self) -> str:
         query = f"?{self.query}" if self.query else ""
-        body = f" with the body {self.body[:_SHOWN_BODY]!r}" if self.body else ""
+        body = f" with the body {self.body[:_MAX_QUOTED]!r}" if self.body else ""
         return f"{self.method} {self.path}{query}{body}"
 
 
-def request_key(method: str, target: str, body: bytes, base_path: str = "") -> RequestKey:
+def request_key(method: str, target: str, body: bytes) -> RequestKey:
     """The canonical form of a request.
 
     Args:
-        target: Path and query as sent.
-        base_path: What paths begin with that is not part of the API.
+        target: Path and query as sent, below the origin.
     """
     path, _, query = target.partition("?")
-    path = path.removeprefix(base_path)
+    parts = path.removeprefix(_BASE.path).split("/")
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
-    return RequestKey(method.upper(), _canonical_path(path), urlencode(pairs, errors="replace"), _canonical_body(body))
+    if body[:1] in (b"{", b"["):
+        with contextlib.suppress(ValueError, RecursionError):
+            body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    path = "/".join(quote(unquote_to_bytes(part), safe="") for part in parts)
+    return RequestKey(method.upper(), path, urlencode(pairs, errors="replace"), body)
 
 
-def recorded_key(exchange: Exchange) -> RequestKey:
-    """The canonical form of the request of an exchange."""
-    split = urlsplit(exchange.request.url)
-    target = exchange.request.url.partition(split.netloc)[2] if split.netloc else exchange.request.url
-    return request_key(exchange.request.method, target, exchange.request.body, urlsplit(BASE_URL).path)
-
-
-def _canonical_path(path: str) -> str:
-    # RFC 3986 6.2.2: letters that need no encoding mean the same with one, and hexadecimal digits are large.
-    def canonical(match: "re.Match[str]") -> str:
-        letter = chr(int(match[1], 16))
-        return letter if _UNRESERVED.fullmatch(letter) else match[0].upper()
-
-    return re.sub(r"%([0-9A-Fa-f]{2})", canonical, path)
-
-
-def _canonical_body(body: bytes) -> bytes:
-    if body[:1] not in (b"{", b"["):
-        return body
-    try:
-        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        return body
-
-
-@dataclass
 class Playback:
     """One recording being served.
 
+    Args:
+        speed: How many times as fast streams come as they came; infinite for at once.
+
     Attributes:
         recording: What is served.
-        speed: How many times as fast streams come as they came; infinite for at once.
         clean: Makes the text of a request what it is in a recording: no secrets.
-        errors: What was asked for in vain.
+        errors: What was requested in vain.
     """
 
-    recording: Recording
-    speed: float = math.inf
-    clock: RecordedClock = field(default_factory=RecordedClock)
-    clean: Callable[[str], str] = str
-    errors: list[str] = field(default_factory=list)
-    _waiting: dict[RequestKey, deque[Exchange]] = field(init=False)
-    _served: dict[RequestKey, list[Exchange]] = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
+        self.recording = recording
+        self.clock = clock or RecordedClock()
+        self.clean: Callable[[str], str] = str
+        self.errors: list[str] = []
+        self._speed = speed
+        self._served: Counter[RequestKey] = Counter()
+        self._lock = threading.Lock()
+        self._recorded: dict[RequestKey, list[Exchange]] = defaultdict(list)
+        for exchange in recording.exchanges:
+            target = exchange.request.url.removeprefix(f"{_BASE.scheme}://{_BASE.netloc}")
+            self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
 
-    def __post_init__(self) -> None:
-        self._served = defaultdict(list)
-        self._waiting = defaultdict(deque)
-        for exchange in self.recording.exchanges:
-            self._waiting[recorded_key(exchange)].append(exchange)
-
-    def unused(self) -> tuple[Exchange, ...]:
+    def left(self) -> tuple[Exchange, ...]:
         """The exchanges that nobody has asked for, in their order."""
-        left = (exchange for queue in self._waiting.values() for exchange in queue)
+        left = (exchange for key, known in self._recorded.items() for exchange in known[self._served[key] :])
         return tuple(sorted(left, key=lambda exchange: exchange.seq))
 
     def serve(self, request: httpx.Request) -> httpx.Response:
         """The recorded answer to a request.
 
         Raises:
-            RecordingError: there is none, or none any more; the message shows the nearest one.
+            RecordingError: there is none, or none any more; the message shows the nearest one. Or it is for another
+                place than BASE_URL.
             httpx.TransportError: none came when it was recorded.
         """
-        exchange = self._take(self._key_of(request))
+        exchange = self._next(request)
         if (slot := request.extensions.get(SERVED)) is not None:
             slot.append(exchange)
         self.clock.come_to(exchange.done_at)
         if exchange.response is None:
-            raise failure(exchange.error, request)
+            raise _failure(exchange.error, request)
         headers = [(n, v) for n, v in exchange.response.headers if n.lower() not in _HEADERS_OF_THE_WIRE]
-        return httpx.Response(exchange.response.status, headers=headers, stream=_Body(exchange, self.speed, request))
+        return httpx.Response(exchange.response.status, headers=headers, stream=_Body(exchange, self._speed, request))
 
-    def _key_of(self, request: httpx.Request) -> RequestKey:
-        raw = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
+    def _next(self, request: httpx.Request) -> Exchange:
+        target = request.extensions.get("target", request.url.raw_path).decode("utf-8", "replace")
+        sent = urlsplit(str(request.url))
+        if (sent.scheme, sent.netloc) != (_BASE.scheme, _BASE.netloc) or not target.startswith(f"{_BASE.path}/"):
+            where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query: it may hold a key
+            raise self._in_vain(
+                f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; give the client "
+                "the attribute url of the recording"
+            )
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
-        base_path = urlsplit(BASE_URL).path
-        return request_key(
-            request.method, self.clean(raw), self.clean(body.decode("latin-1")).encode("latin-1"), base_path
-        )
-
-    def _take(self, wanted: RequestKey) -> Exchange:
+        key = request_key(request.method, self.clean(target), self.clean(body.decode("latin-1")).encode("latin-1"))
         with self._lock:
-            if queue := self._waiting.get(wanted):
-                exchange = queue.popleft()
-                self._served[wanted].append(exchange)
-                return exchange
-            self.errors.append(self._missing(wanted))
-            raise RecordingError(self.errors[-1])
+            known, times = self._recorded.get(key, []), self._served[key]
+            if times < len(known):
+                self._served[key] += 1
+                return known[times]
+        if known:
+            entries = ", ".join(map(self._number, known))
+            raise self._in_vain(f"{key}: asked for the {times + 1}. time, recorded {times} times (entry {entries})")
+        raise self._in_vain(f"{key}: not in this recording; {self._nearest(key)}")
 
-    def _missing(self, wanted: RequestKey) -> str:
-        place = self.recording.place
-        if before := self._served.get(wanted):
-            entries = ", ".join(self._number(exchange) for exchange in before)
-            times = f"asked for the {len(before) + 1}. time, recorded {len(before)} times"
-            return f"{place}: {wanted}: {times} (entry {entries})"
-        return f"{place}: {wanted}: not in this recording; {self._nearest(wanted)}"
+    def _in_vain(self, problem: str) -> RecordingError:
+        self.errors.append(f"{self.recording.place}: {problem}")
+        return RecordingError(self.errors[-1])
 
     def _nearest(self, wanted: RequestKey) -> str:
-        known = list(dict.fromkeys([*self._waiting, *self._served]))
-        if not known:
+        """Which recorded request is nearest to one, and how it differs part by part."""
+
+        def likeness(one: RequestKey) -> tuple[bool, bool, float, bool]:
+            alike = SequenceMatcher(None, one.path, wanted.path).ratio()
+            return one.path == wanted.path, one.method == wanted.method, alike, one.query == wanted.query
+
+        if not self._recorded:
             return "it is empty"
-        near = max(known, key=lambda one: _likeness(one, wanted))
-        first = [*self._served.get(near, ()), *self._waiting.get(near, ())][0]
-        return f"the nearest is entry {self._number(first)}; {_difference(near, wanted)}"
+        near = max(self._recorded, key=likeness)
+        parts = "; ".join(
+            f"{name}: sent {_cut(sent)}, recorded {_cut(recorded)}"
+            for name, sent, recorded in zip(RequestKey._fields, wanted, near, strict=True)
+            if sent != recorded
+        )
+        return f"the nearest is entry {self._number(self._recorded[near][0])}; {parts}"
 
     def _number(self, exchange: Exchange) -> str:
         return str(self.recording.exchanges.index(exchange))
@@ -214,40 +196,34 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a recorded answer, in the pieces and, if wished, at the pace in which it came."""
 
     def __init__(self, exchange: Exchange, speed: float, request: httpx.Request) -> None:
-        self._exchange = exchange
-        self._speed = speed
-        self._request = request
+        self._exchange, self._speed, self._request = exchange, speed, request
 
     def __iter__(self) -> Iterator[bytes]:
         for data, pause_s in self._pieces():
             wait_s(pause_s)
             yield data
-        self._fail()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for data, pause_s in self._pieces():
             if pause_s > 0:
                 await anyio.sleep(pause_s)
             yield data
-        self._fail()
 
-    def _pieces(self) -> Iterable[tuple[bytes, float]]:
-        """Each piece, and how long to wait before it."""
-        response = self._exchange.response
+    def _pieces(self) -> Iterator[tuple[bytes, float]]:
+        """Each piece, and how long to wait before it; then the error that it broke off with."""
+        exchange, response = self._exchange, self._exchange.response
         if response is None or not response.chunks:
             yield (response.body if response else b""), 0.0
-            return
-        before_s = self._exchange.head_at - self._exchange.sent_at
-        for chunk in response.chunks:
-            yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
-            before_s = max(before_s, chunk.at_s)
-
-    def _fail(self) -> None:
-        if self._exchange.error:
-            raise failure(self._exchange.error, self._request)
+        else:
+            before_s = exchange.head_at - exchange.sent_at
+            for chunk in response.chunks:
+                yield chunk.data, max(0.0, chunk.at_s - before_s) / self._speed
+                before_s = max(before_s, chunk.at_s)
+        if exchange.error:
+            raise _failure(exchange.error, self._request)
 
 
-def failure(error: str, request: httpx.Request) -> httpx.TransportError:
+def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
     """The exception that a recorded error began with, or that of a connection which broke off."""
     name, _, message = error.partition(": ")
     kind = getattr(httpx, name, None)
@@ -256,23 +232,9 @@ def failure(error: str, request: httpx.Request) -> httpx.TransportError:
     return kind(message, request=request)
 
 
-def _likeness(one: RequestKey, other: RequestKey) -> tuple[bool, bool, float, bool]:
-    alike = difflib.SequenceMatcher(None, one.path, other.path).ratio()
-    return (one.path == other.path, one.method == other.method, alike, one.query == other.query)
-
-
-def _difference(near: RequestKey, wanted: RequestKey) -> str:
-    """How a request differs from the nearest recorded one, part by part."""
-    parts = [
-        f"{part}: sent {_cut(getattr(wanted, part))}, recorded {_cut(getattr(near, part))}"
-        for part in ("method", "path", "query", "body")
-        if getattr(near, part) != getattr(wanted, part)
-    ]
-    return "; ".join(parts)
-
-
-def _cut(value: str | bytes) -> str:
-    return repr(value) if len(value) <= _SHOWN_BODY else f"{value[:_SHOWN_BODY]!r}…"
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 # --- which are played -------------------------------------------------------------------------------------------------
@@ -298,43 +260,14 @@ def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) ->
     return found
 
 
-class Replay:
-    """The recordings of a run, and the one that is on.
-
-    Args:
-        speed: How many times as fast streams and waits are as they were; 0 for at once.
-    """
-
-    def __init__(self, recordings: Mapping[str, Recording], speed: float) -> None:
-        self._recordings = recordings
-        self._speed = speed or math.inf
-        self._playback = Playback(Recording("none", ()))
-        self._seq = 0
-        self.clock = RecordedClock(self._speed)
-        self.wire = httpx.MockTransport(self._serve)
-
-    def put_on(self, name: str) -> Playback:
-        """Puts one recording on, where the one before it ended."""
-        began_at = self.clock.now() + PAUSE_S if self._seq else 0.0
-        recording = self._recordings[name]
-        exchanges = tuple(moved(each, each.seq + self._seq, began_at) for each in recording.exchanges)
-        self._seq = max((exchange.seq for exchange in exchanges), default=self._seq)
-        self.clock.come_to(began_at)
-        self._playback = Playback(replace(recording, exchanges=exchanges), self._speed, self.clock)
-        return self._playback
-
-    def _serve(self, request: httpx.Request) -> httpx.Response:
-        return self._playback.serve(request)
-
-
 def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
     """The settings that a recording was made with."""
     terms = recording.terms
-    named: dict[str, tuple[str, ...]] = {
-        "buildable": tuple(one.ref for one in terms.given if one.outcome == "ready"),
-        "failing": tuple(one.ref for one in terms.given if one.outcome == "failed"),
-        "restricted": tuple(one.ref for one in terms.given if one.owner == "restricted"),
-    }
+    templates = Templates(
+        buildable=tuple(one.ref for one in terms.given if one.outcome == "ready"),
+        failing=tuple(one.ref for one in terms.given if one.outcome == "failed"),
+        restricted=tuple(one.ref for one in terms.given if one.owner == "restricted"),
+    )
     return replace(
         like,
         api_key=KEYS["primary"],
@@ -344,29 +277,8 @@ def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
         cancel_timeout_s=terms.cancel_timeout_s,
         patience_s=terms.patience_s,
         publish=terms.publish,
-        templates=Templates(**named),
+        templates=templates,
     )
-
-
-def given_of(recording: Recording) -> dict[str, Content]:
-    """The versions that were there before, as the rules know them."""
-    before = float("-inf")
-    return {
-        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
-        for one in recording.terms.given
-    }
-
-
-def bounds_of(recording: Recording) -> Bounds:
-    """How long builds and cancels might take."""
-    return Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
-
-
-def unused_words(unused: Sequence[Exchange], most: int = 3) -> str:
-    """What is said of exchanges that a scenario did not ask for."""
-    first = list(map(in_short, unused[:most]))
-    more = f" and {len(unused) - most} more" if len(unused) > most else ""
-    return f"{len(unused)} recorded, but not asked for by the scenario: {', '.join(first)}{more}"
 
 
 def in_short(exchange: Exchange) -> str:
@@ -376,8 +288,7 @@ def in_short(exchange: Exchange) -> str:
 
 def call_of(exchange: Exchange) -> Call:
     """The call that sends the request of a recorded exchange again."""
-    base = urlsplit(BASE_URL)
-    target = exchange.request.url.removeprefix(f"{base.scheme}://{base.netloc}{base.path}")
+    target = exchange.request.url.removeprefix(BASE_URL)
     if exchange.credential == "query":
         # The transport adds the key itself.
         target = target.replace("?api_key=<key:primary>", "").replace("&api_key=<key:primary>", "")
@@ -398,6 +309,9 @@ def call_of(exchange: Exchange) -> Call:
     )
 
 
+# --- how they are judged ---------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Alone:
     """A recording judged by itself, without being played."""
@@ -411,42 +325,36 @@ class Alone:
 
 
 def alone(recording: Recording) -> Alone:
-    """What the rules say of a recording, exchanges seen in the order in which they were over."""
-    judge = by_all_rules(bounds_of(recording), given_of(recording))
+    """What the rules say of a recording, exchanges judged in the order in which they were over."""
+    judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
-    seen = [judgement for exchange in by_end for judgement in judge.see(exchange)]
-    refs = dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref)
-    return Alone(judge, tuple(map(conclusion_of(recording), (*seen, *judge.tell(refs)))))
+    judgements = [judgement for exchange in by_end for judgement in judge.see(exchange)]
+    judgements += judge.tell(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
+    return Alone(judge, tuple(map(conclusion_of(recording), judgements)))
+
+
+def judge_of(recording: Recording) -> Judge:
+    """A judge who knows what was there before a recording, and how long builds and cancels might take."""
+    return by_all_rules(bounds_of(recording), given_of(recording))
+
+
+def bounds_of(recording: Recording) -> Bounds:
+    """How long builds and cancels might take."""
+    return Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
+
+
+def given_of(recording: Recording) -> dict[str, Content]:
+    """The versions that were there before, as the rules know them."""
+    before = float("-inf")
+    return {
+        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
+        for one in recording.terms.given
+    }
 
 
 def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
     """What becomes of a judgement: a file of others shows a part of what happened, one of ours all of it."""
     return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
-
-
-def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
-    """By *seq*, the claims that an exchange was the last evidence for.
-
-    Of requests that were sent at the same moment each counts for all: which of them was the last one is chance.
-    """
-    found: dict[int, set[str]] = defaultdict(set)
-    for judgement in judged.judgements:
-        if judgement.outcome == "held":
-            found[judgement.evidence[-1]].add(judgement.claim)
-    together = {each.seq: _together(each, recording) for each in recording.exchanges}
-    return {seq: tuple(sorted(set().union(*(found[other] for other in group)))) for seq, group in together.items()}
-
-
-def _together(exchange: Exchange, recording: Recording) -> list[int]:
-    return [
-        other.seq
-        for other in recording.exchanges
-        if (other.request == exchange.request and other.sent_at < exchange.done_at and exchange.sent_at < other.done_at)
-        or other is exchange
-    ]
-
-
-# --- files of others -------------------------------------------------------------------------------------------------
 
 
 def doubted(judgement: Judgement) -> Judgement:
@@ -456,3 +364,23 @@ def doubted(judgement: Judgement) -> Judgement:
     if judgement.claim in _BY_ITSELF and len(judgement.evidence) == 1:
         return judgement
     return replace(judgement, outcome="indeterminate", expected="", actual=f"{WHY}: {judgement.actual}")
+
+
+def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
+    """By *seq*, the claims that an exchange was the last evidence for.
+
+    Of equal requests that overlapped each counts for all: which of them was the last one is chance.
+    """
+    found: dict[int, set[str]] = defaultdict(set)
+    for judgement in judged.judgements:
+        if judgement.outcome == "held":
+            found[judgement.evidence[-1]].add(judgement.claim)
+
+    def overlap(one: Exchange, other: Exchange) -> bool:
+        is_beside = other.sent_at < one.done_at and one.sent_at < other.done_at
+        return other is one or (is_beside and other.request == one.request)
+
+    together = {
+        one.seq: [each.seq for each in recording.exchanges if overlap(one, each)] for one in recording.exchanges
+    }
+    return {seq: tuple(sorted(set().union(*(found[other] for other in group)))) for seq, group in together.items()}

@@ -1,42 +1,41 @@
-"""A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin."""
+"""A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin.
 
-import os
+So that a run log of several recordings can be read, each takes place after the one before it and its exchanges are
+numbered on.
+"""
+
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import httpx
 import pytest
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination, Ledger
-from touchstone.check.handover import Handover, received
+from touchstone.check.examination import Examination, Ledger, transport_to
+from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
 from touchstone.check.run import Run
-from touchstone.config import UNBOUNDED_BUILDS, Settings, TargetSettings
+from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
-from touchstone.recordings.recording import RUN_ID
-from touchstone.recordings.replay import (
-    Replay,
-    bounds_of,
-    call_of,
-    conclusion_of,
-    given_of,
-    plays,
-    target_of,
-    unused_words,
-)
-from touchstone.rules.judge import by_all_rules
-from touchstone.target.call import Keys
+from touchstone.recordings.recording import RUN_ID, Recording, moved
+from touchstone.recordings.replay import Playback, call_of, conclusion_of, in_short, judge_of, plays, target_of
+from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
+
+# Between two recordings, in seconds of the run log.
+PAUSE_S = 1.0
+_MAX_UNUSED = 3
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Puts recordings in the place of the target."""
     try:
-        handover = received(os.environ)
-        config.stash[RUN] = ReplayRun(handover, handover.parsed_settings())
+        config.stash[RUN] = ReplayRun(CheckHandover.received())
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -46,16 +45,22 @@ class ReplayRun(Run):
 
     is_replay = True
 
-    def __init__(self, handover: Handover, settings: Settings) -> None:
-        self.replay = Replay(plays(handover.plays, tuple(handover.accounts.items())), handover.speed)
+    def __init__(self, handover: CheckHandover) -> None:
+        errand = handover.errand
+        self._recordings = plays(errand.plays, tuple(errand.accounts.items()))
+        self._speed = errand.speed or math.inf
+        self._clock = RecordedClock(self._speed)
+        self._playback = Playback(Recording("none", ()))
+        self._last_seq = 0
         self._unjudged: list[Exchange] = []
-        super().__init__(handover, settings)
+        super().__init__(handover)
 
     def _transport(self) -> Transport:
-        target, replay = self.settings.target, self.replay
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-        asked = (self.handover.url, keys, self.contract, self._record, target.request_timeout_s)
-        return Transport(*asked, wire=replay.wire, clock=replay.clock, bounds=target.bounds)
+        def serve(request: httpx.Request) -> httpx.Response:
+            return self._playback.serve(request)
+
+        common = (self.settings.target, self.contract, self._record)
+        return transport_to(*common, wire=httpx.MockTransport(serve), clock=self._clock)
 
     def _open_journal(self) -> Journal | None:
         return None
@@ -72,14 +77,14 @@ class ReplayRun(Run):
         Args:
             is_story: Whether a scenario asks; otherwise nothing is wrong with what nobody asks for.
         """
-        playback = self.replay.put_on(play_id)
-        recording = playback.recording
+        recording = self._recordings[play_id]
         if recording.is_changed:
             self._warn(f"{recording.place}: was changed since it was recorded")
         for reason, number in sorted(recording.left_out.items()):
             self._warn(f"{recording.place}: {number} left out: {reason}")
+        playback = self._playback = self._put_on(recording)
         playback.clean = self.transport.secrets.text
-        self.judge = by_all_rules(bounds_of(recording), given_of(recording))
+        self.judge = judge_of(recording)
         self._conclusion = conclusion_of(recording)
         case = self.exam.case
         self.exam = self._examination(target_of(recording, self.settings.target), recording.terms.latency_s)
@@ -87,18 +92,30 @@ class ReplayRun(Run):
         try:
             yield self.exam
         finally:
-            unused = playback.unused()
+            unused = playback.left()
             for exchange in unused:
                 self.transport.send(call_of(exchange), self.exam.case)
             if unused and is_story:
-                self._warn(f"{recording.place}: {unused_words(unused)}")
+                more = f" and {len(unused) - _MAX_UNUSED} more" if len(unused) > _MAX_UNUSED else ""
+                first = ", ".join(map(in_short, unused[:_MAX_UNUSED]))
+                self._warn(
+                    f"{recording.place}: {len(unused)} recorded, but not asked for by the scenario: {first}{more}"
+                )
+
+    def _put_on(self, recording: Recording) -> Playback:
+        """What serves a recording, which goes on where the one before it ended."""
+        began_at = self._clock.now() + PAUSE_S if self._last_seq else 0.0
+        exchanges = tuple(moved(each, each.seq + self._last_seq, began_at) for each in recording.exchanges)
+        self._last_seq = max((exchange.seq for exchange in exchanges), default=self._last_seq)
+        self._clock.come_to(began_at)
+        return Playback(replace(recording, exchanges=exchanges), self._speed, self._clock)
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
             self._unjudged.append(exchange)
 
     def _catch_up(self) -> None:
-        """Sees what was replayed in the order in which it was over when it was recorded."""
+        """Judges what was replayed in the order in which it was over when it was recorded."""
         for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
             self._see(exchange)
         self._unjudged.clear()

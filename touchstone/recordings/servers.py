@@ -8,8 +8,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import respx
 
@@ -22,8 +22,8 @@ from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
 from touchstone.recordings.replay import Playback, in_short
 from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
-from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limit_text import FORM
+from touchstone.twin.limits import FORM
+from touchstone.twin.serve import Behaviour
 
 PUBLISHED_WITHIN_S = 10.0
 
@@ -31,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 # --- recordings ------------------------------------------------------------------------------------------------------
 
 
-class ServedRecording:
+class ServedRecording(Playback):
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
     Each recorded exchange answers one request, those with the same method, path, query and body in their order.
@@ -40,41 +40,29 @@ class ServedRecording:
         url: What a client is given as the base URL of the API.
         key: What a client is given as its key; a recording looks at none.
         recording: What is served.
-        errors: What was asked for in vain. A test that expects one takes it out.
+        errors: What was requested in vain. A test that expects one takes it out.
+        refs: The versions that it is about, ``namespace/name@version``, in their order.
+        ref: The one that the scenario is about, otherwise the first; empty where there is none.
+        namespace, name, version: The parts of *ref*.
     """
 
     url = BASE_URL
     key = "sk_live_test_recorded"
 
     def __init__(self, recording: Recording, speed: float = 0.0) -> None:
-        self.recording = recording
-        self._playback = _AtItsUrl(recording, checked("speed", speed, _amount) or math.inf)
+        super().__init__(recording, checked("speed", speed, _amount) or math.inf)
         self._router = respx.MockRouter(assert_all_called=False)
-        self._router.route().mock(side_effect=self._playback.serve)
-        self.errors = self._playback.errors
+        self._router.route().mock(side_effect=self.serve)
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         about = f"/touchstone-{RUN_ID}-{recording.name}@"
         self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of *ref*."""
-        return self.ref.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        """The name of *ref*, without its namespace and version."""
-        return self.ref.partition("/")[2].partition("@")[0]
-
-    @property
-    def version(self) -> str:
-        """The version of *ref*."""
-        return self.ref.partition("@")[2]
+        path, _, self.version = self.ref.partition("@")
+        self.namespace, _, self.name = path.partition("/")
 
     @property
     def unused(self) -> tuple[str, ...]:
         """The recorded exchanges that nobody has asked for, in their order, such as ``POST /templates → 201``."""
-        return tuple(map(in_short, self._playback.unused()))
+        return tuple(map(in_short, self.left()))
 
     def start(self) -> None:
         """Begins to answer; clients that were made before are answered, too."""
@@ -83,27 +71,6 @@ class ServedRecording:
     def stop(self) -> None:
         """Lets clients reach the network again."""
         self._router.stop()
-
-
-class _AtItsUrl(Playback):
-    """A playback for the clients of others, which may be on the way to somewhere else."""
-
-    # Any: requests and responses are of httpx, which is met where answers are made and nowhere else.
-    def serve(self, request: Any) -> Any:
-        """The recorded answer to a request that is meant for the API.
-
-        Raises:
-            RecordingError: it is not, or there is no answer to it.
-        """
-        base, sent = urlsplit(BASE_URL), urlsplit(str(request.url))
-        if (sent.scheme, sent.netloc) == (base.scheme, base.netloc) and sent.path.startswith(f"{base.path}/"):
-            return super().serve(request)
-        where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query: it may hold a key
-        self.errors.append(
-            f"{self.recording.place}: {request.method} {where}: not below the URL of the recording; expected "
-            f"{BASE_URL}/…; give the client the attribute url of the recording"
-        )
-        raise RecordingError(self.errors[-1])
 
 
 @contextmanager
@@ -150,7 +117,7 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
 # --- twins -----------------------------------------------------------------------------------------------------------
 
 
-class ServedTwin:
+class ServedTwin(Twin):
     """A live twin on a free port of this machine.
 
     Args:
@@ -160,6 +127,7 @@ class ServedTwin:
         options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
 
     Attributes:
+        url: What a client is given as the base URL of the API.
         key: The key of an account with the plan that was asked for.
         keys: All keys, by role: ``primary``, ``second`` and ``restricted``.
 
@@ -170,16 +138,16 @@ class ServedTwin:
     def __init__(
         self, *, plan: str | None = None, fault: str | None = None, variant: str | None = None, **options: Any
     ) -> None:
-        wanted = checked("plan", plan or "scale", kind(Annotated[Literal["scale", "hacker"], fits("scale", "hacker")]))
+        wanted = checked("plan", plan or "scale", _of("scale", "hacker"))
         self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == wanted)
         self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
-        self._twin = _twin(_behaviour(fault, variant), _read(options))
+        chosen, behaviour = _checked(options), _behaviour(fault, variant)
+        for name in sorted(behaviour.pace.keys() & chosen.keys()):
+            if behaviour.pace[name] != chosen[name]:
+                raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
+        settings = TwinSettings(**{"build_s": 0.05, **chosen, **behaviour.pace})
+        super().__init__(settings, engine=behaviour.engine, app=behaviour.app, wrap=behaviour.wrap)
         self._numbers = itertools.count(1)
-
-    @property
-    def url(self) -> str:
-        """What a client is given as the base URL of the API."""
-        return self._twin.url
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
         """Publishes a version with the key of the account ``primary``.
@@ -195,20 +163,20 @@ class ServedTwin:
             UsageError: the twin refuses it.
         """
         __tracebackhide__ = True  # the message says it all
-        name = name or f"lent-{next(self._numbers)}"
+        name = name or f"published-{next(self._numbers)}"
         about = {"name": name, "version": version}
         document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": list(steps)}}
-        refusal = _posted(f"{self.url}/templates", self.keys["primary"], document)
-        if refusal:
-            raise UsageError(f"publish {quote(name)}@{version}: {refusal}")
+        headers = {"Authorization": f"Bearer {self.keys['primary']}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/templates", json.dumps(document).encode(), headers)
+        # A proxy of the environment is for other hosts than this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            opener.open(request, timeout=PUBLISHED_WITHIN_S).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                refusal = f"the twin answers {error.code} {error.read().decode(errors='replace')}"
+            raise UsageError(f"publish {quote(name)}@{version}: {refusal}") from None
         return f"default/{name}@{version}"
-
-    def __enter__(self) -> Self:
-        self._twin.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._twin.stop()
 
 
 def _amount(value: object) -> float:
@@ -223,24 +191,29 @@ def _rate(value: object) -> RateLimit:
     raise Unfit(FORM)
 
 
+def _of(*choices: str) -> Kind[str]:
+    return kind(Annotated[Literal[choices], fits(*choices)])
+
+
 OPTIONS: Mapping[str, Kind[Any]] = {
     "build_s": _amount,
     "settle_s": _amount,
     "rate": _rate,
     "capacity": kind(Count),
     "latency_s": _amount,
-    "retry_after": kind(Annotated[Literal["seconds", "date", "none"], fits("seconds", "date", "none")]),
+    "retry_after": _of("seconds", "date", "none"),
     "build_timeout_s": _amount,
-    "digest_scope": kind(Annotated[Literal["document", "content"], fits("document", "content")]),
+    "digest_scope": _of("document", "content"),
     "seed": kind(Seed),
 }
 
 
-def _read(options: Mapping[str, object]) -> dict[str, Any]:
+def _checked(options: Mapping[str, object]) -> dict[str, Any]:
     for name in options:
         if name not in OPTIONS:
-            known = [*OPTIONS, "plan", "fault", "variant"]
-            raise UsageError(f"{name}: there is no such option; {nearest(name, known)}")
+            raise UsageError(
+                f"{name}: there is no such option; {nearest(name, [*OPTIONS, 'plan', 'fault', 'variant'])}"
+            )
     return {name: checked(name, value, OPTIONS[name]) for name, value in options.items() if value is not None}
 
 
@@ -256,28 +229,3 @@ def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
         # There, the names are those of flags.
         raise UsageError(str(error).removeprefix("--")) from None
     return Behaviour("faithful", "Keeps every promise.")
-
-
-def _twin(behaviour: Behaviour, options: Mapping[str, Any]) -> Twin:
-    for name in sorted(behaviour.pace.keys() & options.keys()):
-        if behaviour.pace[name] != options[name]:
-            raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
-    return behaviour.twin(TwinSettings(**{"build_s": 0.05, **options}))
-
-
-def _posted(url: str, key: str, document: Mapping[str, Any]) -> str:
-    """Sends a document.
-
-    Returns:
-        The status and the body of a refusal; empty where there was none.
-    """
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(document).encode(), headers)
-    # A proxy of the environment is for other hosts than this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        opener.open(request, timeout=PUBLISHED_WITHIN_S).close()
-    except urllib.error.HTTPError as error:
-        with error:
-            return f"the twin answers {error.code} {error.read().decode(errors='replace')}"
-    return ""

@@ -320,7 +320,9 @@ def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
 def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
     """The claims that this read could have broken and did not."""
     if before in ({State.NOT_BUILT}, {State.READY}, {State.FAILED}):
-        yield from (held(claim, shown, read) for claim, shown in _rest_stakes(walk, read, status) if shown)
+        for claim, shown in _rest_stakes(walk, read, status):
+            if shown:
+                yield held(claim, read) if shown is read else held(claim, shown, read)
     if State.CANCELLING in before and walk.cancel:
         yield from _cancelled_stakes(walk, walk.cancel, read, status, before)
     elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build:

@@ -14,7 +14,7 @@ from touchstone.contract.document import Contract, Operation
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange, Response
 from touchstone.rules.history import History
-from touchstone.rules.rule import describe, render
+from touchstone.rules.rule import render
 
 SUCCESS = range(200, 300)
 # What is asked about a version that may be there; publishing makes one.
@@ -58,12 +58,6 @@ def error_problem(response: Response) -> str:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
     error = body.get("error")
     return "" if isinstance(error, str) and error.strip() else render(body)
-
-
-def describe_body(exchange: Exchange) -> str:
-    """The same where a body is wanted: that there is none is told as well."""
-    empty = exchange.response is not None and not exchange.response.body
-    return f"{exchange.status} without a body" if empty else describe(exchange)
 
 
 def judgeable(exchange: Exchange) -> bool:

@@ -7,6 +7,7 @@ asks what was the case while something else, such as a stream, was watched.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -26,8 +27,14 @@ def owned(exchange: Exchange, history: History) -> bool:
 
 def is_read(exchange: Exchange, history: History) -> bool:
     """Whether the owner of a version was shown its status."""
+    return is_status_read(exchange) and owned(exchange, history)
+
+
+def is_status_read(exchange: Exchange) -> bool:
+    """Whether it shows one of the four statuses; a fifth one has a claim of its own and tells nothing about builds."""
     read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
-    return read and isinstance(exchange.body.get("status"), str) and owned(exchange, history)
+    status = exchange.body.get("status")
+    return read and isinstance(status, str) and status in STATUSES
 
 
 def may_have_acted(exchange: Exchange) -> bool:
@@ -84,8 +91,7 @@ class Timeline:
         self.ref = ref
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
         self._history = history
-        # A fifth status has a claim of its own and tells nothing about builds.
-        self.reads = tuple(e for e in story if is_read(e, history) and e.body["status"] in STATUSES)
+        self.reads = tuple(e for e in story if is_read(e, history))
         self.beginnings = tuple(e for e in story if begins(e))
         self._begun_sent_at = [e.sent_at for e in self.beginnings]
         self._begun_acted_by = list(accumulate(map(acted_by, self.beginnings), max))
@@ -93,10 +99,7 @@ class Timeline:
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
-        # When each was sent, in order; and for each the earliest answer among it and those sent later.
-        ordered = sorted(self._rests, key=lambda e: e.sent_at)
-        self._rest_sent_at = [e.sent_at for e in ordered]
-        self._rest_ended_at = list(accumulate((e.done_at for e in reversed(ordered)), min))[::-1]
+        self._rest_sent_at, self._rest_ended_at = first_ends(self._rests)
         changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         contents = history.contents(ref)
@@ -180,6 +183,12 @@ class Timeline:
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
         return rest if self.content(since_at, rest.done_at) else None
+
+
+def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
+    """When each was sent, in order; and for each the earliest answer among it and those sent later."""
+    ordered = sorted(rests, key=lambda e: e.sent_at)
+    return [e.sent_at for e in ordered], list(accumulate((e.done_at for e in reversed(ordered)), min))[::-1]
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
