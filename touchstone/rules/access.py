@@ -26,22 +26,16 @@ from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, rule, story_rule, unclear
 from touchstone.rules.timeline import Timeline
 
-_REFUSALS: dict[Credential, str] = {
-    "none": "auth.missing-key-is-401",
-    "unknown": "auth.unknown-key-is-401",
-    "longer": "auth.near-key-is-401",
-    "shorter": "auth.near-key-is-401",
-    "recased": "auth.unknown-key-is-401",
-    "malformed": "auth.malformed-header-is-401",
-    "query": "auth.query-key-is-401",
-}
-# facts 7.18: the pages differ in what follows. facts 7.19: what a malformed header is told is undocumented.
-_TEXTS: dict[Credential, tuple[str, str]] = {
-    "none": ("auth.missing-key-text", "Missing API key"),
-    "unknown": ("auth.invalid-key-text", "Invalid API key"),
-    "longer": ("auth.invalid-key-text", "Invalid API key"),
-    "shorter": ("auth.invalid-key-text", "Invalid API key"),
-    "recased": ("auth.invalid-key-text", "Invalid API key"),
+# Of each refused key, what its 401 and its text are claims of, and how the text begins. facts 7.18: the pages differ in
+# what follows. facts 7.19: what a malformed header is told is undocumented.
+_REFUSALS: dict[Credential, tuple[str, str, str]] = {
+    "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
+    "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "longer": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "shorter": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "recased": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "malformed": ("auth.malformed-header-is-401", "", ""),
+    "query": ("auth.query-key-is-401", "", ""),
 }
 # What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})
@@ -49,12 +43,12 @@ _BODY_REFUSALS = frozenset({400, 413, 415, 422})
 _FEWEST_ALIKE = 2
 
 
-@rule("access.refused-key", *set(_REFUSALS.values()))
+@rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges each request whose key must be refused, on every operation, whether its version exists or not."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
-    claim = _REFUSALS[exchange.credential]
+    claim, _, _ = _REFUSALS[exchange.credential]
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
         # It may be 405, or refused in some other way, but not served.
         if exchange.status in SUCCESS:
@@ -68,14 +62,9 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges how the text of a 401 begins, where it has one."""
-    text = exchange.body.get("error")
-    wanted = _TEXTS.get(exchange.credential)
-    if exchange.status != 401 or wanted is None or not isinstance(text, str):
-        return
-    if operation_of(exchange, history.contract):
-        claim, prefix = wanted
-        expected = f"a text that starts with {prefix}"
-        yield judged(claim, text.startswith(prefix), exchange, expected=expected)
+    text, (_, claim, prefix) = exchange.body.get("error"), _REFUSALS.get(exchange.credential, ("", "", ""))
+    if exchange.status == 401 and claim and isinstance(text, str) and operation_of(exchange, history.contract):
+        yield judged(claim, text.startswith(prefix), exchange, expected=f"a text that starts with {prefix}")
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")

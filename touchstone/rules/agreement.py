@@ -25,14 +25,9 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
             continue
         results = [{key: read.body[key] for key in _RESULT if key in read.body} for read in (one, other)]
         if any(read.body["status"] in FINISHED for read in (one, other)):
-            yield judged(
-                "status.concurrent-reads-agree",
-                results[0] == results[1],
-                one,
-                other,
-                expected="the same result in simultaneous reads",
-                actual=f"{render(results[0])} and {render(results[1])}",
-            )
+            claim, same = "status.concurrent-reads-agree", results[0] == results[1]
+            actual = f"{render(results[0])} and {render(results[1])}"
+            yield judged(claim, same, one, other, expected="the same result in simultaneous reads", actual=actual)
 
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)
@@ -52,14 +47,9 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         same = _time(one) == _time(other)
         if same and len(joined) > 1:
             yield held(_SHARED, one, other)
-        yield judged(
-            _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
-            same,
-            one,
-            other,
-            expected="the same build time every time",
-            actual=f"build_time_ms {_time(other)}, before {_time(one)}",
-        )
+        claim = _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED
+        expected, actual = "the same build time every time", f"build_time_ms {_time(other)}, before {_time(one)}"
+        yield judged(claim, same, one, other, expected=expected, actual=actual)
 
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
@@ -73,10 +63,10 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
-        if one.body["status"] != "ready" or one.done_at > other.sent_at or not stands or content is None:
+        # A start among them is a reuse, and says ready by that.
+        apart = one.done_at <= other.sent_at and other.operation != "startBuild"
+        if one.body["status"] != "ready" or not apart or not stands or content is None:
             continue
-        if other.operation == "startBuild":
-            continue  # It is a reuse, and says ready by that.
         if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
             fits = other.body["status"] == "ready"
             between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)

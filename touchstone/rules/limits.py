@@ -261,9 +261,8 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
         elif last.status == 429 and last.note["limit"].get("gave_up"):
             waited = f"{len(each.retries)} retries in {gap_s(refused, last):.1f} s"
             if all(waited_enough(before, retry) for before, retry in each.waits):
-                yield broken(
-                    claim, refused, last, expected="a start served after backing off", actual=f"429 after {waited}"
-                )
+                expected, actual = "a start served after backing off", f"429 after {waited}"
+                yield broken(claim, refused, last, expected=expected, actual=actual)
             else:
                 yield unclear(claim, refused, last, why=f"gave up sooner than Retry-After says: {waited}")
 
