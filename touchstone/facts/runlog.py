@@ -29,17 +29,17 @@ SCHEMA_VERSION = 1
 
 Event = (
     events.Header | events.Selected | exchange.Exchange | events.Tally | events.Occurrence | events.Case | events.Notice
-    | events.TemplateAction | events.Remark | events.Footer
+    | events.TemplateAction | events.Remark
     | events.Workload | sample.Window | events.Attempt | events.Build | events.Worker
     | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.Heard
-    | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee
+    | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee | events.Footer
 )  # fmt: skip
 
-# By the type of an event, what it is read into: of each run, of a load run, of a probe.
+# By the type of an event, what it is read into: of each run, of a load run, of a probe; the footer is last.
 _NAMES = (
-    *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning", "footer"),
+    *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning"),
     *("workload", "window", "attempt", "build", "worker"),
-    *("probe", "stimulus", "answer", "heard", "identity", "trial", "tried", "knee"),
+    *("probe", "stimulus", "answer", "heard", "identity", "trial", "tried", "knee", "footer"),
 )
 KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
