@@ -126,7 +126,10 @@ class Problem:
     @property
     def without_value(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        return f"{self.pointer or 'body'}: {self.message.replace(shortened(self.value), described(self.value), 1)}"
+        opening = f"is {shortened(self.value)}, "
+        if self.message.startswith(opening):
+            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
+        return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
 
 
 class Schema:
