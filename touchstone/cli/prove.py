@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from touchstone.check.opening import make_folder, new_run_id, utc
+from touchstone.check.job import make_folder, new_run_id, utc
 from touchstone.cli.live import changing_on, is_watched
 from touchstone.cli.options import command, say
 from touchstone.config import Profile

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from touchstone.check import baseline
-from touchstone.check.opening import folder_name
+from touchstone.check.job import folder_name
 from touchstone.cli.options import WriteBaseline, examples, say
 from touchstone.config import keys_in
 from touchstone.errors import RunLogError, UsageError

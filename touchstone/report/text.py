@@ -30,7 +30,6 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
     """
     load, probe = view.load, view.probe
     has_answers = view.counts["exchanges"] or (load and load.windows) or (probe and probe.answers)
-    identity = probe.identity if probe else None
     render(
         console,
         "report.txt.j2",
@@ -39,11 +38,6 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
         answered=view.exit_code != 3 or has_answers,
         advises=advises,
         texts=load_sentences.describe(load) if load else {},
-        limiter=probe_sentences.describe_limiter(probe_sentences.readings(identity.tiers), probe.noun)
-        if probe and identity
-        else "",
-        tried=list(probe_sentences.describe_free(identity)) if identity and identity.tiers else [],
-        others=probe_sentences.describe_others(identity.others_share) if identity else "",
         family=probe_sentences.describe_family,
         styles=_STYLES,
     )
