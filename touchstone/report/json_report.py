@@ -11,8 +11,7 @@ from touchstone.loadgen.lateness import Punctuality, WorkerLine
 from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
 from touchstone.report.load_view import LimitLine, LoadView
-from touchstone.report.probe_advice import Advice
-from touchstone.report.probe_view import KneeView, ProbeView
+from touchstone.report.probe_view import Advice, KneeView, ProbeView
 from touchstone.report.view import FindingView, View
 from touchstone.rules.verdict import ClaimVerdict
 
