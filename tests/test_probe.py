@@ -16,7 +16,7 @@ from tests import probes
 from tests.command import PRIMARY, Command, Ended, Shell, gone
 from tests.stages import Asgi, descendants
 from tests.watched import Watched
-from touchstone.check.embedded import LOAD_TWIN
+from touchstone.check.job import LOAD_TWIN
 from touchstone.facts.events import RunLog
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import read
