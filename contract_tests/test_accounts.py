@@ -27,7 +27,7 @@ def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
     for operation in OPERATIONS:
         ask(exam, operation, template.ref, "second")
     # No read before it can have settled: a cancelled build reads building until then.
-    exam.outlast(template)
+    exam.rest(template.sleep_s)
     exam.wait(template.ref)
     exam.closed(following)
     ready = exam.ready()

@@ -34,7 +34,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     exam.cancel(template.ref)
     exam.settle(template.ref)
     exam.cancel(template.ref)
-    exam.outlast(template)
+    exam.rest(template.sleep_s)
     if theirs:
         exam.wait(theirs.ref)
     exam.start(template.ref)

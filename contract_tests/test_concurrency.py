@@ -28,7 +28,7 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
     exam.wait(template.ref)
     exam.closed(following)
     exam.read(template.ref)
-    exam.outlast(template)
+    exam.rest(template.sleep_s)
     exam.read(template.ref)
 
 

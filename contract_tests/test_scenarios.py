@@ -9,7 +9,7 @@ import scenarios_access
 import scenarios_builds
 from scenarios import SCENARIOS, Scenario
 
-from touchstone.check.handover import CheckHandover
+from touchstone.check.handover import CheckHandover, Errand
 from touchstone.check.run import Run
 from touchstone.recordings.replay import plays
 
@@ -38,18 +38,18 @@ class Part:
         return pytest.param(self, id=self.id, marks=marks)
 
 
-def parts(handover: CheckHandover) -> Iterator[Part]:
+def parts(errand: Errand) -> Iterator[Part]:
     """What there is to play."""
-    if handover.mode == "replay":
-        recordings = plays(handover.plays, tuple(handover.accounts.items()))
+    if errand.mode == "replay":
+        recordings = plays(errand.plays, tuple(errand.accounts.items()))
         yield from (Part(name, SCENARIOS.get(recording.name)) for name, recording in recordings.items())
     else:
-        yield from (Part(n, s) for n, s in SCENARIOS.items() if n in handover.plays or not handover.plays)
+        yield from (Part(n, s) for n, s in SCENARIOS.items() if n in errand.plays or not errand.plays)
 
 
 @pytest.mark.once
 @pytest.mark.profile("thorough")
-@pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received())])
+@pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received().errand)])
 def test_plays(part: Part, run: Run) -> None:
     """A target lives through the story, and a recording of it can be lived through again."""
     with run.playing(part.id, is_story=part.scenario is not None) as exam:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.twin import Twin
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App

@@ -18,8 +18,8 @@ from touchstone.facts.events import tallies
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.loadgen import judge as load_judge
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.loadgen.judge import INLINE_RULES, AnswerJudge
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
 from touchstone.rules.rule import Rule, held, rule

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.cases import FAIR_SHARE, Cost, Quarry, culprits_first, may_be_left_out
+from touchstone.check.cases import FAIR_SHARE, Declared, Quarry
 from touchstone.proof import trial
 from touchstone.proof.catalogue import named, variants
 from touchstone.proof.trial import Order
@@ -66,37 +66,26 @@ def test_named_faults_need_each_claim_and_generated_ones_need_one(any_one: bool,
     assert Quarry(("cancel.settles", "other.1"), any_one=any_one).is_found(["cancel.settles"]) is found
 
 
-class Item:
-    """As much of a case as its place in the order depends on."""
-
-    def __init__(self, name: str, claims: tuple[str, ...], cost: Cost) -> None:
-        self.path = Path(f"test_{name}.py")
-        self.claims = claims
-        self.cost = cost
-
-
 def test_likely_culprits_come_after_the_general_cases_and_before_all_others() -> None:
     """
     General cases first, then what sets out to break it, then what judges most for its cost, and the last look last.
     """
-    names = {
-        "wrap_up": (("cancel.settles",), Cost(0, 1)),
-        "dear": (("other.1",), Cost(1, 9)),
-        "cheap": (("other.2", "other.3"), Cost(0, 4)),
-        "generated": (("other.4",), Cost(0, 4)),
-        "cancel": (("cancel.settles",), Cost(9, 90)),
-        "lifecycle": (("other.5",), Cost(3, 30)),
-    }
-    items = [Item(name, claims, cost) for name, (claims, cost) in names.items()]
-    ordered = culprits_first(items, Quarry(("cancel.settles",)), lambda i: i.claims, lambda i: i.cost)  # type: ignore[arg-type, attr-defined, return-value]
-    assert [item.path.stem for item in ordered] == [
-        f"test_{name}" for name in ("lifecycle", "cancel", "cheap", "dear", "generated", "wrap_up")
+    found = [
+        Declared(name, f"test_{name}.py", claims=claims, builds=builds, requests=requests)
+        for name, claims, builds, requests in (
+            ("wrap_up", ("cancel.settles",), 0, 1),
+            ("dear", ("other.1",), 1, 9),
+            ("cheap", ("other.2", "other.3"), 0, 4),
+            ("generated", ("other.4",), 0, 4),
+            ("cancel", ("cancel.settles",), 9, 90),
+            ("lifecycle", ("other.5",), 3, 30),
+        )
     ]
-    assert [may_be_left_out(item) for item in ordered] == [False, True, True, True, True, False]
-    left = culprits_first(items, None, lambda i: i.claims, lambda i: i.cost)  # type: ignore[arg-type, attr-defined, return-value]
-    assert [item.path.stem for item in left] == [
-        f"test_{name}" for name in ("lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up")
-    ]
+    ordered = sorted(found, key=lambda case: case.place(Quarry(("cancel.settles",))))
+    assert [case.id for case in ordered] == ["lifecycle", "cancel", "cheap", "dear", "generated", "wrap_up"]
+    assert [case.may_be_left_out for case in ordered] == [False, True, True, True, True, False]
+    left = sorted(found, key=lambda case: case.place(None))
+    assert [case.id for case in left] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]
 
 
 def cases(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.choices import GARBAGE
 from tests.hostile.table import ROWS, Expected, Row
 from tests.hostile.table import cells as all_cells
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.twin import Twin
 
 # Each meets another part of a run, and is over in a second or two.

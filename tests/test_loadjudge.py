@@ -13,7 +13,8 @@ from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, worker, workload
 from tests.ruled import attempt
 from tests.rules.exchanges import build, exchange, publish
 from tests.test_runlog import FINDING
-from touchstone.check.opening import Errand, finish, write_header
+from touchstone.check.handover import Errand
+from touchstone.check.job import finish, write_header
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract

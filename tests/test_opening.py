@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.loadlogs import header
-from touchstone.check.opening import EARLIER, new_log
+from touchstone.check.job import EARLIER, new_log
 from touchstone.facts.runlog import RunLogWriter, read
 
 

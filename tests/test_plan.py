@@ -7,7 +7,6 @@ from pathlib import Path
 from tests.command import Command, Ended, Shell
 from tests.watched import Watched
 from touchstone.check import runner
-from touchstone.check.cases import Cost, cost_of, write_plan
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 
@@ -57,18 +56,3 @@ def test_whole_plan_covers_the_ledger(tmp_path: Path) -> None:
     shown = {claim for row in rows for claim in row["claims"]}
     assert {claim.id for claim in ledger_of_claims.load().judged()} - shown == set()
     assert len({row["case"] for row in rows}) == len(rows)
-
-
-def test_cost_may_depend_on_the_profile() -> None:
-    """A declared cost is a number or one number a profile; what is not declared costs nothing."""
-    declared = {"builds": 2, "requests": {"quick": 3, "standard": 5, "thorough": 7}}
-    assert cost_of(declared, Settings(profile="quick")) == Cost(2, 3)
-    assert cost_of(declared, Settings(profile="thorough")) == Cost(2, 7)
-    assert cost_of({}, Settings()) == Cost(0, 0)
-
-
-def test_plan_is_json(tmp_path: Path) -> None:
-    """The plan is a list of cases with their claims, builds and requests."""
-    write_plan([("a.b", ("start.answers-202",), Cost(1, 2))], tmp_path / "plan.json")
-    rows = json.loads((tmp_path / "plan.json").read_text("utf-8"))
-    assert rows == [{"case": "a.b", "claims": ["start.answers-202"], "builds": 1, "requests": 2}]

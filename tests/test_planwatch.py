@@ -11,7 +11,7 @@ from tests.command import PRIMARY, RESTRICTED, Command, Ended, Shell
 from tests.rules.exchanges import exchange
 from tests.test_examination import examination
 from tests.watched import Watched
-from touchstone.check.embedded import RESTRICTED_REF
+from touchstone.check.job import RESTRICTED_REF
 from touchstone.check.preflight import UPGRADE_REQUIRED, PlanWatch
 from touchstone.twin import Account, Engine
 from touchstone.twin.answers import plan_too_small

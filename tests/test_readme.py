@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import Shell
 from tests.readme import consoles, normal, run
-from touchstone.check.embedded import LOAD_TWIN
+from touchstone.check.job import LOAD_TWIN
 from touchstone.twin import RateLimit, Twin
 
 

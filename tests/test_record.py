@@ -28,7 +28,7 @@ from touchstone.recordings.recorder import Written, ending, taken
 from touchstone.recordings.recording import RUN_ID, Recording, Terms
 from touchstone.target.call import Call, Keys
 from touchstone.target.transport import Transport
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 SCENARIOS = ("fresh-build", "cancel-when-idle", "events-cancelled")
 
@@ -392,7 +392,7 @@ def faulty(name: str) -> Any:
     """A served twin with a fault; its URL."""
     from contextlib import contextmanager
 
-    from touchstone.check.embedded import RECORDED_TWIN
+    from touchstone.check.job import RECORDED_TWIN
 
     behaviour: Behaviour = FAULTS[name]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.embedded import at_twin
 from touchstone.check.examination import restricted_key_advice, second_key_advice
 from touchstone.check.handover import HANDOVER, CheckHandover
+from touchstone.check.job import at_twin
 from touchstone.config import Flags, Settings, Templates, load
 from touchstone.errors import UsageError
 from touchstone.facts.key_sources import KeySources

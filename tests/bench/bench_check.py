@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.contract.files import openapi_dir
 from touchstone.twin import Twin
 from touchstone.twin.serve import Asgi

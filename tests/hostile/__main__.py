@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.hostile.cells import MOST_BYTES, MOST_S, Seen, run
 from tests.hostile.table import Row, cells
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.twin import Twin
 
 _MIB = 1 << 20

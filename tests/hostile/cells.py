@@ -22,7 +22,7 @@ from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.choices import GARBAGE
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
-from touchstone.check.embedded import EMBEDDED_TWIN
+from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.errors import HarnessError
 from touchstone.facts.runlog import read
 from touchstone.twin import Twin

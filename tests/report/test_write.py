@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from touchstone.check.opening import finish
+from touchstone.check.job import finish
 from touchstone.errors import RunLogError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.output import write_whole

@@ -7,13 +7,12 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from touchstone.check.opening import EARLIER
+from touchstone.check.job import EARLIER
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
 from touchstone.contract.files import UnfitFileError, open_regular, read_regular
@@ -41,15 +40,10 @@ def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
     Raises:
         UsageError: the file cannot be read, or names something else than a claim that is judged.
     """
-    known: dict[str, None] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        name = _claim_in(line)
-        if not name:
-            continue
-        why = _objection(name, ledger)
-        if why:
+    known = {name: number for number, line in enumerate(_lines(path), start=1) if (name := _claim_in(line))}
+    for name, number in known.items():
+        if why := _objection(name, ledger):
             raise UsageError(f"--baseline {path}: line {number}: {quoted(name)}: {why}")
-        known[name] = None
     return tuple(known)
 
 
@@ -83,11 +77,8 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
     kept = [line for line in before if verdicts.get(_claim_in(line)) != "upheld"]
     listed = {_claim_in(line) for line in kept}
     new = sorted(name for name, verdict in verdicts.items() if verdict == "broken" and name not in listed)
-    write_whole(
-        path,
-        "\n".join([*kept, *(f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new)])
-        + "\n",
-    )
+    added = [f"{name}  # {clipped(one_line(remarks[name]), _MAX_REMARK_CHARS)}" for name in new]
+    write_whole(path, "\n".join([*kept, *added]) + "\n")
     total = sum(bool(_claim_in(line)) for line in kept) + len(new)
     return f"baseline: {path}: {plural(total, 'claim')}, {len(new)} new, {len(before) - len(kept)} taken out"
 
@@ -103,10 +94,8 @@ def lines_to_keep(path: Path) -> list[str]:
     lines = _lines(path)
     for number, line in enumerate(lines, start=1):
         if not _ID.fullmatch(_claim_in(line)):
-            raise UsageError(
-                f"--write-baseline {path}: line {number}: {quoted(line)}: not the id of a claim; the "
-                "file is no baseline and stays as it is: name another one"
-            )
+            why = "not the id of a claim; the file is no baseline and stays as it is: name another one"
+            raise UsageError(f"--write-baseline {path}: line {number}: {quoted(line)}: {why}")
     return lines
 
 
@@ -116,32 +105,18 @@ def _claim_in(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        data = read_regular(path, MAX_BYTES)
+        return read_regular(path, MAX_BYTES).decode("utf-8-sig").splitlines()
     except UnfitFileError as error:
-        raise UsageError(f"--baseline {path}: {error.strerror}; expected one id of a claim a line") from None
+        why = f"{error.strerror}; expected one id of a claim a line"
     except OSError as error:
-        raise UsageError(
-            f"--baseline {path}: cannot be read: {error.strerror}; "
-            f"`touchstone check --write-baseline {path}` writes one"
-        ) from None
-    try:
-        return data.decode("utf-8-sig").splitlines()
+        why = f"cannot be read: {error.strerror}; `touchstone check --write-baseline {path}` writes one"
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"--baseline {path}: byte {error.start}: not UTF-8; expected one id of a claim a line"
-        ) from None
+        why = f"byte {error.start}: not UTF-8; expected one id of a claim a line"
+    raise UsageError(f"--baseline {path}: {why}")
 
 
 _MAX_NAMED = 5
 _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The run log of the newest check of a target."""
-
-    path: Path
-    header: Header
 
 
 def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Settings, str]:
@@ -153,13 +128,22 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     Args:
         reports: Where earlier runs left their results; the report folder of the settings is looked at, too.
     """
-    found = newest(settings, reports)
+    folders = tuple(dict.fromkeys((reports, settings.report_dir or reports)))
+    found = _newest(settings, folders)
     if found is None:
-        where = " or ".join(str(folder) for folder in _folders(settings, reports))
-        return settings, f"--last-failed: no earlier check of {_target(settings)} in {where}: everything is judged"
+        target = settings.target
+        name = target.url if target.name == "url" else target.name
+        where = " or ".join(map(str, folders))
+        return settings, f"--last-failed: no earlier check of {name} in {where}: everything is judged"
+    run_log, run_id = found
     chosen = {claim.id for claim in ledger.select(settings.claims_glob)}
-    failed = [name for name in failed_in(found.path) if name in chosen]
-    run = f"run {one_line(found.header.run_id)} ({one_line(str(found.path))})"
+    failed = [
+        item.claim.id
+        for item in judge(read(run_log)).claims
+        if item.claim.id in chosen
+        and ((item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again)
+    ]
+    run = f"run {one_line(run_id)} ({one_line(str(run_log))})"
     if not failed:
         return settings, f"--last-failed: nothing that is asked for failed in {run}: everything is judged"
     first = ", ".join(failed[:_MAX_NAMED])
@@ -169,55 +153,25 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
     return dataclasses.replace(settings, claims_glob=glob), sentence
 
 
-def newest(settings: Settings, reports: Path) -> Newest | None:
-    """The check of the target of *settings* that began last; a file that is no run log is passed over."""
-    found: list[tuple[str, float, Newest]] = []
-    for path in _logs(settings, reports):
+def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
+    """Run log and run id of the check of the target that began last; a file that is no run log is passed over."""
+    found: list[tuple[str, float, Path, str]] = []
+    places = ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/")
+    for path in (path for folder in folders for place in places for path in folder.glob(f"{place}runlog.jsonl")):
         try:
-            header, written_at = _header(path), path.stat().st_mtime
+            # The rest, which may be long, is read of the newest one alone.
+            with os.fdopen(open_regular(path), "rb") as file:
+                header = _HEADER.validate_python(json.loads(file.readline()))
+            written_at = path.stat().st_mtime
         except (ValueError, RecursionError, OSError):  # what pydantic says of another file is a ValueError
             continue
         if header.command == "check" and _is_same(header, settings):
-            found.append((header.started_at, written_at, Newest(path, header)))
-    return max(found, key=lambda one: one[:2])[2] if found else None
-
-
-def failed_in(run_log: Path) -> tuple[str, ...]:
-    """The claims that the run broke or could not judge, in the order of its ledger.
-
-    Raises:
-        RunLogError: the run log is damaged.
-    """
-    return tuple(
-        item.claim.id
-        for item in judge(read(run_log)).claims
-        if (item.verdict == "broken" and not item.known) or item.verdict == "could-not-run" or item.holds_again
-    )
-
-
-def _header(path: Path) -> Header:
-    """The first line of a run log; the rest, which may be long, is read of the newest one alone."""
-    with os.fdopen(open_regular(path), "rb") as file:
-        return _HEADER.validate_python(json.loads(file.readline()))
+            found.append((header.started_at, written_at, path, header.run_id))
+    return max(found)[2:] if found else None
 
 
 def _is_same(header: Header, settings: Settings) -> bool:
-    # An embedded twin listens elsewhere each time.
+    """Whether a run was about the target of *settings*; an embedded twin listens elsewhere each time."""
     if settings.target.embedded or header.target.kind == "embedded":
         return settings.target.embedded and header.target.kind == "embedded"
     return header.target.url == settings.target.url
-
-
-def _target(settings: Settings) -> str:
-    target = settings.target
-    return target.url or "" if target.name == "url" else target.name
-
-
-def _folders(settings: Settings, reports: Path) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys((reports, settings.report_dir or reports)))
-
-
-def _logs(settings: Settings, reports: Path) -> Iterator[Path]:
-    for folder in _folders(settings, reports):
-        for place in ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/"):
-            yield from folder.glob(f"{place}runlog.jsonl")

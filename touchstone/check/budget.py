@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.contract.lifecycle import STATUSES
-from touchstone.facts.exchange import Exchange
 from touchstone.rules.walk import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
@@ -32,26 +31,20 @@ class Silence:
     def __init__(self, fewest: int = 1) -> None:
         self._fewest = fewest
         self._vain = 0
-        self._vain_from: float | None = None
+        self._vain_from = 0.0
 
     def hear(self, sent_at: float, *, answered: bool) -> None:
         """Takes note of a request that has ended, whoever sent it."""
+        self._vain_from = self._vain_from if self._vain else sent_at
         self._vain = 0 if answered else self._vain + 1
-        if answered:
-            self._vain_from = None
-        elif self._vain_from is None:
-            self._vain_from = sent_at
 
     def lasts(self, at_s: float) -> bool:
         """Whether all that ended in the last SILENT_S seconds, and anything did, ended without an answer."""
-        lasted = self._vain_from is not None and at_s - self._vain_from > SILENT_S
-        return lasted and self._vain >= self._fewest
+        return self._vain >= self._fewest and at_s - self._vain_from > SILENT_S
 
 
-# After so many reads in a row, over so many seconds, that say not_built nothing is on its way that could be waited for.
+# After so many reads in a row, over so many seconds, that say not_built, or that nobody answers, a wait is given up.
 IDLE_POLLS, IDLE_S = 10, 1.0
-
-# After so many reads in a row, over so many seconds, that nobody answers there is no server any more.
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
 # Once a wait was in vain, the next ones are shorter by this share; after so many in a row there is none any more. A
@@ -119,12 +112,6 @@ class Received:
     body: Mapping[str, Any]
     sent_at: float
     done_at: float
-
-    @classmethod
-    def of(cls, call: Call, exchange: Exchange) -> "Received":
-        """The answer that an exchange holds."""
-        ref, times = exchange.ref or "", (exchange.sent_at, exchange.done_at)
-        return cls(call, exchange.operation, ref, exchange.status, exchange.body, *times)
 
     @property
     def state(self) -> str:
@@ -217,7 +204,7 @@ class Budget:
                     self._ready.discard(ref)
             if reserved:
                 self._settle(answer, lasts_s)
-            if answer.operation == "getBuild":
+            if answer.operation == "getBuild" and answer.state in STATUSES:
                 self._read(answer)
 
     def _settle(self, answer: Received, lasts_s: float) -> None:
@@ -240,8 +227,6 @@ class Budget:
     def _read(self, answer: Received) -> None:
         """Settles the doubts of a version by a status read that was sent after them."""
         ref, state = answer.ref, answer.state
-        if state not in STATUSES:
-            return
         doubts = self._doubts.pop(ref, [])
         settled = [doubt for doubt in doubts if doubt[0] <= answer.sent_at]
         if len(settled) < len(doubts):
@@ -262,11 +247,7 @@ class Budget:
 
     def _trust_publishing(self) -> None:
         self._publishing_is_free = True
-        self.builds += self._kept_for_publishing
+        self.builds += self._kept_for_publishing + sum(p for doubts in self._doubts.values() for _, p in doubts)
         self._kept_for_publishing = 0
-        for ref, doubts in list(self._doubts.items()):
-            left = [doubt for doubt in doubts if not doubt[1]]
-            self.builds += len(doubts) - len(left)
-            self._doubts[ref] = left
-            if not left:
-                del self._doubts[ref]
+        left = {ref: [doubt for doubt in doubts if not doubt[1]] for ref, doubts in self._doubts.items()}
+        self._doubts = {ref: doubts for ref, doubts in left.items() if doubts}

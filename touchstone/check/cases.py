@@ -1,27 +1,21 @@
-"""Cases of a run: what each costs, in which order they run, and which a proof can leave out.
+"""Cases of a run: what each says of itself, in which order they run, and which a proof can leave out.
 
 A fault is only proven if the right claim is blamed and no other one. An examination that stopped at the first finding
 would never see the others, so it goes on until all of this holds:
 
 1. Each expected claim is broken (of a generated fault: at least one of them).
 2. The general cases are over: the plain life of a version, seen by whoever looks.
-3. Two thirds of all other claims have been judged on an occasion, held or broken: each of these could have been
-   blamed and was not.
-4. Every version that the run left alone has been read once more, and the clean-up is over. These come last whatever
-   happens, and their exchanges are judged like all others.
+3. Two thirds of all other claims have been judged on an occasion, held or broken.
+4. Every version that the run left alone has been read once more, and the clean-up is over.
 
 A fault that is not found meets the whole examination. Once it is found, a case of whose claims each has been judged is
 left out: it would add nothing to the share.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from touchstone.config import Settings
 
 if TYPE_CHECKING:
     import pytest
@@ -67,35 +61,7 @@ class Quarry:
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """At most how many builds a case begins, and about how many requests it sends besides polls."""
-
-    builds: int
-    requests: int
-
-
-def cost_of(declared: Mapping[str, object], settings: Settings) -> Cost:
-    """The cost that a case declares: numbers, or one number a profile."""
-    return Cost(_number(declared.get("builds", 0), settings), _number(declared.get("requests", 0), settings))
-
-
-def write_plan(cases: Sequence[tuple[str, tuple[str, ...], Cost]], path: Path) -> None:
-    """Writes the plan as JSON to *path*."""
-    rows = [
-        {"case": name, "claims": list(claims), "builds": cost.builds, "requests": cost.requests}
-        for name, claims, cost in cases
-    ]
-    path.write_text(json.dumps(rows), encoding="utf-8")
-
-
-def _number(value: object, settings: Settings) -> int:
-    if isinstance(value, Mapping):
-        value = value[settings.profile]
-    return int(str(value))
-
-
-# What goes wrong anyway is to be seen before what is special, or it would be blamed on what is special.
+# What goes wrong anyway is to be found before what is special, or it would be blamed on what is special.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 
@@ -104,40 +70,64 @@ BUILD_COSTS = 5
 DRAWN_CASES, DRAWN_COSTS = "test_generated.py", 20
 
 
-def general_first(items: "list[pytest.Item]") -> "list[pytest.Item]":
-    """The cases as files and lines order them, but for the general ones, which come first."""
-    return sorted(items, key=lambda item: item.path.name != GENERAL_CASES)
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a case says of itself by its name and its marks.
 
-
-def culprits_first(
-    items: "list[pytest.Item]",
-    quarry: Quarry | None,
-    declared: "Callable[[pytest.Item], tuple[str, ...]]",
-    cost: "Callable[[pytest.Item], Cost]",
-) -> "list[pytest.Item]":
-    """The order of a proof: general cases, likely culprits, what judges most for its cost, a last look.
-
-    A case is a likely culprit if it sets out to show what is expected to be broken. Once that is found, nothing is
-    expected any more, and *quarry* is None.
+    Attributes:
+        id: Subject and name: ``test_cancel.py::test_in_flight[x]`` is ``cancel.in_flight[x]``.
+        claims: Those that it sets out to show, in the order of its marks.
+        builds: How many it begins at most.
+        requests: About how many it sends besides polls.
+        profile: The smallest profile that runs it.
+        is_given: Whether it shows something where nothing may be published, too.
+        is_once: Whether its body cannot be called again: a generated case has arguments that its generator knows.
     """
 
-    def place(item: "pytest.Item") -> tuple[int, float]:
-        if item.path.name == GENERAL_CASES:
-            return (0, 0)
-        if item.path.name == LAST_CASES:
-            return (3, 0)
-        claims = declared(item)
-        likely = quarry is not None and any(map(quarry.expects, claims))
-        return (1 if likely else 2, _weight(item, cost(item)) / len(claims))
+    id: str
+    file: str
+    title: str = ""
+    claims: tuple[str, ...] = ()
+    builds: int = 0
+    requests: int = 0
+    profile: str = "quick"
+    is_given: bool = False
+    is_once: bool = False
 
-    return sorted(items, key=place)
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether a proof that is complete can do without the case."""
+        return self.file not in (GENERAL_CASES, LAST_CASES)
+
+    def place(self, quarry: Quarry | None) -> tuple[int, float]:
+        """Its place in a proof: general cases, likely culprits, what judges most for its cost, a last look.
+
+        A case is a likely culprit if it sets out to show what is expected to be broken. Once that is found, nothing is
+        expected any more, and *quarry* is None.
+        """
+        if not self.may_be_left_out:
+            return (0 if self.file == GENERAL_CASES else 3, 0)
+        each = DRAWN_COSTS if self.file == DRAWN_CASES else 1
+        likely = quarry is not None and any(map(quarry.expects, self.claims))
+        return (1 if likely else 2, (each * self.requests + BUILD_COSTS * self.builds) / len(self.claims))
 
 
-def _weight(item: "pytest.Item", spends: Cost) -> float:
-    each = DRAWN_COSTS if item.path.name == DRAWN_CASES else 1
-    return each * spends.requests + BUILD_COSTS * spends.builds
-
-
-def may_be_left_out(item: "pytest.Item") -> bool:
-    """Whether a proof that is complete can do without the case."""
-    return item.path.name not in (GENERAL_CASES, LAST_CASES)
+def declared_by(item: "pytest.Item", profile: str) -> Declared:
+    """What a case says of itself in a run with this profile: a cost is a number, or one number a profile."""
+    cost, smallest = item.get_closest_marker("cost"), item.get_closest_marker("profile")
+    costs = cost.kwargs if cost else {}
+    builds, requests = (
+        int(value[profile] if isinstance(value, Mapping) else value)
+        for value in (costs.get("builds", 0), costs.get("requests", 0))
+    )
+    return Declared(
+        id=f"{item.path.stem.removeprefix('test_')}.{item.name.removeprefix('test_')}",
+        file=item.path.name,
+        title=" ".join((getattr(getattr(item, "function", None), "__doc__", "") or "").split()),
+        claims=tuple(claim for mark in item.iter_markers("claims") for claim in mark.args),
+        builds=builds,
+        requests=requests,
+        profile=str(smallest.args[0]) if smallest else "quick",
+        is_given=item.get_closest_marker("given") is not None,
+        is_once=item.get_closest_marker("once") is not None,
+    )

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
@@ -93,8 +93,21 @@ def watched(
     Raises:
         OutputError: it has nowhere to run or to print.
     """
-    with _place_of_work(output) as (cwd, file):
+    events = follow(run_log)
+
+    def take() -> None:
+        for event in next(events, ()):
+            progress(event)
+        look()
+
+    with ExitStack() as stack:
+        try:
+            cwd, file = stack.enter_context(elsewhere()), stack.enter_context(anew(output))
+        except OSError as error:
+            raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
+        stack.callback(_look_over, file, output)
         lifeline, held = os.pipe()
+        stack.callback(os.close, held)
         child = subprocess.Popen(
             command,
             cwd=cwd,
@@ -107,13 +120,29 @@ def watched(
         )
         os.close(lifeline)
         try:
-            return _watch(child, run_log, progress, interrupted, max_seconds, look)
+            return _wait(child, interrupted, max_seconds, take)
         finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-            os.close(held)
-            _look_over(file, output)
+            child.kill()
+            child.wait()
+
+
+def _wait(
+    child: "subprocess.Popen[bytes]", interrupted: Interrupted, max_seconds: float | None, take: Callable[[], None]
+) -> int:
+    interrupted_at: float | None = None
+    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
+    while child.poll() is None:
+        take()
+        now = time.monotonic()
+        if interrupted_at is None and (interrupted.by or now > deadline):
+            child.send_signal(signal.SIGINT)
+            interrupted_at = now
+        if interrupted_at is not None and now - interrupted_at > CHILD_GRACE_S:
+            child.kill()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(POLL_S)
+    take()
+    return child.returncode
 
 
 def _look_over(file: BinaryIO, output: Path) -> None:
@@ -124,52 +153,6 @@ def _look_over(file: BinaryIO, output: Path) -> None:
         file.seek(0)
         file.write(clean.encode("latin-1"))
         file.truncate()
-
-
-def _watch(
-    child: "subprocess.Popen[bytes]",
-    run_log: Path,
-    progress: Progress,
-    interrupted: Interrupted,
-    max_seconds: float | None,
-    look: Callable[[], None] = lambda: None,
-) -> int:
-    events = follow(run_log)
-    interrupted_at: float | None = None
-    deadline = time.monotonic() + max_seconds + CHILD_GRACE_S if max_seconds else float("inf")
-    while child.poll() is None:
-        for event in next(events, ()):
-            progress(event)
-        look()
-        now = time.monotonic()
-        if interrupted_at is None and (interrupted.by or now > deadline):
-            child.send_signal(signal.SIGINT)
-            interrupted_at = now
-        if interrupted_at is not None and now - interrupted_at > CHILD_GRACE_S:
-            child.kill()
-        try:
-            child.wait(POLL_S)
-        except subprocess.TimeoutExpired:
-            continue
-    for event in next(events, ()):
-        progress(event)
-    look()
-    return child.returncode
-
-
-@contextmanager
-def _place_of_work(output: Path) -> Iterator[tuple[str, BinaryIO]]:
-    """A folder for a child to run in, and the open file that it prints into.
-
-    Raises:
-        OutputError: there is none.
-    """
-    with ExitStack() as stack:
-        try:
-            place = stack.enter_context(elsewhere()), stack.enter_context(anew(output))
-        except OSError as error:
-            raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
-        yield place
 
 
 def anew(path: Path) -> BinaryIO:

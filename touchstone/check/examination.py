@@ -6,33 +6,26 @@ exchanges, so that a wait which was cut accuses nobody.
 """
 
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from touchstone.check.budget import (
-    GIVEN_UP_AFTER,
-    IDLE_POLLS,
-    IDLE_S,
-    SILENT_REMOVALS,
-    SPENT,
-    UNANSWERED_POLLS,
-    UNANSWERED_S,
-    UNHEARD_REQUESTS,
-    Budget,
-    Received,
-    Silence,
-    Vain,
-)
+from touchstone.check import budget as limits
+from touchstone.check.budget import Budget, Received, Silence, Vain
+from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
-from touchstone.facts.events import NoticeVerdict
+from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
+from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Call, Keys, may_publish
+from touchstone.target.connections import in_background
 from touchstone.target.transport import Transport
 
 # What would let a claim be judged that a target does not offer the means for.
@@ -67,16 +60,42 @@ class Unsuited(Exception):
 
 
 class Ledger:
-    """What the examination tells the outside about templates, before and after it touches them: here nothing."""
+    """Writes what happens to templates into the journal and the run log, as far as a run has these."""
+
+    def __init__(
+        self,
+        run_id: str = "",
+        journal: Journal | None = None,
+        log: RunLogWriter | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._run_id = run_id
+        self._journal = journal
+        self._log = log
+        self._transport = transport
 
     def intend(self, template: Template) -> None:
         """*template* is about to be published."""
+        if self._journal:
+            self._journal.intend(template.ref, template.owner)
 
     def published(self, template: Template, digest: str) -> None:
         """*template* was published."""
+        self._write(template, digest, "published")
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be; *sure* is whether it ever was on the target."""
+        """*template* was deleted, or could not be; *sure* is whether it ever was on the target.
+
+        The journal keeps a ref until nobody has a version of that name.
+        """
+        if gone and self._journal:
+            self._journal.removed(template.ref, template.owner)
+        self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
+
+    def _write(self, template: Template, digest: str, action: TemplateDeed) -> None:
+        if self._log and self._transport:
+            purpose = template.name.removeprefix(f"touchstone-{self._run_id}-")
+            self._log.write(TemplateAction(template.ref, purpose, digest, action, round(self._transport.now(), 6)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +111,6 @@ class Following:
     future: "Future[Exchange]" = field(default_factory=Future)
     until: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self, follow: Callable[[], Exchange]) -> None:
-        """Follows, in a thread that keeps no process from its end."""
-        threading.Thread(target=self._fulfil, args=(follow,), daemon=True).start()
-
-    def _fulfil(self, follow: Callable[[], Exchange]) -> None:
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            self.future.set_result(follow())
-        except BaseException as error:  # noqa: BLE001 - whoever asks for the result is told
-            self.future.set_exception(error)
-
     def result(self, grace_s: float) -> Exchange:
         """The exchange once the server closed the stream, or after *grace_s* more seconds without that."""
         try:
@@ -117,35 +124,19 @@ class Following:
         self.until.set()
         self.future.cancel()
 
-    def wait(self) -> None:
-        """Waits until it is over.
-
-        Raises:
-            Exception: what kept the request from being sent.
-        """
-        try:
-            self.future.result()
-        except CancelledError:
-            return
-
 
 Standing = Literal["absent", "unsure", "there"]
 
 # No word on it: the one may come while the server works on, and the other means that something is there.
 _OPEN = frozenset({408, 409})
 
-_ORDER: tuple[Standing, ...] = ("absent", "unsure", "there")
-
-_Key = tuple[str | None, str]
-
 
 class Publications:
-    """Hears how requests to publish were answered, and tells of each version whether it may be on the target."""
+    """How requests to publish each version were answered, and whether it may be on the target."""
 
     def __init__(self) -> None:
-        self._known: dict[_Key, Standing] = {}
-        self._sent_as: dict[_Key, _Key] = {}
-        self._under_way: dict[_Key, int] = {}
+        self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
+        self._sent_as: dict[tuple[str, str], tuple[str, str]] = {}
         self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
@@ -160,34 +151,35 @@ class Publications:
         """
         if call.operation != "publishTemplate":
             return send(call)
-        key = (call.ref, _owner(call.credential))
-        self._note(key, 1)  # whatever ends the run from now on, it may have been done
+        # What should let nobody in counts as the first account's.
+        owner = call.credential if call.credential in ("second", "restricted") else "primary"
+        answers = self._answers[call.ref, owner]
+        with self._lock:
+            answers["unsure"] += 1  # whatever ends the run from now on, it may have been done
+        standing: Standing = "unsure"
         try:
             exchange = send(call)
         except Unsuited:
-            self._note(key, -1, "absent")
+            standing = "absent"
             raise
-        refused = 400 <= exchange.status < 500 and exchange.status not in _OPEN
-        self._note(key, -1, "there" if 200 <= exchange.status < 300 else "absent" if refused else "unsure")
-        return exchange
+        else:
+            if 200 <= exchange.status < 300:
+                standing = "there"
+            elif 400 <= exchange.status < 500 and exchange.status not in _OPEN:
+                standing = "absent"
+            return exchange
+        finally:
+            with self._lock:
+                answers["unsure"] -= 1
+                answers[standing] += 1
 
     def standing(self, template: Template) -> Standing:
-        """Whether *template* is on the target, unless it was deleted; what nobody told of may be there."""
-        own: _Key = (template.ref, template.owner)
-        key = self._sent_as.get(own, own)
-        known = self._known.get(key, "unsure")
-        return "unsure" if known == "absent" and self._under_way.get(key) else known
-
-    def _note(self, key: _Key, more: int, standing: Standing | None = None) -> None:
-        with self._lock:
-            self._under_way[key] = self._under_way.get(key, 0) + more
-            if standing:
-                self._known[key] = max(self._known.get(key, "absent"), standing, key=_ORDER.index)
-
-
-def _owner(credential: str) -> str:
-    """Whose version a request is registered as: what should let nobody in counts as the first account's."""
-    return credential if credential in ("second", "restricted") else "primary"
+        """Whether *template* is on the target, unless it was deleted; what was never sent may be there."""
+        own = (template.ref, template.owner)
+        answers = self._answers[self._sent_as.get(own, own)]
+        if answers["there"]:
+            return "there"
+        return "absent" if answers["absent"] and not answers["unsure"] else "unsure"
 
 
 # What a wait is for: the end of a log that was opened while its build ran, or not.
@@ -206,15 +198,20 @@ READY_TRIES = 3
 
 
 def transport_to(
-    target: TargetSettings, contract: Contract, record: Callable[[Exchange], None] = lambda _exchange: None
+    target: TargetSettings,
+    contract: Contract,
+    record: Callable[[Exchange], None] = lambda _exchange: None,
+    **more: Any,
 ) -> Transport:
-    """A transport with the keys and the bounds of a target.
-
-    Args:
-        record: Called with each finished exchange, in the thread that sent it.
-    """
+    """A transport with the keys and the bounds of a target; *record* and *more* are those of `Transport`."""
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-    return Transport(target.url or "", keys, contract, record, target.request_timeout_s, bounds=target.bounds)
+    known = (target.url or "", keys, contract, record, target.request_timeout_s)
+    return Transport(*known, bounds=target.bounds, **more)
+
+
+def _received(call: Call, exchange: Exchange) -> Received:
+    known = (exchange.operation, exchange.ref or "", exchange.status, exchange.body)
+    return Received(call, *known, exchange.sent_at, exchange.done_at)
 
 
 @dataclass(repr=False)
@@ -237,15 +234,14 @@ class Examination:
     case: str = ""
     templates: list[Template] = field(default_factory=list)
     publications: Publications = field(default_factory=Publications)
+    vain: Vain = field(default_factory=Vain)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
-    vain: Vain = field(default_factory=Vain)
-    _owners: dict[str, Credential] = field(default_factory=dict)
     _shared: dict[str, Template] = field(default_factory=dict)
     _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
-    _silence: Silence = field(default_factory=lambda: Silence(UNHEARD_REQUESTS))
+    _silence: Silence = field(default_factory=lambda: Silence(limits.UNHEARD_REQUESTS))
     _silent: int = 0
 
     # --- single requests ---------------------------------------------------------------------------------------------
@@ -260,29 +256,36 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            raise Unsuited("could-not-run", f"nobody answered the last {UNHEARD_REQUESTS} requests; the run gave up")
+            reason = f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
+            raise Unsuited("could-not-run", reason)
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
-            raise Unsuited("could-not-run", SPENT)
+            raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
         self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
-        lasts_s = next((one.sleep_s for one in self.templates if one.ref == exchange.ref), 0.0)
-        self.budget.receive(Received.of(call, exchange), reserved=reserved, lasts_s=lasts_s)
+        self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._lasts_s(exchange.ref))
         self._note(exchange)
         return exchange
 
     def look(self, ref: str) -> None:
         """Reads whether a start that was refused began a build."""
-        call = Call("getBuild", ref, self._owners.get(ref, "primary"))
-        self.budget.receive(Received.of(call, self.transport.send(call, self.case)), reserved=False)
+        call = Call("getBuild", ref, self._owner(ref))
+        self.budget.receive(_received(call, self.transport.send(call, self.case)), reserved=False)
+
+    def _owner(self, ref: str) -> Credential:
+        return next((template.owner for template in self.templates if template.ref == ref), "primary")
+
+    def _lasts_s(self, ref: str | None) -> float:
+        """Seconds that a build of the version takes at least, as far as that is known."""
+        return max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
 
     def _note(self, exchange: Exchange) -> None:
         status, ref = str(exchange.body.get("status")), exchange.ref or ""
         starts = exchange.operation in ("startBuild", "publishTemplate")
         if starts and "building" in (status, exchange.body.get("auto_build")):
             self._running.add(ref)
-        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owners.get(ref):
+        elif exchange.operation == "getBuild" and status in AT_REST and exchange.credential == self._owner(ref):
             self._running.discard(ref)
         elif exchange.operation == "cancelBuild" and exchange.status == 202:
             self._running.discard(ref)
@@ -299,7 +302,7 @@ class Examination:
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
-                self.vain.lift(key, 0 if waited_s else GIVEN_UP_AFTER - 1, waited_s)
+                self.vain.lift(key, 0 if waited_s else limits.GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             requested_s = retry_after_s(exchange.response) or wait_s
             if waited_s + requested_s > patience_s:
@@ -325,10 +328,6 @@ class Examination:
         """Waits: for a refusal to end, or for the next poll."""
         self.transport.clock.rest(seconds)
 
-    def outlast(self, template: Template) -> None:
-        """Waits as long as the build steps of *template* take: a build that should not run would be over by then."""
-        self.rest(template.sleep_s)
-
     def together(self, *calls: Call) -> list[Exchange]:
         """Sends all *calls* at the same moment, each on a connection of its own; answers in the order of the calls."""
         barrier = threading.Barrier(len(calls))
@@ -340,7 +339,7 @@ class Examination:
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(one, calls))
 
-    # --- waits --------------------------------------------------------------------------------------------------------
+    # --- waits -------------------------------------------------------------------------------------------------------
 
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
@@ -358,38 +357,33 @@ class Examination:
         idle = silent = 0
         stuck = ""
         while True:
-            exchange = self.read(ref, by or self._owners.get(ref, "primary"))
+            exchange, now = self.read(ref, by or self._owner(ref)), self.transport.now()
             status = str(exchange.body.get("status"))  # whatever kind of value it is
-            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, self.transport.now())
-            silent, answered_at = (0, self.transport.now()) if exchange.response else (silent + 1, answered_at)
-            given_up = idle > IDLE_POLLS and self.transport.now() > active_at + IDLE_S
-            given_up |= silent > UNANSWERED_POLLS and self.transport.now() > answered_at + UNANSWERED_S
-            waited_s = self.transport.now() - began
+            idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, now)
+            silent, answered_at = (0, now) if exchange.response else (silent + 1, answered_at)
+            given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
+            given_up |= silent > limits.UNANSWERED_POLLS and now > answered_at + limits.UNANSWERED_S
+            waited_s = now - began
             if status in until and stuck:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
-            stuck = self._stuck(ref, status)
-            limit_s = self._limit_s(ref, stuck, most_s)
-            if waited_s > limit_s + 0.1:
+            stuck = status if status in STATUSES else _ODD
+            if status == "building" and ref in self._dying - self._running:
+                stuck = "cancelling"
+            if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
                 self.vain.add(("getBuild", stuck))
                 return exchange
             self.rest(poll_s(waited_s))
-
-    def _stuck(self, ref: str, status: str) -> str:
-        """What a version that is waited for is stuck in, should this be its last status."""
-        if status == "building" and ref in self._dying - self._running:
-            return "cancelling"
-        return status if status in STATUSES else _ODD
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
-        steps_s = max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
-        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, steps_s, is_fault=stuck == _ODD)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _ODD)
         if not limit_s:
-            raise Unsuited("could-not-run", f"{GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain")
+            reason = f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
+            raise Unsuited("could-not-run", reason)
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
@@ -403,13 +397,24 @@ class Examination:
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
-        following.begin(lambda: self.send(call))
+        in_background(following.future, lambda: self.send(call))
         opened.wait(self.target.request_timeout_s)
         return following
 
-    def closed(self, following: Following) -> Exchange:
-        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s."""
-        return self._closed(following, self._log_s(self.target.cancel_timeout_s, live=following.live))
+    def closed(self, following: Following, most_s: float | None = None) -> Exchange:
+        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
+
+        Args:
+            most_s: How long it is waited for in the place of that.
+        """
+        limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
+        over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
+        exchange = following.result(limit_s)
+        if exchange.closed == "client" and not left:
+            self.vain.add(_LOGS[following.live])
+        elif exchange.status == 200 and not over:
+            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
+        return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
         """The whole stream of a build whose status nobody reads, so that the build may take its time besides.
@@ -418,16 +423,7 @@ class Examination:
             Unsuited: builds do not end.
         """
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
-        return self._closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
-
-    def _closed(self, following: Following, limit_s: float) -> Exchange:
-        over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
-        exchange = following.result(limit_s)
-        if exchange.closed == "client" and not left:
-            self.vain.add(_LOGS[following.live])
-        elif exchange.status == 200 and not over:
-            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
-        return exchange
+        return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
     def followed(self, call: Call) -> Exchange:
         """Follows a log in this thread, of whatever version, for as long as one may take to close."""
@@ -473,12 +469,10 @@ class Examination:
         if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
             self.ledger.intend(template)
             self.templates.append(template)
-            self._owners.setdefault(template.ref, template.owner)
 
     def forget(self, template: Template) -> None:
         """Takes *template* off the list of what is to be removed: the target refused to make it."""
         self.templates.remove(template)
-        self._owners.pop(template.ref, None)
         self.ledger.removed(template, gone=True)
 
     def published(
@@ -557,10 +551,11 @@ class Examination:
         for following in self._followings:
             following.leave()
         for following in self._followings:
-            following.wait()
+            with suppress(CancelledError):
+                following.future.result()
         self._followings.clear()
         for ref in sorted(self._running | self._dying):
-            self._try(Call("cancelBuild", ref, self._owners.get(ref, "primary")))
+            self._try(Call("cancelBuild", ref, self._owner(ref)))
         self._running.clear()
         self._dying.clear()
 
@@ -568,14 +563,14 @@ class Examination:
         """Cancels all builds and deletes all templates of the run; True when nothing is left."""
         self.budget.until_at = float("inf")
         self.case = "clean-up"
-        self._silence = Silence(UNHEARD_REQUESTS)  # somebody may be there again
+        self._silence = Silence(limits.UNHEARD_REQUESTS)  # somebody may be there again
         self.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)
 
     def _remove(self, template: Template) -> bool:
         gone = False
-        if self._silent < SILENT_REMOVALS:
+        if self._silent < limits.SILENT_REMOVALS:
             exchange = self._try(Call("deleteTemplate", template.ref, template.owner))
             self._silent = self._silent + 1 if exchange and exchange.response is None else 0
             gone = exchange is not None and exchange.status in (200, 204, 404)

@@ -56,13 +56,6 @@ class Handover:
         return found
 
 
-Mode = Literal[
-    "run",  # judge a target by all cases
-    "plan",  # list the cases, send nothing
-    "record",  # play scenarios with a target, so that they can be recorded
-    "replay",  # play recordings
-]
-
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
 # What a child ends with whose run log takes no more: what it did after that is not in it.
@@ -73,6 +66,37 @@ BARRED = 75
 ORPHANED = 3
 
 
+Mode = Literal[
+    "run",  # judge a target by all cases
+    "plan",  # list the cases, send nothing
+    "record",  # play scenarios with a target, so that they can be recorded
+    "replay",  # play recordings
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a run of the contract tests is for.
+
+    Attributes:
+        command: What the run log calls it.
+        plays: Names of the scenarios to record, or paths of the recordings to replay; empty for a check.
+        speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
+        plugin: A pytest plugin of its own that the contract tests are run with.
+        accounts: Whose each key in the recordings of others is.
+    """
+
+    command: str = "check"
+    mode: Mode = "run"
+    plays: tuple[str, ...] = ()
+    speed: float = 0.0
+    plugin: str = ""
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+CHECK = Errand()
+
+
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
     """What a process that runs the contract tests is to do.
@@ -80,18 +104,17 @@ class CheckHandover(Handover):
     Attributes:
         latency_s: What a status read takes, as measured by the smoke test.
         quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
-        plays: Names of the scenarios to record, or paths of the recordings to replay.
-        speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
-        accounts: Whose each key in the recordings of others is.
     """
 
     run_id: str = ""
     latency_s: float = 0.0
-    mode: Mode = "run"
+    errand: Errand = CHECK
     quarry: Quarry | None = None
-    plays: tuple[str, ...] = ()
-    speed: float = 0.0
-    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def mode(self) -> Mode:
+        """What the process does with its cases."""
+        return self.errand.mode
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:

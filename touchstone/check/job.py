@@ -6,27 +6,232 @@ what the log holds and writes the reports.
 """
 
 import dataclasses
+import json
 import os
+import re
+import secrets
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
+from touchstone import __version__
 from touchstone.check.child import Interrupted, child_environment, signals, watched
-from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
-from touchstone.check.handover import UNWRITTEN, Handover
-from touchstone.check.opening import CHECK, Errand, new_log, new_run_id, utc, write_header
+from touchstone.check.handover import CHECK, UNWRITTEN, Errand, Handover
+from touchstone.check.journal import is_run_id
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
-from touchstone.errors import OutputError, RunLogError, TargetError
-from touchstone.facts.events import Footer
-from touchstone.twin import Twin, TwinSettings
+from touchstone.contract.files import open_regular
+from touchstone.contract.quoting import quoted
+from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError, unwritten
+from touchstone.facts.events import Footer, Header, LedgerClaim, Target, TargetKind
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.rules import verdict
+from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
 from touchstone.types import Conclude, Progress
+
+# --- the embedded twin -----------------------------------------------------------------------------------------------
+
+# Limits wide enough not to slow a check down and tight enough to be met, one digest for equal content.
+EMBEDDED_TWIN = TwinSettings(
+    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
+)
+# What recordings are made of by default: limits that few starts and builds meet, answers that repeat, and a latency
+# that makes requests overlap which are sent at the same moment.
+RECORDED_TWIN = TwinSettings(
+    build_s=0.05,
+    settle_s=0.2,
+    rate=RateLimit.parse("10/1"),
+    capacity=2,
+    latency_s=0.005,
+    digest_scope="content",
+    seed=1,
+)
+# Limits that a storm meets, and the greedy key of two, while a modest client does not.
+LOAD_TWIN = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("12/1"), capacity=4, digest_scope="content")
+BUILD_TIMEOUT_S = 10.0
+CANCEL_TIMEOUT_S = 3.0
+RESTRICTED_REF = "default/legacy-demo@1.0.0"
+
+
+def at_twin(settings: Settings, url: str) -> Settings:
+    """Settings of a run against a twin that listens at *url*: its keys, its version below the plan, less patience."""
+    keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
+    target = dataclasses.replace(
+        settings.target,
+        url=url,
+        api_key=keys["primary"],
+        second_api_key=keys["second"],
+        restricted_api_key=keys["restricted"],
+        build_timeout_s=min(settings.target.build_timeout_s, BUILD_TIMEOUT_S),
+        cancel_timeout_s=min(settings.target.cancel_timeout_s, CANCEL_TIMEOUT_S),
+        templates=dataclasses.replace(settings.target.templates, restricted=(RESTRICTED_REF,)),
+    )
+    return dataclasses.replace(settings, target=target)
+
+
+@contextmanager
+def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
+    """The settings of a target that listens: the embedded twin is started, any other is taken as it is."""
+    if not settings.target.embedded:
+        yield settings
+        return
+    with Twin(twin) as running:
+        yield at_twin(settings, running.url)
+
+
+# --- how a run log begins and ends ------------------------------------------------------------------------------------
+
+# Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
+EARLIER = "earlier"
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+def new_run_id() -> str:
+    """A run id: when it began, in UTC, and six random hexadecimal digits, so that runs that begin together differ."""
+    return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def new_log(folder: Path) -> Path:
+    """The path of a run log that does not exist yet, in a folder that does.
+
+    The log of an earlier run in that folder is kept: its reports can be made again from it.
+
+    Raises:
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written.
+    """
+    run_log = folder / "runlog.jsonl"
+    make_folder(folder)
+    try:
+        if run_log.is_symlink():
+            run_log.unlink()
+        elif run_log.exists():
+            kept = folder / EARLIER / _id_of(run_log)
+            kept.mkdir(parents=True, exist_ok=True)
+            run_log.replace(kept / run_log.name)
+    except OSError as error:
+        raise _refused(folder, error) from error
+    return run_log
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a report folder, where there is none.
+
+    Raises:
+        UsageError: there is something else.
+        OutputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def folder_name(text: str, place: str, option: str) -> str:
+    """A text of a file, fit to name a folder: it leads nowhere else.
+
+    Args:
+        place: Where it stands, for the message.
+        option: What names a folder in its place.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _FOLDER.fullmatch(text):
+        raise UsageError(
+            f"{place}: {quoted(text)} would name a folder; expected letters, digits, ., - and _; give {option}"
+        )
+    return text
+
+
+def _refused(folder: Path, error: OSError) -> HarnessError:
+    problem = f"{folder}: the report folder cannot be written: {error.strerror}"
+    return unwritten(f"{problem}; name another one with --report-dir", error)
+
+
+def _id_of(run_log: Path) -> str:
+    """The id of the run that a log is of; of one that does not tell it, when it was written last."""
+    with os.fdopen(open_regular(run_log), "rb") as file, suppress(ValueError, RecursionError):
+        header = json.loads(file.readline())
+        run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
+        if is_run_id(run_id):
+            return run_id
+    return str(run_log.stat().st_mtime_ns)
+
+
+def write_header(
+    run_log: Path,
+    run_id: str,
+    settings: Settings,
+    argv: Sequence[str],
+    ledger: Ledger,
+    contract: Contract,
+    errand: Errand = CHECK,
+    also: Iterable[str] = (),
+    known: tuple[str, ...] = (),
+) -> None:
+    """Begins a run log with what was asked for.
+
+    Args:
+        also: Claims that the run judges besides those of a check.
+        known: Claims that the caller knows to be broken.
+    """
+    target = settings.target
+    kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
+    header = Header(
+        run_id=run_id,
+        tool_version=__version__,
+        command=errand.command,
+        argv=tuple(argv),
+        started_at=utc(),
+        target=Target(target.name, target.url or "", kind),
+        profile=settings.profile,
+        seed=settings.seed,
+        strict=settings.strict,
+        claims_glob=settings.claims_glob,
+        contract_sha256=contract.sha256,
+        claims=tuple(
+            LedgerClaim(c.id, c.level, c.says, c.source, c.subject)
+            for c in (*ledger.select(settings.claims_glob), *(ledger[claim] for claim in also))
+        ),
+        settings=settings.public(),
+        known=known,
+    )
+    with RunLogWriter(run_log) as log:
+        log.write(header)
+
+
+def finish(runlog_path: Path, footer: Footer) -> Footer:
+    """Judges the run and ends its run log.
+
+    Args:
+        runlog_path: A run log without a footer.
+        footer: What the runner knows; exit code and reason are replaced by those of the verdict.
+
+    Returns:
+        The footer that was written.
+    """
+    outcome = verdict.judge(read(runlog_path), footer)
+    judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
+    with RunLogWriter(runlog_path) as writer:
+        writer.write(judged)
+    return judged
+
+
+def utc() -> str:
+    """Now, as reports write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- the skeleton -----------------------------------------------------------------------------------------------------
 
 UNFINISHED = "the run log could not be written any more, and the run was ended"
 # What an unfinished run left on its target, by whether all was removed.
@@ -150,13 +355,3 @@ class Job(ABC):
         """The footer of a run whose child did not come to its end."""
         name, output = self.child
         return failed(f"{name} ended with {code}; see {self.folder / output}")
-
-
-@contextmanager
-def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
-    """The settings of a target that listens: the embedded twin is started, any other is taken as it is."""
-    if not settings.target.embedded:
-        yield settings
-        return
-    with Twin(twin) as running:
-        yield at_twin(settings, running.url)

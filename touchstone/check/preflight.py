@@ -58,21 +58,19 @@ def _problem(transport: Transport, with_key: Exchange, without_key: Exchange, so
     if with_key.status == 401 and without_key.status == 401:
         refusal = str(with_key.body.get("error", ""))[:120]
         return f"the key was refused with 401 {refusal!r}; set {source} to a valid key"
-    if without_key.status != 401 and not (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
-        return (
-            f"not a template build API: {with_key.request.method} {with_key.request.url} answered "
-            f"{with_key.status} {_kind(with_key)!r}, and a request without a key {without_key.status}; "
-            "expected an error object and 401; check the URL and its base path"
-        )
-    return ""
+    if without_key.status == 401 or (_speaks_of_builds(with_key) and _knows_the_path(transport, with_key)):
+        return ""
+    kind = with_key.response.header("Content-Type") if with_key.response else None
+    return (
+        f"not a template build API: {with_key.request.method} {with_key.request.url} answered {with_key.status} "
+        f"{kind or ''!r}, and a request without a key {without_key.status}; expected an error object and 401; check "
+        "the URL and its base path"
+    )
 
 
 def _answered(transport: Transport, call: Call, tries: int = TRIES) -> Exchange:
     exchange = transport.send(call, "smoke")
-    for _ in range(tries - 1):
-        if exchange.response is None:
-            exchange = transport.send(call, "smoke")
-    return exchange
+    return _answered(transport, call, tries - 1) if exchange.response is None and tries > 1 else exchange
 
 
 def _is_torn(exchange: Exchange) -> bool:
@@ -80,7 +78,7 @@ def _is_torn(exchange: Exchange) -> bool:
 
 
 def _serves(transport: Transport) -> bool:
-    """Whether the server takes the key and tells of a curated version, which everybody sees."""
+    """Whether the server takes the key and shows a curated version, which everybody sees."""
     exchange = _answered(transport, Call("getBuild", CURATED))
     if _is_torn(exchange) or exchange.status != 200 or not _speaks_of_builds(exchange):
         return False
@@ -96,20 +94,12 @@ def _speaks_of_builds(exchange: Exchange) -> bool:
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
     """Whether the server says something else of a path that no API has: an error object alone is no sign of it."""
-    return _error_of(_answered(transport, Call(method="GET", path=NOWHERE))) != _error_of(exchange)
 
+    def error_of(one: Exchange) -> tuple[int, str]:
+        # Some servers repeat the path in the error, which is no difference.
+        return one.status, str(one.body.get("error")).replace(urlsplit(one.request.url).path, "")
 
-def _error_of(exchange: Exchange) -> tuple[int, str]:
-    # Some servers repeat the path in the error, which is no difference.
-    path = urlsplit(exchange.request.url).path
-    return exchange.status, str(exchange.body.get("error")).replace(path, "")
-
-
-def _kind(exchange: Exchange) -> str:
-    return (exchange.response.header("Content-Type") or "") if exchange.response else ""
-
-
-PAGES = ("getBuild", "getTemplate")
+    return error_of(_answered(transport, Call(method="GET", path=NOWHERE))) != error_of(exchange)
 
 
 def check_given(transport: Transport, target: TargetSettings) -> None:
@@ -119,7 +109,8 @@ def check_given(transport: Transport, target: TargetSettings) -> None:
         TargetError: there is none; a server that denies one of its two pages only is to be judged.
     """
     for name, ref, credential in _used(target):
-        if all(transport.send(Call(page, ref, credential), "smoke").status == 404 for page in PAGES):
+        pages = (Call("getBuild", ref, credential), Call("getTemplate", ref, credential))
+        if all(transport.send(page, "smoke").status == 404 for page in pages):
             whose = "this key" if credential == "primary" else f"the {credential} key"
             raise TargetError(f"{name}: {ref} answers 404 with {whose}; publish it or correct the ref")
 
@@ -152,19 +143,21 @@ class PlanWatch:
 
     def hear(self, exchange: Exchange) -> None:
         """Takes note of one exchange."""
-        if exchange.credential != "primary" or exchange.operation not in ("publishTemplate", "startBuild"):
-            return
-        # A conflict is seen by who may publish.
-        self._accepted |= 200 <= exchange.status < 300 or exchange.status == 409
-        self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
+        if exchange.credential == "primary" and exchange.operation in ("publishTemplate", "startBuild"):
+            # Only who may publish is answered with a conflict.
+            self._accepted |= 200 <= exchange.status < 300 or exchange.status == 409
+            self._refusals += exchange.status == 403 and exchange.body.get("code") == UPGRADE_REQUIRED
 
     def settle(self, exam: Examination) -> bool:
         """Where the key was refused for its plan and never accepted, tries other contents; whether it is barred."""
         if self._in_doubt() and not self.is_barred:
-            before = self._refusals
+            before, refs = self._refusals, exam.target.templates.buildable
             with contextlib.suppress(Unsuited):
                 for number in range(MORE_TRIES):
-                    _try(exam, number)
+                    if exam.target.publish != "never":
+                        exam.publish(exam.template("plan"))
+                    elif refs:
+                        exam.start(refs[number % len(refs)])
             self.is_barred = self._in_doubt() and self._refusals == before + MORE_TRIES
         return self.is_barred
 
@@ -172,19 +165,10 @@ class PlanWatch:
         return self._refusals > 0 and not self._accepted
 
 
-def _try(exam: Examination, number: int) -> None:
-    refs = exam.target.templates.buildable
-    if exam.target.publish != "never":
-        exam.publish(exam.template("plan"))
-    elif refs:
-        exam.start(refs[number % len(refs)])
-
-
 def barred(target: TargetSettings) -> str:
     """Why a run with such a key was ended, and what to do."""
-    source = target.key_sources.primary
     return (
-        f"the account of {source} is below the Scale plan, or the server wrongly takes it to be (each publish or start "
-        f"is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; one below it belongs in "
-        "restricted_api_key_env"
+        f"the account of {target.key_sources.primary} is below the Scale plan, or the server wrongly takes it to be "
+        f"(each publish or start is answered with 403 {UPGRADE_REQUIRED}); use a key of a Scale account; one below it "
+        "belongs in restricted_api_key_env"
     )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from touchstone.check.budget import Budget
+from touchstone.check.cases import Declared
 from touchstone.check.examination import (
     PUBLISH_ADVICE,
     Examination,
@@ -18,11 +19,10 @@ from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import PlanWatch
 from touchstone.check.sweep import EMBEDDED_URL
-from touchstone.check.templates import Template
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Notice, Occurrence, Remark, TemplateAction, TemplateDeed, tallies
+from touchstone.facts.events import Case, Notice, NoticeVerdict, Occurrence, Remark, tallies
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.runlog import RunLogWriter
@@ -33,37 +33,6 @@ from touchstone.target.transport import Transport
 UNSHOWN = (
     "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
 )
-
-
-class Journalled(Ledger):
-    """Writes what happens to templates into the journal and the run log."""
-
-    def __init__(self, run_id: str, journal: Journal, log: RunLogWriter, transport: Transport) -> None:
-        self._run_id = run_id
-        self._journal = journal
-        self._log = log
-        self._transport = transport
-
-    def intend(self, template: Template) -> None:
-        """*template* is about to be published."""
-        self._journal.intend(template.ref, template.owner)
-
-    def published(self, template: Template, digest: str) -> None:
-        """*template* was published."""
-        self._log.write(TemplateAction(template.ref, self._purpose(template), digest, "published", self._now()))
-
-    def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be. The journal keeps a ref until nobody has a version of that name."""
-        if gone:
-            self._journal.removed(template.ref, template.owner)
-        action: TemplateDeed = "deleted" if gone else "left" if sure else "may-be-left"
-        self._log.write(TemplateAction(template.ref, self._purpose(template), "", action, self._now()))
-
-    def _purpose(self, template: Template) -> str:
-        return template.name.removeprefix(f"touchstone-{self._run_id}-")
-
-    def _now(self) -> float:
-        return round(self._transport.now(), 6)
 
 
 class Run:
@@ -108,7 +77,7 @@ class Run:
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
         assert self.journal, "only a replay has none, and makes its examinations itself"
-        tells = Journalled(self.handover.run_id, self.journal, self.log, self.transport)
+        tells = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
         return Examination(self.transport, target, self.handover.run_id, tells, budget, latency_s)
 
     def _open_journal(self) -> Journal | None:
@@ -129,6 +98,11 @@ class Run:
     def _warn(self, text: str) -> None:
         self.log.write(Remark(text))
 
+    def notice(self, case: Declared, verdict: NoticeVerdict, reason: str) -> None:
+        """Says why a case showed nothing of its claims."""
+        reason = self.transport.secrets.text(reason)
+        self.log.write(*(Notice(claim, verdict, reason, case.id) for claim in case.claims if claim in self.selected))
+
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
             self.plan.hear(exchange)
@@ -141,8 +115,7 @@ class Run:
             self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
         self._judgements += self.judge.see(exchange)
         if exchange.ref:
-            self._refs[exchange.ref] = None
-            self._news[exchange.ref] = None
+            self._refs[exchange.ref] = self._news[exchange.ref] = None
 
     def _catch_up(self) -> None:
         """Sees what was not judged when it came; nothing, unless recordings are replayed."""
@@ -168,12 +141,9 @@ class Run:
         self.log.write(*tallies(case_id, judgements))
         self.suspects |= self.judge.accused(judgements)
         findings = [self.judge.finding(j) for j in judgements if j.outcome == "broken"]
-        for finding in findings:
-            self.log.write(Occurrence(finding, case_id))
-        self._findings += findings
-        known = list(self._findings)
-        if final:
-            self._findings = []
+        self.log.write(*(Occurrence(finding, case_id) for finding in findings))
+        known = self._findings + findings
+        self._findings = [] if final else known
         return known
 
     def has_trouble(self) -> bool:
@@ -232,31 +202,23 @@ class Run:
         finally:
             self.transport.close()
             if self.transport.remark:
-                self.log.write(Remark(self.transport.remark))
+                self._warn(self.transport.remark)
             if self.handover.mode == "run":
-                self._tell_needs()
-            else:
-                self._tell_unshown()
-            self._tell_failed()
+                lacking = self.lacking()
+                notices = [
+                    (claim.id, lacking[need])
+                    for claim in self.selected.values()
+                    for need in sorted(claim.needs)
+                    if lacking[need]
+                ]
+            else:  # what nobody set out to show, and nothing showed, is not what scenarios are for
+                notices = [(claim, UNSHOWN) for claim in self.selected.keys() - self._clear - self.declared]
+            self.log.write(*(Notice(claim, "not-applicable", reason) for claim, reason in notices))
+            # A rule of ours that failed is a case that ended in an error, so that the run cannot pass.
+            for rule_id, error in self.judge.failed.items():
+                text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
+                self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
             self.log.close()
-
-    def _tell_failed(self) -> None:
-        """A rule of ours that failed is a case that ended in an error, so that the run cannot pass."""
-        for rule_id, error in self.judge.failed.items():
-            text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
-            self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
-
-    def _tell_unshown(self) -> None:
-        """What nobody set out to show, and nothing showed, is not what scenarios are for."""
-        for claim in self.selected.keys() - self._clear - self.declared:
-            self.log.write(Notice(claim, "not-applicable", UNSHOWN))
-
-    def _tell_needs(self) -> None:
-        lacking = self.lacking()
-        for claim in self.selected.values():
-            for need in sorted(claim.needs):
-                if lacking[need]:
-                    self.log.write(Notice(claim.id, "not-applicable", lacking[need]))
 
 
 def given_contents(settings: Settings) -> dict[str, Content]:

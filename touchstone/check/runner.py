@@ -6,15 +6,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
 from touchstone.check.child import child_environment, elsewhere
-from touchstone.check.embedded import EMBEDDED_TWIN
 from touchstone.check.examination import transport_to
-from touchstone.check.handover import BARRED, CheckHandover, Mode
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
-from touchstone.check.opening import CHECK, Errand
+from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand, Mode
+from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
 from touchstone.config import Settings
@@ -74,10 +73,7 @@ class _Check(Job):
             run_log=str(self.run_log.absolute()),
             run_id=self.run_id,
             latency_s=round(latency_s, 6),
-            mode=errand.mode,
-            plays=errand.plays,
-            speed=errand.speed,
-            accounts=errand.accounts,
+            errand=errand,
         )
         ended = self.run_child(_command(errand.mode, errand.plugin), handover, settings.max_seconds)
         if ended == BARRED:
@@ -130,7 +126,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     """
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
-    handover = CheckHandover(settings, str(path.absolute()), mode="plan", plays=errand.plays)
+    handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
     environment = child_environment(handover, os.environ)
     with elsewhere() as cwd:
         child = subprocess.run(

@@ -37,7 +37,10 @@ MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 # One in so many generated paths is left as it came; the others name the shared ready version.
 WILD_EVERY = 3
 
-CHECKS = {
+_RETRY_AFTER = "limit.retry-after-is-valid"
+
+# Each check, and the claim that it judges: by operation where there is one, and of all others.
+CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
     "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
     "content_type_conformance": (
@@ -45,7 +48,7 @@ CHECKS = {
         {"streamBuildEvents": "events.media-type"},
         "http.json-media-type",
     ),
-    "response_headers_conformance": (response_headers_conformance, {}, "limit.retry-after-is-valid"),
+    "response_headers_conformance": (response_headers_conformance, {}, _RETRY_AFTER),
     "response_schema_conformance": (
         response_schema_conformance,
         {
@@ -60,6 +63,10 @@ CHECKS = {
         "http.body-is-json",
     ),
 }
+
+# Anything that a server may take for a version; other texts stay as they are and are refused.
+_VERSION = re.compile(r"\s*v?\d")
+_OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
 
 
 def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
@@ -87,12 +94,15 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
         number: Counts the cases of an operation; decides whether the path stays as generated.
     """
     _aim(exam, case, number)
-    prepared = requests.Request(**_request_arguments(case)).prepare()
+    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
+    known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
+    params = {name: value for name, value in (arguments.get("params") or {}).items() if name != "auto_build"}
+    prepared = requests.Request(**known, params=params or None).prepare()
     body = prepared.body.encode() if isinstance(prepared.body, str) else (prepared.body or b"")
     assert isinstance(body, bytes)
     headers = {name: str(value) for name, value in prepared.headers.items() if name.lower() not in _OURS}
     template = None
-    if _publishes(case):
+    if case.method.upper() == "POST" and case.operation.path == "/templates":
         body, template = _renamed(exam, body, number)
         if template is not None:
             exam.register(template)
@@ -111,10 +121,6 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
     return exchange
 
 
-def _publishes(case: "Case[Any]") -> bool:
-    return case.method.upper() == "POST" and case.operation.path == "/templates"
-
-
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
     """What was refused need not be removed; what a server made of a document under another name of the run must be.
 
@@ -131,39 +137,32 @@ def _keep_track(exam: Examination, exchange: Exchange, template: Template | None
 
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     """What Schemathesis says about the answer, one judgement a check."""
-    if exchange.response is None or exchange.request.method != case.operation.method.upper():
+    got = exchange.response
+    if got is None or not exchange.operation or exchange.request.method != case.operation.method.upper():
         return []
-    response = _response(exchange)
+    headers: dict[str, list[str]] = {}
+    for header, value in got.headers:
+        headers.setdefault(header.lower(), []).append(value)
+    request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
+    response = SchemathesisResponse(exchange.status, headers, got.body, request, exchange.elapsed_s, verify=True)
     found = []
     for name, (check, claims, otherwise) in CHECKS.items():
-        if exchange.status == 429 and name != "response_headers_conformance":
-            continue
         claim = claims.get(exchange.operation, otherwise)
         if exchange.status >= 400:
             claim = _error_claim(exchange, name, otherwise)
-        found.append(_judged(case, response, exchange, name, check, claim))
-    return [judgement for judgement in found if judgement]
-
-
-# Anything that a server may take for a version; other texts stay as they are and are refused.
-_VERSION = re.compile(r"\s*v?\d")
-
-_OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
-
-
-def _judged(
-    case: "Case[Any]", response: SchemathesisResponse, exchange: Exchange, name: str, check: Any, claim: str
-) -> Judgement | None:
-    if not exchange.operation or (claim == "limit.retry-after-is-valid" and not _has_retry_after(exchange)):
-        return None
-    common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
-    try:
-        case.validate_response(response, checks=[check])
-    except (FailureGroup, Failure) as group:
-        failures = group.exceptions if isinstance(group, FailureGroup) else [group]
-        actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
-        return Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual)
-    return Judgement(claim, "held", *common)
+        if exchange.status == 429 and claim != _RETRY_AFTER:
+            continue
+        if claim == _RETRY_AFTER and got.header("Retry-After") is None:
+            continue
+        common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
+        try:
+            case.validate_response(response, checks=[check])
+            found.append(Judgement(claim, "held", *common))
+        except (FailureGroup, Failure) as group:
+            failures = group.exceptions if isinstance(group, FailureGroup) else [group]
+            actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
+            found.append(Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual))
+    return found
 
 
 def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
@@ -172,10 +171,6 @@ def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
     # What is wrong with a document has a list of its own beside the text in error.
     listed = exchange.operation == "publishTemplate" and exchange.status == 422
     return "publish.invalid-is-422" if listed and "errors" in exchange.body else "error.has-the-documented-shape"
-
-
-def _has_retry_after(exchange: Exchange) -> bool:
-    return exchange.response is not None and exchange.response.header("Retry-After") is not None
 
 
 def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
@@ -202,20 +197,6 @@ def _ready(exam: Examination) -> Template | None:
         return None
 
 
-def _request_arguments(case: "Case[Any]") -> dict[str, Any]:
-    arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
-    params = dict(arguments.get("params") or {})
-    params.pop("auto_build", None)
-    return {
-        "method": arguments["method"],
-        "url": arguments["url"],
-        "params": params or None,
-        "headers": arguments.get("headers"),
-        "json": arguments.get("json"),
-        "data": arguments.get("data"),
-    }
-
-
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
     """A document with a name of this run in place of its own; unchanged, and no template, where it has no name at all.
 
@@ -238,19 +219,3 @@ def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Templa
         if isinstance(about.get("version"), str) and _VERSION.match(about["version"]):
             about["version"] = version
     return json.dumps(document, default=str).encode(), Template(name, version, 0.0, False, "")
-
-
-def _response(exchange: Exchange) -> SchemathesisResponse:
-    assert exchange.response
-    headers: dict[str, list[str]] = {}
-    for name, value in exchange.response.headers:
-        headers.setdefault(name.lower(), []).append(value)
-    request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
-    return SchemathesisResponse(
-        status_code=exchange.status,
-        headers=headers,
-        content=exchange.response.body,
-        request=request,
-        elapsed=exchange.elapsed_s,
-        verify=True,
-    )

@@ -78,25 +78,17 @@ class Template:
 
     def steps(self) -> list[str]:
         """The build steps in order."""
-        sleep = [f"sleep {self.sleep_s - self._rest_s():g}"] if self.sleep_s else []
-        rest = [f"sleep {self._rest_s():g}"] if self._rest_s() else []
-        return [
-            *sleep,
-            *(f"echo {shlex.quote(line)}" for line in self.lines()),
-            *rest,
-            *([f"exit {self._exit_status()}"] if self.fails else []),
-            *self.then,
-        ]
+        rest_s = self._rest_s()
+        steps = [f"sleep {self.sleep_s - rest_s:g}"] if self.sleep_s else []
+        steps += [f"echo {shlex.quote(line)}" for line in self.lines()]
+        steps += [f"sleep {rest_s:g}"] if rest_s else []
+        steps += [f"exit {_EXIT_STATUSES[(len(self.name) + self.edition) % len(_EXIT_STATUSES)]}"] if self.fails else []
+        return [*steps, *self.then]
 
     def lines(self) -> list[str]:
         """What the build prints: the marker, and then more lines, each of which is told from all others."""
-        if self.silent:
-            return []
         more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
-        return [self.marker, *more]
-
-    def _exit_status(self) -> int:
-        return _EXIT_STATUSES[(len(self.name) + self.edition) % len(_EXIT_STATUSES)]
+        return [] if self.silent else [self.marker, *more]
 
     def _rest_s(self) -> float:
         return self.sleep_s / 2 if self.halved else 0.0
@@ -108,25 +100,23 @@ class Template:
 
     def document(self) -> dict[str, Any]:
         """The document in canonical form."""
-        return self._document({"template": {"name": self.name, "version": self.version} | self._extra("template")})
+        about = {"name": self.name, "version": self.version, **self.extras.get("template", {})}
+        return self._document({"template": about})
 
     def sugared(self) -> dict[str, Any]:
         """The same document in its short form: name and version in one text, and the hardware beside them."""
-        extra = self._extra("template")
+        extra = self.extras.get("template")
         document = self._document({"name": f"{self.name}@{self.version}"} | ({"template": extra} if extra else {}))
         hardware = document.pop("hardware", {})
-        short = {key: _SHORT[key](value) for key, value in hardware.items() if key in _SHORT}
+        short = dict(_SHORT[key](value) for key, value in hardware.items() if key in _SHORT)
         rest = {key: value for key, value in hardware.items() if key not in _SHORT}
-        return document | dict(short.values()) | ({"hardware": rest} if rest else {})
+        return document | short | ({"hardware": rest} if rest else {})
 
     def _document(self, head: dict[str, Any]) -> dict[str, Any]:
         rest = {key: value for key, value in self.extras.items() if key not in ("template", "build")}
-        build = self._extra("build") | ({"run": steps} if (steps := self.steps()) else {})
+        build = {**self.extras.get("build", {})} | ({"run": steps} if (steps := self.steps()) else {})
         mark = {"env": {"MARK": self.marker}} if self.silent else {}
         return {"api_version": "orgo.ai/v1"} | head | rest | mark | ({"build": build} if build else {})
-
-    def _extra(self, section: str) -> dict[str, Any]:
-        return dict(self.extras.get(section, {}))
 
     def content_key(self) -> str:
         """Identity of the content: equal documents in any form have equal keys."""

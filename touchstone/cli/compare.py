@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from touchstone.check.opening import folder_name
+from touchstone.check.job import folder_name
 from touchstone.cli.options import examples
 from touchstone.config import keys_in
 from touchstone.errors import RunLogError, UsageError

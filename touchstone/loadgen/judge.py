@@ -25,12 +25,12 @@ from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import plural, was
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.loadgen.metrics import ALL, TARGET
 from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.catalogue import EXCHANGE_RULES

@@ -5,6 +5,7 @@ The parent sends only what the set-up and the clean-up take.
 
 import dataclasses
 import json
+import math
 import os
 import socket
 import sys
@@ -17,10 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from touchstone.check.embedded import BUILD_TIMEOUT_S, LOAD_TWIN
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
-from touchstone.check.job import REACHED_ITS_END, Job, Outcome, failed
-from touchstone.check.opening import Errand
+from touchstone.check.handover import Errand
+from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
 from touchstone.errors import RunLogError, UsageError, unsent
@@ -81,15 +81,11 @@ def load(
         UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
     """
     with unsent():
-        limits, drawn_up = _limits(wish, options.scenario.name), plan(options)
+        name, file = options.scenario.name, wish.thresholds
+        limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
+        drawn_up = plan(options)
         check_terms(settings, drawn_up, wish)
     return _Load(settings, progress, drawn_up, wish, limits).run(argv, conclude)
-
-
-def _limits(wish: Wish, scenario: str) -> tuple[Limit, ...]:
-    return (
-        thresholds_of(wish.thresholds, scenario) if wish.thresholds else read_thresholds(bundled_thresholds())[scenario]
-    )
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
@@ -101,52 +97,41 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     target, options = settings.target, drawn_up.options
     if target.url:
         check_allowed(target.url, wish.allows)
-    builds = drawn_up.builds()
-    if builds > target.max_builds:
-        raise UsageError(
-            f"{options.scenario.name}: plans {builds} builds, and {target.max_builds} are allowed; "
-            f"raise --max-builds, or {options.lowering('builds')}"
-        )
-    sends, most = drawn_up.sends(), options.max_requests
-    if most is not None and options.model == "open" and sends > most:
-        raise UsageError(
-            f"{options.scenario.name}: plans {sends} requests if nothing is refused, besides set-up and clean-up, and "
-            f"--max-requests {most} are allowed; raise it, or {options.lowering('arrivals')}"
-        )
-    _check_keys(settings, options)
+    seconds = math.inf if settings.max_seconds is None else settings.max_seconds
+    most = math.inf if options.max_requests is None else options.max_requests
+    builds, sends = drawn_up.builds(), drawn_up.sends() if options.model == "open" else 0
+    arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
+    least_s = max(arrives_s, drawn_up.least_s())
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
-    if options.build_s >= limit_s:
-        advice = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
-        raise UsageError(f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {advice}")
-    _check_seconds(settings.max_seconds, drawn_up)
-
-
-def _check_seconds(seconds: float | None, drawn_up: Plan) -> None:
-    """Makes sure that a load can be over in time where nothing is in its way."""
-    options, arrives_s = drawn_up.options, drawn_up.schedule.duration_s
-    if seconds is None:
-        return
-    if options.arrivals != AT_ONCE and arrives_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: arrives for {arrives_s:g} s, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --duration"
-        )
-    least_s = drawn_up.cost(0.0, 0.0).least_seconds
-    if least_s > seconds:
-        raise UsageError(
-            f"{options.scenario.name}: takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; "
-            "raise it, or lower --build-s"
-        )
-
-
-def _check_keys(settings: Settings, options: Options) -> None:
-    target = settings.target
-    if not options.scenario.needs_second:
-        return
-    if not target.embedded and not target.second_api_key:
-        raise UsageError(f"{options.scenario.name}: needs two keys; {second_key_advice(target)}")
-    if target.publish == "never":
-        raise UsageError(f"{options.scenario.name}: needs a version of each key; {PUBLISH_ADVICE}")
+    longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
+    allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
+    needs_second = options.scenario.needs_second
+    objections = (
+        (
+            builds > target.max_builds,
+            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {options.advice}",
+        ),
+        (
+            sends > most,
+            f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}",
+        ),
+        (
+            needs_second and not target.embedded and not target.second_api_key,
+            f"needs two keys; {second_key_advice(target)}",
+        ),
+        (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
+        (
+            options.build_s >= limit_s,
+            f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {longer}",
+        ),
+        (
+            least_s > seconds,
+            f"takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; raise it, or shorten the load",
+        ),
+    )
+    for holds, objection in objections:
+        if holds:
+            raise UsageError(f"{options.scenario.name}: {objection}")
 
 
 def check_allowed(url: str, allows: str) -> None:
@@ -250,15 +235,13 @@ class _Load(StagedJob):
 
     def send(self, stage: SettingUp) -> Footer:
         """Publishes what the plan needs, and has Locust send."""
-        latency_s = stage.smoke(self.is_stopped)
-        built = stage.stage(self._plan, latency_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         go = Go(
             options=self._plan.options,
             stage=built,
-            run_id=self.run_id,
-            began_at=0.0,
             origin=stage.clock.origin,
             workers=self._wish.workers,
             first_seq=stage.last_seq + 1,
@@ -294,8 +277,7 @@ class _Load(StagedJob):
     def _most_seconds(self) -> float:
         """After how many seconds the load is ended, whatever keeps it."""
         target = self.settings.target
-        cost = self._plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
-        most_s = cost.most_seconds + SLACK_S
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
         return min(most_s, self.settings.max_seconds or most_s)
 
 
@@ -332,21 +314,13 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
         *("--users", str(wish.workers), "--spawn-rate", str(wish.workers), "--only-summary", "--host", "-"),
     ]
     if wish.expects:
-        expected = ("--expect-workers", str(wish.expects))
-        return [*command, "--master", *expected, "--master-bind-host", wish.bind, "--master-bind-port", str(wish.port)]
-    if wish.processes > 1:
+        bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
+        command += ["--master", "--expect-workers", str(wish.expects), *bound]
+    elif wish.processes > 1:
         port = str(_free_port())
-        bound = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port)
-        return [
-            *command,
-            "--processes",
-            str(wish.processes),
-            *bound,
-            "--master-host",
-            "127.0.0.1",
-            "--master-port",
-            port,
-        ]
+        command += ["--processes", str(wish.processes)]
+        command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+        command += ["--master-host", "127.0.0.1", "--master-port", port]
     return command
 
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.check.child import passed_on
-from touchstone.check.embedded import EMBEDDED_TWIN, at_twin
 from touchstone.check.handover import CheckHandover
-from touchstone.check.opening import finish, new_log, new_run_id, utc, write_header
+from touchstone.check.job import EMBEDDED_TWIN, at_twin, finish, new_log, new_run_id, utc, write_header
 from touchstone.check.preflight import smoke
 from touchstone.check.runner import pytest_arguments
 from touchstone.config import Settings, TargetSettings
@@ -34,7 +33,7 @@ from touchstone.rules import verdict
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 # The twin builds in a tenth of a second: whoever needs longer than this is stuck.
 TARGET = TargetSettings(

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from touchstone.check.budget import Budget
-from touchstone.check.examination import Examination, Ledger
+from touchstone.check.examination import Examination, Ledger, transport_to
 from touchstone.check.handover import CheckHandover
 from touchstone.check.journal import Journal
 from touchstone.check.pytest_plugin import RUN
@@ -23,7 +23,6 @@ from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings.recording import RUN_ID, Recording, moved
 from touchstone.recordings.replay import Playback, call_of, conclusion_of, in_short, judge_of, plays, target_of
-from touchstone.target.call import Keys
 from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
 
@@ -47,8 +46,9 @@ class ReplayRun(Run):
     is_replay = True
 
     def __init__(self, handover: CheckHandover) -> None:
-        self._recordings = plays(handover.plays, tuple(handover.accounts.items()))
-        self._speed = handover.speed or math.inf
+        errand = handover.errand
+        self._recordings = plays(errand.plays, tuple(errand.accounts.items()))
+        self._speed = errand.speed or math.inf
         self._clock = RecordedClock(self._speed)
         self._playback = Playback(Recording("none", ()))
         self._last_seq = 0
@@ -56,14 +56,11 @@ class ReplayRun(Run):
         super().__init__(handover)
 
     def _transport(self) -> Transport:
-        target = self.settings.target
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
-
         def serve(request: httpx.Request) -> httpx.Response:
             return self._playback.serve(request)
 
-        asked = (target.url or "", keys, self.contract, self._record, target.request_timeout_s)
-        return Transport(*asked, wire=httpx.MockTransport(serve), clock=self._clock, bounds=target.bounds)
+        common = (self.settings.target, self.contract, self._record)
+        return transport_to(*common, wire=httpx.MockTransport(serve), clock=self._clock)
 
     def _open_journal(self) -> Journal | None:
         return None
@@ -95,7 +92,7 @@ class ReplayRun(Run):
         try:
             yield self.exam
         finally:
-            unused = playback.unused()
+            unused = playback.left()
             for exchange in unused:
                 self.transport.send(call_of(exchange), self.exam.case)
             if unused and is_story:

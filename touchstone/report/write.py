@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from touchstone.check.opening import finish
+from touchstone.check.job import finish
 from touchstone.errors import HarnessError, OutputError, RunLogError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.output import write_whole

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Iterable
-from typing import Protocol
 
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
@@ -22,15 +21,40 @@ class Refused(Exception):
     """No more of a body is taken; the text says why."""
 
 
-class Packing(Protocol):
+class _Deflated:
     """One coding of a body, undone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._begun = b""
+        self._members = 1
+        self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def unpack(self, data: bytes, most: int) -> bytes:
         """What *data* is unpacked; a little more than *most* bytes where it is more than that.
 
+        What follows the end of it is passed over, but for further members of gzip (RFC 1952 2.2).
+
         Raises:
             Refused: it is not packed so.
         """
+        if self._unpacker is None or not self._begun:
+            data = self._begun = self._begun + data
+        if self._unpacker is None:
+            if len(data) < _FRAME_BYTES:
+                return b""
+            self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
+        try:
+            unpacked = self._unpacker.decompress(data, max(most, 0) + 1)
+            while self._name != "deflate" and self._unpacker.unused_data.startswith(_GZIP_MAGIC):
+                self._members += 1
+                if self._members > _MAX_MEMBERS:
+                    raise Refused(f"DecodingError: the gzip has more than {_MAX_MEMBERS} members")
+                rest, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP_BITS)
+                unpacked += self._unpacker.decompress(rest, max(most - len(unpacked), 0) + 1)
+        except zlib.error as error:
+            raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
+        return unpacked
 
     def end(self) -> None:
         """Takes note that no more comes.
@@ -38,6 +62,8 @@ class Packing(Protocol):
         Raises:
             Refused: something is missing.
         """
+        if self._begun and not (self._unpacker and self._unpacker.eof):
+            raise Refused(f"DecodingError: the {self._name} of the body ends too early")
 
 
 class Intake:
@@ -63,7 +89,7 @@ class Intake:
         self._codings = [
             name.strip() for key, value in headers if key.lower() == "content-encoding" for name in value.split(",")
         ]
-        self._packings: list[Packing] | None = None
+        self._packings: list[_Deflated] | None = None
 
     def take(self, data: bytes) -> bytes:
         """What of the body *data* is.
@@ -108,22 +134,16 @@ class Intake:
             self._measure_lines(data)
         return data
 
-    def _begun(self) -> list[Packing]:
+    def _begun(self) -> list[_Deflated]:
         codings = [name for name in self._codings if name.lower() not in ("", "identity")]
         if len(codings) > _MAX_CODINGS:
-            raise Refused(
-                f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} times at most"
-            )
-        found: list[Packing] = []
+            raise Refused(f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} at most")
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
                 # Never a part of it: part of a key is not recognised as one.
-                shown_name = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
-                raise Refused(
-                    f"DecodingError: the body has the content coding {shown_name}, expected one of {ACCEPTED}"
-                )
-            found.append(_Deflated(name.lower()))
-        return found
+                found = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
+                raise Refused(f"DecodingError: the body has the content coding {found}, expected one of {ACCEPTED}")
+        return [_Deflated(name.lower()) for name in reversed(codings)]
 
     def _measure_lines(self, data: bytes) -> None:
         most = self._bounds.max_line_bytes
@@ -132,44 +152,6 @@ class Intake:
         if longest > most:
             raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
-
-
-class _Deflated:
-    """See `Packing`."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._begun = b""
-        self._members = 1
-        self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
-
-    def unpack(self, data: bytes, most: int) -> bytes:
-        """What *data* is unpacked; what follows the end of it is passed over, but for further members of gzip.
-
-        Source: RFC 1952 2.2.
-        """
-        if self._unpacker is None or not self._begun:
-            data = self._begun = self._begun + data
-        if self._unpacker is None:
-            if len(data) < _FRAME_BYTES:
-                return b""
-            self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
-        try:
-            unpacked = self._unpacker.decompress(data, max(most, 0) + 1)
-            while self._name != "deflate" and self._unpacker.unused_data.startswith(_GZIP_MAGIC):
-                self._members += 1
-                if self._members > _MAX_MEMBERS:
-                    raise Refused(f"DecodingError: the gzip has more than {_MAX_MEMBERS} members")
-                rest, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP_BITS)
-                unpacked += self._unpacker.decompress(rest, max(most - len(unpacked), 0) + 1)
-        except zlib.error as error:
-            raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
-        return unpacked
-
-    def end(self) -> None:
-        """Takes note that no more comes."""
-        if self._begun and not (self._unpacker and self._unpacker.eof):
-            raise Refused(f"DecodingError: the {self._name} of the body ends too early")
 
 
 def _is_framed(data: bytes) -> bool:

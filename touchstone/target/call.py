@@ -39,34 +39,26 @@ class Keys:
 
     def value(self, credential: Credential) -> str:
         """The key behind *credential*."""
-        known: dict[str, str | None] = {
-            "primary": self.primary,
-            "second": self.second,
-            "restricted": self.restricted,
-            "unknown": UNKNOWN_KEY,
-            "longer": self.primary + "x",
-            "shorter": self.primary[:-1],
-            "recased": self.primary.swapcase(),
-        }
-        key = known.get(credential)
+        key = self._values().get(credential)
         if not key:
             raise LookupError(f"no key for {credential!r}")
         return key
 
     def secrets(self) -> Secrets:
         """Every value that must not reach an exchange."""
-        named = {
+        unused = {f"unused-{number}": value for number, value in enumerate(self.unused, start=1)}
+        return Secrets(self._values() | {"headless": self.primary[1:]} | unused)
+
+    def _values(self) -> dict[str, str | None]:
+        return {
             "primary": self.primary,
             "longer": self.primary + "x",
             "shorter": self.primary[:-1],
-            "headless": self.primary[1:],
             "recased": self.primary.swapcase(),
             "second": self.second,
             "restricted": self.restricted,
             "unknown": UNKNOWN_KEY,
-            **{f"unused-{number}": value for number, value in enumerate(self.unused, start=1)},
         }
-        return Secrets({name: value for name, value in named.items() if value})
 
 
 @dataclass(frozen=True, slots=True)

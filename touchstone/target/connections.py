@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import httpcore
@@ -17,12 +17,25 @@ import httpx
 from touchstone.target.bounds import MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG
 from touchstone.target.tls import trusting
 
-# How much to read and a time-out, to what came.
-_Read = Callable[[int, float | None], bytes]
+_T = TypeVar("_T")
+_FOREVER = float("inf")
 
 # While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
 _LOOK_S = 0.1
 _GRACE_S = 0.5
+
+
+def in_background(future: "Future[_T]", work: Callable[[], _T]) -> None:
+    """Has *work* give *future* its result, in a thread that keeps no process from its end."""
+
+    def fulfil() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+                future.set_exception(error)
+
+    threading.Thread(target=fulfil, daemon=True).start()
 
 
 class Deadline(threading.local):
@@ -35,8 +48,8 @@ class Deadline(threading.local):
         heard_bytes: How much of the answer has come.
     """
 
-    _at = float("inf")
-    _head_bytes: float = float("inf")
+    _at = _leave_at = _FOREVER
+    _head_bytes = _FOREVER
     heard_bytes = 0
     # Of the status line, as long as it has no end.
     _line_bytes: int | None = None
@@ -44,15 +57,15 @@ class Deadline(threading.local):
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
 
-    def set(self, seconds: float, max_head_bytes: float = float("inf")) -> None:
+    def set(self, seconds: float, max_head_bytes: float = _FOREVER) -> None:
         """Gives the request that comes next *seconds* from now, and its answer a head of so many bytes."""
-        self._at = time.monotonic() + seconds
+        self._at, self._leave_at = time.monotonic() + seconds, _FOREVER
         self._head_bytes = max_head_bytes
         self.heard_bytes = self._line_bytes = 0
 
     def headed(self) -> None:
         """Takes note that the head is there: what is read from now on is no part of it."""
-        self._head_bytes = float("inf")
+        self._head_bytes = _FOREVER
 
     def bounded(self, timeout_s: float | None) -> float | None:
         """A time-out that ends no later than the deadline.
@@ -63,15 +76,14 @@ class Deadline(threading.local):
         left_s = self._at - time.monotonic()
         if left_s <= 0:
             raise httpcore.ReadTimeout("the answer as a whole took too long")
-        if left_s == float("inf"):
-            return timeout_s
-        return left_s if timeout_s is None else min(timeout_s, left_s)
+        return timeout_s if left_s == _FOREVER else min(left_s, _FOREVER if timeout_s is None else timeout_s)
 
-    def read(self, read: _Read, max_bytes: int, timeout_s: float | None) -> bytes:
+    def read(self, read: Callable[[int, float | None], bytes], max_bytes: int, timeout_s: float | None) -> bytes:
         """What *read*, which takes how much to read and a time-out, reads until the deadline.
 
         As long as the head has no end, no more is read than it may have: else a parser with a bound of its own might
-        meet that first.
+        meet that first. A status line that is too long is refused before the parser has it, which takes hundreds of
+        bytes a byte.
 
         Raises:
             httpcore.ReadTimeout: nothing came in time.
@@ -84,24 +96,18 @@ class Deadline(threading.local):
         most = int(min(max_bytes, self._head_bytes - self.heard_bytes))
         data = self._read(lambda left_s: read(most, left_s), self.bounded(timeout_s))
         self.heard_bytes += len(data)
-        if self._line_bytes is not None and self._head_bytes < float("inf"):
-            self._measure_line(data)
+        if self._line_bytes is not None and self._head_bytes < _FOREVER:
+            before, line_feed, _ = data.partition(b"\n")
+            self._line_bytes += len(before)
+            if self._line_bytes > MAX_STATUS_LINE_BYTES:
+                raise httpcore.RemoteProtocolError(STATUS_LINE_TOO_LONG)
+            self._line_bytes = None if line_feed else self._line_bytes
         return data
-
-    def _measure_line(self, data: bytes) -> None:
-        """Refuses a status line that is too long before the parser sees it, which takes hundreds of bytes a byte."""
-        before, line_feed, _ = data.partition(b"\n")
-        self._line_bytes = (self._line_bytes or 0) + len(before)
-        if self._line_bytes > MAX_STATUS_LINE_BYTES:
-            raise httpcore.RemoteProtocolError(STATUS_LINE_TOO_LONG)
-        if line_feed:
-            self._line_bytes = None
 
     def _read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
         if self._stopped is None:
             return read(timeout_s)
-        ends_at = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-        patience = _Patience(self._stopped)
+        ends_at = _FOREVER if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left_s = ends_at - time.monotonic()
             try:
@@ -109,7 +115,7 @@ class Deadline(threading.local):
             except httpcore.ReadTimeout:
                 if left_s <= _LOOK_S:
                     raise
-                patience.look()
+                self._look()
 
     def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
         """What *connect* connects to.
@@ -121,35 +127,20 @@ class Deadline(threading.local):
             return connect()
         # Nothing but another thread can wait for a connection and look up now and then.
         future: Future[httpcore.NetworkStream] = Future()
-        threading.Thread(target=_fulfil, args=(future, connect), daemon=True).start()
-        patience = _Patience(self._stopped)
+        in_background(future, connect)
         while True:
             try:
                 return future.result(_LOOK_S)
             except TimeoutError:
-                patience.look()
+                self._look()
 
-
-class _Patience:
-    """Ends a wait soon after the run was stopped."""
-
-    def __init__(self, stopped: Callable[[], bool]) -> None:
-        self._stopped = stopped
-        self._until = float("inf")
-
-    def look(self) -> None:
+    def _look(self) -> None:
+        """Ends a wait soon after the run was stopped."""
         now = time.monotonic()
-        if self._stopped():
-            self._until = min(self._until, now + _GRACE_S)
-        if now >= self._until:
+        if self._stopped and self._stopped():
+            self._leave_at = min(self._leave_at, now + _GRACE_S)
+        if now >= self._leave_at:
             raise httpcore.PoolTimeout("the run was stopped before the answer was complete")
-
-
-def _fulfil(future: "Future[httpcore.NetworkStream]", connect: Callable[[], httpcore.NetworkStream]) -> None:
-    try:
-        future.set_result(connect())
-    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits is told
-        future.set_exception(error)
 
 
 class BoundedBackend(httpcore.NetworkBackend):

@@ -11,8 +11,7 @@ import html
 import re
 import string
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from touchstone.contract.quoting import MIN_SECRET_LENGTH
 from touchstone.facts.key_sources import UNKNOWN_KEY
@@ -145,10 +144,8 @@ class Secrets:
         """The places of all secrets and of their parts; they may overlap."""
         spans = [*self._places(data)]
         if _ESCAPE.search(data):
-            plain = _ESCAPE.sub(lambda escape: _meaning(escape[0]), data)
-            if hidden := [*self._places(plain)]:
-                place = _place_of(data)
-                spans += [(place(start)[0], place(end - 1)[1], value) for start, end, value in hidden]
+            plain, starts, ends = _unescaped(data)
+            spans += [(starts[start], ends[end - 1], value) for start, end, value in self._places(plain)]
         return [(_untorn(data, start), end, value) for start, end, value in spans]
 
     def _places(self, data: bytes) -> Iterator[Span]:
@@ -261,25 +258,21 @@ def _meaning(escape: bytes) -> bytes:
     return plain.strip(b"\r\n")
 
 
-def _place_of(data: bytes) -> Callable[[int], tuple[int, int]]:
-    """Where a byte stands that is at a given place of the bytes without their escapes: its start and its end."""
-    plain, length, start, end = (array("Q") for _ in range(4))
-    saved = 0
+def _unescaped(data: bytes) -> tuple[bytes, Sequence[int], Sequence[int]]:
+    """The bytes without their escapes, and where what each of these stands for begins and ends in *data*."""
+    plain, starts, ends = bytearray(), array("L"), array("L")
+    done = 0
     for escape in _ESCAPE.finditer(data):
-        plain.append(escape.start() - saved)
-        length.append(len(_meaning(escape[0])))
-        start.append(escape.start())
-        end.append(escape.end())
-        saved += end[-1] - start[-1] - length[-1]
-
-    def place(at: int) -> tuple[int, int]:
-        number = bisect_right(plain, at) - 1
-        if number < 0:
-            return at, at + 1
-        beyond = at - plain[number] - length[number]
-        return (start[number], end[number]) if beyond < 0 else (end[number] + beyond, end[number] + beyond + 1)
-
-    return place
+        start, end = escape.span()
+        meaning = _meaning(escape[0])
+        plain += data[done:start] + meaning
+        starts.extend((*range(done, start), *[start] * len(meaning)))
+        ends.extend((*range(done + 1, start + 1), *[end] * len(meaning)))
+        done = end
+    plain += data[done:]
+    starts.extend(range(done, len(data)))
+    ends.extend(range(done + 1, len(data) + 1))
+    return bytes(plain), starts, ends
 
 
 def _untorn(data: bytes, start: int) -> int:

@@ -94,17 +94,17 @@ class Transport:
     @property
     def remark(self) -> str:
         """What the reader of the reports should know of how requests were sent; empty where there is nothing to say."""
-        remarks = []
-        if self.resent:
-            many = "1 read was" if self.resent == 1 else f"{self.resent} reads were"
-            remarks.append(f"{many} sent again, as the server had closed a kept-up connection just before")
-        if self.cut:
-            many = "1 long body was" if self.cut == 1 else f"{self.cut} long bodies were"
-            remarks.append(f"{many} cut and not judged, as all are longer than {self._bounds.told('max_total_bytes')}")
-        if self.cut_heads:
-            many = "1 long head was" if self.cut_heads == 1 else f"{self.cut_heads} long heads were"
-            remarks.append(f"{many} cut in the run log, as all are longer than {self._bounds.told('max_total_bytes')}")
-        return "; ".join(remarks)
+        beyond = f"as all are longer than {self._bounds.told('max_total_bytes')}"
+        counts = (
+            (self.resent, "read", "reads", "sent again, as the server had closed a kept-up connection just before"),
+            (self.cut, "long body", "long bodies", f"cut and not judged, {beyond}"),
+            (self.cut_heads, "long head", "long heads", f"cut in the run log, {beyond}"),
+        )
+        return "; ".join(
+            f"1 {one} was {what}" if number == 1 else f"{number} {many} were {what}"
+            for number, one, many, what in counts
+            if number
+        )
 
     def number_from(self, seq: int) -> None:
         """Numbers the exchanges that follow from *seq* on."""
@@ -154,7 +154,10 @@ class Transport:
         try:
             response = self._headed(asked, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            outcome.error = self._problem(error, call)
+            outcome.error = self._problem(error)
+            is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
+            if is_ours and not call.stream_s:
+                outcome.error += f" (request_timeout_s = {self._timeout_s:g})"
             return outcome
         finally:
             if call.opened:
@@ -189,7 +192,7 @@ class Transport:
             spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
             if spoke or self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
                 raise
-            outcome.note["resent"] = self.secrets.text(f"{type(error).__name__}: {error}")
+            outcome.note["resent"] = self._problem(error)
             self.resent += 1
             return self._sent(self._single, asked, call, outcome, connected)
 
@@ -209,7 +212,8 @@ class Transport:
             content=asked.body or None,
             extensions={
                 "target": (base.path + asked.target).encode("utf-8"),
-                "timeout": self._timeouts(call),
+                # A stream may be silent for as long as it may last.
+                "timeout": httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict(),
                 "trace": trace,
                 SERVED: outcome.served,
             },
@@ -220,16 +224,8 @@ class Transport:
         finally:
             self._deadline.headed()
 
-    def _problem(self, error: Exception, call: Call) -> str:
-        """An error as text, without secrets; a bound that was hit is named."""
-        text = self.secrets.text(f"{type(error).__name__}: {error}")
-        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout) and not call.stream_s:
-            text += f" (request_timeout_s = {self._timeout_s:g})"
-        return text
-
-    def _timeouts(self, call: Call) -> dict[str, float | None]:
-        """How long each step of *call* may take. A stream may be silent for as long as it may last."""
-        return httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict()
+    def _problem(self, error: Exception) -> str:
+        return self.secrets.text(f"{type(error).__name__}: {error}")
 
     def _read(
         self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
@@ -239,7 +235,8 @@ class Transport:
         chunks: list[Chunk] = []
         problem = ""
         try:
-            for data in self._pieces(response):
+            # What a wire of ours serves is unpacked already.
+            for data in response.iter_bytes() if self._wire else response.iter_raw():
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
             if not watch.gave_up:  # what is left in the middle has no end
@@ -247,7 +244,7 @@ class Transport:
         except Refused:
             pass
         except httpx.HTTPError as error:
-            problem = self.secrets.text(f"{type(error).__name__}: {error}")
+            problem = self._problem(error)
         outcome.response = self._response(response, intake, chunks, streamed, is_cut=watch.gave_up or bool(problem))
         if watch.gave_up or problem.startswith("ReadTimeout"):
             outcome.closed = "client" if streamed else ""
@@ -256,10 +253,6 @@ class Transport:
         elif streamed:
             outcome.closed = "server"
         outcome.error = intake.problem or problem
-
-    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
-        """The body as it comes. What a wire of ours serves is unpacked already."""
-        return response.iter_bytes() if self._wire else response.iter_raw()
 
     def _response(
         self, response: httpx.Response, intake: Intake, chunks: list[Chunk], streamed: bool, *, is_cut: bool

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Outcome
-from touchstone.check.opening import Errand
 from touchstone.check.preflight import REF
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import Footer, RunLog
-from touchstone.facts.knee_trials import KneeTerms
-from touchstone.facts.probe_events import ProbeStory, Probing
+from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.probe.judge import judge_probe_run
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
@@ -53,25 +52,18 @@ class Wish:
     knee: KneeTerms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The versions that stand ready: one to be read, or many to be started."""
-
-    needs: tuple[Need, ...]
-
-
-def needs(settings: Settings, terms: Terms) -> Needs:
+def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
     """
     What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
     """
     target = settings.target
     if not terms.starts and target.publish == "never":
-        return Needs((Need("own", "read"),) * bool(target.templates.buildable))
+        return (Need("own", "read"),) * bool(target.templates.buildable)
     if not terms.starts:
-        return Needs((Need("own", "read"),))
+        return (Need("own", "read"),)
     if target.publish == "never":
-        return Needs((Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable)))
-    return Needs((Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE))
+        return (Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable))
+    return (Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE)
 
 
 def builds_s(settings: Settings) -> float:
@@ -133,8 +125,8 @@ class _Probe(StagedJob):
     def send(self, stage: SettingUp) -> Footer:
         """Has the versions ready that the probe needs, and a child process ask."""
         until_at = self._begin(stage)
-        smoked_s = stage.smoke(self.is_stopped)
-        built = stage.stage(needs(self.settings, self._wish.terms), smoked_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(needs(self.settings, self._wish.terms), self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         most = self.settings.target.max_builds
@@ -161,10 +153,9 @@ class _Probe(StagedJob):
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session received; when the seconds are over, in run seconds."""
-        terms, knee, past = self._wish.terms, self._wish.knee, self._wish.past
-        plain, sought = dataclasses.asdict(terms), dataclasses.asdict(knee) if knee else None
-        origin_utc = round(time.time() - stage.clock.now(), 6)
-        probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=sought)
+        terms, past, origin_utc = self._wish.terms, self._wish.past, round(time.time() - stage.clock.now(), 6)
+        plain = dataclasses.asdict(terms)
+        probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=self._wish.knee)
         with RunLogWriter(self.run_log) as writer:
             if past is None or past.probe is None:
                 writer.write(probing)
