@@ -325,7 +325,8 @@ def capacity(log: RunLog) -> Capacity | None:
     filled = room(log)
     at_least = max(flight.most, filled.at_least if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
-    finding = _finding(log, refusals, filled)
+    is_torn = any(worker.state == "lost" for worker in log.workers)
+    finding = _finding(log, refusals, filled, is_torn=is_torn)
     full = [refusal.at_most for refusal in refusals if not refusal.below]
     ends_at = max([*(attempt.done_at for attempt in log.attempts), *(build.ended_at for build in log.builds)])
     return Capacity(
@@ -344,12 +345,8 @@ def capacity(log: RunLog) -> Capacity | None:
         clients=_clients(fresh or log.attempts),
         room=filled,
         messages=_messages(log.exchanges),
-        is_torn=_is_torn(log),
+        is_torn=is_torn,
     )
-
-
-def _is_torn(log: RunLog) -> bool:
-    return any(worker.state == "lost" for worker in log.workers)
 
 
 def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Refusal, ...]:
@@ -358,14 +355,14 @@ def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Re
     return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
 
-def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None) -> Finding:
+def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, is_torn: bool) -> Finding:
     refused = [attempt for attempt in log.attempts if attempt.is_refused]
     needless = sum(attempt.fresh is False for attempt in refused)
     has_room = sum(refusal.below for refusal in refusals) + needless + (filled.refused_with_room if filled else 0)
     if not refused:
         return "not-reached" if any(attempt.is_served for attempt in log.attempts) else "unknown"
     is_full = filled is not None and filled.is_full_host
-    if _is_torn(log):
+    if is_torn:
         return "capacity" if refusals and is_full else "unclear"
     if is_full:
         return "both" if has_room else "capacity"

@@ -132,8 +132,8 @@ def _overlays(both: Comparison) -> tuple[Chart, ...]:
     """For each operation that both load runs timed, their percentile curves over each other."""
     if not both.is_load:
         return ()
-    shown = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
-    pairs = [(one.name, [span for span in one.spans if span]) for one in shown if all(one.spans)]
+    drawn = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
+    pairs = [(one.name, [span for span in one.spans if span]) for one in drawn if all(one.spans)]
     nines = nines_of(span.count for _, spans in pairs for span in spans)
     return tuple(
         percentile_chart(

@@ -270,7 +270,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
     sides = _Side(before), _Side(after)
     is_load, is_timed = before.workload is not None, all(side.is_timed for side in sides)
     names = [{window.operation for window in side.windows} for side in sides]
-    shown = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
+    compared = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
     works = _work(before), _work(after)
     pairs = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
     return Comparison(
@@ -282,7 +282,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
         is_timed=is_timed,
         operations=tuple(
             _operation(name, sides, is_load=is_load, is_timed=is_timed, seed=SEED + 10 * place)
-            for place, name in enumerate(shown)
+            for place, name in enumerate(compared)
         ),
         capacities=(capacity(before), capacity(after)) if is_load else (None, None),
         block_s=(sides[0].block_s, sides[1].block_s),
