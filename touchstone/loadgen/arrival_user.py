@@ -22,7 +22,7 @@ from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.handover import share_of
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
 from touchstone.loadgen.locust_listener import worker_of
-from touchstone.loadgen.plan import POLL_S, phase_of
+from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
 from touchstone.target.call import Call
 
@@ -41,8 +41,6 @@ class Flow:
 
     Attributes:
         want: Number of the client in the whole run.
-        due_at: When its first request is due, in run seconds.
-        keep: Whether its whole story is kept.
         paced: Whether the schedule sets the moment of the request that comes next, the first one.
         tries: Starts that were sent for the build that it wanted last.
     """
@@ -186,7 +184,6 @@ class Arrival:
 
     Attributes:
         number: Which one of the whole run, from 0.
-        action: What its client does; see `touchstone.loadgen.workloads.ACTIONS`.
         due_at: When it is due, in run seconds.
         nth_build: Which of the arrivals that begin a build of their own it is; -1 for any other.
     """
@@ -245,11 +242,12 @@ class ArrivalUser(User):
     def after(self) -> None:
         """What one worker does when all arrivals of all workers are over."""
 
-    # --- for the methods of scenarios --------------------------------------------------------------------------------
-
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
         """The client that an arrival is."""
-        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.began_at)
+        options, phase = self.run_.go.options, ""
+        if options.scenario.name == "fairness":
+            is_alone = arrival.due_at - self.run_.began_at < options.duration_s / 2
+            phase = "alone" if is_alone else "beside-greedy"
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
@@ -258,8 +256,6 @@ class ArrivalUser(User):
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         return ref, flow, flow.start(ref, fresh=True)
-
-    # --- arrivals ----------------------------------------------------------------------------------------------------
 
     def _send_when_due(self, due: Iterator[Arrival]) -> None:
         run = self.run_
@@ -301,15 +297,10 @@ class ArrivalUser(User):
         yield from first
         repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
-            rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
-            note = (
-                f"closed model: by second {run.now() - run.began_at:.1f} the clients of worker {run.part.number} "
-                f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
-                f"with {rest}"
-            )
-            run.collector.write(Remark(note))
+            spent = f"all {len(first) - len(repeated):,} arrivals of worker {run.part.number} that begin a build"
+            at_s = f"by second {run.now() - run.began_at:.1f}"
+            run.collector.write(Remark(f"closed model: {spent} were taken up {at_s}; only others went on"))
         yield from itertools.cycle(repeated)
 
     def _do(self, arrival: Arrival) -> None:
-        """One client."""
         getattr(self, f"do_{arrival.action}")(arrival)

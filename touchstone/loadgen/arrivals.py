@@ -8,7 +8,7 @@ import csv
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,22 +195,18 @@ def _curve(text: str, duration_s: float, before: str = "") -> Curve:
     if not colon and re.match(r"[-+.\d]", text):
         name, rest = "constant", text
     if name not in _KINDS:
-        likes = [f"{before}{kind.like}" for kind in _KINDS.values()]
+        likes = [f"{before}{like}" for _, like, _ in _KINDS.values()]
         others = [] if before else ["poisson: and one of these", "trace:FILE"]
         known = _KINDS if before else (*_KINDS, "poisson", "trace")
         raise Unfit(f"{', '.join(likes + others)}; {nearest(name, known)}")
-    kind = _KINDS[name]
-    match = re.fullmatch(kind.form.replace("NUMBER", r"(\d{1,9}(?:\.\d{1,9})?)"), rest)
+    form, like, pieces_of = _KINDS[name]
+    match = re.fullmatch(form.replace("NUMBER", r"(\d{1,9}(?:\.\d{1,9})?)"), rest)
     if match is None:
-        raise Unfit(f"{before}{kind.like}")
-    pieces = kind.pieces([float(number) for number in match.groups() if number is not None], duration_s)
+        raise Unfit(f"{before}{like}")
+    pieces = pieces_of([float(number) for number in match.groups() if number is not None], duration_s)
     if not any(piece.rate_per_s for piece in pieces):
-        raise Unfit(f"{before}{kind.like} with a rate above 0")
+        raise Unfit(f"{before}{like} with a rate above 0")
     return Curve(f"{name}:{rest}", pieces)
-
-
-def _constant(numbers: Sequence[float], _duration_s: float) -> tuple[Piece, ...]:
-    return (Piece(0, numbers[0]),)
 
 
 def _ramp(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
@@ -241,20 +237,12 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of curve: the form of what follows its name, how that is described, and what it means."""
-
-    form: str
-    like: str
-    pieces: Callable[[Sequence[float], float], tuple[Piece, ...]]
-
-
-_KINDS = {
-    "constant": _Kind(r"NUMBER", "constant:20", _constant),
-    "ramp": _Kind(r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
-    "staircase": _Kind(r"NUMBER\.\.NUMBER/(\d{1,4})", "staircase:10..50/5", _staircase),
-    "spike": _Kind(r"NUMBER\.\.NUMBER@NUMBERs\+NUMBERs", "spike:10..100@8s+2s", _spike),
+# The kinds of curves: the form of what follows the name, what it looks like, and what it means.
+_KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
+    "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
+    "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
+    "staircase": (r"NUMBER\.\.NUMBER/(\d{1,4})", "staircase:10..50/5", _staircase),
+    "spike": (r"NUMBER\.\.NUMBER@NUMBERs\+NUMBERs", "spike:10..100@8s+2s", _spike),
 }
 
 

@@ -383,7 +383,7 @@ class Parser:
         self.head: Head | None = None
         self.problem: Broken | None = None
         self.has_open_end = self.done = self.keeps_alive = False
-        self._ends_with_connection = self._is_switched = False
+        self._ends_with_connection = False
         self._bounds = bounds
         self._headers: list[tuple[str, str]] = []
         self._pieces: list[bytes] = []
@@ -413,10 +413,10 @@ class Parser:
         self._since_content_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self._is_switched:
-                text = "the server switched to another protocol, and nobody had asked it to"
-                raise Broken(f"RemoteProtocolError: {text}") from None
+        except httptools.HttpParserUpgrade:
+            text = "the server switched to another protocol, and nobody had asked it to"
+            raise Broken(f"RemoteProtocolError: {text}") from None
+        except httptools.HttpParserError as error:
             if self.head is None:
                 raise Broken(f"RemoteProtocolError: {error}") from None
             self.keeps_alive = False  # more came than an answer
@@ -466,10 +466,7 @@ class Parser:
     def on_headers_complete(self) -> None:
         """Takes the end of a head."""
         status = self._parser.get_status_code()
-        if self.head is not None:
-            return
-        if 100 <= status < 200:
-            self._is_switched = status == 101
+        if self.head is not None or 100 <= status < 200:
             return
         self.head = Head(status, tuple(self._headers))
         framing = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}

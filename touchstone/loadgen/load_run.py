@@ -99,14 +99,7 @@ class Reply:
 class Collector:
     """What one worker has to report: samples by second, and everything else in order.
 
-    Attributes:
-        late: Lateness of the scheduled arrivals so far.
-        sent: Scheduled arrivals sent so far.
-        unsent: Scheduled arrivals that came due and were not sent.
-        unwatched: Watchers among them that had nothing to watch.
-        over_budget: Those of them that --max-requests left no room for.
-        undone: Clients that were not done and send nothing more.
-        behind_from_s: When an arrival that was sent too late was due first; None where none was.
+    Its counts are those of `touchstone.facts.events.Worker`; *late* is the lateness of the scheduled arrivals so far.
     """
 
     def __init__(self, worker: int) -> None:
@@ -160,11 +153,7 @@ class LoadRun:
 
     Attributes:
         part: What this worker does; *go* is what all do.
-        collector: What is to be reported to the master.
-        flows: Everything that sends.
         began_at: Run second at which the schedule begins, once it is known.
-        stopped: Set when nothing more is to be sent.
-        silence: Whether the target still answers anybody.
         starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
         builds: Builds that this worker may begin.
         is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
@@ -230,8 +219,6 @@ class LoadRun:
         self._kept_reads += 1
         return self._kept_reads <= MAX_KEPT_READS // self.go.workers
 
-    # --- builds that many watch --------------------------------------------------------------------------------------
-
     def settle_start(self, build: int, *, accepted: bool) -> None:
         """This worker's own start of a build was accepted, or is given up."""
         self.note_start(build, accepted=accepted)
@@ -242,14 +229,10 @@ class LoadRun:
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """
-        When the start of a build was accepted; waits for it. None where it is given up, or nothing is known in time.
-        """
+        """When the start of a build was accepted; None where it is given up, or nothing is known *within_s*."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None
-
-    # --- ending ------------------------------------------------------------------------------------------------------
 
     def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
         """Does something beside all else. An error of ours in it ends it, and is reported; all else goes on."""
@@ -274,12 +257,8 @@ class LoadRun:
         self.flows.join(timeout=CUT_S)
         self.flows.kill(block=False)
 
-    # --- sending -----------------------------------------------------------------------------------------------------
-
     def admit(self) -> bool:
-        """
-        Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
-        """
+        """Takes an arrival's first request out of the budget; whether there was room for one more under way."""
         return self._in_flight < MAX_IN_FLIGHT and self._take()
 
     def _take(self) -> bool:
@@ -291,13 +270,9 @@ class LoadRun:
         if not self.is_over_budget:
             self.is_over_budget = True
             self._over_at = round(self.now(), 3)
-            self.collector.write(
-                Remark(
-                    f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
-                    f"its {plural(most, 'request')} by second {self.now() - self.began_at:.1f} of the schedule, and "
-                    "sent nothing more"
-                )
-            )
+            share = f"worker {self.part.number} had sent its {plural(most, 'request')}"
+            at_s = f"by second {self.now() - self.began_at:.1f} of the schedule"
+            self.collector.write(Remark(f"--max-requests {self.go.options.max_requests}: {share} {at_s}"))
         return False
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
@@ -317,7 +292,7 @@ class LoadRun:
         is_start = self.builds.may_begin(call)
         if is_start and not self.builds.reserve(self._read):
             self.collector.undone += 1
-            self._fail_once(f"a start was not sent: {SPENT}")
+            self._fail(f"a start was not sent: {SPENT}", self.case)
             raise Stopped
         self.builds.sends(call)
         request = self.requests.prepared(call)
@@ -365,15 +340,12 @@ class LoadRun:
 
     def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, seq, self.case)
-        # Few requests have a note, and what it says nothing else does.
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
         if findings or request.note or has_room:
             self._kept += 1
             self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
-
-    # --- reporting ---------------------------------------------------------------------------------------------------
 
     def report_state(self, state: Literal["running", "done"]) -> None:
         """Puts how the worker fares among what is to be reported; its share of a CPU is since the last time."""
@@ -419,24 +391,20 @@ class LoadRun:
                 self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
-        """Reports an error of ours in a client, each once however many clients run into it."""
-        self._fail_once(f"a flow failed: {type(error).__name__}: {error}")
-
-    def _fail_once(self, text: str) -> None:
-        self._errors[text] += 1
-        if self._errors[text] == 1:
-            self._fail(text, self.case)
+        """Reports an error of ours in a client."""
+        self._fail(f"a flow failed: {type(error).__name__}: {error}", self.case)
 
     def _fail(self, text: str, case_id: str) -> None:
-        """Reports an error of ours: the run must not look like a pass."""
-        self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
+        """Reports an error of ours, each once however often it comes up: the run must not look like a pass."""
+        self._errors[text] += 1
+        if self._errors[text] == 1:
+            self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
 class LoadWorker:
     """One worker, as its master knows it. What it sends and receives, `touchstone.loadgen.master` describes.
 
     Args:
-        scenario: The one that it was started for.
         send: Sends a message to the master.
         fold: Is given each window of samples once, for the statistics of Locust.
         leave: Ends the worker, which has no part in the run; is given the reason.
@@ -500,8 +468,6 @@ class LoadWorker:
         elif "stop" in data:
             gevent.spawn(self.finish)
 
-    # --- in this order -----------------------------------------------------------------------------------------------
-
     def enter(self) -> bool:
         """Whether whoever asks is to do this worker's part; only the first one is."""
         first, self._entered = not self._entered, True
@@ -524,9 +490,7 @@ class LoadWorker:
         gevent.spawn(self._report_on)
 
     def drained(self) -> bool:
-        """
-        Says that all arrivals of this worker are over, and waits; whether it is to do what comes after all of them.
-        """
+        """Reports that its arrivals are over, and waits; whether it is to do what comes after those of all workers."""
         if not self._finished:
             self._report("drained")
         after = bool(self._after.get())

@@ -336,7 +336,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# --- a worker on a machine of its own: its master gives it its part, its own settings the target and the keys ----------
+# --- a worker on a machine of its own: its master gives it its part, its own settings the target and the keys ---------
 
 
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:

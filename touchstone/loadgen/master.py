@@ -165,8 +165,6 @@ class Master:
     def _now(self) -> float:
         return time.monotonic() - self._go.origin
 
-    # --- beginning ---------------------------------------------------------------------------------------------------
-
     def _join(self, client: str, data: dict[str, Any]) -> None:
         unfit, workers = self._unfit(data["join"]), self._go.workers
         free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
@@ -214,15 +212,10 @@ class Master:
             worker.state = "running"
             self._send(worker.client, {"began_at": began_at})
 
-    def _fail(self, reason: str, who: str) -> None:
+    def _fail(self, text: str, who: str) -> None:
         """Ends a run that cannot be what it was to be. That must not look like a pass."""
-        self._log_error(reason, who)
-        self.stop()
-
-    def _log_error(self, text: str, who: str) -> None:
         self._log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
-
-    # --- running -----------------------------------------------------------------------------------------------------
+        self.stop()
 
     def _report(self, worker: Member, data: dict[str, Any]) -> None:
         state = data["state"]
@@ -299,12 +292,12 @@ class Master:
         """Ends the run; whoever has not reported all by now is lost with it."""
         if self._ended:
             return
-        self._ended = True
+        self._ended = self._stopping = True
         for worker in self._workers.values():
             if worker.is_under_way:
                 self._lose(worker, "it did not stop when it was told to")
             if worker.state == "lost":
-                self._log_error(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
+                self._fail(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
         gevent.spawn(self._end)
 
 

@@ -366,13 +366,6 @@ def plan(options: Options) -> Plan:
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 
 
-def phase_of(options: Options, due_s: float) -> str:
-    """What goes on beside an arrival by plan; see `touchstone.facts.events.Attempt`."""
-    if options.scenario.name != "fairness":
-        return ""
-    return "alone" if due_s < options.duration_s / 2 else "beside-greedy"
-
-
 def builders(schedule: Schedule, *builds: str) -> int:
     """How many arrivals may begin such a build."""
     return sum(number for name, number in schedule.counts.items() if ACTIONS[name].builds in builds)
