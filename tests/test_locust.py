@@ -83,8 +83,8 @@ def test_worker_that_comes_too_late_is_refused(said: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("scenario", "it was started for storm, and its master for steady; name the same scenario"),
-        ("version", "it is version 0 of touchstone"),
+        ("scenario", "'scenario': 'storm'}, and its master {"),
+        ("version", "it has {'version': '0', "),
         ("schedule", "why"),
     ],
 )

@@ -8,7 +8,7 @@ as whoever was due to be served had to wait for it.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -24,12 +24,11 @@ from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
 from touchstone.loadgen.locust_listener import worker_of
 from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
+from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Call
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
 _VANISHED_READS = 4
-
-_GONE: Mapping[int, str] = {404: "not_built"}
 
 # Refused callers do not come back in step: each waits up to so much longer than it was told.
 _JITTER_S = 0.25
@@ -111,7 +110,7 @@ class Flow:
                 gave_up=gave_up,
                 seq=reply.seq,
                 cut_off=reply.cut_off,
-                unsent=reply.unsent,
+                unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
             ),
         )
 
@@ -133,7 +132,9 @@ class Flow:
             if reply.cut_off:
                 break
             # A version that is not there any more is not built either.
-            status = reply.body.get("status") if reply.status == 200 else _GONE.get(reply.status)
+            status = reply.body.get("status") if reply.status == 200 else ""
+            if reply.status == 404:
+                status = "not_built"
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
                 building_at = reply.answer.done_at
@@ -200,10 +201,7 @@ class ArrivalUser(User):
     abstract = True
     scenario: ClassVar[str] = ""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._worker = worker_of(self.environment)
-        self.run_: LoadRun
+    run_: LoadRun
 
     @task
     def arrivals(self) -> None:
@@ -212,32 +210,29 @@ class ArrivalUser(User):
         It deals its users anew where a worker comes or goes, and kills this one when another is to have it. The share
         stays where it is.
         """
-        if self._worker.enter():
+        if worker_of(self.environment).enter():
             gevent.spawn(self._work).join()
         raise StopUser
 
     def _work(self) -> None:
-        try:
-            self._send_all()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
-            self._worker.failed(error)
-
-    def _send_all(self) -> None:
         """Sends this worker's share, waits until all of it is over, and does what comes after."""
-        self.run_ = run = self._worker.prepare()
-        # What takes long is done before the first one is due.
-        names, rows = tuple(ACTIONS), run.part.assigned.tolist()
-        self._worker.begin()
-        began_at = run.began_at
-        due = (Arrival(number, names[action], began_at + due_s, nth) for number, action, due_s, nth in rows)
-        if run.go.options.model == "closed":
-            self._send_in_turn(due)
-        else:
-            self._send_when_due(due)
-        run.flows.join()
-        if self._worker.drained():
-            run.spawn(self.after).join()
-        self._worker.finish()
+        worker = worker_of(self.environment)
+        try:
+            self.run_ = run = worker.prepare()
+            # What takes long is done before the first one is due.
+            names, rows = tuple(ACTIONS), run.part.assigned.tolist()
+            worker.begin()
+            due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in rows)
+            if run.go.options.model == "closed":
+                self._send_in_turn(due)
+            else:
+                self._send_when_due(due)
+            run.flows.join()
+            if worker.drained():
+                run.spawn(self.after).join()
+            worker.finish()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+            worker.failed(error)
 
     def after(self) -> None:
         """What one worker does when all arrivals of all workers are over."""

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,24 +36,12 @@ _TRACE_FORM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a curve, up to where the next one begins.
-
-    Attributes:
-        from_s: Where it begins.
-        rate_per_s: The rate there.
-        slope_per_s2: By how much the rate grows each second.
-    """
+class Piece(NamedTuple):
+    """A stretch of a curve, from *from_s* on up to where the next one begins, and the rate at its beginning."""
 
     from_s: float
     rate_per_s: float
     slope_per_s2: float = 0.0
-
-    def count(self, until_s: float) -> float:
-        """How many arrivals this piece expects from its beginning to *until_s*."""
-        length_s = until_s - self.from_s
-        return (self.rate_per_s + self.slope_per_s2 * length_s / 2) * length_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +64,9 @@ class Curve:
 
     def count(self, until_s: float) -> float:
         """The exact integral of the rate from 0 to *until_s*: how many arrivals are expected before it."""
-        ends = [*(piece.from_s for piece in self.pieces[1:]), math.inf]
-        return math.fsum(
-            piece.count(min(end, until_s))
-            for piece, end in zip(self.pieces, ends, strict=True)
-            if piece.from_s < until_s
-        )
+        from_s, rate, slope = np.array(self.pieces).T
+        length_s = np.clip(until_s - from_s, 0, np.append(from_s[1:], math.inf) - from_s)
+        return float(np.sum((rate + slope * length_s / 2) * length_s))
 
     def times(self, counts: Times) -> Times:
         """When the integral reaches each of *counts*: the inverse of `count`.
@@ -91,7 +77,7 @@ class Curve:
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
         # A count at the very edge of two pieces belongs to the earlier one: the later one may be a pause.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
-        from_s, rate, slope = np.array([(p.from_s, p.rate_per_s, p.slope_per_s2) for p in self.pieces]).T[:, number]
+        from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
         # The root of `rate * x + slope / 2 * x**2 = rest`, in the form that has no difference in it to lose digits by.
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))

@@ -30,7 +30,7 @@ from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
+from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 from touchstone.target.redact import Secrets
@@ -74,11 +74,6 @@ class Reply:
     def status(self) -> int:
         """The status code, or 0 where no complete answer came."""
         return 0 if self.answer.error and not self.answer.closed else self.answer.status
-
-    @property
-    def unsent(self) -> bool:
-        """Whether no connection came about, so that the request did not go out."""
-        return self.answer.head is None and self.answer.error.startswith(NOT_REACHED)
 
     @property
     def body(self) -> Mapping[str, Any]:

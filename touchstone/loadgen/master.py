@@ -166,7 +166,10 @@ class Master:
         return time.monotonic() - self._go.origin
 
     def _join(self, client: str, data: dict[str, Any]) -> None:
-        unfit, workers = self._unfit(data["join"]), self._go.workers
+        own, workers = {"version": __version__, "scenario": self._go.options.scenario.name}, self._go.workers
+        its = data["join"]
+        unfit = f"it has {its}, and its master {own}; start the same scenario of the same touchstone"
+        unfit = unfit if its != own else ""
         free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
@@ -176,15 +179,6 @@ class Master:
             self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
             self._deal(client, free[0], data["clock"])
-
-    def _unfit(self, fit: dict[str, str]) -> str:
-        """Why a worker cannot take part; empty where it can."""
-        scenario = self._go.options.scenario.name
-        if fit["version"] != __version__:
-            return f"it is version {fit['version']} of touchstone, and its master {__version__}; install the same one"
-        if fit["scenario"] != scenario:
-            return f"it was started for {fit['scenario']}, and its master for {scenario}; name the same scenario"
-        return ""
 
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
         """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
