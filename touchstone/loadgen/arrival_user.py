@@ -132,9 +132,7 @@ class Flow:
             if reply.cut_off:
                 break
             # A version that is not there any more is not built either.
-            status = reply.body.get("status") if reply.status == 200 else ""
-            if reply.status == 404:
-                status = "not_built"
+            status = reply.body.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
                 building_at = reply.answer.done_at
@@ -205,34 +203,19 @@ class ArrivalUser(User):
 
     @task
     def arrivals(self) -> None:
-        """Has this worker's share sent, once: Locust would begin again after an error, and without end.
-
-        It deals its users anew where a worker comes or goes, and kills this one when another is to have it. The share
-        stays where it is.
-        """
-        if worker_of(self.environment).enter():
-            gevent.spawn(self._work).join()
+        """Has this worker's share sent. Locust kills this user where another is to have it; the share goes on."""
+        gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
         raise StopUser
 
-    def _work(self) -> None:
-        """Sends this worker's share, waits until all of it is over, and does what comes after."""
-        worker = worker_of(self.environment)
-        try:
-            self.run_ = run = worker.prepare()
-            # What takes long is done before the first one is due.
-            names, rows = tuple(ACTIONS), run.part.assigned.tolist()
-            worker.begin()
-            due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in rows)
-            if run.go.options.model == "closed":
-                self._send_in_turn(due)
-            else:
-                self._send_when_due(due)
-            run.flows.join()
-            if worker.drained():
-                run.spawn(self.after).join()
-            worker.finish()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
-            worker.failed(error)
+    def send_all(self, run: LoadRun) -> None:
+        """Sends this worker's share."""
+        self.run_ = run
+        names = tuple(ACTIONS)
+        due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in run.rows)
+        if run.go.options.model == "closed":
+            self._send_in_turn(due)
+        else:
+            self._send_when_due(due)
 
     def after(self) -> None:
         """What one worker does when all arrivals of all workers are over."""

@@ -156,6 +156,8 @@ class LoadRun:
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
+        # What takes long is done before the first one is due.
+        self.rows = part.assigned.tolist()
         self.began_at = 0.0
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
@@ -355,7 +357,7 @@ class LoadRun:
                 at_s=round(now_at, 3),
                 sent=collector.sent,
                 unsent=collector.unsent,
-                assigned=len(part.assigned),
+                assigned=len(self.rows),
                 late_p99_s=round(collector.late.quantile_s(0.99), 6),
                 behind_from_s=collector.behind_from_s,
                 behind_s=round(collector.late.max_s, 6),
@@ -463,35 +465,35 @@ class LoadWorker:
         elif "stop" in data:
             gevent.spawn(self.finish)
 
-    def enter(self) -> bool:
-        """Whether whoever asks is to do this worker's part; only the first one is."""
-        first, self._entered = not self._entered, True
-        return first
+    def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
+        """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew.
 
-    def prepare(self) -> LoadRun:
-        """Waits until this worker is given its part, and gets ready for it."""
-        self.run = LoadRun(
-            self._part.get(),
-            self._handover.settings.target,
-            lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
-        )
-        return self.run
-
-    def begin(self) -> None:
-        """Says that all is ready and waits until all others are; from then on reports go out by themselves."""
-        assert self.run is not None
-        self._send({"state": "ready"})
-        self.run.began_at = self._began_at.get()
-        gevent.spawn(self._report_on)
-
-    def drained(self) -> bool:
-        """Reports that its arrivals are over, and waits; whether it is to do what comes after those of all workers."""
-        if not self._finished:
-            self._report("drained")
-        after = bool(self._after.get())
-        if after and self.run is not None:
-            self.run.builds.builds += self.run.part.builds_after
-        return after
+        Args:
+            send_all: Sends the arrivals.
+            after: What one worker does when all arrivals of all workers are over.
+        """
+        if self._entered:
+            return
+        self._entered = True
+        try:
+            self.run = run = LoadRun(
+                self._part.get(),
+                self._handover.settings.target,
+                lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
+            )
+            self._send({"state": "ready"})
+            run.began_at = self._began_at.get()
+            gevent.spawn(self._report_on)
+            send_all(run)
+            run.flows.join()
+            if not self._finished:
+                self._report("drained")
+            if self._after.get():
+                run.builds.builds += run.part.builds_after
+                run.spawn(after).join()
+            self.finish()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+            self._fail(error)
 
     def finish(self) -> None:
         """Has nothing more sent, and reports for the last time; doing so twice does nothing."""
@@ -504,8 +506,8 @@ class LoadWorker:
         self.run.report_state("done")
         self._report("final")
 
-    def failed(self, error: Exception) -> None:
-        """Takes note of an error of ours outside the clients: the run must not look like a pass."""
+    def _fail(self, error: Exception) -> None:
+        """Reports an error of ours outside the clients."""
         if self.run is not None and self._began_at.ready():
             self.run.flow_failed(error)
             self.finish()
@@ -514,7 +516,6 @@ class LoadWorker:
         reason = Secrets(self._handover.settings.target.keys()).text(reason)
         self._finished = True
         self._send({"state": "unfit", "reason": reason})
-        # Leaving ends the user that asks for it.
         gevent.spawn(self._leave, reason)
 
     def _report_on(self) -> None:

@@ -196,11 +196,10 @@ def _watchers(options: Options) -> Schedule:
     return _scheduled({"host": np.zeros(options.builds), "watch": watch}, until_s + _WATCH_FROM_S)
 
 
-def _few_enough(number: int, options: Options) -> None:
-    if number > MAX_ARRIVALS:
-        raise UsageError(
-            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; {options.advice}"
-        )
+def _few_enough(number: int, options: Options, what: str = "arrivals", most: int = MAX_ARRIVALS) -> None:
+    if number > most:
+        name = options.scenario.name
+        raise UsageError(f"{name}: plans {number:,} {what}; expected {most:,} at most; {options.advice}")
 
 
 def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
@@ -357,12 +356,7 @@ def plan(options: Options) -> Plan:
         UsageError: the arrival curve cannot be read, or what it comes to is nothing, too much, or makes no sense.
     """
     schedule = draw_up(options)
-    number = builders(schedule, "own")
-    if number > MAX_BUILDS:
-        raise UsageError(
-            f"{options.scenario.name}: plans {number:,} builds; expected {MAX_BUILDS:,} at most, since each has a "
-            f"version that is published beforehand; {options.advice}"
-        )
+    _few_enough(builders(schedule, "own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 
 
