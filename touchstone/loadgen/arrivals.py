@@ -1,7 +1,6 @@
 """When requests arrive: the text of ``--arrivals``, and the moments that it comes to.
 
-A curve is a row of pieces on each of which the rate is a straight line. Its integral is a quadratic there, and is
-inverted as one: no step size, and no error that grows with the length of a run.
+The integral of a curve is inverted exactly: no step size, and no error that grows with the length of a run.
 """
 
 import csv

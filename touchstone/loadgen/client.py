@@ -48,7 +48,7 @@ MAX_PREPARED = 50_000
 LONG_BODY_BYTES = 256 * 1024
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
+# RFC 9110 8.6: whose requests say how long they are also where they have no content.
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -179,10 +179,8 @@ class Connections:
     """The connections to one origin. Each greenlet that sends gets one of its own, the one that was used last first.
 
     Args:
-        url: Any URL of the origin; its path counts for nothing.
         timeout_s: Longest wait for a connection, and again for the whole answer.
         clock: Gives the times of the answers in seconds.
-        bounds: How much of an answer is read.
 
     Raises:
         UsageError: the URL is none of HTTP.
@@ -225,8 +223,6 @@ class Connections:
         Where a kept connection ends without a word, a request that may come twice is sent once more on a new one.
 
         Args:
-            method: The method that *wire* begins with.
-            wire: All bytes of the request.
             stream_s: For a stream: it is left alone so many seconds after its head. An answer with a length is read to
                 its end like any other.
         """

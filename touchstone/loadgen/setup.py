@@ -30,7 +30,7 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
-# How often it is checked during a wait whether the run was stopped.
+# How often a wait checks whether the run was stopped.
 _CHECK_S = 0.1
 
 _Thing = TypeVar("_Thing")
