@@ -79,8 +79,13 @@ class StandIn:
         accepted = len(self.answers) - refused
         lasted_s = self.answers[-1].done_at - self.answers[0].sent_at if self.answers else 0.0
         return Identity(
-            tiers=(Tier("fixed", "4/1", {"limit": Interval(4, 4, 4)}),),
-            families=(Runner("fixed", 0.75, "4/1"), Runner("gcra", 0.25, "token-bucket:4/1", "it refused too late")),
+            tiers=(
+                Tier("fixed-window", "fixed-window:4/1", {"limit": Interval(4, 4, 4), "window_s": Interval(1, 1, 1)}),
+            ),
+            families=(
+                Runner("fixed", 0.75, "fixed-window:4/1"),
+                Runner("gcra", 0.25, "token-bucket:4/1", "it refused too late"),
+            ),
             cost=Cost(len(self.answers), refused, accepted, lasted_s),
             sure=self.why == "settled",
             why=self.why,

@@ -19,8 +19,7 @@ from touchstone.contract.files import recordings_dir
 from touchstone.facts.leaks import leaks
 from touchstone.proof.faults import FAULTS
 from touchstone.twin import TwinSettings
-from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.serve import Asgi
+from touchstone.twin.serve import Asgi, Behaviour
 
 KEPT = Path(__file__).parent / "data" / "chromium.har"
 

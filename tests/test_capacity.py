@@ -55,7 +55,7 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
             "rate",
             "So would builds that this run does not see",
         ),
-        (Storm(rate=window, retry_s=0.3), "rate", "434 starts were refused with at most 2 of the 4"),
+        (Storm(rate=window, retry_s=0.3), "rate", "434 starts were refused with fewer than the 4 builds"),
         (Storm(rate=bucket, retry_s=0.3), "rate", "in flight that were seen at other times"),
     ],
 )
@@ -79,7 +79,7 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
 
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
     assert describe_capacity(found) == (
-        "7 starts were refused with none of the 4 builds in flight that were seen at other times: a rate limit "
+        "7 starts were refused with fewer than the 4 builds in flight that were seen at other times: a rate limit "
         "explains all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
         "keep their place. The capacity is at least 4."
     )
@@ -132,7 +132,9 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    assert describe_capacity(found) == "2 starts were refused that needed no room: a rate limit."
+    assert (
+        describe_capacity(found) == "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
+    )
 
 
 def test_limit_met_at_the_end_leaves_the_capacity_open() -> None:

@@ -14,14 +14,18 @@ from tests.test_runlog import HEADER
 from touchstone.config import Flags, load
 from touchstone.facts.events import Footer, Header, Target
 from touchstone.facts.identity import Cost, Identity, Interval, Runner
-from touchstone.facts.knee_trials import Knee, Outcome, Trial, Tried
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import (
     Answered,
     Heard,
     Identified,
+    Knee,
+    KneeTerms,
+    Outcome,
     Probing,
     Sending,
+    Trial,
+    Tried,
 )
 from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus, drain
@@ -265,13 +269,10 @@ def test_damaged_event_names_its_line(command: Command, tmp_path: Path) -> None:
     assert "line 3: stimulus.number: Input should be a valid integer" in told.err
 
 
-KNEE = {"slo_s": 0.06, "most_requests": 9_000}
-
-
-def of_knee(**changed: Any) -> Probing:
+def of_knee() -> Probing:
     """The event with which a probe begins that looks for a knee."""
     terms = asdict(replace(TERMS, starts=False))
-    return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KNEE | changed)
+    return Probing("getBuild", 20, terms, 1_700_000_000.0, knee=KneeTerms(0.06, 9_000))
 
 
 def settled() -> Identity:
@@ -298,20 +299,12 @@ def test_knee_that_was_asked_for_otherwise_is_refused(command: Command, tmp_path
         assert (told.code, message in " ".join(told.err.split())) == (2, True)
 
 
-def test_knee_of_another_version_is_refused(command: Command, tmp_path: Path) -> None:
-    """What this version does not know it does not guess."""
-    log_of(tmp_path, of_knee(percentile=0.95))
-    told = command("probe", "--resume", "old", "--url", URL)
-    assert told.code == 2
-    assert "'percentile'; go on with the version of touchstone that wrote them" in " ".join(told.err.split())
-
-
 @pytest.mark.parametrize(
     ("knee", "reason"),
     [
-        (None, "the probe ended before it told what it knows of the knee"),
+        (None, "the probe ended before it knew anything of the knee"),
         (Knee(0.06, "confirmed", Interval(150, 144, 158)), ""),
-        (Knee(0.06, "seconds"), "the knee is not told: the time is over; raise --max-seconds"),
+        (Knee(0.06, "seconds"), "the knee is not known: the time is over; raise --max-seconds"),
     ],
 )
 def test_knee_that_is_not_told_is_a_reason(tmp_path: Path, knee: Knee | None, reason: str) -> None:

@@ -15,9 +15,8 @@ from tests.command import KEYS, Command, Ended, Shell
 from tests.recorded import document, entry, saved
 from tests.report.conftest import write_failing, write_interrupted
 from touchstone.check.job import Outcome
-from touchstone.cli.github_job import Inert, Workflow, guarded, tell, workflow_in
 from touchstone.facts.events import Limit
-from touchstone.report.github import MAX_SUMMARY_BYTES
+from touchstone.report.github import MAX_SUMMARY_BYTES, guarded, publish
 
 EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `|` <script>"
 
@@ -157,19 +156,6 @@ def test_message_of_an_error_is_no_command(tmp_path: Path, call: Command) -> Non
     assert commands_in(ended.out + ended.err) == []
 
 
-def test_stream_holds_a_line_until_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command in two pieces is none either, and what has no end is passed on at last."""
-    behind = io.StringIO()
-    stream = Inert(behind)
-    for piece in ("a", "b\n:", ":error", "::x\nlast :", ":y"):
-        stream.write(piece)
-        stream.flush()
-    assert behind.getvalue() == "ab\n: :error::x\n"
-    stream.end()
-    assert behind.getvalue() == "ab\n: :error::x\nlast ::y"
-    assert not hasattr(stream, "buffer")
-
-
 def test_streams_are_ours_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Under a runner, rich writes through the guard, and what it wrote is passed on when it is over, also after an error.
@@ -192,27 +178,4 @@ def test_streams_are_ours_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> N
 def test_tell_outside_of_a_job_needs_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is looked at where nobody is told."""
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    tell(None, Path())  # type: ignore[arg-type] - that it is not looked at is the point
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({}, None),
-        ({"GITHUB_ACTIONS": "1"}, None),
-        ({"GITHUB_ACTIONS": "true"}, Workflow(None, None, "")),
-        (
-            {
-                "GITHUB_ACTIONS": "true",
-                "GITHUB_STEP_SUMMARY": "/s",
-                "GITHUB_WORKSPACE": "/w",
-                "GITHUB_REPOSITORY": "o/r",
-                "GITHUB_WORKFLOW_REF": "o/r/.github/workflows/a.yml@refs/heads/x@y",
-            },
-            Workflow(Path("/s"), Path("/w"), ".github/workflows/a.yml"),
-        ),
-    ],
-)
-def test_job_is_read_from_the_environment(variables: dict[str, str], expected: Workflow | None) -> None:
-    """A job is one where the runner says so; what it does not say stays unknown."""
-    assert workflow_in(variables) == expected
+    publish(None, Path())  # type: ignore[arg-type] - that it is not looked at is the point

@@ -58,9 +58,7 @@ def test_advice_fits_what_ended_the_storm(statuses: tuple[int, ...], reason: str
     log = replace(storm(statuses), workers=(worker(spent_at_s=9.0),))
     stopped = replace(log, footer=Footer("", 0.0, 130, "interrupted by SIGTERM", interrupted=True))
 
-    notice, of_stopped = unasked(log), unasked(stopped)
-    assert notice is not None
-    assert of_stopped is not None
+    (notice,), (of_stopped,) = unasked(log), unasked(stopped)
     assert (notice.verdict, notice.reason) == ("indeterminate", reason)
     assert "the run was interrupted by SIGTERM" in of_stopped.reason
     assert "raise" not in of_stopped.reason

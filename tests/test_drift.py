@@ -7,13 +7,13 @@ import pytest
 
 from tests.command import Command, Ended, Shell, called
 from tests.recorded import document, saved
-from touchstone.check.job import RECORDED_TWIN, Outcome
+from touchstone.check.job import RECORDED_TWIN
 from touchstone.contract.files import recordings_dir
 from touchstone.proof.faults import FAULTS
 from touchstone.proof.variants import VARIANTS
-from touchstone.recordings.drifting import Drift
+from touchstone.recordings.drifting import ending
 from touchstone.twin import TwinSettings
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 # A variant, the recordings that show how it differs, and a part of what is told of that; nothing of it breaks a claim.
 PERMITTED = {
@@ -115,9 +115,7 @@ def test_target_that_does_not_answer_cannot_be_compared(tmp_path: Path, call: Co
 )
 def test_last_line_counts_changes_only_where_something_was_compared(compared: int, why: str, told: str) -> None:
     """What kept the run from its end comes last; of nothing compared no changes are counted."""
-    outcome = Outcome(3, Path("reports"), Path("reports/runlog.jsonl"))
-    changes = ("a: gone",) if compared else ()
-    assert Drift(outcome, "api", changes, {"b": "it was not played"}, compared, why).reason == told
+    assert ending(3, "api", int(bool(compared)), 1, compared, why) == told
 
 
 def test_recording_of_no_scenario_cannot_be_compared(

@@ -62,8 +62,8 @@ def test_report_of_the_latest_run_counts(tmp_path: Path, reported: Callable[...,
     found = latest(tmp_path)
     assert found is not None
     assert found.path == newer
-    assert found.claims[BROKEN.id]["verdict"] == "broken"
-    assert [finding["curl"] for finding in found.findings[BROKEN.id]] == ["curl newer"]
+    assert found.verdict_of(BROKEN.id) == "broken"
+    assert [finding.curl for finding in found.findings] == ["curl newer"]
 
 
 @pytest.mark.parametrize("written_anew", ["old", "newer"])
@@ -140,8 +140,8 @@ def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Cons
 def test_every_judged_claim_has_a_check() -> None:
     """No claim is in the ledger that no rule may judge, and none that only load can judge is left to the check."""
     assert [claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load()) if not checks_of(claim.id)] == []
-    assert checks_of("load.p99") == ("thresholds",)
-    assert checks_of("load.builds-admitted") == ("overall.admitted",)
+    assert checks_of("load.p99") == ["thresholds"]
+    assert checks_of("load.builds-admitted") == ["overall.admitted"]
     assert "overall.per-key" in checks_of("limit.is-per-key")
 
 

@@ -352,7 +352,7 @@ def test_guide_lists_every_argument_of_the_marker() -> None:
     """The arguments in docs/clients.md are those that the marker takes, with the values that they have otherwise."""
     rows = table("argument")
     assert set(rows) == {*OPTIONS, "plan", "fault", "variant"}
-    usual = {name: getattr(ServedTwin()._twin.settings, name) for name in OPTIONS}
+    usual = {name: getattr(ServedTwin().settings, name) for name in OPTIONS}
     shown = {name: rows[name][0].strip("`") for name in OPTIONS}
     for name, value in usual.items():
         expected = {None: ("none", "no limit"), 0.0: ("0",)}.get(value, (json.dumps(value),))

@@ -275,16 +275,6 @@ def test_key_may_have_been_made_or_taken_back_meanwhile() -> None:
     assert found(recording) == {"auth.valid-key-is-accepted"}
 
 
-def test_key_is_not_accepted_by_what_is_told_before_anybody_looks_at_it() -> None:
-    """A wrong method or a wrong body is refused whatever the key is, so that this makes no account of it."""
-    wrong = Seen(at=1.0, key=WRONG_KEY, method="PUT", status=405, answer={"error": "Method not allowed."})
-
-    recording = read_har(status_read("ready", 0.0), wrong, refused(2.0, "Invalid API key.", key=WRONG_KEY))
-
-    assert credentials(recording) == ["primary", "unknown", "unknown"]
-    assert found(recording) == set()
-
-
 def test_no_key_and_no_cookie_is_kept() -> None:
     """Keys are markers with the names of their accounts wherever they stood, cookies are gone, and so is the rest."""
     cookie = {"Cookie": "a=b; session=0123456789abcdef0123", ":authority": "www.orgo.test", "User-Agent": "Browser"}

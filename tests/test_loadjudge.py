@@ -39,8 +39,8 @@ READS = "limit.reads-are-not-charged"
 VANISHED = "status.build-does-not-vanish"
 REFS = [f"default/touchstone-t1-own-{number}@1.0.0" for number in range(3)]
 TOLD = (
-    "of the stories of 3 versions that were started, 1 was not kept whole, since there were too many or the run was "
-    "stopped; they were judged answer by answer, and by the rules of the whole run"
+    "of the stories of 3 versions that were started, 1 was not kept whole, since there were too many; they were "
+    "judged answer by answer, and by the rules of the whole run"
 )
 ALSO = ("load.builds-admitted", "load.p99", "load.max", "load.errors")
 

@@ -15,12 +15,12 @@ import pytest
 from tests.encodings import left
 from touchstone.__main__ import Stream
 from touchstone.check.child import Interrupted, watched
-from touchstone.cli.github_job import tell_proof
 from touchstone.facts import second_look
 from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter
+from touchstone.report.github import publish
 
 KEY, OTHER = "sk_live_q7Rw2Tz9Xb4Nc6Vd8Kf1Hg", "sk_live_Mm3Pp5Ss7Uu9Ww1Yy2Aa4C"
 
@@ -110,9 +110,9 @@ def test_report_and_summary_hold_no_key(
     write_whole(report, f"<p>{html.escape(KEY)}</p>")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    monkeypatch.setattr("touchstone.report.github.proof_annotations", lambda _view: ())
-    monkeypatch.setattr("touchstone.report.github.proof_summary", lambda *_: f"| {KEY} |")
-    tell_proof(cast("Any", None), tmp_path)
+    monkeypatch.setattr("touchstone.report.github.annotations", lambda *_: ())
+    monkeypatch.setattr("touchstone.report.github.summary", lambda *_: f"| {KEY} |")
+    publish(cast("Any", None), tmp_path)
     told = capsys.readouterr().err
     for path in (report, summary):
         assert left(path.read_text(), [KEY]) == set()

@@ -64,10 +64,7 @@ def linked(answers: list[bytes], timeout_s: float = 1.0, drip_s: float = 0.0) ->
 
 def once(link: Link, operation: str = "getBuild") -> Reply:
     """Sends one limited request."""
-    (line,) = link.take(1)
-    reply = line.exchange(link.prepared(operation, REF))
-    link.give_back([line])
-    return reply
+    return link.send(link.prepared(operation, REF))
 
 
 @pytest.mark.parametrize(
@@ -149,11 +146,9 @@ def test_connection_that_was_closed_meanwhile_is_replaced_before_it_is_used() ->
 def test_requests_go_out_before_any_of_them_is_answered() -> None:
     """Each on a connection of its own that stands open by then."""
     with linked([OK]) as (link, asked):
-        lines = link.take(20)
+        link.open(20)
         prepared = link.prepared("startBuild", REF)
-        for line in lines:
-            line.send(prepared)
-        flights = [link.spawn(line.receive) for line in lines]
+        flights = [link.spawn(link.send, prepared) for _ in range(20)]
         replies = [flight.result() for flight in flights]
     assert [reply.status for reply in replies] == [200] * 20
     assert len(asked) == 20

@@ -85,7 +85,7 @@ def test_refused_reads_end_the_search(tmp_path: Path) -> None:
     assert (ended.code, report["knee"]["why"]) == (3, "rate-limited")
     assert [tried.mark for tried in story.tried][-1] == "refused"
     assert workers.refused == story.tried[-1].outcome.refused > 0
-    assert ended.last_line.startswith("exit 3: the knee is not told: a rate limit hides it: reads were refused at ")
+    assert ended.last_line.startswith("exit 3: the knee is not known: a rate limit hides it: reads were refused at ")
 
 
 @pytest.mark.alone
@@ -132,5 +132,5 @@ def test_packed_answers_are_unpacked_before_they_are_judged(tmp_path: Path) -> N
     with Watched(wrap=packed) as twin:
         ended, story, _ = _probed(shell, twin, "--knee", "--operation", "getBuild", "--max-requests", "200")
     assert sent_for(story) > 0
-    assert ended.last_line.startswith("exit 3: the knee is not told: ")
+    assert ended.last_line.startswith("exit 3: the knee is not known: ")
     assert "broken" not in ended.out

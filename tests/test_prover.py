@@ -15,7 +15,7 @@ from touchstone.config import Settings
 from touchstone.proof import prover, trial
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Subject, Trial
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 Prove = Callable[..., list[Trial]]
 

@@ -9,8 +9,8 @@ import yaml
 
 from tests.rules.exchanges import contract
 from touchstone.check.templates import Form, Template, given, publish_call
+from touchstone.twin.build import read_step
 from touchstone.twin.documents import digest, read_document
-from touchstone.twin.steps import read_step
 
 SLEEPING = Template("touchstone-t1-a", "1.0.0", 1.5, True, "mark-a-1", "second")
 EXTRAS = {

@@ -28,7 +28,7 @@ from touchstone.recordings.recorder import Written, ending, taken
 from touchstone.recordings.recording import RUN_ID, Recording, Terms
 from touchstone.target.call import Call, Keys
 from touchstone.target.transport import Transport
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 SCENARIOS = ("fresh-build", "cancel-when-idle", "events-cancelled")
 

@@ -75,7 +75,7 @@ def test_repeats_are_answered_in_their_order_and_then_no_more() -> None:
     with pytest.raises(RecordingError, match=r"made: GET /a: asked for the 3\. time, recorded 2 times \(entry 0, 2\)"):
         asks.get("/a")
     assert len(playback.errors) == 1
-    assert [left.seq for left in playback.unused()] == [2]
+    assert [left.seq for left in playback.left()] == [2]
 
 
 @pytest.mark.parametrize(
@@ -185,4 +185,4 @@ def test_each_recorded_request_of_the_twin_finds_its_answer() -> None:
             got = asks.request(request.method, request.url, content=request.body, headers=dict(request.headers))
             assert each.response is not None
             assert (got.status_code, got.content) == (each.response.status, each.response.body)
-    assert playback.unused() == ()
+    assert playback.left() == ()

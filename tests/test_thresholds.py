@@ -150,9 +150,6 @@ def test_request_without_an_answer_takes_for_ever() -> None:
         assert (found.verdict, found.value, value_text(found)) == ("broken", None, "no answer")
         assert found.reason == "no answer came to 20 of 120 requests"
     assert reading("p50_s", 1.0, *refused).reason == "no answer came to 20 of 20 requests"
-    logs = fold(samples([1.0] * 5, "streamBuildEvents", NO_ANSWER))
-    apart = reading("p50_s", 1.0, *refused, *logs, operation="*")
-    assert apart.reason == "no answer came to 20 of 20 requests, followed logs apart"
     assert reading("p90_s", 1.0, *hundred(0, of=3), *fold(samples([0.1], outcome=NO_ANSWER))).verdict == "indeterminate"
 
 

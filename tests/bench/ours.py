@@ -19,7 +19,7 @@ from touchstone.errors import HarnessError
 from touchstone.proof import trial
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject, Trial
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 LAST_S = trial.TRIAL_SECONDS + 30.0
 CORRECT = Subject("correct", "variant", "It is the twin as it is.")

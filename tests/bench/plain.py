@@ -27,8 +27,7 @@ from touchstone.check.job import EMBEDDED_TWIN
 from touchstone.contract.files import openapi_dir
 from touchstone.proof.catalogue import candidate
 from touchstone.proof.result import Subject
-from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.serve import Asgi
+from touchstone.twin.serve import Asgi, Behaviour
 
 Preset = Literal["default", "best"]
 PRESETS: tuple[Preset, ...] = ("default", "best")

@@ -38,7 +38,7 @@ def steady_per_s(text: str) -> float:
 
 def _steady_per_s(tier: RateLimit) -> float:
     if tier.family in _CAPS:
-        return tier.limit / tier.takes_s if tier.takes_s else math.inf
+        return tier.limit / tier.options["takes_s"] if "takes_s" in tier.options else math.inf
     if tier.family == "decaying-counter":
         return 1 / (tier.window_s * math.log(tier.limit / (tier.limit - 1)))
     return tier.limit / tier.window_s

@@ -2,7 +2,7 @@
 
 import pytest
 
-from touchstone.facts.knee_trials import Mark, Outcome, Stage, Trial
+from touchstone.facts.probe_events import Mark, Outcome, Stage, Trial
 from touchstone.limiter.knee import marked, miss_share, most_missed
 
 SLO_S = 0.1

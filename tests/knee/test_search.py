@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.knee.queueing import Late, Queue, Times, exponential, mixed, searched
-from touchstone.facts.knee_trials import KneeTerms, Outcome, Trial
+from touchstone.facts.probe_events import KneeTerms, Outcome, Trial
 from touchstone.limiter.knee import MOST_LATE, Search, most_missed
 
 SEEDS = range(20)

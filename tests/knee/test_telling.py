@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 
 from touchstone.facts.identity import Interval
-from touchstone.facts.knee_trials import Knee, Why
+from touchstone.facts.probe_events import Knee, KneeWhy
 from touchstone.limiter.knee import why_words
-from touchstone.report.probe_view import knee_sentence
+from touchstone.report.probe_view import KneeView
 
 FOUND = Knee(
     slo_s=0.06,
@@ -27,7 +27,7 @@ FOUND = Knee(
 
 def test_knee_is_told_in_one_sentence() -> None:
     """The rate, what is kept there, between what it lies, what confirmed it, and what that cost."""
-    assert knee_sentence("getTemplate", FOUND) == (
+    assert KneeView("getTemplate", FOUND, ()).sentence == (
         "knee of getTemplate: 152 reads a second with p99 ≤ 60 ms (147–155), confirmed by 2,500; 7,812 requests, 51 s"
     )
 
@@ -53,7 +53,7 @@ LOST = replace(FOUND, rate_per_s=None, missed=None, confirmed_by=0, kept_per_s=9
         (replace(LOST, why="out of reach"), "raise --max-requests"),
         (replace(LOST, why="requests"), "raise --max-requests"),
         (replace(LOST, why="seconds"), "raise --max-seconds"),
-        (replace(LOST, why="never"), "not told: p99 ≤ 60 ms is not kept even at 180 a second; raise --slo-ms; 7,812"),
+        (replace(LOST, why="never"), "not known: p99 ≤ 60 ms is not kept even at 180 a second; raise --slo-ms; 7,812"),
         (
             Knee(0.06, "never"),
             "p99 ≤ 60 ms is not kept at rest: half of the answers take longer; raise --slo-ms",
@@ -63,12 +63,12 @@ LOST = replace(FOUND, rate_per_s=None, missed=None, confirmed_by=0, kept_per_s=9
 )
 def test_what_is_not_told_has_its_reason(knee: Knee, says: str) -> None:
     """Why, what would help, and what is known all the same."""
-    told = knee_sentence("getBuild", knee)
-    assert told.startswith("knee of getBuild: not told: ")
+    told = KneeView("getBuild", knee, ()).sentence
+    assert told.startswith("knee of getBuild: not known: ")
     assert says in told
 
 
-@pytest.mark.parametrize("why", get_args(Why))
-def test_every_reason_has_words(why: Why) -> None:
+@pytest.mark.parametrize("why", get_args(KneeWhy))
+def test_every_reason_has_words(why: KneeWhy) -> None:
     """None but success has nothing to say."""
     assert bool(why_words(replace(LOST, why=why))) == (why != "confirmed")

@@ -52,7 +52,7 @@ def driven(text: str, seed: int, scale_s: float, count: int = 300) -> list[tuple
 def token_s(text: str) -> float:
     """The time that a limit takes for each of its starts: all other times of a limiter are in proportion to it."""
     rate = RateLimit.parse(text).tiers[0]
-    return rate.takes_s or (rate.window_s / rate.limit if rate.window_s else 1.0)
+    return rate.options.get("takes_s") or (rate.window_s / rate.limit if rate.window_s else 1.0)
 
 
 def assert_close(found: str, true: str, scale_s: float = 1.0) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from touchstone.errors import UsageError
 from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.twin import RateLimit, decide, limiter_for
+from touchstone.twin.limits import FAMILIES
 
 # From this probability of a family on, or where it says that it is sure, a probe is held to what it says.
 CONFIDENT = 0.99
@@ -123,8 +124,8 @@ def spent(text: str, cost: Cost) -> Spent:
 
 def _holds(tier: RateLimit) -> int:
     if tier.family == "token-bucket":
-        return tier.burst or tier.limit
-    return (tier.burst or 0) + 1 if tier.family == "leaky-bucket" else tier.limit
+        return int(tier.options.get("burst", tier.limit))
+    return tier.options.get("burst", 0) + 1 if tier.family == "leaky-bucket" else tier.limit
 
 
 def _given_anew_s(tier: RateLimit) -> float:
@@ -140,28 +141,30 @@ def readings(true: RateLimit) -> Iterator[Reading]:
 
 
 def _spellings(tier: RateLimit) -> list[RateLimit]:
-    gap_s, burst = _gap_s(tier), tier.burst or tier.limit
+    gap_s, burst = _gap_s(tier), tier.options.get("burst", tier.limit)
+    rate, others = f"{tier.limit}/{tier.window_s!r}", set(tier.options) - {"burst"}
+    texts: list[str] = []
     if gap_s is not None:
-        others = (f"{family}:1/{gap_s!r}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
-        return [tier, *map(RateLimit.parse, (f"minimum-gap:{gap_s!r}", *others))]
-    if tier.family == "leaky-bucket" and tier.burst and (tier.delay or 0) >= tier.burst:
-        return [tier, RateLimit(tier.limit, tier.window_s, "token-bucket", tier.burst + 1)]
-    if tier == RateLimit(tier.limit, tier.window_s, "token-bucket", burst):
-        return [tier, RateLimit(tier.limit, tier.window_s, "leaky-bucket", burst - 1, delay=burst - 1)]
-    if tier == RateLimit(tier.limit, tier.window_s, "token-bucket", burst, tick_s=tier.tick_s) and tier.tick_s:
+        families = ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket")
+        texts = [f"minimum-gap:{gap_s!r}", *(f"{family}:1/{gap_s!r}" for family in families)]
+    elif tier.family == "leaky-bucket" and "burst" in tier.options and tier.options.get("delay", 0) >= burst:
+        texts = [f"token-bucket:{rate},burst={burst + 1}"]
+    elif tier.family == "token-bucket" and not others:
+        texts = [f"leaky-bucket:{rate},burst={burst - 1},delay={burst - 1}"]
+    elif tier.family == "token-bucket" and others == {"tick_s"}:
         # Where each tick fills it, the ticks are windows.
-        full = tier.limit * tier.tick_s / tier.window_s >= burst
-        return [tier, *([RateLimit(burst, tier.tick_s, opens="clock")] if full else [])]
-    return [tier]
+        tick_s = tier.options["tick_s"]
+        texts = [f"{burst}/{tick_s!r},opens=clock"] if tier.limit * tick_s / tier.window_s >= burst else []
+    return [tier, *map(RateLimit.parse, texts)]
 
 
 def _gap_s(tier: RateLimit) -> float | None:
     """The gap that a limiter asks for between two starts, where it asks for nothing else."""
-    plain = RateLimit(tier.limit, tier.window_s, tier.family, tier.burst)
-    if tier == plain and tier.family in ("token-bucket", "leaky-bucket") and _holds(tier) == 1:
+    is_plain = set(tier.options) <= {"burst"}
+    if is_plain and tier.family in ("token-bucket", "leaky-bucket") and _holds(tier) == 1:
         return tier.window_s / tier.limit
     is_gap = tier.family in ("minimum-gap", "fixed-window", "sliding-log") and tier.limit == 1
-    return tier.window_s if tier == plain and is_gap else None
+    return tier.window_s if is_plain and is_gap else None
 
 
 def _families(reading: Sequence[RateLimit]) -> tuple[str, ...]:
@@ -174,7 +177,7 @@ def _counts(tier: RateLimit) -> Mapping[str, int]:
     if tier.family == "token-bucket":
         return {"burst": _holds(tier)}
     if tier.family == "leaky-bucket":
-        return {"burst": tier.burst or 0, "delay": tier.delay or 0}
+        return {name: tier.options.get(name, 0) for name in ("burst", "delay")}
     return {"limit": tier.limit}
 
 
@@ -202,16 +205,18 @@ def _true_times(tier: RateLimit) -> Iterator[tuple[str, float]]:
         yield "rate_per_s", tier.limit / tier.window_s
     elif tier.window_s:
         yield "window_s", tier.window_s
-    if tier.block_s is not None:
-        yield "block_s", tier.block_s
+    if "block_s" in tier.options:
+        yield "block_s", tier.options["block_s"]
 
 
 def _same_options(mine: RateLimit, other: RateLimit) -> bool:
     """Whether the other's options make of these numbers a limiter that lets the same through."""
-    options = {name: getattr(other, name) for name in _OPTIONS}
-    if mine.block_s is not None and other.block_s is not None:
-        options["block_s"] = mine.block_s
-    odd = replace(mine, **options)
+    known = [FAMILIES[mine.family].field(name) for name in FAMILIES[mine.family].options]
+    options = {name: value for name, value in other.options.items() if name in _OPTIONS and name in known}
+    options |= {name: value for name, value in mine.options.items() if name not in _OPTIONS}
+    if "block_s" in mine.options and "block_s" in other.options:
+        options["block_s"] = mine.options["block_s"]
+    odd = replace(mine, options=options)
     return odd == mine or alike(odd, mine)
 
 

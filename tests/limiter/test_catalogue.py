@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.limiter.account import Candidate
 from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF, WINDOW_S, Entry, behind, beyond, cells_of
-from touchstone.twin.limit_text import FAMILIES
+from touchstone.twin.limits import FAMILIES
 
 BY_NAME = {entry.kind.name: entry for entry in ENTRIES}
 # What is found in other ways: see caps.py and queues.py.

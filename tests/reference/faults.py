@@ -8,7 +8,7 @@ from tests.reference.marks import anchor, code, codes, table
 from touchstone.contract import claims
 from touchstone.proof.faults import FAULTS, KINDS, Fault
 from touchstone.proof.variants import FREEDOMS, VARIANTS, Variant
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 FAULTS_BEGINNING = """
 # Faults

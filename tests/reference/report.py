@@ -18,7 +18,7 @@ from tests.report.test_load_text import limited
 from touchstone.facts import events
 from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
-from touchstone.facts.knee_trials import Knee, Outcome, Trial
+from touchstone.facts.probe_events import Knee, KneeTerms, Outcome, Trial
 from touchstone.facts.runlog import read
 from touchstone.loadgen import capacity, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
@@ -100,7 +100,7 @@ def documents() -> Iterator[dict[str, Any]]:
         if text == "none":
             made = story(text, operation="getBuild")
             search, made.knee = searched(Queue(), 1)
-            made.probing.knee, made.tried = {"slo_s": Queue().slo_s, "most_requests": 25_000}, tuple(search.tried)
+            made.probing.knee, made.tried = KneeTerms(Queue().slo_s, 25_000), tuple(search.tried)
         yield _rendered(run_of(made))
 
 

@@ -23,10 +23,7 @@ VARIABLES: Mapping[str, str] = {
     "HOME": "Journals go to `.local/state/touchstone/journals` below it.",
     "XDG_STATE_HOME": "Journals go to `touchstone/journals` below it instead, where it is an absolute path.",
     "GITHUB_ACTIONS": "Where it is `true`, a run is a step of a job of GitHub Actions, and says so there as well.",
-    "GITHUB_REPOSITORY": "Set by GitHub Actions: the repository of the job.",
-    "GITHUB_WORKFLOW_REF": "Set by GitHub Actions: the file of the workflow.",
     "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
-    "GITHUB_WORKSPACE": "Set by GitHub Actions: the folder of the checkout.",
     "CI": "Where it is set, no progress is drawn.",
 }
 

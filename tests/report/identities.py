@@ -1,7 +1,5 @@
 """What a probe might have found, made up from the text of a limiter."""
 
-from collections.abc import Mapping
-
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.twin import RateLimit
 
@@ -27,14 +25,15 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
         numbers = {"gap_s": around(rate.window_s, share)}
     elif family in ("token-bucket", "leaky-bucket"):
         usual = rate.limit if family == "token-bucket" else 0
-        burst = usual if rate.burst is None else rate.burst
+        burst = rate.options.get("burst", usual)
         numbers = {"rate_per_s": around(rate.limit / rate.window_s, share), "burst": exactly(burst)}
     else:
         numbers = {"limit": exactly(rate.limit), "window_s": around(rate.window_s, share)}
-    numbers |= {"block_s": around(rate.block_s, share)} if rate.block_s else {}
-    numbers |= {"delay": exactly(rate.delay)} if rate.delay else {}
-    told: Mapping[str, str | None] = {"opens": rate.opens, "refused": rate.refused, "rule": rate.rule}
-    options = {name: value for name, value in told.items() if value} | ({"starts": "empty"} if rate.starts else {})
+    numbers |= {"block_s": around(rate.options["block_s"], share)} if "block_s" in rate.options else {}
+    numbers |= {"delay": exactly(rate.options["delay"])} if "delay" in rate.options else {}
+    options = {name: rate.options[name] for name in ("opens", "refused", "rule", "starts") if name in rate.options}
+    more = {name: rate.options.get(name) for name in ("tick_s", "early", "takes_s", "delay", "block_s")}
+    options |= {name.removesuffix("_s"): f"{value:g}" for name, value in more.items() if value}
     return Tier(family, text, numbers, options)
 
 

@@ -11,13 +11,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.report.conftest import HOSTILE
-from touchstone.contract.files import openapi_dir
 from touchstone.facts.events import Case, Notice, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line
 from touchstone.report import github
-from touchstone.report.github import MAX_SUMMARY_BYTES, annotation, annotations, code, inert, place_of, summary
-from touchstone.report.junit import LEDGER
+from touchstone.report.github import MAX_SUMMARY_BYTES, annotation, annotations, code, inert, summary
 from touchstone.report.view import View, view
 
 FOLDER = Path("reports/some-run")
@@ -161,11 +159,11 @@ def test_summary_keeps_to_the_room_that_is_left(room_bytes: int, failing_run: Pa
 
 def test_ten_annotations_at_most_and_musts_first(failing_run: Path) -> None:
     """Of eleven findings nine are told, with one more line on the other two."""
-    told = [unescaped(line) for line in annotations(with_findings(read(failing_run), 11), lambda claim: None)]
+    told = [unescaped(line) for line in annotations(with_findings(read(failing_run), 11))]
     kinds = [kind for kind, _, _ in told]
 
     assert kinds == ["error"] * 6 + ["warning"] * 4
-    assert told[-1][2] == "2 more findings: see the summary of this step, report.html or report.json"
+    assert told[-1][2] == "2 more: see the summary of this step, or the reports"
     assert [properties["title"] for _, properties, _ in told[:2]] == [f"start.claim-{n} is broken" for n in (0, 2)]
 
 
@@ -173,7 +171,7 @@ def test_ten_annotations_at_most_and_musts_first(failing_run: Path) -> None:
 def test_annotations_are_never_more_than_ten(findings: int, lines: int, failing_run: Path) -> None:
     """Ten findings have ten, and so have ten thousand."""
     log = replace(read(failing_run), notices=(), cases=())
-    found = annotations(with_findings(log, findings), lambda claim: None)
+    found = annotations(with_findings(log, findings))
     told = [line for line in found if "could not be judged" not in line.lower()]
 
     assert len(told) == lines
@@ -182,7 +180,7 @@ def test_annotations_are_never_more_than_ten(findings: int, lines: int, failing_
 
 def test_run_without_a_verdict_is_an_annotation(interrupted_run: Path, failing_run: Path) -> None:
     """What ended the run comes first, and makes ten with nine others."""
-    (line,) = annotations(view(read(interrupted_run)), lambda claim: None)
+    (line,) = annotations(view(read(interrupted_run)))
     kind, properties, message = unescaped(line)
     assert (kind, properties) == ("error", {"title": "touchstone check: Interrupted"})
     assert message == "interrupted by Ctrl-C after 6 exchanges"
@@ -190,27 +188,26 @@ def test_run_without_a_verdict_is_an_annotation(interrupted_run: Path, failing_r
     log = read(failing_run)
     assert log.footer
     cut = with_findings(replace(log, footer=replace(log.footer, interrupted=True)), 30)
-    told = [unescaped(one) for one in annotations(cut, lambda claim: None)]
+    told = [unescaped(one) for one in annotations(cut)]
     assert len(told) == 10
     assert told[0][1]["title"] == "touchstone check: Interrupted"
-    assert told[-1][2].startswith("22 more findings")
+    assert told[-1][2].startswith("22 more: ")
 
 
 @pytest.mark.parametrize("text", TRICKS, ids=range(len(TRICKS)))
 def test_annotation_is_one_line_and_says_what_it_was_given(text: str) -> None:
     """The runner reads back title, file and message; colons, commas, per cent signs and line feeds end nothing."""
-    line = annotation("error", text, f"50%0A, 100%: {text}\nsecond", f"a,b:c%/{one_line(text)[:40]}", 7)
+    line = annotation("error", text, f"50%0A, 100%: {text}\nsecond")
     kind, properties, message = unescaped(line)
 
-    assert (kind, properties["line"], properties["title"]) == ("error", "7", clipped(one_line(text), 200))
-    assert properties["file"] == f"a,b:c%/{one_line(text)[:40]}"
+    assert (kind, properties["title"]) == ("error", clipped(one_line(text), 200))
     assert message.splitlines()[-1] == "second"
     assert message.startswith("50%0A, 100%: ")
 
 
 def test_annotation_is_short(failing_run: Path) -> None:
     """A value of 100 KB makes a line of a few."""
-    for line in annotations(huge(read(failing_run), 20), lambda claim: None):
+    for line in annotations(huge(read(failing_run), 20)):
         assert len(line) < 10_000
         assert "\n" not in line
 
@@ -240,25 +237,6 @@ def test_printed_line_is_no_command(text: str) -> None:
 def test_other_text_is_printed_as_it_is(text: str) -> None:
     """Two colons within a line are none of a command."""
     assert inert(text) == text
-
-
-def test_claim_has_its_place_in_a_checkout(tmp_path: Path) -> None:
-    """In a checkout of ours it is its row in the ledger, elsewhere the workflow, and nothing where neither is there."""
-    root = openapi_dir().parent
-    place = place_of("cancel.in-flight-is-202", root, ".github/workflows/ci.yml")
-    assert place
-    assert place[0] == LEDGER
-    assert (root / LEDGER).read_text("utf-8").splitlines()[place[1] - 1].strip() == "- id: cancel.in-flight-is-202"
-
-    workflow = tmp_path / ".github" / "workflows" / "ci.yml"
-    elsewhere = (tmp_path, ".github/workflows/ci.yml")
-    assert place_of("cancel.in-flight-is-202", *elsewhere) is None
-    workflow.parent.mkdir(parents=True)
-    workflow.touch()
-    assert place_of("cancel.in-flight-is-202", *elsewhere) == (".github/workflows/ci.yml", 1)
-    assert place_of("unheard.of", *elsewhere) == (".github/workflows/ci.yml", 1)
-    assert place_of("cancel.in-flight-is-202", None, "") is None
-    assert place_of("cancel.in-flight-is-202", root.parent, "") is None
 
 
 def test_request_is_told_without_the_address(failing_run: Path) -> None:

@@ -8,10 +8,8 @@ import pytest
 from tests.command import Command, Shell
 from tests.report.proofs import all_proven, flawed, hostile, large, nothing, partial
 from tests.report.test_github import FOLDER, OURS, Shown, unescaped
-from touchstone.report.github import MAX_FINDINGS, MAX_SUMMARY_BYTES
-from touchstone.report.github import proof_annotations as annotations
-from touchstone.report.github import proof_summary as summary
-from touchstone.report.proof_view import ProofView
+from touchstone.report.github import MAX_FINDINGS, MAX_SUMMARY_BYTES, annotations, summary
+from touchstone.report.proof_report import ProofView
 
 
 def test_summary_tells_what_did_not_end_well() -> None:
@@ -61,7 +59,7 @@ def test_annotations_are_ten_at_most(make: Any, count: int) -> None:
     assert len(told) == count
     assert {kind for kind, _, _ in told} <= {"error"}
     if make is large:
-        assert told[-1][2] == f"{len(large().wrong) - 9} more trials: see proof.html or proof.json"
+        assert told[-1][2] == f"{len(large().wrong) - 9} more: see the summary of this step, or the reports"
 
 
 def test_command_tells_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:

@@ -27,9 +27,9 @@ def test_documented_keys_are_there(any_run: Path) -> None:
         assert {"id", "level", "verdict", "checks", "findings"} <= set(claim)
     for finding in report["findings"]:
         assert {"claim", "level", "operation", "expected", "actual", "curl"} <= set(finding)
-    assert list(report["counts"]) == [
+    assert set(report["counts"]) == {
         "claims", "upheld", "broken", "not_applicable", "could_not_run", "indeterminate", "exchanges",
-    ]  # fmt: skip
+    }  # fmt: skip
 
 
 def test_findings_of_claims_are_those_of_the_list(any_run: Path) -> None:

@@ -178,7 +178,7 @@ def test_capacity_is_seen_at_one_look() -> None:
     source = page("storm")
     text = words_of(page("storm"))
 
-    assert "the capacity is 4. 434 starts were refused with at most 2 of the 4 builds in flight" in text
+    assert "the capacity is 4. 434 starts were refused with fewer than the 4 builds in flight" in text
     assert re.search(r'<span class="note cap" style="bottom:66.7%" aria-hidden="true">capacity 4</span>', source)
     assert '<path class="cap" d="M0 333H1000">' in source
     assert 'class="r-full" d="M' in source
@@ -233,7 +233,7 @@ def test_workers_are_told_one_by_one() -> None:
     """Each worker has its state, share, lateness and clock; a lost one is named, and so is what went with it."""
     text = words_of(page("workers"))
 
-    assert "Worker 2 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals" in text
+    assert "Worker 2 was lost with what was not reported yet. What is known was sent in time: 2,400 arrivals" in text
     assert "of 240 arrivals nobody knows" in text
     assert any(row.startswith("2 ✕ lost 600 360 0 ") for row in rows_of(page("workers")))
     assert "no word from it for 6 s" in text

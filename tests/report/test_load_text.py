@@ -313,15 +313,15 @@ def test_document_has_every_number() -> None:
     load, numbers = document(log), metrics(log)
     getting = load["operations"]["getBuild"]
 
-    assert list(load) == [
+    assert set(load) == {
         "workload", "measured_s", "total", "operations", "thresholds", "capacity", "asked", "silent",
         "pauses", "generator",
-    ]  # fmt: skip
+    }  # fmt: skip
     assert list(load["operations"]) == [one.name for one in numbers.operations]
     assert load["total"]["count"] == 3000
-    assert list(getting["response"]) == [
+    assert set(getting["response"]) == {
         "count", "no_answer", "min_s", "mean_s", "p50_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s", "unsure",
-    ]  # fmt: skip
+    }  # fmt: skip
     whole = numbers.operations[1].whole
     assert whole.response is not None
     assert getting["response"]["p99_s"] == whole.response.at(0.99).value_s
@@ -387,9 +387,9 @@ def test_document_has_capacity_and_generator() -> None:
         (
             (1,),
             False,
-            "Worker 1 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals",
+            "Worker 1 was lost with what was not reported yet. What is known was sent in time: 2,400 arrivals",
         ),
-        ((1, 2), True, "Workers 1, 2 were lost, with what they had not told yet. The generator did not keep up: 2,400"),
+        ((1, 2), True, "Workers 1, 2 were lost with what was not reported yet. The generator did not keep up: 2,400"),
     ],
 )
 def test_lost_worker_is_not_taken_for_a_late_one(lost: tuple[int, ...], late: bool, words: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, readable, span
+from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, readable
 
 
 def exchange(response: Response | None, **changes: Any) -> Exchange:
@@ -28,7 +28,6 @@ def test_exchange_in_one_line_leaves_the_base_out() -> None:
 
     assert shown.line == "GET /templates/x → 404"
     assert shown.request.start == "GET http://h/api/templates/x"
-    assert shown.when == "at 1.000 s, took 250 ms"
 
 
 def test_json_is_indented() -> None:
@@ -88,12 +87,3 @@ def test_missing_response_gives_the_error() -> None:
 
     assert (shown.response, shown.error) == (None, "ReadTimeout: 30 s")
     assert shown.line == "GET /templates/x → no response (ReadTimeout: 30 s)"
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "expected"),
-    [(0.0042, "4.2 ms"), (0.25, "250 ms"), (0.9996, "1.00 s"), (59.99, "59.99 s"), (185, "3 min 05 s"), (0, "0.0 ms")],
-)
-def test_duration_has_a_unit_that_suits_it(duration_s: float, expected: str) -> None:
-    """Durations are told in milliseconds, seconds or minutes."""
-    assert span(duration_s) == expected

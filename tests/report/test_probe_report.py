@@ -15,11 +15,10 @@ from tests.report.identities import around
 from tests.report.probelogs import RUNNERS, run_of, story
 from tests.report.test_html import MAX_PAGE_BYTES, Page
 from tests.report.test_load_html import rows_of
-from touchstone.facts.identity import Cost, Identity, Runner
+from touchstone.facts.identity import Runner
 from touchstone.facts.observed import Answer
 from touchstone.report import html, json_report, text
 from touchstone.report.probe_charts import pictures
-from touchstone.report.probe_view import probe_view
 from touchstone.report.view import View
 
 BUCKET = "token-bucket:10/60,burst=5+builds:4"
@@ -105,7 +104,7 @@ def test_first_line_is_the_sentence() -> None:
     """Whoever reads one line reads what was found."""
     lines = told(run("bucket"), 200).splitlines()
     assert lines[0] == (
-        "token bucket: 10 builds a minute (±0.4 %), burst 5 (±0), and 4 builds in flight; 150 requests, 6 min 06 s"
+        "token bucket: 10 builds a minute (±0.4 %), burst 5 (±0), and 4 builds (±0) in flight; 150 requests, 6 min 06 s"
     )
     assert f"  touchstone serve --rate {BUCKET}" in lines
 
@@ -166,8 +165,8 @@ def test_page_has_each_chart_and_each_number() -> None:
         assert part in words
     source = html.render(run("bucket"))
     assert {
-        "rate token bucket 10 builds a minute 9.96 to 10.04 a minute",
-        "burst token bucket 5 builds certain",
+        "rate token bucket 10 builds a minute 0.166 to 0.1673 a second",
+        "burst token bucket 5 certain",
         "limit cap on builds in flight 4 builds certain",
     } <= set(rows_of(source))
 
@@ -244,7 +243,8 @@ def test_marks_of_many_requests_stay_legible() -> None:
     """Requests that lie closer than can be told apart share a mark."""
     probe = run("many").probe
     assert probe
-    lanes = pictures(probe).whole[0]
+    lanes = pictures(probe).requests
+    assert lanes
     assert len(probe.answers) >= 3000
     assert all(shape.d.count("M") <= 501 for shape in lanes.shapes)
 
@@ -300,15 +300,16 @@ def test_probe_that_was_killed_is_told_as_far_as_it_got() -> None:
     made.identified = None  # type: ignore[attr-defined]  # as after a crash
     view = run_of(made)
     assert view.probe
-    assert view.probe.sentence.startswith("nothing is known: it ended before it was told; 2")
-    assert pictures(view.probe).whole
+    assert view.probe.sentence.startswith("nothing is known: it ended before it was settled; 2")
+    assert pictures(view.probe).requests
     assert told(view)
 
 
 def test_probe_without_any_answer_is_told() -> None:
     """Not one request was answered: nothing is drawn, and nothing fails."""
-    probe = probe_view("startBuild", (), Identity((), (), Cost(0, 0, 0, 0.0), why="interrupted"), ())
-    view = replace(run("bucket"), probe=probe)
+    made = story("none", count=1)
+    made.answers, made.identified = [], None  # type: ignore[attr-defined]  # as after a crash
+    view = run_of(made)
     assert "nothing is known: no request was answered" in words_of(view)
     assert json.loads(json_report.render(view))["probe"]["cost"]["requests"] == 0
 
@@ -318,5 +319,5 @@ def test_failures_are_drawn_apart() -> None:
     probe = run("bucket").probe
     assert probe
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
-    assert "1 failed" in pictures(failing).whole[0].caption
+    assert "1 failed" in pictures(failing).requests.caption  # type: ignore[union-attr]
     assert "p-failed" in html.render(replace(run("bucket"), probe=failing))

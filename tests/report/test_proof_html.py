@@ -27,8 +27,7 @@ from tests.report.proofs import (
 )
 from tests.report.test_html import Page
 from touchstone.report import proof_report
-from touchstone.report.proof_report import Column, Matrix, matrix
-from touchstone.report.proof_view import ProofView
+from touchstone.report.proof_report import ProofView
 
 MAX_PAGE_BYTES = 1_500_000
 
@@ -127,9 +126,9 @@ def test_hidden_characters_are_visible() -> None:
 @pytest.mark.parametrize(
     ("view", "headline"),
     [
-        (all_proven(), "✓ Every claim is proven All 4 faults killed without noise"),
-        (partial(), "✓ All found that was to be found All 2 faults killed without noise. Exit code 0."),
-        (view_of(proven()[4:6], complete=False), "✓ Nothing accused that is permitted All 2 variants survive."),
+        (all_proven(), "✓ Every claim is proven 4 faults killed without noise"),
+        (partial(), "✓ All found that was to be found 2 faults killed without noise. Exit code 0."),
+        (view_of(proven()[4:6], complete=False), "✓ Nothing accused that is permitted 2 variants survived."),
         (flawed(), "✕ Not proven 1 fault missed, 1 fault found with noise"),
         (view_of([flawed().trials[-1]], complete=False), "! Could not be carried out 1 trial could not"),
         (interrupted(), "! Interrupted Interrupted after 3 of 9 trials. Exit code 130."),
@@ -192,7 +191,7 @@ def test_evidence_of_noise_shows_both_sides() -> None:
         "The server does poor-aim.",
         "Has to be found broken: ✓ found: start.answers-202",
         "Noise: cancel.says-idle Expected what cancel.says-idle promises Actual something else",
-        "Found by rules.cancel in build.some_case, after 40 exchanges and 2.00 s.",
+        "Found by rules.cancel in build.some_case, after 40 exchanges and 2 s.",
         "Rightly blamed: start.answers-202",
         "trials/poor-aim",
         "touchstone prove --fault poor-aim --whole --seed 7",
@@ -236,26 +235,17 @@ def test_command_to_try_again_fits_the_sort() -> None:
 
 
 @pytest.mark.parametrize("view", [all_proven(), flawed(), large(100)], ids=["all", "flawed", "large"])
-def test_picture_has_each_mark_where_the_matrix_says(view: ProofView) -> None:
-    """One mark for each cell, inside its column and its row, with a tooltip that names both."""
+def test_picture_has_each_mark_in_its_row_and_column(view: ProofView) -> None:
+    """One mark for each cell, in the column of its fault and the row of its claim, with a tooltip that names both."""
     source = proof_report.render(view)
-    seen = matrix(view)
     picture = source[source.index('<div class="matrix"') :]
     drawn = Counter(re.findall(r'class="(proves|also|noise|missing)"', picture))
-    expected = Counter(shape for column in seen.columns for shape, cells in column.cells.items() for _ in cells)
+    tips = re.findall(r'class="proves" x="([\d.]+)" y="(\d+)"[^>]*><title>(\S+)\n(\S+): ', picture)
 
-    assert drawn == expected
-    tips = re.findall(r'class="proves" x="([\d.]+)" y="(\d+)" width="(\d+)"[^>]*><title>(\S+)\n(\S+): ', picture)
-    places = {(claim, column.trial.subject.name): (column.x, y) for column, claim, y in _proving(seen)}
-    assert len(tips) == expected["proves"]
-    for x, y, width, claim, name in tips:
-        left, upper = places[claim, name]
-        assert left <= float(x) < float(x) + int(width) <= left + seen.column_px
-        assert upper < int(y) < upper + 13
-
-
-def _proving(seen: Matrix) -> list[tuple[Column, str, int]]:
-    return [(column, claim, y) for column in seen.columns for claim, y in column.cells.get("proves", [])]
+    shown = [one for one in view.trials if one.subject.is_fault or one.state == "accused"]
+    assert drawn == Counter(cell for one in shown for cell in view.cells[one.subject.name].values())
+    assert len({(x, name) for x, _, _, name in tips}) == len({x for x, *_ in tips}) == len({tip[3] for tip in tips})
+    assert len({(y, claim) for _, y, claim, _ in tips}) == len({y for _, y, *_ in tips})
 
 
 def test_picture_has_a_legend_and_a_name_for_each_row() -> None:
@@ -265,7 +255,7 @@ def test_picture_has_a_legend_and_a_name_for_each_row() -> None:
 
     assert re.findall(r'class="(proves|also|noise|missing)"', legend) == ["proves", "also", "noise", "missing"]
     names = re.findall(r'<text x="\d+" y="\d+"( class="gap")?>([\w.-]+)<title>', source)
-    assert [name for _, name in names] == [row.proven.claim.id for row in matrix(flawed()).rows]
+    assert [name for _, name in names] == [row.claim.id for row in flawed().claims]
     assert [name for gap, name in names if gap] == [row.claim.id for row in flawed().gaps]
 
 

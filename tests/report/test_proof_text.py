@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.report.proofs import EACH, all_proven, flawed, hostile, interrupted, large, nothing
 from touchstone.report import proof_report
-from touchstone.report.proof_view import ProofView
+from touchstone.report.proof_report import ProofView
 
 PAGE = Path("reports/prove-260102-030405-a1b2c3/proof.html")
 
@@ -72,7 +72,7 @@ def test_states_are_words_without_colour() -> None:
     text = told(flawed(), 80)
 
     assert "\x1b" not in text
-    for word in ("killed", "misses cancel.says-idle", "noise  cancel.says-idle", "because the process ended with -9"):
+    for word in ("killed", "misses cancel.says-idle", "noise cancel.says-idle", "because the process ended with -9"):
         assert word in text
     assert "\x1b" in told(flawed(), 80, force_terminal=True, color_system="standard")
 

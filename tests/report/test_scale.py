@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from touchstone.report.timeline import Pause, Scale
+from touchstone.report.timeline import Scale, Stretch
 
 
 def test_scale_without_long_pauses_is_even() -> None:
@@ -19,7 +19,7 @@ def test_long_pause_is_drawn_short() -> None:
     """A pause longer than all the rest gives its room to what happened, and its length is kept."""
     scale = Scale([(0.0, 1.0), (99.0, 100.0)])
 
-    assert scale.pauses == (Pause(pytest.approx(0.48), 0.04, 98.0),)
+    assert scale.pauses == (Stretch("pause", pytest.approx(0.48), 0.04, "nothing was asked for 98 s"),)
     assert scale.share(1.0) == pytest.approx(0.48)
     assert scale.share(99.0) == pytest.approx(0.52)
 

@@ -140,7 +140,7 @@ def test_reason_that_very_many_share_is_told_in_a_line(failing_run: Path) -> Non
 
 @pytest.mark.parametrize("width", [40, 100])
 def test_command_that_shows_several_findings_is_told_once(failing_run: Path, width: int) -> None:
-    """With their numbers; where there is no room for a table, the others refer to the first of them."""
+    """The others refer to the first of them."""
     run = view(read(failing_run))
     first, *others = run.findings
     same = replace(first, finding=replace(first.finding, claim="x.y"))
@@ -150,5 +150,4 @@ def test_command_that_shows_several_findings_is_told_once(failing_run: Path, wid
 
     assert len(others) > 0
     assert report.count(first.finding.curl) == 1
-    assert (f"{number}, {number + 1}  {first.finding.curl}" in report) == (width == 100)
-    assert (f"   to see it again: as {number}\n" in report) == (width == 40)
+    assert f"   to see it again: as {number}\n" in report

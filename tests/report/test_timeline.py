@@ -34,9 +34,9 @@ def test_states_are_bands_from_the_first_sighting_to_the_next() -> None:
         asked(3, "getBuild", 0.99, 200, "ready"),
     )
 
-    assert [(band.state, band.label) for band in row.bands] == [
-        ("building", "building from +10 ms to +1.00 s"),
-        ("ready", "ready from +1.00 s to +1.00 s"),
+    assert [(band.kind, band.label) for band in row.bands] == [
+        ("building", "building from +10 ms to +1 s"),
+        ("ready", "ready from +1 s to +1 s"),
     ]
     assert row.summary == "building → ready · start 202, read 200 ×2"
 
@@ -49,8 +49,8 @@ def test_refused_answer_reports_no_state() -> None:
         asked(3, "getBuild", 0.2, 500, "ready"),
     )
 
-    assert [band.state for band in row.bands] == ["building"]
-    assert [(mark.shape, mark.tone) for mark in row.marks] == [
+    assert [band.kind for band in row.bands] == ["building"]
+    assert [(mark.kind, mark.tone) for mark in row.marks] == [
         ("start", "ok"),
         ("cancel", "refused"),
         ("read", "wrong"),
@@ -67,13 +67,13 @@ def test_reads_that_lie_close_together_share_a_mark() -> None:
         asked(9, "getBuild", 0.9, 200, "ready"),
     )
 
-    assert [(mark.shape, mark.number) for mark in row.marks] == [
+    assert [(mark.kind, mark.number) for mark in row.marks] == [
         ("start", 1),
         ("start", 1),
         ("read", 5),
         ("read", 1),
     ]
-    assert row.marks[2].label == "#2–6 5 × getBuild 200 building, +2.0 ms to +6.0 ms"
+    assert row.marks[2].label == "#2–6 5 × getBuild 200 building, +2 ms to +6 ms"
 
 
 def test_stream_reaches_to_its_end() -> None:
@@ -82,7 +82,7 @@ def test_stream_reaches_to_its_end() -> None:
         asked(1, "startBuild", 0.0, 202, "building"), asked(2, "streamBuildEvents", 0.0, done_at=1.0)
     )  # fmt: skip
 
-    assert [(mark.shape, mark.width_share) for mark in row.marks] == [("start", 0.0), ("stream", 1.0)]
+    assert [(mark.kind, mark.width_share) for mark in row.marks] == [("start", 0.0), ("stream", 1.0)]
 
 
 def test_versions_with_evidence_come_first() -> None:

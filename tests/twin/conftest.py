@@ -71,7 +71,7 @@ def paced(*build_s: float) -> type[Engine]:
             build = super().make_build(version)
             self.made = getattr(self, "made", 0) + 1
             length_s = build_s[min(self.made, len(build_s)) - 1]
-            build.pace = dataclasses.replace(build.pace, build_s=length_s)
+            build.settings = dataclasses.replace(build.settings, build_s=length_s)
             return build
 
     return Paced

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.twin.conftest import Api, paced
-from touchstone.twin import Engine
-from touchstone.twin.build import Build, Pace
+from touchstone.twin import Engine, TwinSettings
+from touchstone.twin.build import Build
 from touchstone.twin.catalog import Ref, Version
 
 
@@ -200,7 +200,7 @@ def test_build_ends_once() -> None:
     async def run() -> list[bytes]:
         build = Build(
             Version("", Ref("", "", ""), "", "", {}),
-            Pace(build_s=600.0, settle_s=0.0),
+            TwinSettings(build_s=600.0, settle_s=0.0),
             lambda ended: ends.append(ended.outcome),
         )
         build.launch()

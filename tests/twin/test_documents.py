@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from touchstone.twin.answers import Refusal
+from touchstone.twin.build import Step, read_plan, read_step
 from touchstone.twin.documents import digest, read_body, read_document
-from touchstone.twin.steps import Step, read_plan, read_step
 
 CANONICAL: dict[str, Any] = {
     "api_version": "orgo.ai/v1",
@@ -213,7 +213,7 @@ def test_yaml_reads_scalars_as_json_does() -> None:
         ({"template": CANONICAL, "name": "bar"}, "name", "mismatch"),
         ({"template": CANONICAL, "version": "2.0.0"}, "version", "mismatch"),
         ({"template": CANONICAL, "namespace": "No Good"}, "namespace", "invalid_format"),
-        ({"template": CANONICAL, "namespace": 1}, "namespace", "invalid_format"),
+        ({"template": CANONICAL, "namespace": 1}, "namespace", "invalid_type"),
     ],
 )
 def test_document_that_breaks_a_rule_is_422_and_names_the_field(body: Any, field: str, code: str) -> None:

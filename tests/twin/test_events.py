@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.twin.conftest import SECOND, Api, frames_of, paced
-from touchstone.twin.stream import Stream
+from touchstone.twin.build import Stream
 
 EVENTS = "/templates/default/demo/1.0.0/build/events"
 PHASES = ["compile", "boot", "install", "snapshot", "record", "archive", "ready"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.twin.limit_text import FAMILIES, OPTIONS, RateLimit
+from touchstone.twin.limits import FAMILIES, RateLimit
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")
 WHERE = "--rate"
@@ -18,15 +18,15 @@ WHERE = "--rate"
         ("8/4", RateLimit(8, 4.0, "fixed-window")),
         ("8/0.5", RateLimit(8, 0.5, "fixed-window")),
         ("fixed-window:8/4", RateLimit(8, 4.0, "fixed-window")),
-        ("8/4,opens=clock", RateLimit(8, 4.0, opens="clock")),
+        ("8/4,opens=clock", RateLimit(8, 4.0, options={"opens": "clock"})),
         ("sliding-log:1/60", RateLimit(1, 60.0, "sliding-log")),
         (" token-bucket:8/4 ", RateLimit(8, 4.0, "token-bucket")),
-        ("token-bucket:8/4,burst=16", RateLimit(8, 4.0, "token-bucket", 16)),
-        ("token-bucket:8/4, burst = 16", RateLimit(8, 4.0, "token-bucket", 16)),
+        ("token-bucket:8/4,burst=16", RateLimit(8, 4.0, "token-bucket", {"burst": 16})),
+        ("token-bucket:8/4, burst = 16", RateLimit(8, 4.0, "token-bucket", {"burst": 16})),
         ("token-bucket:8/4,burst=8", RateLimit(8, 4.0, "token-bucket")),
         ("none", RateLimit(0, 0.0, "none")),
         ("minimum-gap:2.73", RateLimit(1, 2.73, "minimum-gap")),
-        ("concurrency:4,takes=.5", RateLimit(4, 0.0, "concurrency", takes_s=0.5)),
+        ("concurrency:4,takes=.5", RateLimit(4, 0.0, "concurrency", {"takes_s": 0.5})),
         ("builds:4", RateLimit(4, 0.0, "builds")),
         ("builds:4 + 8/4", RateLimit(4, 0.0, "builds", also=RateLimit(8, 4.0))),
     ],
@@ -148,7 +148,7 @@ def test_every_family_and_option_is_documented() -> None:
     families = [text for text, _ in rows if "=" not in text]
     assert {str(RateLimit.parse(text).family) for text in families} == set(FAMILIES)
     documented = {(family, text.partition("=")[0]) for text, of in rows for family in re.findall(r"`([a-z-]+)`", of)}
-    assert {(family, name) for family, options in OPTIONS.items() for name in options} <= documented
+    assert {(family, name) for family, each in FAMILIES.items() for name in each.options} <= documented
     examples = {RateLimit.parse(text).family: text for text in families if ":" in text}
     for text, of in rows:
         for family in re.findall(r"`([a-z-]+)`", of) if "=" in text else ():

@@ -3,7 +3,7 @@
 import pytest
 
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limits import FixedWindow, Limiter, Unlimited, window_of
+from touchstone.twin.limits import FixedWindow, Limiter, window_of
 
 
 class Told(FixedWindow):
@@ -13,7 +13,7 @@ class Told(FixedWindow):
         super().__init__(1, 4.0)
         self.told: list[tuple[str, float]] = []
 
-    def take(self, now_at: float) -> None:
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         super().take(now_at)
         self.told.append(("take", now_at))
 
@@ -30,7 +30,7 @@ def test_decision_takes_or_refuses_once() -> None:
 
 def test_limiter_that_does_not_care_lets_itself_be_told() -> None:
     """Refusals, delays and ends of builds mean nothing to most limiters."""
-    limiter: Limiter = Unlimited()
+    limiter = Limiter()
     limiter.refuse(1.0)
     limiter.ended(1.0)
     assert (limiter.wait_s(1.0), limiter.delay_s(1.0)) == (0.0, 0.0)

@@ -13,8 +13,8 @@ from touchstone.proof.variants import COMBINED, FREEDOMS, VARIANTS, Variant, acc
 from touchstone.proof.variants.variant import together
 from touchstone.twin import RateLimit, Twin, TwinSettings
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import unwrapped
 from touchstone.twin.engine import Engine
+from touchstone.twin.serve import unwrapped
 
 Look = Callable[[Api], Any]
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
+from touchstone.cli.live import progress_on
 from touchstone.cli.options import SeededRun, WriteBaseline, claim_ids, command, say
 from touchstone.cli.plans import print_plan, print_report
-from touchstone.cli.progress import progress_on
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.report.write import conclude

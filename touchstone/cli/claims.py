@@ -1,16 +1,12 @@
 """The commands that say what is known of claims without a target: claims, explain."""
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich import box
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from touchstone.cli.options import Reports, claim_ids, examples
@@ -24,7 +20,7 @@ from touchstone.facts.wording import one_line
 from touchstone.loadgen import rules as load_rules
 from touchstone.loadgen.thresholds import CHECK, STATISTICS
 from touchstone.proof import catalogue
-from touchstone.report.terminal import TABLE_FROM_COLUMNS, print_rows, say
+from touchstone.report.terminal import say, table
 from touchstone.rules import catalogue as rules
 from touchstone.target.call import fill
 
@@ -35,18 +31,12 @@ EXAMPLE_REF = "default/claude-code@1.0.0"
 
 # What a claim is about, by the first part of its id, for the curl line where no run has a better one.
 OPERATIONS = {
-    "start": "startBuild",
-    "reuse": "startBuild",
-    "limit": "startBuild",
-    "status": "getBuild",
-    "digest": "getBuild",
+    **dict.fromkeys(("start", "reuse", "limit"), "startBuild"),
     "cancel": "cancelBuild",
     "events": "streamBuildEvents",
     "publish": "publishTemplate",
     "template": "getTemplate",
 }
-# The scenario that shows what a load run alone can tell, where it is not the everyday one.
-SCENARIO_OF = {f"load.drift-{what}": "soak" for what in ("latency", "errors", "bytes", "memory")}
 
 
 @app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
@@ -60,7 +50,8 @@ def list_claims(
     """List the claims and their latest verdicts."""
     ledger = ledger_of_claims.load()
     if excluded:
-        print_excluded(ledger, Console())
+        rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
+        table(Console(), ("claim", "says", "not judged because"), rows)
     else:
         print_claims(ledger, glob, reports=report_dir or Path("reports"), console=Console())
 
@@ -76,47 +67,59 @@ def explain(
     explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=Console())
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
-    """The report of the latest run below a folder."""
+class _Run(BaseModel):
+    started_at: datetime
+    duration_s: float
 
-    path: Path
-    claims: dict[str, dict[str, Any]]
-    findings: dict[str, list[dict[str, Any]]]
-    ended_at: datetime
+
+class _Verdict(BaseModel):
+    id: str
+    verdict: str
+
+
+class _Finding(BaseModel):
+    claim: str
+    expected: str
+    actual: str
+    curl: str
+
+
+class Report(BaseModel):
+    """What is needed of a report.json."""
+
+    path: Path = Path()
+    run: _Run
+    claims: list[_Verdict]
+    findings: list[_Finding]
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the run ended; the file may be younger, as `touchstone report` writes it anew."""
+        return self.run.started_at.astimezone(UTC) + timedelta(seconds=self.run.duration_s)
 
     def verdict_of(self, claim_id: str) -> str:
         """Its verdict of a claim."""
-        return str(self.claims.get(claim_id, {}).get("verdict", "not judged"))
+        return next((one_line(row.verdict) for row in self.claims if row.id == claim_id), "not judged")
 
 
-def latest(reports: Path) -> Latest | None:
+def latest(reports: Path) -> Report | None:
     """The readable report.json, in *reports* or one folder below it, of the run that ended last."""
-    found = [*reports.glob("report.json"), *reports.glob("*/report.json")]
-    return max(filter(None, map(_read, found)), key=lambda run: run.ended_at, default=None)
-
-
-def _read(path: Path) -> Latest | None:
-    try:
-        report = json.loads(read_regular(path, RECORDED_BYTES))
-        claims = {row["id"]: row for row in report["claims"]}
-        findings: dict[str, list[dict[str, Any]]] = {}
-        for row in report["findings"]:
-            findings.setdefault(row["claim"], []).append(row)
-        # Not the time of the file: `touchstone report` writes the report of an old run anew.
-        started_at = datetime.fromisoformat(report["run"]["started_at"]).astimezone(UTC)
-        return Latest(path, claims, findings, started_at + timedelta(seconds=report["run"]["duration_s"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return None
+    found: list[tuple[datetime, Report]] = []
+    for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
+        try:
+            report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
+            found.append((report.ended_at, report))
+        except (OSError, ValidationError, OverflowError):
+            continue
+    return max(found, key=lambda pair: pair[0], default=(None, None))[1]
 
 
 def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) -> None:
     """Prints the claims that match *glob*, with their verdicts where there is a run."""
     run = latest(reports)
     chosen = ledger.select(glob, by=None)
-    about = {c.id: one_line(run.verdict_of(c.id) if run else c.says) for c in chosen}
-    rows = ((c.id, c.level, about[c.id]) for c in chosen)
-    _print_rows(console, ("claim", "level", "verdict" if run else "says"), rows)
+    rows = ((claim.id, claim.level, run.verdict_of(claim.id) if run else claim.says) for claim in chosen)
+    table(console, ("claim", "level", "verdict" if run else "says"), rows)
     must = sum(claim.level == "must" for claim in chosen)
     of_load = sum(claim.by == "load" for claim in chosen)
     judges = f"{of_load} judged by `touchstone load` alone; " if of_load else ""
@@ -137,54 +140,32 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     if claim.needs:
         say(console, f"needs     {', '.join(sorted(claim.needs))}")
     say(console, f"checks    {', '.join(checks_of(claim.id))}")
-    proving = ", ".join(catalogue.proving(claim.id))
-    say(console, f"faults    {proving or 'none of its own'}")
+    say(console, f"faults    {', '.join(catalogue.proving(claim.id)) or 'none of its own'}")
     run = latest(reports)
-    findings = run.findings.get(claim.id, []) if run else []
+    findings = [row for row in run.findings if row.claim == claim.id] if run else []
     if run:
-        say(console, f"verdict   {one_line(run.verdict_of(claim.id))} ({run.path})")
+        say(console, f"verdict   {run.verdict_of(claim.id)} ({run.path})")
     for finding in findings:
-        expected, actual = (one_line(str(finding[part])) for part in ("expected", "actual"))
-        say(console, f"finding   expected {expected}; actual {actual}")
+        say(console, f"finding   expected {one_line(finding.expected)}; actual {one_line(finding.actual)}")
     if findings or claim.by == "check":
         # Never broken: it is to be copied.
-        curl = one_line(str(findings[0]["curl"])) if findings else example_curl(claim)
+        curl = one_line(findings[0].curl) if findings else example_curl(claim)
         console.print(Text(f"curl      {curl}"), soft_wrap=True)
     else:
-        say(console, f"run       touchstone load {SCENARIO_OF.get(claim.id, 'steady')}")
+        say(console, f"run       touchstone load {'soak' if claim.id.startswith('load.drift-') else 'steady'}")
 
 
-def checks_of(claim_id: str) -> tuple[str, ...]:
+def checks_of(claim_id: str) -> list[str]:
     """The rules that may judge a claim, those of a load run among them."""
-    of_exchanges = (rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims)
-    of_stories = (rule.id for rule in rules.STORY_RULES if claim_id in rule.claims)
-    of_runs = (rule.id for rule in load_rules.RULES if claim_id == rule.claim)
-    of_limits = (CHECK,) if any(claim_id == statistic.claim for statistic in STATISTICS.values()) else ()
-    return (*of_exchanges, *of_stories, *of_runs, *of_limits)
+    checks = [rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims]
+    checks += [rule.id for rule in rules.STORY_RULES if claim_id in rule.claims]
+    checks += [rule.id for rule in load_rules.RULES if claim_id == rule.claim]
+    return checks + [CHECK] * any(claim_id == statistic.claim for statistic in STATISTICS.values())
 
 
 def example_curl(claim: Claim) -> str:
     """A request of the kind that the claim is about, against the documented address."""
-    contract = Contract.load()
-    operation = contract.operations[OPERATIONS.get(claim.subject, "getBuild")]
+    operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
     url = BASE_URL + fill(operation.path, EXAMPLE_REF)
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)
     return command(Request(operation.method, url, headers), stream=operation.id == "streamBuildEvents")
-
-
-def print_excluded(ledger: Ledger, console: Console) -> None:
-    """Prints what is deliberately not judged, and why."""
-    rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
-    _print_rows(console, ("claim", "says", "not judged because"), rows)
-
-
-def _print_rows(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    if console.width < TABLE_FROM_COLUMNS:
-        print_rows(console, titles[1:], rows)
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold", no_wrap=title == "level")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)

@@ -1,6 +1,5 @@
 """The options that several commands share, and how a dataclass of options becomes a command."""
 
-import contextlib
 import dataclasses
 import inspect
 import os
@@ -26,9 +25,6 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-# --- what a shell may complete ---------------------------------------------------------------------------------------
-
-
 def _targets(ctx: typer.Context) -> Iterator[str]:
     yield EMBEDDED
     try:
@@ -43,8 +39,6 @@ def claim_ids() -> list[str]:
 
     return list(claims.load())
 
-
-# --- options of one meaning -------------------------------------------------------------------------------------------
 
 ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
 Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
@@ -104,28 +98,22 @@ class SeededRun(Run):
 
 def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
     """The nearest folder above with a settings file, up to a checkout's root; None where nothing was overlooked."""
-    named = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
+    chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
-    if any(named) or here.name == "touchstone.toml" or here.table.model_fields_set:
+    if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
         return None
-    for folder in (cwd, *cwd.parents):
-        with contextlib.suppress(OSError):  # it may not be looked into
-            if folder != cwd and (folder / "touchstone.toml").is_file():
-                return folder
-            if (folder / ".git").exists():
-                return None
+    for folder in cwd.parents:
+        if os.path.isfile(folder / "touchstone.toml"):  # noqa: PTH113 - false where the folder may not be looked into
+            return folder
+        if os.path.exists(folder / ".git"):  # noqa: PTH110 - likewise
+            return None
     return None
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
 class Command(Protocol):
-    """A dataclass of options with what they make the command do."""
+    """A dataclass of options; *run* does what they say, and gives the exit code."""
 
-    def run(self) -> int:
-        """Does it; the exit code."""
-        ...
+    def run(self) -> int: ...  # noqa: D102 - said above
 
 
 C = TypeVar("C", bound=Command)
@@ -142,19 +130,10 @@ def command(app: typer.Typer, *lines: str) -> Callable[[type[C]], type[C]]:
         def call(**given: Any) -> None:
             raise typer.Exit(options(**given).run())
 
-        fields = dataclasses.fields(options)  # type: ignore[arg-type]  # a protocol cannot ask for a dataclass
+        signature = inspect.signature(options)
         call.__doc__ = options.__doc__
-        call.__annotations__ = {each.name: each.type for each in fields}
-        parameters = [
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if each.default is dataclasses.MISSING else each.default,
-                annotation=each.type,
-            )
-            for each in fields
-        ]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # every function may have one
+        call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+        call.__signature__ = signature  # type: ignore[attr-defined]  # every function may have one
         app.command(name=options.__name__.lower(), epilog=examples(*lines))(call)
         return options
 

@@ -5,23 +5,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from touchstone.cli.github_job import tell
 from touchstone.cli.options import say as say_whole
 from touchstone.config import Settings
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import plural
-from touchstone.report.terminal import TABLE_FROM_COLUMNS, say
+from touchstone.report import github
+from touchstone.report.terminal import say, table
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view
 
 # A ready version of each of two accounts, built on first use and kept to the end.
 SHARED_BUILDS, SHARED_REQUESTS = 2, 20
-_TITLES = ("claims", "builds", "requests")
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
@@ -35,19 +31,7 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     shares = f"shared by the cases: {plural(shared_builds, 'ready version')}"
     rows = [(shares, "", f"{shared_builds}", f"{shared_requests}")] if shared_builds else []
     rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
-    if console.width < TABLE_FROM_COLUMNS:
-        for name, *numbers in rows:
-            say(console, name, "bold")
-            columns = zip(numbers, _TITLES, strict=True)
-            say(console, "  " + ", ".join(f"{number} {title}" for number, title in columns if number))
-    else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("case", overflow="fold")
-        for title in _TITLES:
-            table.add_column(title, justify="right", no_wrap=True)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+    table(console, ("case", ">claims", ">builds", ">requests"), rows)
     claims = {claim for case in cases for claim in case["claims"]}
     builds = builds_of(cases, settings, shared=shared)
     requests = shared_requests + sum(case["requests"] for case in cases)
@@ -89,7 +73,7 @@ def print_report(
     """
     say_whole(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
-    tell(run, folder)
+    github.publish(run, folder)
     if before:
         say_whole(console, f"{before(run)}\n")
     write_text(run, console, **how)

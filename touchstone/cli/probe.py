@@ -14,14 +14,13 @@ from touchstone.cli.options import SeededRun, command
 from touchstone.cli.plans import print_report
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.events import RunLog
-from touchstone.facts.knee_trials import KneeTerms
+from touchstone.facts.events import RunLog, Target
+from touchstone.facts.probe_events import KneeTerms, Probing
 from touchstone.facts.runlog import read
-from touchstone.facts.wording import plural
 from touchstone.limiter.probe import command as probing
 from touchstone.limiter.probe.loop import terms_of
-from touchstone.limiter.terms import Terms, worst
-from touchstone.report.terminal import say as say_fitted
+from touchstone.limiter.terms import Terms
+from touchstone.report.terminal import render
 from touchstone.report.write import conclude, write_reports
 
 app = typer.Typer()
@@ -78,7 +77,7 @@ class Probe(SeededRun):
         out = Console()
         with unsent():
             past = self._past()
-            if past is not None and past.probe is not None and past.probe.finished:
+            if past and past.probe and past.probe.finished:
                 folder = self.report_dir or self._log_path.parent
                 code = write_reports(self._log_path, folder)
                 print_report(self._log_path, folder, out, advises=self.advise)
@@ -86,7 +85,9 @@ class Probe(SeededRun):
             settings = self.settings("probing", MOST_BUILDS)
             wish = self._wish(settings, past)
         if settings.plan:
-            print_plan(settings, wish, out)
+            probing.check_terms(settings, wish)
+            versions = len(probing.needs(settings, wish.terms))
+            render(out, "probe_plan.txt.j2", {}, target=settings.target, wish=wish, versions=versions)
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:
             outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
@@ -94,34 +95,33 @@ class Probe(SeededRun):
         return outcome.exit_code
 
     def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
-        """What is to be found out; refuses what an earlier probe was not asked for."""
-        if past is not None and past.probe is not None:
-            self._check_same(past, settings)
-            wanted, sought = terms_of(past.probe.probing.terms, Terms), past.probe.probing.knee
-            knee = None if sought is None else terms_of(sought, KneeTerms)
-            return probing.Wish(past.probe.probing.operation, wanted, self.allow_load, past, knee)
+        """What is to be found out; refuses what an earlier probe was not begun with."""
+        if past and past.probe:
+            begun = past.probe.probing
+            self._check_same(past.header.target, begun, settings)
+            return probing.Wish(begun.operation, terms_of(begun.terms), self.allow_load, past, begun.knee)
         operation = self.operation or probing.OPERATIONS[0]
-        knee = self._knee(operation)
+        knee, target = self._knee(operation), settings.target
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
         terms = Terms(
             seed=settings.seed,
             starts=operation == "startBuild",
             most_requests=min(most_requests, MOST_REQUESTS) if knee else most_requests,
-            most_builds=settings.target.max_builds,
+            most_builds=target.max_builds,
             most_s=settings.max_seconds or MOST_S,
             soak=self.soak or 0,
             builds_s=probing.builds_s(settings),
         )
-        if settings.target.publish == "never" and terms.starts:
-            named = len(dict.fromkeys(settings.target.templates.buildable))
-            terms = dataclasses.replace(terms, most_held=min(terms.most_held, named))
+        if target.publish == "never" and terms.starts:
+            versions = len(dict.fromkeys(target.templates.buildable))
+            terms = dataclasses.replace(terms, most_held=min(terms.most_held, versions))
         return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
         """The knee that is looked for; None where none is. Refuses that of an operation that is no read."""
+        if not self.knee and self.slo_ms is not None:
+            raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
         if not self.knee:
-            if self.slo_ms is not None:
-                raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
             return None
         if operation not in READS:
             reads = " or ".join(f"--operation {read}" for read in READS)
@@ -129,22 +129,20 @@ class Probe(SeededRun):
         slo_s = (SLO_MS if self.slo_ms is None else self.slo_ms) / 1e3
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
-    def _check_same(self, past: RunLog, settings: Settings) -> None:
+    def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
         """Makes sure that the flags ask for nothing else than the probe that is to go on."""
-        assert past.probe is not None
-        asked, target = past.probe.probing, past.header.target
-        sought = asked.knee or {}
-        terms = {
-            "--knee": (self.knee or None, asked.knee is not None),
-            "--slo-ms": (self.slo_ms, round(1e3 * sought["slo_s"], 6) if sought else None),
-            "--operation": (self.operation, asked.operation),
-            "--seed": (self.seed, asked.seed),
-            "--max-requests": (self.max_requests, sought.get("most_requests", asked.terms.get("most_requests"))),
-            "--soak": (self.soak, asked.terms.get("soak")),
-            "--max-builds": (self.max_builds, asked.terms.get("most_builds")),
-            "--max-seconds": (self.max_seconds, asked.terms.get("most_s")),
+        terms, knee = begun.terms, begun.knee
+        flags = {
+            "--knee": (self.knee or None, knee is not None),
+            "--slo-ms": (self.slo_ms, round(1e3 * knee.slo_s, 6) if knee else None),
+            "--operation": (self.operation, begun.operation),
+            "--seed": (self.seed, begun.seed),
+            "--max-requests": (self.max_requests, knee.most_requests if knee else terms.get("most_requests")),
+            "--soak": (self.soak, terms.get("soak")),
+            "--max-builds": (self.max_builds, terms.get("most_builds")),
+            "--max-seconds": (self.max_seconds, terms.get("most_s")),
         }
-        for flag, (wanted, was) in terms.items():
+        for flag, (wanted, was) in flags.items():
             if wanted is not None and wanted != was:
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
@@ -162,19 +160,16 @@ class Probe(SeededRun):
         """The run log of the probe that is to go on; refuses what is none."""
         if self.resume is None:
             return None
-        path = self._log_path
-        if not path.exists():
-            raise UsageError(f"--resume {self.resume}: no such file; expected a runlog.jsonl of `touchstone probe`")
-        log = read(path)
-        if log.probe is None:
-            raise UsageError(
-                f"--resume {self.resume}: the run log of `touchstone {log.header.command}`; expected one of "
-                "`touchstone probe` that had begun"
-            )
-        if log.header.target.kind == "embedded" and not log.probe.finished:
-            raise UsageError(
-                f"--resume {self.resume}: that probe was of the embedded twin, which ended with it; begin a new probe"
-            )
+        problem, log = "", None
+        if not self._log_path.exists():
+            problem = "no such file; expected a runlog.jsonl of `touchstone probe`"
+        elif (log := read(self._log_path)).probe is None:
+            command = f"the run log of `touchstone {log.header.command}`"
+            problem = f"{command}; expected one of `touchstone probe` that had begun"
+        elif log.header.target.kind == "embedded" and not log.probe.finished:
+            problem = "that probe was of the embedded twin, which ended with it; begin a new probe"
+        if problem:
+            raise UsageError(f"--resume {self.resume}: {problem}")
         return log
 
     @property
@@ -182,41 +177,3 @@ class Probe(SeededRun):
         """Where that log is."""
         assert self.resume is not None
         return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume
-
-
-def print_plan(settings: Settings, wish: probing.Wish, console: Console) -> None:
-    """Prints what is found out about what, and what that costs at worst.
-
-    Raises:
-        UsageError: it may not be carried out.
-    """
-    probing.check_terms(settings, wish)
-    terms, target = wish.terms, settings.target
-    cost, versions = worst(terms), len(probing.needs(settings, terms))
-    say_fitted(console, f"probe: finds out which limiter is behind {wish.operation}, and with which numbers")
-    say_fitted(console, f"target {target.url or target.name}, seed {terms.seed}, one client with the first key")
-    if wish.knee:
-        say_fitted(
-            console,
-            f"then finds the knee of {wish.operation}: the highest rate at which 99 % are answered within "
-            f"{1e3 * wish.knee.slo_s:g} ms. A LOAD: it asks for more than the target can answer, for some seconds",
-        )
-    if target.publish == "never":
-        say_fitted(
-            console, f"before    publishes nothing, and uses {plural(versions, 'version')} of templates.buildable"
-        )
-    else:
-        are = "is" if versions == 1 else "are"
-        say_fitted(console, f"before    publishes {plural(versions, 'version')}, which {are} deleted at the end")
-    beside = "nothing is built"
-    if terms.starts:
-        beside = "besides, each build is cancelled and read until it has ended"
-        say_fitted(
-            console,
-            "each build is cancelled as soon as its start is answered, but for those that show how many may be in "
-            f"flight at once, {terms.most_held:,} at most",
-        )
-    most = wish.knee.most_requests if wish.knee else cost.requests
-    say_fitted(console, f"requests  {most:,} at worst, all of which may be refused; {beside}")
-    say_fitted(console, f"builds    {cost.builds:,} at worst")
-    say_fitted(console, f"seconds   {cost.seconds:,g} at worst; without set-up and clean-up")

@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from touchstone.check.job import make_folder, new_run_id, utc
-from touchstone.cli.github_job import tell_proof
+from touchstone.cli.live import trials_on
 from touchstone.cli.options import command, say
-from touchstone.cli.progress import trials_on
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
@@ -24,9 +20,10 @@ from touchstone.facts.output import write_whole
 from touchstone.proof import catalogue, prover
 from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import Trial
-from touchstone.report import proof_report
+from touchstone.report import github, proof_report
+from touchstone.report.proof_report import ProofRun, ProofView, proof_view, render_json
 from touchstone.report.proof_report import write as write_proof
-from touchstone.report.proof_view import ProofRun, ProofView, proof_view, render_json
+from touchstone.report.terminal import table
 
 app = typer.Typer()
 
@@ -62,7 +59,7 @@ class Prove:
             return 0
         with trials_on(Console(stderr=True)) as progress:
             proof, folder = self.proven(progress)
-        tell_proof(proof, folder)
+        github.publish(proof, folder)
         write_proof(proof, Console(), folder / HTML_NAME)
         return proof.exit_code
 
@@ -134,11 +131,9 @@ def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
 
 def _print(chosen: list[Candidate], console: Console) -> None:
     """Prints each server with what it does and what it has to break, or what permits it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("name", "class", "does", "breaks, or permitted by"):
-        table.add_column(title, overflow="fold")
-    for candidate in chosen:
-        subject = candidate.subject
-        about = "\n".join(subject.breaks) if subject.is_fault else subject.permits
-        table.add_row(Text(subject.name), subject.kind or subject.sort, Text(subject.says), Text(about))
-    console.print(table)
+    subjects = [candidate.subject for candidate in chosen]
+    rows = [
+        (one.name, one.kind or one.sort, one.says, ", ".join(one.breaks) if one.is_fault else one.permits)
+        for one in subjects
+    ]
+    table(console, ("name", "class", "does", "breaks, or permitted by"), rows)

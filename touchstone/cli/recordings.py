@@ -13,9 +13,9 @@ from rich.console import Console
 
 from touchstone.check import runner
 from touchstone.check.handover import Errand
+from touchstone.cli.live import progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples
 from touchstone.cli.plans import print_plan, print_report
-from touchstone.cli.progress import progress_on
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural

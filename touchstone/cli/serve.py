@@ -9,8 +9,8 @@ from touchstone.cli.options import examples, say
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError
 from touchstone.twin import DEFAULT_ACCOUNTS, Account, RateLimit, TwinSettings, serve_forever
-from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limit_text import FAMILIES
+from touchstone.twin.limits import FAMILIES
+from touchstone.twin.serve import Behaviour
 
 app = typer.Typer()
 

@@ -20,8 +20,8 @@ class Answer:
         done_at: When its answer was there.
         accepted: Whether it was let through.
         retry_after_s: Seconds after which the answer says that another one may be sent; None where it says nothing.
-        quota: What its RateLimit fields say, in any of their dialects: ``limit``, ``remaining``, ``reset_s``,
-            ``window_s``, and of requests under way at once ``cap`` and ``cap_remaining``; those that it has.
+        quota: What its RateLimit fields say, in any of their dialects: ``limit``, ``remaining``, ``window_s``, and of
+            requests under way at once ``cap`` and ``cap_remaining``; those that it has.
         stream: Which of several requests under way at once it is, from 0.
     """
 

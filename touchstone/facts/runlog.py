@@ -42,8 +42,7 @@ from touchstone.facts.events import (
     Workload,
 )
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.knee_trials import Knee, Trial, Tried
-from touchstone.facts.probe_events import Answered, Heard, Identified, Probing, Sending
+from touchstone.facts.probe_events import Answered, Heard, Identified, Knee, Probing, Sending, Trial, Tried
 from touchstone.facts.sample import Window
 
 SCHEMA_VERSION = 1

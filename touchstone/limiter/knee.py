@@ -5,13 +5,13 @@ RFC 2544 and MLPerf's LoadGen bisect as well, the latter on latencies from the s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from touchstone.facts.identity import Identity, Interval, Tier
-from touchstone.facts.knee_trials import MISS_SHARE, Knee, KneeTerms, Mark, Outcome, Stage, Trial, Tried, Why
+from touchstone.facts.identity import Interval
+from touchstone.facts.probe_events import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
 from touchstone.facts.wording import brief, figure
 
 # The rates between which the knee lies come so close to each other.
@@ -36,7 +36,7 @@ _FLOOR = 1 / 16
 _LONG_S = 60.0
 _SEED = 1_000
 
-# A generator that is later than this share of the limit, at the percentile that is asked about, may be what is slow.
+# A generator that is later than this share of the limit, at the percentile that is judged, may be what is slow.
 LATE_SHARE = 0.1
 # One read that is sent late is in the way of some that follow it, where a target is nearly busy.
 _DRAGS = 5
@@ -45,14 +45,11 @@ _SIGMAS, _BUNCH = 3.0, 4
 # Of 95 % of a normal distribution.
 _Z = 1.959964
 
-# A ceiling is kept off the edge of what was measured, and chance passes it by so many standard deviations at most.
-_MARGIN, _UNLIKELY = 0.95, 4.0
-_WEIGHED, _DECAYED = 0.8, 0.5
-
-Times = NDArray[np.float64]
+# What is tried next, for each that was tried.
+_Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
 
-def due_times(trial: Trial) -> Times:
+def due_times(trial: Trial) -> NDArray[np.float64]:
     """When each read is due, in seconds since the trial began: a Poisson process, cut after so many."""
     return np.cumsum(np.random.default_rng(trial.seed).exponential(1 / trial.rate_per_s, trial.arrivals))
 
@@ -72,16 +69,14 @@ class Search:
         self.tried: list[Tried] = []
         self._terms, self._ceiling, self._seed = terms, ceiling_per_s, seed
         usual = _HALF_BUSY / rest_s if rest_s > 0 else _FIRST_LEAST
-        self._rate = self._first = min(max(usual, _FIRST_LEAST), _FIRST_MOST, ceiling_per_s)
-        self._stage: Stage = "capacity"
+        self._first = min(max(usual, _FIRST_LEAST), _FIRST_MOST, ceiling_per_s)
         self._capacity: float | None = None
-        self._low, self._high = 0.0, math.inf
-        self._is_kept = self._is_broken = False
-        self._late = self._steps = 0
-        self._confirmed: Outcome | None = None
-        self._why: Why = "never" if rest_s > terms.slo_s else ""
-        if ceiling_per_s <= 0:
-            self._why = "rate-limited"
+        self._high = math.inf
+        self._confirmed: tuple[float, Outcome] | None = None
+        self._late = 0
+        self._why: KneeWhy = "never" if rest_s > terms.slo_s else "rate-limited" if ceiling_per_s <= 0 else ""
+        self._steps = self._staircase()
+        self._next = next(self._steps)
 
     @property
     def _left(self) -> int:
@@ -95,15 +90,16 @@ class Search:
         """
         if self._why:
             return None
-        number, arrivals = len(self.tried) + 1, self._arrivals(self._stage, self._rate)
-        most_missed_ = None if self._stage == "capacity" else most_missed(arrivals)
-        trial = Trial(number, self._stage, self._rate, arrivals, self._seed * _SEED + number, most_missed_)
+        stage, rate = self._next
+        number, arrivals = len(self.tried) + 1, self._arrivals(stage, rate)
+        most = None if stage == "capacity" else most_missed(arrivals)
+        trial = Trial(number, stage, rate, arrivals, self._seed * _SEED + number, most)
         needed = arrivals
-        if self._stage == "capacity" and self._rate > self._first:
+        if stage == "capacity" and rate > self._first:
             # Of the trials that follow, half are stopped early, and the knee is not above what is looked for here.
-            needed += 2 * self._arrivals("bracket", self._rate / 2) + self._arrivals("confirm", self._rate / 2)
+            needed += 2 * self._arrivals("bracket", rate / 2) + self._arrivals("confirm", rate / 2)
         if needed > self._left:
-            self.stop("out of reach" if self._stage == "capacity" else "requests")
+            self.stop("out of reach" if stage == "capacity" else "requests")
         elif trial.lasts_s + self._terms.slo_s > left_s:
             self.stop("seconds")
         else:
@@ -117,132 +113,127 @@ class Search:
         return max(_CONFIRM, long) if stage == "confirm" else max(_BRACKET, long // 2)
 
     def hear(self, trial: Trial, outcome: Outcome) -> Tried:
-        """Takes in what became of a trial."""
+        """Takes in what became of a trial; one that shows nothing is made again."""
         tried = Tried(trial, outcome, marked(trial, outcome, self._terms.slo_s))
         self.tried.append(tried)
         self._late = self._late + 1 if tried.mark == "late" else self._late * (tried.mark == "cut")
-        passed, most_failed = tried.mark == "passed", outcome.due * (0.5 if self._rate <= self._first else 1.0)
-        if outcome.barred or (tried.mark in ("passed", "failed") and outcome.failed >= max(1.0, most_failed)):
+        shows, most_failed = tried.mark in ("passed", "failed"), 0.5 if trial.rate_per_s <= self._first else 1.0
+        if outcome.barred or (shows and outcome.failed >= max(1.0, most_failed * outcome.due)):
             self.stop("failing")
         elif tried.mark == "refused":
             self.stop("rate-limited")
         elif self._late >= MOST_LATE:
             self.stop("generator-limited")
-        elif tried.mark in ("late", "cut"):
-            pass
-        elif trial.stage == "capacity":
-            self._take_capacity(outcome, passed=passed)
-        elif trial.stage == "bracket":
-            self._take_bracket(tried)
-        else:
-            self._take_confirm(outcome, passed=passed)
+        elif shows and not self._why:
+            try:
+                self._next = self._steps.send(outcome)
+            except StopIteration as ended:
+                self.stop(ended.value)
         return tried
 
-    def _take_capacity(self, outcome: Outcome, *, passed: bool) -> None:
-        slo_s = self._terms.slo_s
-        if passed and outcome.p50_s > slo_s and self._rate <= self._first:
-            self._why = "never"
-        elif passed and self._rate < self._ceiling:
-            self._rate = min(2 * self._rate, self._ceiling)
-        elif passed and _BRACKET / self._rate > _LONG_S and outcome.p99_s <= slo_s:
-            self._why = "rate-limited"
-        else:
-            self._stage = "bracket"
-            self._capacity = None if passed else outcome.done_per_s
-            self._high = min(max(self._capacity or math.inf, self._first * _FLOOR), self._ceiling)
-            self._low = self._high / 2
-            # Where the limiter ends the search, that end is tried first: beyond it nothing can be said.
-            self._rate = self._high if self._high >= self._ceiling else self._between()
+    def _staircase(self) -> _Steps:
+        """What is tried one after the other, and why nothing is any more."""
+        rate = self._first
+        while True:
+            outcome = yield "capacity", rate
+            if _is_overloaded(outcome):
+                self._capacity = outcome.done_per_s
+                break
+            if rate <= self._first and outcome.p50_s > self._terms.slo_s:
+                return "never"
+            if rate >= self._ceiling:
+                if _BRACKET / rate > _LONG_S and outcome.p99_s <= self._terms.slo_s:
+                    return "rate-limited"
+                break
+            rate = min(2 * rate, self._ceiling)
+        self._high = min(max(self._capacity or math.inf, self._first * _FLOOR), self._ceiling)
+        return (yield from self._bisected(self._high / 2))
 
-    def _take_bracket(self, tried: Tried) -> None:
-        """A trial that chance may have decided is made once more, and both count."""
-        rate, alike = tried.trial.rate_per_s, self._at(tried.trial.rate_per_s)
-        if len(alike) == 1 and not is_sure(tried.outcome):
-            return
-        both = together([each.outcome for each in alike])
-        if both.missed <= MISS_SHARE * sum(each.trial.arrivals for each in alike) and not both.stopped:
-            self._low, self._is_kept = rate, True
-            self._why = "rate-limited" if rate >= self._ceiling else ""
-            if rate >= self._high:  # what was answered when it was over-driven was not all that the target can do
-                self._high, self._capacity = min(_WIDER * rate, self._ceiling), None
-        else:
-            self._high, self._is_broken = rate, True
-            if self._low >= rate:
-                self._low, self._is_kept = rate / 2, False
-        if not self._why:
-            self._rate = self._between()
-
-    def _between(self) -> float:
-        """The rate that is tried next: the middle, then the ends where nobody has tried them."""
-        if self._high / self._low > CLOSE * (1 + 1e-9):
-            return math.sqrt(self._low * self._high)
-        if not self._is_broken:
-            return self._high
-        if self._is_kept:
-            self._stage = "confirm"
-        elif self._low < self._first * _FLOOR:
-            self._why = "never"
-        return self._low
-
-    def _take_confirm(self, outcome: Outcome, *, passed: bool) -> None:
-        above = self._rate * CLOSE
-        if not passed and self._confirmed:
-            self.stop("confirmed")
-        elif not passed:
-            self._rate /= CLOSE
-            self._steps += 1
-            self._why = "unsteady" if self._steps >= _MOST_STEPS_DOWN else ""
-        else:
-            self._confirmed, self._low = outcome, self._rate
-            # Where so few reads missed the limit, chance has kept the search below the knee.
-            is_low = miss_share(outcome).high <= _SPARE * MISS_SHARE and not self._steps
-            if is_low and above <= min(self._capacity or math.inf, self._ceiling) and self._left >= outcome.due:
-                self._rate = above
+    def _bisected(self, low: float) -> _Steps:
+        """Comes close to the knee, and confirms it; the ends are tried, too, where nobody has tried them."""
+        results: dict[float, bool] = {}
+        while True:
+            ends = [end for end in (self._high, low) if end not in results]
+            if self._high >= self._ceiling and self._high not in results:
+                rate = self._high  # beyond that nothing can be said
+            elif self._high / low > CLOSE * (1 + 1e-9):
+                rate = math.sqrt(low * self._high)
+            elif not ends:
+                return (yield from self._confirm(low))
+            elif ends[0] < self._first * _FLOOR:
+                return "never"
             else:
-                self.stop("confirmed")
+                rate = ends[0]
+            results[rate] = is_kept = yield from self._keeps(rate)
+            if not is_kept:
+                self._high = rate
+                low = rate / 2 if low >= rate else low
+            elif rate >= self._ceiling:
+                return "rate-limited"
+            else:
+                low = rate
+            if low >= self._high:  # what was answered when it was over-driven was not all that the target can do
+                self._high, self._capacity = min(_WIDER * rate, self._ceiling), None
 
-    def _at(self, rate_per_s: float) -> list[Tried]:
-        """The trials at a rate that tell of latency."""
-        telling = [each for each in self.tried if each.mark in ("passed", "failed") and each.trial.stage != "capacity"]
-        return [each for each in telling if each.trial.rate_per_s == rate_per_s]
+    def _keeps(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
+        """Whether a rate is kept; a trial that chance may have decided is made once more, and both count."""
+        outcomes = [(yield "bracket", rate)]
+        if not is_sure(outcomes[0]):
+            outcomes.append((yield "bracket", rate))
+        most = MISS_SHARE * len(outcomes) * self._arrivals("bracket", rate)
+        return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
-    def stop(self, why: Why) -> None:
+    def _confirm(self, rate: float) -> _Steps:
+        """Steps down until a rate is kept for longer, and up where so few miss that chance has kept it too low."""
+        for steps_down in range(_MOST_STEPS_DOWN):
+            outcome = yield "confirm", rate
+            while _is_kept(outcome):
+                self._confirmed = rate, outcome
+                is_low = miss_share(outcome).high <= _SPARE * MISS_SHARE and not steps_down
+                most = min(self._capacity or math.inf, self._ceiling)
+                if not is_low or rate * CLOSE > most or self._left < outcome.due:
+                    return "confirmed"
+                rate *= CLOSE
+                outcome = yield "confirm", rate
+            if self._confirmed:
+                return "confirmed"
+            rate /= CLOSE
+        return "unsteady"
+
+    def stop(self, why: KneeWhy) -> None:
         """
         Has nothing more tried; the first reason counts. A rate that was confirmed stays so, whatever became of others.
         """
-        if self._confirmed:
-            self._rate, why = self._low, "confirmed"
-        self._why = self._why or why
+        self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
         """What is known by now."""
+        rate, confirmed = self._confirmed or (0.0, None)
         failed = [each.trial.rate_per_s for each in self.tried if each.mark == "failed"]
-        lowest = min((rate for rate in failed if not self._confirmed or rate > self._rate), default=math.inf)
+        lowest = min((each for each in failed if each > rate), default=math.inf)
         kept = [each for each in self.tried if each.mark == "passed" and each.trial.rate_per_s < lowest]
-        kept = [each for each in kept if each.outcome.missed <= MISS_SHARE * each.outcome.due]
+        kept = [each for each in kept if _is_kept(each.outcome)]
         best = max(kept, key=lambda each: (each.trial.rate_per_s, each.outcome.due), default=None)
-        missed = miss_share(self._confirmed) if self._confirmed else None
         return Knee(
             slo_s=self._terms.slo_s,
             why=self._why,
-            rate_per_s=self._interval(failed) if missed and self._why == "confirmed" else None,
+            rate_per_s=self._interval(rate) if self._why == "confirmed" else None,
             capacity_per_s=self._capacity,
             kept_per_s=best.trial.rate_per_s if best else 0.0,
             kept_p99_s=best.outcome.p99_s if best else 0.0,
-            last_per_s=self.tried[-1].trial.rate_per_s if self.tried else self._rate,
+            last_per_s=self.tried[-1].trial.rate_per_s if self.tried else self._first,
             ceiling_per_s=None if math.isinf(self._ceiling) else self._ceiling,
-            confirmed_by=self._confirmed.due if self._confirmed else 0,
-            missed=missed,
+            confirmed_by=confirmed.due if confirmed else 0,
+            missed=miss_share(confirmed) if confirmed else None,
             requests=sum(tried.outcome.sent for tried in self.tried),
             seconds=sum(tried.outcome.lasted_s for tried in self.tried),
         )
 
-    def _interval(self, failed: Sequence[float]) -> Interval:
+    def _interval(self, rate: float) -> Interval:
         """From a step below the confirmed rate to the lowest one above it that did not fail by chance."""
-        above = [(rate, together([each.outcome for each in self._at(rate)])) for rate in failed if rate > self._rate]
-        sure = [rate for rate, both in above if both.due and is_sure(both) and both.missed > MISS_SHARE * both.due]
-        most = max(self._rate, min([*sure, self._capacity or self._high], default=self._high))
-        return Interval(self._rate, self._rate / CLOSE, most)
+        above = [each for each in self.tried if each.mark == "failed" and each.trial.stage != "capacity"]
+        sure = [each.trial.rate_per_s for each in above if each.trial.rate_per_s > rate and is_sure(each.outcome)]
+        return Interval(rate, rate / CLOSE, max(rate, min([*sure, self._capacity or self._high])))
 
 
 # --- what one trial shows --------------------------------------------------------------------------------------------
@@ -265,10 +256,9 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
     if trial.stage == "capacity":
         if outcome.stopped:
             return "cut"
-        is_overloaded = outcome.done_per_s < _OVERLOADED * outcome.due_per_s
-        if is_late and (is_overloaded or outcome.p50_s > slo_s):
+        if is_late and (_is_overloaded(outcome) or outcome.p50_s > slo_s):
             return "late"
-        return "failed" if is_overloaded else "passed"
+        return "failed" if _is_overloaded(outcome) else "passed"
     if not outcome.stopped and outcome.due and outcome.missed <= allowed:
         return "passed"
     # One that was stopped with fewer misses than it stops itself for was stopped by somebody else.
@@ -277,16 +267,12 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
 
 
-def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """What trials at one rate show together: how many reads there were, and how many missed the limit."""
-    return Outcome(
-        due=sum(each.due for each in outcomes),
-        sent=sum(each.sent for each in outcomes),
-        slow=sum(each.slow for each in outcomes),
-        failed=sum(each.failed for each in outcomes),
-        blocks=tuple(block for each in outcomes for block in each.blocks),
-        stopped=any(each.stopped for each in outcomes),
-    )
+def _is_overloaded(outcome: Outcome) -> bool:
+    return outcome.done_per_s < _OVERLOADED * outcome.due_per_s
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    return not outcome.stopped and outcome.missed <= MISS_SHARE * outcome.due
 
 
 def is_sure(outcome: Outcome) -> bool:
@@ -315,62 +301,6 @@ def _bunching(outcome: Outcome, share: float) -> float:
         return 1.0
     off = sum((missed - share * count) ** 2 for count, missed in blocks) * len(blocks) / (len(blocks) - 1)
     return max(1.0, off / (share * (1 - share) * sum(count for count, _ in blocks)))
-
-
-# --- what the limiter leaves to a trial ------------------------------------------------------------------------------
-
-
-def ceiling(identity: Identity) -> tuple[float, float]:
-    """What the limiters that were found let a trial have, of reads that come by chance.
-
-    Returns:
-        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds without
-        a read after which all of it is there again.
-    """
-    left = _MARGIN * (1 - min(identity.others_share.high, 0.95))
-    found = [each for tier in identity.tiers if (each := _ceiling(tier, left))]
-    return min((rate for rate, _ in found), default=math.inf), max((rest_s for _, rest_s in found), default=0.0)
-
-
-def _ceiling(tier: Tier, left: float) -> tuple[float, float] | None:
-    """The same of one limiter, each family taken for one that is stricter: a count in any window, or a bucket."""
-    numbers = tier.numbers
-    match tier.family:
-        case "fixed-window" | "sliding-log" | "sliding-counter":
-            # The last window of a counter weighs as much as is left of it, which is more than what it holds.
-            weighed = _WEIGHED if tier.family == "sliding-counter" else 1.0
-            window_s = max(numbers["window_s"].high, numbers["block_s"].high if "block_s" in numbers else 0.0)
-            return _of_window(math.floor(weighed * left * numbers["limit"].low), window_s), 2 * window_s
-        case "decaying-counter":
-            count, window_s = _DECAYED * left * numbers["limit"].low, numbers["window_s"].high
-            return _of_bucket(count, count / window_s), window_s
-        case "token-bucket" | "leaky-bucket":
-            rate = numbers["rate_per_s"].low if "rate_per_s" in numbers else 0.0
-            rate = left * max(rate or ("limit" in numbers and numbers["limit"].low / numbers["window_s"].high), 1e-6)
-            # What waits in a queue is answered late, and that is the limiter's doing.
-            spared = "burst" if tier.family == "token-bucket" else "delay"
-            count = max(left * numbers[spared].low if spared in numbers else 0.0, 1.0)
-            return _of_bucket(count, rate), count / rate
-        case "minimum-gap":
-            return 0.0, numbers["gap_s"].high
-    return None
-
-
-def _of_window(count: int, window_s: float) -> float:
-    """The rate at which *count* in a window is so many standard deviations above the mean of a Poisson process."""
-    root = (math.sqrt(_UNLIKELY * _UNLIKELY + 4 * count) - _UNLIKELY) / 2
-    return root * root / window_s if count > _UNLIKELY else 0.0
-
-
-def _of_bucket(count: float, rate_per_s: float) -> float:
-    """The rate at which a bucket is as unlikely to run empty: the share that is used leaves exp(-2 count (1 - share)).
-
-    Source: the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962).
-    """
-    return rate_per_s * max(0.0, 1 - _UNLIKELY * _UNLIKELY / (2.5 * count))
-
-
-# --- in words --------------------------------------------------------------------------------------------------------
 
 
 def why_words(knee: Knee) -> str:

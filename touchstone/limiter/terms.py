@@ -1,9 +1,6 @@
 """What a probe may cost, and what it is about; pure."""
 
-import math
 from dataclasses import dataclass
-
-from touchstone.facts.identity import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,3 @@ class Terms:
     caps: bool = True
     soak: int = 0
     builds_s: float = 0.0
-
-
-def worst(terms: Terms) -> Cost:
-    """What a probe costs at most."""
-    builds = terms.most_builds if terms.starts else 0
-    return Cost(terms.most_requests, terms.most_requests, builds, math.ceil(terms.most_s))

@@ -256,12 +256,21 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
+    ledger = ledger_of_claims.load().raised(INVARIANTS)
+    readings = measured(log) if log.windows else ()
     with RunLogWriter(run_log) as writer:
-        _judge_stories(log, settings, writer, case)
-        readings = measured(log) if log.windows else ()
-        if log.windows:
-            _judge_whole(log, writer, case, readings)
-        judged = _write_open(dataclasses.replace(read(run_log), footer=footer), writer)
+        _judge_stories(log, settings, ledger, writer, case)
+        for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)) if log.windows else ():
+            writer.write(*tallies(case, ruling.judgements))
+            writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
+            for notice in ruling.notices:
+                if notice.verdict == "could-not-run":  # a rule that failed says nothing else
+                    _write_failed(writer, notice.claim, notice.reason)
+        judged = dataclasses.replace(read(run_log), footer=footer)
+        reason, notices = unwatched(judged)
+        notices += unasked(judged)
+        writer.write(*([Remark(reason)] if reason else []), *notices)
+        judged = dataclasses.replace(judged, notices=(*judged.notices, *notices))
         _write_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
@@ -270,9 +279,9 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     return footer
 
 
-def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: str) -> None:
+def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
     """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
-    ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
+    target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     partial = _partial(log)
@@ -290,9 +299,9 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
         _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
     if partial or _is_cut(log):
         number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
-        why = (
-            "a worker did not report all that it saw" if _is_cut(log) else "there were too many or the run was stopped"
-        )
+        is_stopped = any(attempt.cut_off for attempt in log.attempts)
+        why = "the run was stopped" if is_stopped else "there were too many"
+        why = "a worker did not report all" if _is_cut(log) else why
         text = f"of the stories of {plural(number, 'version')} that {was(number)} started, {len(partial):,} "
         text += f"{was(len(partial))} not kept whole, since {why}; they were judged answer by answer, and by the rules "
         writer.write(Remark(f"{text}of the whole run"))
@@ -318,28 +327,6 @@ def _is_cut(log: RunLog) -> bool:
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
-
-
-def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
-    """Judges what only the whole run can show."""
-    ledger = ledger_of_claims.load().raised(INVARIANTS)
-    for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
-        writer.write(*tallies(case, ruling.judgements))
-        writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
-        for notice in ruling.notices:
-            if notice.verdict == "could-not-run":  # a rule that failed says nothing else
-                _write_failed(writer, notice.claim, notice.reason)
-
-
-def _write_open(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
-    reason, notices = unwatched(log)
-    if reason:
-        writer.write(Remark(reason))
-    if notice := unasked(log):
-        notices = [notice, *notices]
-    writer.write(*notices)
-    return dataclasses.replace(log, notices=(*log.notices, *notices))
 
 
 def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:

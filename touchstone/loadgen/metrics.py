@@ -77,7 +77,6 @@ class Totals:
         late: Lateness of the requests that the schedule paced.
         kinds: Requests, and unsent arrivals, by what came of them.
         unanswered: Requests without an answer, those of *times* had they been answered.
-        apart: Requests of LASTING operations that are in *kinds* and in nothing about times.
     """
 
     operation: str
@@ -87,7 +86,6 @@ class Totals:
     late: Histogram = field(default_factory=Histogram)
     kinds: Counter[Kind] = field(default_factory=Counter)
     unanswered: int = 0
-    apart: int = 0
 
     def add(self, window: Window) -> None:
         """Adds a window; one of another operation or outcome is left out."""
@@ -97,7 +95,6 @@ class Totals:
         if window.paced:
             self.late.merge(window.late)
         if self.operation == ALL and window.operation in LASTING:
-            self.apart += window.count
             return
         if self.outcome == ALL and window.outcome == NO_ANSWER:
             self.unanswered += window.count
@@ -372,21 +369,9 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """A growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
-
-    Attributes:
-        value: Below zero where it became less; None where it is not known.
-        count: Samples that it rests on.
-        reason: Why it is not known, or what has grown most.
-    """
-
-    value: float | None
-    count: int
-    reason: str
-
-
+# A growth below zero where it became less, None where it is not known; the samples that it rests on; and why it is not
+# known, or what has grown most.
+Growth = tuple[float | None, int, str]
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
@@ -397,7 +382,10 @@ _SHORT_S, _SMALL_BYTES = 0.01, 100.0
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """How much a drift statistic has grown: latency and length by the most of what is alike, errors, or memory."""
+    """The growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
+
+    Of the time and the length of answers it is the largest of those that are alike.
+    """
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
@@ -410,17 +398,17 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
     if statistic == "error_drift_share":
         first, last = map(totals, _ends(windows, log.workload))
         if min(first.sent, last.sent) < _FEWEST_REQUESTS:
-            return Growth(None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
-        return Growth(last.error_share - first.error_share, first.sent + last.sent, "")
+            return (None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
+        return (last.error_share - first.error_share, first.sent + last.sent, "")
     # The embedded target reports its memory as a worker with the number TARGET.
     of_target = [worker for worker in log.workers if worker.number == TARGET]
     if not of_target:
-        return Growth(None, 0, "the memory of a server can be seen only where it is the embedded twin")
+        return (None, 0, "the memory of a server can be seen only where it is the embedded twin")
     early, late = _ends(of_target, log.workload)
     if min(len(early), len(late)) < _FEWEST_READINGS:
-        return Growth(None, len(of_target), _too_few("memory reading", len(early), len(late)))
+        return (None, len(of_target), _too_few("memory reading", len(early), len(late)))
     before, after = (median(worker.rss_bytes for worker in part) for part in (early, late))
-    return Growth(after / max(before, 1) - 1, len(early) + len(late), "")
+    return (after / max(before, 1) - 1, len(early) + len(late), "")
 
 
 def _median_s(windows: list[Window]) -> float:
@@ -452,8 +440,8 @@ def _most_grown(
         if min(first, last) >= _FEWEST_ANSWERS:
             before, after = map(measure, ends)
             value = max(after, least) / max(before, least) - 1
-            found.append(Growth(value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
-    return max(found, key=lambda one: one.value or 0.0, default=Growth(None, sum(counts), _too_few("answer", *counts)))
+            found.append((value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
+    return max(found, key=lambda one: one[0] or 0.0, default=(None, sum(counts), _too_few("answer", *counts)))
 
 
 def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], list[_Timed]]:

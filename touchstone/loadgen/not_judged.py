@@ -171,30 +171,30 @@ def limit_starts(log: RunLog) -> list[Exchange]:
     return [e for e in log.exchanges if "limit" in e.note and e.operation == "startBuild"]
 
 
-def unasked(log: RunLog) -> Notice | None:
-    """Why the starts of that client allow no verdict on whether reads are charged; None where they do."""
+def unasked(log: RunLog) -> list[Notice]:
+    """Why the starts of that client allow no verdict on whether reads are charged; empty where they do."""
     assert log.workload is not None
     if log.workload.scenario != STORM or ASKED_AT_THE_END in _judged(log):
-        return None
+        return []
     starts, ended = limit_starts(log), ending(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
+    is_refused = any(exchange.status == 429 for exchange in starts)
     if not log.windows:
         reason = "the load did not begin, and so nobody asked the limit"
     elif not starts:
-        reason = f"{ended.cause if ended else 'the run ended'} before one client alone asked the limit"
-        reason += f"; {ended.advice}" if ended and ended.advice else ""
+        cause = ended or Ending("the run ended")
+        reason = Ending(f"{cause.cause} before one client alone asked the limit", cause.advice).whole
     elif failed is not None:
         status = f"status {failed.status}" if failed.status else failed.error
         reason = f"one client alone asked the limit, and a start ended with {status}"
-    elif not any(exchange.status == 429 for exchange in starts):
-        reason = f"one client alone met no limit with {plural(len(starts), 'start')} one after the other"
-        if not ended:
-            return Notice(ASKED_AT_THE_END, "not-applicable", reason)
-        reason += f", and then {ended.whole}"
-    else:
+    elif is_refused:
         why = ended.whole if ended else "the limit did not let it go on, or refused it no more; raise patience_s"
         reason = f"one client alone met a limit, but did not get through three rounds of it: {why}"
-    return Notice(ASKED_AT_THE_END, "indeterminate", reason)
+    else:
+        reason = f"one client alone met no limit with {plural(len(starts), 'start')} one after the other"
+        reason += f", and then {ended.whole}" if ended else ""
+    is_known = bool(starts) and not (failed or is_refused or ended)
+    return [Notice(ASKED_AT_THE_END, "not-applicable" if is_known else "indeterminate", reason)]
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:

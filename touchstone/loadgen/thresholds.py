@@ -278,10 +278,8 @@ class _Run:
         return _Measured(value, served, f"{doubt}; lower the rate or add workers")
 
     def _growth(self, limit: Limit, statistic: Statistic) -> _Measured:
-        found = growth(statistic.name, self._log, limit.operation)
-        if found.value is None:
-            return _Measured(None, found.count, found.reason)
-        return _Measured(found.value, found.count, "", found.reason)
+        value, count, reason = growth(statistic.name, self._log, limit.operation)
+        return _Measured(value, count, reason if value is None else "", reason)
 
 
 def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) -> str:
@@ -289,8 +287,7 @@ def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) ->
     least_s = _time_of(statistic, own.service, own.unanswered)
     if math.isinf(least_s):
         sent = own.service.count + own.unanswered
-        apart = ", followed logs apart" if own.apart else ""
-        return f"no answer came to {own.unanswered:,} of {plural(sent, 'request')}{apart}"
+        return f"no answer came to {own.unanswered:,} of {plural(sent, 'request')}"
     # By as much its own delay may have lengthened what it took for service times.
     late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
     if least_s - late_s <= limit.value:

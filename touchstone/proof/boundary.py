@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from touchstone.proof.surface import OPERATIONS
-from touchstone.twin.paths import resource_at
+from touchstone.twin.app import resource_at
 from touchstone.twin.serve import Asgi
 
 _OPERATION_OF = {resource: operation for operation, resource in OPERATIONS.items()}

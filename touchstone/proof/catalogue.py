@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from touchstone.errors import UsageError
 from touchstone.proof import faults
 from touchstone.proof.result import Sort, Subject
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 if TYPE_CHECKING:
     from touchstone.proof.faults import Fault

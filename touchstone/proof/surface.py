@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from touchstone.twin.paths import Kind as ResourceKind
+from touchstone.twin.app import Kind as ResourceKind
 
 FieldType = Literal["text", "number", "flag", "object", "list"]
 

@@ -33,7 +33,7 @@ from touchstone.rules import verdict
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
-from touchstone.twin.behaviour import Behaviour
+from touchstone.twin.serve import Behaviour
 
 # The twin builds in a tenth of a second: whoever needs longer than this is stuck.
 TARGET = TargetSettings(

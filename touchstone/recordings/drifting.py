@@ -8,7 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from touchstone.types import Conclude, Progress
 
 JSON_NAME = "drift.json"
 
-# What an answer is about: its operation, and the step in the life of a version that it shows.
-Occasion = tuple[str, str]
+# By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, what stood there: a status, a media
+# type, a word or the type of a value; nothing for a header.
+Shape = dict[str, set[str]]
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
@@ -48,41 +49,17 @@ class Drift:
     """What became of a target since it was recorded.
 
     Attributes:
-        target: What was compared with its recordings.
         changes: What its answers look like now that they did not look like then, in words.
         uncompared: By scenario, why nothing can be said of it.
-        compared: How many scenarios were compared.
-        why: What kept the run from its end; empty where nothing did.
+        exit_code: 1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed.
+        reason: One sentence for the exit code.
     """
 
     outcome: Outcome
-    target: str
     changes: tuple[str, ...]
     uncompared: dict[str, str]
-    compared: int
-    why: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        """1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed."""
-        if self.outcome.exit_code in (1, 2, 130):
-            return self.outcome.exit_code
-        return 3 if self.uncompared else 0
-
-    @property
-    def reason(self) -> str:
-        """One sentence for the exit code."""
-        changes = f"{self.target}: {plural(len(self.changes), 'change')}"
-        match self.exit_code:
-            case 1:
-                return f"{changes}, and a claim is broken"
-            case 3:
-                start = f"{changes};" if self.compared else f"{self.target}:"
-                why = f": {self.why}" if self.why else ""
-                return f"{start} {plural(len(self.uncompared), 'scenario')} could not be compared{why}"
-            case 130:
-                return "interrupted"
-        return f"{changes}, none breaks a claim" if self.changes else f"{self.target}: no drift"
+    exit_code: int
+    reason: str
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
@@ -128,34 +105,31 @@ def compare(
     uncompared = {name: why for name, why in missing.items() if name not in absent}
     summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
     write_whole(outcome.folder / JSON_NAME, json.dumps(summary, indent=2) + "\n")
+    code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else 0
     why = log.footer.reason if log.footer else ""
-    return Drift(outcome, log.header.target.name, changes, uncompared, len(before) - len(uncompared), why)
+    reason = ending(code, log.header.target.name, len(changes), len(uncompared), len(before) - len(uncompared), why)
+    return Drift(outcome, changes, uncompared, code, reason)
+
+
+def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
+    """One sentence for an exit code.
+
+    Args:
+        changed, uncompared, compared: How many changes there are, and how many scenarios were not compared and were.
+        why: What kept the run from its end; empty where nothing did.
+    """
+    changes = f"{target}: {plural(changed, 'change')}"
+    if code == 130:
+        return "interrupted"
+    if code == 3:
+        start = f"{changes};" if compared else f"{target}:"
+        return f"{start} {plural(uncompared, 'scenario')} could not be compared" + (f": {why}" if why else "")
+    if code == 1:
+        return f"{changes}, and a claim is broken"
+    return f"{changes}, none breaks a claim" if changed else f"{target}: no drift"
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Shape:
-    """What all answers on one occasion looked like.
-
-    Attributes:
-        forms: By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, the statuses, media types
-            or types of values; none for a header.
-        words: By field, the words that stood there; one where anything else stood has none.
-    """
-
-    forms: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    words: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-
-def shapes(exchanges: Iterable[Exchange]) -> dict[Occasion, Shape]:
-    """The shape of the answers on each occasion."""
-    found: dict[Occasion, Shape] = defaultdict(Shape)
-    for exchange in exchanges:
-        if exchange.response is not None:
-            _add(found[exchange.operation or exchange.request.method, step(exchange)], exchange.response)
-    return dict(found)
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
@@ -168,11 +142,10 @@ def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tupl
     for name in same:
         for change in _steps(before[name], now[name]):
             changes[change].append(name)
-    old = shapes(exchange for name in same for exchange in before[name].exchanges)
-    new = shapes(exchange for name in same for exchange in now[name].exchanges)
-    for operation, name in (occasion for occasion in old if occasion in new):
-        for change in _differences(old[operation, name], new[operation, name]):
-            changes[change].append(f"{operation} ({name})")
+    old, new = (_shapes(exchange for name in same for exchange in side[name].exchanges) for side in (before, now))
+    for occasion in (occasion for occasion in old if occasion in new):
+        for change in _differences(old[occasion], new[occasion]):
+            changes[change].append(occasion)
     return tuple(f"{_some(places)}: {change}" for change, places in changes.items())
 
 
@@ -192,54 +165,60 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
             yield f"steps {after}: {was} in the recording, {is_now} now"
 
 
-def _differences(old: Shape, new: Shape) -> Iterator[str]:
-    for part in dict.fromkeys((*old.forms, *new.forms)):
-        was, is_now = old.forms.get(part), new.forms.get(part)
-        if was is None:
-            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
-        elif is_now is None:
-            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
-        elif was != is_now:
-            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
-        words, are_now = old.words.get(part), new.words.get(part)
-        if words and are_now and words != are_now:
-            yield f"{part}: {_joined(words)} in the recording, {_joined(are_now)} now"
+def _shapes(exchanges: Iterable[Exchange]) -> dict[str, Shape]:
+    """The shape of all answers on each occasion: an operation, and the step in the life of a version that it shows."""
+    shapes: dict[str, Shape] = defaultdict(lambda: defaultdict(set))
+    for exchange in exchanges:
+        if exchange.response is not None:
+            shape = shapes[f"{exchange.operation or exchange.request.method} ({step(exchange)})"]
+            for part, value in _parts(exchange.response):
+                shape[part] |= {value} if value else set()
+    return shapes
 
 
-def _joined(values: set[str]) -> str:
-    return " or ".join(sorted(values))
-
-
-def _add(shape: Shape, response: Response) -> None:
+def _parts(response: Response) -> Iterator[tuple[str, str]]:
     media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
-    shape.forms["status"].add(str(response.status))
-    shape.forms["media type"].add(media_type or "none")
+    yield "status", str(response.status)
+    yield "media type", media_type or "none"
     for name in sorted({name.lower() for name, _ in response.headers} - _HEADERS_OF_CHANCE):
-        shape.forms[f"header {name}"] |= set()
+        yield f"header {name}", ""
     texts = [response.body] if response.body else []
     if media_type == EVENT_STREAM:
         texts = [event.data.encode() for event in parse(response.body).events]
     for text in texts:
         try:
-            value = read_json(text)
+            yield from _fields("", read_json(text))
         except ValueError:
-            value = ...
-        _add_value(shape, "", value)
+            yield "field the body", "no JSON"
 
 
-def _add_value(shape: Shape, place: str, value: Any) -> None:
+def _fields(place: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for name, inner in value.items():
-            _add_value(shape, f"{place}.{name}" if place else str(name), inner)
+            yield from _fields(f"{place}.{name}" if place else str(name), inner)
     elif isinstance(value, list):
         for inner in value:
-            _add_value(shape, f"{place}[]", inner)
+            yield from _fields(f"{place}[]", inner)
     else:
-        part = f"field {place or 'the body'}"
-        first = part not in shape.forms
-        shape.forms[part].add(_TYPES.get(type(value), "no JSON"))
         is_word = isinstance(value, str) and len(value) <= _LONGEST_WORD and _WORD.fullmatch(value)
-        if not is_word:
-            shape.words[part].clear()
-        elif first or shape.words[part]:
-            shape.words[part].add(value)
+        yield f"field {place or 'the body'}", value if is_word else _TYPES[type(value)]
+
+
+def _differences(old: Shape, new: Shape) -> Iterator[str]:
+    for part in dict.fromkeys((*old, *new)):
+        was, is_now = old.get(part), new.get(part)
+        if was is None:
+            yield f"{part} is new" + (f": {_joined(is_now)}" if is_now else "")
+        elif is_now is None:
+            yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
+        elif _TYPES[str] in was | is_now and part.startswith("field "):
+            # Where any text may stand, it does not matter which words do.
+            was, is_now = (
+                {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
+            )
+        if was and is_now and was != is_now:
+            yield f"{part}: {_joined(was)} in the recording, {_joined(is_now)} now"
+
+
+def _joined(values: set[str] | None) -> str:
+    return " or ".join(sorted(values or ()))

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import yaml
@@ -24,8 +24,7 @@ from touchstone.contract.event_stream import parse
 from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.recordings import har
-from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, Accounts, Given, Owner, Recording, Terms, moved
+from touchstone.recordings.recording import BASE_URL, Accounts, Given, Headers, Owner, Recording, Terms, cleaned, moved
 from touchstone.rules.eventlog import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
@@ -115,14 +114,15 @@ class _Call:
     Attributes:
         exchange: What the file says of it, with secrets in it; times are on one clock for all calls of a file.
         status: The status that came back, also where the rest is not in the file; 0 where none did.
-        is_complete: Whether all headers are there that were sent.
         left_out: Why it is not judged; empty where it is.
+        holds, key: How it holds a key, and the key; see `_key_of`.
     """
 
     exchange: Exchange
     status: int
-    is_complete: bool
     left_out: str
+    holds: str
+    key: str = field(repr=False)
 
 
 def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]:
@@ -176,7 +176,7 @@ def _split(url: str) -> tuple[str, str]:
 def _call(entry: Json, target: str, writer: str, before_at: float | None, contract: Contract) -> _Call:
     sent, answer = entry["request"], entry["response"]
     request = Request(sent["method"], BASE_URL + target, _headers(sent), _posted(sent))
-    status, error = max(answer["status"], 0), _error(entry)
+    status, error = max(int(answer["status"]), 0), _error(entry)
     gave_up = _CLIENTS_ERROR.search(error) is not None
     unknown = _unknown(sent, answer, gave_up=gave_up, failed=bool(error))
     sent_at, head_at, done_at = _times(entry, writer, before_at)
@@ -191,10 +191,10 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
     if response is None:
         # Nobody is to blame for what the client did not wait for, or did not write down.
         exchange = replace(exchange, closed="client" if unknown else "")
-    elif not error and (response.chunks or _is_stream(answer)):
+    elif not error and _is_events(response.header("content-type")):
         exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
     # Chrome adds what goes on the wire, cookies and all, only where it has seen it go.
-    return _Call(exchange, status, sent.get("headersSize") != -1, left_out)
+    return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
 
 
 def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
@@ -280,7 +280,7 @@ def _left_out(entry: Json, error: str) -> str:
 
 def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
     """Why the file does not say what the server answered, or only a part of it."""
-    content, is_stream = answer["content"], _is_stream(answer)
+    content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
     if _CUT.search(str(content.get("comment") or "")):
@@ -293,8 +293,8 @@ def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str
     return GIVEN_UP if gave_up and not is_stream else ""
 
 
-def _is_stream(answer: Json) -> bool:
-    return str(answer["content"].get("mimeType") or "").lower().startswith(EVENT_STREAM)
+def _is_events(media_type: str | None) -> bool:
+    return (media_type or "").lower().startswith(EVENT_STREAM)
 
 
 def _error(entry: Json) -> str:
@@ -310,8 +310,8 @@ def _response(answer: Json, taken_s: float) -> Response:
     if not headers and content.get("mimeType"):
         # Some write down no headers at all; the server is not to blame for that.
         headers = (("content-type", content["mimeType"]),)
-    response = Response(answer["status"], headers, har.body_of(content))
-    if response.body and (response.header("content-type") or "").lower().startswith(EVENT_STREAM):
+    response = Response(int(answer["status"]), headers, har.body_of(content))
+    if response.body and _is_events(response.header("content-type")):
         # A stream has come in one piece; it is cut into frames when it is cleaned.
         response = replace(response, chunks=(Chunk(taken_s, response.body),))
     return response
@@ -331,7 +331,7 @@ def _posted(request: Json) -> bytes:
     return body
 
 
-def _headers(half: Json) -> har.Headers:
+def _headers(half: Json) -> Headers:
     # Of several with one name a browser makes one, a line each.
     return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
 
@@ -360,7 +360,7 @@ def _times(entry: Json, writer: str, before_at: float | None) -> Times:
         # Its moment is the one at which the answer was there. How long a stream was open follows from what was before
         # it, since each test sends one request after the other.
         sent_at = began_at - _seconds(entry["time"])
-        is_later = before_at is not None and _is_stream(entry["response"])
+        is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
         times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
     if not all(0 <= at < _YEAR_10000_AT for at in times):
         raise ValueError("its times lie outside of the years 1970 to 9999")
@@ -381,59 +381,45 @@ _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dumm
 # A session of a page, which ends by itself: the API documents a text of its own for that.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
+_BEARER = frozenset({"bearer", "lowercase-scheme"})
 # Who is let in by one of these needs no key.
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
 _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
 _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
-# What a request can be answered before anybody looks at its key.
-_BEFORE_THE_KEY = frozenset({400, 405, 413, 414, 415, 422, 431})
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """What a request holds of a key.
+def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
+    """What a request holds of a key: how it holds it, and the key.
 
-    Attributes:
-        kind: ``other`` for an Authorization header that carries no bearer key; ``unclear`` where a tool has put
-            something in the place of the key, or where something else than a key may let the request in.
-        is_usual: Whether the scheme is written as documented.
+    ``malformed`` is a header that carries no bearer key. ``unclear`` is a request whose key a tool has masked, or that
+    something else than a key may let in.
     """
-
-    kind: Literal["bearer", "other", "query", "none", "unclear"]
-    value: str = field(default="", repr=False)
-    is_usual: bool = True
-
-
-def _key_of(call: _Call) -> _Key:
-    header = next((value for name, value in call.exchange.request.headers if name.lower() == "authorization"), None)
-    elsewhere = not call.is_complete or any(True for _ in _other_keys(call))
+    header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
+    is_let_in = not is_complete or bool(_other_keys(request))
     if header is not None:
-        key = _key_in(header)
-        return _Key("unclear") if elsewhere and key.kind == "other" else key
-    if elsewhere:
-        return _Key("unclear")
-    values = [value for name, value in _parameters(call) if _QUERY_KEY.fullmatch(name)]
-    return _Key("query", values[0]) if values else _Key("none")
+        scheme, key = _key_in(header)
+        if key and scheme.lower() == "bearer":
+            return ("bearer" if scheme == "Bearer" else "lowercase-scheme"), key
+        return ("malformed", key) if key and not is_let_in else ("unclear", "")
+    keys = [value for name, value in _parameters(request) if _QUERY_KEY.fullmatch(name)]
+    return ("unclear", "") if is_let_in else ("query", keys[0]) if keys else ("none", "")
 
 
-def _key_in(header: str) -> _Key:
+def _key_in(header: str) -> tuple[str, str]:
+    """Scheme and key of a header, either empty where there is none; what a tool has put in its place is no key."""
     scheme, _, rest = header.strip().partition(" ")
-    value, is_bearer = rest.strip() or scheme, scheme.lower() == "bearer"
-    if not _TOKEN.fullmatch(value) or _MASK.search(value):
-        return _Key("unclear")
-    return _Key("bearer", value, scheme == "Bearer") if is_bearer and rest else _Key("other", value)
+    key = rest.strip() or scheme
+    return (scheme if rest else ""), key if _TOKEN.fullmatch(key) and not _MASK.search(key) else ""
 
 
-def _other_keys(call: _Call) -> Iterator[tuple[str, str]]:
+def _other_keys(request: Request) -> list[tuple[str, str]]:
     """What else may let a request in, beside a key in the place for keys: its name in lower case, and its value."""
-    yield from (
-        (name.lower(), value) for name, value in call.exchange.request.headers if name.lower() in _OTHER_HEADERS
-    )
-    yield from ((name, value) for name, value in _parameters(call) if _OTHER_PARAMETERS.fullmatch(name))
+    headers = [(name.lower(), value) for name, value in request.headers if name.lower() in _OTHER_HEADERS]
+    return headers + [(name, value) for name, value in _parameters(request) if _OTHER_PARAMETERS.fullmatch(name)]
 
 
-def _parameters(call: _Call) -> list[tuple[str, str]]:
-    return parse_qsl(call.exchange.request.url.partition("?")[2], errors="replace")
+def _parameters(request: Request) -> list[tuple[str, str]]:
+    return parse_qsl(request.url.partition("?")[2], errors="replace")
 
 
 class _Keys:
@@ -448,16 +434,17 @@ class _Keys:
     """
 
     def __init__(self, calls: Sequence[_Call], accounts: Accounts | None) -> None:
-        self._has_keys = any(_key_of(call).kind in {"bearer", "other"} for call in calls)
-        by_key: dict[str, list[_Call]] = defaultdict(list)
-        for call in calls:
-            key = _key_of(call)
-            if key.kind == "bearer" and call.status:
-                by_key[key.value].append(call)
-        self.accepted = {key: (min(times), max(times)) for key, one in by_key.items() if (times := _accepted_at(one))}
+        self._has_keys = any(call.holds in {*_BEARER, "malformed"} for call in calls)
+        used = [call for call in calls if call.holds in _BEARER and call.status]
+        self.accepted: dict[str, tuple[float, float]] = {}
+        for call in used:
+            if call.status != 401:
+                at = call.exchange.sent_at
+                since_at, until_at = self.accepted.get(call.key, (at, at))
+                self.accepted[call.key] = min(since_at, at), max(until_at, at)
         open_ = [key for key in self.accepted if not accounts]
         if accounts is not None and len(open_) > 1:
-            numbers = ", ".join(str(len(by_key[key])) for key in open_)
+            numbers = ", ".join(str(sum(call.key == key for call in used)) for key in open_)
             raise ValueError(
                 f"holds {len(open_)} keys, with {numbers} requests; say whose they are with --as primary=KEY, and with "
                 "second=KEY, restricted=KEY or unknown=KEY; KEY is a key, or the environment variable that holds it"
@@ -466,30 +453,22 @@ class _Keys:
 
     def credential(self, call: _Call) -> tuple[Credential, str]:
         """Whose key a request holds, and why that is not known; that is empty where it is."""
-        key = _key_of(call)
-        if key.kind != "bearer":
-            # Without a key that is accepted, another scheme may be what a gateway asks for.
-            if key.kind == "other" and self.accounts:
+        match call.holds:
+            case "malformed" if self.accounts:  # without a key that is accepted, it may be what a gateway asks for
                 return "malformed", ""
-            if self._has_keys and key.kind in {"none", "query"}:
-                return ("none" if key.kind == "none" else "query"), ""
-            return "primary", KEY_UNKNOWN if call.status == 401 else ""
-        account = self.accounts.get(key.value)
+            case "none" | "query" if self._has_keys:
+                return ("none" if call.holds == "none" else "query"), ""
+            case "none" | "query" | "malformed" | "unclear":
+                return "primary", KEY_UNKNOWN if call.status == 401 else ""
+        account, is_usual = self.accounts.get(call.key), call.holds == "bearer"
         if account is None:
-            if key.value in self.accepted:
+            if call.key in self.accepted:
                 return "unknown", NOT_NAMED
-            return ("unknown" if key.is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(key.value) else ""
-        since_at, until_at = self.accepted.get(key.value, (1.0, 0.0))
+            return ("unknown" if is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(call.key) else ""
+        since_at, until_at = self.accepted.get(call.key, (1.0, 0.0))
         if account != "unknown" and call.status == 401 and not since_at <= call.exchange.sent_at <= until_at:
             return account, LAPSED
-        return ("lowercase-scheme" if account == "primary" and not key.is_usual else account), ""
-
-
-def _accepted_at(answered: Sequence[_Call]) -> list[float]:
-    """When answers show that a key was accepted; without any, those that leave it open, unless others refuse it."""
-    open_ = [call for call in answered if call.status != 401]
-    surely = any(call.status not in _BEFORE_THE_KEY and call.status < 500 for call in open_)
-    return [call.exchange.sent_at for call in open_] if surely or len(open_) == len(answered) else []
+        return ("lowercase-scheme" if account == "primary" and not is_usual else account), ""
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
@@ -509,14 +488,14 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
     What is not judged may hold a key that an answer repeats. Which of several headers a server reads, and whatever else
     may let a request in, each may hold one.
     """
-    named: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
+    names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     headers = [value for call in calls for name, value in call.exchange.request.headers if name.lower() in _KEY_HEADERS]
-    others = [each.value for each in (*map(_key_in, headers), *map(_key_of, calls))]
-    others += [value for call in calls for name, value in _other_keys(call) if name != "cookie"]
-    unknown = [key for key in dict.fromkeys(others) if key not in named]
-    named |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
+    others = [*(_key_in(header)[1] for header in headers), *(call.key for call in calls)]
+    others += [value for call in calls for name, value in _other_keys(call.exchange.request) if name != "cookie"]
+    unknown = [key for key in dict.fromkeys(others) if key and key not in names]
+    names |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
     cookies = dict.fromkeys(value for call in calls for value in _cookies(call))
-    pairs = [(named[key], key) for key in named if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
+    pairs = [(names[key], key) for key in names if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
     return Secrets([*pairs, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
 
 

@@ -26,10 +26,9 @@ from pydantic import BaseModel, Field, ValidationError
 from touchstone.contract.document import Problem, Schema, resolved
 from touchstone.contract.quoting import described
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.recordings.recording import Recording, Terms, step
+from touchstone.recordings.recording import Headers, Recording, Terms, step
 
 Json = dict[str, Any]
-Headers = tuple[tuple[str, str], ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 OURS = "_touchstone"
@@ -295,13 +294,13 @@ def _response_of(half: Json) -> Response:
     body = body_of(half["content"])
     chunks, start = [], 0
     for chunk in half.get("_chunks", ()):
-        end = start + chunk["bytes"]
+        end = start + int(chunk["bytes"])
         chunks.append(Chunk(chunk["at_ms"] / 1000, body[start:end]))
         start = end
     if chunks and start < len(body):
         # Somebody made the text longer than its pieces: nothing of it is lost.
         chunks.append(Chunk(chunks[-1].at_s, body[start:]))
-    return Response(half["status"], headers_of(half), body, tuple(chunks))
+    return Response(int(half["status"]), headers_of(half), body, tuple(chunks))
 
 
 def headers_of(half: Json) -> Headers:

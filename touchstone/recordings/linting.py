@@ -9,7 +9,6 @@ from pathlib import Path
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import RecordingError
-from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.recordings import har, reader
 from touchstone.recordings.recording import Accounts, Recording
@@ -17,7 +16,7 @@ from touchstone.recordings.replay import alone
 
 # A recording that is older than this is worth a look; only --max-age makes it a fault.
 OLD_DAYS = 90
-_SHOWN = 10
+_MAX_REMARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ def _remarks(
 ) -> Iterator[Remark]:
     try:
         text = reader.text_of(path)
-        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_SHOWN])
+        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_MAX_REMARKS])
         problems = har.problems(reader.document_of(path, text))
-        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_SHOWN])
+        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_MAX_REMARKS])
         if problems:
             return
         recording = reader.read(path, accounts)
@@ -99,24 +98,10 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
 
 
 def _judged(recording: Recording) -> Iterator[str]:
-    """What the contract and the rules say of the exchanges."""
-    contract = Contract.load()
-    for number, exchange in enumerate(recording.exchanges):
-        yield from (f"entry {number}: {fault}" for fault in _against(exchange, contract))
+    """What the rules say of the exchanges."""
     place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
     for finding in alone(recording).findings():
         yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
-
-
-def _against(exchange: Exchange, contract: Contract) -> Iterator[str]:
-    response, operation = exchange.response, exchange.operation
-    if response is None or operation not in contract.operations:
-        return
-    allowed = contract.allowed_statuses(operation)
-    if response.status not in allowed:
-        yield f"{operation}: status {response.status}, expected one of {', '.join(map(str, sorted(allowed)))}"
-    for problem in contract.problems(operation, response.status, response.header("content-type") or "", response.body):
-        yield f"{operation} {response.status}: {problem}"
 
 
 def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | None) -> Iterator[Remark]:

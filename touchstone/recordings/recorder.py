@@ -21,13 +21,11 @@ from touchstone.config import Settings, TargetSettings
 from touchstone.contract.files import contract_tests_dir
 from touchstone.errors import OutputError, RunLogError, UsageError, nearest
 from touchstone.facts.events import Case, CaseOutcome, RunLog
-from touchstone.facts.exchange import Exchange
 from touchstone.facts.leaks import leaks
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.recordings import har
-from touchstone.recordings.cleaning import cleaned
-from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, moved
+from touchstone.recordings.recording import BASE_URL, RUN_ID, Given, Owner, Recording, Terms, cleaned, moved
 from touchstone.recordings.replay import alone, evidence_of
 from touchstone.twin import DEFAULT_ACCOUNTS
 from touchstone.types import Conclude, Progress
@@ -40,13 +38,10 @@ PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one scenario.
+    """What became of one scenario: its recording in *path* with so many *exchanges*, or *why* there is none.
 
     Attributes:
-        path: Where its recording is; None where none was written.
-        why: Why none was written.
-        exchanges: How many it holds.
-        is_absent: Whether the target does not have what the scenario is about.
+        is_absent: Whether the target does not have what the scenario is about, such as a limit or a second account.
     """
 
     name: str
@@ -119,15 +114,12 @@ class Recorder:
         progress: Called with each event, too.
 
     Attributes:
-        latency_s: What a status read of the target takes, as coarse as the run takes it.
         written: What became of the scenarios that are over, by name.
     """
 
     def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
-        self._names = names
-        self._folder = folder
-        self._progress = progress
-        self.latency_s, self._run_log = 0.0, Path()
+        self._names, self._folder, self._progress = names, folder, progress
+        self._latency_s, self._run_log = 0.0, Path()
         embedded = settings.target.embedded
         self._keys = {a.name: a.key for a in DEFAULT_ACCOUNTS} if embedded else settings.target.keys()
         self.written: dict[str, Written] = {}
@@ -136,18 +128,18 @@ class Recorder:
         """Takes one event of the run."""
         self._progress(event)
         if event["type"] == runner.MEASURED:
-            self.latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
-        elif event["type"] == "case" and scenario_of(str(event["id"])) in self._names:
+            self._latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
+        elif event["type"] == "case" and (name := scenario_of(str(event["id"]))) in self._names:
             # What cannot be read yet is written when the run is over.
             with contextlib.suppress(RunLogError):
-                self.write(read(self._run_log), [scenario_of(event["id"])])
+                self.write(read(self._run_log), [name])
 
-    def write(self, log: RunLog, names: Sequence[str] | None = None) -> None:
-        """Writes what a run has of some scenarios, by default of those that have not been written yet."""
-        left = [name for name in self._names if name not in self.written] if names is None else names
-        result = taken(log, left, terms_of(log.header.settings["target"], self.latency_s))
-        done = {name: written(name, result[name], self._folder, self._keys) for name in left}
-        self.written |= {name: replace(one, is_absent=shows_nothing(log, name)) for name, one in done.items()}
+    def write(self, log: RunLog, names: Iterable[str]) -> None:
+        """Writes what a run has of some scenarios."""
+        terms = terms_of(log.header.settings["target"], self._latency_s)
+        for name, result in taken(log, names, terms).items():
+            one = written(name, result, self._folder, self._keys)
+            self.written[name] = replace(one, is_absent=shows_nothing(log, name))
 
 
 def record(
@@ -157,7 +149,7 @@ def record(
     recorder = Recorder(settings, names, folder, progress)
     errand = Errand("record", "record", tuple(names))
     outcome = runner.check(settings, argv, recorder, conclude, RECORDED_TWIN, errand)
-    recorder.write(read(outcome.run_log))
+    recorder.write(read(outcome.run_log), [name for name in names if name not in recorder.written])
     return outcome, tuple(recorder.written[name] for name in names)
 
 
@@ -178,7 +170,9 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         return "it was not played"
     if case.outcome not in good:
         return case.message or case.outcome
-    exchanges = [e for e in log.exchanges if e.case == case.id and not _by_chance(e)]
+    own = [exchange for exchange in log.exchanges if exchange.case == case.id]
+    # A request that was refused for a limit that is not what the scenario is about was sent again.
+    exchanges = [e for e in own if e.status != 429 or e.note.keys() & {"limit", "expects"}]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
         return "a body is longer than a run log holds"
 
@@ -200,11 +194,6 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
         terms=terms,
     )
     return replace(recording, evidence=evidence_of(alone(recording), recording))
-
-
-def _by_chance(exchange: Exchange) -> bool:
-    """Whether a request was refused for a limit that is not what the scenario is about; it was sent again."""
-    return exchange.status == 429 and not exchange.note.keys() & {"limit", "expects"}
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:

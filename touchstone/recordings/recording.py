@@ -2,17 +2,26 @@
 
 Whatever tells one run from another and is no secret stays as it was, but for two things: the base URL is BASE_URL, and
 the run id in names is RUN_ID, so that a test that uses a recording does not change when it is made again.
+
+Secrets that a run knows are marked before an exchange exists (redact.py). Left out here are headers that mean nothing,
+and values that are credentials by their name.
 """
 
-from collections.abc import Mapping
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 from touchstone.contract.event_stream import parse
 from touchstone.contract.parsing import read_json
-from touchstone.facts.exchange import Exchange
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.target.redact import REDACTED
+
+Headers = tuple[tuple[str, str], ...]
+Clean = Callable[[str], str]
 
 BASE_URL = "https://builds.test/api"
 RUN_ID = "recorded"
@@ -111,21 +120,21 @@ def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
 
 def step(exchange: Exchange) -> str:
     """The step that one exchange shows, such as ``building`` or ``nothing to cancel``."""
-    status, told = exchange.status, str(exchange.body.get("status", ""))
+    status, state = exchange.status, str(exchange.body.get("status", ""))
     if exchange.response is None:
         return "no answer"
-    if exchange.operation == "cancelBuild" and status in (202, 404) and told:
-        return told.replace("idle", "nothing to cancel")
+    if exchange.operation == "cancelBuild" and status in (202, 404) and state:
+        return state.replace("idle", "nothing to cancel")
     if status in _REFUSED:
         return _REFUSED[status]
     match exchange.operation:
         case "publishTemplate":
             auto = exchange.body.get("auto_build")
             return _PUBLISHED.get(status, f"publish refused: {status}") + (f", {auto}" if auto else "")
-        case "startBuild" if told == "ready":
+        case "startBuild" if state == "ready":
             return "reused"
-        case "startBuild" | "getBuild" if told:
-            return told.replace("_", " ")
+        case "startBuild" | "getBuild" if state:
+            return state.replace("_", " ")
         case "deleteTemplate" if 200 <= status < 300:
             return "deleted"
         case "streamBuildEvents" if 200 <= status < 300:
@@ -144,3 +153,94 @@ def _last_phase(exchange: Exchange) -> str:
     if not isinstance(value, dict):
         return "what is no object"
     return str(value.get("phase")) + (", an error" if value.get("level") == "error" else "")
+
+
+# --- what of an exchange goes into a recording ------------------------------------------------------------------------
+
+
+# What a request or an answer means depends on these; whatever else is sent belongs to the client or to its network.
+# Lengths are left out, since names that are called otherwise have others.
+REQUEST_HEADERS = frozenset({"accept", "authorization", "content-type", "idempotency-key", "last-event-id"})
+# fmt: off
+RESPONSE_HEADERS = frozenset({
+    "age", "allow", "cache-control", "content-type", "date", "location", "ratelimit", "ratelimit-limit",
+    "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset", "retry-after", "www-authenticate",
+    "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset",
+})
+# fmt: on
+
+_NAMES = r"(?:[\w-]*(?:api[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret)|token|authorization|cookie)"
+# A value is let alone where it is a marker: that one shows whose key it was.
+_BY_NAME = (
+    re.compile(rf'(?i)("{_NAMES}"\s*:\s*")(?!<)((?:[^"\\]|\\.)+)(")'),
+    re.compile(rf"""(?i)([?&]{_NAMES}=)(?!<|%3C)([^&\s"'<>]+)()"""),
+    re.compile(r"""(?i)(\b(?:bearer|basic)\s+)(?!<)([A-Za-z0-9+/_.~=-]{8,})()"""),
+)
+_FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
+
+
+def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
+    """The exchange as it is recorded: without credentials and with no other headers than those that mean something.
+
+    Args:
+        change: What is done to each text before.
+        change_body: What is done to bodies instead.
+    """
+
+    def clean(text: str) -> str:
+        return without_credentials(change(text))
+
+    def data(body: bytes) -> bytes:
+        # Latin-1 gives each byte a letter, so that bytes of any encoding come back as they were.
+        return without_credentials((change_body or change)(body.decode("latin-1"))).encode("latin-1")
+
+    def kept(headers: Headers, names: frozenset[str]) -> Headers:
+        return tuple((name, clean(value)) for name, value in headers if name.lower() in names)
+
+    request, response = exchange.request, exchange.response
+    if response:
+        body = data(response.body)
+        chunks, headers = _cut(body, response), kept(response.headers, RESPONSE_HEADERS)
+        response = replace(response, headers=headers, body=body, chunks=chunks)
+    return replace(
+        exchange,
+        ref=exchange.ref and clean(exchange.ref),
+        request=Request(request.method, clean(request.url), kept(request.headers, REQUEST_HEADERS), data(request.body)),
+        response=response,
+        error=clean(exchange.error),
+        note=_note(exchange.note, clean),
+    )
+
+
+def without_credentials(text: str) -> str:
+    """The text without the values of members, parameters and schemes that are known for carrying credentials."""
+    for pattern in _BY_NAME:
+        text = pattern.sub(rf"\1{REDACTED}\3", text)
+    return text
+
+
+def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
+    """The pieces of a stream cut anew after each frame, so that they do not depend on how the network cut them.
+
+    A frame comes when its last byte comes.
+
+    Args:
+        body: The bytes of the stream once they are cleaned.
+    """
+    if not response.chunks:
+        return ()
+    arrived = list(accumulate(len(chunk.data) for chunk in response.chunks))
+    stops = accumulate(map(len, _FRAME.findall(response.body)))
+    times = [response.chunks[min(bisect_left(arrived, stop), len(arrived) - 1)].at_s for stop in stops]
+    frames = _FRAME.findall(body)
+    if len(times) != len(frames):
+        return (Chunk(response.chunks[-1].at_s, body),)
+    return tuple(Chunk(at_s, data) for at_s, data in zip(times, frames, strict=True))
+
+
+def _note(value: Any, clean: Clean) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _note(item, clean) for key, item in value.items()}
+    return [_note(item, clean) for item in value] if isinstance(value, list | tuple) else value

@@ -124,7 +124,7 @@ class Playback:
             target = exchange.request.url.removeprefix(f"{_BASE.scheme}://{_BASE.netloc}")
             self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
 
-    def unused(self) -> tuple[Exchange, ...]:
+    def left(self) -> tuple[Exchange, ...]:
         """The exchanges that nobody has asked for, in their order."""
         left = (exchange for key, known in self._recorded.items() for exchange in known[self._served[key] :])
         return tuple(sorted(left, key=lambda exchange: exchange.seq))

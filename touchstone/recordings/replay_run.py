@@ -59,8 +59,8 @@ class ReplayRun(Run):
         def serve(request: httpx.Request) -> httpx.Response:
             return self._playback.serve(request)
 
-        known = (self.settings.target, self.contract, self._record)
-        return transport_to(*known, wire=httpx.MockTransport(serve), clock=self._clock)
+        common = (self.settings.target, self.contract, self._record)
+        return transport_to(*common, wire=httpx.MockTransport(serve), clock=self._clock)
 
     def _open_journal(self) -> Journal | None:
         return None
@@ -92,7 +92,7 @@ class ReplayRun(Run):
         try:
             yield self.exam
         finally:
-            unused = playback.unused()
+            unused = playback.left()
             for exchange in unused:
                 self.transport.send(call_of(exchange), self.exam.case)
             if unused and is_story:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import respx
@@ -21,9 +21,9 @@ from touchstone.proof import catalogue
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, RUN_ID, Recording
 from touchstone.recordings.replay import Playback, in_short
-from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, TwinSettings
-from touchstone.twin.behaviour import Behaviour
-from touchstone.twin.limit_text import FORM
+from touchstone.twin import DEFAULT_ACCOUNTS, RateLimit, Twin, TwinSettings
+from touchstone.twin.limits import FORM
+from touchstone.twin.serve import Behaviour
 
 PUBLISHED_WITHIN_S = 10.0
 
@@ -31,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 # --- recordings ------------------------------------------------------------------------------------------------------
 
 
-class ServedRecording:
+class ServedRecording(Playback):
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
     Each recorded exchange answers one request, those with the same method, path, query and body in their order.
@@ -50,11 +50,9 @@ class ServedRecording:
     key = "sk_live_test_recorded"
 
     def __init__(self, recording: Recording, speed: float = 0.0) -> None:
-        self.recording = recording
-        self._playback = Playback(recording, checked("speed", speed, _amount) or math.inf)
+        super().__init__(recording, checked("speed", speed, _amount) or math.inf)
         self._router = respx.MockRouter(assert_all_called=False)
-        self._router.route().mock(side_effect=self._playback.serve)
-        self.errors = self._playback.errors
+        self._router.route().mock(side_effect=self.serve)
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         about = f"/touchstone-{RUN_ID}-{recording.name}@"
         self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
@@ -64,7 +62,7 @@ class ServedRecording:
     @property
     def unused(self) -> tuple[str, ...]:
         """The recorded exchanges that nobody has asked for, in their order, such as ``POST /templates → 201``."""
-        return tuple(map(in_short, self._playback.unused()))
+        return tuple(map(in_short, self.left()))
 
     def start(self) -> None:
         """Begins to answer; clients that were made before are answered, too."""
@@ -119,7 +117,7 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
 # --- twins -----------------------------------------------------------------------------------------------------------
 
 
-class ServedTwin:
+class ServedTwin(Twin):
     """A live twin on a free port of this machine.
 
     Args:
@@ -129,6 +127,7 @@ class ServedTwin:
         options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
 
     Attributes:
+        url: What a client is given as the base URL of the API.
         key: The key of an account with the plan that was asked for.
         keys: All keys, by role: ``primary``, ``second`` and ``restricted``.
 
@@ -146,13 +145,9 @@ class ServedTwin:
         for name in sorted(behaviour.pace.keys() & chosen.keys()):
             if behaviour.pace[name] != chosen[name]:
                 raise UsageError(f"{name}: {behaviour.name} needs {behaviour.pace[name]}; leave {name} out")
-        self._twin = behaviour.twin(TwinSettings(**{"build_s": 0.05, **chosen}))
+        settings = TwinSettings(**{"build_s": 0.05, **chosen, **behaviour.pace})
+        super().__init__(settings, engine=behaviour.engine, app=behaviour.app, wrap=behaviour.wrap)
         self._numbers = itertools.count(1)
-
-    @property
-    def url(self) -> str:
-        """What a client is given as the base URL of the API."""
-        return self._twin.url
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
         """Publishes a version with the key of the account ``primary``.
@@ -183,13 +178,6 @@ class ServedTwin:
             raise UsageError(f"publish {quote(name)}@{version}: {refusal}") from None
         return f"default/{name}@{version}"
 
-    def __enter__(self) -> Self:
-        self._twin.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._twin.stop()
-
 
 def _amount(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
@@ -203,8 +191,8 @@ def _rate(value: object) -> RateLimit:
     raise Unfit(FORM)
 
 
-def _of(*words: str) -> Kind[str]:
-    return kind(Annotated[Literal[words], fits(*words)])
+def _of(*choices: str) -> Kind[str]:
+    return kind(Annotated[Literal[choices], fits(*choices)])
 
 
 OPTIONS: Mapping[str, Kind[Any]] = {

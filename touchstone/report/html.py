@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -11,14 +12,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.facts.events import LedgerClaim
 from touchstone.facts.key_sources import is_variable
 from touchstone.facts.wording import brief, chance_words, clipped, figure, percentage, plural, visible
 from touchstone.loadgen.metrics import kind_of
-from touchstone.report.pretty import span
+from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check
-from touchstone.rules.verdict import ClaimVerdict
 
 MAX_FINDINGS = 60  # told in full; the others in short
 MAX_NAMED = 3  # broken claims that are told before anything else
@@ -33,19 +32,20 @@ _ASSETS = Path(__file__).parent / "assets"
 
 
 def render(view: View) -> str:
-    """The report of a run as an HTML page: what it tells first, what in full and what in short."""
+    """The report of a run as an HTML page."""
     tone, headline = headline_of(view)
     numbers: dict[str, int] = {}  # by claim, the number of the first finding about it that is told in full
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
-    charted = ("load.css",) if view.load or view.probe else ()
+    unknown = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
+    styles = ["report.css", *(["load.css"] if view.load or view.probe else []), *(["probe.css"] if view.probe else [])]
     return page(
         "report.html.j2",
-        ("report.css", *charted, *(("probe.css",) if view.probe else ())),
+        styles,
         ("report.js",),
         view=view,
-        pictures=_load_pictures(view),
-        drawn=_probe_pictures(view),
+        pictures=load_charts.pictures(view.load) if view.load else None,
+        drawn=probe_charts.pictures(view.probe) if view.probe else None,
         kind_of=kind_of,
         run=view.header,
         tone=tone,
@@ -53,23 +53,22 @@ def render(view: View) -> str:
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
         numbers=numbers,
-        named=_named(view, numbers)[:MAX_NAMED],
-        unknown=sum(item.verdict == "broken" and not item.known for item in view.verdict.claims),
+        named=[unknown[claim] for claim in numbers if claim in unknown][:MAX_NAMED],
+        unknown=len(unknown),
         symbols=SYMBOLS,
     )
 
 
 def headline_of(view: View) -> tuple[str, str]:
     """The verdict on a run, or what it has in the place of one, and its headline."""
-    if view.exit_code == 1 and view.healed and not any(_counts(item, view) for item in view.verdict.claims):
+    is_broken = any(
+        item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
+        for item in view.verdict.claims
+    )
+    if view.exit_code == 1 and view.healed and not is_broken:
         return "broken", "Holds again"
     found = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return found or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
-
-
-def _counts(item: ClaimVerdict, view: View) -> bool:
-    """Whether a claim is broken in a way that fails the run."""
-    return item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
@@ -85,31 +84,7 @@ def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
     return None
 
 
-def _probe_pictures(view: View) -> Any:
-    """The pictures of a probe; None where the run was none."""
-    if view.probe is None:
-        return None
-    from touchstone.report.probe_charts import pictures  # noqa: PLC0415 - no other report needs it
-
-    return pictures(view.probe)
-
-
-def _load_pictures(view: View) -> Any:
-    """The pictures of a load; None where the run was none."""
-    if view.load is None:
-        return None
-    from touchstone.report.load_charts import pictures  # noqa: PLC0415 - with numpy, which no other report needs
-
-    return pictures(view.load)
-
-
-def _named(view: View, numbers: dict[str, int]) -> list[LedgerClaim]:
-    """The broken claims that have a finding told in full, in the order of those."""
-    broken = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
-    return [broken[claim] for claim in numbers if claim in broken]
-
-
-def page(template: str, styles: tuple[str, ...], scripts: tuple[str, ...], **values: Any) -> str:
+def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values: Any) -> str:
     """A page from its template, with its style sheets and scripts inside.
 
     Args:
@@ -135,7 +110,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     jinja.filters.update(
-        span=span,
         brief=brief,
         figure=figure,
         clip=clipped,

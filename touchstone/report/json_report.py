@@ -3,29 +3,76 @@
 import json
 from dataclasses import asdict
 from math import isfinite
+from operator import attrgetter
 from typing import Any
 
-from touchstone.facts.identity import Tier
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic, WorkerLine
+from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
 from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
-from touchstone.report.load_view import LimitLine, LoadView
+from touchstone.report.load_view import LoadView
 from touchstone.report.probe_advice import Advice
 from touchstone.report.probe_view import KneeView, ProbeView
-from touchstone.report.view import FindingView, View
-from touchstone.rules.verdict import ClaimVerdict
+from touchstone.report.view import View
 
 SCHEMA_VERSION = 1
 
+_RUN = """
+    id=header.run_id target=header.target.name started_at=header.started_at duration_s exit_code reason interrupted
+    url=header.target.url kind=header.target.kind command profile=header.profile seed=header.seed strict=header.strict
+    claims_glob=header.claims_glob known=header.known contract_sha256=header.contract_sha256
+    tool_version=header.tool_version
+"""
+_CLAIM = "id=claim.id level=claim.level verdict findings reason known sentence=claim.sentence source=claim.source"
+_FINDING = """
+    claim=finding.claim level=claim.level operation=finding.operation expected=finding.expected actual=finding.actual
+    curl=finding.curl id=finding.id check=finding.check where=finding.where occurrences cases evidence=finding.evidence
+"""
+_THRESHOLD = """
+    operation=reading.limit.operation statistic=reading.limit.statistic limit=reading.limit.value bound
+    measured=reading.value margin_share samples=reading.count verdict=reading.verdict reason=reading.reason
+"""
+_CAPACITY = """
+    finding at_least at_most refused_full refused_below refused_needless refused_unsure refusals_say=messages admitted
+"""
+_CLIENTS = "wanted at_once later gave_up still_trying turned_away failed tries wait_p50_s wait_max_s"
+_GENERATOR = """
+    kept_up scheduled sent unsent unwatched over_budget spent_at_s unknown=missing behind_from_s behind_s
+"""
+_WORKER = """
+    number=last.number state=last.state assigned=last.assigned sent=last.sent unsent=last.unsent
+    behind_from_s=last.behind_from_s behind_s=last.behind_s cpu_share rss_bytes
+    clock_offset_s=last.clock_offset_s clock_error_s=last.clock_error_s note=last.note
+"""
+_PROBE = """
+    operation sentence sure=identity.sure why=identity.why text=identity.text alike=identity.alike
+    unlimited_to=identity.unlimited_to uncapped_to=identity.uncapped_to holds_to=identity.holds_to
+    findings=identity.findings notes=identity.notes
+"""
+_PACE = """
+    spacing_s burst rest_before_burst_s=rest_s wait_after_burst_s=after_s parallel_requests=at_once
+    parallel_builds=in_flight wait_after_429_s=free_s refused_requests_count=harmful
+"""
+
+
+def fields(value: object, *names: str) -> dict[str, Any]:
+    """Attributes of a value by name; ``key=path.to.it`` says which attribute a key stands for."""
+    pairs = (name.partition("=") for name in " ".join(names).split())
+    return {key: attrgetter(path or key)(value) for key, _, path in pairs}
+
 
 def render(view: View) -> str:
-    """The report as JSON text, ASCII only, keys in the order of the documentation."""
+    """The report as JSON text, ASCII only."""
     document = {
         "schema_version": SCHEMA_VERSION,
-        "run": _run(view),
-        "claims": list(map(_claim, view.verdict.claims)),
-        "findings": list(map(_finding, view.findings)),
-        **fields(view, "counts", "cases", "warnings", "left_behind", "may_be_left"),
+        "run": fields(view, _RUN) | {"duration_s": round(view.duration_s, 3)},
+        "claims": [
+            fields(item, _CLAIM)
+            | {"checks": [check.check for check in item.checks]}
+            | {"judgements": {check.check: fields(check, "held broken indeterminate") for check in item.checks}}
+            for item in view.verdict.claims
+        ],
+        "findings": [fields(item, _FINDING) for item in view.findings],
+        **fields(view, "counts cases warnings left_behind may_be_left"),
     }
     if view.load:
         document["load"] = _load(view.load)
@@ -34,185 +81,93 @@ def render(view: View) -> str:
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def fields(value: object, *names: str) -> dict[str, Any]:
-    """The attributes of a value with these names."""
-    return {name: getattr(value, name) for name in names}
-
-
-def _run(view: View) -> dict[str, Any]:
-    header = view.header
-    return {
-        "id": header.run_id,
-        "target": header.target.name,
-        "started_at": header.started_at,
-        "duration_s": round(view.duration_s, 3),
-        **fields(view, "exit_code", "reason", "interrupted"),
-        **fields(header.target, "url", "kind"),
-        "command": view.command,
-        **fields(header, "profile", "seed", "strict", "claims_glob", "known", "contract_sha256", "tool_version"),
-    }
-
-
-def _claim(item: ClaimVerdict) -> dict[str, Any]:
-    return {
-        **fields(item.claim, "id", "level"),
-        "verdict": item.verdict,
-        "checks": [check.check for check in item.checks],
-        **fields(item, "findings", "reason", "known"),
-        **fields(item.claim, "sentence", "source"),
-        "judgements": {check.check: fields(check, "held", "broken", "indeterminate") for check in item.checks},
-    }
-
-
-def _finding(item: FindingView) -> dict[str, Any]:
-    finding = item.finding
-    return {
-        "claim": finding.claim,
-        "level": item.claim.level,
-        **fields(finding, "operation", "expected", "actual", "curl", "id", "check", "where"),
-        **fields(item, "occurrences", "cases"),
-        "evidence": finding.evidence,
-    }
-
-
 def _load(load: LoadView) -> dict[str, Any]:
-    workload, numbers, silence = load.workload, load.numbers, load.silence
-    planned = {"began_at_s" if name == "began_at" else name: value for name, value in asdict(workload).items()}
-    planned.pop("limits")
+    planned, numbers, silence = asdict(load.workload), load.numbers, load.silence
+    planned["began_at_s"] = planned.pop("began_at")
+    del planned["limits"]
     return {
         "workload": planned,
         "measured_s": numbers.measured_s,
         "total": {**_operation(numbers.total), "not_in_times": numbers.lasting},
         "operations": {one.name: _operation(one) for one in numbers.operations},
-        "thresholds": list(map(_threshold, load.limits)),
+        "thresholds": [fields(line, _THRESHOLD) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
         "asked": dict(zip(("starts", "refused", "failed"), load.asked, strict=True)),
-        "silent": {**fields(silence, "from_s", "unanswered", "cut_off"), "unanswered_in_all": silence.in_all}
-        if silence
-        else None,
-        "pauses": [fields(one, "from_s", "to_s", "waiting") for one in load.pauses],
-        "generator": _generator(load.kept, workload.began_at),
+        "silent": fields(silence, "from_s unanswered cut_off unanswered_in_all=in_all") if silence else None,
+        "pauses": [fields(one, "from_s to_s waiting") for one in load.pauses],
+        "generator": _generator(load.kept, load.workload.began_at),
     }
 
 
 def _operation(one: Operation) -> dict[str, Any]:
-    return {
-        **_traffic(one.whole),
-        **fields(one, "unsent", "error_share", "refused_share", "kinds"),
-        "outcomes": {row.outcome: _traffic(row) for row in one.outcomes},
-    }
+    outcomes = {row.outcome: _traffic(row) for row in one.outcomes}
+    return {**_traffic(one.whole), **fields(one, "unsent error_share refused_share kinds"), "outcomes": outcomes}
 
 
 def _traffic(row: Traffic) -> dict[str, Any]:
-    times = {"response": _times(row.response), "service": _times(row.service), "late": _times(row.late)}
-    return {**fields(row, "count", "timed", "share", "rate_per_s"), **times}
+    times = {name: _times(getattr(row, name)) for name in ("response", "service", "late")}
+    return {**fields(row, "count timed share rate_per_s"), **times}
 
 
 def _times(times: Times | None) -> dict[str, Any] | None:
     if times is None:
         return None
     return {
-        "count": times.count,
-        "no_answer": times.never,
-        **fields(times, "min_s", "mean_s"),
+        **fields(times, "count no_answer=never min_s mean_s max_s"),
         **{one.key: one.value_s if isfinite(one.value_s) else None for one in times.percentiles},
-        "max_s": times.max_s,
         "unsure": [one.key for one in times.percentiles if not one.sure],
     }
 
 
-def _threshold(line: LimitLine) -> dict[str, Any]:
-    reading = line.reading
-    return {
-        **fields(reading.limit, "operation", "statistic"),
-        "limit": reading.limit.value,
-        "bound": line.bound,
-        "measured": reading.value,
-        "margin_share": line.margin_share,
-        "samples": reading.count,
-        **fields(reading, "verdict", "reason"),
-    }
-
-
 def _capacity(found: Capacity) -> dict[str, Any]:
-    room, refused = found.room, ("refused_full", "refused_below", "refused_needless", "refused_unsure")
-    counted = ("is_full_host", "inside", "refused", "unbidden")
-    clients = ("wanted", "at_once", "later", "gave_up", "still_trying", "turned_away", "failed", "tries")
+    room = fields(found.room, "is_full_host inside refused unbidden let_in") if found.room else None
     return {
         "says": describe_capacity(found),
-        **fields(found, "finding", "at_least", "at_most", *refused),
-        "refusals_say": found.messages,
-        "room": {**fields(room, *counted), "cancels": len(room.turns), "let_in": room.let_in} if room else None,
-        "admitted": found.admitted,
+        **fields(found, _CAPACITY),
+        "room": {**room, "cancels": len(found.room.turns)} if room and found.room else None,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
-        "clients": {
-            "says": describe_beyond(found),
-            **fields(found.clients, *clients, "wait_p50_s", "wait_max_s"),
-        },
+        "clients": {"says": describe_beyond(found), **fields(found.clients, _CLIENTS)},
     }
 
 
 def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
     return {
         "says": describe_generator(kept, began_at),
-        **fields(kept, "kept_up", "scheduled", "sent", "unsent", "unwatched", "over_budget", "spent_at_s"),
-        "unknown": kept.missing,
+        **fields(kept, _GENERATOR),
         "late": _times(kept.late),
-        **fields(kept, "behind_from_s", "behind_s"),
-        "workers": list(map(_worker, kept.workers)),
-    }
-
-
-def _worker(line: WorkerLine) -> dict[str, Any]:
-    return {
-        **fields(line.last, "number", "state", "assigned", "sent", "unsent"),
-        "late": _times(line.late),
-        **fields(line.last, "behind_from_s", "behind_s"),
-        **fields(line, "cpu_share", "rss_bytes"),
-        **fields(line.last, "clock_offset_s", "clock_error_s", "note"),
+        "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in kept.workers],
     }
 
 
 def _probe(probe: ProbeView) -> dict[str, Any]:
     identity = probe.identity
     return {
-        **fields(probe, "operation", "sentence"),
-        **fields(identity, "sure", "why"),
+        **fields(probe, _PROBE),
         "family": identity.families[0].family if identity.families else "none",
-        "text": identity.text,
-        "tiers": list(map(_tier, identity.tiers)),
+        "tiers": [
+            fields(tier, "family text options")
+            | {"parameters": {name: asdict(number) for name, number in tier.numbers.items()}}
+            for tier in identity.tiers
+        ],
         "families": list(map(asdict, identity.families)),
-        **fields(identity, "alike", "unlimited_to", "uncapped_to", "holds_to"),
         "others_share": asdict(identity.others_share),
         "cost": asdict(identity.cost),
         "failed": len(probe.failed),
-        **fields(identity, "findings", "notes"),
         "steps": list(map(asdict, probe.steps)),
         "advice": _advice(probe.advice),
         "knee": _knee(probe.knee) if probe.knee else None,
     }
 
 
-def _tier(tier: Tier) -> dict[str, Any]:
-    numbers = {name: asdict(number) for name, number in tier.numbers.items()}
-    return {**fields(tier, "family", "text"), "parameters": numbers, "options": tier.options}
-
-
 def _advice(found: Advice) -> dict[str, Any]:
     """The settings of a client; null where the limiter does not ask for one."""
-    pace = found.pace
+    pace = fields(found.pace, _PACE) if found.pace else {name.partition("=")[0]: None for name in _PACE.split()}
+    contradicted = not found.retry_after
     return {
-        "rate_per_s": found.rate_per_s,
-        "spacing_s": pace.spacing_s if pace and pace.spacing_s else None,
-        "burst": pace.burst if pace else None,
-        "rest_before_burst_s": pace.rest_s if pace else None,
-        "wait_after_burst_s": pace.after_s if pace else None,
-        "parallel_requests": pace.at_once if pace else None,
-        "parallel_builds": pace.in_flight if pace else None,
-        "wait_after_429_s": pace.free_s if pace else None,
-        "refused_requests_count": pace.harmful if pace else None,
-        "retry_after_contradicted": not found.retry_after,
-        **fields(found, "families", "lines"),
+        **fields(found, "rate_per_s families lines"),
+        **pace,
+        "spacing_s": pace["spacing_s"] or None,
+        "retry_after_contradicted": contradicted,
     }
 
 

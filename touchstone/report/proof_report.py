@@ -1,59 +1,258 @@
-"""A proof on a terminal and as one self-contained page: each server, claims × faults, and what did not end well."""
+"""A proof in each of its reports: one view of the trials, on a terminal, as a self-contained page and as proof.json."""
 
+import json
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from rich.console import Console
 from rich.text import Text
 
-from touchstone.proof.result import State, Trial
+from touchstone.contract.claims import Claim
+from touchstone.facts.wording import plural
+from touchstone.proof.result import State, Trial, median
 from touchstone.report import html
-from touchstone.report.proof_view import WRONG, ProofRun, ProofView, Proven, mark, noise, says
-from touchstone.report.terminal import inert, table
+from touchstone.report.json_report import fields
 from touchstone.report.terminal import render as render_text
+from touchstone.report.terminal import table
 
-Shape = Literal["proves", "also", "noise", "missing"]
-SHAPES: tuple[Shape, ...] = ("proves", "also", "noise", "missing")
-
-ROW_PX = 13
-GAP_PX = 7  # between subjects
-_NAMED_MOST = 72  # columns that are wide enough to bear a name
-_NAME_PX_PER_CHAR = 6.7  # of a monospaced font of 11 px
-_PLAIN_HEAD_PX = 30
-
-MAX_TOLD = 40  # of what did not end well, told with its evidence; the others in short
-STATES: tuple[State, ...] = (*WRONG, "killed", "survived")
-TONES: dict[State, str] = {
-    "missed": "broken",
-    "noisy": "indeterminate",
-    "accused": "broken",
-    "failed": "could-not-run",
-    "killed": "upheld",
-    "survived": "upheld",
-}
-SYMBOLS: dict[State, str] = {"missed": "✕", "noisy": "≠", "accused": "✕", "failed": "!", "killed": "✓", "survived": "✓"}
-SHAPE_WORDS: dict[Shape, str] = {
+SCHEMA_VERSION = 1
+KINDS = ("schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream")
+Cell = Literal["proves", "also", "noise", "missing"]
+CELLS: dict[Cell, str] = {
     "proves": "the claim to blame, found broken",
     "also": "broken beside it, as the fault may",
     "noise": "blamed without a right",
     "missing": "the claim to blame, not found broken",
 }
 
-_MAX_CELL_CHARS = 300
-_MAX_NAMES = 6
-_STYLES: dict[State, str] = {
-    "killed": "green",
-    "survived": "green",
-    "missed": "bold red",
-    "noisy": "bold red",
-    "accused": "bold red",
-    "failed": "bold yellow",
+
+class Ending(NamedTuple):
+    """How one outcome of a trial is shown; *noun* and *fate* say what went wrong."""
+
+    tone: str
+    symbol: str
+    style: str
+    noun: str = ""
+    fate: str = ""
+
+
+# The worst first.
+ENDINGS: dict[State, Ending] = {
+    "missed": Ending("broken", "✕", "bold red", "fault", "missed"),
+    "noisy": Ending("indeterminate", "≠", "bold red", "fault", "found with noise"),
+    "accused": Ending("broken", "✕", "bold red", "legitimate server", "accused"),
+    "failed": Ending("could-not-run", "!", "bold yellow", "trial", "could not be carried out"),
+    "killed": Ending("upheld", "✓", "green"),
+    "survived": Ending("upheld", "✓", "green"),
 }
+
+_MAX_WIDE_COLUMNS = 72  # of the picture; they are wide enough to bear a name
+_CHAR_PX = 6.7  # of a monospaced font of 11 px
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRun:
+    """How the trials were run.
+
+    Attributes:
+        started_at: ISO 8601 in UTC.
+        asked: How many trials were asked for.
+        complete: Whether all named faults were asked for, so that a claim without one is a gap.
+        whole: Whether examinations went on after their proof was complete.
+    """
+
+    id: str
+    started_at: str
+    duration_s: float
+    jobs: int
+    seed: int
+    asked: int
+    complete: bool = False
+    whole: bool = False
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """One claim and the faults that broke it.
+
+    Attributes:
+        by: Names of killed faults that had to break it.
+        also: Names of faults that broke it beside another claim.
+    """
+
+    claim: Claim
+    by: tuple[str, ...]
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProofView:
+    """All that a report may tell about a proof.
+
+    Attributes:
+        cells: What claims are to each trial, by its name and the id of the claim.
+        classes: Counts of faults by class, as proof.json has them; *total* counts all faults.
+    """
+
+    run: ProofRun
+    trials: tuple[Trial, ...]
+    cells: dict[str, dict[str, Cell]]
+    claims: tuple[Proven, ...]
+    classes: tuple[dict[str, Any], ...]
+    total: dict[str, Any]
+    exit_code: int
+    reason: str
+
+    @property
+    def states(self) -> Counter[State]:
+        """How many trials ended how."""
+        return Counter(trial.state for trial in self.trials)
+
+    @property
+    def wrong(self) -> tuple[Trial, ...]:
+        """Trials that did not end well, the worst first."""
+        return tuple(t for state, ending in ENDINGS.items() if ending.fate for t in self.trials if t.state == state)
+
+    @property
+    def gaps(self) -> tuple[Proven, ...]:
+        """Claims that no fault proves, where all faults were asked for."""
+        return tuple(row for row in self.claims if not row.by) if self.run.complete else ()
+
+
+def noise(trial: Trial) -> tuple[str, ...]:
+    """The claims that were blamed without a right; whatever is blamed on a legitimate server is noise."""
+    return trial.noise if trial.subject.is_fault else tuple(trial.broken)
+
+
+def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
+    """Sums up what became of the trials.
+
+    Args:
+        claims: All claims that are judged, in the order of the ledger.
+    """
+    cells = {trial.subject.name: _cells(trial, claims) for trial in trials}
+    killed = {trial.subject.name for trial in trials if trial.state == "killed"}
+    rows = []
+    for claim in claims:
+        of_claim = {name: row[claim.id] for name, row in cells.items() if claim.id in row}
+        by = tuple(name for name, cell in of_claim.items() if cell == "proves" and name in killed)
+        also = tuple(name for name, cell in of_claim.items() if cell in ("also", "noise"))
+        rows.append(Proven(claim, by, also))
+    faults = [trial for trial in trials if trial.subject.is_fault]
+    kinds = sorted({trial.subject.kind for trial in faults}, key=lambda kind: ((*KINDS, kind).index(kind), kind))
+    counts = tuple(_count(kind, [fault for fault in faults if fault.subject.kind == kind]) for kind in kinds)
+    exit_code, reason = _ending(run, trials, sum(not row.by for row in rows) if run.complete else 0)
+    return ProofView(run, tuple(trials), cells, tuple(rows), counts, _count("all", faults), exit_code, reason)
+
+
+def _cells(trial: Trial, claims: Sequence[Claim]) -> dict[str, Cell]:
+    """What the claims are to a server, in the order of the ledger."""
+    unrelated, blamed = noise(trial), trial.blamed
+    lacking = trial.lacking if trial.subject.is_fault else ()
+    cells: dict[str, Cell] = {}
+    for claim in claims:
+        if claim.id in trial.broken:
+            cells[claim.id] = "noise" if claim.id in unrelated else "proves" if claim.id in blamed else "also"
+        elif any(fnmatchcase(claim.id, glob) for glob in lacking):
+            cells[claim.id] = "missing"
+    return cells
+
+
+def _count(kind: str, faults: Sequence[Trial]) -> dict[str, Any]:
+    """The row of a class; its medians, until found, are those of killed faults and None without one."""
+    states = Counter(trial.state for trial in faults)
+    found = [trial.found for trial in faults if trial.state == "killed" and trial.found]
+    return {
+        "class": kind,
+        "faults": len(faults),
+        **{state: states[state] for state in ("killed", "missed", "noisy", "failed")},
+        "median_exchanges": median(blame.exchanges for blame in found) if found else None,
+        "median_seconds": median(blame.seconds for blame in found) if found else None,
+    }
+
+
+def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int, str]:
+    """The exit code and its reason."""
+    if run.interrupted:
+        return 130, f"interrupted after {len(trials)} of {run.asked} trials"
+    states = Counter(trial.state for trial in trials)
+    wrong = [
+        f"{plural(states[state], ending.noun)} {ending.fate}"
+        for state, ending in ENDINGS.items()
+        if ending.fate and states[state]
+    ]
+    wrong += [f"{plural(unproven, 'claim')} without a proof"] if unproven else []
+    if wrong:
+        return 3 if len(wrong) == 1 and states["failed"] else 1, ", ".join(wrong)
+    sorts: Counter[str] = Counter("fault" if trial.subject.is_fault else trial.subject.sort for trial in trials)
+    fates = (
+        ("fault", "fault", "killed without noise"),
+        ("permitted", "permitted mutation", "survived"),
+        ("variant", "variant", "survived"),
+    )
+    parts = [f"{plural(sorts[sort], noun)} {fate}" for sort, noun, fate in fates if sorts[sort]]
+    return 0, ", ".join(parts) or "nothing was tried"
+
+
+def headline_of(view: ProofView) -> tuple[str, str, str]:
+    """Tone, symbol and words."""
+    if view.exit_code in (3, 130):
+        return "could-not-run", "!", "Interrupted" if view.exit_code == 130 else "Could not be carried out"
+    if view.exit_code:
+        return "broken", "✕", "Not proven"
+    praise = "All found that was to be found" if view.total["faults"] else "Nothing accused that is permitted"
+    return "upheld", "✓", "Every claim is proven" if view.run.complete else praise
+
+
+def again(trial: Trial, run: ProofRun) -> str:
+    """The command that tries this server once more, whole."""
+    subject = trial.subject
+    flag = "--variant" if subject.sort == "variant" else "--fault"
+    generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
+    return shlex.join(["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)])
+
+
+def render_json(view: ProofView) -> str:
+    """The proof as JSON text, ASCII only; no key is ever left out.
+
+    Of a trial, ``breaks`` and ``also`` are globs over claims; ``permits`` is what allows a server that is no fault;
+    ``blamed``, ``lacking`` and ``noise`` are claims rightly found broken, not found, and wrongly found; ``broken`` has
+    the first finding about each claim, with the ``exchanges`` and ``seconds`` until then and all ``checks`` that found
+    it; what is until found is null where the proof is not complete. Of a class, medians are those of killed faults.
+    """
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run": {**asdict(view.run), **fields(view, "exit_code reason")},
+        "trials": list(map(_trial, view.trials)),
+        "claims": [fields(row, "id=claim.id level=claim.level proven_by=by seen_beside=also") for row in view.claims],
+        "classes": view.classes,
+        "total": view.total,
+        "counts": {"trials": len(view.trials), **{state: view.states[state] for state in get_args(State)}},
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    found, blame = trial.found, "check checks expected actual case exchanges seconds"
+    return {
+        **fields(trial.subject, "name sort class=kind says"),
+        "state": trial.state,
+        **fields(trial.subject, "breaks also permits"),
+        "blamed": trial.blamed if trial.subject.is_fault else [],
+        "lacking": trial.lacking if trial.subject.is_fault else [],
+        "noise": noise(trial),
+        "broken": {claim: fields(one, blame) for claim, one in trial.broken.items()},
+        "exchanges_until_found": found.exchanges if found else None,
+        "seconds_until_found": found.seconds if found else None,
+        **fields(trial, "judged exchanges seconds exit_code trouble"),
+    }
 
 
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
@@ -62,86 +261,28 @@ def write(view: ProofView, console: Console, page: Path | None = None) -> None:
     Args:
         page: Where the report for a browser is.
     """
-    names = {
-        reason: [trial.subject.name for trial in trials if trial.subject.sort == "permitted"]
-        for reason, trials in view.legitimate.items()
-    }
-    render_text(
-        console,
-        "proof.txt.j2",
-        {
-            "trials": lambda: _trials(view, console),
-            "matrix": lambda: _write_matrix(view, console),
-            "classes": lambda: _classes(view, console),
-        },
-        view=view,
-        permitted={reason: some for reason, some in names.items() if some},
-        styles=_STYLES,
-        says=says,
-        noise=noise,
-        page=str(page or ""),
-    )
-
-
-def _trials(view: ProofView, console: Console) -> None:
-    rows: list[list[str | Text]] = []
-    for trial in view.trials:
-        ended = trial.found or trial
-        server = Text("\n").join([Text(trial.subject.name), *(Text.assemble("  ", line) for line in _blame(trial))])
-        rows.append([Text(trial.state, _STYLES[trial.state]), server, str(ended.exchanges), f"{ended.seconds:.2f}"])
-    table(console, ("state", "server, and what was blamed", ">exchanges", ">seconds"), rows)
-    console.print()
-
-
-def _blame(trial: Trial) -> list[Text]:
-    """What was blamed, rightly or not, and what was not though it had to be; a line for each."""
-    if trial.state == "failed":
-        return [Text(f"because {_clip(trial.trouble)}", "yellow")]
-    rightly = trial.blamed if trial.subject.is_fault else ()
-    lines = [Text(f"blames {claim}", "dim") for claim in rightly]
-    if trial.state == "missed":
-        lines += [Text(f"misses {glob}", "red") for glob in trial.lacking]
-    return lines + [Text(f"noise  {claim}", "red") for claim in noise(trial)]
-
-
-def _write_matrix(view: ProofView, console: Console) -> None:
-    """Claims × faults; only cells that hold something are printed, since the page has room for the others."""
-    rows: list[list[str | Text]] = []
-    for row in view.claims:
-        lines = [Text(_names(row.by))] if row.by else []
-        lines += [Text(f"beside another: {_names(row.also)}", "dim")] if row.also else []
-        if lines:
-            rows.append([row.claim.id, Text("\n").join(lines)])
-    if rows:
-        table(console, ("claim", "proven by"), rows, "Claims, and the faults that prove them")
-        console.print()
-
-
-def _names(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(names[:_MAX_NAMES]) + more
-
-
-def _classes(view: ProofView, console: Console) -> None:
-    if not view.kinds:
-        return
     titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
-    rows = []
-    for row in (*view.kinds, view.total):
-        medians = (f"{row.exchanges:.0f}", f"{row.seconds:.2f}") if row.killed else ("–", "–")
-        rows.append([row.kind, *map(str, (row.faults, row.killed, row.missed, row.noisy, row.failed)), *medians])
-    table(console, titles, rows, "Faults by class, and medians until found", wide=False)
-    console.print()
+    tables = {"classes": lambda: table(console, titles, map(_class_row, (*view.classes, view.total)), wide=False)}
+    render_text(console, "proof.txt.j2", tables, view=view, endings=ENDINGS, noise=noise, page=str(page or ""))
 
 
-def _clip(text: str) -> str:
-    return inert(text, _MAX_CELL_CHARS)
+def _class_row(row: dict[str, Any]) -> list[str | Text]:
+    kind, *counts, exchanges, seconds = row.values()
+    medians = (f"{exchanges:.0f}", f"{seconds:.2f}") if row["killed"] else ("–", "–")
+    return [kind, *map(str, counts), *medians]
 
 
 def render(view: ProofView) -> str:
     """The proof as an HTML page."""
     tone, symbol, headline = headline_of(view)
-    wrong = view.wrong
+    # Faults are columns of the picture, and so are legitimate servers that were accused.
+    columns = [trial for trial in view.trials if trial.subject.is_fault or trial.state == "accused"]
+    columns.sort(key=lambda trial: _first(view, trial))
+    touched = {claim for trial in columns for claim in view.cells[trial.subject.name]}
+    rows = [row for row in view.claims if view.run.complete or row.claim.id in touched]
+    subjects = [row for row in view.claims if view.run.complete or row.by or row.also]
+    longest = max((len(trial.subject.name) for trial in columns), default=0)
+    are_wide = len(columns) <= _MAX_WIDE_COLUMNS
     return html.page(
         "proof.html.j2",
         ("report.css", "proof.css"),
@@ -151,196 +292,23 @@ def render(view: ProofView) -> str:
         tone=tone,
         symbol=symbol,
         headline=headline,
-        matrix=matrix(view),
-        row_px=ROW_PX,
-        wrong=wrong[:MAX_TOLD],
-        further=wrong[MAX_TOLD:],
+        columns=columns,
+        rows=rows,
+        column_px=16 if are_wide else 8 if len(columns) <= 150 else 5,
+        head_px=round(longest * _CHAR_PX) + 16 if are_wide else 0,
+        names_px=round(max((len(row.claim.id) for row in rows), default=0) * _CHAR_PX) + 12,
         numbers={trial.subject.name: number for number, trial in enumerate(view.trials, start=1)},
-        subjects=_subjects(view),
-        again={trial.subject.name: again(trial, view.run) for trial in wrong[:MAX_TOLD]},
+        subjects=[(name, list(group)) for name, group in groupby(subjects, key=lambda row: row.claim.subject)],
+        again=again,
         noise=noise,
-        says=says,
-        states=STATES,
-        tones=TONES,
-        symbols=SYMBOLS,
-        shape_words=SHAPE_WORDS,
+        endings=ENDINGS,
+        cell_words=CELLS,
     )
 
 
-def again(trial: Trial, run: ProofRun) -> str:
-    """The command that tries this server once more, whole."""
-    subject = trial.subject
-    flag = "--variant" if subject.sort == "variant" else "--fault"
-    generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
-    arguments = ["touchstone", "prove", *generated, flag, subject.name, "--whole", "--seed", str(run.seed)]
-    return shlex.join(arguments)
-
-
-def headline_of(view: ProofView) -> tuple[str, str, str]:
-    """Tone, symbol and words."""
-    if view.exit_code == 130:
-        return "could-not-run", "!", "Interrupted"
-    if view.exit_code == 3:
-        return "could-not-run", "!", "Could not be carried out"
-    if view.exit_code:
-        return "broken", "✕", "Not proven"
-    if view.run.complete:
-        return "upheld", "✓", "Every claim is proven"
-    return "upheld", "✓", "All found that was to be found" if view.total.faults else "Nothing accused that is permitted"
-
-
-def _subjects(view: ProofView) -> list[tuple[str, Sequence[Proven]]]:
-    """The claims by subject; where only some faults were asked for, those that a fault broke."""
-    rows = [row for row in view.claims if view.run.complete or row.by or row.also]
-    return [(name, list(group)) for name, group in groupby(rows, key=lambda row: row.claim.subject)]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One claim.
-
-    Attributes:
-        y: Its upper edge.
-    """
-
-    proven: Proven
-    y: int
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Neighbours of one subject.
-
-    Attributes:
-        start: Left or upper edge.
-        size: Width or height.
-    """
-
-    name: str
-    start: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One fault.
-
-    Attributes:
-        number: Place of the trial in the proof, from 1.
-        x: Its left edge.
-        cells: By shape, the claims with the upper edges of their rows.
-    """
-
-    trial: Trial
-    number: int
-    x: int
-    cells: dict[Shape, list[tuple[str, int]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """Claims × faults, in CSS pixels.
-
-    Attributes:
-        rows: In the order of the ledger.
-        columns: In the order of the first claim that each has to break, so that a diagonal shows.
-        subjects: What the rows are about, and what the columns have to break.
-        left_out: How many claims no fault here has to do with; they get a row only where all faults were asked for.
-        named: Whether columns are wide enough for the names of their faults.
-        head: Height of what stands above the first row.
-        names_px: Width of the names of the claims.
-    """
-
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
-    row_bands: tuple[Band, ...]
-    column_bands: tuple[Band, ...]
-    left_out: int
-    named: bool
-    column_px: int
-    head: int
-    names_px: int
-
-    @property
-    def width(self) -> int:
-        """Width of the columns together."""
-        last = self.column_bands[-1:]
-        return last[0].start + last[0].size if last else 0
-
-    @property
-    def height(self) -> int:
-        """Lower edge of the last row."""
-        return self.rows[-1].y + ROW_PX if self.rows else self.head
-
-
-def matrix(view: ProofView) -> Matrix:
-    """Lays out the faults of *view* against the claims."""
-    places = {row.claim.id: number for number, row in enumerate(view.claims)}
-    marked = [(number, trial, _marks(trial, places)) for number, trial in enumerate(view.trials, 1) if _shown(trial)]
-    touched = {claim for _, _, marks in marked for claim in marks}
-    kept = [row for row in view.claims if view.run.complete or row.claim.id in touched]
-    marked.sort(key=lambda item: (_first(item[2], places), item[0]))
-    are_named = len(marked) <= _NAMED_MOST
-    longest = max((len(trial.subject.name) for _, trial, _ in marked), default=0)
-    head = _PLAIN_HEAD_PX + (round(longest * _NAME_PX_PER_CHAR) if are_named else 0)
-    names_px = 12 + round(max((len(row.claim.id) for row in kept), default=0) * _NAME_PX_PER_CHAR)
-    column_px = 16 if are_named else 8 if len(marked) <= 150 else 5
-    row_bands = tuple(_bands([row.claim.subject for row in kept], ROW_PX, head))
-    ys = list(_steps(row_bands, ROW_PX))
-    rows = tuple(Row(row, y) for row, y in zip(kept, ys, strict=True))
-    heights = {row.proven.claim.id: row.y for row in rows}
-    subjects = [_subject_at(view.claims, _first(marks, places)) for _, _, marks in marked]
-    column_bands = tuple(_bands(subjects, column_px, 0))
-    columns = tuple(
-        Column(trial, number, x, _cells(marks, heights))
-        for (number, trial, marks), x in zip(marked, _steps(column_bands, column_px), strict=True)
-    )
-    left_out = len(view.claims) - len(rows)
-    return Matrix(rows, columns, row_bands, column_bands, left_out, are_named, column_px, head, names_px)
-
-
-def _shown(trial: Trial) -> bool:
-    """Faults are columns, and so is a legitimate server that was accused."""
-    return trial.subject.is_fault or trial.state == "accused"
-
-
-def _marks(trial: Trial, places: dict[str, int]) -> dict[str, Shape]:
-    marks: dict[str, Shape] = {}
-    for claim in places:
-        shape = mark(trial, claim)
-        if shape:
-            marks[claim] = shape
-        elif any(fnmatchcase(claim, glob) for glob in trial.lacking):
-            marks[claim] = "missing"
-    return marks
-
-
-def _first(marks: dict[str, Shape], places: dict[str, int]) -> int:
-    """
-    The place of the first claim that was to be broken, of any marked one where none was; past the end without a mark.
-    """
-    due = [places[claim] for claim, shape in marks.items() if shape in ("proves", "missing")]
-    return min(due or [places[claim] for claim in marks], default=len(places))
-
-
-def _subject_at(rows: Sequence[Proven], place: int) -> str:
-    return rows[place].claim.subject if place < len(rows) else "no claim"
-
-
-def _bands(names: Sequence[str], size: int, start: int) -> Iterator[Band]:
-    for name, group in groupby(names):
-        length = size * len(list(group))
-        yield Band(name, start, length)
-        start += length + GAP_PX
-
-
-def _steps(bands: Sequence[Band], size: int) -> Iterator[int]:
-    for band in bands:
-        yield from range(band.start, band.start + band.size, size)
-
-
-def _cells(marks: dict[str, Shape], heights: dict[str, int]) -> dict[Shape, list[tuple[str, int]]]:
-    cells: dict[Shape, list[tuple[str, int]]] = {}
-    for claim, shape in marks.items():
-        cells.setdefault(shape, []).append((claim, heights[claim]))
-    return cells
+def _first(view: ProofView, trial: Trial) -> int:
+    """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
+    cells = view.cells[trial.subject.name]
+    due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
+    first = next(iter([*due, *cells]), "")
+    return next((place for place, row in enumerate(view.claims) if row.claim.id == first), len(view.claims))

@@ -3,7 +3,6 @@
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
@@ -55,15 +54,6 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(fitted(text, console), style), soft_wrap=True)
 
 
-def print_rows(console: Console, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints rows as a list: the first cell of each, and below it the others that are not empty, by their titles."""
-    for name, *cells in rows:
-        say(console, name, "bold")
-        for title, cell in zip(titles, cells, strict=True):
-            if cell:
-                say(console, f"  {title + ': ' if title else ''}{cell}")
-
-
 def inert(text: str, most: int = 1_200) -> str:
     """A text of somebody else on one line that gives a terminal no command, cut to *most* characters."""
     return clipped(one_line(text), most)
@@ -77,16 +67,11 @@ def paragraph(console: Console, text: Text | str, indent: int = 0, style: str = 
         console.print(Text.assemble(" " * indent, piece))
 
 
-def unbroken(console: Console, text: Text | str) -> None:
-    """Prints one line that is never broken: a command has to survive being copied."""
-    console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
-
-
 def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
     """Prints a template of rich's markup, line by line.
 
     A line is wrapped to the width of the terminal, behind its own blanks; an empty one is left out. One that begins
-    with ``!`` is never broken, ``.`` is an empty line, and ``@name`` is a table.
+    with ``!`` is never broken, as a command has to survive being copied, ``.`` is an empty line, and ``@name`` a table.
 
     Args:
         template: File name among the assets.
@@ -97,6 +82,7 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
 
     jinja = html.environment().overlay(finalize=_finalize)
     jinja.filters["cell"] = lambda text: inert(text, 300)
+    jinja.filters["whole"] = lambda text: Markup(escape(one_line(text)))
     for line in jinja.get_template(template).render(values).splitlines():
         text = line.strip(" ")
         if text == ".":
@@ -104,7 +90,7 @@ def render(console: Console, template: str, tables: Mapping[str, Callable[[], No
         elif text.startswith("@"):
             tables[text[1:]]()
         elif text.startswith("!"):
-            unbroken(console, Text.from_markup(text[1:], emoji=False))
+            console.print(Text.from_markup(text[1:], emoji=False), soft_wrap=True)
         elif text:
             paragraph(console, Text.from_markup(text, emoji=False), len(line) - len(line.lstrip(" ")))
 
@@ -143,15 +129,15 @@ def table(
 
 
 def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:
+    """Prints the first cell of each row, below it the texts that are not empty, and then the numbers on one line."""
     if name:
         paragraph(console, name, style="bold")
     for first, *cells in lines:
-        paragraph(console, first)
-        pairs = zip(titles[1:], cells, strict=True)
-        for is_number, group in groupby(pairs, key=lambda pair: pair[0].startswith(">")):
-            if is_number:
-                numbers = (f"{title[1:]} {cell}".replace("\n", " ") for title, cell in group)
-                paragraph(console, ", ".join(numbers), 2, "dim")
-            else:
-                for _, cell in group:
-                    paragraph(console, cell, 2)
+        say(console, first.plain, "bold")
+        pairs = [pair for pair in zip(titles[1:], cells, strict=True) if pair[1]]
+        for title, cell in pairs:
+            if title[:1] != ">":
+                paragraph(console, cell, 2)
+        numbers = ", ".join(f"{title[1:]} {cell}".replace("\n", " ") for title, cell in pairs if title[:1] == ">")
+        if numbers:
+            paragraph(console, numbers, 2, "dim")

@@ -13,12 +13,11 @@ from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Readable, readable
 from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
-from touchstone.rules.verdict import CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
+from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
 COMMON = 12  # claims that share a reason
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
-_COUNTED: tuple[Verdict, ...] = ("upheld", "broken", "not-applicable", "could-not-run", "indeterminate")
 _SEEDED = ("check", "load", "probe")  # the commands with --seed
 
 
@@ -56,20 +55,12 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """The claims whose ids begin alike, in the order of the ledger."""
-
-    name: str
-    claims: tuple[ClaimVerdict, ...]
-    counts: dict[Verdict, int]
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """All that a report may tell about a run.
 
     Attributes:
         findings: ``must`` first and known ones last, else in the order in which they were met.
+        subjects: Claims by the first part of their ids, in the order of the ledger.
         stuck: Why claims could not be judged, ``must`` claims only.
         idle: Why claims did not apply.
         unclear: Why claims stayed indeterminate.
@@ -87,7 +78,7 @@ class View:
     interrupted: bool
     counts: dict[str, int]
     findings: tuple[FindingView, ...]
-    subjects: tuple[Subject, ...]
+    subjects: dict[str, list[ClaimVerdict]]
     stuck: tuple[Reason, ...]
     idle: tuple[Reason, ...]
     unclear: tuple[Reason, ...]
@@ -155,7 +146,7 @@ def view(log: RunLog) -> View:
         interrupted=footer is None or footer.interrupted,
         counts={
             "claims": len(claims),
-            **{name.replace("-", "_"): verdict.count(name) for name in _COUNTED},
+            **{name.replace("-", "_"): verdict.count(name) for name in VERDICTS},
             "exchanges": len(log.exchanges),
         },
         findings=findings,
@@ -194,7 +185,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             times[finding.id],
             tuple(cases[finding.id]),
             tuple(evidence[finding.id]),
-            tuple(sorted(set(finding.evidence) - {item.seq for item in evidence[finding.id]})),
+            tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
             claims[finding.claim].known,
         )
         for finding in findings
@@ -217,13 +208,11 @@ def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]
     return evidence
 
 
-def _subjects(claims: tuple[ClaimVerdict, ...]) -> tuple[Subject, ...]:
+def _subjects(claims: tuple[ClaimVerdict, ...]) -> dict[str, list[ClaimVerdict]]:
     groups: dict[str, list[ClaimVerdict]] = defaultdict(list)
-    for claim in claims:
-        groups[claim.claim.subject].append(claim)
-    return tuple(
-        Subject(name, tuple(some), dict(Counter(one.verdict for one in some))) for name, some in groups.items()
-    )
+    for item in claims:
+        groups[item.claim.subject].append(item)
+    return groups
 
 
 def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: bool = False) -> tuple[Reason, ...]:
@@ -249,33 +238,21 @@ def _command(header: Header) -> list[str]:
 
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
-    """
-    The command that runs the same again with the same seed, of a check for the broken claims only where there are any.
-    """
-    arguments = _without(command, "--report-dir")  # the folder of this run is taken
-    if header.command in _SEEDED and not _given(arguments, "--seed"):
-        arguments += ["--seed", str(header.seed)]
-    if header.command != "check":
-        return shlex.join(arguments)
+    """The command that runs the same with the same seed again; of a check with broken claims, those only."""
+    # The folder of this run is taken, and what failed last is another thing the next time.
+    arguments = [word for word in _without(command, "--report-dir") if word != "--last-failed"]
+    if header.command in _SEEDED:
+        arguments = [*_without(arguments, "--seed"), "--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
-    if "--last-failed" in arguments:  # what that means is another thing the next time
-        arguments = [word for word in arguments if word != "--last-failed"]
-        claims = claims or header.claims_glob
-    if claims:
+    claims = claims or (header.claims_glob if "--last-failed" in command else "")
+    if claims and header.command == "check":
         arguments = [*_without(arguments, "--claims"), "--claims", claims]
     return shlex.join(arguments)
 
 
 def _without(arguments: list[str], option: str) -> list[str]:
-    kept: list[str] = []
-    for before, word in zip(["", *arguments], arguments, strict=False):
-        if option not in (before, word) and not word.startswith(f"{option}="):
-            kept.append(word)
-    return kept
-
-
-def _given(arguments: list[str], option: str) -> bool:
-    return any(word == option or word.startswith(f"{option}=") for word in arguments)
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [word for before, word in pairs if option not in (before, word) and not word.startswith(f"{option}=")]
 
 
 def describe_check(check: CheckCount) -> str:

@@ -5,8 +5,7 @@ It shares no code with what examines it, so that one misreading cannot cancel ou
 
 from touchstone.twin.app import App
 from touchstone.twin.engine import Engine
-from touchstone.twin.limit_text import RateLimit
-from touchstone.twin.limits import decide, limiter_for
+from touchstone.twin.limits import RateLimit, decide, limiter_for
 from touchstone.twin.serve import Twin, serve_forever
 from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account, TwinSettings
 

@@ -3,21 +3,62 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
-from urllib.parse import parse_qsl
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from touchstone.twin.answers import Refusal, RequestIds, no_such_version
-from touchstone.twin.catalog import Version
-from touchstone.twin.documents import invalid, read_document
+from touchstone.twin.catalog import Ref, Version
+from touchstone.twin.documents import Problem, invalid, read_document
 from touchstone.twin.engine import Engine
-from touchstone.twin.paths import METHODS, Resource, resource_at
 from touchstone.twin.settings import Account
-from touchstone.twin.validation import Problem
+
+Kind = Literal["templates", "template", "build", "events"]
+METHODS: dict[Kind, tuple[str, ...]] = {
+    "templates": ("POST",),
+    "template": ("DELETE", "GET", "HEAD"),
+    "build": ("DELETE", "GET", "HEAD", "POST"),
+    "events": ("GET", "HEAD"),
+}
+_KINDS: dict[tuple[str, ...], Kind] = {(): "template", ("build",): "build", ("build", "events"): "events"}
+NO_REF = Ref("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a path names; *ref* is empty for the collection of templates."""
+
+    kind: Kind
+    ref: Ref = NO_REF
+
+
+@lru_cache(maxsize=512)
+def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
+    """The resource that a path names, or None.
+
+    Args:
+        raw_path: As it was sent. Splitting comes before decoding, so that an encoded slash separates nothing.
+        base_path: What every path starts with.
+
+    Source: RFC 3986, section 2.4.
+    """
+    prefix = base_path.encode() + b"/"
+    if not raw_path.startswith(prefix):
+        return None
+    try:
+        first, *parts = [unquote_to_bytes(part).decode() for part in raw_path[len(prefix) :].split(b"/")]
+    except UnicodeDecodeError:
+        return None
+    if first == "templates" and not parts:
+        return Resource("templates")
+    kind = _KINDS.get(tuple(parts[3:])) if first == "templates" and len(parts) >= 3 else None
+    return Resource(kind, Ref(*parts[:3])) if kind else None
+
 
 LARGEST_BODY_BYTES = 1_000_000
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
@@ -147,9 +188,8 @@ class App:
         events = self.engine.events(version)
         if events is None:
             raise no_such_build()
-        if request.method == "HEAD":
-            events = _no_events()
-        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        content = events if request.method == "GET" else ()
+        return StreamingResponse(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 def no_such_build() -> Refusal:
@@ -171,18 +211,12 @@ async def read_limited(request: Request) -> bytes:
     Raises:
         Refusal: 413, as soon as it is known to be too long.
     """
-    announced = request.headers.get("content-length", "")
-    size_bytes = int(announced) if announced.isdecimal() else 0
-    parts = []
-    if size_bytes <= LARGEST_BODY_BYTES:
-        size_bytes = 0
-        async for part in request.stream():
-            parts.append(part)
-            size_bytes += len(part)
-            if size_bytes > LARGEST_BODY_BYTES:
-                break
-    if size_bytes > LARGEST_BODY_BYTES:
-        raise Refusal(413, f"The template is larger than {LARGEST_BODY_BYTES} bytes.")
+    parts, size_bytes = [], 0
+    async for part in request.stream():
+        parts.append(part)
+        size_bytes += len(part)
+        if size_bytes > LARGEST_BODY_BYTES:
+            raise Refusal(413, f"The template is larger than {LARGEST_BODY_BYTES} bytes.")
     return b"".join(parts)
 
 
@@ -201,9 +235,3 @@ def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-async def _no_events() -> AsyncIterator[bytes]:
-    events: tuple[bytes, ...] = ()
-    for event in events:
-        yield event

@@ -1,14 +1,72 @@
-"""One run of a build: its phases, its events, and how it ends."""
+"""One run of a build: what it does by its document, its phases, its event stream, and how it ends."""
 
 import asyncio
+import itertools
+import json
+import re
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from touchstone.twin.catalog import Version
-from touchstone.twin.steps import Plan, read_plan
-from touchstone.twin.stream import EventLevel, Phase, Stream, frame, timestamp
+from touchstone.twin.settings import TwinSettings
+
+EventLevel = Literal["info", "success", "warn", "error"]
+Phase = Literal["publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready", "cancel", "timeout"]
+
+
+def timestamp(epoch_s: float) -> str:
+    """ISO 8601 in UTC with milliseconds and a Z."""
+    whole = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
+    return whole.replace("+00:00", "Z")
+
+
+def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "") -> bytes:
+    """One event as the bytes of a server-sent event. JSON escapes line ends, so the data is always one line."""
+    event = {"ts": ts, "level": level, "phase": phase}
+    if source:
+        event["source"] = source
+    event["line"] = line
+    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+class Stream:
+    """Keeps every frame of a build, so that a late subscriber misses none."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.closed = False
+        self._news = asyncio.Event()
+
+    def emit(self, frame_bytes: bytes) -> None:
+        """Adds a frame and wakes the subscribers."""
+        self.frames.append(frame_bytes)
+        self._wake()
+
+    def close(self) -> None:
+        """Lets every subscriber finish once it has read what is there."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        # Each piece of news has its own event: a subscriber that is still sending cannot swallow another's.
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self) -> AsyncIterator[bytes]:
+        """Yields all frames from the beginning, then each new one, until the stream is closed."""
+        sent = 0
+        while True:
+            while sent < len(self.frames):
+                sent += 1
+                yield self.frames[sent - 1]
+            if self.closed:
+                return
+            await self._news.wait()
+
 
 Outcome = Literal["", "ready", "failed", "cancelled"]
 PHASES: tuple[tuple[Phase, str], ...] = (
@@ -23,19 +81,85 @@ PHASES: tuple[tuple[Phase, str], ...] = (
 TIMER_GRAIN_S = 0.001
 
 
+SLEEP = re.compile(r"sleep\s+(\d+(?:\.\d*)?|\.\d+)s?\s*")
+EXIT = re.compile(r"exit\s+(\d+)\s*")
+ECHO = re.compile(r"echo(?:\s+(.*))?", re.DOTALL)
+VARIABLE = re.compile(r"\$?\$\{var\.([^{}]*)\}")
+DAY_S = 86_400.0
+
+
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast builds go; seconds.
+class Step:
+    """One command of ``build.run``.
 
     Attributes:
-        build_s: What a build takes besides its own pauses.
-        settle_s: From the request to cancel to the end of the build.
-        timeout_s: What a build may take at most, or None.
+        line: What it prints; empty for nothing.
+        pause_s: How long it takes.
+        exit_status: What it ends with; anything but 0 fails the build.
     """
 
-    build_s: float
-    settle_s: float
-    timeout_s: float | None = None
+    line: str = ""
+    pause_s: float = 0.0
+    exit_status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a build does in its install phase.
+
+    Attributes:
+        installs: Source and line of each package, in order.
+        steps: The commands, in order.
+        apps: A line for each app, in order.
+    """
+
+    installs: tuple[tuple[str, str], ...] = ()
+    steps: tuple[Step, ...] = ()
+    apps: tuple[str, ...] = ()
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds that the steps take together, up to the first that fails."""
+        return sum(step.pause_s for step in itertools.takewhile(lambda step: not step.exit_status, self.steps))
+
+
+def read_step(command: str) -> Step:
+    """What one command does. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``, and names the rest."""
+    text = command.strip()
+    if found := SLEEP.fullmatch(text):
+        return Step(pause_s=min(float(found[1]), DAY_S))
+    if found := EXIT.fullmatch(text):
+        return Step(exit_status=int(found[1][-18:]) % 256)
+    if found := ECHO.fullmatch(text):
+        return Step(line=_printed(found[1] or ""))
+    return Step(line=f"+ {text}")
+
+
+def _printed(text: str) -> str:
+    try:
+        return " ".join(shlex.split(text))
+    except ValueError:  # an open quote: show what is there
+        return text
+
+
+def read_plan(document: dict[str, Any]) -> Plan:
+    """What the build of a valid canonical document does."""
+    build = document.get("build") or {}
+    names = {str(name): str(value) for name, value in (document.get("vars") or {}).items()}
+    installs = tuple(
+        (source, f"installed {item}") for source in ("apt", "pip", "npm") for item in build.get(source) or ()
+    )
+    steps = tuple(read_step(_filled(command, names)) for command in build.get("run") or ())
+    apps = tuple(f"installed app {app['name']}" for app in document.get("apps") or () if isinstance(app, dict))
+    return Plan(installs, steps, apps)
+
+
+def _filled(command: str, names: dict[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        # Two dollar signs are the escape: one of them goes, the rest stays as it is.
+        return found[0][1:] if found[0].startswith("$$") else names.get(found[1], found[0])
+
+    return VARIABLE.sub(value, command)
 
 
 class Build:
@@ -50,10 +174,10 @@ class Build:
         stream: Its events.
     """
 
-    def __init__(self, version: Version, pace: Pace, on_end: Callable[["Build"], None]) -> None:
+    def __init__(self, version: Version, settings: TwinSettings, on_end: Callable[["Build"], None]) -> None:
         self.version = version
         self.plan: Plan = read_plan(version.template)
-        self.pace = pace
+        self.settings = settings
         self.stream = Stream()
         self.outcome: Outcome = ""
         self.cancelling = False
@@ -73,10 +197,8 @@ class Build:
     @property
     def left_s(self) -> float:
         """Seconds until it should be over."""
-        whole_s = self.pace.build_s + self.plan.pause_s
-        if self.pace.timeout_s is not None:
-            whole_s = min(whole_s, self.pace.timeout_s)
-        return max(0.0, self._started_at + whole_s - time.monotonic())
+        whole_s = self.settings.build_s + self.plan.pause_s
+        return max(0.0, self._started_at + min(whole_s, self.settings.build_timeout_s or whole_s) - time.monotonic())
 
     def launch(self) -> None:
         """Starts to run; returns at once."""
@@ -88,7 +210,7 @@ class Build:
             return
         self.cancelling = True
         self._stop_working()
-        asyncio.get_running_loop().call_later(self.pace.settle_s, self.end_cancelled, "build cancelled")
+        asyncio.get_running_loop().call_later(self.settings.settle_s, self.end_cancelled, "build cancelled")
 
     def end_cancelled(self, line: str) -> None:
         """Ends as cancelled now, unless it is over."""
@@ -101,10 +223,10 @@ class Build:
 
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout(self.pace.timeout_s):
+            async with asyncio.timeout(self.settings.build_timeout_s):
                 self.error = await self.work()
         except TimeoutError:
-            self.error = f"build timed out after {self.pace.timeout_s} s"
+            self.error = f"build timed out after {self.settings.build_timeout_s} s"
             self.finish("failed", "error", "timeout", self.error)
             return
         if self.error:
@@ -119,7 +241,7 @@ class Build:
         Returns:
             Why the build failed; empty where it did not.
         """
-        share_s = self.pace.build_s / len(PHASES)
+        share_s = self.settings.build_s / len(PHASES)
         for phase, line in PHASES:
             self.say("info", phase, line, "builder")
             if phase == "install" and (error := await self.install()):
@@ -172,7 +294,7 @@ class Build:
 
 def finished_build(version: Version, build_time_ms: int) -> Build:
     """A build that ended well before anybody looked."""
-    build = Build(version, Pace(0.0, 0.0), lambda _: None)
+    build = Build(version, TwinSettings(), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:
         build.say("info", phase, line, "builder")

@@ -1,19 +1,25 @@
 """A publish body to a checked document with its digest."""
 
 import hashlib
+import itertools
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from touchstone.twin.answers import Refusal
-from touchstone.twin.validation import Problem, is_namespace, problems
 
-DEEPEST = 64
-MOST_NODES = 100_000
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
 
 _LOADER: type[yaml.SafeLoader] = type(
     "TemplateLoader",
@@ -24,20 +30,17 @@ _LOADER: type[yaml.SafeLoader] = type(
 # The core schema of YAML 1.2: no yes/no booleans, no dates, no numbers in base 60 or 8, so that a document means
 # the same in YAML as it does in JSON.
 _LOADER.yaml_implicit_resolvers = {}
-_LOADER.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_LOADER.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_LOADER.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
-_LOADER.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"),
-    list("-+.0123456789"),
-)
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$", "-+.0123456789"),
+):
+    _LOADER.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
-class Unreadable(ValueError):
-    """The body is empty, or is neither JSON nor YAML, or is too deep or too large once its aliases are followed."""
+def _unreadable(why: str) -> Refusal:
+    return Refusal(400, f"Cannot read the template: the body {why}.")
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
@@ -48,151 +51,274 @@ def read_body(body: bytes, content_type: str = "") -> Any:
         content_type: Its media type; JSON is read as nothing but JSON, anything else as YAML.
 
     Returns:
-        Dicts with string keys, lists, strings, numbers, booleans and None, at most DEEPEST levels deep.
+        Dicts with string keys, lists, strings, numbers, booleans and None, at most MAX_DEPTH levels deep.
 
     Raises:
-        Unreadable: it cannot be read.
+        Refusal: 400 where it is empty, neither JSON nor YAML, or too deep or too large once its aliases are followed.
     """
+    media = content_type.partition(";")[0].strip().lower()
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("the body is not UTF-8") from None
-    if not text.strip():
-        raise Unreadable("the body is empty")
-    data = _json(text) if _is_json(content_type) else _json_or_yaml(text)
-    if data is None:
-        raise Unreadable("the body is empty")
-    return _Plain().copy(data)
-
-
-def _is_json(content_type: str) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
-    return media == "application/json" or media.endswith("+json")
-
-
-def _json_or_yaml(text: str) -> Any:
-    # JSON first: it is faster, and a few JSON documents (tabs between tokens) are no YAML.
+        raise _unreadable("is not UTF-8") from None
     try:
-        return _json(text)
-    except Unreadable:
-        return _yaml(text)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
+        # JSON first: it is faster, and a few JSON documents (tabs between tokens) are no YAML.
+        data = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError):
-        raise Unreadable("the body is not JSON") from None
+        if media == "application/json" or media.endswith("+json"):
+            raise _unreadable("is not JSON") from None
+        try:
+            data = yaml.load(text, Loader=_LOADER)  # the loader is a safe one
+        except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
+            raise _unreadable("is neither JSON nor YAML") from None
+    if data is None:
+        raise _unreadable("is empty")
+    return _plain(data, itertools.count(1))
 
 
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_LOADER)  # the loader is a safe one
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
-        raise Unreadable("the body is neither JSON nor YAML") from None
+def _plain(value: Any, nodes: Iterator[int], depth: int = 0) -> Any:
+    """A copy of data, aliases followed, whose nodes are counted."""
+    if depth > MAX_DEPTH or next(nodes) > MAX_NODES:
+        raise _unreadable(f"is more than {MAX_DEPTH} levels deep or holds more than {MAX_NODES} values")
+    if isinstance(value, dict):
+        return {_key(key, nodes): _plain(item, nodes, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item, nodes, depth + 1) for item in value]
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise _unreadable("holds a character that is no text")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _unreadable("holds a number that is not finite")
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    elif value is not None and not isinstance(value, bool | int):
+        raise _unreadable(f"holds a {type(value).__name__}, which JSON cannot")
+    return value
 
 
-class _Plain:
-    """Copies data, following aliases, and counts what it copies."""
+def _key(key: Any, nodes: Iterator[int]) -> str:
+    return key if isinstance(key, str) else json.dumps(_plain(key, nodes))
 
-    def __init__(self) -> None:
-        self._nodes = 0
 
-    def copy(self, value: Any, depth: int = 0) -> Any:
-        self._nodes += 1
-        if depth > DEEPEST or self._nodes > MOST_NODES:
-            raise Unreadable(f"the body is more than {DEEPEST} levels deep or holds more than {MOST_NODES} values")
-        if isinstance(value, dict):
-            return {self._key(key): self.copy(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.copy(item, depth + 1) for item in value]
-        return self._scalar(value)
-
-    def _key(self, key: Any) -> str:
-        self._nodes += 1
-        return key if isinstance(key, str) else json.dumps(self._scalar(key))
-
-    def _scalar(self, value: Any) -> Any:
-        if isinstance(value, str):
-            if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise Unreadable("the body holds a character that is no text")
-            return value
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise Unreadable("the body holds a number that is not finite")
-            return int(value) if value.is_integer() and abs(value) < 2**53 else value
-        if value is None or isinstance(value, bool | int):
-            return value
-        raise Unreadable(f"the body holds a {type(value).__name__}, which JSON cannot")
+# --- the canonical form ----------------------------------------------------------------------------------------------
 
 
 RAM = re.compile(r"(\d{1,6})\s*gb", re.IGNORECASE)
 DISPLAY = re.compile(r"\d{1,6}x\d{1,6}")
+HARDWARE = {"cpu": "cpu", "ram": "ram_gb", "display": "resolution"}
 
 
 def canonical(document: dict[str, Any]) -> dict[str, Any]:
     """The same document without its shorthands. What it does not know it leaves alone: validation speaks about it."""
     result = {key: value for key, value in document.items() if value is not None}
-    _name(result)
-    _hardware(result)
-    _files(result)
-    _first_boot(result)
-    return result
-
-
-def _section(result: dict[str, Any], name: str) -> dict[str, Any] | None:
-    # A copy to write into, or None where something that is no section stands there.
-    section = result.get(name, {})
-    return dict(section) if isinstance(section, dict) else None
-
-
-def _name(result: dict[str, Any]) -> None:
-    name, template = result.get("name"), _section(result, "template")
-    if not isinstance(name, str) or template is None:
-        return
-    del result["name"]
-    plain, at, version = name.partition("@")
-    template.setdefault("name", plain)
-    if at:
-        template.setdefault("version", version)
-    result["template"] = template
-
-
-def _hardware(result: dict[str, Any]) -> None:
-    hardware = _section(result, "hardware")
-    if hardware is None:
-        return
-    for short, full in (("cpu", "cpu"), ("ram", "ram_gb"), ("display", "resolution")):
-        if short in result:
-            hardware.setdefault(full, _hardware_value(short, result.pop(short)))
-    if hardware:
-        result["hardware"] = hardware
-
-
-def _hardware_value(short: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if short == "ram" and (found := RAM.fullmatch(value.strip())):
-        return int(found[1])
-    if short == "display" and DISPLAY.fullmatch(value):
-        return f"{value}x24"
-    return value
-
-
-def _files(result: dict[str, Any]) -> None:
-    files = result.get("files")
-    if isinstance(files, dict):
+    sections = {name: result.get(name, {}) for name in ("template", "hardware", "hooks")}
+    # Copies to write into; where something that is no section stands in the place of one, its shorthands stay.
+    known = {name: dict(section) for name, section in sections.items() if isinstance(section, dict)}
+    if isinstance(result.get("name"), str) and "template" in known:
+        name, at, version = result.pop("name").partition("@")
+        known["template"] = {"name": name, **({"version": version} if at else {}), **known["template"]}
+    if "hardware" in known:
+        short = {full: _hardware(name, result.pop(name)) for name, full in HARDWARE.items() if name in result}
+        known["hardware"] = short | known["hardware"]
+    if "on_first_boot" in result and "hooks" in known:
+        known["hooks"] = {"on_first_boot": result.pop("on_first_boot"), **known["hooks"]}
+    if isinstance(files := result.get("files"), dict):
         result["files"] = [
             {"path": path, **(value if isinstance(value, dict) else {"inline": value})}
             for path, value in sorted(files.items())
         ]
+    return result | {name: section for name, section in known.items() if section or name in result}
 
 
-def _first_boot(result: dict[str, Any]) -> None:
-    hooks = _section(result, "hooks")
-    if "on_first_boot" in result and hooks is not None:
-        hooks.setdefault("on_first_boot", result.pop("on_first_boot"))
-        result["hooks"] = hooks
+def _hardware(short: str, value: Any) -> Any:
+    if isinstance(value, str) and short == "ram" and (found := RAM.fullmatch(value.strip())):
+        return int(found[1])
+    if isinstance(value, str) and short == "display" and DISPLAY.fullmatch(value):
+        return f"{value}x24"
+    return value
+
+
+# --- what a document must be like ------------------------------------------------------------------------------------
+
+
+API_VERSION = "orgo.ai/v1"
+TAKEN_PORTS = (5900, 5999, 6080, 8080)
+REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a document.
+
+    Attributes:
+        field: Dotted path, list positions in brackets.
+        code: ``required``, ``invalid_enum``, ``unknown_ref``, ``invalid_type``, ``invalid_format`` or ``out_of_range``.
+        message: What was expected.
+    """
+
+    field: str
+    code: str
+    message: str
+
+
+class _Section(BaseModel, strict=True):
+    """A part of a document; keys that it does not name are free."""
+
+
+def _free(port: int) -> int:
+    if port in TAKEN_PORTS:
+        raise PydanticCustomError("out_of_range", "Port should be another one than 5900, 5999, 6080 and 8080")
+    return port
+
+
+def _secret(value: Any) -> Any:
+    is_secret = isinstance(value, dict) and set(value) == {"secret"} and isinstance(value["secret"], str)
+    return value["secret"] if is_secret else value
+
+
+def _no_flag(value: Any) -> Any:
+    # True equals 1 in Python, not in JSON.
+    if isinstance(value, bool):
+        raise PydanticCustomError("literal_error", "Input should be a number")
+    return value
+
+
+Kebab = Annotated[str, Field(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$")]
+# The documentation is silent about namespaces, so they are held to the rule for names.
+Name = Annotated[Kebab, Field(max_length=64)]
+_NUMBER, _WORD = r"(?:0|[1-9][0-9]*)", r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+SemVer = Annotated[
+    str,
+    Field(
+        pattern=rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_WORD}(?:\.{_WORD})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$"
+    ),
+]
+UpperSnake = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+Given = Annotated[str, Field(min_length=1)]
+
+
+class _Template(_Section):
+    name: Name
+    version: SemVer
+    publisher: Kebab = ""
+
+
+class _Hardware(_Section):
+    os: Literal["linux"] = "linux"
+    cpu: Annotated[Literal[1, 2, 4, 8, 16], BeforeValidator(_no_flag)] = 1
+    ram_gb: Literal[4, 8, 16, 32, 64] = 4
+    gpu: Literal["none", "t4", "l4", "a10", "l40s", "a100-40", "a100-80", "h100"] = "none"
+    region: Literal["auto-us", "iad", "sjc", "lax"] = "auto-us"
+    disk_gb: Annotated[float, Field(ge=1)] = 1
+    gpu_count: Annotated[float, Field(ge=0)] = 0
+    auto_stop_minutes: Annotated[float, Field(ge=0, le=1440)] = 0
+    bandwidth_mbps: Annotated[float, Field(ge=0)] = 0
+    resolution: Annotated[str, Field(pattern=r"^(?:[1-9][0-9]*x){2}[1-9][0-9]*$")] = ""
+    audio: bool = False
+
+
+class _Secret(_Section):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    optional: bool = False
+
+
+class _Build(_Section):
+    apt: list[str] = []
+    pip: list[str] = []
+    npm: list[str] = []
+    run: Annotated[list[str], Field(max_length=64)] = []
+
+
+class _Port(_Section):
+    internal: Annotated[int, Field(ge=1, le=65535), AfterValidator(_free)]
+    protocol: Literal["tcp", "udp", "http", "ws"] = "tcp"
+
+
+class _Health(_Section):
+    type: Literal["http", "tcp", "command", "process"] = "http"
+
+
+class _App(_Section):
+    name: Given
+    run: Given
+    restart: Literal["always", "on-failure", "no"] = "no"
+    on_fail: Annotated[str, Field(pattern=r"^(?:restart_service:.+|restart_vm|alert|none)$")] = "none"
+    health: _Health = _Health()
+    ports: list[_Port] = []
+
+
+class _Document(_Section):
+    namespace: Name
+    api_version: Literal["orgo.ai/v1"]
+    template: _Template
+    hardware: _Hardware = _Hardware()
+    vars: dict[str, Any] = {}
+    env: dict[UpperSnake, Annotated[str, BeforeValidator(_secret)]] = {}
+    build: _Build = _Build()
+    hooks: dict[str, Any] = {}
+    secrets: list[_Secret] = []
+    apps: list[_App] = []
+
+
+# By what pydantic calls an error, the code of it; whatever else it finds is of a wrong type.
+CODES = {
+    "missing": "required",
+    "literal_error": "invalid_enum",
+    "string_pattern_mismatch": "invalid_format",
+    "string_too_short": "required",
+    "string_too_long": "invalid_format",
+    **dict.fromkeys(("too_long", "greater_than_equal", "less_than_equal", "out_of_range"), "out_of_range"),
+}
+
+
+def problems(document: dict[str, Any]) -> list[Problem]:
+    """Everything that is wrong with a canonical document and its namespace; empty for a valid one."""
+    # The schema knows texts, numbers and lists, and no null, also under keys that it does not name.
+    sections = {name: document.get(name) for name in ("template", "hardware", "build")}
+    nulls = [
+        Problem(f"{name}.{key}", "invalid_type", "expected a value; leave the key out for none")
+        for name, section in sections.items()
+        if isinstance(section, dict)
+        for key, value in section.items()
+        if value is None
+    ]
+    try:
+        _Document.model_validate(document)
+    except ValidationError as error:
+        found = {problem.field: problem for problem in (*map(_problem, error.errors()), *nulls)}
+        return list(found.values())
+    return nulls or list(_references(document))
+
+
+def _problem(error: ErrorDetails) -> Problem:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"] if part != "[key]")
+    code = "invalid_type" if error["input"] is None else CODES.get(error["type"], "invalid_type")
+    return Problem(path.removeprefix("."), code, error["msg"])
+
+
+def _references(document: dict[str, Any]) -> Iterator[Problem]:
+    known = {
+        "var": set(document.get("vars", {})),
+        "env": {key for key, value in document.get("env", {}).items() if isinstance(value, str)},
+    }
+    for path, text in _texts({key: value for key, value in document.items() if key != "vars"}, ""):
+        for escape, kind, name in REFERENCE.findall(text):
+            if not escape and name not in known[kind]:
+                yield Problem(path, "unknown_ref", f"expected a {kind} that the document defines")
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{path}[{index}]")
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
 
 
 DEFAULT_NAMESPACE = "default"
@@ -215,44 +341,32 @@ def read_document(body: bytes, content_type: str = "") -> Document:
     Raises:
         Refusal: 400 where it is empty or cannot be parsed, 422 with every problem where it is no valid document.
     """
-    try:
-        data = read_body(body, content_type)
-    except Unreadable as error:
-        raise Refusal(400, f"Cannot read the template: {error}.") from None
+    data = read_body(body, content_type)
     if not isinstance(data, dict):
         raise invalid([Problem("", "invalid_type", "expected an object")])
-    envelope = data if is_envelope(data) else {}
-    content = canonical(data["template"] if envelope else data)
-    found = problems(content) or _mismatches(envelope, content)
-    if found:
-        raise invalid(found)
+    inner = data.get("template")
+    # Nothing but fields of an envelope, of which *template* holds an object.
+    is_envelope = isinstance(inner, dict) and set(data) <= ENVELOPE and (len(data) > 1 or "api_version" in inner)
+    envelope: Mapping[str, Any] = data if is_envelope else {}
+    content = canonical(envelope.get("template", data))
     namespace = envelope.get("namespace", DEFAULT_NAMESPACE)
-    return Document(namespace, content["template"]["name"], content["template"]["version"], content)
+    if found := problems({**content, "namespace": namespace}):
+        raise invalid(found)
+    template = content["template"]
+    mismatches = [
+        Problem(name, "mismatch", f"expected the same as template.{name} of the document")
+        for name in ("name", "version")
+        if name in envelope and envelope[name] != template[name]
+    ]
+    if mismatches:
+        raise invalid(mismatches)
+    return Document(namespace, template["name"], template["version"], content)
 
 
 def invalid(found: list[Problem]) -> Refusal:
     """The answer to a document that breaks rules."""
-    return Refusal(422, "The template is not valid.", errors=[problem.as_json() for problem in found])
-
-
-def is_envelope(data: dict[str, Any]) -> bool:
-    """Whether the data wraps a document: nothing but envelope fields, of which *template* holds an object."""
-    inner = data.get("template")
-    if not isinstance(inner, dict) or not set(data) <= ENVELOPE:
-        return False
-    return len(data) > 1 or "api_version" in inner
-
-
-def _mismatches(envelope: dict[str, Any], content: dict[str, Any]) -> list[Problem]:
-    found = []
-    if not is_namespace(envelope.get("namespace", DEFAULT_NAMESPACE)):
-        found.append(Problem("namespace", "invalid_format", "expected lowercase kebab-case, 1 to 64 characters"))
-    found.extend(
-        Problem(name, "mismatch", f"expected the same as template.{name} of the document")
-        for name in ("name", "version")
-        if name in envelope and envelope[name] != content["template"][name]
-    )
-    return found
+    errors = [{"field": each.field, "code": each.code, "message": each.message} for each in found]
+    return Refusal(422, "The template is not valid.", errors=errors)
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:

@@ -12,13 +12,11 @@ from typing import Any, Literal
 
 from touchstone.twin import answers
 from touchstone.twin.answers import Refusal
-from touchstone.twin.build import Build, Pace, finished_build
+from touchstone.twin.build import Build, finished_build, timestamp
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
-from touchstone.twin.documents import Document, digest
+from touchstone.twin.documents import API_VERSION, Document, digest
 from touchstone.twin.limits import Limiter, let_through, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
-from touchstone.twin.stream import timestamp
-from touchstone.twin.validation import API_VERSION
 
 CURATED = ("claude-code", "openclaw", "hermes-agent")
 CURATED_BUILD_TIME_MS = 118_420
@@ -261,10 +259,8 @@ class Engine:
 
     def make_build(self, version: Version) -> Build:
         """A build of a version that has not begun."""
-        settings = self.settings
-        pace = Pace(settings.build_s, settings.settle_s, settings.build_timeout_s)
         slot = self.slot_of(version)
-        return self.build_class(version, pace, lambda build: self.ended(slot, build))
+        return self.build_class(version, self.settings, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
         """Keeps the golden of a build that succeeded."""

@@ -1,40 +1,47 @@
-"""Limiters of starts: windows, logs, counts, gaps, buckets, queues, caps, alone or in tiers; and the one of a text."""
+"""Limits on starts: the limiters, and the text that names one, such as ``token-bucket:8/4,burst=16``."""
 
+import contextlib
+import difflib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from inspect import signature
+from typing import Any
 
-from touchstone.twin.limit_text import RateLimit
+from touchstone.errors import UsageError
 
 # Where a limit ends only after a moment, this is the least that is left to wait at that moment; a clock of epoch
 # seconds has no finer grain.
 GRAIN_S = 1e-6
 
 
-class Limiter(Protocol):
-    """Counts the starts of one account. Times never go back."""
+# --- limiters --------------------------------------------------------------------------------------------------------
+
+
+class Limiter:
+    """Counts the starts of one account; this one lets everything through. Times never go back."""
 
     def wait_s(self, now_at: float) -> float:
         """Seconds from *now_at* until a start would be let through; 0 where it would be now. Changes nothing.
 
         Infinite where it depends on the end of a build, which nobody knows.
         """
+        return 0.0
 
-    def take(self, now_at: float) -> None:
-        """Counts one start, which is let through."""
-
-    def refuse(self, now_at: float) -> None:  # noqa: ARG002  # some limiters need it
-        """Is told that a start was refused, by this tier or by another one. Most limiters do not care."""
-        return
-
-    def delay_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
+    def delay_s(self, now_at: float) -> float:
         """Seconds by which the answer of a start is held back that is let through now. Changes nothing."""
         return 0.0
 
-    def ended(self, now_at: float) -> None:  # noqa: ARG002  # some limiters need it
-        """Is told that a build which one of the starts began has ended. Most limiters do not care."""
-        return
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        """Counts one start, which is let through and whose answer is held back by *delay_s*, other tiers included."""
+
+    def refuse(self, now_at: float) -> None:
+        """Notes that a start was refused, by this tier or by another one. Most limiters do not care."""
+
+    def ended(self, now_at: float) -> None:
+        """Notes that a build which one of the starts began has ended. Most limiters do not care."""
 
 
 def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
@@ -52,7 +59,7 @@ def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
 def let_through(limiter: Limiter, now_at: float) -> float:
     """Counts one start, and returns the seconds by which its answer is held back."""
     delay_s = limiter.delay_s(now_at)
-    limiter.take(now_at)
+    limiter.take(now_at, delay_s)
     return delay_s
 
 
@@ -67,327 +74,153 @@ def window_of(now_at: float, window_s: float) -> int:
     return number + 1 if (number + 1) * window_s <= now_at else number
 
 
-class SlidingCounter(Limiter):
-    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold.
-
-    Args:
-        limit: What the sum may reach.
-        window_s: Length of a window in seconds.
-        opens_first: The first start after two idle windows opens one, and the next ones follow without a gap; else
-            windows begin at multiples of their length.
-        counts_refused: Refused starts are counted as well.
-        below: A start is let through while the sum without it is below *limit*; else while the sum with it is not
-            above.
-    """
-
-    def __init__(
-        self,
-        limit: int,
-        window_s: float,
-        *,
-        opens_first: bool = False,
-        counts_refused: bool = False,
-        below: bool = False,
-    ) -> None:
-        self._limit, self._window_s = limit, window_s
-        self._opens_first, self._counts_refused, self._below = opens_first, counts_refused, below
-        # Windows are numbered from the origin, so that edges do not drift.
-        self._origin_at = 0.0 if not opens_first else -math.inf
-        self._window, self._before, self._taken = 0, 0, 0
-
-    def _rolled(self, now_at: float) -> tuple[float, int, int, int]:
-        """The origin, the window around *now_at*, and the starts of the one before it and of itself."""
-        if self._origin_at == -math.inf:
-            return now_at, 0, 0, 0
-        window = window_of(now_at - self._origin_at, self._window_s)
-        if window == self._window:
-            return self._origin_at, window, self._before, self._taken
-        if window == self._window + 1:
-            return self._origin_at, window, self._taken, 0
-        return (now_at, 0, 0, 0) if self._opens_first else (self._origin_at, window, 0, 0)
-
-    def wait_s(self, now_at: float) -> float:
-        """Seconds until enough of the earlier window is out."""
-        origin_at, window, before, taken = self._rolled(now_at)
-        opened_at = origin_at + window * self._window_s
-        inside = 1 - (now_at - opened_at) / self._window_s
-        total = before * inside + taken
-        if total < self._limit if self._below else total + 1 <= self._limit:
-            return 0.0
-        most = self._limit if self._below else self._limit - 1
-        if taken > most or (taken == most and (self._below or not before)):
-            # Not in this window, whatever leaves it.
-            opened_at, before, taken = opened_at + self._window_s, taken, 0
-        share_out = max(0.0, 1 - (most - taken) / before)
-        return max(GRAIN_S, opened_at + share_out * self._window_s - now_at)
-
-    def take(self, now_at: float) -> None:
-        """Counts one start in the present window."""
-        self._origin_at, self._window, self._before, self._taken = self._rolled(now_at)
-        self._taken += 1
-
-    def refuse(self, now_at: float) -> None:
-        """Counts it as well, where refused starts count."""
-        if self._counts_refused:
-            self.take(now_at)
-
-
-class DecayingCounter(Limiter):
-    """A count that is multiplied by exp(-t / *decay_s*) after t seconds; with one more it may reach *limit*.
-
-    Args:
-        limit: What the count may reach, at least 2.
-        decay_s: Seconds after which a count is 1/e of itself.
-    """
-
-    def __init__(self, limit: int, decay_s: float) -> None:
-        self._limit, self._decay_s = limit, decay_s
-        self._count, self._counted_at = 0.0, 0.0
-
-    def _left(self, now_at: float) -> float:
-        return self._count * math.exp((self._counted_at - now_at) / self._decay_s) if self._count else 0.0
-
-    def wait_s(self, now_at: float) -> float:
-        """Seconds until there is room for one more."""
-        count = self._left(now_at)
-        if count + 1 <= self._limit:
-            return 0.0
-        return max(GRAIN_S, self._decay_s * math.log(count / (self._limit - 1)))
-
-    def take(self, now_at: float) -> None:
-        """Counts one start."""
-        self._count, self._counted_at = self._left(now_at) + 1, now_at
-
-
-class LeakyBucket(Limiter):
-    """One start is served each *window_s* / *limit* seconds; up to *burst* wait behind it, and more are refused.
-
-    Args:
-        limit: Starts in *window_s*.
-        window_s: Seconds.
-        burst: How many may wait.
-        delay: How many of those do not have to: only what is beyond them is held back.
-
-    Source: nginx, ngx_http_limit_req_module, ``limit_req … burst= delay=``.
-    """
-
-    def __init__(self, limit: int, window_s: float, burst: int, delay: int = 0) -> None:
-        self._start_s = window_s / limit
-        self._queue_s = burst * self._start_s
-        self._spared_s = delay * self._start_s
-        self._free_at = -math.inf
-
-    def wait_s(self, now_at: float) -> float:
-        """Seconds until the queue has a place."""
-        return _left_s(self._free_at - self._queue_s, now_at)
-
-    def delay_s(self, now_at: float) -> float:
-        """Seconds until it is the turn of a start that comes now, less those that it is spared."""
-        return _left_s(self._free_at - self._spared_s, now_at)
-
-    def take(self, now_at: float) -> None:
-        """Puts one start into the queue."""
-        self._free_at = max(self._free_at, now_at) + self._start_s
-
-
 def _left_s(due_at: float, now_at: float) -> float:
     """Seconds until *due_at*; none where rounding alone makes it later."""
     return due_at - now_at if due_at - now_at > GRAIN_S else 0.0
 
 
-class Concurrency(Limiter):
-    """At most *limit* starts being answered at once.
-
-    Args:
-        limit: How many.
-        takes_s: Seconds that each takes to be answered.
-    """
-
-    def __init__(self, limit: int, takes_s: float) -> None:
-        self._limit, self._takes_s = limit, takes_s
-        self._ends_at: list[float] = []
-
-    def wait_s(self, now_at: float) -> float:
-        """Seconds until enough are answered."""
-        left_s = sorted(ends_at - now_at for ends_at in self._ends_at if ends_at > now_at)
-        return left_s[-self._limit] if len(left_s) >= self._limit else 0.0
-
-    def delay_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """What each start takes."""
-        return self._takes_s
-
-    def take(self, now_at: float) -> None:
-        """Begins to answer one."""
-        self.hold(now_at, self._takes_s)
-
-    def hold(self, now_at: float, seconds: float) -> None:
-        """Begins to answer one that takes so long, other tiers included."""
-        self._ends_at = [ends_at for ends_at in self._ends_at if ends_at > now_at]
-        self._ends_at.append(now_at + seconds)
-
-
-class BuildCap(Limiter):
-    """At most *limit* builds in flight; each start that is let through begins one."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._running = limit, 0
-
-    def wait_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """Infinite where there is no room."""
-        return 0.0 if self._running < self._limit else math.inf
-
-    def take(self, now_at: float) -> None:  # noqa: ARG002  # the protocol has it
-        """Counts one build more."""
-        self._running += 1
-
-    def ended(self, now_at: float) -> None:  # noqa: ARG002  # the protocol has it
-        """Counts one build less."""
-        self._running = max(0, self._running - 1)
-
-
-class Tiers(Limiter):
-    """Several limiters in a row: a start goes through only if each lets it, and is counted by each only then.
-
-    Each is told of every refused start, whichever of them refused it. What the tiers hold back adds up.
-    """
-
-    def __init__(self, limiters: Sequence[Limiter]) -> None:
-        self._limiters = tuple(limiters)
-
-    def wait_s(self, now_at: float) -> float:
-        """The longest wait of all."""
-        return max(limiter.wait_s(now_at) for limiter in self._limiters)
-
-    def delay_s(self, now_at: float) -> float:
-        """The delays of all, one after the other."""
-        return sum(limiter.delay_s(now_at) for limiter in self._limiters)
-
-    def take(self, now_at: float) -> None:
-        """Counts one start in each."""
-        delay_s = self.delay_s(now_at)
-        for limiter in self._limiters:
-            if isinstance(limiter, Concurrency):
-                limiter.hold(now_at, delay_s)
-            else:
-                limiter.take(now_at)
-
-    def refuse(self, now_at: float) -> None:
-        """Tells each."""
-        for limiter in self._limiters:
-            limiter.refuse(now_at)
-
-    def ended(self, now_at: float) -> None:
-        """Tells each."""
-        for limiter in self._limiters:
-            limiter.ended(now_at)
-
-
-class Unlimited(Limiter):
-    """Lets everything through."""
-
-    def wait_s(self, now_at: float) -> float:  # noqa: ARG002  # the protocol has it
-        """Always 0."""
-        return 0.0
-
-    def take(self, now_at: float) -> None:  # the protocol has it
-        """Counts nothing."""
-
-
+@dataclass(eq=False)
 class FixedWindow(Limiter):
-    """At most *limit* starts in a window; a new window opens with the first start after the last one closed.
+    """At most *limit* starts in a window of *window_s* seconds.
 
-    Args:
-        limit: Starts in a window.
-        window_s: Length of a window in seconds.
-        on_clock: Windows begin at multiples of their length instead.
+    Attributes:
+        opens: What opens a window: its ``first`` start after the last one closed, or the ``clock``, at multiples of its
+            length.
         block_s: Seconds for which the first start that a full window refuses shuts it; a fresh window follows.
-        restarts: Every start that a full window refuses lets it begin anew, as full as it is.
+        refused: ``restart`` where every start that a full window refuses lets it begin anew, as full as it is.
     """
 
-    def __init__(
-        self,
-        limit: int,
-        window_s: float,
-        *,
-        on_clock: bool = False,
-        block_s: float | None = None,
-        restarts: bool = False,
-    ) -> None:
-        self._limit = limit
-        self._window_s = window_s
-        self._on_clock, self._block_s, self._restarts = on_clock, block_s, restarts
-        self._closes_at = float("-inf")
-        self._shut_until_at = float("-inf")
-        self._taken = 0
+    limit: int
+    window_s: float
+    opens: str = "first"
+    block_s: float | None = None
+    refused: str = ""
+    _closes_at: float = field(default=-math.inf, init=False)
+    _shut_until_at: float = field(default=-math.inf, init=False)
+    _taken: int = field(default=0, init=False)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the full window closes, or the block ends."""
         if now_at < self._shut_until_at:
             return self._shut_until_at - now_at
-        if now_at >= self._closes_at or self._taken < self._limit:
-            return 0.0
-        return self._closes_at - now_at
+        is_full = now_at < self._closes_at and self._taken >= self.limit
+        return self._closes_at - now_at if is_full else 0.0
 
-    def take(self, now_at: float) -> None:
-        """Counts one start, in a new window where the last one has closed."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         if now_at >= self._closes_at:
-            opens = window_of(now_at, self._window_s) if self._on_clock else None
-            self._closes_at = now_at + self._window_s if opens is None else (opens + 1) * self._window_s
-            self._taken = 0
+            self._closes_at, self._taken = now_at + self.window_s, 0
+            if self.opens == "clock":
+                self._closes_at = (window_of(now_at, self.window_s) + 1) * self.window_s
         self._taken += 1
 
     def refuse(self, now_at: float) -> None:
-        """Shuts the full window, or lets it begin anew, where it is one that does."""
         if now_at < self._shut_until_at or self.wait_s(now_at) <= 0:
             return
-        if self._block_s is not None:
-            self._shut_until_at, self._closes_at = now_at + self._block_s, float("-inf")
-        elif self._restarts:
-            self._closes_at = now_at + self._window_s
+        if self.block_s is not None:
+            self._shut_until_at, self._closes_at = now_at + self.block_s, -math.inf
+        elif self.refused == "restart":
+            self._closes_at = now_at + self.window_s
 
 
 class SlidingLog(Limiter):
-    """At most *limit* starts in any stretch of *window_s* seconds.
+    """At most *limit* starts in any stretch of *window_s* seconds; ``refused="count"`` counts refused ones as well."""
 
-    Args:
-        limit: Starts in a stretch.
-        window_s: Length of the stretch in seconds.
-        counts_refused: Refused starts are in the log as well.
-    """
-
-    def __init__(self, limit: int, window_s: float, *, counts_refused: bool = False) -> None:
-        self._window_s = window_s
-        self._counts_refused = counts_refused
-        self._expires_at: deque[float] = deque([float("-inf")] * limit, maxlen=limit)
+    def __init__(self, limit: int, window_s: float, refused: str = "") -> None:
+        self._window_s, self._refused = window_s, refused
+        self._expires_at = deque([-math.inf] * limit, maxlen=limit)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the oldest of the last *limit* starts leaves the stretch."""
         return max(0.0, self._expires_at[0] - now_at)
 
-    def take(self, now_at: float) -> None:
-        """Counts one start and forgets the oldest."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._expires_at.append(now_at + self._window_s)
 
     def refuse(self, now_at: float) -> None:
-        """Counts it as well, where refused starts count."""
-        if self._counts_refused:
+        if self._refused == "count":
             self.take(now_at)
 
 
-class MinimumGap(Limiter):
-    """At least *gap_s* seconds between two starts that are let through."""
+@dataclass(eq=False)
+class SlidingCounter(Limiter):
+    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold.
 
-    def __init__(self, gap_s: float) -> None:
-        self._gap_s = gap_s
-        self._free_at = float("-inf")
+    Attributes:
+        limit: What the sum may reach.
+        window_s: Length of a window in seconds.
+        opens: ``clock`` where windows begin at multiples of their length; ``first`` where the first start after two
+            idle windows opens one, and the next ones follow without a gap.
+        refused: ``count`` where refused starts are counted as well.
+        rule: ``below`` where a start is let through while the sum without it is below *limit*; else it is while the sum
+            with it is not above.
+    """
+
+    limit: int
+    window_s: float
+    opens: str = "clock"
+    refused: str = ""
+    rule: str = ""
+    # Windows are numbered from the origin, so that edges do not drift.
+    _origin_at: float = field(default=0.0, init=False)
+    _window: int = field(default=0, init=False)
+    _before: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.opens == "first":
+            self._origin_at = -math.inf
+
+    def _rolled(self, now_at: float) -> tuple[float, int, int, int]:
+        """The origin, the window around *now_at*, and the starts of the one before it and of itself."""
+        if self._origin_at == -math.inf:
+            return now_at, 0, 0, 0
+        window = window_of(now_at - self._origin_at, self.window_s)
+        if window == self._window:
+            return self._origin_at, window, self._before, self._taken
+        if window == self._window + 1:
+            return self._origin_at, window, self._taken, 0
+        return (now_at, 0, 0, 0) if self.opens == "first" else (self._origin_at, window, 0, 0)
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the gap is over."""
-        return max(0.0, self._free_at - now_at)
+        origin_at, window, before, taken = self._rolled(now_at)
+        opened_at, is_below = origin_at + window * self.window_s, self.rule == "below"
+        total = before * (1 - (now_at - opened_at) / self.window_s) + taken
+        if total < self.limit if is_below else total + 1 <= self.limit:
+            return 0.0
+        most = self.limit if is_below else self.limit - 1
+        if taken > most or (taken == most and (is_below or not before)):
+            # Not in this window, whatever leaves it.
+            opened_at, before, taken = opened_at + self.window_s, taken, 0
+        share_out = max(0.0, 1 - (most - taken) / before)
+        return max(GRAIN_S, opened_at + share_out * self.window_s - now_at)
 
-    def take(self, now_at: float) -> None:
-        """Begins a gap."""
-        self._free_at = now_at + self._gap_s
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        self._origin_at, self._window, self._before, self._taken = self._rolled(now_at)
+        self._taken += 1
+
+    def refuse(self, now_at: float) -> None:
+        if self.refused == "count":
+            self.take(now_at)
+
+
+@dataclass(eq=False)
+class DecayingCounter(Limiter):
+    """A count that is multiplied by exp(-t / *window_s*) after t seconds; with one more it may reach *limit* ≥ 2."""
+
+    limit: int
+    window_s: float
+    _count: float = field(default=0.0, init=False)
+    _counted_at: float = field(default=0.0, init=False)
+
+    def _left(self, now_at: float) -> float:
+        return self._count * math.exp((self._counted_at - now_at) / self.window_s) if self._count else 0.0
+
+    def wait_s(self, now_at: float) -> float:
+        count = self._left(now_at)
+        if count + 1 <= self.limit:
+            return 0.0
+        return max(GRAIN_S, self.window_s * math.log(count / (self.limit - 1)))
+
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        self._count, self._counted_at = self._left(now_at) + 1, now_at
 
 
 class TokenBucket(Limiter):
@@ -396,10 +229,8 @@ class TokenBucket(Limiter):
     The state is the time at which the bucket was, or would have been, full: no rounding adds up.
 
     Args:
-        limit: Tokens gained in *window_s*.
-        window_s: Seconds.
-        burst: Tokens that the bucket holds.
-        starts_empty: It is empty when it meets its first start, let through or refused.
+        burst: *limit* where it is None.
+        starts: ``empty`` where it is empty when it gets its first start, let through or refused.
         tick_s: Tokens are added only at whole multiples of so many seconds.
         early: The share of a token that a start may lack; the bucket then owes it.
     """
@@ -408,17 +239,16 @@ class TokenBucket(Limiter):
         self,
         limit: int,
         window_s: float,
-        burst: int,
-        *,
-        starts_empty: bool = False,
+        burst: int | None = None,
+        starts: str = "",
         tick_s: float | None = None,
         early: float = 0.0,
     ) -> None:
+        size = limit if burst is None else burst
         self._token_s = window_s / limit
-        self._size_s = burst * self._token_s
-        self._depth_s = (burst - 1 + early) * self._token_s
+        self._size_s, self._depth_s = size * self._token_s, (size - 1 + early) * self._token_s
         self._tick_s = tick_s
-        self._full_at: float | None = None if starts_empty else float("-inf")
+        self._full_at: float | None = None if starts == "empty" else -math.inf
 
     def _last_tick_at(self, now_at: float) -> float:
         return now_at if self._tick_s is None else window_of(now_at, self._tick_s) * self._tick_s
@@ -427,23 +257,220 @@ class TokenBucket(Limiter):
         return self._last_tick_at(now_at) + self._size_s if self._full_at is None else self._full_at
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until the bucket holds one token."""
         due_at = self._due_at(now_at) - self._depth_s
         # Sums of parts of a second are rounded; the grain keeps a token from being late for that, by a tick at worst.
-        if due_at - self._last_tick_at(now_at) <= GRAIN_S:
-            return 0.0
-        if self._tick_s is None:
-            return due_at - now_at
+        if self._tick_s is None or not _left_s(due_at, self._last_tick_at(now_at)):
+            return _left_s(due_at, self._last_tick_at(now_at))
         tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
         return tick * self._tick_s - now_at
 
-    def take(self, now_at: float) -> None:
-        """Takes one token."""
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
 
     def refuse(self, now_at: float) -> None:
         """A bucket that was empty at first fills from now on."""
         self._full_at = self._due_at(now_at)
+
+
+class LeakyBucket(TokenBucket):
+    """One start is served each *window_s* / *limit* seconds; up to *burst* wait behind it, and more are refused.
+
+    Args:
+        delay: How many of those do not have to: only what is beyond them is held back.
+
+    Source: nginx, ngx_http_limit_req_module, ``limit_req … burst= delay=``.
+    """
+
+    def __init__(self, limit: int, window_s: float, burst: int = 0, delay: int = 0) -> None:
+        super().__init__(limit, window_s, burst + 1)
+        self._spared_s = delay * self._token_s
+
+    def delay_s(self, now_at: float) -> float:
+        """Seconds until it is the turn of a start that comes now, less those that it is spared."""
+        return _left_s(self._due_at(now_at) - self._spared_s, now_at)
+
+
+@dataclass(eq=False)
+class Concurrency(Limiter):
+    """At most *limit* starts being answered at once, each of which takes *takes_s* seconds."""
+
+    limit: int
+    window_s: float
+    takes_s: float = 0.0
+    _ends_at: list[float] = field(default_factory=list, init=False)
+
+    def wait_s(self, now_at: float) -> float:
+        left_s = sorted(ends_at - now_at for ends_at in self._ends_at if ends_at > now_at)
+        return left_s[-self.limit] if len(left_s) >= self.limit else 0.0
+
+    def delay_s(self, now_at: float) -> float:
+        return self.takes_s
+
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        self._ends_at = [ends_at for ends_at in self._ends_at if ends_at > now_at] + [now_at + delay_s]
+
+
+@dataclass(eq=False)
+class BuildCap(Limiter):
+    """At most *limit* builds in flight; each start that is let through begins one."""
+
+    limit: int
+    window_s: float
+    _running: int = field(default=0, init=False)
+
+    def wait_s(self, now_at: float) -> float:
+        return 0.0 if self._running < self.limit else math.inf
+
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        self._running += 1
+
+    def ended(self, now_at: float) -> None:
+        self._running = max(0, self._running - 1)
+
+
+@dataclass(eq=False)
+class Tiers(Limiter):
+    """Several limiters in a row: a start goes through only if each lets it, and is counted by each only then.
+
+    Each is told of every refused start, whichever of them refused it. What the tiers hold back adds up.
+    """
+
+    tiers: Sequence[Limiter]
+
+    def wait_s(self, now_at: float) -> float:
+        return max(tier.wait_s(now_at) for tier in self.tiers)
+
+    def delay_s(self, now_at: float) -> float:
+        """The delays of all, one after the other."""
+        return sum(tier.delay_s(now_at) for tier in self.tiers)
+
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
+        for tier in self.tiers:
+            tier.take(now_at, delay_s)
+
+    def refuse(self, now_at: float) -> None:
+        for tier in self.tiers:
+            tier.refuse(now_at)
+
+    def ended(self, now_at: float) -> None:
+        for tier in self.tiers:
+            tier.ended(now_at)
+
+
+# --- the families and their options ----------------------------------------------------------------------------------
+
+
+FORM = (
+    "[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE] with at least 1 start and more than 0 seconds, "
+    "for example 8/4 or token-bucket:8/4,burst=16"
+)
+# What an option that is a number may be: its type, whether a value fits, and what a message says of it.
+_NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], str]] = {
+    "SECONDS": (float, lambda value: 0 < value < math.inf, "SECONDS with more than 0 seconds, e.g. {}=0.5"),
+    "SECONDS OR 0": (float, lambda value: 0 <= value < math.inf, "SECONDS with 0 or more seconds, e.g. {}=0.5"),
+    "N": (int, lambda value: value >= 1, "N with N at least 1, e.g. {}=16"),
+    "N OR 0": (int, lambda value: value >= 0, "N with N at least 0, e.g. {}=16"),
+    "SHARE": (float, lambda value: 0 <= value < 1, "SHARE with a share of a token from 0 to below 1, e.g. {}=0.5"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A way to count starts.
+
+    Attributes:
+        limiter: Makes a limiter of a limit, the seconds of a window and options; their usual values are its defaults.
+        options: By their names, what they may be: a key of _NUMBERS, or words.
+        form: What a message says of its text.
+        numbers: What follows the name: LIMIT/SECONDS, SECONDS, LIMIT or nothing.
+        least: The smallest limit.
+    """
+
+    limiter: Callable[..., Limiter]
+    options: Mapping[str, str] = field(default_factory=dict)
+    form: str = FORM
+    numbers: str = "LIMIT/SECONDS"
+    least: int = 1
+
+    def field(self, option: str) -> str:
+        """What the constructor of the limiter calls an option."""
+        return f"{option}_s" if self.options[option].startswith("SECONDS") else option
+
+
+FAMILIES: Mapping[str, Family] = {
+    "none": Family(lambda *_: Limiter(), form="none, which has no numbers and no options", numbers=""),
+    "fixed-window": Family(FixedWindow, {"opens": "first|clock", "block": "SECONDS", "refused": "restart"}),
+    "sliding-log": Family(SlidingLog, {"refused": "count"}),
+    "sliding-counter": Family(SlidingCounter, {"opens": "first|clock", "refused": "count", "rule": "below"}),
+    "decaying-counter": Family(
+        DecayingCounter,
+        form="at least 2 starts, since a count that decays is never 0 again, e.g. decaying-counter:2/1",
+        least=2,
+    ),
+    "token-bucket": Family(TokenBucket, {"burst": "N", "starts": "empty", "tick": "SECONDS", "early": "SHARE"}),
+    "minimum-gap": Family(
+        SlidingLog, form="minimum-gap:SECONDS with more than 0 seconds, e.g. minimum-gap:2", numbers="SECONDS"
+    ),
+    "leaky-bucket": Family(LeakyBucket, {"burst": "N OR 0", "delay": "N OR 0"}),
+    "concurrency": Family(
+        Concurrency,
+        {"takes": "SECONDS OR 0"},
+        form="concurrency:N[,takes=SECONDS] with N at least 1, e.g. concurrency:4,takes=0.5",
+        numbers="LIMIT",
+    ),
+    "builds": Family(BuildCap, form="builds:N with N at least 1, e.g. builds:4", numbers="LIMIT"),
+}
+
+
+# --- limits and their texts ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A limit on build starts per account.
+
+    Attributes:
+        limit: Starts per window, at least 1; of ``concurrency`` and ``builds``, those at once; 0 for ``none``.
+        window_s: Length of the window, or of the gap, in seconds, above 0; 0 where the family has none.
+        family: How starts are counted: a key of FAMILIES.
+        options: By the names that their limiter has for them, without those that have their usual values.
+        also: The other tier, where a start has to pass two.
+    """
+
+    limit: int
+    window_s: float
+    family: str = "fixed-window"
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    also: "RateLimit | None" = None
+
+    @property
+    def tiers(self) -> tuple["RateLimit", ...]:
+        """The tiers in the order of the text, each by itself."""
+        alone = replace(self, also=None)
+        return (alone,) if self.also is None else (alone, *self.also.tiers)
+
+    def __str__(self) -> str:
+        """The shortest text that is read as this limit and names its family."""
+        return "+".join(map(_text, self.tiers))
+
+    @classmethod
+    def parse(cls, text: str, where: str = "rate") -> "RateLimit":
+        """Reads the text form of a limit.
+
+        Args:
+            text: ``[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE …]``, or one of the other forms of a family; two of them are
+                joined with ``+``.
+            where: What the message calls the place that the text comes from, such as ``--rate``.
+
+        Raises:
+            UsageError: the text has another form, names an unknown family or option, or a value is out of range.
+        """
+        tiers = [_tier(part.strip(), where) for part in text.strip().split("+")]
+        if len(tiers) > 1 and any(tier.family == "none" for tier in tiers):
+            raise UsageError(f"{where}: found 'none' in {text!r}; expected two limits; leave 'none' out")
+        if len(tiers) > 2:
+            raise UsageError(f"{where}: found {len(tiers)} tiers in {text!r}; expected one, or two joined with +")
+        return replace(tiers[0], also=tiers[1]) if len(tiers) > 1 else tiers[0]
 
 
 def limiter_for(rate: RateLimit | None) -> Limiter:
@@ -453,10 +480,8 @@ def limiter_for(rate: RateLimit | None) -> Limiter:
 
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
     """A fresh limiter for one account that has to pass these tiers; with none, it passes."""
-    limiters = [_MAKERS[tier.family](tier) for tier in tiers]
-    if not limiters:
-        return Unlimited()
-    return limiters[0] if len(limiters) == 1 else Tiers(limiters)
+    limiters = [FAMILIES[tier.family].limiter(tier.limit, tier.window_s, **tier.options) for tier in tiers]
+    return Tiers(limiters) if len(limiters) > 1 else limiters[0] if limiters else Limiter()
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
@@ -470,30 +495,98 @@ def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
     return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
 
 
-def _fixed_window(rate: RateLimit) -> Limiter:
-    on_clock, restarts = rate.opens == "clock", rate.refused == "restart"
-    return FixedWindow(rate.limit, rate.window_s, on_clock=on_clock, block_s=rate.block_s, restarts=restarts)
+def _tier(text: str, where: str) -> RateLimit:
+    head, *parts = text.split(",")
+    name, colon, numbers = head.partition(":")
+    if not colon and ("/" in head or not head[:1].isalpha()):
+        name, numbers = "fixed-window", head
+    name = name.strip()
+    if name not in FAMILIES:
+        near, known = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0)[0], ", ".join(FAMILIES)
+        raise UsageError(f"{where}: unknown family {name!r}; expected one of {known}; did you mean {near}?")
+    family = FAMILIES[name]
+    try:
+        limit, window_s = _numbers(family, numbers if colon or name == "fixed-window" else "")
+    except ValueError:
+        raise UsageError(f"{where}: found {text!r}; expected {family.form}") from None
+    given: dict[str, Any] = {}
+    for part in parts:
+        option, value = _option(name, part, text, where)
+        if option in given:
+            raise UsageError(f"{where}: found {part!r} in {text!r}; expected each option once; keep one of the two")
+        given[option] = value
+    if given.get("refused") == "restart" and ("block" in given or given.get("opens") == "clock"):
+        other = "opens=clock" if given.get("opens") == "clock" else "block"
+        raise UsageError(
+            f"{where}: found refused=restart and {other} in {text!r}; "
+            "expected one of the two, since a window that restarts has no other opening; leave one out"
+        )
+    usual = {name: each.default for name, each in signature(family.limiter).parameters.items()}
+    if name == "token-bucket":
+        usual["burst"] = limit
+    options = {family.field(option): given[option] for option in family.options if option in given}
+    return RateLimit(limit, window_s, name, {key: value for key, value in options.items() if value != usual[key]})
 
 
-def _sliding_counter(rate: RateLimit) -> Limiter:
-    first, counts, below = rate.opens == "first", rate.refused == "count", rate.rule == "below"
-    return SlidingCounter(rate.limit, rate.window_s, opens_first=first, counts_refused=counts, below=below)
+def _numbers(family: Family, text: str) -> tuple[int, float]:
+    """The limit and the seconds behind the name of a family.
+
+    Raises:
+        ValueError: there are none, or they do not fit.
+    """
+    if not family.numbers:
+        if text:
+            raise ValueError(text)
+        return 0, 0.0
+    limit, window = {"LIMIT/SECONDS": text.split("/"), "SECONDS": ["1", text], "LIMIT": [text, "1"]}[family.numbers]
+    if int(limit) < family.least or not 0 < float(window) < math.inf:
+        raise ValueError(text)
+    return int(limit), float(window) if "SECONDS" in family.numbers else 0.0
 
 
-def _token_bucket(rate: RateLimit) -> Limiter:
-    burst, empty, early = rate.burst or rate.limit, rate.starts == "empty", rate.early or 0.0
-    return TokenBucket(rate.limit, rate.window_s, burst, starts_empty=empty, tick_s=rate.tick_s, early=early)
+def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]:
+    """The name of an option and its value."""
+    name, _, value = (piece.strip() for piece in part.partition("="))
+    found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
+    if name in known:
+        values = known[name]
+        choices = [] if values in _NUMBERS else values.split("|")
+        if value in choices:
+            return name, value
+        if values in _NUMBERS:
+            kind, fits, _ = _NUMBERS[values]
+            with contextlib.suppress(ValueError):
+                if fits(number := kind(value)):
+                    return name, number
+        near = difflib.get_close_matches(value, choices, n=1, cutoff=0)
+        meant = "".join(f"; did you mean {word}?" for word in near)
+        raise UsageError(f"{found}; expected {_expected(name, values)}{meant}")
+    having = [other for other, each in FAMILIES.items() if name in each.options]
+    if having:
+        raise UsageError(f"{found}; only {' and '.join(having)} may have {name!r}; leave it out")
+    if not known:
+        raise UsageError(f"{found}; expected no option, as {family} has none")
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    expected = "; ".join(_expected(*each) for each in known.items())
+    raise UsageError(f"{found}; expected {expected}; did you mean {nearest}?")
 
 
-_MAKERS: Mapping[str, Callable[[RateLimit], Limiter]] = {
-    "none": lambda _: Unlimited(),
-    "fixed-window": _fixed_window,
-    "sliding-log": lambda rate: SlidingLog(rate.limit, rate.window_s, counts_refused=rate.refused == "count"),
-    "sliding-counter": _sliding_counter,
-    "decaying-counter": lambda rate: DecayingCounter(rate.limit, rate.window_s),
-    "token-bucket": _token_bucket,
-    "minimum-gap": lambda rate: MinimumGap(rate.window_s),
-    "leaky-bucket": lambda rate: LeakyBucket(rate.limit, rate.window_s, rate.burst or 0, rate.delay or 0),
-    "concurrency": lambda rate: Concurrency(rate.limit, rate.takes_s or 0.0),
-    "builds": lambda rate: BuildCap(rate.limit),
-}
+def _expected(name: str, values: str) -> str:
+    if values in _NUMBERS:
+        return f"{name}={_NUMBERS[values][2].format(name)}"
+    return " or ".join(f"{name}={word}" for word in values.split("|"))
+
+
+def _text(tier: RateLimit) -> str:
+    family = FAMILIES[tier.family]
+    numbers = family.numbers.replace("LIMIT", str(tier.limit)).replace("SECONDS", _shortest(tier.window_s))
+    values = [(name, tier.options.get(family.field(name))) for name in family.options]
+    options = "".join(f",{name}={_shortest(value)}" for name, value in values if value is not None)
+    return f"{tier.family}:{numbers}{options}" if numbers else tier.family
+
+
+def _shortest(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would part two tiers
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,13 +1,14 @@
-"""A twin on a port: in a thread of its own for tests, or in the foreground until a signal ends it."""
+"""A twin on a port, in a thread of its own or in the foreground until a signal ends it, and how it behaves."""
 
 import asyncio
 import contextlib
 import errno
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import uvicorn
@@ -21,7 +22,24 @@ Asgi = Callable[..., Any]
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
 GRACE_S = 0.5
-FLUSH_S, FLUSH_TRIES = 0.1, 20
+
+
+def unwrapped(asgi_app: Asgi) -> Asgi:
+    """The application as it is."""
+    return asgi_app
+
+
+def says_of(part: Any) -> str:
+    """The docstring of a part of the twin on one line, for people: code in it between single backticks."""
+    return " ".join((part.__doc__ or "").split()).replace("``", "`")
+
+
+def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
+    """The class of a method of the twin with a function in the place of that method; without one, the part itself."""
+    if over is None:
+        return part
+    base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])
+    return type(part.__name__, (base,), {over.__name__: part})
 
 
 class Twin:
@@ -32,6 +50,9 @@ class Twin:
         engine: What decides; a subclass breaks a promise on purpose.
         app: What speaks HTTP; the same.
         wrap: Puts another application around the finished one.
+
+    Attributes:
+        url: What the paths of the API are added to, such as ``http://127.0.0.1:8123/api``; empty while it is stopped.
     """
 
     def __init__(
@@ -40,20 +61,13 @@ class Twin:
         *,
         engine: type[Engine] = Engine,
         app: type[App] = App,
-        wrap: Callable[[Asgi], Asgi] = lambda asgi_app: asgi_app,
+        wrap: Callable[[Asgi], Asgi] = unwrapped,
     ) -> None:
         self.settings = settings or TwinSettings()
-        self._engine_class = engine
-        self._app_class = app
-        self._wrap = wrap
+        self.url = ""
+        self._engine_class, self._app_class, self._wrap = engine, app, wrap
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
-        self._url = ""
-
-    @property
-    def url(self) -> str:
-        """What the paths of the API are added to, such as ``http://127.0.0.1:8123/api``; empty before the start."""
-        return self._url
 
     def start(self) -> Self:
         """Listens, and returns when requests are answered.
@@ -70,7 +84,8 @@ class Twin:
         self._thread.start()
         if not self._server.up.wait(START_TIMEOUT_S):
             raise RuntimeError(f"twin: no answer from its own thread within {START_TIMEOUT_S} s")
-        self._url = _url(self.settings, listener)
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        self.url = f"http://{host}:{listener.getsockname()[1]}{self.settings.base_path}"
         return self
 
     def stop(self) -> None:
@@ -79,19 +94,44 @@ class Twin:
             return
         self._server.stop()
         self._thread.join(STOP_TIMEOUT_S)
-        self._server, self._thread, self._url = None, None, ""
+        self._server, self._thread, self.url = None, None, ""
 
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A named way for the twin to behave.
+
+    Attributes:
+        name: Lowercase words joined by hyphens; generated names also hold dots.
+        says: What it does otherwise, one sentence for people.
+        engine: What decides.
+        app: What speaks HTTP.
+        wrap: Puts another application around the finished one.
+        pace: Fields of TwinSettings that it needs otherwise.
+        target: Settings of the target, by their names in touchstone.toml, that an examination of it needs.
+    """
+
+    name: str
+    says: str
+    engine: type[Engine] = Engine
+    app: type[App] = App
+    wrap: Callable[[Asgi], Asgi] = unwrapped
+    pace: Mapping[str, Any] = field(default_factory=dict)
+    target: Mapping[str, Any] = field(default_factory=dict)
+
+    def twin(self, settings: TwinSettings) -> Twin:
+        """A twin that behaves so; what *settings* say holds where the behaviour needs nothing else."""
+        return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)
+
+
 class _Server(uvicorn.Server):
-    """Tells when it is up, and stops without waiting for the next tick."""
+    """Notes when it is up, and stops without waiting for the next tick."""
 
     def __init__(self, app: Asgi, engine: Engine) -> None:
         config = uvicorn.Config(
@@ -113,14 +153,13 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
-        """Refreshes the Date header once a second, until it is told to stop."""
+        """Refreshes the Date header, until a stop is requested."""
         self._loop = asyncio.get_running_loop()
         await self.on_tick(0)
         self.up.set()
-        while not self._halt.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._halt.wait(), 1.0)
-            await self.on_tick(0)
+        ticking = asyncio.create_task(super().main_loop())
+        await self._halt.wait()
+        ticking.cancel()
         self._engine.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -131,7 +170,6 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=GRACE_S)
-        await self._flush()
         # Connections before tasks: a cancelled task would still write an answer of its own.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -139,19 +177,12 @@ class _Server(uvicorn.Server):
             task.cancel()
         for listener in sockets or []:
             listener.close()
-        await asyncio.sleep(0)  # the loop tells aborted connections so
-
-    async def _flush(self) -> None:
-        # A closed connection stays in the set until its last bytes are written, and has no event to wait for.
-        for _ in range(FLUSH_TRIES):
-            if not self.server_state.connections:
-                return
-            await asyncio.sleep(FLUSH_S / FLUSH_TRIES)
+        await asyncio.sleep(0)  # so that the loop notes aborted connections
 
     def stop(self) -> None:
-        """Asks it to stop; from any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            with contextlib.suppress(RuntimeError):  # closed meanwhile
+        """Requests a stop; from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._halt.set)
 
 
@@ -164,25 +195,15 @@ def _listener(settings: TwinSettings) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise _cannot_listen(settings, error) from None
-    return listener
-
-
-def _cannot_listen(settings: TwinSettings, error: OSError) -> UsageError:
-    if error.errno == errno.EADDRINUSE:
-        return UsageError(
-            f"twin: port: found {settings.port}, which is in use on {settings.host}; "
+        problem = (
+            f"port: found {settings.port}, which is in use on {settings.host}; "
             "expected a free port; choose another, or 0 for any free one"
+            if error.errno == errno.EADDRINUSE
+            else f"cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}; "
+            "expected an address of this machine and a port that you may use, e.g. 127.0.0.1 and 0"
         )
-    return UsageError(
-        f"twin: cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}; "
-        "expected an address of this machine and a port that you may use, e.g. 127.0.0.1 and 0"
-    )
-
-
-def _url(settings: TwinSettings, listener: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}{settings.base_path}"
+        raise UsageError(f"twin: {problem}") from None
+    return listener
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
@@ -195,23 +216,14 @@ def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
     Raises:
         UsageError: the port is in use, or the host is not one of this machine.
     """
-    with _until_signal() as ended, twin:
-        announce(f"twin listening on {twin.url}")
-        for account in twin.settings.accounts:
-            announce(f"account {account.name or '(no name)'}: plan {account.plan}, key {account.key}")
-        ended.wait()
-
-
-@contextlib.contextmanager
-def _until_signal() -> Iterator[threading.Event]:
     ended = threading.Event()
-
-    def end(_number: int, _stack: FrameType | None) -> None:
-        ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield ended
+        with twin:
+            announce(f"twin listening on {twin.url}")
+            for account in twin.settings.accounts:
+                announce(f"account {account.name or '(no name)'}: plan {account.plan}, key {account.key}")
+            ended.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from touchstone.errors import UsageError
-from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limits import RateLimit
 
 Plan = Literal["scale", "hacker"]
 

@@ -17,8 +17,7 @@ from touchstone.check.preflight import REF
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import Footer, RunLog
-from touchstone.facts.knee_trials import KneeTerms
-from touchstone.facts.probe_events import ProbeStory, Probing
+from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.limiter.probe.judge import judge_probe_run
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
@@ -154,10 +153,9 @@ class _Probe(StagedJob):
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session received; when the seconds are over, in run seconds."""
-        terms, knee, past = self._wish.terms, self._wish.knee, self._wish.past
-        plain, sought = dataclasses.asdict(terms), dataclasses.asdict(knee) if knee else None
-        origin_utc = round(time.time() - stage.clock.now(), 6)
-        probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=sought)
+        terms, past, origin_utc = self._wish.terms, self._wish.past, round(time.time() - stage.clock.now(), 6)
+        plain = dataclasses.asdict(terms)
+        probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=self._wish.knee)
         with RunLogWriter(self.run_log) as writer:
             if past is None or past.probe is None:
                 writer.write(probing)

@@ -1,20 +1,19 @@
 """Connections that stand open before a request is due: timed, bounded, and without secrets in what is kept.
 
-h11 speaks HTTP; the deadline and the bounds of an answer are those of `touchstone.target`.
+httpcore speaks HTTP; the deadline and the bounds of an answer are those of `touchstone.target`. A pool of httpcore
+would open a connection when a request is due, and not before.
 """
 
 import contextlib
 import functools
 import json
-import socket
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import h11
 import httpcore
 
 from touchstone.config import TargetSettings
@@ -28,14 +27,13 @@ from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
 # A connection that was idle for longer is not relied on: servers close them, some after a few seconds.
-FRESH_S = 1.5
+_FRESH_S = 1.5
 # RFC 9110 9.2.1: what changes nothing may be sent again where a connection turns out to be closed.
 _SAFE = frozenset({"GET", "HEAD"})
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 # A thread for each request under way at once.
-MOST_THREADS = 1024
-_PIECE_BYTES = 65_536
-_FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, h11.ProtocolError)
+_MOST_THREADS = 1024
+_SENT = "http11.send_request_body.complete"
+_FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +41,15 @@ class Prepared:
     """A request that is ready to be sent.
 
     Attributes:
-        wire: All its bytes.
-        events: The same for a parser, which has to know what was sent.
-        request: What it asks, without secrets.
+        headers: With the key.
+        request: What it says, without secrets.
     """
 
     operation: str
     ref: str | None
-    method: str
-    wire: bytes = field(repr=False)
-    events: tuple[Any, ...] = field(repr=False)
+    url: httpcore.URL = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    body: bytes = field(repr=False)
     request: Request
 
 
@@ -89,18 +86,17 @@ class Reply:
     @property
     def retry_after_s(self) -> float | None:
         """Seconds that Retry-After asks to wait, or None."""
-        return retry_after_s(Response(self.status, self.headers)) if self.status else None
+        return retry_after_s(Response(self.status, self.headers))
 
 
 class Link:
-    """Sends requests with the first key; usable from several threads.
+    """Sends requests with the first key, each in the thread that calls; usable from several threads.
 
     Args:
         now: The clock of the run.
 
     Attributes:
         secrets: Every value that must not be kept.
-        lines: The connections that are open.
     """
 
     def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
@@ -112,72 +108,128 @@ class Link:
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
-        self.deadline = Deadline()
-        self._backend = BoundedBackend(self.deadline)
-        self._threads = ThreadPoolExecutor(MOST_THREADS)
-        self.lines: set[Line] = set()
-        self._limited: list[Line] = []
-        self._beside: list[Line] = []
-        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._deadline = Deadline(self._closed.is_set)
+        self._threads = ThreadPoolExecutor(_MOST_THREADS)
+        # With when each was used last.
+        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []
         self.prepared = functools.lru_cache(4096)(self._prepared)
 
     def spawn(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Does something in a thread of its own."""
         return self._threads.submit(work, *arguments)
 
-    def take(self, count: int) -> "list[Line]":
-        """So many connections for limited requests, opened all at once; one that fails says so when it is used."""
-        return self._opened(self._limited, count)
+    def open(self, count: int) -> None:
+        """Has so many connections stand open, all opened at once; one that fails says so when it is needed."""
+        fresh = [each for each in (self._taken() for _ in range(count)) if each]
+        opening = [self.spawn(self._connected) for _ in range(count - len(fresh))]
+        wait(opening)
+        fresh += [each.result() for each in opening if not each.exception()]
+        self._free += [(self.now(), each) for each in fresh]
 
-    def give_back(self, lines: "Iterable[Line]") -> None:
-        """These are not used any more, or not yet."""
-        self._limited += lines
+    def _taken(self) -> httpcore.HTTP11Connection | None:
+        """A connection that stands open, and of which the server has neither closed it nor said anything unasked."""
+        with contextlib.suppress(IndexError):
+            while True:
+                used_at, connection = self._free.pop()
+                if self.now() - used_at <= _FRESH_S and not connection.has_expired():
+                    return connection
+                connection.close()
+        return None
 
-    def open_beside(self, count: int) -> None:
-        """Has so many connections open on which other requests may be sent at once."""
-        self._beside += self._opened(self._beside, count)
-
-    def _opened(self, free: "list[Line]", count: int) -> "list[Line]":
-        with self._lock:
-            lines = [free.pop() if free else Line(self) for _ in range(count)]
-        for future in [self.spawn(line.open) for line in lines if not line.is_fresh()]:
-            with contextlib.suppress(*_FAILED):
-                future.result()
-        return lines
-
-    def beside(self, operation: str, ref: str) -> "Line":
-        """Sends another one, in nobody's way; its connection, which `answer` takes back."""
-        with self._lock:
-            line = self._beside.pop() if self._beside else Line(self)
-        line.send(self.prepared(operation, ref))
-        return line
-
-    def answer(self, line: "Line") -> Reply:
-        """The answer to a request that `beside` sent."""
-        reply = line.receive()
-        self._beside.append(line)
-        return reply
-
-    def connected(self) -> httpcore.NetworkStream:
+    def _connected(self) -> httpcore.HTTP11Connection:
         """A new connection.
 
         Raises:
             httpcore.ConnectError: there is none; ConnectTimeout is one that took too long.
         """
+        origin = httpcore.Origin(b"https" if self._tls else b"http", self._host.encode(), self._port)
         try:
-            stream = self._backend.connect_tcp(self._host, self._port, self.timeout_s)
-            return stream.start_tls(self._tls, self._host, self.timeout_s) if self._tls else stream
+            stream = BoundedBackend(self._deadline).connect_tcp(self._host, self._port, self.timeout_s)
+            stream = stream.start_tls(self._tls, self._host, self.timeout_s) if self._tls else stream
         except ValueError as error:  # the name is none that DNS or TLS can hold
             raise httpcore.ConnectError(str(error)) from None
+        return httpcore.HTTP11Connection(origin, stream)
+
+    def send(self, prepared: Prepared, timeout_s: float = 0.0, sent: threading.Event | None = None) -> Reply:
+        """Sends a request and waits for the answer. A read that finds its connection just closed is sent once more.
+
+        Args:
+            timeout_s: What it may take, in the place of what the target may take for any answer.
+            sent: Is set as soon as it is sent, or cannot be.
+        """
+        timeout_s, connection = timeout_s or self.timeout_s, self._taken()
+        was_used = connection is not None and connection.is_idle()
+        reply = self._exchange(prepared, timeout_s, connection, sent)
+        is_unheard = not (reply.status or self._deadline.heard_bytes)
+        if reply.error and was_used and is_unheard and prepared.request.method in _SAFE:
+            return self._exchange(prepared, timeout_s, None, sent)
+        return reply
+
+    def _exchange(
+        self,
+        prepared: Prepared,
+        timeout_s: float,
+        connection: httpcore.HTTP11Connection | None,
+        sent: threading.Event | None,
+    ) -> Reply:
+        reply = Reply(sent_at=self.now())
+        self._deadline.set(timeout_s, self.bounds.max_head_bytes)
+        try:
+            connection = connection or self._connected()
+            self._read(reply, connection, prepared, sent)
+        except httpcore.ReadTimeout:
+            what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no answer within"
+            reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
+        except _FAILED as error:
+            reply.error = f"{type(error).__name__}: {error}"
+        finally:
+            if sent:
+                sent.set()
+        reply.done_at = self.now()
+        # What comes behind the end of an answer would be taken for the next one.
+        if connection and (reply.error or connection._h11_state.trailing_data[0]):  # noqa: SLF001 - nothing public has it
+            connection.close()
+        elif connection and connection.is_idle():
+            self._free.append((reply.done_at, connection))
+        return reply
+
+    def _read(
+        self,
+        reply: Reply,
+        connection: httpcore.HTTP11Connection,
+        prepared: Prepared,
+        sent: threading.Event | None,
+    ) -> None:
+        """Sends a request and reads the answer into *reply*, as far as it keeps to its bounds."""
+        method, headers = prepared.request.method, list(prepared.headers)
+        extensions: dict[str, Any] = {"timeout": {"write": self.timeout_s}}
+        if sent:
+            extensions["trace"] = lambda event, _: sent.set() if event == _SENT else None
+        request = httpcore.Request(method, prepared.url, headers=headers, content=prepared.body, extensions=extensions)
+        response = connection.handle_request(request)
+        self._deadline.headed()
+        reply.status, reply.head_at = response.status, self.now()
+        reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
+        if (count := len(reply.headers)) > self.bounds.max_headers:
+            raise httpcore.RemoteProtocolError(f"the head has {count} lines, and {self.bounds.told('max_headers')}")
+        intake, pieces = Intake(reply.headers, self.bounds), list[bytes]()
+        try:
+            for piece in response.iter_stream():
+                pieces.append(intake.take(piece))
+            intake.end()
+        except Refused:
+            pass
+        finally:
+            reply.body = intake.kept(b"".join(pieces))
+            reply.error = intake.problem
+            response.close()
 
     def exchange(self, prepared: Prepared, reply: Reply, seq: int, case: str) -> Exchange:
         """What crossed the wire, without secrets."""
+        most_bytes = KEPT_BYTES if reply.error else None
         response = self._wording.response(
-            reply.status,
-            reply.headers,
-            reply.body,
-            is_cut=bool(reply.error),
-            most_bytes=KEPT_BYTES if reply.error else None,
+            reply.status, reply.headers, reply.body, is_cut=bool(reply.error), most_bytes=most_bytes
         )
         return Exchange(
             seq=seq,
@@ -198,152 +250,15 @@ class Link:
     def _prepared(self, operation: str, ref: str) -> Prepared:
         asked = self._wording.asked(Call(operation, ref))
         headers = {"Host": self._netloc, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        if asked.method in _WITH_LENGTH:
-            headers["Content-Length"] = str(len(asked.body))
-        head = h11.Request(
-            method=asked.method,
-            target=(self._base_path + asked.target).encode(),
-            headers=list((headers | dict(asked.headers)).items()),
-        )
-        events = (head, h11.Data(asked.body), h11.EndOfMessage())
-        writer = h11.Connection(h11.CLIENT)
-        wire = b"".join(writer.send(event) or b"" for event in events)
-        return Prepared(asked.operation, asked.ref, asked.method, wire, events, self._wording.request(asked))
+        headers |= {"Content-Length": str(len(asked.body))} if asked.method not in _SAFE else {}
+        raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(asked.headers)).items())
+        target, scheme = (self._base_path + asked.target).encode(), b"https" if self._tls else b"http"
+        url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target)
+        return Prepared(asked.operation, asked.ref, url, raw, asked.body, self._wording.request(asked))
 
     def close(self) -> None:
-        """Closes all connections; whoever waits for an answer gets an error."""
-        for line in self.lines.copy():
-            line.shut()
+        """Closes all connections; whoever waits for an answer gets an error soon after."""
+        self._closed.set()
+        while self._free:
+            self._free.pop()[1].close()
         self._threads.shutdown(wait=False)
-
-
-class Line:
-    """One connection, and the request that is under way on it; `send` and `receive` may be called by two threads."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._stream: httpcore.NetworkStream | None = None
-        self._used_at = 0.0
-        self._was_used = False
-        self._reply = Reply()
-        self._prepared: Prepared | None = None
-        self._http = h11.Connection(h11.CLIENT)
-
-    def is_fresh(self) -> bool:
-        """Whether it is open, and the server has neither closed it nor said anything that nobody asked for."""
-        if self._stream is None:
-            return False
-        is_idle = self._link.now() - self._used_at > FRESH_S
-        return not is_idle and not self._stream.get_extra_info("is_readable")
-
-    def open(self) -> None:
-        """Connects, where it is not to be relied on any more.
-
-        Raises:
-            httpcore.ConnectError: it cannot.
-        """
-        if not self.is_fresh():
-            self._close()
-            self._stream = self._link.connected()
-            self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=self._link.bounds.max_head_bytes)
-            self._was_used = False
-            self._used_at = self._link.now()
-            self._link.lines.add(self)
-
-    def exchange(self, prepared: Prepared) -> Reply:
-        """Sends a request and waits for its answer."""
-        self.send(prepared)
-        return self.receive()
-
-    def send(self, prepared: Prepared) -> None:
-        """Sends a request; what goes wrong is said by `receive`."""
-        self._prepared, self._reply = prepared, Reply(sent_at=self._link.now())
-        try:
-            self.open()
-            assert self._stream is not None
-            self._stream.write(prepared.wire, self._link.timeout_s)
-        except _FAILED as error:
-            self._reply.error = f"{type(error).__name__}: {error}"
-
-    def receive(self, timeout_s: float = 0.0) -> Reply:
-        """The answer to the request that was sent last.
-
-        A read that meets a connection which was just closed is sent once more.
-
-        Args:
-            timeout_s: What it may take, in the place of what the target may take for any answer.
-        """
-        reply = self._received(timeout_s or self._link.timeout_s)
-        assert self._prepared is not None
-        is_unheard = not (reply.status or self._link.deadline.heard_bytes)
-        if reply.error and self._was_used and is_unheard and self._prepared.method in _SAFE:
-            self.send(self._prepared)
-            reply = self._received(timeout_s or self._link.timeout_s)
-        return reply
-
-    def _received(self, timeout_s: float) -> Reply:
-        reply = self._reply
-        self._link.deadline.set(reply.sent_at + timeout_s - self._link.now(), self._link.bounds.max_head_bytes)
-        if not reply.error:
-            try:
-                self._read(reply)
-            except httpcore.TimeoutException:
-                what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no answer within"
-                reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
-            except _FAILED as error:
-                reply.error = f"{type(error).__name__}: {error}"
-        reply.done_at = self._used_at = self._link.now()
-        if reply.error or self._http.trailing_data[0] or self._http.their_state is not h11.DONE:
-            self._close()
-        else:
-            self._was_used = True
-            self._http.start_next_cycle()
-        return reply
-
-    def _read(self, reply: Reply) -> None:
-        """Reads the answer into *reply*, as far as it keeps to its bounds."""
-        assert self._prepared is not None
-        assert self._stream is not None
-        for sent in self._prepared.events:
-            self._http.send(sent)
-        intake, pieces = Intake((), self._link.bounds), list[bytes]()
-        try:
-            while not isinstance(event := self._http.next_event(), h11.EndOfMessage):
-                if event is h11.NEED_DATA:
-                    data = self._stream.read(_PIECE_BYTES, None)
-                    if not data and not reply.status:
-                        raise httpcore.RemoteProtocolError("Server disconnected without sending a response.")
-                    self._http.receive_data(data)
-                elif isinstance(event, h11.Response):
-                    self._headed(event, reply)
-                    intake = Intake(reply.headers, self._link.bounds)
-                elif isinstance(event, h11.Data):
-                    pieces.append(intake.take(bytes(event.data)))
-            intake.end()
-        except Refused:
-            pass
-        finally:
-            reply.body = intake.kept(b"".join(pieces))
-            reply.error = intake.problem
-
-    def _headed(self, event: h11.Response, reply: Reply) -> None:
-        link = self._link
-        link.deadline.headed()
-        reply.status, reply.head_at = event.status_code, link.now()
-        reply.headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
-        if len(reply.headers) > link.bounds.max_headers:
-            lines = len(reply.headers)
-            raise httpcore.RemoteProtocolError(f"the head has {lines} lines, and {link.bounds.told('max_headers')}")
-
-    def shut(self) -> None:
-        """Closes it, and ends the waiting of whoever waits for an answer."""
-        if self._stream is not None:
-            with contextlib.suppress(OSError):
-                self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-            self._stream.close()
-
-    def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-            self._link.lines.discard(self)

@@ -46,37 +46,35 @@ def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer
 def unsure(story: ProbeStory | None) -> str:
     """Why a probe did not find its limiter, and what would help; empty where it did."""
     if story is None or story.identified is None:
-        return "the probe ended before it told what it knows"
+        return "the probe ended before it knew anything"
     identity = story.identified.identity
     if identity.sure:
         return ""
-    match identity.why:
-        case "budget":
-            why = _spent(story, identity)
-        case "nothing left to learn":
-            why = "no request that may be sent would tell more"
-        case _:
-            why = "it ended before that"
-    return f"{_so_far(identity)}: {why}"
+    known = "the limiter is not known for sure"
+    if identity.families:
+        first = identity.families[0]
+        known += f" ({first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)})"
+    elif identity.unlimited_to:
+        known = f"no limit was met by {plural(identity.unlimited_to, 'request')}"
+    whys = {"budget": _spent(story, identity), "nothing left to learn": "no request that may be sent would tell more"}
+    return f"{known}: {whys.get(identity.why, 'it ended before that')}"
 
 
 def no_knee(story: ProbeStory | None) -> str:
     """
-    Why a probe does not tell the knee that it was to find, and what would help; empty where it does, or was not to.
+    Why a probe does not know the knee that it was to find, and what would help; empty where it does, or was not to.
     """
     if story is None or story.probing.knee is None:
         return ""
     if story.knee is None:
-        return "the probe ended before it told what it knows of the knee"
-    return "" if story.knee.is_known else f"the knee is not told: {why_words(story.knee)}"
+        return "the probe ended before it knew anything of the knee"
+    return "" if story.knee.is_known else f"the knee is not known: {why_words(story.knee)}"
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:
     """Which budget is spent, and what raises it."""
     most = story.probing.terms
-    # Of a start that was not answered nobody knows whether it began a build.
-    builds = sum(each.answer.accepted or not each.status or each.status >= 500 for each in story.answers)
-    builds = max([builds, *(heard.builds for heard in story.heard)])
+    builds = max([sum(each.may_have_begun for each in story.answers), *(heard.builds for heard in story.heard)])
     if identity.cost.requests >= most["most_requests"]:
         budget, flag = plural(most["most_requests"], "request"), "--max-requests"
     elif most["starts"] and builds >= most["most_builds"]:
@@ -86,22 +84,11 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
     return f"the budget of {budget} is spent; raise {flag}"
 
 
-def _so_far(identity: Identity) -> str:
-    """What is known though it is not sure."""
-    if identity.families:
-        first = identity.families[0]
-        likeliest = f"{first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)}"
-        return f"the limiter is not known for sure ({likeliest})"
-    if identity.unlimited_to:
-        return f"no limit was met by {plural(identity.unlimited_to, 'request')}"
-    return "the limiter is not known for sure"
-
-
 def _odd(story: ProbeStory | None) -> str:
-    """What was answered that tells nothing of a limiter, in a sentence; empty where nothing was."""
-    if story is None or all(answered.heeded for answered in story.answers):
+    """What was answered that shows nothing of a limiter, in a sentence; empty where nothing was."""
+    answers = [answered for answered in story.answers if not answered.heeded] if story else []
+    if story is None or not answers:
         return ""
-    answers = [answered for answered in story.answers if not answered.heeded]
     counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
     others = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
     return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {others}"
@@ -116,9 +103,7 @@ def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> N
     received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in unheeded)]
     judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.see(each)]
     writer.write(*tallies(CASE, judgements))
-    for judgement in judgements:
-        if judgement.outcome == "broken":
-            writer.write(Occurrence(judge.finding(judgement), CASE))
+    writer.write(*(Occurrence(judge.finding(j), CASE) for j in judgements if j.outcome == "broken"))
     for rule_id, error in judge.failed.items():
         writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
 
@@ -127,11 +112,8 @@ def _note_unjudged(log: RunLog, writer: RunLogWriter) -> None:
     """Notes of each claim that nothing judged that a probe does not set out to show it."""
     judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
     judged |= {notice.claim for notice in log.notices}
-    for claim in log.header.claims:
-        if claim.id not in judged:
-            writer.write(Notice(claim.id, "not-applicable", UNSHOWN))
-    story = log.probe
+    writer.write(*(Notice(c.id, "not-applicable", UNSHOWN) for c in log.header.claims if c.id not in judged))
     outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
-    lasted_s = story.last_at - story.probing.began_at if story else 0.0
+    lasted_s = log.probe.last_at - log.probe.probing.began_at if log.probe else 0.0
     if not any(case.id == CASE for case in log.cases):
         writer.write(Case(CASE, TITLE, outcome, round(lasted_s, 3)))

@@ -11,28 +11,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 from touchstone.check.handover import UNWRITTEN, Handover, hold_lifeline
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
-from touchstone.facts.knee_trials import KneeTerms
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import (
-    Answered,
-    Heard,
-    Identified,
-    ProbeStory,
-    Sending,
-)
+from touchstone.facts.probe_events import Answered, Heard, Identified, KneeTerms, ProbeStory, Sending
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.knee import Search, ceiling
+from touchstone.limiter.knee import Search
+from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.sender import STARTS, Bounds, Pool, Sender
 from touchstone.limiter.probe.trials import OpenLoop
@@ -56,8 +50,6 @@ FAULTY, INTERRUPTED = 2, 130
 # Whoever waits for an answer is to notice it at once, whatever another thread computes.
 _SWITCH_S = 0.0005
 
-_Terms = TypeVar("_Terms", Terms, KneeTerms)
-
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
@@ -80,14 +72,14 @@ class ProbeHandover(Handover):
     spent_builds: int = 0
 
 
-def terms_of(values: Mapping[str, Any], kind: type[_Terms]) -> _Terms:
+def terms_of(values: Mapping[str, Any]) -> Terms:
     """What a run log says that a probe may cost, as an object.
 
     Raises:
         UsageError: another version of touchstone wrote it.
     """
     try:
-        return kind(**values)
+        return Terms(**values)
     except TypeError as error:
         raise UsageError(f"terms of the probe: {error}; go on with the version of touchstone that wrote them") from None
 
@@ -97,37 +89,33 @@ class ProbeRun:
 
     def __init__(self, handover: ProbeHandover, brain: Callable[[Terms], Probe]) -> None:
         self._handover = handover
-        self._story = _story(Path(handover.run_log))
+        self._story = _story(handover)
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
         probing, target = self._story.probing, handover.settings.target
-        terms = terms_of(probing.terms, Terms)
+        terms = terms_of(probing.terms)
         self._brain = brain(terms)
-        self._bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
+        self.bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         self._link = Link(target.url or "", target, Contract.load(), self.now)
         self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
-        starts, patience_s = probing.operation == STARTS, target.cancel_timeout_s
-        pooled = (handover.refs, self._link, patience_s, self._bounds.began_nothing)
-        self._pool = Pool(*pooled) if starts else None
+        starts = probing.operation == STARTS
+        self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
         self._sender = Sender(
-            *(probing.operation, self._link, self._pool, handover.refs[0], self._bounds, self._record, self._utc),
-            first_seq=handover.first_seq,
+            *(
+                probing.operation,
+                self._link,
+                self._pool,
+                handover.refs[0],
+                self.bounds,
+                self._record,
+                handover.first_seq,
+            )
         )
         self._thinks_s = 0.0
-        self._seeks = False
         self._unkept: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
         """Seconds on the clock of the run."""
         return time.monotonic() - self._handover.origin
-
-    def interrupt(self) -> None:
-        """Has nothing more sent; what is under way is waited for."""
-        self._bounds.end("interrupted")
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether somebody stopped it, and not the target."""
-        return self._bounds.why == "interrupted" and not self._bounds.failure
 
     @property
     def is_lost(self) -> bool:
@@ -138,12 +126,18 @@ class ProbeRun:
         """Sends and hears until nothing more is asked, or may be; whatever happens, writes what is known."""
         try:
             self._go()
-            if self._story.probing.knee is not None and not self.is_lost:
-                self._seek()
+            # What ends the search for a knee does not end what was before.
+            if self.bounds.why:
+                self._brain.stop(self.bounds.why)
+            if (knee := self._story.probing.knee) and not self.is_lost:
+                self._seek(knee)
         except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
-            self._bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
+            self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
+            self._brain.stop("interrupted")
         try:
-            self._conclude()
+            self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
+            if self.bounds.failure:
+                self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(self.bounds.failure)))
         finally:
             if self._pool:
                 self._pool.close(LEAVE_S)
@@ -153,15 +147,16 @@ class ProbeRun:
     def _go(self) -> None:
         number = self._replayed()
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
-        (line,) = self._link.take(1)
-        line.exchange(self._link.prepared(other, self._handover.refs[0]))
-        self._link.give_back([line])
+        self._link.send(self._link.prepared(other, self._handover.refs[0]))
         gc.collect()
         gc.freeze()
-        while not (self._bounds.ended.is_set() or self.is_lost):
+        while not (self.bounds.ended.is_set() or self.is_lost):
             if self._pool:
                 self._pool.settle()
-            stimulus = self._next_stimulus()
+            began_at = self.now()
+            # What is sent begins when it is known: to think of it takes as long as last time.
+            stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
+            self._thinks_s = THINKS_TIMES * (self.now() - began_at)
             if stimulus is None:
                 break
             number += 1
@@ -174,13 +169,12 @@ class ProbeRun:
             self._unkept.clear()
             self._hear(number, stimulus, answers)
 
-    def _seek(self) -> None:
+    def _seek(self, terms: KneeTerms) -> None:
         """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
-        story, identity, bounds = _story(Path(self._handover.run_log)), self._brain.known(), self._bounds
-        terms, until_at = terms_of(story.probing.knee or {}, KneeTerms), self._handover.until_at
-        highest_per_s, forgotten_s = ceiling(identity)
+        story, identity, bounds = _story(self._handover), self._brain.known(), self.bounds
+        highest_per_s, rest_s = ceiling(identity)
         took_s = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
-        left = KneeTerms(terms.slo_s, max(0, terms.most_requests - bounds.requests))
+        left = replace(terms, most_requests=max(0, terms.most_requests - bounds.requests))
         search = Search(left, median(took_s) if took_s else 0.0, highest_per_s, story.probing.seed)
         for tried in story.tried:
             if tried.mark != "cut":
@@ -188,9 +182,8 @@ class ProbeRun:
                 search.hear(tried.trial, tried.outcome)
         if not identity.sure:
             search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
-        self._seeks = identity.sure and not bounds.ended.is_set()
         prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
-        rest_s = max(forgotten_s, BETWEEN_S)
+        rest_s, until_at = max(rest_s, BETWEEN_S), self._handover.until_at
         while not bounds.ended.is_set():
             trial = search.ask(until_at - self.now() - rest_s)
             if trial is None or bounds.ended.wait(rest_s):
@@ -205,18 +198,11 @@ class ProbeRun:
             search.stop("seconds" if bounds.why == "budget" else "interrupted")
         self._log.write(search.known())
 
-    def _next_stimulus(self) -> Stimulus | None:
-        """What is sent next, from a moment on at which that is known: to think of it takes as long as last time."""
-        began_at = self.now()
-        stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
-        self._thinks_s = THINKS_TIMES * (self.now() - began_at)
-        return stimulus
-
     def _replayed(self) -> int:
-        """Tells the brain what an earlier session recorded; the number of the last stimulus."""
+        """Has the brain hear what an earlier session recorded; the number of the last stimulus."""
         heard = {heard.stimulus for heard in self._story.heard}
         for answered in self._story.answers:
-            self._bounds.recall(answered)
+            self.bounds.recall(answered)
         for sending in self._story.sent:
             answers = self._story.answers_to(sending.number)
             if sending.number in heard:
@@ -231,19 +217,9 @@ class ProbeRun:
         at = max((answer.done_at for answer in answers), default=self.now())
         self._brain.hear(stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
-        bounds = self._bounds
+        bounds = self.bounds
         heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
         self._log.write(heard)
-
-    def _conclude(self) -> None:
-        """Writes what is known, and what went wrong."""
-        bounds = self._bounds
-        # What ends the search for a knee does not end what was before.
-        if bounds.why and not self._seeks:
-            self._brain.stop(bounds.why)
-        self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
-        if bounds.failure:
-            self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(bounds.failure)))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
         """Writes one answer down; its exchange follows when there is time."""
@@ -256,14 +232,11 @@ class ProbeRun:
             self._left -= 1
             self._log.write(self._link.exchange(prepared, reply, seq, CASE))
 
-    def _utc(self, at: float) -> float:
-        return self._story.probing.origin_utc + at
 
-
-def _story(run_log: Path) -> ProbeStory:
-    story = read(run_log).probe
+def _story(handover: ProbeHandover) -> ProbeStory:
+    story = read(Path(handover.run_log)).probe
     if story is None:
-        raise RunLogError(f"{run_log}: says nothing of a probe")
+        raise RunLogError(f"{handover.run_log}: says nothing of a probe")
     return story
 
 
@@ -274,16 +247,16 @@ def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     hold_lifeline(os.environ)
     try:
         run = ProbeRun(ProbeHandover.received(), brain)
-        threading.Thread(target=_wait_for_interrupt, args=(run,), daemon=True).start()
+        threading.Thread(target=_wait_for_interrupt, args=(run.bounds,), daemon=True).start()
         run.run()
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return FAULTY
     if run.is_lost:
         return UNWRITTEN
-    return INTERRUPTED if run.interrupted else 0
+    return INTERRUPTED if run.bounds.why == "interrupted" and not run.bounds.failure else 0
 
 
-def _wait_for_interrupt(run: ProbeRun) -> None:
+def _wait_for_interrupt(bounds: Bounds) -> None:
     signal.sigwait({signal.SIGINT})
-    run.interrupt()
+    bounds.end("interrupted")

@@ -4,67 +4,39 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from touchstone.facts.patience import http_date
-
 Quota = dict[str, float]
 
-# From here on a number of seconds is a point in time, as in the year 2001 and later, and then one in milliseconds.
-_EPOCH_FROM_S, _EPOCH_FROM_MS = 1e9, 1e12
-
-# What the parameters of draft 8 and later are called, and the keys of drafts 4 to 7.
-_STRUCTURED = {"q": "limit", "w": "window_s", "r": "remaining", "t": "reset_s"}
-_KEYED = {"limit": "limit", "remaining": "remaining", "reset": "reset_s"}
+# What the parameters of draft 8 and later are called, and what a number may be in other dialects.
+_PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
+_KEYS = ("limit", "remaining")
 # Quota units of draft 8 and later; others, such as bytes, are no limit on requests.
 _REQUESTS, _AT_ONCE = "requests", "concurrent-requests"
-
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
-_SPAN = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ns|us|µs|μs|ms|h|m|s)")
-# Go writes at most hours, minutes and seconds. To search a long value for spans takes time that grows as its square.
-_SPANS = re.compile(rf"(?:{_SPAN.pattern}){{1,3}}")
-_SPAN_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def quota(headers: Sequence[tuple[str, str]], utc: float) -> Quota:
-    """``limit``, ``remaining``, ``reset_s``, ``window_s``, ``cap`` and ``cap_remaining``; those that the answer has.
+def quota(headers: Sequence[tuple[str, str]]) -> Quota:
+    """``limit``, ``remaining``, ``window_s``, ``cap`` and ``cap_remaining``; those that the answer has.
 
-    The first four are about a rate of requests, the last two about requests at once. Where an answer speaks several
+    The first three are about a rate of requests, the last two about requests at once. Where an answer speaks several
     dialects, the newest one counts.
 
     Args:
         headers: Names in any case, and values.
-        utc: When the answer arrived, in seconds since 1970; for a reset that is told as a point in time, and only where
-            the answer has no Date, so that the two clocks need not agree.
 
     Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
     """
-    fields = _fields(headers)
-    now_utc = _date_utc(fields.get("date", "")) or utc
-    found: Quota = {}
-    for one in (
-        _structured(fields),
-        _keyed(fields.get("ratelimit", "")),
-        _apart(fields, "ratelimit-", now_utc),
-        _policy(fields.get("ratelimit-policy", "")),
-        _apart(fields, "x-ratelimit-", now_utc),
-        _apart(fields, "x-rate-limit-", now_utc),
-        _retry_in(fields),
-    ):
-        found = one | found
-    return found
-
-
-def retry_in_s(headers: Sequence[tuple[str, str]]) -> float | None:
-    """Seconds that X-Retry-In asks to wait, which Traefik sends: finer than Retry-After can say it. None without it."""
-    return _retry_in(_fields(headers)).get("reset_s")
-
-
-def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The values by name in small letters; of a field that comes twice, both (RFC 9110 5.3)."""
-    found: dict[str, str] = {}
-    for name, value in headers:
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+    fields: dict[str, str] = {}
+    for name, value in headers:  # of a field that comes twice, both count (RFC 9110 5.3)
+        fields[name.lower()] = f"{fields[name.lower()]}, {value}" if name.lower() in fields else value
+    keyed = [part.partition("=") for part, _ in _items(fields.get("ratelimit", ""))]
+    return (
+        _apart(fields, "x-rate-limit-")
+        | _apart(fields, "x-ratelimit-")
+        | _policy(fields.get("ratelimit-policy", ""))
+        | _apart(fields, "ratelimit-")
+        | _numbers({key.lower(): value for key, _, value in keyed if key.lower() in _KEYS})
+        | _structured(fields)
+    )
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
@@ -74,62 +46,32 @@ def _structured(fields: Mapping[str, str]) -> Quota:
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
-        if _quoted(name):
+        if _is_quoted(name):
             items[name] = items.get(name, {}) | parameters
-    by_unit: dict[str, list[Quota]] = {}
+    by_unit: dict[str, list[Quota]] = {_REQUESTS: [], _AT_ONCE: []}
     for parameters in items.values():
-        numbers = _numbers({_STRUCTURED[key]: value for key, value in parameters.items() if key in _STRUCTURED})
+        numbers = _numbers({name: parameters.get(key, "") for key, name in _PARAMETERS.items()})
         by_unit.setdefault(parameters.get("qu", _REQUESTS).strip('"'), []).append(numbers)
     rate, cap = (
-        min(by_unit.get(unit, [{}]), key=lambda each: (each.get("remaining", math.inf), "window_s" not in each))
+        min(by_unit[unit], key=lambda each: (each.get("remaining", math.inf), "window_s" not in each), default={})
         for unit in (_REQUESTS, _AT_ONCE)
     )
     capped = {"cap": cap.get("limit"), "cap_remaining": cap.get("remaining")}
     return rate | {name: number for name, number in capped.items() if number is not None}
 
 
-def _keyed(value: str) -> Quota:
-    """Drafts 4 to 7: ``limit=10, remaining=5, reset=3``."""
-    pairs = [part.partition("=") for part, _ in _items(value)]
-    return _numbers({_KEYED[key.strip().lower()]: text for key, _, text in pairs if key.strip().lower() in _KEYED})
-
-
-def _apart(fields: Mapping[str, str], prefix: str, now_utc: float) -> Quota:
+def _apart(fields: Mapping[str, str], prefix: str) -> Quota:
     """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
-    limit = next(_items(fields.get(f"{prefix}limit", "")), ("", {}))[0]
-    remaining = next(_items(fields.get(f"{prefix}remaining", "")), ("", {}))[0]
-    found = _numbers({"limit": limit, "remaining": remaining})
-    found |= _policy(fields.get(f"{prefix}limit", "")) | found
-    reset = _numbers({"reset_s": fields.get(f"{prefix}reset", "").strip()}).get("reset_s")
-    after = _numbers({"reset_s": fields.get(f"{prefix}reset-after", "").strip()}).get("reset_s")
-    if after is not None:
-        found["reset_s"] = after
-    elif reset is not None:
-        found["reset_s"] = _from_now_s(reset, now_utc)
-    return found
-
-
-def _from_now_s(reset: float, now_utc: float) -> float:
-    """Seconds until a reset, which some tell as a point in time."""
-    if reset < _EPOCH_FROM_S:
-        return reset
-    return max(0.0, (reset / 1000 if reset >= _EPOCH_FROM_MS else reset) - now_utc)
+    first = {key: next(_items(fields.get(f"{prefix}{key}", "")), ("", {}))[0] for key in _KEYS}
+    return _policy(fields.get(f"{prefix}limit", "")) | _numbers(first)
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60``, as before draft 8; of several policies, the first one that tells a window."""
+    """``10;w=60``, as before draft 8; of several policies, the first one that has a window."""
     for item, parameters in _items(value):
-        if not _quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
+        if not _is_quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
             return _numbers({"limit": item, "window_s": parameters["w"]})
     return {}
-
-
-def _retry_in(fields: Mapping[str, str]) -> Quota:
-    """A span of time as Go writes it: ``97.4ms``, ``1m2.5s``."""
-    value = fields.get("x-retry-in", "").strip()
-    if not _SPANS.fullmatch(value):
-        return {}
-    return {"reset_s": round(sum(float(number) * _SPAN_S[unit] for number, unit in _SPAN.findall(value)), 9)}
 
 
 def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -145,14 +87,9 @@ def _split(value: str, at: str) -> list[str]:
     return re.findall(rf'(?:"[^"]*"|[^"{at}])+', value)
 
 
-def _quoted(item: str) -> bool:
+def _is_quoted(item: str) -> bool:
     return len(item) > 1 and item[0] == item[-1] == '"'
 
 
 def _numbers(texts: Mapping[str, str]) -> Quota:
     return {name: float(text.strip()) for name, text in texts.items() if _NUMBER.fullmatch(text.strip())}
-
-
-def _date_utc(value: str) -> float | None:
-    date = http_date(value)
-    return date.timestamp() if date else None

@@ -1,14 +1,14 @@
 """One trial of the search for a knee: reads that come by chance, each in a thread of its own."""
 
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
-from touchstone.facts.knee_trials import Outcome, Trial
+from touchstone.facts.probe_events import Outcome, Trial
 from touchstone.limiter.knee import LATE_SHARE, due_times
-from touchstone.limiter.probe.connections import Line, Link, Prepared, Reply
+from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.sender import Bounds
 from touchstone.target.bounds import Room
 
@@ -36,52 +36,42 @@ class OpenLoop:
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
         self._wait_s = min(link.timeout_s, max(_WAIT_S, _WAIT_LIMITS * slo_s))
-        self._idle: list[Line] = []
         self._reads: list[tuple[float, Reply]] = []
         self._missed = self._refused = self._barred = 0
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
-        """Sends its reads, until it cannot tell anything else any more."""
+        """Sends its reads, until it cannot show anything else any more."""
         link, due_s = self._link, due_times(self._trial)
-        self._idle = link.take(min(int(self._trial.rate_per_s * self._slo_s) + _SPARE, _MOST_AHEAD))
+        link.open(min(int(self._trial.rate_per_s * self._slo_s) + _SPARE, _MOST_AHEAD))
         began_at = link.now() + _AHEAD_S
         flights: list[Future[Any]] = []
         stopped = False
         for due_at in began_at + due_s:
             if due_at > until_at:
                 bounds.end("budget")
-            stopped = not bounds.rest_until(due_at, 0.0) or self._is_lost
+            stopped = bounds.ended.wait(max(0.0, due_at - link.now())) or self._is_lost
             if stopped:
                 break
             flights.append(link.spawn(self._read, float(due_at)))
-        wait(flights)
         for flight in flights:
             flight.result()
-        link.give_back(self._idle)
         return self._outcome(began_at, float(due_s[-1]), is_stopped=stopped)
 
     @property
     def _is_lost(self) -> bool:
-        """Whether nothing that follows would change what the trial tells."""
+        """Whether nothing that follows would change what the trial shows."""
         most = self._trial.most_missed
         return bool(self._refused or self._barred or (most is not None and self._missed > most))
 
     def _read(self, due_at: float) -> None:
-        try:
-            line = self._idle.pop()
-        except IndexError:
-            line = Line(self._link)
-        line.send(self._prepared)
-        reply = line.receive(self._wait_s)
+        reply = self._link.send(self._prepared, self._wait_s)
         with self._lock:
-            self._idle.append(line)
             self._reads.append((due_at, reply))
             self._refused += reply.whole_status == 429
             self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
             self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
-            fields = [field for field in reply.headers if field[0] != "date"]
-            key = str((reply.status, reply.body, reply.error, fields))
+            key = str((reply.status, reply.body, reply.error, [each for each in reply.headers if each[0] != "date"]))
             if len(self.distinct) < _MOST_DISTINCT and key not in self.distinct and self._room.take(len(reply.body)):
                 self.distinct[key] = reply
 
@@ -94,7 +84,7 @@ class OpenLoop:
         failed = np.array([_is_failed(reply) for _, reply in reads], bool)
         refused = np.array([reply.whole_status == 429 for _, reply in reads], bool)
         slow = (done - due > self._slo_s) & ~failed & ~refused
-        took = np.sort((done - due)[~refused])
+        took = (done - due)[~refused]
         steady_s = (1 - _STEADY_FROM) * ends_s
         seconds = due.astype(int)
 

@@ -15,14 +15,12 @@ from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.proof.faults.publishing import ref_of
 from touchstone.proof.faults.unforeseen import document_of
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, _values, answer_json, read_switches
-from touchstone.twin.build import Build
+from touchstone.twin.app import App, Resource, _values, answer_json, read_switches, resource_at
+from touchstone.twin.build import Build, Plan
 from touchstone.twin.catalog import EVERYONE, Ref, Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine, Slot
-from touchstone.twin.paths import Resource, resource_at
 from touchstone.twin.settings import Account
-from touchstone.twin.steps import Plan
 
 _CONFLICT = "This version is published with other content; publish another, or use force=true."
 Place = tuple[str, Ref]

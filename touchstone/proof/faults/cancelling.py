@@ -9,11 +9,10 @@ from starlette.responses import Response
 from touchstone.proof.boundary import code, drop, on, put
 from touchstone.proof.faults.fault import breaks, fault, own, refusing
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine, Slot
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 CANCELLING, IDLE = {"status": "cancelling"}, {"status": "idle"}

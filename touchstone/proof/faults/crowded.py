@@ -83,7 +83,7 @@ class CrowdedBuildNeverEnds(Engine):
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
         if is_crowded(self):
-            build.pace = replace(build.pace, build_s=FOR_EVER_S)
+            build.settings = replace(build.settings, build_s=FOR_EVER_S)
         return build
 
 

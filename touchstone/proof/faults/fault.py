@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar, get_args
 
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of, with_method
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
+from touchstone.twin.serve import Behaviour, says_of, with_method
 
 Kind = Literal["schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

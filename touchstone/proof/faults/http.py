@@ -10,10 +10,9 @@ from starlette.types import Message, Receive, Scope, Send
 from touchstone.proof.boundary import body, code, header, on, put
 from touchstone.proof.faults.fault import breaks, fault
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json, resource_at
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
-from touchstone.twin.paths import Resource, resource_at
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 

@@ -9,11 +9,10 @@ from starlette.types import Receive, Scope, Send
 
 from touchstone.proof.faults.fault import breaks, fault, refusing
 from touchstone.twin.answers import Refusal, invalid_key
-from touchstone.twin.app import App, read_limited
+from touchstone.twin.app import App, Resource, read_limited, resource_at
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document, read_document
 from touchstone.twin.engine import Engine
-from touchstone.twin.paths import Resource, resource_at
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 

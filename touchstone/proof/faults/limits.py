@@ -15,7 +15,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Engine
-from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limits import RateLimit
 from touchstone.twin.settings import Account
 
 # Room for one build, so that the second of two that are started together is refused.

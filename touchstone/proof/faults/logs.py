@@ -12,10 +12,9 @@ from starlette.responses import Response
 
 from touchstone.proof.faults.fault import breaks, fault, own
 from touchstone.twin.app import App, no_such_build
-from touchstone.twin.build import Build
+from touchstone.twin.build import Build, Stream
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Engine
-from touchstone.twin.stream import Stream
 
 Event = dict[str, Any]
 HASTY = {"cancel_timeout_s": 1.0}

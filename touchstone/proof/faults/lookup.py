@@ -9,10 +9,9 @@ from starlette.responses import Response
 
 from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import no_such_version
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Body, Engine
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 # Odd spellings, deleted versions and those of others are unknown as well; HEAD of one is still told the truth.

@@ -13,11 +13,10 @@ from starlette.responses import Response
 from touchstone.proof.boundary import instead, on, put
 from touchstone.proof.faults.fault import breaks, fault, is_ready, own, refusing
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 

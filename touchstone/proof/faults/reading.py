@@ -12,14 +12,12 @@ from starlette.responses import Response
 
 from touchstone.proof.boundary import body, code, drop, instead, on, put
 from touchstone.proof.faults.fault import breaks, fault, own
-from touchstone.twin.app import App, answer_json
-from touchstone.twin.build import Build
+from touchstone.twin.app import App, Resource, answer_json
+from touchstone.twin.build import Build, Step
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine, Slot
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
-from touchstone.twin.steps import Step
 
 HASTY = {"build_timeout_s": 2.0}
 # How long a read takes where others are to meet it.

@@ -10,12 +10,11 @@ from starlette.responses import Response
 
 from touchstone.proof.boundary import code, drop, on, put
 from touchstone.proof.faults.fault import breaks, fault, own, refusing
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine, Slot
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 HASTY = {"build_timeout_s": 2.0}
@@ -328,7 +327,7 @@ class EachStartBuilds(Engine):
     def make_build(self, version: Version) -> Build:
         build, last = super().make_build(version), self.last_of(version)
         if last is not None and not last.outcome:
-            build.pace = replace(build.pace, build_s=last.pace.build_s + 0.1)
+            build.settings = replace(build.settings, build_s=last.settings.build_s + 0.1)
         return build
 
 

@@ -19,12 +19,11 @@ from touchstone.proof.faults.logs import event_of, frame_of
 from touchstone.proof.faults.publishing import ref_of
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import App
-from touchstone.twin.build import Build
+from touchstone.twin.build import Build, EventLevel, Phase, Stream, timestamp
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.documents import Document, read_document
 from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
-from touchstone.twin.stream import EventLevel, Phase, Stream, timestamp
 
 
 def has_no_steps(_: App, version: Version) -> bool:

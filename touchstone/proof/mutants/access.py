@@ -13,10 +13,9 @@ from touchstone.proof.faults.fault import Fault, own
 from touchstone.proof.mutants.derived import EXISTENCE, derived
 from touchstone.proof.surface import OPERATIONS
 from touchstone.twin.answers import invalid_key, no_such_version
-from touchstone.twin.app import App, answer_json
+from touchstone.twin.app import App, Resource, answer_json
 from touchstone.twin.catalog import Ref, Version
 from touchstone.twin.engine import Engine
-from touchstone.twin.paths import Resource
 from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account
 

@@ -9,11 +9,11 @@ from typing import Any
 from touchstone.proof.faults.fault import Fault, Kind, own, refusing
 from touchstone.proof.mutants.derived import BUILD_TIME, CONTENT, EXISTENCE, STATE, derived
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import says_of, with_method
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.documents import Document
 from touchstone.twin.engine import Body, Engine, Slot, Status
+from touchstone.twin.serve import says_of, with_method
 from touchstone.twin.settings import Account
 
 # Later than anything that is read in between, sooner than a build may last.
@@ -324,7 +324,7 @@ class _JoinSkips(Engine):
     def make_build(self, version: Version) -> Build:
         build, last = super().make_build(version), self.last_of(version)
         if last is not None and last.in_flight:
-            build.pace = replace(build.pace, build_s=build.pace.build_s + SLOWER_S)
+            build.settings = replace(build.settings, build_s=build.settings.build_s + SLOWER_S)
         return build
 
     def launch(self, version: Version) -> Build:

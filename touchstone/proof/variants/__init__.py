@@ -10,7 +10,7 @@ from typing import Any
 
 from touchstone.proof.variants import accounts, builds, http, logs, versions  # noqa: F401 - they enter the freedoms
 from touchstone.proof.variants.variant import COMBINED, FREEDOMS, Variant, together
-from touchstone.twin.limit_text import RateLimit
+from touchstone.twin.limits import RateLimit
 
 __all__ = ["COMBINED", "FREEDOMS", "VARIANTS", "Variant"]
 

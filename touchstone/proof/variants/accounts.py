@@ -9,10 +9,9 @@ from starlette.responses import Response
 from touchstone.proof.variants.variant import freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal, no_such_version
+from touchstone.twin.app import Resource
 from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.limit_text import RateLimit
-from touchstone.twin.limits import SlidingLog
-from touchstone.twin.paths import Resource
+from touchstone.twin.limits import RateLimit, SlidingLog
 from touchstone.twin.settings import Account
 
 MISSING, INVALID = "Missing API key", "Invalid API key"

@@ -11,11 +11,10 @@ from touchstone.proof.faults.fault import own
 from touchstone.proof.variants.variant import freedom, permitted, recast, spoken
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import answer_json
+from touchstone.twin.app import Resource, answer_json
 from touchstone.twin.build import Build
 from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Slot, Status
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
 
 # How long the status takes to learn of an end that the log has told.

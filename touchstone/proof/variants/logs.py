@@ -11,11 +11,10 @@ from starlette.responses import Response, StreamingResponse
 
 from touchstone.proof.variants.variant import freedom, permitted, spoken
 from touchstone.twin import App, Engine
-from touchstone.twin.build import Build
+from touchstone.twin.app import Resource
+from touchstone.twin.build import Build, Stream
 from touchstone.twin.catalog import Version
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
-from touchstone.twin.stream import Stream
 
 
 @permitted(25)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.twin.app import App
-from touchstone.twin.behaviour import Behaviour, says_of, unwrapped, with_method
 from touchstone.twin.build import Build
 from touchstone.twin.engine import Engine
-from touchstone.twin.serve import Asgi
+from touchstone.twin.serve import Asgi, Behaviour, says_of, unwrapped, with_method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

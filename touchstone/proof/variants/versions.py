@@ -12,13 +12,11 @@ from touchstone.proof.variants.http import parsed
 from touchstone.proof.variants.variant import freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
-from touchstone.twin.app import answer_json
+from touchstone.twin.app import Resource, answer_json
 from touchstone.twin.catalog import Ref, Version
-from touchstone.twin.documents import DEFAULT_NAMESPACE, Document, invalid
+from touchstone.twin.documents import API_VERSION, DEFAULT_NAMESPACE, Document, Problem, invalid
 from touchstone.twin.engine import Body
-from touchstone.twin.paths import Resource
 from touchstone.twin.settings import Account
-from touchstone.twin.validation import API_VERSION, Problem
 
 GIVEN, BROKEN = "given", "given-broken"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -1,0 +1,161 @@
+"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure.
+
+The pace of each family is proven against the limiters of the twin in tests/report/test_probe_advice.py.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from touchstone.facts.identity import Identity, Tier
+
+# Kept off the edge of what was measured: two requests of a client do not travel equally long.
+_MARGIN = 1.02
+# Where a limiter forgives nothing, what comes closer together than it was sent is refused: so much more, or a tenth.
+_JITTER_S, _JITTER_SHARE = 0.01, 0.1
+# Of a rate of which next to nothing is known, at least so much is taken for granted.
+_LEAST_SHARE = 0.02
+# Requests that come by chance: off the edge by so much, and beyond it by so many standard deviations at most.
+_USED, _UNLIKELY = 0.95, 4.0
+_MOST_OTHERS = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a client is never refused.
+
+    Attributes:
+        spacing_s: Seconds from one request to the next; 0 where the limiter does not count over time.
+        burst: Requests that it may send at once after a rest; None for any number.
+        rest_s: Seconds without a request before a burst.
+        after_s: Seconds from a burst to the next request.
+        free_s: Seconds after a refusal in which nothing is sent, and after which one is let through; None where that
+            depends on an answer or on the end of a build.
+        harmful: Whether a request that is refused makes the wait longer.
+        at_once: Requests that may be under way; None for any number.
+        in_flight: Builds that may be in flight; None for any number.
+    """
+
+    spacing_s: float = 0.0
+    burst: int | None = None
+    rest_s: float = 0.0
+    after_s: float = 0.0
+    free_s: float | None = None
+    harmful: bool = False
+    at_once: int | None = None
+    in_flight: int | None = None
+
+    def beside(self, others_share: float) -> "Pace":
+        """The pace beside somebody else who takes a part of what there is."""
+        left = 1 - min(max(others_share, 0.0), _MOST_OTHERS)
+        burst = None if self.burst is None else max(math.floor(self.burst * left + 1e-9), 1)
+        spacing_s, rest_s, after_s = (each / left for each in (self.spacing_s, self.rest_s, self.after_s))
+        return replace(self, spacing_s=spacing_s, burst=burst, rest_s=rest_s, after_s=after_s)
+
+
+def pace(tiers: Iterable[Tier]) -> Pace:
+    """The pace that all of *tiers* let through, by the ends of their numbers that are worse for a client."""
+    return reduce(_both, map(_pace, tiers), Pace())
+
+
+def _both(one: Pace, other: Pace) -> Pace:
+    def least(*numbers: int | None) -> int | None:
+        return min((number for number in numbers if number is not None), default=None)
+
+    return Pace(
+        max(one.spacing_s, other.spacing_s),
+        least(one.burst, other.burst),
+        max(one.rest_s, other.rest_s),
+        max(one.after_s, other.after_s),
+        max((wait_s for wait_s in (one.free_s, other.free_s) if wait_s is not None), default=None),
+        one.harmful or other.harmful,
+        least(one.at_once, other.at_once),
+        least(one.in_flight, other.in_flight),
+    )
+
+
+def _pace(tier: Tier) -> Pace:
+    numbers, harmful = tier.numbers, tier.options.get("refused") in ("count", "restart")
+    if tier.family == "minimum-gap":
+        gap_s = numbers["gap_s"].high
+        return _spaced(1, gap_s, gap_s, gap_s, gap_s)
+    if "rate_per_s" in numbers:
+        return _bucket(tier)
+    count = _whole(numbers["limit"].low)
+    if tier.family == "concurrency":
+        return Pace(burst=count, at_once=count)
+    if tier.family == "builds":
+        return Pace(burst=count, in_flight=count)
+    window_s = numbers["window_s"].high
+    if tier.family == "decaying-counter":
+        count = max(count, 2)
+        spacing_s = -window_s * math.log(1 - 1 / count)
+        return _spaced(count - 1, spacing_s, window_s * math.log(count), spacing_s, spacing_s)
+    if tier.family == "sliding-counter":
+        # With one less in a window there is always room for one more; with a limit of one, only beside an empty window.
+        steady = count if tier.options.get("rule") == "below" else count - 1
+        free_s = 2 * window_s if harmful or count == 1 else window_s * (1 + 1 / count)
+        spacing_s = window_s / steady if steady else 2 * window_s
+        return _spaced(count, spacing_s, 2 * window_s, 2 * window_s, free_s, harmful=harmful)
+    free_s = max(window_s, numbers["block_s"].high if "block_s" in numbers else 0.0)
+    return _spaced(count, window_s / count, window_s, window_s, free_s, harmful=harmful)
+
+
+def _bucket(tier: Tier) -> Pace:
+    rate, burst = tier.numbers["rate_per_s"], tier.numbers["burst"].low
+    token_s = spacing_s = 1 / max(rate.low, rate.value * _LEAST_SHARE)
+    if tier.family == "leaky-bucket":
+        places = round(burst) + 1
+        return _spaced(places, token_s, places * token_s, token_s, token_s)
+    depth, tick_s = _whole(burst), float(tier.options.get("tick", 0.0))
+    if tick_s and depth < 1 + tick_s / token_s:
+        # Tokens come in lots, and the bucket does not hold those of a whole tick.
+        of_use = math.floor(min(depth, tick_s / token_s + 1e-9))
+        spacing_s = tick_s / of_use if of_use else tick_s * math.ceil(token_s / tick_s - 1e-9)
+    rest_s = depth * token_s + tick_s
+    return _spaced(depth, spacing_s, rest_s, rest_s if tick_s else token_s, token_s + tick_s)
+
+
+def _whole(number: float) -> int:
+    return max(math.floor(number + 1e-6), 1)
+
+
+def _spaced(
+    burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
+) -> Pace:
+    """A pace off the edge of the least times."""
+    jitter_s = max(min(_JITTER_S, _JITTER_SHARE * spacing_s), (_MARGIN - 1) * spacing_s)
+    spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
+    return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)
+
+
+def ceiling(identity: Identity) -> tuple[float, float]:
+    """What the limiters that were found let through of reads that come by chance.
+
+    Returns:
+        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds without
+        a read after which all of it is there again.
+    """
+    left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
+    rates = [_by_chance(tier, left) for tier in identity.tiers]
+    return min(rates, default=math.inf), pace(identity.tiers).rest_s
+
+
+def _by_chance(tier: Tier, left: float) -> float:
+    """The highest mean rate of a Poisson process that stays within a limiter by so many standard deviations.
+
+    Source: of a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962): the share of its rate that is used
+    leaves a chance of exp(-2 count (1 - share)) to meet it empty.
+    """
+    found = _pace(tier)
+    if not found.spacing_s or found.burst is None:
+        return math.inf
+    numbers, count = tier.numbers, left * found.burst
+    if "rate_per_s" in numbers:
+        if tier.family == "leaky-bucket":  # what waits in a queue is answered late, and that is the limiter's doing
+            count = left * numbers["delay"].low if "delay" in numbers else 0.0
+        return left / found.spacing_s * max(0.0, 1 - _UNLIKELY * _UNLIKELY / (2.5 * max(count, 1.0)))
+    # So many in the time in which a limiter gives them all: any stretch of it.
+    root = (math.sqrt(_UNLIKELY * _UNLIKELY + 4 * math.floor(count)) - _UNLIKELY) / 2
+    return root * root / (found.burst * found.spacing_s) if count > _UNLIKELY else 0.0
