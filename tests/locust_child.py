@@ -115,7 +115,7 @@ class Troupe:
     def outcome(self) -> dict[str, Any]:
         """What came of it, once the master has ended the run."""
         ended = self.ended.wait(LIMIT_S)
-        self.master.close()
+        self.master.log.close()
         log = read(self.folder / "runlog.jsonl")
         return {
             "ended": ended,

@@ -35,9 +35,6 @@ from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 from touchstone.target.redact import Secrets
 
-# Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
-MAX_IN_FLIGHT = MAX_CONNECTIONS
-
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
 
@@ -256,7 +253,7 @@ class LoadRun:
 
     def admit(self) -> bool:
         """Takes an arrival's first request out of the budget; whether there was room for one more under way."""
-        return self._in_flight < MAX_IN_FLIGHT and self._take()
+        return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
         """Takes one request out of the budget; whether there was room for it."""

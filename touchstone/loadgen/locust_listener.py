@@ -106,10 +106,10 @@ def _lead_workers(environment: Environment, runner: MasterRunner, handover: Load
 
 def _lead(environment: Environment, master: Master) -> None:
     _on_interrupt(environment, master.stop)
-    _on(environment.events.quit, master.close)
+    _on(environment.events.quit, master.log.close)
 
     def report_lost() -> None:
-        if master.is_lost:
+        if master.log.lost:
             environment.process_exit_code = UNWRITTEN
 
     # What was not written down any more is missing in the run log, whatever else happened.
