@@ -24,8 +24,7 @@ class Aftermath:
         self.run = run
         (self.ref,) = run.go.stage.refs("ready")
         (self.beside,) = run.go.stage.refs("beside")
-        self.flow = Flow(run, run.part.arrivals, run.now(), keep=True)
-        self.flow.unpaced()
+        self.flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
 
     def ask(self) -> None:
         """Meets the limit twice to see that it ends as it says, then once plainly and once after many reads."""

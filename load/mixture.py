@@ -16,31 +16,25 @@ class Mixture(ArrivalUser):
 
     def do_start(self, arrival: Arrival) -> None:
         """Starts a build and polls it to its end."""
-        ref = self.own(arrival)
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        started = flow.start(ref, fresh=True)
+        ref, flow, started = self.build(arrival)
         if started.status == 202:
             flow.await_end(ref, started)
 
     def do_cancel(self, arrival: Arrival) -> None:
         """Starts a build, cancels it while it runs, and polls until it has settled."""
-        ref = self.own(arrival)
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        started = flow.start(ref, fresh=True)
+        ref, flow, started = self.build(arrival)
         if started.status != 202:
             return
         if flow.until_building(ref):
             self.run_.rest(POLL_S)
             flow.send("cancelBuild", ref)
-        flow.await_end(ref, started, cancelled=lambda: True)
+        flow.await_end(ref, started, cancelled=True)
 
     def do_stream(self, arrival: Arrival) -> None:
         """Starts a build and follows its log, while it is polled beside."""
-        ref = self.own(arrival)
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        started = flow.start(ref, fresh=True)
+        ref, flow, started = self.build(arrival)
         if started.status != 202:
             return
-        following = flow.beside(lambda: flow.follow(ref))
+        following = self.run_.spawn(flow.follow, ref)
         flow.await_end(ref, started)
         following.join()

@@ -25,8 +25,7 @@ class Room:
     def __init__(self, run: LoadRun) -> None:
         self._run = run
         self._refs = list(run.go.stage.refs("room"))
-        self._flow = Flow(run, run.part.arrivals, run.now(), keep=True)
-        self._flow.unpaced()
+        self._flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
         self._inside: list[str] = []
 
     def ask(self) -> None:

@@ -13,9 +13,7 @@ class Storm(ArrivalUser):
 
     def do_start(self, arrival: Arrival) -> None:
         """One client."""
-        ref = self.own(arrival)
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
-        started = flow.start(ref, fresh=True)
+        ref, flow, started = self.build(arrival)
         self.was_refused |= flow.tries > 1 or started.status == 429
         if started.status == 202:
             flow.await_end(ref, started)

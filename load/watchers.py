@@ -12,13 +12,12 @@ class Watchers(ArrivalUser):
 
     def do_host(self, arrival: Arrival) -> None:
         """Starts one of the builds and polls it to its end."""
-        ref, accepted = self.own(arrival), False
-        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
+        accepted = False
         try:
-            started = flow.start(ref, fresh=True)
+            ref, flow, started = self.build(arrival)
             accepted = started.status == 202
         finally:
-            self.run_.starts.settle(arrival.nth_build, accepted=accepted)
+            self.run_.settle_start(arrival.nth_build, accepted=accepted)
         if accepted:
             flow.await_end(ref, started)
 
@@ -28,7 +27,7 @@ class Watchers(ArrivalUser):
         """
         run, refs = self.run_, self.run_.go.stage.refs("own")
         story = arrival.number % len(refs)
-        accepted_at = run.starts.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)
+        accepted_at = run.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)
         if accepted_at is None:
             run.collector.unwatched += 1
             return

@@ -8,7 +8,7 @@ from tests.distorted import distorted
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.wire import PreparedRequest, Requests
+from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
 from touchstone.recordings.replay import KEYS, bounds_of, call_of, given_of
 from touchstone.rules.history import History

@@ -31,15 +31,14 @@ from touchstone.facts import runlog  # noqa: E402 - the same
 from touchstone.facts.events import Limit  # noqa: E402 - the same
 from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
-from touchstone.loadgen import locust_listener  # noqa: E402 - the same
+from touchstone.loadgen import load_run as working  # noqa: E402 - the same
 from touchstone.loadgen import master as conducting  # noqa: E402 - the same
-from touchstone.loadgen import worker as working  # noqa: E402 - the same
-from touchstone.loadgen.handover import Go, LoadHandover, Part, deal  # noqa: E402 - the same
+from touchstone.loadgen.handover import PART, Go, LoadHandover, Part, deal  # noqa: E402 - the same
+from touchstone.loadgen.load_run import LoadWorker  # noqa: E402 - the same
 from touchstone.loadgen.locust_listener import fold  # noqa: E402 - the same
 from touchstone.loadgen.master import Master  # noqa: E402 - the same
 from touchstone.loadgen.not_judged import ending  # noqa: E402 - the same
 from touchstone.loadgen.plan import Stage, plan  # noqa: E402 - the same
-from touchstone.loadgen.worker import LoadWorker, boot_id  # noqa: E402 - the same
 from touchstone.loadgen.workloads import Options, scenario  # noqa: E402 - the same
 
 KEY = "sk_live_0123456789abcdef"
@@ -61,8 +60,8 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
     log = folder / "runlog.jsonl"
     with RunLogWriter(log) as writer:
         writer.write(header())
-    stage = Stage({"ready": ("default/a@1.0.0",)}, {}, 0.001)
-    go = Go(options(), stage, "run", began_at=0.0, origin=time.monotonic(), workers=workers)
+    stage = Stage({"ready": ("default/a@1.0.0",)}, {})
+    go = Go(options(), stage, origin=time.monotonic(), workers=workers)
     (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
     settings = Settings(**more)
     target = replace(settings.target, api_key=KEY, url="http://127.0.0.1:1")
@@ -89,14 +88,14 @@ class Troupe:
         )
         self.folder = folder
 
-    def _send(self, client: str, kind: str, data: dict[str, Any]) -> None:
-        word = "ts-plan" if "part" in data else next(iter(data))
+    def _send(self, client: str, data: dict[str, Any]) -> None:
+        word = next(iter(data))
         self.told.append((client, word))
         self.messages.append((client, word, data))
 
     def join(self, client: str, **other: Any) -> None:
-        said = {"boot": boot_id(), "clock": None, "sent_at": 0.0, "version": __version__, "scenario": "steady", **other}
-        self.master.receive(client, "ts-join", said)
+        said = {"version": __version__, "scenario": "steady", **other}
+        self.master.receive(client, {"join": said, "is_near": True, "clock": None, "sent_at": 0.0})
 
     def begin(self) -> None:
         for client in sorted(self.there):
@@ -105,7 +104,7 @@ class Troupe:
             self.report(client, "ready")
 
     def report(self, client: str, state: str, *events: dict[str, Any]) -> None:
-        self.master.receive(client, "ts-report", {"events": list(events), "state": state})
+        self.master.receive(client, {"events": list(events), "state": state})
 
     def wait_for(self, kind: str, client: str) -> None:
         """Waits until a worker is told something."""
@@ -124,7 +123,7 @@ class Troupe:
             "aftermath": [data["after"] for _, kind, data in self.messages if kind == "after"],
             "errors": [case.message for case in log.cases if case.outcome == "error"],
             "warnings": list(log.warnings),
-            "ended_by": (found := ending(log)) and found.words,
+            "ended_by": (found := ending(log)) and found.cause,
             "workers": [[worker.number, worker.state, worker.sent, worker.unsent] for worker in log.workers],
         }
 
@@ -156,7 +155,7 @@ def shared(folder: Path) -> dict[str, Any]:
     troupe = Troupe(folder, 3)
     troupe.begin()
     troupe.report("w2", "drained")
-    troupe.master.receive("w1", "ts-report", {"state": "running", "started": [4, True]})
+    troupe.master.receive("w1", {"state": "running", "started": [4, True]})
     heard = [[client, data] for client, kind, data in troupe.messages if kind == "started"]
     for state in ("drained", "final"):
         for client in ("w0", "w1", "w2"):
@@ -230,7 +229,7 @@ def unfit(folder: Path) -> dict[str, Any]:
         troupe = Troupe(folder / name, 1)
         if said is None:
             troupe.join("w0")
-            troupe.master.receive("w0", "ts-report", {"state": "unfit", "reason": "why"})
+            troupe.master.receive("w0", {"state": "unfit", "reason": "why"})
         else:
             troupe.join("w0", **said)
         found[name] = troupe.outcome()
@@ -244,7 +243,7 @@ def replaced(folder: Path) -> dict[str, Any]:
     troupe.join("w0")
     troupe.there = {"w1"}
     with gevent.Timeout(LIMIT_S):
-        while ("w1", "ts-plan") not in troupe.told:
+        while ("w1", "part") not in troupe.told:
             gevent.sleep(0.01)
             troupe.told.clear()
             troupe.join("w1")
@@ -321,22 +320,23 @@ def clock(folder: Path) -> dict[str, Any]:
     parts: list[Part] = []
     conducting.time = elsewhere  # type: ignore[assignment]  # all that is asked of it is the time
     working.time = Ahead(elsewhere)  # type: ignore[assignment]  # the same
-    working.boot_id = lambda: "another machine"
     drawn_up = handover(folder, 1)
 
-    def to_worker(_client: str, _kind: str, data: dict[str, Any]) -> None:
+    def to_worker(_client: str, data: dict[str, Any]) -> None:
         elsewhere.travel()
         if "part" in data:
-            parts.append(Part.from_public(data["part"]))
-        worker.take_plan(data)
+            parts.append(PART.validate_python(data["part"]))
+        worker.receive(data)
 
-    def to_master(kind: str, data: dict[str, Any]) -> None:
+    def to_master(data: dict[str, Any]) -> None:
         elsewhere.travel()
-        master.receive("w0", kind, data)
+        master.receive("w0", data)
 
     master = Master(drawn_up, to_worker, lambda: ["w0"], lambda: None)
-    worker = LoadWorker(drawn_up, "steady", to_master, lambda _window: None, lambda _reason: None)
+    remote = replace(drawn_up, run_log="", go_file="")
+    worker = LoadWorker(remote, "steady", to_master, lambda _window: None, lambda _reason: None)
     worker._join()
+    conducting.time = working.time = time  # type: ignore[assignment]  # the real one again
     (part,) = parts
     assert started < elsewhere.now_s
     truth = drawn_up.go().origin + elsewhere.AHEAD_S
@@ -349,46 +349,29 @@ def clock(folder: Path) -> dict[str, Any]:
 def part_of(drawn_up: LoadHandover) -> dict[str, Any]:
     """The message with the part of the one worker."""
     go = drawn_up.go()
-    return {"part": deal(go, plan(go.options), 0, 60.0, 10.0).public()}
+    return {"part": PART.dump_python(deal(go, plan(go.options), 0))}
 
 
 def member(folder: Path) -> dict[str, Any]:
     """A worker that meets an error of ours before the run begins."""
-    told: list[tuple[str, dict[str, Any]]] = []
+    told: list[dict[str, Any]] = []
     left: list[str] = []
     drawn_up = handover(folder, 1)
-    worker = LoadWorker(drawn_up, "steady", lambda *said: told.append(said), lambda _window: None, left.append)
-    worker.take_plan(part_of(drawn_up))
+    worker = LoadWorker(drawn_up, "steady", told.append, lambda _window: None, left.append)
+    worker.receive(part_of(drawn_up))
     entered = [worker.enter(), worker.enter()]
     worker.failed(ValueError(f"something with {KEY} in it"))
     gevent.sleep(0)
     return {"entered": entered, "told": told, "left": left}
 
 
-def closing(folder: Path) -> dict[str, Any]:
-    """A worker is asked what it did, before it is told its part, before the run begins, and when it is over."""
-    drawn_up = handover(folder, 1)
-    worker = LoadWorker(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
-    did = [worker.did()]
-    worker.take_plan(part_of(drawn_up))
-    collector = worker.prepare().collector
-    did.append(worker.did())
-    worker.take_signal({"began_at": 1.0})
-    for _ in range(3):
-        collector.sample(Sample("getBuild", "200", 1.0, 1.0, 1.1), paced=True)
-    did.append(worker.did())
-    for _ in range(2):
-        collector.skip("getBuild", 1.0)
-    return {"did": [*did, worker.did()]}
-
-
 def budget(folder: Path) -> dict[str, Any]:
     """A worker whose budget is three requests asks for six."""
     drawn_up = handover(folder, 1)
-    worker = LoadWorker(drawn_up, "steady", lambda *_said: None, lambda _window: None, lambda _reason: None)
+    worker = LoadWorker(drawn_up, "steady", lambda _data: None, lambda _window: None, lambda _reason: None)
     go = drawn_up.go()
     go = replace(go, options=replace(go.options, max_requests=3))
-    worker.take_plan({"part": deal(go, plan(go.options), 0, 60.0, 10.0).public()})
+    worker.receive({"part": PART.dump_python(deal(go, plan(go.options), 0))})
     run = worker.prepare()
     admitted = [run.admit() for _ in range(6)]
     return {"admitted": admitted, "warnings": [e["text"] for e in run.collector.drain() if e["type"] == "warning"]}
@@ -399,14 +382,13 @@ def budget(folder: Path) -> dict[str, Any]:
 
 def statistics(_folder: Path) -> dict[str, Any]:
     """
-    What Locust says of known times: logged one by one, folded in as windows, and gathered by a master from two workers.
+    What Locust says of known times, folded in as windows, and gathered by a master from two workers.
     """
     # Each many times over, so that it does not matter how a rank is rounded.
     times_s = [time_s for time_s in (0.0001 * 1.37**number for number in range(41)) for _ in range(73)]
-    logged, folded = RequestStats(), RequestStats()
+    folded = RequestStats()
     workers = [RequestStats(), RequestStats()]
     for number, time_s in enumerate(times_s):
-        logged.log_request("", NAME, time_s * 1e3, 10)
         counted = Window(0, 0, "startBuild", "202")
         counted.add(Sample("startBuild", "202", 0.0, 0.0, time_s, 10))
         fold(folded, counted)
@@ -415,10 +397,10 @@ def statistics(_folder: Path) -> dict[str, Any]:
     off = 0.0
     for share in (0.5, 0.9, 0.95, 0.99, 0.999):
         truth_ms = times_s[round(share * len(times_s)) - 1] * 1e3
-        for stats in (logged, folded, gathered):
+        for stats in (folded, gathered):
             for entry in (stats.get(NAME, ""), stats.total):
                 off = max(off, abs(entry.get_response_time_percentile(share) / truth_ms - 1))
-    counts = [[stats.get(NAME, "").num_requests, stats.total.num_requests] for stats in (logged, folded, gathered)]
+    counts = [[stats.get(NAME, "").num_requests, stats.total.num_requests] for stats in (folded, gathered)]
     return {"off_share": off, "counts": counts}
 
 
@@ -452,8 +434,6 @@ def assumptions(_folder: Path) -> dict[str, Any]:
     from locust.env import Environment
 
     return {
-        "bucket": locust.stats.bucket_response_time is locust_listener.bucket_ms,
-        "interval": runners.WORKER_REPORT_INTERVAL,
         "states": [runners.STATE_INIT, runners.STATE_MISSING],
         "exit": Environment().process_exit_code,
         "unhandled": log.unhandled_greenlet_exception,
@@ -480,7 +460,7 @@ DEEDS = {
             clock,
             member,
         ),
-        *(closing, budget, statistics, failures, assumptions),
+        *(budget, statistics, failures, assumptions),
     )
 }
 

@@ -17,9 +17,9 @@ from touchstone.contract.document import Contract
 from touchstone.facts.events import tallies
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
-from touchstone.loadgen import inline_judge
-from touchstone.loadgen.inline_judge import INLINE_RULES, AnswerJudge
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen import judge as load_judge
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.judge import INLINE_RULES, AnswerJudge
 from touchstone.rules.history import History
 from touchstone.rules.judge import Judge
 from touchstone.rules.rule import Rule, held, rule
@@ -271,7 +271,7 @@ def numbered(its: Requests, first: int, number: int) -> list[Shown]:
 
 def test_forgotten_fingerprints_stay_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many fingerprints come, few are kept, and all answers are in the tallies."""
-    monkeypatch.setattr(inline_judge, "MAX_FINGERPRINTS", 100)
+    monkeypatch.setattr(load_judge, "MAX_FINGERPRINTS", 100)
     its = requests()
     judging = judge_of(its)
     see(judging, numbered(its, 0, 550))

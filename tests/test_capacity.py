@@ -1,19 +1,13 @@
 """Where the capacity is: what a run may say of it, and what it may not."""
 
-import math
-import random
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, Storm, log_of, steady, workload
 from tests.rules.exchanges import exchange
-from tests.test_comparing import finding_about
-from touchstone.facts.events import Attempt, Build, Occurrence, RunLog, TemplateAction
+from touchstone.facts.events import Attempt, Build, RunLog, TemplateAction
 from touchstone.loadgen.capacity import Capacity, InFlight, Life, capacity, lives_of
-from touchstone.loadgen.rate_limits import fits
-from touchstone.loadgen.record import Start
 from touchstone.report.load_sentences import describe_beyond, describe_capacity
 
 
@@ -45,12 +39,7 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
 @pytest.mark.parametrize(
     ("storm", "finding", "words"),
     [
-        (Storm(lengths=UNEVEN), "capacity", "at moments that no usual rate limit explains: the capacity is 4."),
-        (
-            Storm(lengths=UNEVEN, retry_s=0.3),
-            "capacity",
-            "Never more than 4 builds of this run were seen in flight, and 85",
-        ),
+        (Storm(lengths=UNEVEN), "either", "either that, or the capacity is 4."),
         (Storm(), "either", "A rate limit could have refused them as well: either that, or the capacity is 4."),
         (Storm(retry_s=0.3), "either", "720 starts were refused meanwhile. A rate limit could"),
         (Storm(starts=3), "not-reached", "No start was refused: the capacity is at least 3 builds in flight."),
@@ -66,12 +55,8 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
             "rate",
             "So would builds that this run does not see",
         ),
-        (Storm(rate=window, retry_s=0.3), "both", "the capacity is 4. 434 starts were refused with at most 2 of the 4"),
-        (
-            Storm(rate=bucket, retry_s=0.3),
-            "both",
-            "in flight that were seen at other times: a rate limit explains these.",
-        ),
+        (Storm(rate=window, retry_s=0.3), "rate", "434 starts were refused with fewer than the 4 builds"),
+        (Storm(rate=bucket, retry_s=0.3), "rate", "in flight that were seen at other times"),
     ],
 )
 def test_run_says_what_it_saw(storm: Storm, finding: str, words: str) -> None:
@@ -94,7 +79,7 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
 
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
     assert describe_capacity(found) == (
-        "7 starts were refused with none of the 4 builds in flight that were seen at other times: a rate limit "
+        "7 starts were refused with fewer than the 4 builds in flight that were seen at other times: a rate limit "
         "explains all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
         "keep their place. The capacity is at least 4."
     )
@@ -103,14 +88,12 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
 def test_refusals_that_nothing_explains_are_told_as_such() -> None:
     """Refused at random, starts fit neither a host that is full at one number nor a limit that counts."""
     log = Storm(starts=4, capacity=None).run()
-    later = [BEGAN_AT + 20.0 + n for n in range(12)]
+    calm = [(BEGAN_AT + 20.0 * n + tick, status) for n in range(1, 9) for tick, status in ((0, 202), (1, 429))]
+    burst = [(BEGAN_AT + 500.0 + 0.1 * n, 202) for n in range(60)]
     more = tuple(
-        replace(
-            log.attempts[0], want=50 + n, status=429 if n % 4 else 202, intended_at=at, sent_at=at, done_at=at + 0.01,
-            seq=100 + n,
-        )
-        for n, at in enumerate(later)
-    )  # fmt: skip
+        replace(log.attempts[0], want=50 + n, status=status, intended_at=at, sent_at=at, done_at=at + 0.01, seq=100 + n)
+        for n, (at, status) in enumerate([*calm, *burst])
+    )
     found = of(replace(log, attempts=log.attempts + more))
 
     assert found.finding == "unclear"
@@ -138,17 +121,8 @@ def test_what_refusals_say_is_a_hint() -> None:
     refusals.append(exchange("startBuild", 429, json={"message": "Asked for"}, note={"limit": {"round": 1}}))
     found = of(replace(Storm().run(), exchanges=tuple(replace(e, seq=900 + n) for n, e in enumerate(refusals))))
 
-    assert found.told == ("Host full", "Too fast")
+    assert found.messages == ("Host full", "Too fast")
     assert describe_capacity(found).endswith("Refusals say 'Host full' and 'Too fast': a hint, and no proof.")
-
-
-def test_builds_of_refused_starts_are_missing_from_the_count() -> None:
-    """Where a refused start began a build all the same, more are in flight than are counted, which is told."""
-    started = Occurrence(finding_about("limit.refused-start-starts-nothing"))
-    found = of(replace(Storm().run(), occurrences=(started,)))
-
-    assert found.is_short
-    assert describe_capacity(found).endswith("more were in flight than counted.")
 
 
 def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
@@ -158,11 +132,13 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    assert describe_capacity(found) == "2 starts were refused that needed no room: a rate limit."
+    assert (
+        describe_capacity(found) == "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
+    )
 
 
-def test_limit_met_at_the_end_does_not_hide_the_capacity() -> None:
-    """Starts that need no room and are refused show a rate limit beside the capacity that the storm had met."""
+def test_limit_met_at_the_end_leaves_the_capacity_open() -> None:
+    """Starts that need no room and are refused show a rate limit, and the capacity is at least what was seen."""
     log = Storm(lengths=UNEVEN).run()
     end_at = max(build.ended_at for build in log.builds)
     burst = tuple(
@@ -174,7 +150,7 @@ def test_limit_met_at_the_end_does_not_hide_the_capacity() -> None:
     )  # fmt: skip
     found = of(replace(log, attempts=log.attempts + burst))
 
-    assert (found.finding, found.at_least, found.at_most, found.refused_needless) == ("both", 4, 4, 20)
+    assert (found.finding, found.at_least, found.refused_needless) == ("rate", 4, 20)
     assert found.clients.wanted == 40
 
 
@@ -202,7 +178,7 @@ def test_capacity_is_found_whatever_it_is(capacity_of: int, poll_s: float) -> No
     """With reads closer than half a build, the number is exact."""
     found = of(Storm(starts=20, capacity=capacity_of, poll_s=poll_s, lengths=UNEVEN, retry_s=0.3).run())
 
-    assert (found.finding, found.at_least, found.at_most) == ("capacity", capacity_of, capacity_of)
+    assert (found.finding, found.at_least, found.at_most) == ("either", capacity_of, capacity_of)
 
 
 def test_clients_and_admissions_are_counted() -> None:
@@ -305,79 +281,6 @@ def test_steps_tell_both_numbers_over_time() -> None:
     assert [(step.at_s, step.sure, step.unsure) for step in flight.steps(9.0)] == [
         (1.0, 1, 0), (1.5, 2, 0), (2.0, 1, 1), (2.5, 1, 0), (3.0, 0, 1), (3.1, 0, 0),
     ]  # fmt: skip
-
-
-def decision(sent_at: float, done_at: float, *, served: bool) -> Start:
-    """A start that was served or refused."""
-    return Start(0, 0, 1, "primary", "default/a@1.0.0", "", True, sent_at, done_at, 202 if served else 429)
-
-
-def decided(storm: Storm) -> list[Start]:
-    """The starts of a storm."""
-    return [decision(a.sent_at, a.done_at, served=a.status == 202) for a in storm.run().attempts]
-
-
-@pytest.mark.parametrize("retry_s", [0.0, 0.3, 0.7])
-@pytest.mark.parametrize("limiter", [window, bucket, clock, lambda: FixedWindow(3, 1.7), lambda: Bucket(2, 5.0)])
-def test_rate_limit_explains_what_it_did(limiter: Callable[[], NoLimit], retry_s: float) -> None:
-    """What a rate limit served and refused is explained by a rate limit."""
-    assert fits(decided(Storm(starts=25, capacity=None, rate=limiter, retry_s=retry_s)))
-
-
-@pytest.mark.parametrize("limiter", [window, bucket])
-def test_rate_limit_does_not_explain_a_capacity_beside_it(limiter: Callable[[], NoLimit]) -> None:
-    """Where a capacity refuses as well, no rate limit fits."""
-    assert not fits(decided(Storm(rate=limiter, retry_s=0.3)))
-
-
-def answers(*starts: float) -> list[Start]:
-    """Starts at these moments; one at a negative moment was refused."""
-    return [decision(abs(at), abs(at) + 0.001, served=at >= 0) for at in starts]
-
-
-@pytest.mark.parametrize(
-    ("starts", "name"),
-    [
-        ((0, 0.1, -5, 10.2, 15, -19, 20.3, -22, 25.1), "two in any ten seconds, by a log"),
-        ((0, 9, -9.5, 10.1, 10.2, -11, -19, 20.2), "two in ten seconds from the first, by a window"),
-        ((0, 0.1, -0.2, 5.1, -9.9, 10.1, -15, 15.2), "two at once and one in five seconds, by a bucket"),
-    ],
-)
-def test_each_kind_of_limit_is_tried(starts: tuple[float, ...], name: str) -> None:
-    """A log, a window and a bucket each explain starts that the other two do not."""
-    assert fits(answers(*starts)), name
-    assert not fits(answers(*starts, 30, -36, 36.1, 36.2, 36.3, -50, -60)), name
-
-
-def test_nothing_served_is_not_explained() -> None:
-    """A limit that serves nobody is none."""
-    assert not fits([decision(0.0, 0.1, served=False)])
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_usual_limit_explains_what_it_did_however_clients_behave(seed: int) -> None:
-    """Whatever its size and pace, when clients come back and how long answers take, its kind is found among those."""
-    chance = random.Random(seed)
-    per, length_s = chance.randint(2, 12), chance.choice((1.0, 2.0, 2.5, 4.0, 10.0))
-    kinds = (
-        FixedWindow(per, length_s),
-        Bucket(per, per / length_s),
-        ClockWindow(per, math.ceil(length_s), chance.uniform(0.0, 9.0)),
-    )
-    limiter = kinds[seed % 3]
-    starts, at = [], 100.0
-    while len(starts) < 300:
-        at += chance.choice(
-            (0.0004, 0.003, 0.05, chance.expovariate(2.0 * per / length_s), chance.uniform(0.0, length_s))
-        )
-        taken_at = at + chance.uniform(0.0002, 0.004)
-        is_served = limiter.wait_s(taken_at) <= 0.0
-        if is_served:
-            limiter.take(taken_at)
-        starts.append(decision(at, taken_at + chance.uniform(0.0002, 0.004), served=is_served))
-        at = taken_at
-
-    assert fits(starts)
 
 
 def test_build_lasts_as_long_as_its_steps() -> None:

@@ -39,9 +39,9 @@ target http://127.0.0.1:9/api, arrivals at once, open model, seed 20
 from s  start
      0      6
 builds    15 at most (40 are allowed)
-requests  202 if nothing is refused, 19,232 at worst; 52 of them set up and clear up
+requests  202 if nothing is refused; 52 of them set up and clear up
 seconds   0.5 at least, 2,057 at worst; without set-up, clean-up and slow answers
-at worst  every start is refused, and comes back each second for 120 s (3 requests a time); every build takes 600 s
+at worst  each start is refused for 120 s and sent again each second (3 requests a time); every build takes 600 s
 """
 STEADY_TABLE = """\
 from s  read  start  cancel  stream
@@ -159,17 +159,9 @@ def test_plan_of_the_embedded_twin_knows_its_patience(load: Load) -> None:
     ("flags", "told"),
     [
         ("steady --model closed", "requests  as many as 8 clients get answered in 20 s; 215 of them set up"),
-        (
-            "steady --model closed --max-requests 500",
-            "requests  as many as 8 clients get answered in 20 s, 1,439 at worst; 215 of",
-        ),
-        ("steady --max-requests 700", "requests  839 if nothing is refused, 1,639 at worst; 215 of them set up"),
+        ("steady --max-requests 700", "requests  839 if nothing is refused; 215 of them set up"),
         ("storm --max-seconds 30", "seconds   0.5 at least, 30 at worst; without"),
-        ("churn", "at worst  every start is refused, and comes back each second for 120 s (1 request a time); every"),
-        (
-            "fairness",
-            "26 at worst; without set-up, clean-up and slow answers\nat worst  every build takes 10 s\n",
-        ),
+        ("churn", "at worst  each start is refused for 120 s and sent again each second (3 requests a time); every"),
     ],
 )
 def test_plan_says_what_its_figures_assume(load: Load, flags: str, told: str) -> None:
@@ -177,16 +169,6 @@ def test_plan_says_what_its_figures_assume(load: Load, flags: str, told: str) ->
     What depends on the target is said to; what was allowed bounds what may happen; who never comes back costs no more.
     """
     assert told in load(*flags.split(), "--plan").out
-
-
-def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
-    """
-    How many starts are refused nobody knows beforehand, and a storm beyond what is admitted costs a multiple for it.
-    """
-    ended = load("storm", "--builds", "5000", "--plan")
-
-    assert "requests  35,354 if nothing is refused, 2,042,428 at worst; 10,234 of them" in ended.out
-    assert "likely" not in ended.out
 
 
 @pytest.mark.parametrize(
@@ -201,7 +183,7 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
             ("steady", "--max-requests", "623"),
             (
                 "steady: plans 624 requests if nothing is refused, besides set-up and clean-up, and "
-                "--max-requests 623 are allowed; raise it, or lower --rate, --duration or --mix\n"
+                "--max-requests 623 are allowed; raise it, or lower --rate or --duration\n"
             ),
         ),
         (
@@ -220,14 +202,17 @@ def test_no_figure_of_a_plan_is_said_to_be_likely(load: Load) -> None:
         ),
         (
             ("steady", "--url", LOCAL, "--max-builds", "51"),
-            "steady: plans 52 builds, and 51 are allowed; raise --max-builds, or lower --rate, --duration or --mix\n",
+            "steady: plans 52 builds, and 51 are allowed; raise --max-builds, or lower --rate or --duration\n",
         ),
         (
             ("storm", "--build-s", "8", "--max-seconds", "5"),
-            "storm: takes 8 s at least, and --max-seconds 5 are allowed; raise it, or lower --build-s\n",
+            "storm: takes 8 s at least, and --max-seconds 5 are allowed; raise it, or shorten the load\n",
         ),
         (("watchers", "--watchers", "1"), "--watchers 1: whether all who watch a build get the same log takes two"),
-        (("steady", "--max-seconds", "19"), "steady: arrives for 20 s, and --max-seconds 19 are allowed; raise it, or"),
+        (
+            ("steady", "--max-seconds", "19"),
+            "steady: takes 20.3 s at least, and --max-seconds 19 are allowed; raise it, or",
+        ),
         (("storm", "--build-s", "10"), "storm: --build-s 10: this target lets a build take 10 s in all; lower it"),
         (
             ("storm", "--url", LOCAL, "--build-s", "600"),

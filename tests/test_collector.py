@@ -4,7 +4,8 @@ from tests.test_runlog import FINDING, exchange
 from touchstone.facts import runlog
 from touchstone.facts.events import Attempt, Build, Occurrence, Remark, Tally, Worker
 from touchstone.facts.sample import NO_ANSWER, UNSENT, Histogram, Sample, Window
-from touchstone.loadgen.handover import BEHIND_S, Collector
+from touchstone.loadgen.load_run import Collector
+from touchstone.loadgen.metrics import BEHIND_S
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, long, steady, workload
 from tests.loadlogs import header as load_header
 from tests.report.conftest import Story, found, header, ledger
+from tests.test_room import FULL_HOST, story
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
 from touchstone.facts.finding import Finding
 from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
-from touchstone.report.compare_loads import NOISE, TOO_FEW, UNCERTAIN, Change, Lack, LoadComparison, compare_loads
-from touchstone.report.comparison import compare
+from touchstone.loadgen.metrics import metrics
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, Lack, compare
 from touchstone.report.resampling import (
     Durations,
     Floats,
@@ -80,7 +81,7 @@ def test_shift_of_a_fifth_is_found(slower: float) -> None:
 
 def test_interval_is_the_same_every_time() -> None:
     """The rounds are drawn with a seed, so that the same two runs give the same words."""
-    assert compare_loads(steady(seed=1), steady(seed=2)) == compare_loads(steady(seed=1), steady(seed=2))
+    assert compare(steady(seed=1), steady(seed=2)) == compare(steady(seed=1), steady(seed=2))
 
 
 def test_quantiles_are_those_of_the_histogram() -> None:
@@ -102,7 +103,7 @@ def test_blocks_are_as_long_as_the_cube_root(seconds: int, length_s: int) -> Non
 
 def test_blocks_without_requests_tell_nothing() -> None:
     """Of two runs in which nothing was counted any difference is possible, and no other."""
-    nothing = (np.zeros(6), np.zeros(6))
+    nothing = np.zeros((6, 2))
 
     assert shares_apart(nothing, nothing, 1) == Interval(0.0, -1.0, 1.0)
 
@@ -110,9 +111,9 @@ def test_blocks_without_requests_tell_nothing() -> None:
 COUNTS = st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=40)
 
 
-def counted(run: list[tuple[int, int]]) -> tuple[Floats, Floats]:
+def counted(run: list[tuple[int, int]]) -> Floats:
     """Of each block what was counted, and what it was counted among."""
-    return np.array([min(pair) for pair in run], dtype=float), np.array([max(pair) for pair in run], dtype=float)
+    return np.array([(min(pair), max(pair)) for pair in run], dtype=float)
 
 
 @settings(max_examples=60)
@@ -125,9 +126,9 @@ def test_interval_lies_within_the_possible_and_holds_the_difference(
     share = shares_apart(first, second, seed)
 
     assert -1 <= share.low <= share.value <= share.high <= 1
-    if first[0].sum() and second[0].sum():
+    if first[:, 0].sum() and second[:, 0].sum():
         rate = rates_apart(first, second, seed)
-        old, new = (part.sum() / whole.sum() for part, whole in (first, second))
+        old, new = (part / whole for part, whole in (first.sum(axis=0), second.sum(axis=0)))
         assert -1 <= rate.low <= rate.value <= rate.high
         assert rate.value == pytest.approx(new / old - 1)
 
@@ -148,7 +149,9 @@ def test_no_stray_of_a_time_is_within_its_interval(before: list[list[int]], afte
 def test_rate_that_doubles_is_told_with_its_interval() -> None:
     """A rate of 20 a second that becomes 40 is more by about 100 %, and the interval holds no zero."""
     chance = np.random.default_rng(3)
-    first, second = ((chance.poisson(4 * per_s, 20).astype(float), np.full(20, 4.0)) for per_s in (20, 40))
+    first, second = (
+        np.column_stack((chance.poisson(4 * per_s, 20).astype(float), np.full(20, 4.0))) for per_s in (20, 40)
+    )
     apart = rates_apart(first, second, 1)
 
     assert 0.8 < apart.low < 1.0 < apart.high < 1.25
@@ -156,16 +159,15 @@ def test_rate_that_doubles_is_told_with_its_interval() -> None:
 
 def test_few_blocks_widen_an_interval() -> None:
     """The same shares in blocks of which most hold nothing are told with less certainty."""
-    part, whole = np.array([4.0, 9, 2, 8, 5, 6, 3, 7]), np.full(8, 10.0)
-    rest = np.zeros(40)
-    full = shares_apart((part, whole), (part[::-1], whole), 1)
-    sparse = shares_apart((np.append(part, rest), np.append(whole, rest)), (part[::-1], whole), 1)
+    whole = np.column_stack((np.array([4.0, 9, 2, 8, 5, 6, 3, 7]), np.full(8, 10.0)))
+    more = np.vstack((whole, np.zeros((40, 2))))
+    full, sparse = shares_apart(whole, whole[::-1], 1), shares_apart(more, whole[::-1], 1)
 
     assert sparse.high - sparse.low > 0.9 * (full.high - full.low)
-    assert telling(np.append(whole, rest)) == 8
+    assert telling(more) == 8
 
 
-def changes(compared: LoadComparison, operation: str) -> dict[str, Change]:
+def changes(compared: Comparison, operation: str) -> dict[str, Change]:
     """The changes of one operation by statistic."""
     (one,) = [one for one in compared.operations if one.name == operation]
     return {change.statistic: change for change in (*one.times, *one.counted)}
@@ -180,8 +182,8 @@ def with_tail(duration_s: int, arrivals: str = "constant:20") -> RunLog:
 
 def test_rate_is_that_of_the_schedule() -> None:
     """A short run serves as many a second as a long one, though as long a tail of polls follows it."""
-    rate = changes(compare_loads(with_tail(20), with_tail(60)), "getBuild")["throughput_per_s"]
-    at_once = changes(compare_loads(with_tail(20, "at once"), with_tail(60, "at once")), "getBuild")["throughput_per_s"]
+    rate = changes(compare(with_tail(20), with_tail(60)), "getBuild")["throughput_per_s"]
+    at_once = changes(compare(with_tail(20, "at once"), with_tail(60, "at once")), "getBuild")["throughput_per_s"]
 
     assert (rate.before, rate.after, rate.verdict) == (20.0, 20.0, NOISE)
     assert at_once.before == pytest.approx((400 + 5) / 25)
@@ -189,7 +191,7 @@ def test_rate_is_that_of_the_schedule() -> None:
 
 def test_slower_run_is_told_slower() -> None:
     """Each percentile has both values, the difference in per cent with its interval, and a verdict."""
-    told = changes(compare_loads(steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.2)), "getBuild")
+    told = changes(compare(steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.2)), "getBuild")
     p50 = told["p50_s"]
     assert p50.apart is not None
 
@@ -198,14 +200,14 @@ def test_slower_run_is_told_slower() -> None:
     assert p50.before == pytest.approx(0.0044, rel=0.1)
     assert (told["p999_s"].verdict, told["p999_s"].apart) == (TOO_FEW, None)
     assert told["throughput_per_s"].verdict == told["refused_share"].verdict == NOISE
-    assert changes(compare_loads(steady(seed=2, stall_s=0, slower=1.2), steady(seed=1, stall_s=0)), "getBuild")[
+    assert changes(compare(steady(seed=2, stall_s=0, slower=1.2), steady(seed=1, stall_s=0)), "getBuild")[
         "p50_s"
     ].verdict == "faster"  # fmt: skip
 
 
 def test_run_does_not_differ_from_itself() -> None:
     """The same run twice has no difference beyond noise, and none at all."""
-    compared = compare_loads(steady(), steady())
+    compared = compare(steady(), steady())
 
     for one in compared.operations:
         for change in (*one.times, *one.counted):
@@ -218,7 +220,7 @@ def test_long_runs_are_compared() -> None:
     """Minutes at 2,000 a second: 300,000 samples carry p99.9, and errors are told apart."""
     before, after = long(duration_s=150), long(duration_s=150)
     worse = tuple(replace(w, outcome="500") if w.at_s % 5 == 0 else w for w in after.windows)
-    told = changes(compare_loads(before, replace(after, windows=worse)), "*")
+    told = changes(compare(before, replace(after, windows=worse)), "*")
 
     assert told["p999_s"].verdict == NOISE
     assert told["error_share"].verdict == "more"
@@ -233,7 +235,7 @@ def test_short_run_has_too_few_samples() -> None:
         )
         for took in (0.01, 5.0)
     ]
-    told = changes(compare_loads(*runs), "getBuild")
+    told = changes(compare(*runs), "getBuild")
 
     assert {change.verdict for change in told.values()} == {TOO_FEW}
     assert told["p99_s"].lack == Lack(2, 1000, "sample")
@@ -244,14 +246,14 @@ def test_few_events_are_too_few() -> None:
     """Three errors against none are no difference that anybody should act on."""
     after = steady()
     failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
-    told = changes(compare_loads(steady(), replace(after, windows=after.windows + failed)), "getBuild")
+    told = changes(compare(steady(), replace(after, windows=after.windows + failed)), "getBuild")
 
     assert (told["error_share"].verdict, told["error_share"].lack) == (TOO_FEW, Lack(3, 10, "event"))
 
 
 def test_difference_that_is_not_excluded_is_no_equality() -> None:
     """Where an interval holds 0 and a difference by half as well, nobody says that there is none."""
-    told = changes(compare_loads(bursts(1), bursts(2)), "getBuild")
+    told = changes(compare(bursts(1), bursts(2)), "getBuild")
     p50, rate = told["p50_s"], told["throughput_per_s"]
     assert p50.apart is not None
     assert rate.apart is not None
@@ -260,7 +262,7 @@ def test_difference_that_is_not_excluded_is_no_equality() -> None:
     assert p50.apart.has_zero
     assert p50.apart.high > 0.5
     assert -1 < rate.apart.low < rate.apart.value < rate.apart.high
-    fewer = changes(compare_loads(bursts(12), bursts(2)), "getBuild")["throughput_per_s"]
+    fewer = changes(compare(bursts(12), bursts(2)), "getBuild")["throughput_per_s"]
     assert fewer.apart is not None
     assert (fewer.apart.low < -0.5 < 0 < fewer.apart.high < 0.5, fewer.verdict) == (True, UNCERTAIN)
 
@@ -278,8 +280,8 @@ def test_rate_from_nothing_is_more() -> None:
     refused = fold(
         Sample("getBuild", "429", BEGAN_AT + n / 20, BEGAN_AT + n / 20, BEGAN_AT + n / 20) for n in range(400)
     )
-    told = compare_loads(log_of(workload(duration_s=20.0), windows=refused), with_tail(20))
-    back = compare_loads(with_tail(20), log_of(workload(duration_s=20.0), windows=refused))
+    told = compare(log_of(workload(duration_s=20.0), windows=refused), with_tail(20))
+    back = compare(with_tail(20), log_of(workload(duration_s=20.0), windows=refused))
     more, less = (changes(one, "getBuild")["throughput_per_s"] for one in (told, back))
 
     assert (more.before, more.after, more.apart, more.verdict) == (0.0, 20.0, None, "more")
@@ -292,7 +294,7 @@ def test_requests_without_an_answer_are_not_compared() -> None:
     dead = tuple(
         replace(w, outcome=NO_ANSWER) if w.operation == "getBuild" and w.at_s % 2 else w for w in after.windows
     )
-    told = changes(compare_loads(steady(stall_s=0), replace(after, windows=dead)), "getBuild")
+    told = changes(compare(steady(stall_s=0), replace(after, windows=dead)), "getBuild")
 
     assert (told["p90_s"].after, told["p90_s"].verdict) == (math.inf, UNCERTAIN)
     assert told["p90_s"].lack is None
@@ -302,10 +304,9 @@ def test_operation_of_one_run_only_is_listed() -> None:
     """An operation that only one run used has its numbers, and no difference."""
     before = steady()
     some = tuple(window for window in before.windows if window.operation != "cancelBuild")
-    (one,) = [o for o in compare_loads(before, replace(before, windows=some)).operations if o.name == "cancelBuild"]
-    assert one.before is not None
+    (one,) = [o for o in compare(before, replace(before, windows=some)).operations if o.name == "cancelBuild"]
 
-    assert (one.before.whole.count, one.after, one.times, one.counted) == (111, None, (), ())
+    assert (one.counts, one.times, one.counted) == ((111, None), (), ())
 
 
 def test_workloads_that_are_not_alike_are_told() -> None:
@@ -316,11 +317,11 @@ def test_workloads_that_are_not_alike_are_told() -> None:
         before.workload, scenario="soak", arrivals="constant:60", workers=2, seed=9,
         options={"mix": {"read": 6, "start": 2}, "build_s": 2},
     )  # fmt: skip
-    told = compare_loads(before, replace(before, workload=other)).mismatches
+    told = compare(before, replace(before, workload=other)).unlike
 
     assert [one.what for one in told] == ["scenario", "arrivals", "workers", "mix", "seconds of a build"]
     assert [(one.before, one.after) for one in told[-2:]] == [("read 100 %", "read 75 %, start 25 %"), ("–", "2")]
-    assert compare_loads(before, before).mismatches == ()
+    assert compare(before, before).unlike == ()
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_what_says_nothing_about_the_load_is_left_out(
     """An option that the scenario does not heed, another way to write the same, and a folder are no difference."""
     runs = [log_of(workload(scenario, **changed), windows=steady().windows) for changed in (first, second)]
 
-    assert compare_loads(*runs).mismatches == ()
+    assert compare(*runs).unlike == ()
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,7 @@ def test_what_says_nothing_about_the_load_is_left_out(
 def test_target_is_told_by_the_machine_that_it_is(urls: tuple[str, str], words: tuple[str, str] | None) -> None:
     """On this machine a port says nothing; elsewhere another address is another target."""
     runs = [steady(header=load_header(target=Target("staging", url, "url"))) for url in urls]
-    told = [(one.before, one.after) for one in compare_loads(*runs).mismatches if one.what == "target"]
+    told = [(one.before, one.after) for one in compare(*runs).unlike if one.what == "target"]
 
     assert told == ([] if words is None else [words])
 
@@ -363,31 +364,31 @@ def test_options_of_a_foreign_log_are_told_as_they_are() -> None:
     """Values that no run of ours writes down are told and stop nothing."""
     runs = [steady(workload=workload(options={"mix": mix, "build_s": "long"})) for mix in ([1], "none")]
 
-    assert [(one.what, one.before, one.after) for one in compare_loads(*runs).mismatches] == [("mix", "[1]", "none")]
+    assert [(one.what, one.before, one.after) for one in compare(*runs).unlike] == [("mix", "[1]", "none")]
 
 
 def test_closed_model_is_compared_by_service_times() -> None:
     """Where one of the two runs has no response times, service times of both are compared."""
     before, after = steady(seed=1), steady(seed=2)
     assert after.workload is not None
-    compared = compare_loads(before, replace(after, workload=replace(after.workload, model="closed")))
+    compared = compare(before, replace(after, workload=replace(after.workload, model="closed")))
 
-    assert not compared.timed
-    assert "model" in [one.what for one in compared.mismatches]
+    assert not compared.is_timed
+    assert "model" in [one.what for one in compared.unlike]
     p50 = changes(compared, "getBuild")["p50_s"]
-    service = compared.before.operations[1].whole.service
+    service = metrics(compared.before).operations[1].whole.service
     assert service is not None
     assert p50.before == service.at(0.5).value_s
 
 
 def test_capacities_that_differ_are_told() -> None:
     """Two storms that met another capacity differ, whatever the times are."""
-    uneven = (0.4, 2.6, 1.0, 1.7, 0.7)
-    both = compare(Storm(lengths=uneven).run(), Storm(lengths=uneven, capacity=6).run())
+    logs = (replace(Storm(capacity=capacity).run(), exchanges=story(FULL_HOST)) for capacity in (4, 6))
+    both = compare(*logs)
 
-    assert (both.capacities, both.differs) == ((4, 6), True)
+    assert (both.capacity_turn, both.differs) == ((4, 6), True)
     assert "capacity 4 before, 6 now" in both.reason
-    assert compare(Storm().run(), Storm().run()).capacities is None
+    assert compare(Storm().run(), Storm().run()).capacity_turn is None
 
 
 def check_run(*, broken: tuple[str, ...] = (), idle: tuple[str, ...] = (), extra: int = 0) -> RunLog:
@@ -415,7 +416,7 @@ def test_claims_that_turned_are_told() -> None:
     both = compare(before, after)
     claims = both.claims
 
-    assert both.load is None
+    assert not both.is_load
     assert {(turn.after.claim.id, turn.before.verdict, turn.after.verdict) for turn in claims.turned} == {
         ("cancel.settles", "broken", "upheld"),
         ("events.frames-are-json", "upheld", "broken"),

@@ -98,5 +98,5 @@ def test_refusals_that_nobody_came_back_from_say_why() -> None:
 
     assert reason(run_of("storm", *silent), HONEST).endswith("; 2 refusals came without a Retry-After that can be read")
     assert reason(run_of("storm", *told), HONEST).endswith(
-        "; 2 clients gave up, told to wait longer than patience_s of the target allows; raise it"
+        "; 2 clients gave up, as patience_s of the target allows no longer wait; raise it"
     )

@@ -13,8 +13,8 @@ from tests.answered import JSON, answer_of, corpus, head, keys, known_after, req
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.loadgen.inline_judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, STORY_TIME_RULES, AnswerJudge
-from touchstone.loadgen.wire import Requests
+from touchstone.loadgen.client import Requests
+from touchstone.loadgen.judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, STORY_TIME_RULES, AnswerJudge
 from touchstone.rules import protocol
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History

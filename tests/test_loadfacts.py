@@ -12,7 +12,7 @@ from touchstone.errors import RunLogError
 from touchstone.facts.events import Attempt, Build, BuildEnd, Occurrence, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Window
-from touchstone.loadgen.handover import Collector
+from touchstone.loadgen.load_run import Collector
 from touchstone.report.view import view
 from touchstone.rules.verdict import CheckCount, judge
 

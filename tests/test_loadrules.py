@@ -98,7 +98,7 @@ def test_correct_server_upholds_what_a_run_can_show() -> None:
 def test_run_without_an_occasion_says_what_would_give_one() -> None:
     """No build, no refusal, no phases: each claim is not applicable, with what was missing and what to do."""
     ruling = ruled(Crowd(Server(), random.Random(1)).run())
-    assert (ruling.findings, ruling.judgements) == ((), ())
+    assert (ruling.findings, ruling.judgements) == ([], [])
     reasons = {notice.claim: notice.reason for notice in ruling.notices}
     assert set(reasons) == {rule.claim for rule in RULES}
     assert reasons["limit.is-per-key"].endswith("`touchstone load fairness` does, with a second key")

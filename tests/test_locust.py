@@ -16,7 +16,7 @@ from tests.command import LIMIT_S
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PLANNED = [["w0", "ts-plan"], ["w1", "ts-plan"]]
+PLANNED = [["w0", "part"], ["w1", "part"]]
 BEGUN = [*PLANNED, ["w0", "began_at"], ["w1", "began_at"]]
 
 
@@ -50,7 +50,7 @@ def test_lost_worker_is_named_with_what_it_did_not_send(said: dict[str, Any]) ->
     """A run that loses a worker goes on with the others, ends by itself, and is no pass."""
     lost = said["lost"]
     assert (lost["ended"], lost["told"]) == (True, [*BEGUN, ["w1", "after"]])
-    why = "nothing was heard from it any more; of its 6 arrivals at least 2 were sent, and up to 4 were not"
+    why = "nothing was heard from it any more; of its 6 arrivals it had reported 2 sent and 0 not sent"
     assert lost["errors"] == [f"worker 0 was lost: {why}"]
     assert lost["workers"] == [[0, "lost", 2, 0]]
 
@@ -100,14 +100,8 @@ def test_worker_that_does_not_fit_ends_the_run(said: dict[str, Any], kind: str, 
 def test_reason_of_a_worker_holds_no_key(said: dict[str, Any]) -> None:
     """Whatever keeps a worker from its part, no key goes to the master with the reason."""
     reason = "ValueError: something with <key:primary> in it"
-    assert said["member"]["told"] == [["ts-report", {"state": "unfit", "reason": reason}]]
+    assert said["member"]["told"] == [{"state": "unfit", "reason": reason}]
     assert said["member"]["left"] == [reason]
-
-
-def test_worker_says_what_it_did_once_it_had_a_part(said: dict[str, Any]) -> None:
-    """How many arrivals it sent, and how many of them it could not; nothing before the run has begun."""
-    over = "the run is over; 3 arrivals were sent from here"
-    assert said["closing"]["did"] == ["", "", over, f"{over}; 2 came due and could not be sent"]
 
 
 def test_budget_of_a_worker_is_kept_and_its_end_is_told_once(said: dict[str, Any]) -> None:
@@ -170,10 +164,10 @@ def test_clock_of_another_machine_is_found_within_its_told_error(said: dict[str,
 
 def test_percentiles_of_locust_are_exact_to_a_thousandth(said: dict[str, Any]) -> None:
     """
-    Logged one by one, folded in as windows, or gathered by a master: each percentile is within 0.1 % of the truth.
+    Folded in as windows, or gathered by a master: each percentile is within 0.1 % of the truth.
     """
     assert said["statistics"]["off_share"] <= 0.001
-    assert said["statistics"]["counts"] == [[41 * 73, 41 * 73]] * 3
+    assert said["statistics"]["counts"] == [[41 * 73, 41 * 73]] * 2
 
 
 def test_outcome_has_its_own_name_and_a_429_is_no_failure(said: dict[str, Any]) -> None:
@@ -186,8 +180,6 @@ def test_outcome_has_its_own_name_and_a_429_is_no_failure(said: dict[str, Any]) 
 def test_what_is_used_of_locust_without_a_promise_is_there(said: dict[str, Any]) -> None:
     """The installed Locust has what its documentation does not promise: a new one that lacks it is noticed here."""
     assert said["assumptions"] == {
-        "bucket": True,
-        "interval": 1.0,
         "states": ["ready", "missing"],
         "exit": None,
         "unhandled": False,

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,18 @@ from tests.loadlogs import (
 )
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample
-from touchstone.loadgen.lateness import fate_text, punctuality
-from touchstone.loadgen.metrics import ALL, SHARES, TARGET, Metrics, Operation, kind_of, metrics, name_of, totals
+from touchstone.loadgen.metrics import (
+    ALL,
+    SHARES,
+    TARGET,
+    Metrics,
+    Operation,
+    kind_of,
+    metrics,
+    name_of,
+    punctuality,
+    totals,
+)
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:
@@ -204,31 +213,6 @@ def test_window_of_which_nobody_wrote_down_the_end_lasts_its_second() -> None:
     assert metrics(log_of(workload(), windows=windows)).measured_s == pytest.approx(1.0)
 
 
-def test_seconds_hold_what_came_due_and_what_came_of_it() -> None:
-    """For each second there are counts by operation and outcome, and how many of them the schedule had set."""
-    windows = (
-        *fold([sample("202", 0.1, 0.5, "startBuild"), sample("429", 0.1, 0.6, "startBuild")]),
-        *fold([sample("429", 0.1, 1.5, "startBuild")], paced=False),
-        unsent(int(BEGAN_AT) + 1, "startBuild", 4),
-    )
-    seconds = metrics(log_of(workload(), windows=windows)).seconds
-
-    assert [(second.at_s - int(BEGAN_AT), second.counts, second.due) for second in seconds] == [
-        (0, {("startBuild", "202"): 1, ("startBuild", "429"): 1}, {"startBuild": 2}),
-        (1, {("startBuild", "429"): 1, ("startBuild", UNSENT): 4}, {"startBuild": 4}),
-    ]
-
-
-def test_windows_of_one_second_add_up() -> None:
-    """What a worker tells late, and what several workers tell of one second, becomes one row."""
-    log = four_workers(lost=None)
-    split, numbers = metrics(log), metrics(replace(log, windows=tuple(replace(w, worker=0) for w in log.windows)))
-
-    assert split == numbers
-    assert len(log.windows) > len(split.seconds)
-    assert all(a.at_s < b.at_s for a, b in pairwise(split.seconds))
-
-
 def test_run_without_requests_has_numbers() -> None:
     """A run that ended before its first request is no reason to fail."""
     numbers = metrics(log_of(workload()))
@@ -254,20 +238,6 @@ def test_generator_that_fell_behind_is_told() -> None:
     assert kept.behind_from_s == BEGAN_AT + 21.0
     assert kept.late.at(0.99).value_s == pytest.approx(0.392, rel=0.01)
     assert not kept.kept_up
-
-
-@pytest.mark.parametrize(
-    ("sent", "unsent", "words"),
-    [
-        (2, 0, "of its 6 arrivals at least 2 were sent, and up to 4 were not"),
-        (1, 4, "of its 6 arrivals at least 1 was sent, and up to 1 was not"),
-        (4, 2, "of its 6 arrivals 4 were sent and 2 were not; what followed them, nobody knows"),
-        (6, 0, "of its 6 arrivals all were sent; what followed them, nobody knows"),
-    ],
-)
-def test_fate_of_the_arrivals_of_a_lost_worker_is_told(sent: int, unsent: int, words: str) -> None:
-    """As far as anybody knows: where the fate of each is known, nobody guesses."""
-    assert fate_text(6, sent, unsent) == words
 
 
 def test_arrival_that_was_not_sent_is_no_keeping_up() -> None:
@@ -302,7 +272,6 @@ def test_lost_worker_is_told() -> None:
     kept = punctuality(four_workers(lost=2))
 
     assert (kept.lost, kept.missing, kept.kept_up) == ((2,), 240, False)
-    assert [line.missing for line in kept.workers] == [0, 0, 240, 0]
 
 
 def test_worker_is_told_by_its_last_word() -> None:

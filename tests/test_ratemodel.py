@@ -4,22 +4,25 @@ Whether a limit of each key can explain a run: windows that follow each other, r
 
 from collections.abc import Iterable
 
-from touchstone.loadgen.rate_limits import explains
-from touchstone.loadgen.record import Start
+from touchstone.facts.events import Attempt
+from touchstone.facts.exchange import Credential
+from touchstone.loadgen.rules import rate_explains
 
 
-def starts(served_at: Iterable[float], refused_at: Iterable[float] = (), account: str = "primary") -> list[Start]:
+def starts(
+    served_at: Iterable[float], refused_at: Iterable[float] = (), account: Credential = "primary"
+) -> list[Attempt]:
     """The starts of one key, each answered within a millisecond."""
     moments = [*((at, 202) for at in served_at), *((at, 429) for at in refused_at)]
     return [
-        Start(n, n, 1, account, "default/a@1.0.0", "", False, at, at + 0.001, status)
+        Attempt(n, 1, "default/a@1.0.0", account, "", False, at, at, at + 0.001, status, None, False, n)
         for n, (at, status) in enumerate(sorted(moments))
     ]
 
 
-def explained(*keys: list[Start], slack_s: float = 0.0) -> bool:
+def explained(*keys: list[Attempt], slack_s: float = 0.0) -> bool:
     """Whether a rate explains all refusals."""
-    return explains(keys, lambda _start: True, slack_s)
+    return rate_explains(keys, lambda _start: True, slack_s)
 
 
 def every(gap_s: float, number: int, from_s: float = 0.0) -> list[float]:

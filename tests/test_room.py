@@ -11,7 +11,7 @@ from tests.rules.exchanges import exchange
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.capacity import Room, capacity, room
-from touchstone.report.load_sentences import describe_capacity, describe_room
+from touchstone.report.load_sentences import describe_capacity, sentence
 
 FILL = "fill:202 fill:202 fill:429"
 QUICK = "full:429 cancel:200 again:202"
@@ -61,7 +61,7 @@ def test_cancels_that_let_starts_in_show_a_full_host() -> None:
     assert (found.inside, found.refused, found.unbidden, len(found.turns), found.let_in) == (2, 9, 0, 4, 4)
     assert [turn.held_s for turn in found.turns] == pytest.approx([0.0, 1.09, 0.0, 1.09])
     assert [turn.swap_s for turn in found.turns] == pytest.approx([0.1] * 4)
-    assert describe_room(found) == (
+    assert sentence("room", found) == (
         "Afterwards one client alone had 2 builds in flight when it was refused, 9 times while none ended; "
         "of 4 cancels of a build 4 let another one in at once: only a full host does so."
     )
@@ -72,9 +72,9 @@ def test_start_that_a_rate_limit_refused_takes_nothing_from_the_others() -> None
     found = seen(f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:429 cancel:200 again:429")
 
     assert (found.is_full_host, found.refused_with_room) == (True, 1)
-    assert describe_room(found).endswith(
-        "of 4 cancels of a build 3 let another one in at once: only a full host does so; "
-        "after the other one a rate limit refused it as well."
+    assert sentence("room", found).endswith(
+        "of 4 cancels of a build 3 let another one in at once: only a full host does so, "
+        "and a rate limit refuses as well."
     )
 
 
@@ -88,7 +88,10 @@ def test_start_that_a_rate_limit_refused_takes_nothing_from_the_others() -> None
         ),
         (f"{FILL} {QUICK} {HELD}", "of 2 cancels of a build 2 let another one in at once: too few to tell."),
         (f"{FILL} {QUICK} {HELD} full:429 cancel:200 again:429", "that is no full host, unless cancelled builds keep"),
-        (f"{FILL} full:429 cancel:200 again:429", "2 builds in flight when it was refused, and again when one of them"),
+        (
+            f"{FILL} full:429 cancel:200 again:429",
+            "of 1 cancel of a build 0 let another one in at once: that is no full host",
+        ),
         (f"{FILL} {QUICK} {HELD} {QUICK} full:429 wait full:202", "and was served soon after though none"),
         (f"{FILL} full:202", "though none had ended: that is no full host, unless others build there."),
         (f"{FILL} full:429 cancel:500", "saw no cancelled build end, so that it learnt no more."),
@@ -100,7 +103,7 @@ def test_less_shows_no_full_host(steps: str, words: str) -> None:
     found = seen(steps)
 
     assert not found.is_full_host
-    assert words in describe_room(found)
+    assert words in sentence("room", found)
 
 
 def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
@@ -128,7 +131,7 @@ def test_wait_that_is_no_longer_than_a_cancel_takes_shows_nothing() -> None:
 )
 def test_client_that_filled_nothing_says_so(steps: str, words: str) -> None:
     """Of a host that was not filled only that is said, and what a refusal on an empty host shows."""
-    assert describe_room(seen(steps)).startswith(words) or words in describe_room(seen(steps))
+    assert sentence("room", seen(steps)).startswith(words) or words in sentence("room", seen(steps))
     assert room(log_of(workload("storm"))) is None
 
 

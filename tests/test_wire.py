@@ -2,7 +2,6 @@
 A prepared request says what the transport of a check says, and what comes of it is the exchange that a check makes.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,9 +17,8 @@ from tests.answered import requests as recorded_requests
 from tests.encodings import left
 from tests.recorded import every, recorded
 from touchstone.contract.document import Contract
-from touchstone.errors import UsageError
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.loadgen.wire import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, Keys
@@ -45,7 +43,7 @@ CALLS = (
     Call(method="POST", path="/templates/default/d%65mo/1.0.0/build"),
     Call(method="PATCH", path="/templates/default/demo/1.0.0/build"),
     Call(method="PUT", path="/nowhere", credential="query"),
-    Call("getBuild", REF, method="HEAD", headers={"user-agent": "other"}),
+    Call("getBuild", REF, method="HEAD", headers={"User-Agent": "other"}),
 )
 
 
@@ -139,22 +137,6 @@ def test_host_is_the_authority_of_the_target(url: str, host: str, target: str) -
     """Host names the server without who signs in and without a port that goes without saying; the base path is kept."""
     _, sent, headers, _, _ = on_the_wire(requests(url).prepared(Call(method="GET", path="/x")))
     assert (headers["host"], sent) == (host, target)
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        (Call(method="GET", path="/a b"), "request: target: holds a blank"),
-        (Call(method="GET", path="/a\r\nHost: evil"), "request: target: holds a blank"),
-        (Call(method="GET /x HTTP/1.1\r\nA:", path="/a"), "request: method: holds a blank"),
-        (Call("getBuild", REF, headers={"X-A": "1\r\nX-B: 2"}), "getBuild: header 'X-A': holds a line break"),
-        (Call("getBuild", REF, headers={"X-A\nX-B": "2"}), "getBuild: header 'X-A\\\\nX-B': holds a line break"),
-    ],
-)
-def test_word_that_would_end_its_line_is_refused(call: Call, says: str) -> None:
-    """What would make two requests or two headers of one is a mistake of the caller."""
-    with pytest.raises(UsageError, match=re.escape(says).replace(r"\\\\", r"\\")):
-        requests().prepared(call)
 
 
 def test_key_that_the_run_lacks_is_a_mistake() -> None:

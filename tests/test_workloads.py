@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
@@ -14,16 +13,13 @@ from touchstone.contract.files import load_dir
 from touchstone.errors import UsageError
 from touchstone.loadgen.arrivals import parse
 from touchstone.loadgen.metrics import ALL
-from touchstone.loadgen.schedule import draw_up
+from touchstone.loadgen.plan import draw_up
 from touchstone.loadgen.thresholds import bundled_thresholds, read_thresholds
 from touchstone.loadgen.workloads import (
+    ACTIONS,
     AT_ONCE,
-    BUILDS,
     INVARIANTS,
-    OPERATION_OF,
     SCENARIOS,
-    SINGLE,
-    Action,
     Options,
     Scenario,
     mix_of,
@@ -33,6 +29,7 @@ from touchstone.loadgen.workloads import (
 # What the methods of a client send; see touchstone/loadgen/flows.py.
 SENT_BY = {
     "start": {"startBuild", "getBuild"},
+    "build": {"startBuild", "getBuild"},
     "await_end": {"getBuild"},
     "until_building": {"getBuild"},
     "follow": {"streamBuildEvents"},
@@ -92,10 +89,8 @@ def test_every_action_has_an_operation() -> None:
     """Each action that arrives is timed by an operation of the contract, and played by some scenario."""
     played = {action for each in SCENARIOS.values() for action in each.mix}
 
-    assert set(get_args(Action)) == set(OPERATION_OF) == played
-    assert set(OPERATION_OF.values()) <= set(Contract.load().operations)
-    assert played >= BUILDS | SINGLE
-    assert not BUILDS & SINGLE
+    assert set(ACTIONS) == played
+    assert {action.operation for action in ACTIONS.values()} <= set(Contract.load().operations)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -110,7 +105,7 @@ def test_arrival_sends_its_operation_first(name: str) -> None:
             for call in sorted(calls, key=lambda call: (call.lineno, -call.col_offset))
             if isinstance(call.func, ast.Attribute) and (call.func.attr in SENT_BY or call.func.attr == "send")
         ]
-        assert OPERATION_OF[method_name.removeprefix("do_")] in named[0]
+        assert ACTIONS[method_name.removeprefix("do_")].operation in named[0]
 
 
 @pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
@@ -123,7 +118,7 @@ def test_defaults_of_a_scenario_make_sense(each: Scenario) -> None:
     assert each.lines >= 1
     assert each.mix
     assert all(weight > 0 for weight in each.mix.values())
-    assert bool(each.ready) == (not SINGLE.isdisjoint(each.mix))
+    assert bool(each.ready) == ("read" in each.mix)
     assert each.needs_second == ("greedy" in each.mix)
     if each.arrivals == AT_ONCE:
         assert each.builds > 0
@@ -179,8 +174,8 @@ def test_documentation_has_a_trace_with_every_action(tmp_path: Path) -> None:
     path.write_text(next(block for block in text.split("```")[1::2] if block.startswith("\nat_s")), encoding="utf-8")
 
     for name in ("steady", "soak"):
-        arrivals, mix = parse(f"trace:{path}", 20.0), SCENARIOS[name].mix
-        assert draw_up(arrivals, 20.0, mix, seed=1).counts == dict.fromkeys(mix, 1)
+        mix = SCENARIOS[name].mix
+        assert draw_up(Options(SCENARIOS[name], f"trace:{path}", 20.0, mix, 1)).counts == dict.fromkeys(mix, 1)
     assert [list(SCENARIOS[name].mix) for name in ("storm", "churn")] == [["start"], ["race"]]
 
 
@@ -228,15 +223,6 @@ def test_wrong_mix_says_what_is_wrong(text: str, message: str) -> None:
     """The message names the part that does not fit, what was expected, and the nearest action."""
     with pytest.raises(UsageError, match=f"^{message}"):
         mix_of(text, MIX)
-
-
-def test_options_survive_their_json_form() -> None:
-    """What a worker is told is what the parent planned."""
-    chosen = SCENARIOS["steady"]
-    options = Options(chosen, "constant:5", 3.0, {"read": 2, "start": 0.5}, 7, "closed", 3, "flows", max_requests=9)
-
-    assert Options.from_public(options.public()) == options
-    assert options.public()["scenario"] == "steady"
 
 
 def test_flags_that_change_nothing_are_known() -> None:

@@ -65,7 +65,7 @@ def touchstone(url: str, folder: Path, per_s: float, seconds: float) -> tuple[li
     """Command and environment of what `touchstone load steady --mix read=1` starts."""
     settings = load_settings(Flags(url=f"{url}/api", seed=1), {"ORGO_API_KEY": KEY}, folder)
     options = Options(SCENARIOS["steady"], f"constant:{per_s:g}", seconds, {"read": 1}, seed=1, ready=1)
-    go = Go(options, Stage({"ready": (REF,)}, {}, 0.001), "bench", 0.0, time.monotonic())
+    go = Go(options, Stage({"ready": (REF,)}, {}), time.monotonic())
     log, go_file = folder / "runlog.jsonl", folder / "go.json"
     log.touch()
     go_file.write_text(json.dumps(go.public()), encoding="utf-8")

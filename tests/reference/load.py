@@ -9,7 +9,7 @@ from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
 from touchstone.loadgen.arrivals import HELP
 from touchstone.loadgen.thresholds import STATISTICS, Statistic, bundled_thresholds, limit_text, read_thresholds
-from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, OPERATION_OF, SCENARIOS, Scenario
+from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario
 
 BEGINNING = """
 # Load scenarios and thresholds
@@ -39,7 +39,9 @@ def page() -> str:
         "## What arrives",
         "An action is timed by the operation that it begins with, and thresholds are set for that:",
     ]
-    parts += [table(("action", "operation"), [(code(name), code(op)) for name, op in OPERATION_OF.items()])]
+    parts += [
+        table(("action", "operation"), [(code(name), code(action.operation)) for name, action in ACTIONS.items()])
+    ]
     parts += ["## When it arrives", plain(HELP)]
     parts += [
         "## Claims of every load run",

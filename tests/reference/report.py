@@ -20,7 +20,7 @@ from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
 from touchstone.facts.probe_events import Knee, KneeTerms, Outcome, Trial
 from touchstone.facts.runlog import read
-from touchstone.loadgen import capacity, lateness, metrics, not_judged
+from touchstone.loadgen import capacity, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
 from touchstone.report import json_report, view
 from touchstone.report.load_view import LimitLine
@@ -45,7 +45,7 @@ FROM: Mapping[str, tuple[type, ...]] = {
     "load.capacity.room": (capacity.Room,),
     "load.silent": (not_judged.Fallen,),
     "load.pauses[]": (not_judged.Pause,),
-    "load.generator": (lateness.Punctuality,),
+    "load.generator": (metrics.Punctuality,),
     "load.generator.workers[]": (events.Worker,),
     "load.total": (metrics.Operation, metrics.Traffic),
     "load.operations.*": (metrics.Operation, metrics.Traffic),

@@ -14,11 +14,11 @@ from touchstone.report.proof_report import KINDS, ProofRun, ProofView, proof_vie
 HOSTILE = "</script><script>alert(1)</script><b onclick=x>\x1b[2J\u202egnp.exe\u200b'\"&{{7*7}}[bold]x[/bold]\ud800\x00"
 
 CLAIMS = (
-    Claim("start.answers-202", "must", "A start is answered with 202.", "build#intro"),
-    Claim("start.ref-is-the-path", "must", "The ref names the version in the path.", "build#response.ref"),
-    Claim("cancel.settles", "must", "A cancelled build settles.", "facts 7.12"),
-    Claim("cancel.says-idle", "must", "A cancel of nothing says idle.", "build#cancel"),
-    Claim("error.has-a-text", "should", "An error has a text.", "build#errors"),
+    Claim("start.answers-202", "A start is answered with 202.", "build#intro", "must"),
+    Claim("start.ref-is-the-path", "The ref names the version in the path.", "build#response.ref", "must"),
+    Claim("cancel.settles", "A cancelled build settles.", "facts 7.12", "must"),
+    Claim("cancel.says-idle", "A cancel of nothing says idle.", "build#cancel", "must"),
+    Claim("error.has-a-text", "An error has a text.", "build#errors", "should"),
 )
 RUN = ProofRun("260102-030405-a1b2c3", "2026-01-02T03:04:05Z", 61.5, 2, 7, asked=0, complete=True)
 
@@ -143,7 +143,7 @@ def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
     """A proof of many faults against many claims, some of which did not end well, each with long evidence."""
     subjects = ("start", "status", "reuse", "cancel", "events", "auth", "lookup", "http", "publish", "limit")
     claims = [
-        Claim(f"{subject}.promise-number-{number:02}-is-kept", "must", "It is kept, come what may. " * 3, "build#x")
+        Claim(f"{subject}.promise-number-{number:02}-is-kept", "It is kept, come what may. " * 3, "build#x", "must")
         for subject in subjects
         for number in range(13)
     ]

@@ -18,9 +18,8 @@ from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.loadgen.workloads import AT_ONCE
 from touchstone.report import compare_report
-from touchstone.report.compare_loads import NOISE, Change
 from touchstone.report.compare_report import describe_apart, describe_statistic, describe_value
-from touchstone.report.comparison import Comparison, compare
+from touchstone.report.comparison import NOISE, Change, Comparison, compare
 from touchstone.report.resampling import Interval
 from touchstone.report.view import view
 
@@ -135,8 +134,7 @@ def test_target_cannot_write_markup(hostile_run: Path, passing_run: Path) -> Non
 def test_numbers_have_their_units() -> None:
     """Times are told as times, shares in per cent and points, rates as they are."""
     both = loads()
-    assert both.load is not None
-    (getting,) = [one for one in both.load.operations if one.name == "getBuild"]
+    (getting,) = [one for one in both.operations if one.name == "getBuild"]
     words = {change.statistic: change for change in (*getting.times, *getting.counted)}
 
     assert [describe_statistic(change) for change in getting.times] == ["p50", "p90", "p95", "p99", "p99.9"]

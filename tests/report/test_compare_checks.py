@@ -19,8 +19,7 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.report import compare_report
-from touchstone.report.compare_loads import TOO_FEW
-from touchstone.report.comparison import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE, compare
+from touchstone.report.comparison import FIXED, NEWLY_BROKEN, NO_LONGER, NOW, OTHERWISE, TOO_FEW, compare
 
 START, READY = "start.answers-202", "status.ready-stays-ready"
 BROKEN, MENDED, LOST, FOUND, SHOULD = (
@@ -143,23 +142,23 @@ def test_slower_answers_are_told() -> None:
     """With the difference and its interval; equal runs do not differ, and too few answers tell nothing."""
     before, after = run(seconds=30), run(seconds=30, slower=1.5)
     both = compare(before, after)
-    (times,) = both.answers
-    assert (times.operation, times.counts) == ("getBuild", (600, 600))
-    assert [change.verdict for change in times.changes] == ["slower", "slower"]
-    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.changes)
+    (times,) = both.operations
+    assert (times.name, times.counts) == ("getBuild", (600, 600))
+    assert [change.verdict for change in times.times] == ["slower", "slower"]
+    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.times)
     assert "answer times of 1 operation beyond noise" in both.reason
     assert "Answer times beyond noise (1) getBuild (600 and 600 answers): p50" in told(before, after)
     assert "slower" in Page(compare_report.render(both)).text
-    assert not compare(before, before).answers[0].differ
+    assert not compare(before, before).slower_or_faster
     few = compare(run(seconds=1), run(seconds=1, slower=3))
-    assert {change.verdict for change in few.answers[0].changes} == {TOO_FEW}
+    assert {change.verdict for change in few.operations[0].times} == {TOO_FEW}
 
 
 def test_refused_answers_are_not_timed() -> None:
     """A refusal comes at once, and how many there are is chance."""
     log = run(seconds=20)
     refused = tuple(replace(e, response=replace(e.response, status=429)) for e in log.exchanges if e.response)
-    assert compare(replace(log, exchanges=refused), log).answers == ()
+    assert compare(replace(log, exchanges=refused), log).operations == ()
 
 
 def test_document_has_all_of_it(pair: tuple[RunLog, RunLog]) -> None:

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from tests.loadlogs import BEGAN_AT, Storm, behind, long, steady
+from tests.loadlogs import Storm, behind, steady
 from touchstone.facts.events import RunLog
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief
+from touchstone.loadgen.metrics import Times
 from touchstone.report.charts import SIDE, Axis, Linear, Log, bars, clock_axis, line, stairs
 from touchstone.report.load_charts import (
     MOST_COLUMNS,
     Columns,
-    columns_of,
-    columns_of_builds,
+    columns_between,
     curve,
     flight_chart,
     latency_charts,
@@ -107,9 +107,7 @@ def test_duration_has_three_digits(duration_s: float, words: str) -> None:
 @pytest.mark.parametrize(("length_s", "width_s", "count"), [(1, 1, 1), (240, 1, 240), (241, 2, 121), (7200, 30, 240)])
 def test_long_run_is_drawn_in_few_columns(length_s: int, width_s: int, count: int) -> None:
     """No chart has more columns than a page has room for; each has as many whole seconds as any other."""
-    log = long(duration_s=1)
-    last = replace(log.windows[0], at_s=int(BEGAN_AT) + length_s - 1)
-    columns = columns_of(seen(replace(log, windows=(*log.windows, last))))
+    columns = columns_between(3, 3.0 + length_s)
 
     assert (columns.width_s, columns.count) == (width_s, count)
     assert columns.count <= MOST_COLUMNS
@@ -121,7 +119,6 @@ def test_columns_hold_every_moment() -> None:
 
     assert [columns.column(at) for at in (0.0, 3.0, 4.9, 5.0, 10.9, 99.0)] == [0, 0, 0, 1, 3, 3]
     assert (columns.share(3), columns.share(7), columns.share(99)) == (0, 0.5, 1)
-    assert (columns.name(1), Columns(0, 1, 9).name(2)) == ("seconds 2 to 3", "second 2")
 
 
 def area(path: str) -> float:
@@ -146,7 +143,7 @@ def test_stairs_keep_their_height() -> None:
 def test_requests_are_stacked_and_all_there() -> None:
     """Served, refused and failed ones have a shape each; the words add up to all of them."""
     load = seen(steady())
-    chart = requests_chart(load, columns_of(load))
+    chart = requests_chart(load, columns_between(load.origin_s, 63.0))
 
     assert [shape.css for shape in chart.shapes if shape.css != "hit"] == ["k-served", "k-declined", "k-refused", "due"]
     assert chart.caption == "Of 3,000: 2,909 served (2xx), 57 nothing there or too late (404, 409), 34 refused (429)."
@@ -159,7 +156,7 @@ def test_unsent_arrivals_are_drawn() -> None:
     """What came due and was never sent is part of the stack."""
     load = seen(behind())
 
-    assert "k-unsent" in [shape.css for shape in requests_chart(load, columns_of(load)).shapes]
+    assert "k-unsent" in [shape.css for shape in requests_chart(load, columns_between(load.origin_s, 63.0)).shapes]
 
 
 def test_starts_are_those_that_need_room() -> None:
@@ -168,15 +165,16 @@ def test_starts_are_those_that_need_room() -> None:
     burst = tuple(replace(log.attempts[0], fresh=False, status=429, want=900 + n) for n in range(500))
     load = seen(replace(log, attempts=log.attempts + burst))
 
-    assert starts_chart(load.attempts, columns_of_builds(load)).caption == "Of 220: 40 served (2xx), 180 refused (429)."
-    assert starts_chart(burst, columns_of_builds(load)).caption == "Of 500: 500 refused (429)."
+    columns = columns_between(load.origin_s, 18.0)
+    assert starts_chart(load.attempts, columns).caption == "Of 220: 40 served (2xx), 180 refused (429)."
+    assert starts_chart(burst, columns).caption == "Of 500: 500 refused (429)."
 
 
 def test_flight_keeps_below_the_capacity() -> None:
     """What was surely in flight is drawn up to the line of the capacity and never above it."""
     load = seen(Storm().run())
     assert load.capacity is not None
-    chart = flight_chart(load.capacity, columns_of_builds(load))
+    chart = flight_chart(load.capacity, columns_between(load.origin_s, 18.0))
     shapes = {shape.css: shape.d for shape in chart.shapes}
     level = int(shapes["cap"].removeprefix("M0 ").partition("H")[0])
     heights = [int(number) for number in re.findall(r"V(\d+)", shapes["f-sure"])]
@@ -191,13 +189,15 @@ def test_curve_follows_the_percentiles() -> None:
     cells = Histogram()
     for n in range(1, 501):
         cells.add(n / 1000)
-    drawn = curve(cells, 3.0)
+    times = Times.of(cells)
+    assert times is not None
+    sure, unsure = curve(times, 3.0)
 
-    for nines, value in (*drawn.sure, *drawn.unsure):
+    for nines, value in (*sure, *unsure):
         assert value == pytest.approx(cells.quantile_s(1 - 10**-nines), rel=0.003)
-    assert all(500 * 10**-nines >= 10 for nines, _ in drawn.sure)
-    assert drawn.unsure[0] == drawn.sure[-1]
-    assert drawn.unsure[-1][0] == pytest.approx(math.log10(500))
+    assert all(500 * 10**-nines >= 10 for nines, _ in sure)
+    assert unsure[0] == sure[-1]
+    assert unsure[-1][0] == pytest.approx(math.log10(500))
 
 
 def test_percentiles_have_as_much_room_each() -> None:

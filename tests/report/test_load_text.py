@@ -28,6 +28,7 @@ from tests.loadlogs import (
     workload,
 )
 from tests.rules.exchanges import exchange
+from tests.test_room import FULL_HOST, story
 from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
 from touchstone.loadgen.metrics import metrics
@@ -56,7 +57,9 @@ def drawn(seen: View, width: int) -> str:
 
 
 RUNS: dict[str, Callable[[], RunLog]] = {
-    "storm": lambda: limited(Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3).run()),
+    "storm": lambda: replace(
+        limited(Storm(rate=lambda: FixedWindow(8, 4.0), retry_s=0.3).run()), exchanges=story(FULL_HOST)
+    ),
     "steady": lambda: limited(steady()),
     "behind": lambda: limited(behind()),
     "workers": lambda: limited(four_workers()),
@@ -384,9 +387,9 @@ def test_document_has_capacity_and_generator() -> None:
         (
             (1,),
             False,
-            "Worker 1 was lost, with what it had not told yet. What is known was sent in time: 2,400 arrivals",
+            "Worker 1 was lost with what was not reported yet. What is known was sent in time: 2,400 arrivals",
         ),
-        ((1, 2), True, "Workers 1, 2 were lost, with what they had not told yet. The generator did not keep up: 2,400"),
+        ((1, 2), True, "Workers 1, 2 were lost with what was not reported yet. The generator did not keep up: 2,400"),
     ],
 )
 def test_lost_worker_is_not_taken_for_a_late_one(lost: tuple[int, ...], late: bool, words: str) -> None:

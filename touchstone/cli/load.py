@@ -15,17 +15,17 @@ from touchstone.check.job import at_twin
 from touchstone.cli.live import load_progress_on
 from touchstone.cli.options import SeededRun, command
 from touchstone.cli.plans import print_report
-from touchstone.config import Seconds, Settings, TargetSettings, kind
+from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.wording import figure, plural
+from touchstone.facts.wording import figure
 from touchstone.loadgen import loading, remote_worker
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
-from touchstone.loadgen.plan import MAX_BUILDS, Cost, Plan
+from touchstone.loadgen.plan import MAX_BUILDS, Plan
 from touchstone.loadgen.plan import plan as drawn_up
 from touchstone.loadgen.thresholds import thresholds_of
-from touchstone.loadgen.workloads import AT_ONCE, MAY_BUILD, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
+from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
@@ -217,7 +217,6 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
     loading.check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
-    cost = plan.cost(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
     say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
@@ -225,38 +224,31 @@ def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Cons
         console.print(_schedule(plan))
     else:
         say_fitted(console, f"in turn   {_turns(plan)}")
-    say_fitted(console, f"builds    {cost.builds:,} at most ({target.max_builds:,} are allowed)")
-    say_fitted(console, f"requests  {_requests(plan, cost)}; {cost.around:,} of them set up and clear up")
-    most_s = min(cost.most_seconds, settings.max_seconds or cost.most_seconds)
-    seconds = f"{cost.least_seconds:,g} at least, {most_s:,g} at worst"
+    say_fitted(console, f"builds    {plan.builds():,} at most ({target.max_builds:,} are allowed)")
+    say_fitted(console, f"requests  {_requests(plan)}; {plan.around():,} of them set up and clear up")
+    most_s = plan.most_s(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
+    most_s = min(most_s, settings.max_seconds or most_s)
+    seconds = f"{plan.least_s():,g} at least, {most_s:,g} at worst"
     say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
-    say_fitted(console, f"at worst  {_at_worst(cost, timed)}")
+    refused = f"each start is refused for {timed.patience_s:g} s and sent again each second (3 requests a time)"
+    say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
 
 
-def _requests(plan: Plan, cost: Cost) -> str:
-    options = plan.options
+def _requests(plan: Plan) -> str:
+    options, most = plan.options, plan.options.max_requests
     if options.model == "open":
-        return f"{cost.requests:,} if nothing is refused, {cost.most_requests:,} at worst"
-    most = "" if cost.most_requests is None else f", {cost.most_requests:,} at worst"
+        sends = plan.sends() if most is None else min(plan.sends(), most)
+        return f"{plan.around() + sends:,} if nothing is refused"
     who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
-    return f"as many as {who} answered in {options.duration_s:g} s{most}"
+    return f"as many as {who} answered in {options.duration_s:g} s"
 
 
 def _turns(plan: Plan) -> str:
     """What the clients of a closed model send."""
     counts = plan.schedule.counts.items()
-    again = ", ".join(f"{number:,} {name}" for name, number in counts if name not in MAY_BUILD)
-    once = ", ".join(f"{number:,} {name}" for name, number in counts if name in MAY_BUILD)
+    again = ", ".join(f"{number:,} {name}" for name, number in counts if not ACTIONS[name].builds)
+    once = ", ".join(f"{number:,} {name}" for name, number in counts if ACTIONS[name].builds)
     return "; ".join([f"{again}, again and again"] * bool(again) + [f"{once}, no more than once each"] * bool(once))
-
-
-def _at_worst(cost: Cost, target: TargetSettings) -> str:
-    """What the figures at worst assume. A start that is refused comes back, and that is what makes them so large."""
-    builds = f"every build takes {target.build_timeout_s:g} s"
-    if not cost.per_refusal:
-        return builds
-    each = plural(cost.per_refusal, "request")
-    return f"every start is refused, and comes back each second for {target.patience_s:g} s ({each} a time); {builds}"
 
 
 def _schedule(plan: Plan) -> Table:
@@ -266,10 +258,11 @@ def _schedule(plan: Plan) -> Table:
     width_s = schedule.duration_s / spans
     table = Table(box=None, pad_edge=False)
     table.add_column("from s", justify="right")
-    for name in schedule.names:
+    for name in schedule.counts:
         table.add_column(name, justify="right")
-    places = np.minimum((schedule.due_s / width_s).astype(int), spans - 1)
+    places = np.minimum((schedule.rows["due_s"] / width_s).astype(int), spans - 1)
     for span in range(spans):
-        counts = np.bincount(schedule.actions[places == span], minlength=len(schedule.names))
-        table.add_row(figure(span * width_s), *(f"{count:,}" for count in counts))
+        counts = np.bincount(schedule.rows["action"][places == span], minlength=len(ACTIONS))
+        numbers = [counts[place] for place, name in enumerate(ACTIONS) if name in schedule.counts]
+        table.add_row(figure(span * width_s), *(f"{number:,}" for number in numbers))
     return table

@@ -86,7 +86,7 @@ class Probe(SeededRun):
             wish = self._wish(settings, past)
         if settings.plan:
             probing.check_terms(settings, wish)
-            versions = len(probing.needs(settings, wish.terms).needs)
+            versions = len(probing.needs(settings, wish.terms))
             render(out, "probe_plan.txt.j2", {}, target=settings.target, wish=wish, versions=versions)
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:

@@ -254,6 +254,21 @@ class Attempt:
     cut_off: bool = False
     unsent: bool = False
 
+    @property
+    def is_served(self) -> bool:
+        """Whether it was answered with success."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a limit refused it."""
+        return self.status == 429
+
+    @property
+    def may_act(self) -> bool:
+        """Whether it may have done something: no 4xx does, and of one that failed or got no answer nobody knows."""
+        return not 400 <= self.status < 500
+
 
 @dataclass(frozen=True, slots=True)
 class Build:

@@ -8,7 +8,7 @@ as whoever was due to be served had to wait for it.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -20,11 +20,11 @@ from touchstone.facts.events import Attempt, Build, BuildEnd, Remark
 from touchstone.facts.exchange import Credential
 from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.handover import share_of
-from touchstone.loadgen.load_run import LoadRun, Reply, Stopped, call
+from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
 from touchstone.loadgen.locust_listener import worker_of
 from touchstone.loadgen.plan import POLL_S, phase_of
-from touchstone.loadgen.worker import LoadWorker
-from touchstone.loadgen.workloads import MAY_BUILD, OPERATION_OF
+from touchstone.loadgen.workloads import ACTIONS
+from touchstone.target.call import Call
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
 _VANISHED_READS = 4
@@ -35,53 +35,39 @@ _GONE: Mapping[int, str] = {404: "not_built"}
 _JITTER_S = 0.25
 
 
+@dataclass
 class Flow:
     """One client.
 
-    Args:
+    Attributes:
         want: Number of the client in the whole run.
         due_at: When its first request is due, in run seconds.
         keep: Whether its whole story is kept.
-
-    Attributes:
+        paced: Whether the schedule sets the moment of the request that comes next, the first one.
         tries: Starts that were sent for the build that it wanted last.
     """
 
-    def __init__(
-        self,
-        run: LoadRun,
-        want: int,
-        due_at: float,
-        *,
-        keep: bool,
-        credential: Credential = "primary",
-        phase: str = "",
-    ) -> None:
-        self.run = run
-        self.want = want
-        self.due_at = due_at
-        self.keep = keep
-        self.credential = credential
-        self.phase = phase
-        self.tries = 0
-        self._paced = True
+    run: LoadRun
+    want: int
+    due_at: float
+    keep: bool
+    credential: Credential = "primary"
+    phase: str = ""
+    paced: bool = True
+    tries: int = 0
 
-    def unpaced(self) -> None:
-        """Says that no schedule set the moment of the first request."""
-        self._paced = False
-
-    def send(self, operation: str, ref: str, *, keep: bool | None = None, **more: Any) -> Reply:
+    def send(self, operation: str, ref: str, **more: Any) -> Reply:
         """Sends a request: the first one when the schedule said, any other one now."""
-        paced, self._paced = self._paced, False
-        intended_at = self.due_at if paced else self.run.now()
-        request = call(operation, ref, self.credential, **more)
-        kept = self.keep if keep is None else keep
-        return self.run.send(request, intended_at, paced=paced, keep=kept)
+        intended_at, paced, self.paced = self._intended_at(), self.paced, False
+        return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
 
-    # --- starting ----------------------------------------------------------------------------------------------------
+    def _intended_at(self) -> float:
+        return self.due_at if self.paced else self.run.now()
 
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
         """Starts a build; where it is refused, waits as it is told, or as the documentation says, and tries again.
+
+        Before and after such a wait it is read whether the refused start began something all the same.
 
         Args:
             fresh: Whether the version is not built yet; None where others start and cancel it as well.
@@ -89,47 +75,39 @@ class Flow:
         """
         refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):
-            intended_at = self.due_at if self._paced else self.run.now()
-            reply = self.send("startBuild", ref)
             self.tries = number
+            intended_at = self._intended_at()
+            reply = self.send("startBuild", ref)
+            done_at = reply.answer.done_at
             pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
             refused = reply.status == 429 and patient
             # By the clock: told to come back at once, one still has no more patience than anybody else.
-            refused_at = reply.answer.done_at if refused_at is None else refused_at
-            waited_s = reply.answer.done_at - refused_at
-            gave_up = refused and waited_s + pause_s > self.run.target.patience_s
-            self._attempt(ref, number, fresh, intended_at, reply, gave_up)
-            if not refused or gave_up or not self._back_off(ref, reply, pause_s, fresh=fresh):
+            refused_at = done_at if refused_at is None else refused_at
+            gave_up = refused and done_at - refused_at + pause_s > self.run.target.patience_s
+            self._write_attempt(ref, fresh, intended_at, reply, gave_up)
+            if not refused or gave_up:
                 break
+            if fresh:
+                self.send("getBuild", ref)
+            jitter_s = self.run.random.uniform(0.0, _JITTER_S)
+            if not self.run.rest(done_at + pause_s + jitter_s - self.run.now()):
+                break
+            if fresh:
+                self.send("getBuild", ref)
         return reply
 
-    def _back_off(self, ref: str, refused: Reply, pause_s: float, *, fresh: bool | None) -> bool:
-        """
-        Waits out a refusal; before and after, it is looked whether the refused start began something all the same.
-        """
-        if fresh:
-            self.send("getBuild", ref)
-        gone_s = self.run.now() - refused.answer.done_at
-        goes_on = self.run.rest(pause_s - gone_s + self.run.random.uniform(0.0, _JITTER_S))
-        if goes_on and fresh:
-            self.send("getBuild", ref)
-        return goes_on
-
-    def _attempt(
-        self, ref: str, number: int, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool
-    ) -> None:
-        answer = reply.answer
+    def _write_attempt(self, ref: str, fresh: bool | None, intended_at: float, reply: Reply, gave_up: bool) -> None:
         self.run.collector.write(
             Attempt(
                 want=self.want,
-                number=number,
+                number=self.tries,
                 ref=ref,
                 credential=self.credential,
                 phase=self.phase,
                 fresh=fresh,
                 intended_at=round(intended_at, 6),
-                sent_at=round(answer.sent_at, 6),
-                done_at=round(answer.done_at, 6),
+                sent_at=round(reply.answer.sent_at, 6),
+                done_at=round(reply.answer.done_at, 6),
                 status=reply.status,
                 retry_after_s=reply.retry_after_s,
                 gave_up=gave_up,
@@ -139,19 +117,17 @@ class Flow:
             ),
         )
 
-    # --- waiting -----------------------------------------------------------------------------------------------------
-
-    def await_end(self, ref: str, started: Reply, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Polls a build to its end and tells what became of it.
+    def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
+        """Polls a build to its end and reports what became of it.
 
         Args:
-            cancelled: Whether somebody has cancelled it by now.
+            cancelled: Whether somebody has cancelled it.
         """
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
         end: BuildEnd = "unfinished"
-        while self.run.rest(POLL_S):
+        while end == "unfinished" and self.run.rest(POLL_S):
             try:
                 reply = self.send("getBuild", ref)
             except Stopped:
@@ -163,18 +139,16 @@ class Flow:
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
                 building_at = reply.answer.done_at
-            end = _end_of(
-                status,
-                idle,
-                cancelled=cancelled(),
-                over=reply.answer.sent_at > limit_at,
-                was_building=building_at is not None,
-            )
-            if end == "unfinished" and self.run.silence.lasts(self.run.now()):
+            if status in ("ready", "failed"):
+                end = "ready" if status == "ready" else "failed"
+            elif status == "not_built" and (cancelled or idle >= _VANISHED_READS):
+                end = "cancelled" if cancelled else "vanished"
+            elif reply.answer.sent_at > limit_at:
+                end = "stuck" if building_at is not None else "unread"
+            elif self.run.silence.lasts(self.run.now()):
                 end = "silent"
             if end != "unfinished":
                 seq = reply.seq
-                break
         self.run.collector.write(
             Build(
                 want=self.want,
@@ -189,7 +163,7 @@ class Flow:
         )
 
     def until_building(self, ref: str) -> bool:
-        """Polls until a build is seen running; False where it is over sooner."""
+        """Polls until a build runs; False where it is over sooner."""
         limit_at = self.run.now() + self.run.target.build_timeout_s
         while self.run.now() < limit_at:
             status = self.send("getBuild", ref).body.get("status")
@@ -200,30 +174,10 @@ class Flow:
                 return False
         return False
 
-    # --- following ---------------------------------------------------------------------------------------------------
-
     def follow(self, ref: str) -> Reply:
         """Follows the log of a build to its end, or as long as a build may take."""
         target = self.run.target
-        limit_s = target.build_timeout_s + target.cancel_timeout_s
-        return self.send("streamBuildEvents", ref, stream_s=limit_s)
-
-    def beside(self, what: Callable[[], Any]) -> "gevent.Greenlet[..., Any]":
-        """Does something in another greenlet."""
-        return self.run.spawn(what)
-
-
-def _end_of(status: object, idle: int, *, cancelled: bool, over: bool, was_building: bool) -> BuildEnd:
-    """What a read says of the end of a build; ``unfinished`` where it goes on."""
-    if status in ("ready", "failed"):
-        return "ready" if status == "ready" else "failed"
-    if status == "not_built" and cancelled:
-        return "cancelled"
-    if status == "not_built" and idle >= _VANISHED_READS:
-        return "vanished"
-    if over:
-        return "stuck" if was_building or status == "building" else "unread"
-    return "unfinished"
+        return self.send("streamBuildEvents", ref, stream_s=target.build_timeout_s + target.cancel_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +186,7 @@ class Arrival:
 
     Attributes:
         number: Which one of the whole run, from 0.
-        action: What its client does; see `touchstone.loadgen.workloads.Action`.
+        action: What its client does; see `touchstone.loadgen.workloads.ACTIONS`.
         due_at: When it is due, in run seconds.
         nth_build: Which of the arrivals that begin a build of their own it is; -1 for any other.
     """
@@ -251,7 +205,7 @@ class ArrivalUser(User):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._worker: LoadWorker = worker_of(self.environment)
+        self._worker = worker_of(self.environment)
         self.run_: LoadRun
 
     @task
@@ -267,21 +221,22 @@ class ArrivalUser(User):
 
     def _work(self) -> None:
         try:
-            self._arrivals()
+            self._send_all()
         except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
             self._worker.failed(error)
 
-    def _arrivals(self) -> None:
+    def _send_all(self) -> None:
         """Sends this worker's share, waits until all of it is over, and does what comes after."""
         self.run_ = run = self._worker.prepare()
-        rows = self._rows()
+        # What takes long is done before the first one is due.
+        names, rows = tuple(ACTIONS), run.part.assigned.tolist()
         self._worker.begin()
-        began_at = run.go.began_at
-        due = (Arrival(number, action, began_at + due_s, nth) for number, action, due_s, nth in rows)
+        began_at = run.began_at
+        due = (Arrival(number, names[action], began_at + due_s, nth) for number, action, due_s, nth in rows)
         if run.go.options.model == "closed":
-            self._closed(due)
+            self._send_in_turn(due)
         else:
-            self._open(due)
+            self._send_when_due(due)
         run.flows.join()
         if self._worker.drained():
             run.spawn(self.after).join()
@@ -294,17 +249,19 @@ class ArrivalUser(User):
 
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
         """The client that an arrival is."""
-        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.go.began_at)
-        return Flow(self.run_, arrival.number, arrival.due_at, keep=keep, credential=credential, phase=phase)
+        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.began_at)
+        return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
-    def own(self, arrival: Arrival) -> str:
-        """The version that is this arrival's own."""
+    def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
+        """Starts the version that is this arrival's own; that, its client, and the answer in the end."""
         refs = self.run_.go.stage.refs("own")
-        return refs[arrival.nth_build % len(refs)]
+        ref = refs[arrival.nth_build % len(refs)]
+        flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
+        return ref, flow, flow.start(ref, fresh=True)
 
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
-    def _open(self, due: Iterator[Arrival]) -> None:
+    def _send_when_due(self, due: Iterator[Arrival]) -> None:
         run = self.run_
         for arrival in due:
             early_s = arrival.due_at - run.now()
@@ -313,18 +270,18 @@ class ArrivalUser(User):
             if run.stopped.is_set():
                 return
             if run.admit():
-                run.spawn(self._one, arrival)
+                run.spawn(self._do, arrival)
             else:
-                run.collector.skip(OPERATION_OF[arrival.action], arrival.due_at, over_budget=run.is_over_budget)
+                run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
 
-    def _closed(self, due: Iterator[Arrival]) -> None:
+    def _send_in_turn(self, due: Iterator[Arrival]) -> None:
         """Some clients, each of which begins with the next arrival as soon as it is done with the one before."""
         run = self.run_
-        began_at, options = run.go.began_at, run.go.options
+        began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())
         until_at = began_at + options.duration_s
         arrivals = self._again(due, until_at)
-        for _ in range(share_of(options.users, run.part.number, run.go.workers) or 0):
+        for _ in range(share_of(options.users, run.part.number, run.go.workers)):
             run.spawn(self._client, arrivals, until_at)
 
     def _client(self, arrivals: Iterator[Arrival], until_at: float) -> None:
@@ -336,31 +293,23 @@ class ArrivalUser(User):
                 run.collector.undone += 1
                 return
             # No schedule says when it is due: it is as soon as there is somebody to send it.
-            self._one(replace(arrival, due_at=run.now()))
+            self._do(replace(arrival, due_at=run.now()))
 
     def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
         """The arrivals in order, and again those that begin no build; a warning where only those are left."""
         run, first = self.run_, list(arrivals)
         yield from first
-        repeated = [arrival for arrival in first if arrival.action not in MAY_BUILD]
+        repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
             rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
             note = (
-                f"closed model: by second {run.now() - run.go.began_at:.1f} the clients of worker {run.part.number} "
+                f"closed model: by second {run.now() - run.began_at:.1f} the clients of worker {run.part.number} "
                 f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
                 f"with {rest}"
             )
             run.collector.write(Remark(note))
         yield from itertools.cycle(repeated)
 
-    def _rows(self) -> Iterator[tuple[int, str, float, int]]:
-        """
-        Number, action, second of the schedule and build of each arrival. What takes long is done before the first one.
-        """
-        mine, builds = self.run_.part.schedule, self.run_.part.nth_build
-        rows = zip(mine.numbers.tolist(), mine.actions.tolist(), mine.due_s.tolist(), strict=True)
-        return ((number, mine.names[action], due_s, builds.get(number, -1)) for number, action, due_s in rows)
-
-    def _one(self, arrival: Arrival) -> None:
+    def _do(self, arrival: Arrival) -> None:
         """One client."""
         getattr(self, f"do_{arrival.action}")(arrival)

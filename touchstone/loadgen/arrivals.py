@@ -21,6 +21,10 @@ from touchstone.errors import Unfit, UsageError, nearest
 
 Times = NDArray[np.float64]
 
+MAX_ARRIVALS = 50_000_000  # 18 bytes each: what a machine with 1 GB still holds
+# Where arrivals are written down, for the message of an error.
+PLACE = "--arrivals"
+
 HELP = (
     "Arrivals a second: 20, ramp:5..50 or ramp:5..50/10s, staircase:10..50/5, spike:10..100@8s+2s, poisson: before any "
     "of these, or trace:FILE."
@@ -53,15 +57,18 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A rate that the schedule follows to the arrival.
+    """A rate of arrivals over time.
 
     Attributes:
         text: How it is written for ``--arrivals``.
         pieces: In order; the first one begins at 0, the last one has no end.
+        is_poisson: Whether arrivals know nothing of each other and the rate is their mean; otherwise they follow it to
+            the arrival.
     """
 
     text: str
     pieces: tuple[Piece, ...]
+    is_poisson: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -90,42 +97,21 @@ class Curve:
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
         return found
 
-    def due(self, duration_s: float, _seed: int) -> Times:
-        """When each arrival before *duration_s* is due: the n-th one, from 0, where the integral is n + 0.5.
-
-        Not where it is n: that puts the first arrival at 0 and the last one onto the end of the run. Half an arrival
-        further in, as many arrivals are due in any time from the beginning as the integral rounds to.
-        """
-        return self.times(np.arange(math.ceil(self.count(duration_s) - 0.5), dtype=np.float64) + 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Poisson:
-    """Arrivals that know nothing of each other, at a mean rate that follows a curve."""
-
-    curve: Curve
-
-    def __str__(self) -> str:
-        return f"poisson:{self.curve.text.removeprefix('constant:')}"
-
-    def count(self, until_s: float) -> float:
-        """The mean of arrivals before *until_s*."""
-        return self.curve.count(until_s)
-
     def due(self, duration_s: float, seed: int) -> Times:
-        """When each arrival before *duration_s* is due, by *seed*.
+        """When each arrival before *duration_s* is due.
 
-        Gaps are drawn in expected arrivals instead of in seconds, where they all have a mean of 1, and the curve says
-        when that many are over: Çinlar's method, which is exact for any rate.
+        Of a rate that is followed, the n-th one, from 0, is due where the integral is n + 0.5: at n the first one would
+        be due at 0, and the last one at the end of the run. Of a Poisson process the gaps between arrivals are drawn in
+        expected arrivals, where their mean is 1, and the integral turns them into seconds.
+
+        Source: Çinlar's method, which is exact for any rate.
         """
-        return self.curve.times(exponentials(seed, self.count(duration_s)))
-
-
-def exponentials(seed: int, total: float) -> Times:
-    """The sums of random gaps with a mean of 1 that are below *total*: a Poisson process of rate 1, in order."""
-    most = int(total + 10 * math.sqrt(total) + 20)  # it never takes so many
-    sums = np.cumsum(-np.log(np.random.default_rng((seed, 0)).random(most)))
-    return sums[: np.searchsorted(sums, total, side="left")]
+        total = self.count(duration_s)
+        if not self.is_poisson:
+            return self.times(np.arange(math.ceil(total - 0.5), dtype=np.float64) + 0.5)
+        most = int(total + 10 * math.sqrt(total) + 20)  # it never takes so many
+        sums = np.cumsum(-np.log(np.random.default_rng((seed, 0)).random(most)))
+        return self.times(sums[: np.searchsorted(sums, total, side="left")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +121,16 @@ class Trace:
     Attributes:
         path: The file that they come from.
         at_s: Seconds since the run began, in order.
-        operations: The action that each of them is; empty where the file does not say.
+        actions: What each of them is; empty where the file does not say.
         lines: The line of the file that each of them stands in.
     """
 
     path: str
     at_s: tuple[float, ...]
-    operations: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
     lines: tuple[int, ...] = field(default=(), repr=False)
+
+    is_poisson = False
 
     def __str__(self) -> str:
         return f"trace:{self.path}"
@@ -156,27 +144,44 @@ class Trace:
         return np.array(self.at_s[: int(self.count(duration_s))], dtype=np.float64)
 
 
-Arrivals = Curve | Poisson | Trace
+Arrivals = Curve | Trace
 
 
-def parse(text: str, duration_s: float, place: str = "--arrivals", folder: Path | None = None) -> Arrivals:
+def parse(text: str, duration_s: float) -> Arrivals:
     """The arrivals that a text describes.
 
     Args:
         duration_s: How long the run takes; a ramp and a staircase take as long, unless the text says otherwise.
-        place: Where the text stands, for the message of an error.
-        folder: Where the path of a trace starts from; the working directory where None is given.
 
     Raises:
         UsageError: the text describes nothing, or a trace cannot be read.
     """
     kind, _, rest = text.partition(":")
     if kind == "trace":
-        path = checked(place, rest, _path)
-        return read_trace(path if folder is None else folder / path, place)
+        return read_trace(checked(PLACE, rest, _path))
     if kind == "poisson":
-        return Poisson(checked(place, text, lambda _: _curve(rest, duration_s, "poisson:")))
-    return checked(place, text, lambda _: _curve(text, duration_s))
+        curve = checked(PLACE, text, lambda _: _curve(rest, duration_s, "poisson:"))
+        return Curve(f"poisson:{curve.text.removeprefix('constant:')}", curve.pieces, is_poisson=True)
+    return checked(PLACE, text, lambda _: _curve(text, duration_s))
+
+
+def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
+    """When each arrival is due: in order, from 0 on and before *duration_s*; the same for the same seed.
+
+    Raises:
+        UsageError: there is none, or there are too many for one run.
+    """
+    expected = arrivals.count(duration_s)
+    if expected > MAX_ARRIVALS:
+        raise UsageError(
+            f"{PLACE}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; expected at most "
+            f"{MAX_ARRIVALS:,}; lower the rate or shorten the run"
+        )
+    # A root is off by some units of the last place, which must not reorder two arrivals nor push one over the end.
+    found: Times = np.minimum(np.maximum.accumulate(arrivals.due(duration_s, seed)), np.nextafter(duration_s, 0))
+    if not len(found):
+        raise UsageError(f"{PLACE}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
+    return found
 
 
 def _path(value: object) -> Path:
@@ -253,15 +258,12 @@ _KINDS = {
 }
 
 
-def read_trace(path: Path, place: str) -> Trace:
+def read_trace(path: Path) -> Trace:
     """The trace in a file, to be sent again.
 
     One time in seconds a line, or a table with commas whose first line names its columns: ``at_s``, and ``operation``
     where each arrival says what it is: an action of the scenario, such as ``read``, and not the id of an operation.
     Other columns, blank lines and what follows a ``#`` are passed over.
-
-    Args:
-        place: What named the file, for the message of an error.
 
     Raises:
         UsageError: there is no such file, it has another form, or its times are not in order.
@@ -269,17 +271,17 @@ def read_trace(path: Path, place: str) -> Trace:
     try:
         text = read_regular(path).decode("utf-8-sig")
     except OSError as error:
-        message = f"{place}: {path} cannot be read: {error.strerror}; expected a file with {_TRACE_FORM}"
+        message = f"{PLACE}: {path} cannot be read: {error.strerror}; expected a file with {_TRACE_FORM}"
         raise UsageError(message) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{place}: {path} is no text; expected {_TRACE_FORM}") from None
+        raise UsageError(f"{PLACE}: {path} is no text; expected {_TRACE_FORM}") from None
     rows = [
         (number, [cell.strip() for cell in next(csv.reader([kept]))])
         for number, line in enumerate(text.splitlines(), start=1)
         if (kept := line.partition("#")[0].strip())
     ]
     if not rows:
-        raise UsageError(f"{place}: {path} holds no arrival; expected {_TRACE_FORM}")
+        raise UsageError(f"{PLACE}: {path} holds no arrival; expected {_TRACE_FORM}")
     first, columns = rows[0]
     if len(columns) == 1 and columns[0] != "at_s":  # a time
         columns = ["at_s"]
@@ -287,16 +289,16 @@ def read_trace(path: Path, place: str) -> Trace:
         raise UsageError(f"{path}:{first}: found the columns {', '.join(columns)}; expected one of them to be at_s")
     else:
         rows = rows[1:]
-    at_s, operations = [0.0], []
+    at_s, actions = [0.0], []
     for number, cells in rows:
         values = dict(zip(columns, cells, strict=False))
         at_s.append(_trace_time(values.get("at_s", ""), at_s[-1], f"{path}:{number}"))
         if "operation" in columns:
-            operations.append(values.get("operation", ""))
-            if not operations[-1]:
+            actions.append(values.get("operation", ""))
+            if not actions[-1]:
                 expected = "an action of the scenario, such as read"
                 raise UsageError(f"{path}:{number}: the column operation is empty; expected {expected}")
-    return Trace(str(path), tuple(at_s[1:]), tuple(operations), tuple(number for number, _ in rows))
+    return Trace(str(path), tuple(at_s[1:]), tuple(actions), tuple(number for number, _ in rows))
 
 
 def _trace_time(text: str, last_s: float, place: str) -> float:

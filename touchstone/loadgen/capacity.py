@@ -1,9 +1,9 @@
 """Where the capacity of a target is, as far as a load run can tell from outside, and what happened beyond it; pure.
 
 A refusal may come from a full host or from a rate limit, and an answer does not say which. A full host refuses while
-the most builds are in flight, and a rate limit whatever is; where all builds take as long, one looks like the other.
-What separates them is a client that cancels builds (see `Room`), or starts that no rate limit of the usual kinds would
-refuse and serve as the target did. Only builds of the run count, since those of others are not seen.
+the most builds are in flight, and a rate limit whatever is; where builds take about as long, one looks like the other.
+What separates them is a client that cancels builds (see `Room`). Only builds of the run count, since those of others
+are not seen.
 
 A build begins between the sending of its start and the answer, and it ends between the last read that showed it running
 and the first that showed its end. So every number of builds in flight is two: those that surely were, and those that
@@ -14,31 +14,24 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.rate_limits import fits
-from touchstone.loadgen.record import Record, Start, build_over_at
+from touchstone.loadgen.rules import Record, build_over_at, rate_explains
 from touchstone.rules.walk import CLOCK_SHARE
 
 Finding = Literal[
     "unknown",  # no start that needs room was answered
     "not-reached",  # none was refused
-    "capacity",  # refused only while the most builds were in flight, and no rate limit explains when
-    "either",  # refused only then, or while nobody knows how many were, and a rate limit would explain it as well
+    "capacity",  # refused only while the most builds were in flight, and cancels let others in
+    "either",  # refused only then, or while nobody knows how many were: a rate limit may be why as well
     "rate",  # refused while fewer were in flight or where no room was needed, and a rate limit explains all of it
-    "both",  # the same, but a rate limit explains only what was refused while fewer were
-    "unclear",  # the same, but neither explains it
+    "both",  # the same, though cancels let others in
+    "unclear",  # the same, and nothing explains it
 ]
 SPANS_S = (1, 10, 60)
-_REFUSED = 429
-_MOST_TOLD = 3
-_MOST_TOLD_LENGTH = 80
-_STARTS_NOTHING = "limit.refused-start-starts-nothing"
-
-
+_MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
 # So many turns have to go the same way, with and without a wait before the cancel.
 _LEAST_TURNS = 3
 # A wait is one that tells if it is so many times as long as another turn needed to let a start in.
@@ -79,7 +72,6 @@ class InFlight:
     """
 
     def __init__(self, lives: Sequence[Life]) -> None:
-        self._lives = tuple(lives)
         self._sure_from = sorted(life.sure_from_at for life in lives)
         self._sure_to = sorted(life.sure_to_at for life in lives)
         self._may_from = sorted(life.may_from_at for life in lives)
@@ -94,18 +86,11 @@ class InFlight:
         """Builds that may have been in flight at some moment from *from_s* to *to_s*."""
         return bisect_right(self._may_from, to_s) - bisect_left(self._may_to, from_s)
 
-    @property
-    def length_s(self) -> float:
-        """How long a build is in flight, in the middle of those that were seen to end; 0 where none was."""
-        lengths_s = sorted(life.may_to_at - life.may_from_at for life in self._lives if life.may_to_at < inf)
-        return lengths_s[len(lengths_s) // 2] if lengths_s else 0.0
-
     def steps(self, until_s: float) -> tuple[Step, ...]:
         """The numbers over time, from the first start to *until_s*."""
-        moments = sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s})
-        # After a moment: what ends at it has ended, what begins at it has begun.
         found = []
-        for at in moments:
+        for at in sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s}):
+            # After a moment: what ends at it has ended, what begins at it has begun.
             begun = bisect_right(self._sure_from, at)
             sure = max(0, begun - bisect_right(self._sure_to, at))
             found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
@@ -118,24 +103,19 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
     Args:
         steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
     """
-    sent: dict[int, list[Attempt]] = {}
+    served: dict[int, list[Attempt]] = {}
     for attempt in attempts:
-        if 200 <= attempt.status < 300:
-            sent.setdefault(attempt.want, []).append(attempt)
-    return tuple(_life(build, sent.get(build.want, []), steps_s) for build in builds)
-
-
-def _life(build: Build, served: Sequence[Attempt], steps_s: float) -> Life:
-    nearest = min(served, key=lambda attempt: abs(attempt.done_at - build.accepted_at), default=None)
-    may_from_at = min(nearest.sent_at, build.accepted_at) if nearest else build.accepted_at
-    running_at = build.seen_building_at if build.seen_building_at is not None else build.accepted_at
-    lasted_at = min(may_from_at + CLOCK_SHARE * steps_s, build.ended_at) if build.end == "ready" else build.accepted_at
-    return Life(
-        may_from_at=may_from_at,
-        sure_from_at=build.accepted_at,
-        sure_to_at=max(build.accepted_at, running_at, lasted_at),
-        may_to_at=build_over_at(build),
-    )
+        if attempt.is_served:
+            served.setdefault(attempt.want, []).append(attempt)
+    lives = []
+    for build in builds:
+        accepted_at = build.accepted_at
+        starts = sorted(served.get(build.want, []), key=lambda start: abs(start.done_at - build.accepted_at))
+        may_from_at = min([accepted_at, *(start.sent_at for start in starts[:1])])
+        lasted_at = may_from_at + CLOCK_SHARE * steps_s if build.end == "ready" else accepted_at
+        sure_to_at = max(accepted_at, build.seen_building_at or 0.0, min(lasted_at, build.ended_at))
+        lives.append(Life(may_from_at, accepted_at, sure_to_at, build_over_at(build)))
+    return tuple(lives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +281,7 @@ class Capacity:
         refused_unsure: Starts that were refused and of which nobody knows whether they needed room.
         steps: Builds in flight over time.
         room: What a client saw that cancelled builds when the host refused; None where none did.
-        told: What refusals said, as far as they were kept: hints of the target, and no proof.
-        is_short: Whether refused starts began builds all the same, which are not counted.
+        messages: What refusals said, as far as they were kept: hints of the target, and no proof.
         is_torn: Whether a worker was lost, of whose builds nobody knows.
     """
 
@@ -316,10 +295,9 @@ class Capacity:
     refused_unsure: int
     steps: tuple[Step, ...]
     clients: Clients
-    room: Room | None = None
-    told: tuple[str, ...] = ()
-    is_short: bool = False
-    is_torn: bool = False
+    room: Room | None
+    messages: tuple[str, ...]
+    is_torn: bool
 
     @property
     def refused_full(self) -> int:
@@ -342,28 +320,32 @@ def capacity(log: RunLog) -> Capacity | None:
     if not log.attempts:
         return None
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
-    flight = InFlight(lives_of(log.attempts, log.builds, _steps_s(log)))
-    served_at = sorted(attempt.done_at for attempt in fresh if _is_served(attempt))
+    # Versions that were there before the run may have any steps.
+    steps_s = float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
+    flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
+    served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
     filled = room(log)
     at_least = max(flight.most, filled.at_least if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
     finding = _finding(log, refusals, filled)
     full = [refusal.at_most for refusal in refusals if not refusal.below]
-    until_s = max(attempt.done_at for attempt in log.attempts)
+    ends_at = max([*(attempt.done_at for attempt in log.attempts), *(build.ended_at for build in log.builds)])
     return Capacity(
         finding=finding,
         at_least=at_least,
         at_most=min(full, default=None) if finding in ("capacity", "either", "both") else None,
         admitted=len(served_at),
-        busiest={span_s: _busiest(served_at, span_s) for span_s in SPANS_S},
+        busiest={
+            span_s: max((bisect_right(served_at, at + span_s) - n for n, at in enumerate(served_at)), default=0)
+            for span_s in SPANS_S
+        },
         refusals=refusals,
-        refused_needless=_refused(log.attempts, fresh=False),
-        refused_unsure=_refused(log.attempts, fresh=None),
-        steps=flight.steps(max([until_s, *(build.ended_at for build in log.builds)])),
+        refused_needless=sum(attempt.is_refused and attempt.fresh is False for attempt in log.attempts),
+        refused_unsure=sum(attempt.is_refused and attempt.fresh is None for attempt in log.attempts),
+        steps=flight.steps(ends_at),
         clients=_clients(fresh or log.attempts),
         room=filled,
-        told=_told(log.exchanges),
-        is_short=any(one.finding.claim == _STARTS_NOTHING for one in log.occurrences),
+        messages=_messages(log.exchanges),
         is_torn=_is_torn(log),
     )
 
@@ -372,121 +354,88 @@ def _is_torn(log: RunLog) -> bool:
     return any(worker.state == "lost" for worker in log.workers)
 
 
-def _is_served(attempt: Attempt) -> bool:
-    return 200 <= attempt.status < 300
-
-
-def _steps_s(log: RunLog) -> float:
-    """How long the steps of each build take at least; 0 for versions that were there before the run."""
-    return float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
-
-
 def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Refusal, ...]:
-    refused = sorted((a for a in fresh if a.status == _REFUSED), key=lambda attempt: attempt.done_at)
+    refused = sorted((attempt for attempt in fresh if attempt.is_refused), key=lambda attempt: attempt.done_at)
     counts = [(a.done_at, flight.sure(a.done_at), flight.at_most(a.sent_at, a.done_at)) for a in refused]
     return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
 
-def _refused(attempts: Iterable[Attempt], *, fresh: bool | None) -> int:
-    return sum(attempt.status == _REFUSED and attempt.fresh is fresh for attempt in attempts)
-
-
 def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None) -> Finding:
-    refused = [attempt for attempt in log.attempts if attempt.status == _REFUSED]
-    needless = _refused(log.attempts, fresh=False)
+    refused = [attempt for attempt in log.attempts if attempt.is_refused]
+    needless = sum(attempt.fresh is False for attempt in refused)
     has_room = sum(refusal.below for refusal in refusals) + needless + (filled.refused_with_room if filled else 0)
     if not refused:
-        return "not-reached" if any(map(_is_served, log.attempts)) else "unknown"
+        return "not-reached" if any(attempt.is_served for attempt in log.attempts) else "unknown"
     is_full = filled is not None and filled.is_full_host
     if _is_torn(log):
         return "capacity" if refusals and is_full else "unclear"
-    starts, fresh = _starts(log)
-    if not has_room:
-        return "capacity" if refusals and (is_full or not _rate_explains(starts, fresh)) else "either"
     if is_full:
-        return "both"
+        return "both" if has_room else "capacity"
+    if not has_room:
+        return "either"
     # What needs no room is refused by a rate limit for sure, whatever its kind.
-    if needless == has_room == len(refused) or _rate_explains(starts, fresh):
-        return "rate"
-    full_at = {refusal.at_s for refusal in refusals if not refusal.below}
-    to_full = {e.seq for e in log.exchanges if "room" in e.note and _step(e) in ("fill", "full")}
-    rest = [start for start in starts if start.is_served or not (start.seq in to_full or start.done_at in full_at)]
-    return "both" if _rate_explains(rest, fresh) else "unclear"
+    return "rate" if needless == has_room == len(refused) or _is_rate(log) else "unclear"
 
 
-def _starts(log: RunLog) -> tuple[list[Start], set[int]]:
-    """All starts of the run that a limit decided, and the ``seq`` of those that need room."""
-    starts = [start for start in Record(log).starts if start.is_served or start.is_refused]
-    steps = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
-    return starts, {start.seq for start in starts if start.fresh or start.seq in steps}
-
-
-def _rate_explains(starts: Iterable[Start], fresh: set[int]) -> bool:
+def _is_rate(log: RunLog) -> bool:
     """Whether a rate limit for each key explains all: one that counts every start, or only those that need room.
 
     One that leaves starts alone that need no room does not refuse such a start.
     """
-    keys: dict[str, list[Start]] = {}
-    for start in starts:
-        keys.setdefault(start.account, []).append(start)
-    return all(
-        fits(own)
-        or (
-            all(start.is_served or start.seq in fresh for start in own)
-            and fits(start for start in own if start.seq in fresh)
-        )
-        for own in keys.values()
-    )
+    of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
+    for starts in Record(log).by_account.values():
+        decided = [start for start in starts if start.is_served or start.is_refused]
+        of_builds = [start for start in decided if start.fresh or start.seq in of_room]
+        refused = sum(start.is_refused for start in decided)
+        is_of_builds = refused == sum(start.is_refused for start in of_builds)
+        if not rate_explains([decided]) and not (is_of_builds and rate_explains([of_builds])):
+            return False
+    return True
 
 
-def _told(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
+def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
     """What kept refusals of starts say, each once, those that say it most often first.
 
     Those of the client that met a limit on purpose tell nothing about the others.
     """
-    refused = (e for e in exchanges if e.operation == "startBuild" and e.status == _REFUSED and "limit" not in e.note)
-    found = Counter(message for message in map(_message, refused) if message)
-    return tuple(message for message, _ in found.most_common(_MOST_TOLD))
-
-
-def _message(exchange: Exchange) -> str:
-    error = exchange.body.get("error")
-    told = error.get("message") if isinstance(error, dict) else error
-    told = told if isinstance(told, str) else exchange.body.get("message")
-    return " ".join(told.split())[:_MOST_TOLD_LENGTH] if isinstance(told, str) else ""
-
-
-def _busiest(at_s: Sequence[float], span_s: float) -> int:
-    return max((bisect_right(at_s, at + span_s) - number for number, at in enumerate(at_s)), default=0)
+    found = Counter[str]()
+    for exchange in exchanges:
+        if exchange.operation == "startBuild" and exchange.status == 429 and "limit" not in exchange.note:
+            error = exchange.body.get("error")
+            text = error.get("message") if isinstance(error, dict) else error
+            text = text if isinstance(text, str) else exchange.body.get("message")
+            if isinstance(text, str) and text.strip():
+                found[" ".join(text.split())[:_LONGEST_MESSAGE]] += 1
+    return tuple(message for message, _ in found.most_common(_MOST_MESSAGES))
 
 
 def _clients(attempts: Iterable[Attempt]) -> Clients:
     tries: dict[tuple[str, int], list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda a: a.number):
         tries.setdefault((attempt.credential, attempt.want), []).append(attempt)
-    served = [[a for a in own if _is_served(a)][:1] for own in tries.values()]
-    pairs = [(own[0], first[0]) for own, first in zip(tries.values(), served, strict=True) if first]
-    waits_s = sorted(let_in.done_at - first.intended_at for first, let_in in pairs if let_in is not first)
-    ends = Counter(_end_of(own[-1]) for own, first in zip(tries.values(), served, strict=True) if not first)
+    ends = Counter(map(_end_of, tries.values()))
+    served = ((own[0], next((each for each in own if each.is_served), own[0])) for own in tries.values())
+    waits_s = sorted(let_in.done_at - first.intended_at for first, let_in in served if let_in is not first)
     return Clients(
         wanted=len(tries),
-        at_once=len(pairs) - len(waits_s),
-        later=len(waits_s),
-        gave_up=ends["gave_up"],
-        still_trying=ends["still_trying"],
-        turned_away=ends["turned_away"],
-        failed=ends["failed"],
         wait_p50_s=waits_s[len(waits_s) // 2] if waits_s else 0.0,
         wait_max_s=max(waits_s, default=0.0),
         tries=sum(map(len, tries.values())),
+        **{name: ends[name] for name in _ENDS},
     )
 
 
-def _end_of(last: Attempt) -> str:
-    """What became of a client that was never let in, by its last try."""
+_ENDS = ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")
+
+
+def _end_of(tries: Sequence[Attempt]) -> str:
+    """What became of a client, by its tries."""
+    last = tries[-1]
+    if any(attempt.is_served for attempt in tries):
+        return "at_once" if tries[0].is_served else "later"
     if last.cut_off:
         return "still_trying"
-    if last.status != _REFUSED:
+    if not last.is_refused:
         return "failed"
     if last.gave_up:
         return "gave_up"

@@ -8,7 +8,8 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +18,13 @@ import gevent.socket
 import httptools
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
+from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
-from touchstone.target.body import Intake, Refused
-from touchstone.target.bounds import DEFAULT_BOUNDS, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.body import BEYOND_BYTES, Intake, Refused
+from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
+from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.tls import trusting
 
 # An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
@@ -32,8 +36,130 @@ _PIECE_BYTES = 65_536
 # RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 _NO_BODY = frozenset({204, 304})
+# What is said of a request that was under way when the client was closed, or came later.
+_CLOSED = "PoolTimeout: the client was closed before the answer was complete"
 # What this machine ran out of: the server is not to blame.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+# About a kilobyte each; when there are so many, all are prepared anew.
+MAX_PREPARED = 50_000
+# Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
+LONG_BODY_BYTES = 256 * 1024
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+# RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedRequest:
+    """A request that is ready to be sent any number of times. What holds a key is not in its repr.
+
+    Attributes:
+        wire: The whole request in HTTP/1.1; the connection stays open after it.
+        request: What is asked for, without secrets.
+        note: See `touchstone.facts.exchange.Exchange`.
+    """
+
+    operation: str
+    ref: str | None
+    credential: Credential
+    method: str
+    wire: bytes = field(repr=False)
+    request: Request
+    note: Mapping[str, Any]
+
+
+class Requests:
+    """Prepares the requests to one target; equal calls get one of them.
+
+    Args:
+        url: Base URL of the target without a trailing slash.
+
+    Attributes:
+        secrets: Every value that must not reach an exchange.
+    """
+
+    def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
+        base = urlsplit(url)
+        self._wording = Wording(url, keys, contract)
+        self.secrets = self._wording.secrets
+        self._base_path = base.path
+        # No sign-in, and no port that goes without saying.
+        host = base.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(base.scheme, ""))
+        self._host = host if host.isascii() else host.encode("idna").decode("ascii")
+        self._prepared: dict[object, PreparedRequest] = {}
+
+    def prepared(self, call: Call) -> PreparedRequest:
+        """The request that *call* asks for.
+
+        Raises:
+            LookupError: the run has no such key.
+        """
+        key = (
+            *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
+            *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
+        )
+        if key not in self._prepared:
+            if len(self._prepared) >= MAX_PREPARED:
+                self._prepared.clear()
+            asked = self._wording.asked(call)
+            self._prepared[key] = PreparedRequest(
+                operation=asked.operation,
+                ref=asked.ref,
+                credential=call.credential,
+                method=asked.method,
+                wire=self._wire(asked),
+                request=self._wording.request(asked),
+                note=dict(call.note),
+            )
+        return self._prepared[key]
+
+    def _wire(self, asked: Asked) -> bytes:
+        # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
+        headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
+        if asked.body or asked.method in _WITH_LENGTH:
+            headers["Content-Length"] = str(len(asked.body))
+        lines = [f"{asked.method} {self._base_path}{asked.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in (headers | dict(asked.headers)).items()]
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + asked.body
+
+    def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
+        """What crossed the wire, without secrets."""
+        return Exchange(
+            seq=seq,
+            operation=request.operation,
+            ref=request.ref,
+            credential=request.credential,
+            case=case,
+            sent_at=answer.sent_at,
+            head_at=answer.head_at if answer.head else answer.done_at,
+            done_at=answer.done_at,
+            request=request.request,
+            response=self._response(answer),
+            error=self.secrets.text(answer.error),
+            closed=answer.closed,
+            note=dict(request.note),
+        )
+
+    def _response(self, answer: Answer) -> Response | None:
+        if answer.head is None:
+            return None
+        is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
+        return self._wording.response(
+            answer.head.status,
+            answer.head.headers,
+            answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body,
+            (Chunk(at_s, data) for at_s, data in answer.chunks),
+            is_cut=bool(answer.error) or is_long or answer.closed == "client",
+            most_bytes=KEPT_BYTES if answer.error or is_long else None,
+        )
+
+
+# --- connections ------------------------------------------------------------------------------------------------------
 
 
 class Broken(Exception):
@@ -161,8 +287,7 @@ class Connections:
                     raise
                 self._exchange(self._connected(fresh=True), answer, wire, stream_s)
         except (Broken, Refused) as broken:
-            closed = "PoolTimeout: the client was closed before the answer was complete"
-            answer.error = closed if self._closed else str(broken)
+            answer.error = str(Broken(_CLOSED) if self._closed else broken)
         answer.done_at = answer.done_at or self._clock()
         if answer.head is None:
             answer.head_at = answer.done_at
@@ -189,7 +314,7 @@ class Connections:
         if fresh:
             self._pool.drop_kept()
         if self._closed:
-            raise Broken("PoolTimeout: the client is closed")
+            raise Broken(_CLOSED)
         try:
             return self._pool.get_socket()
         except TimeoutError:
@@ -205,8 +330,7 @@ class Connections:
         """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
         wait_s = max(self._timeout_s, stream_s)
         parser = Parser(self._bounds)
-        self._busy[sock] = False
-        is_kept = False
+        self._busy[sock] = is_kept = False
         timeout = gevent.Timeout.start_new(wait_s)
         try:
             _ask(sock, wire, parser)
@@ -222,23 +346,20 @@ class Connections:
         except gevent.Timeout as over:
             if over is not timeout:
                 raise
-            raise Broken(self._overdue(answer, wait_s)) from None
+            bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
+            size = f"body not complete after {wait_s:g} s and {len(answer.body)} bytes"
+            raise Broken(f"ReadTimeout: {size if answer.head else f'no answer within {wait_s:g} s'}{bound}") from None
         finally:
             timeout.close()
             del self._busy[sock]
             (self._pool.return_socket if is_kept else self._pool.release_socket)(sock)
-
-    def _overdue(self, answer: Answer, wait_s: float) -> str:
-        bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
-        if answer.head is None:
-            return f"ReadTimeout: no answer within {wait_s:g} s{bound}"
-        return f"ReadTimeout: body not complete after {wait_s:g} s and {len(answer.body)} bytes{bound}"
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
         """Reads a stream until the server ends it, its time is over, or the run is."""
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
+        answer.closed = "server"
         try:
             with gevent.Timeout(stream_s, _Left):
                 self._take_body(sock, parser, answer, is_stream=True)
@@ -246,12 +367,8 @@ class Connections:
             answer.closed = "client"
         except Broken:
             if not self._left:
-                answer.closed = "server"
                 raise
             answer.closed = "client"
-        except Refused:
-            answer.closed = "server"
-            raise
 
     def _take_body(self, sock: Any, parser: "Parser", answer: Answer, *, is_stream: bool) -> None:
         assert parser.head is not None
@@ -406,22 +523,14 @@ class Parser:
 
 
 def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
-    """Sends a request and reads the head of its answer.
-
-    Raises:
-        _Unanswered: the connection ended before.
-        Broken: it ended within, or that is no head.
-    """
+    """Sends a request and reads the head of its answer."""
     try:
         sock.sendall(wire)
     except OSError as error:
         raise _Unanswered(f"WriteError: {error}") from None
-    data = _received(sock, _Unanswered)
-    while True:
-        parser.feed(data)
-        if parser.head is not None:
-            return
-        data = _received(sock)
+    parser.feed(_received(sock, _Unanswered))
+    while parser.head is None:
+        parser.feed(_received(sock))
 
 
 def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:

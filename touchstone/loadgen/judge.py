@@ -1,44 +1,250 @@
-"""Judges a load run when it is over: whole stories by the rules of a check, the run as a whole, and the thresholds.
+"""Judges a load run: every answer while it goes on, and when it is over its stories, the whole, and the thresholds.
 
-What looks at one answer alone was judged while the run went on; see `touchstone.loadgen.inline_judge`.
+Under load thousands of answers are alike: the same request, the same status, the same body. A rule that reads only the
+bytes of one exchange says the same of all of them, so that each response fingerprint is judged once. It holds all that
+such a rule can read; tests hold the two together.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from touchstone.check.run import given_contents
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
-from touchstone.facts.finding import Finding, Judgement
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, Tally, tallies
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import plural, was
-from touchstone.loadgen.inline_judge import INLINE_RULES, STORY_TIME_RULES
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.loadgen.metrics import ALL, TARGET
 from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, named
+from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
 from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
+from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
-from touchstone.rules.judge import Judge, said
+from touchstone.rules.judge import Judge, finding_of, said
+from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
+from touchstone.target.answer import NOT_REACHED, Answer
 
+# A rule is inline where what it says of an exchange depends on nothing but the contract, the templates that were given,
+# the request, status, body, error and who closed, and of the response's headers on those in READ_HEADERS.
+# `protocol.answered` also asks whether a connection failed before, to say so once; here those of an operation are
+# alike. By subject:
+_INLINE = {
+    "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
+    "access": ("refused-key", "refusal-text", "accepted-key", "publish-plan"),
+    "shape": ("object", "template-digest", "fields-by-state", "ref", "cancelling", "deleted"),
+    "refusals": ("shape", "fields", "key", "internals", "document"),
+    "events": ("media-type", "framing", "json", "fields", "order", "end"),
+    "limits": ("shape", "retry-after"),
+}
+_INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
+INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
+# The others look at what else the run sent and when: at publishes of an odd name, at lines of other builds and what was
+# begun before, at starts that might still be in the way. A rule that is new is among them until it is listed above.
+STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
+# These read the head and the length of an answer, and look for a key; a long body is judged by no others.
+_OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
 # They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
 _NEED_EVERY_START = frozenset({"room.free"})
 
-# What was not judged is named so often, besides the first, whose reason is told; the report has those of all.
-_MOST_NAMED = 3
+# The fields of a head that inline rules read. All others may differ from answer to answer without meaning anything, but
+# for a key.
+READ_HEADERS = frozenset({"content-type", "retry-after"})
+# What rules about the size of a request tell apart.
+LARGE_BODY_BYTES = 65_536
+# When so many are known, all are judged anew.
+MAX_FINGERPRINTS = 50_000
+# A longer body is known by its digest, or so many fingerprints could fill the memory.
+_LONGEST_KEPT_BYTES = 1_024
+# A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
+_REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
+_LONGEST_MASKED_BYTES = 4_096
+_MARKER = "<key:"
 
+# What was not judged is named so often, besides the first, whose reason is given; the report has those of all.
+_MOST_NAMED = 3
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
 UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
 
 
+@dataclass(slots=True)
+class _Verdict:
+    """What the rules say of some fingerprints, and of how many answers.
+
+    Attributes:
+        judgements: Without evidence, each once.
+        is_partial: Whether most of the body was not judged.
+    """
+
+    judgements: tuple[Judgement, ...]
+    is_partial: bool
+    count: int = 0
+
+
+class AnswerJudge:
+    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it.
+
+    Args:
+        history: What the run did before it: the contract, what was given and published. It does not grow.
+
+    Attributes:
+        findings: By id, as each first came up.
+        failed: The first error of each rule that failed, by the rule's id.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        ledger: Ledger,
+        requests: Requests,
+        rules: Sequence[Rule[Exchange]] = INLINE_RULES,
+        sources: KeySources = USUAL,
+    ) -> None:
+        self.findings: dict[str, Finding] = {}
+        self.failed: dict[str, str] = {}
+        self._history = history
+        self._ledger = ledger
+        self._sources = sources
+        self._rules = tuple(rules)
+        self._outer_rules = tuple(rule for rule in rules if rule.id in _OUTER)
+        self._requests = requests
+        self._secrets = requests.secrets
+        self._known: dict[object, _Verdict] = {}
+        self._verdicts: dict[object, _Verdict] = {}
+        # The same few header lines come with each answer.
+        self._hides_key = functools.lru_cache(maxsize=1024)(self._holds_key)
+
+    def judge(
+        self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
+    ) -> tuple[tuple[Finding, ...], Exchange | None]:
+        """Judges one answer.
+
+        Returns:
+            The findings that came up for the first time, and the exchange where one had to be made.
+        """
+        fingerprint = self.fingerprint(request, answer)
+        verdict = None if fingerprint is None else self._known.get(fingerprint)
+        if verdict is not None:
+            verdict.count += 1
+            return (), None
+        is_partial = len(answer.body) > LONG_BODY_BYTES
+        exchange = self._requests.exchange(request, answer, seq, case)
+        rules = self._outer_rules if is_partial else self._rules
+        judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
+        new = tuple(self._new(judgements, exchange))
+        verdict = self._verdict(judgements, is_partial=is_partial)
+        verdict.count += 1
+        if fingerprint is not None:
+            if len(self._known) >= MAX_FINGERPRINTS:
+                self._known.clear()
+            self._known[fingerprint] = verdict
+        return new, exchange
+
+    def fingerprint(self, request: PreparedRequest, answer: Answer) -> object | None:
+        """What two answers share of which every rule says the same; None for one that shows a key, or is long."""
+        head, body, error = answer.head, answer.body, answer.error
+        if head is None:
+            if error.startswith(NOT_REACHED):
+                # Whatever version was asked of a server that is gone; how often is told of each operation.
+                return request.operation, len(request.request.body) > LARGE_BODY_BYTES
+            return request, error.split(" ", 1)[0]
+        if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):
+            return None
+        body, request_id = masked(body)
+        if request_id and self._secrets.data(request_id) != request_id:
+            return None
+        read = tuple((name, value) for name, value in head.headers if name in READ_HEADERS)
+        known = body if len(body) <= _LONGEST_KEPT_BYTES else hashlib.blake2b(body).digest()
+        return request, head.status, read, known, error and error.split(" ", 1)[0], answer.closed
+
+    def occurrences(self) -> dict[str, int]:
+        """How many answers showed each finding, by its id."""
+        times = dict.fromkeys(self.findings, 0)
+        for verdict in self._verdicts.values():
+            for name in {_id(judgement) for judgement in verdict.judgements if judgement.outcome == "broken"}:
+                times[name] += verdict.count
+        return times
+
+    def tallies(self, case: str = "") -> tuple[Tally, ...]:
+        """The held and the indeterminate judgements of all answers, one tally per check and claim."""
+        found: dict[tuple[str, str], Tally] = {}
+        for verdict in self._verdicts.values():
+            for one in tallies(case, verdict.judgements):
+                old = found.get((one.check, one.claim), Tally(case, one.check, one.claim))
+                counts = (old.held + one.held * verdict.count, old.indeterminate + one.indeterminate * verdict.count)
+                found[one.check, one.claim] = Tally(case, one.check, one.claim, *counts, old.reason or one.reason)
+        return tuple(found.values())
+
+    def partly_judged(self) -> str:
+        """What a reader of the report should know; empty where every answer was judged by all rules."""
+        number = sum(verdict.count for verdict in self._verdicts.values() if verdict.is_partial)
+        answers = f"{number:,} answers were" if number > 1 else "1 answer was"
+        why = "judged by the cheap rules only (status, media type, whether all of it came): of a long body only the "
+        return f"{answers} {why}beginning is kept" if number else ""
+
+    def _holds_key(self, header: tuple[str, str]) -> bool:
+        line = ": ".join(header)
+        return _MARKER in line or self._secrets.text(line) != line
+
+    def _new(self, judgements: Iterable[Judgement], exchange: Exchange) -> Iterable[Finding]:
+        for judgement in judgements:
+            if judgement.outcome == "broken" and _id(judgement) not in self.findings:
+                finding = finding_of(judgement, exchange, self._ledger, self._sources)
+                self.findings[finding.id] = finding
+                yield finding
+
+    def _verdict(self, judgements: Iterable[Judgement], *, is_partial: bool) -> _Verdict:
+        """The one verdict of all fingerprints of which the rules say the same: there are a few."""
+        alike = tuple(
+            dict.fromkeys(
+                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
+                for j in judgements
+            )
+        )
+        return self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
+
+
+def masked(body: bytes) -> tuple[bytes, bytes]:
+    """A JSON body without its request id, and that; any other body as it is, and nothing."""
+    found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
+    if found is None:
+        return body, b""
+    start, end = found.span(1)
+    rest = body[:start] + b"*" + body[end:]
+    # Where the rest is no JSON, nobody knows what a quote begins; with it, the one is JSON where the other is.
+    return (rest, found[1]) if _is_json(rest) else (body, b"")
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _id(judgement: Judgement) -> str:
+    return finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected)
+
+
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
-    """Writes what the rules say of a run into its log.
+    """Writes what the rules say of a run that is over into its log.
 
     Args:
         own_limits: Whether the caller set the thresholds.
@@ -50,12 +256,21 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
+    ledger = ledger_of_claims.load().raised(INVARIANTS)
+    readings = measured(log) if log.windows else ()
     with RunLogWriter(run_log) as writer:
-        _judge_stories(log, settings, writer, case)
-        readings = measured(log) if log.windows else ()
-        if log.windows:
-            _judge_whole(log, writer, case, readings)
-        judged = _write_open(dataclasses.replace(read(run_log), footer=footer), writer)
+        _judge_stories(log, settings, ledger, writer, case)
+        for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)) if log.windows else ():
+            writer.write(*tallies(case, ruling.judgements))
+            writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
+            for notice in ruling.notices:
+                if notice.verdict == "could-not-run":  # a rule that failed says nothing else
+                    _write_failed(writer, notice.claim, notice.reason)
+        judged = dataclasses.replace(read(run_log), footer=footer)
+        reason, notices = unwatched(judged)
+        notices += unasked(judged)
+        writer.write(*([Remark(reason)] if reason else []), *notices)
+        judged = dataclasses.replace(judged, notices=(*judged.notices, *notices))
         _write_unshown(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
@@ -64,9 +279,9 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
     return footer
 
 
-def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: str) -> None:
+def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
     """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
-    ledger, target = ledger_of_claims.load().raised(INVARIANTS), settings.target
+    target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     partial = _partial(log)
@@ -79,33 +294,17 @@ def _judge_stories(log: RunLog, settings: Settings, writer: RunLogWriter, case: 
             judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
     judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
     writer.write(*tallies(case, judgements))
-    _write_findings(writer, (judge.finding(j) for j in judgements if j.outcome == "broken"), case)
+    writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))
     for rule_id, error in judge.failed.items():
         _write_failed(writer, rule_id, f"the rule {rule_id} failed: {error}")
-    if _is_cut(log):
-        writer.write(
-            Remark(
-                "a worker did not tell all that it saw: the stories of versions were judged answer by answer, "
-                "and by the rules of the whole run"
-            )
-        )
-    elif partial:
-        writer.write(Remark(_partial_reason(log, partial)))
-
-
-def _partial_reason(log: RunLog, partial: set[str]) -> str:
-    """Of how many versions not everything was kept, and why."""
-    number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
-    cut = len(partial & {attempt.ref for attempt in log.attempts if attempt.cut_off})
-    many = len(partial) - cut
-    reasons = [f"{many:,} of them since there were too many"] if many else []
-    reasons += [f"{cut:,} of them since the run was stopped before their start was answered"] if cut else []
-    return (
-        f"of the stories of {plural(number, 'version')} that {was(number)} started, "
-        f"{len(partial):,} {was(len(partial))} not kept whole, "
-        f"{' and '.join(reasons).removeprefix(f'{len(partial):,} of them ')}; "
-        "they were judged answer by answer, and by the rules of the whole run"
-    )
+    if partial or _is_cut(log):
+        number = len({attempt.ref for attempt in log.attempts} | {build.ref for build in log.builds})
+        is_stopped = any(attempt.cut_off for attempt in log.attempts)
+        why = "the run was stopped" if is_stopped else "there were too many"
+        why = "a worker did not report all" if _is_cut(log) else why
+        text = f"of the stories of {plural(number, 'version')} that {was(number)} started, {len(partial):,} "
+        text += f"{was(len(partial))} not kept whole, since {why}; they were judged answer by answer, and by the rules "
+        writer.write(Remark(f"{text}of the whole run"))
 
 
 def _partial(log: RunLog) -> set[str]:
@@ -118,11 +317,11 @@ def _partial(log: RunLog) -> set[str]:
 
 
 def _is_cut(log: RunLog) -> bool:
-    """Whether the load began and a worker has not told all: what it started and cancelled last is in no log."""
+    """Whether the load began and a worker has not reported all: what it started and cancelled last is in no log."""
     assert log.workload is not None
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
-    told = sum(state == "done" for state in last.values())
-    return log.workload.began_at > 0 and told < log.workload.workers
+    done = sum(state == "done" for state in last.values())
+    return log.workload.began_at > 0 and done < log.workload.workers
 
 
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
@@ -130,43 +329,14 @@ def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 
-def _write_findings(writer: RunLogWriter, findings: Iterable[Finding], case: str) -> None:
-    for finding in findings:
-        writer.write(Occurrence(finding, case))
-
-
-def _judge_whole(log: RunLog, writer: RunLogWriter, case: str, readings: tuple[Reading, ...]) -> None:
-    """Judges what only the whole run can show."""
-    ledger = ledger_of_claims.load().raised(INVARIANTS)
-    for ruling in (judge_load(log, ledger), judge_thresholds(readings, log, ledger)):
-        writer.write(*tallies(case, ruling.judgements))
-        _write_findings(writer, ruling.findings, case)
-        for notice in ruling.notices:
-            writer.write(notice)
-            if notice.verdict == "could-not-run":  # a rule that failed says nothing else
-                _write_failed(writer, notice.claim, notice.reason)
-
-
-def _write_open(log: RunLog, writer: RunLogWriter) -> RunLog:
-    """The log with notices about claims that stay open: about reads in a storm, about logs where too few watched."""
-    reason, notices = unwatched(log)
-    if reason:
-        writer.write(Remark(reason))
-    if notice := unasked(log):
-        notices = [notice, *notices]
-    for notice in notices:
-        writer.write(notice)
-    return dataclasses.replace(log, notices=(*log.notices, *notices))
-
-
 def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
     """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
-    told = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
-    told |= {notice.claim for notice in log.notices}
+    judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    judged |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
-        if claim.id not in told and claim.id not in chosen.shows:
+        if claim.id not in judged and claim.id not in chosen.shows:
             reason = UNSHOWN_BUT_IN_STORM if claim.id == ASKED_AT_THE_END else UNSHOWN
             writer.write(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
@@ -187,29 +357,22 @@ def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> 
         log: The run with all judgements.
         own_limits: Whether the caller set the thresholds.
     """
-    missing = [*_open_claims(log), *_open_limits(readings, own_limits=own_limits)]
+    assert log.workload is not None
+    shows = scenario(log.workload.scenario).shows
+    missing: list[tuple[str, str]] = []  # the name of each, and what is said of it where it comes first
+    for claim in judge_claims(log).claims:
+        name = claim.claim.id
+        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
+        if is_open or (claim.verdict == "not-applicable" and name in shows):
+            missing.append((name, f"{name}, {claim.reason}"))
+    for reading in readings:
+        enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
+        if reading.verdict == "indeterminate" and (own_limits or enough):
+            name = f"{scope_text(reading.limit.operation)} {reading.limit.statistic}"
+            missing.append((name.removeprefix(f"{scope_text(ALL)} "), f"{limit_text(reading.limit)}, {reading.reason}"))
     if not missing:
         return ""
     (_, reason), *others = missing
     names = [name for name, _ in others[:_MOST_NAMED]]
     names += [f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else []
     return f"not judged: {reason}" + (f"; nor {', '.join(names)}" if names else "")
-
-
-def _open_claims(log: RunLog) -> Iterator[tuple[str, str]]:
-    """The name of each claim, and what is said of it where it comes first."""
-    assert log.workload is not None
-    shows = scenario(log.workload.scenario).shows
-    for claim in judge_claims(log).claims:
-        name = claim.claim.id
-        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
-        if is_open or (claim.verdict == "not-applicable" and name in shows):
-            yield name, f"{name}, {claim.reason}"
-
-
-def _open_limits(readings: Iterable[Reading], *, own_limits: bool) -> Iterator[tuple[str, str]]:
-    for reading in readings:
-        enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
-        if reading.verdict == "indeterminate" and (own_limits or enough):
-            name = f"{named(reading.limit.operation)} {reading.limit.statistic}".removeprefix(f"{named(ALL)} ")
-            yield name, f"{limit_text(reading.limit)}, {reading.reason}"

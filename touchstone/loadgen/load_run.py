@@ -1,37 +1,39 @@
-"""One worker's part of a load run: sends requests, times them, has them judged, and keeps what is worth keeping."""
+"""One worker's part of a load run: joins its master, sends requests, times them, has them judged, and reports."""
 
 import gc
 import json
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.pool import Group
 
-from touchstone.check.budget import ENDS, SPENT, Received, Silence
-from touchstone.check.budget import Budget as BuildBudget
-from touchstone.config import Settings
+from touchstone import __version__
+from touchstone.check.budget import ENDS, SPENT, Budget, Received, Silence
+from touchstone.config import TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts import patience
+from touchstone.errors import HarnessError
+from touchstone.facts import patience, runlog
 from touchstone.facts.events import Case, Occurrence, Remark, Worker
-from touchstone.facts.exchange import Credential, Response
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.facts.exchange import Response
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
 from touchstone.facts.wording import plural
-from touchstone.loadgen.client import MAX_CONNECTIONS, Connections
-from touchstone.loadgen.handover import MAX_KEPT, Collector, Part, rss_bytes, share_of
-from touchstone.loadgen.inline_judge import AnswerJudge
-from touchstone.loadgen.wire import PreparedRequest, Requests
+from touchstone.loadgen.client import MAX_CONNECTIONS, Connections, PreparedRequest, Requests
+from touchstone.loadgen.handover import MAX_KEPT, PART, LoadHandover, Part, rss_bytes, share_of
+from touchstone.loadgen.judge import AnswerJudge
+from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
 from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
+from touchstone.target.redact import Secrets
 
 # Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
 MAX_IN_FLIGHT = MAX_CONNECTIONS
@@ -39,8 +41,17 @@ MAX_IN_FLIGHT = MAX_CONNECTIONS
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
 
-# How long what was cut off may take to come to its end.
-CUT_S = 2.0
+# How often a worker reports, and how often it says how it fares.
+REPORT_S, STATE_EVERY = 0.5, 4
+
+# How often it says that it is there until its master answers: the first time nobody may have listened yet.
+JOIN_S = 1.0
+
+# The fastest of so many round trips gives the clock of a master on another machine, to half of that trip.
+ROUND_TRIPS = 9
+
+# When the run is stopped: how long requests under way are waited for, and then what was cut off to come to its end.
+GRACE_S, CUT_S = 0.5, 2.0
 
 
 class Stopped(Exception):
@@ -85,63 +96,122 @@ class Reply:
         return patience.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
-@dataclass
-class Spent:
-    """What a worker has used up, and when it had no requests left."""
+class Collector:
+    """What one worker has to report: samples by second, and everything else in order.
 
-    requests: int = 0
-    in_flight: int = 0
-    kept: int = 0
-    kept_reads: int = 0
-    cpu_s: float = 0.0
-    at_s: float = 0.0
-    over_at: float | None = None
+    Attributes:
+        late: Lateness of the scheduled arrivals so far.
+        sent: Scheduled arrivals sent so far.
+        unsent: Scheduled arrivals that came due and were not sent.
+        unwatched: Watchers among them that had nothing to watch.
+        over_budget: Those of them that --max-requests left no room for.
+        undone: Clients that were not done and send nothing more.
+        behind_from_s: When an arrival that was sent too late was due first; None where none was.
+    """
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._windows: dict[tuple[int, str, str, bool], Window] = {}
+        self._events: list[dict[str, Any]] = []
+        self.late = Histogram()
+        self.sent = self.unsent = self.unwatched = self.over_budget = self.undone = 0
+        self.behind_from_s: float | None = None
+
+    def sample(self, sample: Sample, *, paced: bool) -> None:
+        """Counts a sample. One that the schedule paced counts for the generator as well."""
+        self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
+        if paced:
+            self.sent += 1
+            self.late.add(sample.late_s)
+            if sample.late_s > BEHIND_S:
+                since_s = self.behind_from_s
+                self.behind_from_s = sample.intended_at if since_s is None else min(since_s, sample.intended_at)
+
+    def skip(self, operation: str, intended_at: float, *, over_budget: bool = False) -> None:
+        """Counts an arrival that came due and was not sent."""
+        self.unsent += 1
+        self.over_budget += over_budget
+        self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
+
+    def write(self, event: runlog.Event) -> None:
+        """Keeps an event of the run log."""
+        self._events.append(runlog.encode(event))
+
+    def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
+        """All that was not reported yet, as events of a run log; *fold* is given each window first."""
+        windows, self._windows = self._windows, {}
+        events, self._events = self._events, []
+        for window in windows.values():
+            fold(window)
+        return [*map(runlog.encode, windows.values()), *events]
+
+    def _window(self, at_s: int, operation: str, outcome: str, paced: bool) -> Window:
+        key = (at_s, operation, outcome, paced)
+        if key not in self._windows:
+            self._windows[key] = Window(self._worker, at_s, operation, outcome, paced=paced)
+        return self._windows[key]
 
 
 class LoadRun:
     """What the clients of one worker share.
 
+    Args:
+        report_start: Tells all other workers that the start of a build was accepted, or never will be.
+
     Attributes:
         part: What this worker does; *go* is what all do.
         collector: What is to be reported to the master.
         flows: Everything that sends.
+        began_at: Run second at which the schedule begins, once it is known.
         stopped: Set when nothing more is to be sent.
         silence: Whether the target still answers anybody.
-        starts: Which of the builds that many watch were accepted.
+        starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
         builds: Builds that this worker may begin.
         is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
     """
 
-    def __init__(self, part: Part, settings: Settings, url: str, report_start: Callable[[int, bool], None]) -> None:
+    def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
-        self.settings = settings
-        self.target = target = settings.target
+        self.began_at = 0.0
+        self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
-        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        contract = Contract.load()
-        self.requests = Requests(url, keys, contract)
-        history = History.knowing(contract, self.go.stage.contents.values())
-        ledger = ledger_of_claims.load().raised(INVARIANTS)
-        self.judge = AnswerJudge(history, ledger, self.requests, sources=target.key_sources)
-        self._warm_up(contract, history, ledger)
-        self.connections = Connections(url, target.request_timeout_s, clock=self.now, bounds=target.bounds)
+        self._prepare_judge()
+        self.connections = Connections(target.url or "", target.request_timeout_s, clock=self.now, bounds=target.bounds)
         self.collector = Collector(part.number)
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
-        self.starts = Starts(report_start, self.now, self.stopped)
-        self._spent = Spent(cpu_s=time.process_time())
-        self._room = Room(target.bounds.max_total_bytes // self.go.workers)
-        self._most_requests = share_of(self.go.options.max_requests, part.number, self.go.workers)
-        self.builds = Builds(part, self._read)
+        self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
+        self._report_start = report_start
+        stage = self.go.stage
+        self.builds = Budget(part.builds, ready=stage.refs("ready") + stage.refs("ready-second"))
+        most = self.go.options.max_requests
+        self._most_requests = None if most is None else share_of(most, part.number, self.go.workers)
         self.is_over_budget = False
+        self._over_at: float | None = None
+        self._taken = self._in_flight = self._number = self._kept = self._kept_reads = 0
+        self._room = Room(target.bounds.max_total_bytes // self.go.workers)
+        self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
-        self._is_cut, self._number = False, 0
+        self._is_cut = False
         # All that is there by now stays to the end. Looking through it for garbage again and again would stop every
         # client for some 50 ms each time, and the first time as soon as the schedule begins.
         gc.collect()
         gc.freeze()
+
+    def _prepare_judge(self) -> None:
+        """The rules compute what they do once before the first arrival would have to wait for it."""
+        target = self.target
+        contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
+        keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
+        self.requests = Requests(target.url or "", keys, contract)
+        history = History.knowing(contract, self.go.stage.contents.values())
+        self.judge = AnswerJudge(history, ledger, self.requests, sources=target.key_sources)
+        trial = AnswerJudge(history, ledger, self.requests)
+        for operation in contract.operations:
+            request = self.requests.prepared(Call(operation, "default/none@1.0.0"))
+            trial.judge(request, Answer(Head(200, (("content-type", "application/json"),)), b"{}"), 0)
 
     def now(self) -> float:
         """Seconds since the run started, the clock of all its times."""
@@ -151,21 +221,33 @@ class LoadRun:
         """Waits; returns whether the run still goes on afterwards."""
         return not self.stopped.wait(max(seconds, 0.0))
 
-    def _warm_up(self, contract: Contract, history: History, ledger: ledger_of_claims.Ledger) -> None:
-        """Has the rules compute what they do once, before the first arrival has to wait for it."""
-        judge = AnswerJudge(history, ledger, self.requests)
-        for operation in contract.operations:
-            request = self.requests.prepared(call(operation, "default/none@1.0.0"))
-            judge.judge(request, Answer(Head(200, (("content-type", "application/json"),)), b"{}"), 0)
-
     def keeps(self, story: int) -> bool:
         """Whether the story with this number is one of those that are kept whole."""
         return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:
         """Whether one more read of a shared version is kept."""
-        self._spent.kept_reads += 1
-        return self._spent.kept_reads <= MAX_KEPT_READS // self.go.workers
+        self._kept_reads += 1
+        return self._kept_reads <= MAX_KEPT_READS // self.go.workers
+
+    # --- builds that many watch --------------------------------------------------------------------------------------
+
+    def settle_start(self, build: int, *, accepted: bool) -> None:
+        """This worker's own start of a build was accepted, or is given up."""
+        self.note_start(build, accepted=accepted)
+        self._report_start(build, accepted)
+
+    def note_start(self, build: int, *, accepted: bool) -> None:
+        """Some worker's start of a build was accepted, or is given up."""
+        self.starts[build].set(self.now() if accepted else None)
+
+    def accepted_at(self, build: int, within_s: float) -> float | None:
+        """
+        When the start of a build was accepted; waits for it. None where it is given up, or nothing is known in time.
+        """
+        known = self.starts[build]
+        gevent.wait((known, self.stopped), timeout=within_s, count=1)
+        return known.get(block=False) if known.ready() else None
 
     # --- ending ------------------------------------------------------------------------------------------------------
 
@@ -181,12 +263,12 @@ class LoadRun:
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on and the run is no pass
             self.flow_failed(error)
 
-    def stop(self, grace_s: float) -> None:
+    def stop(self) -> None:
         """Has nothing more sent. What is under way is waited for a little and then cut off, and is counted so."""
         self.collector.undone += len(self.flows)
         self.stopped.set()
         self.connections.leave_streams()
-        self.flows.join(timeout=grace_s)
+        self.flows.join(timeout=GRACE_S)
         self._is_cut = True
         self.connections.close()
         self.flows.join(timeout=CUT_S)
@@ -198,21 +280,21 @@ class LoadRun:
         """
         Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
         """
-        return self._spent.in_flight < MAX_IN_FLIGHT and self._take()
+        return self._in_flight < MAX_IN_FLIGHT and self._take()
 
     def _take(self) -> bool:
         """Takes one request out of the budget; whether there was room for it."""
         most = self._most_requests
-        if most is None or self._spent.requests < most:
-            self._spent.requests += 1
+        if most is None or self._taken < most:
+            self._taken += 1
             return True
         if not self.is_over_budget:
             self.is_over_budget = True
-            self._spent.over_at = round(self.now(), 3)
+            self._over_at = round(self.now(), 3)
             self.collector.write(
                 Remark(
                     f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
-                    f"its {plural(most, 'request')} by second {self.now() - self.go.began_at:.1f} of the schedule, and "
+                    f"its {plural(most, 'request')} by second {self.now() - self.began_at:.1f} of the schedule, and "
                     "sent nothing more"
                 )
             )
@@ -232,30 +314,43 @@ class LoadRun:
             if paced:
                 self.collector.skip(call.operation, intended_at)
             raise Stopped
-        if not self.builds.admit(call):
+        is_start = self.builds.may_begin(call)
+        if is_start and not self.builds.reserve(self._read):
             self.collector.undone += 1
             self._fail_once(f"a start was not sent: {SPENT}")
             raise Stopped
+        self.builds.sends(call)
         request = self.requests.prepared(call)
         self._number += 1
         # No other worker gives the same number.
         seq = self.go.first_seq + (self._number - 1) * self.go.workers + self.part.number
-        self._spent.in_flight += 1
+        self._in_flight += 1
         try:
             answer = self.connections.send(request.method, request.wire, call.stream_s)
         finally:
-            self._spent.in_flight -= 1
+            self._in_flight -= 1
         cut_off = self._is_cut and bool(answer.error)
         self._time(request, answer, intended_at, paced=paced, cut_off=cut_off)
         if not cut_off:
             self._judge(request, answer, seq, keep=keep)
         reply = Reply(answer, seq, cut_off)
-        if self.builds.heeds(call):
-            self.builds.settle(call, reply)
+        if is_start or call.operation in ENDS or self.builds.is_doubtful(call.ref or ""):
+            self._settle(call, reply, reserved=is_start)
         return reply
 
-    def _read(self, ref: str, credential: Credential) -> None:
-        self.send(Call("getBuild", ref, credential), self.now(), paced=False, keep=True)
+    def _read(self, ref: str) -> None:
+        """Reads the status of a version whose builds are in doubt."""
+        content = self.go.stage.contents.get(ref)
+        call = Call("getBuild", ref, content.owner if content else "primary")
+        self.send(call, self.now(), paced=False, keep=True)
+
+    def _settle(self, call: Call, reply: Reply, *, reserved: bool) -> None:
+        """Updates the budget of builds by an answer."""
+        ref = call.ref or ""
+        content = self.go.stage.contents.get(ref)
+        times = reply.answer.sent_at, reply.answer.done_at
+        received = Received(call, call.operation, ref, reply.status, reply.body, *times)
+        self.builds.receive(received, reserved=reserved, lasts_s=content.sleep_s if content else 0.0)
 
     def _time(
         self, request: PreparedRequest, answer: Answer, intended_at: float, *, paced: bool, cut_off: bool
@@ -271,40 +366,41 @@ class LoadRun:
     def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, seq, self.case)
         # Few requests have a note, and what it says nothing else does.
-        has_room = keep and self._spent.kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
+        has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
         if findings or request.note or has_room:
-            self._spent.kept += 1
+            self._kept += 1
             self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 
     # --- reporting ---------------------------------------------------------------------------------------------------
 
-    def state_of_worker(self, state: str, assigned: int) -> Worker:
-        """How the worker fares; its share of a CPU is since the last call."""
-        now_at, cpu_s, spent = self.now(), time.process_time(), self._spent
-        elapsed_s = now_at - spent.at_s
-        share = (cpu_s - spent.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
-        spent.cpu_s, spent.at_s = cpu_s, now_at
-        collector = self.collector
-        return Worker(
-            number=self.part.number,
-            state=state,  # type: ignore[arg-type]  # callers give one of the three
-            at_s=round(now_at, 3),
-            sent=collector.sent,
-            unsent=collector.unsent,
-            assigned=assigned,
-            late_p99_s=round(collector.late.quantile_s(0.99), 6),
-            behind_from_s=collector.behind_from_s,
-            behind_s=round(collector.late.max_s, 6),
-            cpu_share=round(min(share, 99.0), 3),
-            rss_bytes=rss_bytes(),
-            clock_offset_s=self.part.clock_offset_s,
-            clock_error_s=self.part.clock_error_s,
-            unwatched=collector.unwatched,
-            over_budget=collector.over_budget,
-            spent_at_s=spent.over_at,
-            undone=collector.undone,
+    def report_state(self, state: Literal["running", "done"]) -> None:
+        """Puts how the worker fares among what is to be reported; its share of a CPU is since the last time."""
+        now_at, cpu_s = self.now(), time.process_time()
+        share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
+        self._cpu_s, self._cpu_at = cpu_s, now_at
+        part, collector = self.part, self.collector
+        self.collector.write(
+            Worker(
+                number=part.number,
+                state=state,
+                at_s=round(now_at, 3),
+                sent=collector.sent,
+                unsent=collector.unsent,
+                assigned=len(part.assigned),
+                late_p99_s=round(collector.late.quantile_s(0.99), 6),
+                behind_from_s=collector.behind_from_s,
+                behind_s=round(collector.late.max_s, 6),
+                cpu_share=round(min(max(share, 0.0), 99.0), 3),
+                rss_bytes=rss_bytes(),
+                clock_offset_s=part.clock_offset_s,
+                clock_error_s=part.clock_error_s,
+                unwatched=collector.unwatched,
+                over_budget=collector.over_budget,
+                spent_at_s=self._over_at,
+                undone=collector.undone,
+            )
         )
 
     def report_judged(self) -> None:
@@ -317,7 +413,7 @@ class LoadRun:
         if partly := self.judge.partly_judged():
             self.collector.write(Remark(partly))
         for rule_id, error in self.judge.failed.items():
-            self.fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
+            self._fail(f"the rule {rule_id} failed: {error}", f"rule.{rule_id}")
         for text, times in self._errors.items():
             if times > 1:
                 self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
@@ -329,91 +425,151 @@ class LoadRun:
     def _fail_once(self, text: str) -> None:
         self._errors[text] += 1
         if self._errors[text] == 1:
-            self.fail(text)
+            self._fail(text, self.case)
 
-    def fail(self, text: str, case_id: str = "") -> None:
+    def _fail(self, text: str, case_id: str) -> None:
         """Reports an error of ours: the run must not look like a pass."""
-        case = Case(case_id or self.case, "", "error", 0.0, (), self.requests.secrets.text(text))
-        self.collector.write(case)
+        self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
-class Builds:
-    """A worker's builds.
-
-    Args:
-        read: Reads the status of a version, with the key that it belongs to, and has the answer settled.
-    """
-
-    def __init__(self, part: Part, read: Callable[[str, Credential], None]) -> None:
-        stage = part.go.stage
-        self._budget = BuildBudget(part.builds, ready=stage.refs("ready") + stage.refs("ready-second"))
-        self._contents = stage.contents
-        self._read = read
-
-    def add(self, builds: int) -> None:
-        """Adds to what may begin."""
-        self._budget.builds += builds
-
-    def admit(self, call: Call) -> bool:
-        """Whether a request may be sent; reserves a build for one that may begin it."""
-        admitted = not self._budget.may_begin(call) or self._budget.reserve(self._look)
-        if admitted:
-            self._budget.sends(call)
-        return admitted
-
-    def heeds(self, call: Call) -> bool:
-        """Whether the answer to a request may change the budget."""
-        return self._budget.may_begin(call) or call.operation in ENDS or self._budget.is_doubtful(call.ref or "")
-
-    def settle(self, call: Call, reply: Reply) -> None:
-        """Updates the budget by an answer."""
-        ref = call.ref or ""
-        lasts_s = self._contents[ref].sleep_s if ref in self._contents else 0.0
-        times = reply.answer.sent_at, reply.answer.done_at
-        received = Received(call, call.operation, ref, reply.status, reply.body, *times)
-        self._budget.receive(received, reserved=self._budget.may_begin(call), lasts_s=lasts_s)
-
-    def _look(self, ref: str) -> None:
-        self._read(ref, self._contents[ref].owner if ref in self._contents else "primary")
-
-
-class Starts:
-    """Which of the builds that many watch were accepted: whoever watches one waits for that, also on another worker.
+class LoadWorker:
+    """One worker, as its master knows it. What it sends and receives, `touchstone.loadgen.master` describes.
 
     Args:
-        report: Tells all other workers that the start of a build was accepted, or never will be.
-        now: The time in run seconds.
-        stopped: Set when nobody is to wait any more.
+        scenario: The one that it was started for.
+        send: Sends a message to the master.
+        fold: Is given each window of samples once, for the statistics of Locust.
+        leave: Ends the worker, which has no part in the run; is given the reason.
+
+    Attributes:
+        run: What its clients share; None before its part is known.
     """
 
-    def __init__(self, report: Callable[[int, bool], None], now: Callable[[], float], stopped: Event) -> None:
-        self._report = report
-        self._now = now
-        self._stopped = stopped
-        # By build: when it was accepted, in run seconds; None where its start is given up.
-        self._accepted: dict[int, AsyncResult[float | None]] = {}
+    def __init__(
+        self,
+        handover: LoadHandover,
+        scenario: str,
+        send: Callable[[dict[str, Any]], None],
+        fold: Callable[[Window], None],
+        leave: Callable[[str], None],
+    ) -> None:
+        self._handover = handover
+        self._scenario = scenario
+        self._send = send
+        self._fold = fold
+        self._leave = leave
+        self._part: AsyncResult[Part] = AsyncResult()
+        self._began_at: AsyncResult[float] = AsyncResult()
+        self._after: AsyncResult[bool] = AsyncResult()
+        # Round trips in seconds, each with the value of this machine's clock at run second 0 that it shows.
+        self._clocks: list[tuple[float, float]] = []
+        self._entered = self._finished = False
+        self.run: LoadRun | None = None
 
-    def settle(self, build: int, *, accepted: bool) -> None:
-        """This worker's own start of a build was accepted, or is given up."""
-        self.receive(build, accepted=accepted)
-        self._report(build, accepted)
+    def join(self) -> None:
+        """Says that this worker is there, again and again until it is given its part."""
+        while not self._part.ready() and not self._finished:
+            self._join()
+            self._part.wait(JOIN_S)
 
-    def receive(self, build: int, *, accepted: bool) -> None:
-        """Takes note that a start was accepted, or is given up."""
-        self._of(build).set(self._now() if accepted else None)
+    def _join(self) -> None:
+        # Where the master is on this machine, whose run log is named, its clock is the same.
+        is_near = bool(self._handover.run_log)
+        clock = min(self._clocks) if len(self._clocks) >= ROUND_TRIPS else None
+        fit = {"version": __version__, "scenario": self._scenario}
+        self._send({"join": fit, "is_near": is_near, "clock": clock, "sent_at": time.monotonic()})
 
-    def accepted_at(self, build: int, within_s: float) -> float | None:
+    def receive(self, data: dict[str, Any]) -> None:
+        """Takes a message of the master."""
+        if "refused" in data:
+            self._finished = True
+            gevent.spawn(self._leave, str(data["refused"]))
+        elif "now" in data:
+            now = time.monotonic()
+            self._clocks.append((now - data["sent_at"], (now + data["sent_at"]) / 2 - data["now"]))
+            self._join()
+        elif "part" in data:
+            self._part.set(PART.validate_python(data["part"]))
+        elif "began_at" in data:
+            self._began_at.set(float(data["began_at"]))
+        elif "after" in data:
+            self._after.set(bool(data["after"]))
+        elif "started" in data and self.run is not None:
+            build, accepted = data["started"]
+            self.run.note_start(int(build), accepted=bool(accepted))
+        elif "stop" in data:
+            gevent.spawn(self.finish)
+
+    # --- in this order -----------------------------------------------------------------------------------------------
+
+    def enter(self) -> bool:
+        """Whether whoever asks is to do this worker's part; only the first one is."""
+        first, self._entered = not self._entered, True
+        return first
+
+    def prepare(self) -> LoadRun:
+        """Waits until this worker is given its part, and gets ready for it."""
+        self.run = LoadRun(
+            self._part.get(),
+            self._handover.settings.target,
+            lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
+        )
+        return self.run
+
+    def begin(self) -> None:
+        """Says that all is ready and waits until all others are; from then on reports go out by themselves."""
+        assert self.run is not None
+        self._send({"state": "ready"})
+        self.run.began_at = self._began_at.get()
+        gevent.spawn(self._report_on)
+
+    def drained(self) -> bool:
         """
-        When the start of a build was accepted; waits for it. None where it is given up, or nothing is known in time.
+        Says that all arrivals of this worker are over, and waits; whether it is to do what comes after all of them.
         """
-        known = self._of(build)
-        gevent.wait((known, self._stopped), timeout=within_s, count=1)
-        return known.get(block=False) if known.ready() else None
+        if not self._finished:
+            self._report("drained")
+        after = bool(self._after.get())
+        if after and self.run is not None:
+            self.run.builds.builds += self.run.part.builds_after
+        return after
 
-    def _of(self, build: int) -> "AsyncResult[float | None]":
-        return self._accepted.setdefault(build, AsyncResult())
+    def finish(self) -> None:
+        """Has nothing more sent, and reports for the last time; doing so twice does nothing."""
+        if self._finished or self.run is None:
+            return
+        self._finished = True
+        self.run.stop()
+        self._after.set(False)
+        self.run.report_judged()
+        self.run.report_state("done")
+        self._report("final")
 
+    def failed(self, error: Exception) -> None:
+        """Takes note of an error of ours outside the clients: the run must not look like a pass."""
+        if self.run is not None and self._began_at.ready():
+            self.run.flow_failed(error)
+            self.finish()
+            return
+        reason = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+        reason = Secrets(self._handover.settings.target.keys()).text(reason)
+        self._finished = True
+        self._send({"state": "unfit", "reason": reason})
+        # Leaving ends the user that asks for it.
+        gevent.spawn(self._leave, reason)
 
-def call(operation: str, ref: str, credential: Credential = "primary", **more: Any) -> Call:
-    """A request of a client."""
-    return Call(operation, ref, credential, **more)
+    def _report_on(self) -> None:
+        """Reports now and then until the end."""
+        times = 0
+        while self.run is not None and not self._finished:
+            times += 1
+            if times % STATE_EVERY == 0:
+                self.run.report_state("running")
+            self._report("running")
+            self.run.stopped.wait(REPORT_S)
+
+    def _report(self, state: str) -> None:
+        assert self.run is not None
+        events = self.run.collector.drain(self._fold)
+        if events or state != "running":
+            self._send({"state": state, "events": events})

@@ -101,16 +101,15 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     most = math.inf if options.max_requests is None else options.max_requests
     builds, sends = drawn_up.builds(), drawn_up.sends() if options.model == "open" else 0
     arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
-    least_s = drawn_up.cost(0.0, 0.0).least_seconds
+    least_s = max(arrives_s, drawn_up.least_s())
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
-    fewer_builds = options.lowering("builds")
-    allowed = f"--max-requests {most} are allowed; raise it, or {options.lowering('arrivals')}"
+    allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
     needs_second = options.scenario.needs_second
     objections = (
         (
             builds > target.max_builds,
-            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {fewer_builds}",
+            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {options.advice}",
         ),
         (
             sends > most,
@@ -126,12 +125,8 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
             f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {longer}",
         ),
         (
-            arrives_s > seconds,
-            f"arrives for {arrives_s:g} s, and --max-seconds {seconds:g} are allowed; raise it, or lower --duration",
-        ),
-        (
             least_s > seconds,
-            f"takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; raise it, or lower --build-s",
+            f"takes {least_s:g} s at least, and --max-seconds {seconds:g} are allowed; raise it, or shorten the load",
         ),
     )
     for holds, objection in objections:
@@ -240,15 +235,13 @@ class _Load(StagedJob):
 
     def send(self, stage: SettingUp) -> Footer:
         """Publishes what the plan needs, and has Locust send."""
-        latency_s = stage.smoke(self.is_stopped)
-        built = stage.stage(self._plan, latency_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         go = Go(
             options=self._plan.options,
             stage=built,
-            run_id=self.run_id,
-            began_at=0.0,
             origin=stage.clock.origin,
             workers=self._wish.workers,
             first_seq=stage.last_seq + 1,
@@ -284,8 +277,7 @@ class _Load(StagedJob):
     def _most_seconds(self) -> float:
         """After how many seconds the load is ended, whatever keeps it."""
         target = self.settings.target
-        cost = self._plan.cost(target.build_timeout_s, target.patience_s, target.cancel_timeout_s)
-        most_s = cost.most_seconds + SLACK_S
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
         return min(most_s, self.settings.max_seconds or most_s)
 
 

@@ -1,16 +1,15 @@
-"""Ties a run to Locust: who is master and who works, exact statistics with one row an outcome, and exit codes."""
+"""Ties a run to Locust: who is master and who works, statistics with one row an outcome, and exit codes."""
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
 import locust.log
-import locust.stats
 from locust import events
 from locust.env import Environment
 from locust.event import EventHook
@@ -18,16 +17,14 @@ from locust.runners import STATE_INIT, STATE_MISSING, MasterRunner, WorkerRunner
 from locust.stats import RequestStats, StatsEntry
 
 from touchstone.check.handover import UNWRITTEN, hold_lifeline
-from touchstone.facts.sample import Window, cell, middle_s
-from touchstone.loadgen.handover import PROGRESS, REFUSAL, LoadHandover
-from touchstone.loadgen.master import PLAN, SIGNAL, Master
+from touchstone.facts.sample import Window, middle_s
+from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
+from touchstone.loadgen.load_run import LoadWorker
+from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
-from touchstone.loadgen.worker import JOIN, REPORT, LoadWorker
 
-# A worker tells Locust's master its statistics so often; the default of 3 s is too slow for whoever watches.
-locust.runners.WORKER_REPORT_INTERVAL = 1.0
-
-LOCAL = "local"
+# The type of all our messages; a process alone is its own master and only worker.
+MESSAGE, LOCAL = "touchstone", "local"
 
 # What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
@@ -36,17 +33,6 @@ FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
 _FAILURES = ("error", "unsent")
 
 _WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
-
-
-def bucket_ms(response_time_ms: float) -> float:
-    """
-    The middle of the cell that a response time falls into; less than 0.05 % off. Locust's own cells are 10 % wide.
-    """
-    return middle_s(cell(response_time_ms / 1000)) * 1000
-
-
-# It is annotated to give whole numbers, but its keys may be any.
-locust.stats.bucket_response_time = bucket_ms  # type: ignore[assignment]  # see above
 
 
 def worker_of(environment: Environment) -> LoadWorker:
@@ -85,58 +71,36 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
-        _prepare_worker(environment, runner, handover)
+        worker = _worker(environment, handover, lambda data: runner.send_message(MESSAGE, data))
+        runner.register_message(MESSAGE, lambda msg, **_: worker.receive(msg.data))
+        _print(JOINED)
+
+        def end() -> None:
+            worker.finish()
+            runner.quit()
+
+        gevent.signal_handler(signal.SIGINT, _interrupt, environment, end)
     elif isinstance(runner, MasterRunner):
-        _prepare_master(environment, runner, handover)
+        _lead_workers(environment, runner, handover)
     else:
-        _prepare_local(environment, handover)
+        worker = _worker(environment, handover, lambda data: master.receive(LOCAL, data))
+        master = Master(
+            handover, lambda _client, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment)
+        )
+        _lead(environment, master)
 
 
-def _prepare_local(environment: Environment, handover: LoadHandover) -> None:
-    def to_worker(_client: str, kind: str, data: dict[str, Any]) -> None:
-        (worker.take_plan if kind == PLAN else worker.take_signal)(data)
-
-    def to_master(kind: str, data: dict[str, Any]) -> None:
-        master.receive(LOCAL, kind, data)
-
-    worker = _worker(environment, handover, to_master, lambda _reason: None)
-    master = Master(handover, to_worker, lambda: (LOCAL,), lambda: _end(environment))
-    _lead(environment, master)
-    gevent.spawn(worker.announce)
-
-
-def _prepare_worker(environment: Environment, runner: WorkerRunner, handover: LoadHandover) -> None:
-    worker = _worker(environment, handover, runner.send_message, lambda reason: _leave(environment, reason))
-
-    def end() -> None:
-        worker.finish()
-        runner.quit()
-
-    def take_signal(data: dict[str, Any]) -> None:
-        if "began_at" in data:
-            _print(PROGRESS, worker.begins())
-        worker.take_signal(data)
-
-    runner.register_message(PLAN, lambda msg, **_: worker.take_plan(msg.data))
-    runner.register_message(SIGNAL, lambda msg, **_: take_signal(msg.data))
-    _print(PROGRESS, "it has joined its master")
-    _on(environment.events.quitting, lambda: _print(PROGRESS, worker.did()))
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment, end)
-    gevent.spawn(worker.announce)
-
-
-def _prepare_master(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
-    def send(client: str, kind: str, data: dict[str, Any]) -> None:
-        runner.send_message(kind, data, client)
-
-    def present() -> Iterable[str]:
-        return [client.id for client in runner.clients.all if client.state != STATE_MISSING]
-
+def _lead_workers(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
     # Processes of this machine are started once; on other machines somebody may start one more.
     waits = not getattr(environment.parsed_options, "processes", None)
-    master = Master(handover, send, present, lambda: _end(environment), waits=waits)
-    for kind in (JOIN, REPORT):
-        runner.register_message(kind, lambda msg, **_: master.receive(msg.node_id, msg.type, msg.data))
+    master = Master(
+        handover,
+        lambda client, data: runner.send_message(MESSAGE, data, client),
+        lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
+        lambda: _end(environment),
+        waits=waits,
+    )
+    runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
     _lead(environment, master)
 
 
@@ -144,22 +108,30 @@ def _lead(environment: Environment, master: Master) -> None:
     # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
     gevent.signal_handler(signal.SIGINT, _interrupt, environment, master.stop)
     _on(environment.events.quit, master.close)
-    _on(environment.events.quitting, lambda: _report_lost(environment, master))
+
+    def report_lost() -> None:
+        if master.is_lost:
+            environment.process_exit_code = UNWRITTEN
+
+    # What was not written down any more is missing in the run log, whatever else happened.
+    _on(environment.events.quitting, report_lost)
 
 
-def _worker(
-    environment: Environment,
-    handover: LoadHandover,
-    send: Callable[[str, dict[str, Any]], None],
-    leave: Callable[[str], None],
-) -> LoadWorker:
+def _worker(environment: Environment, handover: LoadHandover, send: Callable[[dict[str, Any]], None]) -> LoadWorker:
     """The worker that this process is. Whatever ends the run, it reports all before the process is gone."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
     # Locust makes its statistics anew in a worker: they are looked up late.
-    worker = LoadWorker(handover, scenario, send, lambda window: fold(environment.stats, window), leave)
+    worker = LoadWorker(
+        handover,
+        scenario,
+        send,
+        lambda window: fold(environment.stats, window),
+        lambda reason: _leave(environment, reason),
+    )
     _WORKERS[environment] = worker
     _on(environment.events.test_stopping, worker.finish)
+    gevent.spawn(worker.join)
     return worker
 
 
@@ -189,24 +161,17 @@ def _end(environment: Environment) -> None:
 
 
 def _leave(environment: Environment, reason: str) -> None:
-    """Ends this worker, which has no part in the run."""
-    assert environment.runner is not None
-    environment.process_exit_code = REFUSED
-    _print(REFUSAL, reason)
-    environment.runner.quit()
+    """Ends this worker, which has no part in the run. A process alone is ended by its master."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.process_exit_code = REFUSED
+        _print(f"{REFUSAL}{reason}")
+        environment.runner.quit()
 
 
-def _print(mark: str, text: str) -> None:
+def _print(line: str) -> None:
     """Prints a line for whoever started this worker, who reads what Locust prints."""
-    if text:
-        sys.stderr.write(f"{mark}{text}\n")
-        sys.stderr.flush()
-
-
-def _report_lost(environment: Environment, master: Master) -> None:
-    """What was not written down any more is missing in the run log, whatever else happened."""
-    if master.is_lost:
-        environment.process_exit_code = UNWRITTEN
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _set_exit_code(environment: Environment) -> None:

@@ -1,5 +1,20 @@
-"""
-The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
+"""The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
+
+Master and workers exchange messages of one kind; what is in one tells what it is. A worker sends
+
+    join       that it is there, with what it was started for, and what it knows of the master's clock
+    state      ready, running, drained (its arrivals are over), final (it has reported all), or unfit, with a reason;
+               with events of the run log, or with ``started``: a build, and whether its start was accepted
+
+and is sent
+
+    part       its part of the run
+    refused    why it has none
+    now        the master's clock: it is to join again, once it knows that well enough
+    began_at   run second at which the schedule begins
+    started    another worker's start of a build
+    after      that all arrivals are over, and whether it does what comes after them
+    stop       that nothing more is to be sent
 """
 
 import math
@@ -12,24 +27,24 @@ from typing import Any, Literal
 import gevent
 
 from touchstone import __version__
-from touchstone.facts.events import Case, Remark, Worker
+from touchstone.facts.events import Case, Limit, Remark, Worker
 from touchstone.facts.runlog import RunLogWriter, decode
 from touchstone.facts.sample import UNSENT, Window
-from touchstone.loadgen.handover import LoadHandover, deal
-from touchstone.loadgen.lateness import fate_text
+from touchstone.loadgen.handover import PART, LoadHandover, deal
+from touchstone.loadgen.metrics import ALL, LATE_S, Totals
 from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.watchdog import Watchdog
-from touchstone.loadgen.worker import JOIN, REPORT, boot_id
-
-# What a worker is sent: its part, or why it has none; and what it is to do while the run goes on.
-PLAN, SIGNAL = "ts-plan", "ts-signal"
+from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time_of
 
 # From when all are ready to the first arrival at least: everybody is to know before it is due.
 LEAD_S = 0.5
 
-# A limit is not judged while the run is younger.
+# A limit is not judged until windows so much later than the first one have come: a target may warm up.
 ABORT_AFTER_S = 5.0
+# Nor with fewer samples. A share above its limit is no chance where that is as improbable as one in a million: the
+# exponent of its probability.
+_FEWEST = 20
+_CERTAINTY = 14.0
 
 # How often it is checked whether the run has to be stopped, and whether everybody is still there.
 WATCH_S = 0.25
@@ -37,70 +52,45 @@ WATCH_S = 0.25
 # Whoever is stopped reports all within this, or is lost.
 STOP_S = 8.0
 
-Send = Callable[[str, str, dict[str, Any]], None]
-
-State = Literal[
-    "planned",  # it was told its part, and prepares it
-    "ready",
-    "running",
-    "drained",  # all of its arrivals are over
-    "after",  # it does what comes after all arrivals of all workers, or knows that another one does
-    "final",  # it has reported all
-    "lost",  # nothing is heard of it any more, or it ended before its part did
-]
-
 
 @dataclass
-class Progress:
-    """How far one worker has come, as its master knows.
+class Member:
+    """One worker, as its master knows it.
 
     Attributes:
         number: Which one of the workers it is, from 0.
-        sent: Scheduled arrivals that it has reported as sent.
-        unsent: Those that it has reported as not sent.
-        last: How it fared when it said so last.
-        note: Why it is lost.
+        state: ``lost`` where nothing is heard of it any more, or it ended before its part did; ``after`` while it does
+            what comes after all arrivals, or knows that another one does.
+        known: How it fares, as far as it has reported.
     """
 
     client: str
     number: int
-    assigned: int
-    clock_offset_s: float
-    clock_error_s: float
-    state: State = "planned"
-    sent: int = 0
-    unsent: int = 0
-    last: Worker | None = None
-    note: str = ""
+    known: Worker
+    state: Literal["planned", "ready", "running", "drained", "after", "final", "lost"] = "planned"
 
     @property
     def is_under_way(self) -> bool:
         """Whether it has begun, and has not reported all."""
         return self.state in ("running", "drained", "after")
 
-    def count(self, window: Window) -> None:
-        """Counts what it has sent, or not."""
-        if window.outcome == UNSENT:
-            self.unsent += window.count
-        elif window.paced:
-            self.sent += window.count
+    def note(self, fact: object) -> None:
+        """Takes what it has reported."""
+        known = self.known
+        if isinstance(fact, Worker):
+            self.known = replace(fact, sent=known.sent, unsent=known.unsent)
+        elif isinstance(fact, Window) and fact.outcome == UNSENT:
+            self.known = replace(known, unsent=known.unsent + fact.count)
+        elif isinstance(fact, Window) and fact.paced:
+            self.known = replace(known, sent=known.sent + fact.count)
 
-    def lost(self, at_s: float) -> Worker:
-        """How it fared, as far as anybody knows, now that it is lost."""
-        known = self.last or Worker(self.number, "running", 0.0, 0, 0, 0)
-        return replace(
-            known,
-            state="lost",
-            at_s=round(at_s, 3),
-            sent=self.sent,
-            unsent=self.unsent,
-            assigned=self.assigned,
-            cpu_share=0.0,
-            rss_bytes=0,
-            clock_offset_s=round(self.clock_offset_s, 6),
-            clock_error_s=round(self.clock_error_s, 6),
-            note=self.note,
-        )
+    def lose(self, why: str, at_s: float) -> Worker:
+        """Does without it; how it fared, as far as anybody knows."""
+        self.state = "lost"
+        reported = f"{self.known.sent:,} sent and {self.known.unsent:,} not sent"
+        note = f"{why}; of its {self.known.assigned:,} arrivals it had reported {reported}"
+        self.known = replace(self.known, state="lost", at_s=round(at_s, 3), cpu_share=0.0, rss_bytes=0, note=note)
+        return self.known
 
 
 class Master:
@@ -116,13 +106,12 @@ class Master:
     def __init__(
         self,
         handover: LoadHandover,
-        send: Send,
+        send: Callable[[str, dict[str, Any]], None],
         present: Callable[[], Iterable[str]],
         end: Callable[[], None],
         *,
         waits: bool = False,
     ) -> None:
-        self._handover = handover
         self._go = replace(handover.go(), workers=handover.workers)
         self._settings = handover.settings
         self._plan = plan(self._go.options)
@@ -131,18 +120,18 @@ class Master:
         self._end = end
         self._waits = waits
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
-        self._workers: dict[str, Progress] = {}
+        self._workers: dict[str, Member] = {}
         self._begun = self._stopping = self._ended = False
         self._limits = handover.limits
-        self._watchdog = Watchdog(self._limits if handover.aborts else (), ABORT_AFTER_S)
+        self._watchdog = Watchdog(self._limits if handover.aborts else ())
         gevent.spawn(self._watch)
 
-    def receive(self, client: str, kind: str, data: dict[str, Any]) -> None:
+    def receive(self, client: str, data: dict[str, Any]) -> None:
         """Takes a message of a worker."""
         worker = self._workers.get(client)
-        if kind == JOIN and worker is None:
+        if worker is None and "join" in data:
             self._join(client, data)
-        elif kind == REPORT and worker is not None:
+        elif worker is not None and "state" in data and not self._ended:
             self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
@@ -162,7 +151,7 @@ class Master:
             return
         gevent.spawn_later(STOP_S, self._finish)
         for worker in under_way:
-            self._send(worker.client, SIGNAL, {"stop": True})
+            self._send(worker.client, {"stop": True})
 
     @property
     def is_lost(self) -> bool:
@@ -179,48 +168,43 @@ class Master:
     # --- beginning ---------------------------------------------------------------------------------------------------
 
     def _join(self, client: str, data: dict[str, Any]) -> None:
-        unfit, all_of_them = self._unfit(data), self._handover.workers
-        free = sorted(set(range(all_of_them)) - {worker.number for worker in self._workers.values()})
+        unfit, workers = self._unfit(data["join"]), self._go.workers
+        free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
         if unfit or self._begun or not free:
-            late = f"it came too late: the run has its {all_of_them} workers"
-            self._send(client, PLAN, {"refused": unfit or late})
-        elif data["boot"] != boot_id() and not data["clock"]:
-            self._send(client, PLAN, {"sent_at": data["sent_at"], "now": self._now()})
+            self._send(client, {"refused": unfit or f"it came too late: the run has its {workers} workers"})
+        elif not data["is_near"] and not data["clock"]:
+            self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
             self._deal(client, free[0], data["clock"])
 
-    def _unfit(self, data: dict[str, Any]) -> str:
+    def _unfit(self, fit: dict[str, str]) -> str:
         """Why a worker cannot take part; empty where it can."""
         scenario = self._go.options.scenario.name
-        if data["version"] != __version__:
-            return f"it is version {data['version']} of touchstone, and its master {__version__}; install the same one"
-        if data["scenario"] != scenario:
-            return f"it was started for {data['scenario']}, and its master for {scenario}; name the same scenario"
+        if fit["version"] != __version__:
+            return f"it is version {fit['version']} of touchstone, and its master {__version__}; install the same one"
+        if fit["scenario"] != scenario:
+            return f"it was started for {fit['scenario']}, and its master for {scenario}; name the same scenario"
         return ""
 
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
-        """Tells a worker what it is to do, but not when: it may take its time to get ready.
+        """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
 
         Args:
             clock: How wrong it is, doubled, and the value of its own clock at run second 0; None for the master's.
         """
-        error_s, origin = (0.0, self._go.origin) if clock is None else (clock[0] / 2, clock[1])
-        target = self._settings.target
-        part = replace(
-            deal(self._go, self._plan, number, target.build_timeout_s, target.patience_s),
-            origin=origin,
-            clock_offset_s=round(origin - self._go.origin, 6),
-            clock_error_s=round(error_s, 6),
-        )
-        clocks = part.clock_offset_s, part.clock_error_s
-        self._workers[client] = Progress(client, number, len(part.schedule), *clocks)
-        self._send(client, PLAN, {"part": part.public()})
+        trip_s, origin = clock or (0.0, self._go.origin)
+        part = deal(self._go, self._plan, number)
+        part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
+        known = Worker(number, "running", 0.0, 0, 0, len(part.assigned))
+        known = replace(known, clock_offset_s=part.clock_offset_s, clock_error_s=part.clock_error_s)
+        self._workers[client] = Member(client, number, known)
+        self._send(client, {"part": PART.dump_python(part)})
 
     def _begin_if_all(self) -> None:
         workers = list(self._workers.values())
-        all_ready = len(workers) == self._handover.workers and all(worker.state == "ready" for worker in workers)
+        all_ready = len(workers) == self._go.workers and all(worker.state == "ready" for worker in workers)
         if self._begun or self._stopping or not all_ready:
             return
         self._begun = True
@@ -228,7 +212,7 @@ class Master:
         self._log.write(self._plan.workload(began_at, len(workers), self._limits))
         for worker in workers:
             worker.state = "running"
-            self._send(worker.client, SIGNAL, {"began_at": began_at})
+            self._send(worker.client, {"began_at": began_at})
 
     def _fail(self, reason: str, who: str) -> None:
         """Ends a run that cannot be what it was to be. That must not look like a pass."""
@@ -240,20 +224,15 @@ class Master:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def _report(self, worker: Progress, data: dict[str, Any]) -> None:
+    def _report(self, worker: Member, data: dict[str, Any]) -> None:
         state = data["state"]
-        if self._ended:
-            return
         if state == "unfit":
             self._fail(f"worker {worker.number} cannot take part: {data['reason']}", f"worker-{worker.number}")
-        elif state == "ready":
+            return
+        if state == "ready":
             worker.state = "ready"
             self._begin_if_all()
-        else:
-            self._follow(worker, state, data)
-
-    def _follow(self, worker: Progress, state: State, data: dict[str, Any]) -> None:
-        """Takes what a worker reports that has begun."""
+            return
         if worker.state == "lost":
             worker.state = "running"  # it was slow, and nothing is lost
         for event in data.get("events", ()):
@@ -261,21 +240,20 @@ class Master:
         if "started" in data:
             for other in self._workers.values():
                 if other is not worker and other.is_under_way:
-                    self._send(other.client, SIGNAL, {"started": data["started"]})
+                    self._send(other.client, {"started": data["started"]})
         if state == "final" and worker.state == "running" and not self._stopping:
             self._lose(worker, "it ended before its part of the schedule did")
         elif state != "running":
             worker.state = state
         self._move_on()
 
-    def _take(self, worker: Progress, event: dict[str, Any]) -> None:
+    def _take(self, worker: Member, event: dict[str, Any]) -> None:
+        """Takes an event of the run log that a worker has reported."""
         self._log.write(event)
         fact = decode(event)
-        if isinstance(fact, Worker):
-            worker.last = fact
-        elif isinstance(fact, Window):
-            worker.count(fact)
-            self._watchdog.see(fact)
+        worker.note(fact)
+        if isinstance(fact, Window):
+            self._watchdog.add(fact)
 
     def _move_on(self) -> None:
         """When all have sent their arrivals one does what comes after; when that is done as well, the run is over."""
@@ -285,7 +263,7 @@ class Master:
         for nth, worker in enumerate(alive):
             if worker.state == "drained":
                 worker.state = "after"
-                self._send(worker.client, SIGNAL, {"after": nth == 0 and not self._stopping})
+                self._send(worker.client, {"after": nth == 0 and not self._stopping})
         if all(worker.state == "final" for worker in alive):
             self._finish()
 
@@ -296,20 +274,15 @@ class Master:
             present = set(self._present())
             for worker in [worker for worker in self._workers.values() if worker.client not in present]:
                 self._miss(worker)
-            self._stop_if_due()
+            if self.is_lost:
+                self.stop()
+            if broken := self._watchdog.broken():
+                self.stop(f"{ABORTED}: {broken.operation} {broken.statistic} is beyond {broken.value:g}")
+            most_s = self._settings.max_seconds
+            if most_s is not None and self._now() >= most_s and not self._stopping:
+                self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
 
-    def _stop_if_due(self) -> None:
-        if self.is_lost:
-            self.stop()
-        broken = self._watchdog.broken()
-        if broken:
-            limit = broken[0].limit
-            self.stop(f"{ABORTED}: {limit.operation} {limit.statistic} is beyond {limit.value:g}")
-        most_s = self._settings.max_seconds
-        if most_s is not None and self._now() >= most_s and not self._stopping:
-            self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
-
-    def _miss(self, worker: Progress) -> None:
+    def _miss(self, worker: Member) -> None:
         """Does without a worker that is gone."""
         if worker.is_under_way:
             self._lose(worker, "nothing was heard from it any more")
@@ -319,10 +292,8 @@ class Master:
             if not self._waits:
                 self._fail(f"worker {worker.number} ended before the run began", f"worker-{worker.number}")
 
-    def _lose(self, worker: Progress, why: str) -> None:
-        worker.state = "lost"
-        worker.note = f"{why}; {fate_text(worker.assigned, worker.sent, worker.unsent)}"
-        self._log.write(worker.lost(self._now()))
+    def _lose(self, worker: Member, why: str) -> None:
+        self._log.write(worker.lose(why, self._now()))
 
     def _finish(self) -> None:
         """Ends the run; whoever has not reported all by now is lost with it."""
@@ -333,5 +304,65 @@ class Master:
             if worker.is_under_way:
                 self._lose(worker, "it did not stop when it was told to")
             if worker.state == "lost":
-                self._log_error(f"worker {worker.number} was lost: {worker.note}", f"worker-{worker.number}")
+                self._log_error(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
         gevent.spawn(self._end)
+
+
+class Watchdog:
+    """Says while a load goes on that a limit is broken, so that the run may be stopped.
+
+    A share of requests counts where it is above its limit by more than chance. What needs the whole run is not judged:
+    throughput, and what has grown.
+    """
+
+    def __init__(self, limits: Iterable[Limit]) -> None:
+        self._limits = [limit for limit in limits if STATISTICS[limit.statistic].sort in ("time", "share")]
+        self._totals = {operation: Totals(operation) for operation in {ALL, *(each.operation for each in self._limits)}}
+        self._seconds: set[int] = set()
+
+    def add(self, window: Window) -> None:
+        """Counts a window; several about the same second add up."""
+        for totals in self._totals.values():
+            totals.add(window)
+        self._seconds.add(window.at_s)
+
+    def broken(self) -> Limit | None:
+        """A limit that is broken by now."""
+        if not self._seconds or max(self._seconds) - min(self._seconds) < ABORT_AFTER_S:
+            return None
+        return next((limit for limit in self._limits if self._is_broken(limit)), None)
+
+    def _is_broken(self, limit: Limit) -> bool:
+        statistic, own = STATISTICS[limit.statistic], self._totals[limit.operation]
+        if statistic.sort == "share":
+            count, share = {
+                "error_share": (own.sent, own.error_share),
+                "late_share": (own.late.count, own.late.share_above(LATE_S)),
+                "unsent_share": (own.due, own.unsent_share),
+            }[statistic.name]
+            return count >= _FEWEST and _is_above(share, limit.value, count)
+        late = own.late if own.late.cells else self._totals[ALL].late
+        value, count = time_of(statistic, own.times, own.unanswered + own.kinds["unsent"]), own.times.count
+        is_late = late.quantile_s(0.99) > LATE_TOLERATED_SHARE * limit.value
+        if value is None or is_late or count < max(_FEWEST, statistic.samples_needed):
+            return False
+        if statistic.quantile is not None:
+            return _is_above(own.times.share_above(limit.value), 1 - statistic.quantile, count)
+        # The longest one may be one that the generator itself sent late.
+        return value - (late.max_s if statistic.name == "max_s" else 0.0) > limit.value
+
+
+def _is_above(share: float, limit: float, count: int) -> bool:
+    """Whether a share of *count* is above its limit by more than chance.
+
+    Source: Hoeffding, Probability Inequalities for Sums of Bounded Random Variables, theorem 1: so large a share has a
+    probability of at most exp(-count * divergence), for any count.
+    """
+    if share <= limit or limit >= 1:
+        return False
+    if limit <= 0:
+        return True
+    divergence = share * math.log(share / limit)
+    if share < 1:
+        divergence += (1 - share) * math.log((1 - share) / (1 - limit))
+    return count * divergence > _CERTAINTY

@@ -1,11 +1,11 @@
-"""From windows of samples to numbers: how often, how fast and how long, by operation and outcome; pure.
+"""From windows of samples to numbers: how often, how fast, how long and how punctually; pure.
 
 Counts are of all requests. Times of several outcomes together are those of answers that the contract foresees: a
 refusal (429) is short and shows nothing about what was asked for, and a quick 500 must not make a percentile better.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
@@ -45,6 +45,7 @@ TARGET = -1
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it may be a few places off
 
+BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
 # What comes so much of the schedule after its end is as if it had come in time: the last requests are due just before.
 _AFTER_SHARE = 0.01
 
@@ -66,38 +67,38 @@ def is_timed(window: Window) -> bool:
 
 @dataclass(slots=True)
 class Totals:
-    """The sum of the windows of one operation, or of all of them.
+    """The sum of the windows of one operation and outcome, or of all of them.
 
     Attributes:
         operation: operationId, or ALL.
-        times: Response times; of ALL, those of LASTING operations are left out.
-        late: Lateness of the requests that the schedule paced.
+        outcome: See `touchstone.facts.sample.Sample`, or ALL.
+        times: Response times; of all outcomes those of answers, of all operations without LASTING ones.
         service: The same as *times*, counted from sending.
+        late: Lateness of the requests that the schedule paced.
         kinds: Requests, and unsent arrivals, by what came of them.
         unanswered: Requests without an answer, those of *times* had they been answered.
-        apart: Requests of LASTING operations that are in *kinds* and in nothing about times.
     """
 
     operation: str
+    outcome: str = ALL
     times: Histogram = field(default_factory=Histogram)
     service: Histogram = field(default_factory=Histogram)
     late: Histogram = field(default_factory=Histogram)
     kinds: Counter[Kind] = field(default_factory=Counter)
     unanswered: int = 0
-    apart: int = 0
 
     def add(self, window: Window) -> None:
-        """Adds a window; one of another operation is left out."""
-        if self.operation not in (ALL, window.operation):
+        """Adds a window; one of another operation or outcome is left out."""
+        if self.operation not in (ALL, window.operation) or self.outcome not in (ALL, window.outcome):
             return
         self.kinds[kind_of(window.outcome)] += window.count
         if window.paced:
             self.late.merge(window.late)
         if self.operation == ALL and window.operation in LASTING:
-            self.apart += window.count
             return
-        self.unanswered += window.count if window.outcome == NO_ANSWER else 0
-        if is_timed(window):
+        if self.outcome == ALL and window.outcome == NO_ANSWER:
+            self.unanswered += window.count
+        elif self.outcome != ALL or is_timed(window):
             self.times.merge(window.response)
             self.service.merge(window.service)
 
@@ -122,9 +123,9 @@ class Totals:
         return self.kinds["unsent"] / self.due if self.due else 0.0
 
 
-def totals(windows: Iterable[Window], operation: str = ALL) -> Totals:
-    """The sum of all windows of an operation."""
-    found = Totals(operation)
+def totals(windows: Iterable[Window], operation: str = ALL, outcome: str = ALL) -> Totals:
+    """The sum of all windows of an operation and outcome."""
+    found = Totals(operation, outcome)
     for window in windows:
         found.add(window)
     return found
@@ -170,7 +171,6 @@ class Times:
 
     Attributes:
         count: Durations that are known; minimum, mean and maximum are of them.
-        percentiles: At SHARES, in their order.
         cells: What they were taken from; read only.
         never: Requests without an answer: they count in percentiles as if they took for ever.
     """
@@ -179,26 +179,24 @@ class Times:
     min_s: float
     mean_s: float
     max_s: float
-    percentiles: tuple[Percentile, ...]
     cells: Histogram
     never: int = 0
-
-    def at(self, share: float) -> Percentile:
-        """The percentile at any share below 1."""
-        return _percentile(self.cells, share, self.never)
 
     @classmethod
     def of(cls, cells: Histogram, never: int = 0) -> Self | None:
         """The durations of a histogram, or None where it is empty."""
-        if not cells.cells:
-            return None
-        percentiles = tuple(_percentile(cells, share, never) for share in SHARES)
-        return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, percentiles, cells, never)
+        return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, cells, never) if cells.cells else None
 
+    def at(self, share: float) -> Percentile:
+        """The percentile at any share below 1."""
+        # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
+        beyond = round((self.count + self.never) * (1 - share), 6)
+        return Percentile(share, self.cells.quantile_s(share, self.never), beyond)
 
-def _percentile(cells: Histogram, share: float, never: int) -> Percentile:
-    # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
-    return Percentile(share, cells.quantile_s(share, never), round((cells.count + never) * (1 - share), 6))
+    @property
+    def percentiles(self) -> tuple[Percentile, ...]:
+        """Those at SHARES, in their order."""
+        return tuple(map(self.at, SHARES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,39 +269,22 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Second:
-    """What was to be sent within one second.
-
-    Attributes:
-        at_s: From here to one later, since the run started.
-        counts: By operation and outcome, UNSENT included.
-        due: By operation, those whose moment the schedule had set, UNSENT included.
-    """
-
-    at_s: int
-    counts: dict[tuple[str, str], int]
-    due: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Metrics:
     """The numbers of a load run.
 
     Attributes:
         total: All operations together.
         operations: Those with requests, in the order of their names.
-        seconds: In order of time; seconds without requests are left out.
         measured_s: What rates are means over: from the first arrival to the last answer, or to the end of the schedule.
-        until: Which of the two, in words.
         timed: Whether there was a schedule, and thus a response time and a lateness.
+        until: Which of the two *measured_s* ends with, in words.
     """
 
     total: Operation
     operations: tuple[Operation, ...]
-    seconds: tuple[Second, ...]
     measured_s: float
     timed: bool
-    until: str = "the last answer"
+    until: str
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -316,11 +297,29 @@ def metrics(log: RunLog) -> Metrics:
     assert log.workload is not None
     measured_s, until = _measured(log.windows, log.workload)
     timed = log.workload.model == "open"
-    whole = totals(log.windows)
+
+    def traffic(own: Totals, of: int) -> Traffic:
+        return Traffic(
+            own.operation,
+            own.outcome,
+            count=own.sent,
+            share=own.sent / of if of else 0.0,
+            rate_per_s=own.sent / measured_s if measured_s else 0.0,
+            response=Times.of(own.times, own.unanswered) if timed else None,
+            service=Times.of(own.service, own.unanswered),
+            late=Times.of(own.late) if timed else None,
+        )
+
+    def operation(name: str) -> Operation:
+        windows = [window for window in log.windows if name in (ALL, window.operation)]
+        own = totals(windows, name)
+        outcomes = sorted({window.outcome for window in windows} - {UNSENT}) if name != ALL else []
+        rows = tuple(traffic(totals(windows, name, outcome), own.sent) for outcome in outcomes)
+        return Operation(traffic(own, sent), rows, {kind: own.kinds[kind] for kind in KINDS})
+
+    sent = sum(window.count for window in log.windows if window.outcome != UNSENT)
     names = sorted({window.operation for window in log.windows})
-    operations = tuple(_operation(name, log.windows, whole.sent, measured_s, timed=timed) for name in names)
-    total = Operation(_whole(whole, whole.sent, measured_s, timed=timed), (), _kinds(whole))
-    return Metrics(total, operations, _seconds(log.windows), measured_s, timed, until)
+    return Metrics(operation(ALL), tuple(map(operation, names)), measured_s, timed, until)
 
 
 def done_at(window: Window) -> float:
@@ -339,62 +338,6 @@ def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str
     if ends_at > last_at and 0 < scheduled <= sum(window.count for window in sent if window.paced):
         return ends_at - began_at, "the end of the schedule"
     return max(last_at - began_at, 0.001), "the last answer"
-
-
-def _whole(own: Totals, of: int, measured_s: float, *, timed: bool) -> Traffic:
-    return Traffic(
-        own.operation,
-        ALL,
-        count=own.sent,
-        share=own.sent / of if of else 0.0,
-        rate_per_s=own.sent / measured_s if measured_s else 0.0,
-        response=Times.of(own.times, own.unanswered) if timed else None,
-        service=Times.of(own.service, own.unanswered),
-        late=Times.of(own.late) if timed else None,
-    )
-
-
-def _operation(name: str, windows: Iterable[Window], sent: int, measured_s: float, *, timed: bool) -> Operation:
-    by_outcome: dict[str, list[Window]] = {}
-    for window in windows:
-        if window.operation == name:
-            by_outcome.setdefault(window.outcome, []).append(window)
-    own = totals((window for group in by_outcome.values() for window in group), name)
-    outcomes = tuple(
-        _outcome(by_outcome[outcome], own.sent, measured_s, timed=timed)
-        for outcome in sorted(by_outcome)
-        if outcome != UNSENT
-    )
-    return Operation(_whole(own, sent, measured_s, timed=timed), outcomes, _kinds(own))
-
-
-def _outcome(windows: Sequence[Window], of: int, measured_s: float, *, timed: bool) -> Traffic:
-    count = sum(window.count for window in windows)
-    return Traffic(
-        windows[0].operation,
-        windows[0].outcome,
-        count=count,
-        share=count / of if of else 0.0,
-        rate_per_s=count / measured_s if measured_s else 0.0,
-        response=Times.of(Histogram.merged(window.response for window in windows)) if timed else None,
-        service=Times.of(Histogram.merged(window.service for window in windows)),
-        late=Times.of(Histogram.merged(window.late for window in windows if window.paced)) if timed else None,
-    )
-
-
-def _kinds(own: Totals) -> dict[Kind, int]:
-    return {kind: own.kinds[kind] for kind in KINDS}
-
-
-def _seconds(windows: Iterable[Window]) -> tuple[Second, ...]:
-    seconds: dict[int, Second] = {}
-    for window in windows:
-        second = seconds.setdefault(window.at_s, Second(window.at_s, {}, {}))
-        key = (window.operation, window.outcome)
-        second.counts[key] = second.counts.get(key, 0) + window.count
-        if window.paced or window.outcome == UNSENT:
-            second.due[window.operation] = second.due.get(window.operation, 0) + window.count
-    return tuple(seconds[at_s] for at_s in sorted(seconds))
 
 
 def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
@@ -426,69 +369,54 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """A growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
-
-    Attributes:
-        value: Below zero where it became less; None where it is not known.
-        count: Samples that it rests on.
-        reason: Why it is not known, or what has grown most.
-    """
-
-    value: float | None
-    count: int
-    reason: str
-
-
+# A growth below zero where it became less, None where it is not known; the samples that it rests on; and why it is not
+# known, or what has grown most.
+Growth = tuple[float | None, int, str]
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
 # What lies below these is not to be distinguished from noise: a growth of it counts as one from here.
-_SHORT_S = 0.01
-_SMALL_BYTES = 100.0
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0
 
 
-def growth_of_latency(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
-    """The growth of the median time of an answer, counted from the moment at which its request was sent."""
+def growth(statistic: str, log: RunLog, operation: str) -> Growth:
+    """The growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
 
-    def median_s(part: list[Window]) -> float:
-        return Histogram.merged(window.service for window in part).quantile_s(0.5)
+    Of the time and the length of answers it is the largest of those that are alike.
+    """
+    assert log.workload is not None
+    windows = [window for window in log.windows if operation in (ALL, window.operation)]
+    if statistic == "latency_drift_share":
+        timed = [window for window in windows if is_timed(window)]
+        return _most_grown(timed, "{0.operation}".format, log.workload, _median_s, _SHORT_S, brief)
+    if statistic == "bytes_drift_share":
+        served = [window for window in windows if kind_of(window.outcome) == "served"]
+        name, bytes_text = "{0.operation} {0.outcome}".format, lambda value: f"{figure(value, 4)} bytes"
+        return _most_grown(served, name, log.workload, _mean_bytes, _SMALL_BYTES, bytes_text)
+    if statistic == "error_drift_share":
+        first, last = map(totals, _ends(windows, log.workload))
+        if min(first.sent, last.sent) < _FEWEST_REQUESTS:
+            return (None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
+        return (last.error_share - first.error_share, first.sent + last.sent, "")
+    # The embedded target reports its memory as a worker with the number TARGET.
+    of_target = [worker for worker in log.workers if worker.number == TARGET]
+    if not of_target:
+        return (None, 0, "the memory of a server can be seen only where it is the embedded twin")
+    early, late = _ends(of_target, log.workload)
+    if min(len(early), len(late)) < _FEWEST_READINGS:
+        return (None, len(of_target), _too_few("memory reading", len(early), len(late)))
+    before, after = (median(worker.rss_bytes for worker in part) for part in (early, late))
+    return (after / max(before, 1) - 1, len(early) + len(late), "")
 
-    timed = [window for window in windows if operation in (ALL, window.operation) and is_timed(window)]
-    return _most_grown(timed, lambda window: window.operation, workload, median_s, _SHORT_S, brief)
+
+def _median_s(windows: list[Window]) -> float:
+    return Histogram.merged(window.service for window in windows).quantile_s(0.5)
 
 
-def growth_of_bytes(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
-    """The growth of the mean length of an answer's body in bytes."""
-
-    def mean_bytes(part: list[Window]) -> float:
-        return sum(window.body_bytes for window in part) / max(sum(window.count for window in part), 1)
-
-    served = [w for w in windows if operation in (ALL, w.operation) and kind_of(w.outcome) == "served"]
-    name = "{0.operation} {0.outcome}".format
-    return _most_grown(served, name, workload, mean_bytes, _SMALL_BYTES, lambda value: f"{figure(value, 4)} bytes")
-
-
-def growth_of_errors(windows: Iterable[Window], operation: str, workload: Workload) -> Growth:
-    """By how much the share of errors is larger at the end than it was at the beginning."""
-    first, last = (totals(part, operation) for part in _ends(windows, workload))
-    count = first.sent + last.sent
-    if min(first.sent, last.sent) < _FEWEST_REQUESTS:
-        return Growth(None, count, _too_few("request", first.sent, last.sent))
-    return Growth(last.error_share - first.error_share, count, "")
-
-
-def growth_of_memory(workers: Iterable[Worker], workload: Workload) -> Growth:
-    """The growth of the memory of the embedded target, which reports it as a worker with the number TARGET."""
-    of_target = [worker for worker in workers if worker.number == TARGET]
-    first, last = _ends(of_target, workload)
-    if min(len(first), len(last)) < _FEWEST_READINGS:
-        return Growth(None, len(of_target), _too_few("memory reading", len(first), len(last)))
-    before, after = (median(worker.rss_bytes for worker in part) for part in (first, last))
-    return Growth(after / max(before, 1) - 1, len(first) + len(last), "")
+def _mean_bytes(windows: list[Window]) -> float:
+    return sum(window.body_bytes for window in windows) / max(sum(window.count for window in windows), 1)
 
 
 def _most_grown(
@@ -509,12 +437,11 @@ def _most_grown(
         ends = _ends(group, workload)
         first, last = (sum(window.count for window in part) for part in ends)
         counts = max(counts, (first, last), key=min)
-        if min(first, last) < _FEWEST_ANSWERS:
-            continue
-        before, after = map(measure, ends)
-        value = max(after, least) / max(before, least) - 1
-        found.append(Growth(value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
-    return max(found, key=lambda one: one.value or 0.0, default=Growth(None, sum(counts), _too_few("answer", *counts)))
+        if min(first, last) >= _FEWEST_ANSWERS:
+            before, after = map(measure, ends)
+            value = max(after, least) / max(before, least) - 1
+            found.append((value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
+    return max(found, key=lambda one: one[0] or 0.0, default=(None, sum(counts), _too_few("answer", *counts)))
 
 
 def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], list[_Timed]]:
@@ -528,3 +455,122 @@ def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], lis
 
 def _too_few(what: str, first: int, last: int) -> str:
     return f"too few to compare: {plural(first, what)} in the first fifth of the run, {last:,} in the last; run longer"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """How one worker fared.
+
+    Attributes:
+        last: What it reported last, or whoever missed it.
+        late: How late it sent what the schedule set the moment for.
+        cpu_share: The highest that it reported; 1 is a whole core.
+        rss_bytes: The highest that it reported.
+    """
+
+    last: Worker
+    late: Times | None
+    cpu_share: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Punctuality:
+    """How the generator kept to its schedule.
+
+    Attributes:
+        scheduled: Arrivals that the schedule holds.
+        sent: Those of them that were sent.
+        unsent: Those that came due and could not be sent.
+        late: From due to sent, over all workers; None in a closed model.
+        behind_from_s: From when on a worker could not keep up, since the run started; None where each could.
+        behind_s: How late one was at most.
+        workers: In the order of their numbers.
+        unwatched: Watchers that sent nothing, since the start of their build was not accepted.
+        over_budget: Those of the unsent arrivals that came due when the allowed requests were used up.
+        spent_at_s: From when on nobody had a request left, since the run started; None where somebody always had one.
+        allowed: Requests that --max-requests allows; None for any number.
+        undone: Clients that had still to go on when the run, or its requests, ended.
+    """
+
+    scheduled: int
+    sent: int
+    unsent: int
+    late: Times | None
+    behind_from_s: float | None
+    behind_s: float
+    workers: tuple[WorkerLine, ...]
+    unwatched: int
+    over_budget: int
+    spent_at_s: float | None
+    allowed: int | None
+    undone: int
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the allowed requests were used up before all was sent that was wanted."""
+        return self.spent_at_s is not None or self.over_budget > 0
+
+    @property
+    def missing(self) -> int:
+        """Arrivals that were neither sent nor counted as unsent: the run ended, or a worker was lost, before them."""
+        return max(0, self.scheduled - self.sent - self.unsent - self.unwatched)
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Numbers of the workers that were lost."""
+        return tuple(line.last.number for line in self.workers if line.last.state == "lost")
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether all that came due and was allowed was sent, and about when it was due."""
+        is_cut = any(line.last.state == "running" for line in self.workers)
+        return self.in_time and not self.lost and not (self.missing and is_cut)
+
+    @property
+    def in_time(self) -> bool:
+        """Whether what workers reported was sent, and about when it was due."""
+        late_s = self.late.at(0.99).value_s if self.late else 0.0
+        return self.unsent == self.over_budget and self.behind_from_s is None and late_s <= BEHIND_S
+
+
+def punctuality(log: RunLog) -> Punctuality:
+    """How the generator of the load run that *log* is about kept to its schedule."""
+    workload = log.workload
+    assert workload is not None
+    paced = [window for window in log.windows if window.paced]
+
+    def late(windows: Iterable[Window]) -> Times | None:
+        return Times.of(Histogram.merged(window.late for window in windows)) if workload.model == "open" else None
+
+    lines = []
+    last = last_reports(log.workers)
+    for one in last:
+        reports = [worker for worker in log.workers if worker.number == one.number]
+        own = late(window for window in paced if window.worker == one.number)
+        cpu_share, rss_bytes = max(each.cpu_share for each in reports), max(each.rss_bytes for each in reports)
+        lines.append(WorkerLine(one, own, cpu_share, rss_bytes))
+    spent = [worker.spent_at_s for worker in last if worker.spent_at_s is not None]
+    return Punctuality(
+        scheduled=sum(workload.scheduled.values()),
+        sent=sum(window.count for window in paced if window.outcome != UNSENT),
+        unsent=sum(window.count for window in log.windows if window.outcome == UNSENT),
+        late=late(paced),
+        behind_from_s=min((worker.behind_from_s for worker in last if worker.behind_from_s is not None), default=None),
+        behind_s=max((worker.behind_s for worker in last), default=0.0),
+        workers=tuple(lines),
+        unwatched=sum(worker.unwatched for worker in last),
+        over_budget=sum(worker.over_budget for worker in last),
+        spent_at_s=max(spent, default=None) if len(spent) == len(last) else None,
+        allowed=workload.options.get("max_requests"),
+        undone=sum(worker.undone for worker in last),
+    )
+
+
+def last_reports(workers: Iterable[Worker]) -> list[Worker]:
+    """What each worker reported last, or whoever missed it, in the order of their numbers."""
+    last: dict[int, Worker] = {}
+    for worker in sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running")):
+        if worker.number != TARGET:
+            last[worker.number] = worker
+    return [last[number] for number in sorted(last)]

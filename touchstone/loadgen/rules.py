@@ -4,25 +4,37 @@ A load rule has to be sure without knowing what the target did: requests of many
 host. Each says in its docstring what it cannot tell.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import inf
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from touchstone.contract.claims import Ledger
+from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.curl import curl
-from touchstone.facts.events import Build, Notice, RunLog
-from touchstone.facts.finding import Finding, Judgement, finding_id
+from touchstone.facts.events import Attempt, Build, BuildEnd, Notice, RunLog
+from touchstone.facts.exchange import Credential, Exchange
+from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import KeySources
+from touchstone.facts.patience import retry_after_s
 from touchstone.facts.wording import plural, was
 from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle_reason
-from touchstone.loadgen.rate_limits import explains
-from touchstone.loadgen.record import IDLE, Record, Sight, Start, Version, account_of, waited_in_vain
+from touchstone.rules.judge import finding_at
+from touchstone.rules.timeline import first_ends, is_status_read
 
-Judge = Callable[[Record], Iterator[Judgement]]
+# The account that a key belongs to, and the version that it sees under a ref.
+Version = tuple[str, str]
+_Row = TypeVar("_Row")
+_Key = TypeVar("_Key", bound=Hashable)
 
 _READ, _START = "getBuild", "startBuild"
+_OVER: frozenset[BuildEnd] = frozenset({"ready", "failed", "cancelled", "vanished"})
 _UNKNOWN = {
     "unread": "no read after its start was answered",
     "silent": "the target answered nobody any more",
@@ -36,106 +48,248 @@ _RESTED_S = 4.0
 _FEWEST_STARTS = 5
 # One refusal may be chance.
 _FEWEST_REFUSALS = 2
+# The client of a start that none of the schedule sent.
+_NOBODY = -1
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRule:
-    """A named judge of one claim."""
+class Record:
+    """What a load run did to each version and what it saw of it, by version, account and client.
 
-    id: str
-    claim: str
-    judge: Judge
+    Attributes:
+        starts: All of them, in the order in which they were sent: the attempts of its clients, and what else the run
+            log holds of starts, such as those of the set-up and of the client that asks the limit at the end.
+        clients: The tries of each client, in order.
+        reads: The status reads of each version that were kept, in the order of their answers.
+        own_refs: The versions that the run published: nobody else knows of them.
+        slack_s: By how much points in time of two workers may be wrong to each other.
+    """
 
-    def __call__(self, record: Record) -> Iterator[Judgement]:
-        """The judgements of a run, each signed with the claim and the rule's id."""
-        return (replace(judgement, claim=self.claim, check=self.id) for judgement in self.judge(record))
+    def __init__(self, log: RunLog) -> None:
+        self.log = log
+        known = {attempt.seq for attempt in log.attempts}
+        begins = (e for e in log.exchanges if e.operation == _START or e.note.get("auto_build") is True)
+        others = (_attempt_of(exchange) for exchange in begins if exchange.seq not in known)
+        self.starts = sorted((*log.attempts, *others), key=lambda start: (start.sent_at, start.seq))
+        self.starts_of = _grouped(self.starts, _version)
+        self.by_account = _grouped(self.starts, lambda start: account_of(start.credential))
+        wanted = (start for start in self.starts if start.want != _NOBODY)
+        clients = _grouped(wanted, lambda start: (start.want, _version(start)))
+        self.clients = [sorted(tries, key=lambda start: start.number) for tries in clients.values()]
+        reads = sorted(filter(is_status_read, log.exchanges), key=lambda read: read.done_at)
+        self.reads = _grouped(reads, _version)
+        self.own_refs = frozenset(action.ref for action in log.templates if action.action == "published")
+        self.slack_s = 2 * max((worker.clock_error_s for worker in log.workers), default=0.0)
+        self._builds = {(build.want, _version(build)): build for build in log.builds}
+        at_rest = _grouped((read for read in reads if read.body["status"] in AT_REST), _version)
+        self._rest_ends = {version: first_ends(rests) for version, rests in at_rest.items()}
+        ready = (read for read in reads if read.body["status"] == "ready")
+        self._ready_at = {version: own[0].done_at for version, own in _grouped(ready, _version).items()}
+        self._moments = {
+            account: (sorted(start.sent_at for start in starts), sorted(start.done_at for start in starts))
+            for account, starts in self.by_account.items()
+        }
+        self._full_until = _latest(self.starts, map(self._ends_at, self.starts))
+
+    def build_of(self, start: Attempt) -> Build | None:
+        """What became of the build that a start was promised, where its client tells."""
+        return self._builds.get((start.want, _version(start)))
+
+    def over_at(self, start: Attempt) -> float:
+        """When a read had shown first that what a start began is over; infinity where none did."""
+        sent_at, ended_at = self._rest_ends.get(_version(start), ([], []))
+        later = bisect_left(sent_at, start.done_at + self.slack_s) if start.is_served else len(sent_at)
+        return ended_at[later] if later < len(sent_at) else inf
+
+    def begun(self, version: Version) -> Callable[[float], float]:
+        """When what the starts of a version may have begun was over, by when they were sent."""
+        starts = self.starts_of.get(version, [])
+        return _latest(starts, (self.over_at(start) if start.may_act else -inf for start in starts))
+
+    def _ends_at(self, start: Attempt) -> float:
+        """When whatever a start may have begun was surely over; minus infinity where it can have begun nothing."""
+        if not start.may_act or self._ready_at.get(_version(start), inf) <= start.sent_at:
+            return -inf
+        build = self.build_of(start)
+        return build_over_at(build) if build is not None and start.is_served else self.over_at(start)
+
+    def has_room(self, refused: Attempt) -> bool:
+        """Whether no start of the run can have left a build in flight while a refused one was under way."""
+        return self._full_until(refused.done_at + self.slack_s) <= refused.sent_at - self.slack_s
+
+    def is_alone(self, before: Attempt, retry: Attempt) -> bool:
+        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry.
+
+        Then the account had nothing else under way that may count as a start since the one before, and there was room.
+        """
+        from_at, to_at = before.sent_at - self.slack_s, retry.done_at + self.slack_s
+        sent_at, done_at = self._moments[account_of(retry.credential)]
+        under_way = bisect_left(sent_at, to_at) - bisect_right(done_at, from_at)
+        return under_way == len({before.seq, retry.seq}) and self.has_room(retry)
 
 
-def load_rule(rule_id: str, claim: str) -> Callable[[Judge], LoadRule]:
-    """Makes a load rule of a judge, whose judgements need not say the claim."""
-    return lambda judge: LoadRule(rule_id, claim, judge)
+def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float], float]:
+    """The latest of the *ends* of all starts sent before a moment; minus infinity where none was."""
+    sent_at = [start.sent_at for start in starts]
+    latest = [*accumulate(ends, max, initial=-inf)]
+    return lambda at_s: latest[bisect_left(sent_at, at_s)]
+
+
+def _grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
+    found: dict[_Key, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+def account_of(credential: Credential) -> str:
+    """The account that a key belongs to; whatever belongs to none can start nothing."""
+    return credential if credential in ("second", "restricted") else "primary"
+
+
+def _version(about: Attempt | Build | Exchange) -> Version:
+    return account_of(about.credential), about.ref or ""
+
+
+def build_over_at(build: Build) -> float:
+    """When a build was surely over, in seconds since the run started; infinity where nobody saw it end."""
+    return max(build.ended_at, build.accepted_at) if build.end in _OVER else inf
+
+
+def _attempt_of(e: Exchange) -> Attempt:
+    times, wait_s = (e.sent_at, e.sent_at, e.done_at), retry_after_s(e.response)
+    return Attempt(_NOBODY, 1, e.ref or "", e.credential, "", False, *times, e.status, wait_s, gave_up=False, seq=e.seq)
+
+
+# Whether a rate explains refusals
+
+_SHORTEST_S = 0.001
+_STEP = 1.05  # each length that is tried is so many times the one before it
+_STRADDLED = 2
+_LEFT_OUT = 1  # refusals that may be somebody else's doing
+
+_Times = NDArray[np.float64]
+
+
+def rate_explains(
+    keys: Sequence[Sequence[Attempt]], is_of_rate: Callable[[Attempt], bool] = lambda _start: True, slack_s: float = 0.0
+) -> bool:
+    """Whether a limit of each key explains which of its starts were refused, but for a single one.
+
+    Whatever the numbers of a limit are, and however it counts, in a stretch of time as long as its window a key is
+    served at most twice what the limit allows (where windows follow each other, the end of one and the beginning of the
+    next), and a start is refused only after as many as it allows. That holds for windows that follow the clock or open
+    with a start, for a log of the last starts, and for a bucket of tokens, whose window is the time in which it fills.
+    So no limit explains a run if, for windows of each length, twice the fewest starts before a refusal are less than
+    the most that were served. All keys are taken to have the same limit. One that counts refused starts is tried, too.
+
+    Args:
+        keys: The starts of each key, in the order in which they were sent.
+        is_of_rate: Whether nothing but a rate can have refused a start.
+        slack_s: By how much points in time may be wrong to each other.
+    """
+    longest_s = _STEP * max([_SHORTEST_S, *(max(s.done_at for s in key) - key[0].sent_at for key in keys if key)])
+    steps = math.ceil(math.log(longest_s / _SHORTEST_S, _STEP)) + 1
+    lengths_s = _SHORTEST_S * _STEP ** np.arange(steps + 1)
+    for every in (False, True):
+        counted = [_Counted(key, is_of_rate, every=every) for key in keys]
+        for shorter_s, longer_s in pairwise(lengths_s):
+            before = np.sort(np.concatenate([[], *(key.before_refusals(longer_s + slack_s) for key in counted)]))
+            most = max((key.most_served(shorter_s - slack_s) for key in counted), default=0)
+            if len(before) <= _LEFT_OUT or most <= _STRADDLED * before[_LEFT_OUT]:
+                return True
+    return False
+
+
+class _Counted:
+    """What one key started: what a limit may count, what it counts for sure, what it served, and what it refused."""
+
+    def __init__(self, starts: Sequence[Attempt], is_of_rate: Callable[[Attempt], bool], *, every: bool) -> None:
+        self._may_count = np.sort(_times(start for start in starts if every or start.may_act), axis=0)
+        counts = (start for start in starts if start.is_served or (every and start.is_refused))
+        self._counts = np.sort(_times(counts), axis=0)
+        self._served = _times(start for start in starts if start.is_served)
+        self._refused = _times(start for start in starts if start.is_refused and is_of_rate(start))
+        self._itself = int(every)
+
+    def before_refusals(self, window_s: float) -> _Times:
+        """How many starts can have counted when each refused one was refused."""
+        begun = np.searchsorted(self._may_count[:, 0], self._refused[:, 1], side="right")
+        gone = np.searchsorted(self._may_count[:, 1], self._refused[:, 0] - window_s, side="left")
+        return np.asarray(begun - gone - self._itself, dtype=np.float64)
+
+    def most_served(self, window_s: float) -> int:
+        """The most starts that surely counted within a window in which one was served, itself among them."""
+        # Surely within: sent after the window began, and answered before the served one was sent.
+        over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
+        early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
+        return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0
+
+
+def _times(starts: Iterable[Attempt]) -> _Times:
+    return np.array([(start.sent_at, start.done_at) for start in starts], dtype=np.float64).reshape(-1, 2)
+
+
+# The rules
 
 
 def _held(operation: str, *evidence: int) -> Judgement:
-    """The claim held on this occasion.
-
-    Args:
-        evidence: ``seq`` of exchanges, kept or not; the last one shows it.
-    """
+    """The claim held on this occasion; *evidence* is the ``seq`` of exchanges, kept or not."""
     return Judgement("", "held", "", operation, evidence)
 
 
 def _broken(operation: str, *evidence: int, expected: str, actual: str) -> Judgement:
-    """The claim was broken; *expected* is the same on each occasion."""
     return Judgement("", "broken", "", operation, evidence, expected, actual)
 
 
 def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
-    """The occasion allows no verdict."""
     return Judgement("", "indeterminate", "", operation, evidence, "", why)
 
 
-# What became of builds
-
-
-@load_rule("overall.ends", "status.build-ends")
 def build_ends(record: Record) -> Iterator[Judgement]:
     """Judges each accepted build by what its client saw of its end.
 
     A build that was cancelled was not left to end, and shows nothing. One that the run did not see to its end is
     indeterminate, and so is a start that was accepted and whose client left no word: nobody looked.
     """
+    yield from _known_ends(record)
     for build in record.log.builds:
-        if build.end in ("ready", "failed"):
-            yield _held(_READ, build.seq)
-        elif build.end == "stuck":
+        if build.end == "stuck":
             expected = "ready or failed within the time that the target allows for a build"
             actual = f"still building {build.ended_at - build.accepted_at:.1f} s after its start was accepted"
             yield _broken(_READ, build.seq, expected=expected, actual=actual)
-        elif build.end in _UNKNOWN:
-            yield _unclear(_READ, build.seq, why=f"how a build ended is not known: {_UNKNOWN[build.end]}")
     for start in record.starts:
         if start.fresh and start.is_served and record.build_of(start) is None:
             yield _unclear(_START, start.seq, why="how a build ended is not known: its client left no word")
 
 
-@load_rule("overall.stays", "status.build-does-not-vanish")
 def build_stays(record: Record) -> Iterator[Judgement]:
     """Judges that no accepted build falls back to ``not_built``, unless somebody may have cancelled it.
 
     What a client does not see, because it stopped reading, is indeterminate.
     """
-    cancels = _cancels(record)
+    yield from _known_ends(record)
+    kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
+    cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
+    cancels += [(_version(build), build.accepted_at) for build in record.log.builds if build.end == "cancelled"]
+    cancels_of = _grouped(cancels, lambda cancel: cancel[0])
+    for build in record.log.builds:
+        own = cancels_of.get(_version(build), ())
+        if build.end == "vanished" and any(at_s < build.ended_at for _, at_s in own):
+            yield _unclear(_READ, build.seq, why="somebody cancelled the version, and maybe this build")
+        elif build.end == "vanished":
+            actual = f"not_built {build.ended_at - build.accepted_at:.1f} s after its start was accepted"
+            yield _broken(_READ, build.seq, expected="building, ready or failed", actual=actual)
+
+
+def _known_ends(record: Record) -> Iterator[Judgement]:
+    """What builds show that ended as they should, or of whose end nobody knows."""
     for build in record.log.builds:
         if build.end in ("ready", "failed"):
             yield _held(_READ, build.seq)
         elif build.end in _UNKNOWN:
             yield _unclear(_READ, build.seq, why=f"how a build ended is not known: {_UNKNOWN[build.end]}")
-        elif build.end == "vanished":
-            if any(sent_at < build.ended_at for sent_at in cancels.get(_version(build), ())):
-                yield _unclear(_READ, build.seq, why="somebody cancelled the version, and maybe this build")
-            else:
-                actual = f"not_built {build.ended_at - build.accepted_at:.1f} s after its start was accepted"
-                yield _broken(_READ, build.seq, expected="building, ready or failed", actual=actual)
 
 
-def _version(build: Build) -> Version:
-    return account_of(build.credential), build.ref
-
-
-def _cancels(record: Record) -> dict[Version, list[float]]:
-    """When each version was cancelled: what was kept of cancels, and the builds that clients say they cancelled."""
-    found: dict[Version, list[float]] = {}
-    for exchange in record.log.exchanges:
-        if exchange.operation in ("cancelBuild", "deleteTemplate"):
-            found.setdefault((account_of(exchange.credential), exchange.ref or ""), []).append(exchange.sent_at)
-    for build in record.log.builds:
-        if build.end == "cancelled":
-            found.setdefault(_version(build), []).append(build.accepted_at)
-    return found
-
-
-@load_rule("overall.admitted", "load.builds-admitted")
 def builds_are_admitted(record: Record) -> Iterator[Judgement]:
     """Judges each kept read of a running build: a start that may have begun it has to be there, and not be over.
 
@@ -145,34 +299,30 @@ def builds_are_admitted(record: Record) -> Iterator[Judgement]:
     the run did not publish may be built by others, and are left out. What was not kept is not seen.
     """
     expected = "building only while a build that was admitted has not ended"
-    for version, sights in record.sights.items():
+    for version, reads in record.reads.items():
         if version[1] not in record.own_refs:
             continue
         begun = record.begun(version)
-        rests = [sight for sight in sights if sight.state in IDLE]
-        for sight in sights:
-            if sight.state != "building":
+        rests = [read for read in reads if read.body["status"] in AT_REST]
+        for read in reads:
+            if read.body["status"] != "building":
                 continue
-            if begun.before(sight.done_at + record.slack_s) + record.slack_s > sight.sent_at:
-                yield _held(_READ, sight.seq)
+            if begun(read.done_at + record.slack_s) + record.slack_s > read.sent_at:
+                yield _held(_READ, read.seq)
                 continue
-            rest = next((one for one in reversed(rests) if one.done_at <= sight.sent_at), None)
+            rest = next((one for one in reversed(rests) if one.done_at <= read.sent_at), None)
             since_at = rest.sent_at if rest else -inf
             starts = record.starts_of.get(version, ())
-            if any(start.is_refused and since_at <= start.sent_at < sight.done_at for start in starts):
+            if any(start.is_refused and since_at <= start.sent_at < read.done_at for start in starts):
                 continue
             if rest is None:
-                yield _broken(_READ, sight.seq, expected=expected, actual="building, and no start had been sent")
+                yield _broken(_READ, read.seq, expected=expected, actual="building, and no start had been sent")
             else:
-                after_s = sight.sent_at - rest.done_at
-                actual = f"building, {after_s:.2f} s after it read {rest.state}, and not started since"
-                yield _broken(_READ, rest.seq, sight.seq, expected=expected, actual=actual)
+                after_s = read.sent_at - rest.done_at
+                actual = f"building, {after_s:.2f} s after it read {rest.body['status']}, and not started since"
+                yield _broken(_READ, rest.seq, read.seq, expected=expected, actual=actual)
 
 
-# What a refused start leads to
-
-
-@load_rule("overall.refused", "limit.refused-start-starts-nothing")
 def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
     """Judges the reads of a version that only refused starts can have built.
 
@@ -186,33 +336,30 @@ def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
             yield from _built_all_the_same(version, starts, record)
 
 
-def _built_all_the_same(version: Version, starts: list[Start], record: Record) -> Iterator[Judgement]:
+def _built_all_the_same(version: Version, starts: list[Attempt], record: Record) -> Iterator[Judgement]:
     first_acting_at = min((start.sent_at for start in starts if start.may_act), default=inf)
     begun = record.begun(version)
     refusals = sorted((start for start in starts if start.is_refused), key=lambda start: start.done_at)
-    refused_at = [start.done_at for start in refusals]
-    rest: Sight | None = None
-    for sight in record.sights.get(version, ()):
-        number = bisect_right(refused_at, sight.sent_at)
-        refused = refusals[number - 1] if number else None
-        if refused is not None and sight.done_at + record.slack_s <= first_acting_at:
-            if sight.state == "not_built":
-                yield _held(_READ, refused.seq, sight.seq)
-            elif starts[0].fresh:
-                yield _all_the_same(refused, sight)
-        elif refused is not None and rest is not None and sight.state == "building":
-            begun_later = begun.before(sight.done_at + record.slack_s) + record.slack_s > sight.sent_at
-            if refused.sent_at >= rest.sent_at and not begun_later:
-                yield _all_the_same(refused, sight)
-        rest = sight if sight.state in IDLE else rest
+    rest: Exchange | None = None
+    for read in record.reads.get(version, ()):
+        state = read.body["status"]
+        number = bisect_right(refusals, read.sent_at, key=lambda start: start.done_at)
+        is_wrong = False
+        if number and read.done_at + record.slack_s <= first_acting_at:
+            if state == "not_built":
+                yield _held(_READ, refusals[number - 1].seq, read.seq)
+            is_wrong = state != "not_built" and bool(starts[0].fresh)
+        elif number and rest is not None and state == "building":
+            begun_later = begun(read.done_at + record.slack_s) + record.slack_s > read.sent_at
+            is_wrong = refusals[number - 1].sent_at >= rest.sent_at and not begun_later
+        if is_wrong:
+            after_s = read.sent_at - refusals[number - 1].done_at
+            actual = f"{state} {after_s:.2f} s after the refusal, and no other start was accepted"
+            evidence = (refusals[number - 1].seq, read.seq)
+            yield _broken(_READ, *evidence, expected="no build of a refused start", actual=actual)
+        rest = read if state in AT_REST else rest
 
 
-def _all_the_same(refused: Start, sight: Sight) -> Judgement:
-    actual = f"{sight.state} {sight.sent_at - refused.done_at:.2f} s after the refusal, and no other start was accepted"
-    return _broken(_READ, refused.seq, sight.seq, expected="no build of a refused start", actual=actual)
-
-
-@load_rule("overall.back-off", "limit.ends-after-back-off")
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
     """Judges each client that was refused: it is served in the end, or nothing of ours can explain why it is not.
 
@@ -230,11 +377,11 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
             yield _gave_up(tries, record)
         elif tries[-1].is_refused and len(tries) > 1:
             ended = ending(record.log)
-            why = f"was refused {plural(len(refused), 'time')}, and {ended.words if ended else 'the run ended'}"
+            why = f"was refused {plural(len(refused), 'time')}, and {ended.cause if ended else 'the run ended'}"
             yield _unclear(_START, refused[0].seq, tries[-1].seq, why=f"{why} before it was served")
 
 
-def _gave_up(tries: list[Start], record: Record) -> Judgement:
+def _gave_up(tries: list[Attempt], record: Record) -> Judgement:
     first, last = tries[0], tries[-1]
     waits = list(pairwise(tries))
     if not waits:
@@ -256,7 +403,16 @@ def _gave_up(tries: list[Start], record: Record) -> Judgement:
     return _broken(_START, first.seq, last.seq, expected=expected, actual=f"429 after {waited}")
 
 
-@load_rule("overall.retry-after", "limit.retry-after-is-honest")
+def _waited_enough(before: Attempt, retry: Attempt) -> bool:
+    return before.retry_after_s is None or retry.sent_at - before.done_at >= before.retry_after_s
+
+
+def _waited_in_vain(before: Attempt, retry: Attempt) -> bool:
+    """Whether a start was refused again after as long as Retry-After had said."""
+    has_advice = before.is_refused and before.retry_after_s is not None
+    return retry.is_refused and has_advice and _waited_enough(before, retry)
+
+
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
     """Judges each retry that waited as long as Retry-After says, if nothing of ours can be what refused it again.
 
@@ -264,18 +420,19 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
     have been in flight during the retry. Two such refusals of one key break the claim; one is indeterminate, since
     others may use the host. A retry that is served upholds it, whatever went on beside.
     """
-    refused: dict[str, list[tuple[Start, Start]]] = {}
+    refused: dict[str, list[tuple[Attempt, Attempt]]] = {}
     served_at = {
         account: min((start.done_at for start in starts if start.is_served), default=inf)
         for account, starts in record.by_account.items()
     }
     for before, retry in (pair for tries in record.clients for pair in pairwise(tries)):
+        account = account_of(retry.credential)
         has_waited = before.retry_after_s is not None and _waited_enough(before, retry)
         if before.is_refused and retry.is_served and has_waited:
             yield _held(_START, before.seq, retry.seq)
-        was_served = served_at[retry.account] <= before.sent_at
-        if waited_in_vain(before, retry) and was_served and record.is_alone(before, retry):
-            refused.setdefault(retry.account, []).append((before, retry))
+        was_served = served_at[account] <= before.sent_at
+        if _waited_in_vain(before, retry) and was_served and record.is_alone(before, retry):
+            refused.setdefault(account, []).append((before, retry))
     for pairs in refused.values():
         before, retry = max(pairs, key=lambda pair: pair[1].sent_at)
         if len(pairs) < _IN_VAIN:
@@ -288,32 +445,25 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
             yield _broken(_START, before.seq, retry.seq, expected=expected, actual=actual)
 
 
-def _waited_enough(before: Start, retry: Start) -> bool:
-    return before.retry_after_s is None or retry.sent_at - before.done_at >= before.retry_after_s
-
-
-# Whom a limit hits: what a key starts alone, and the same again beside a greedy key
-
-
-@load_rule("overall.per-key", "limit.is-per-key")
 def limit_is_per_key(record: Record) -> Iterator[Judgement]:
     """Judges the modest key: served alone, it has to be served beside the greedy one.
 
     An attempt says in its phase what went on beside it by plan. Versions are ready in these phases, so that nothing but
     a rate can refuse a start. The claim is broken where starts were refused beside and none alone, if nothing but the
     greedy key can be why: either no limit of each key by itself explains which starts of both keys were refused, see
-    `touchstone.loadgen.rate_limits`, or starts of the modest key were refused again after as long as Retry-After had
-    said. It is held only if the greedy key met its limit meanwhile. It stays indeterminate where a limit without
-    Retry-After has a window longer than the run, or where the greedy key hardly reaches it.
+    `rate_explains`, or starts of the modest key were refused again after as long as Retry-After had said. It is held
+    only if the greedy key met its limit meanwhile. It stays indeterminate where a limit without Retry-After has a
+    window longer than the run, or where the greedy key hardly reaches it.
     """
-    for starts in record.by_account.values():
+    for account, starts in record.by_account.items():
         ready = [start for start in starts if not start.fresh]
         alone = [start for start in ready if start.phase == "alone"]
         beside = [start for start in ready if start.phase == "beside-greedy"]
         if not (alone and beside):
             continue
         begins, ends = beside[0].sent_at, beside[-1].done_at
-        greedy = [s for s in record.starts if s.account != beside[0].account and begins <= s.sent_at <= ends]
+        others = (s for other, own in record.by_account.items() if other != account for s in own)
+        greedy = [start for start in others if begins <= start.sent_at <= ends]
         refused = next((start for start in greedy if start.is_refused), None)
         unequal = _unequal(alone, beside, record)
         if unequal is not None:
@@ -326,7 +476,7 @@ def limit_is_per_key(record: Record) -> Iterator[Judgement]:
             yield _held(_START, refused.seq, beside[-1].seq)
 
 
-def _unequal(alone: list[Start], beside: list[Start], record: Record) -> Judgement | None:
+def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Judgement | None:
     """What the starts alone and beside show, where it is not that both were served."""
     refused_alone = sum(start.is_refused for start in alone)
     refused = [start for start in beside if start.is_refused and record.has_room(start)]
@@ -348,73 +498,59 @@ def _unequal(alone: list[Start], beside: list[Start], record: Record) -> Judgeme
     return _unclear(_START, last, why=f"{counts}, {others} not served; too few to tell") if others else None
 
 
-def _explained(beside: list[Start], record: Record) -> bool:
+def _explained(beside: list[Attempt], record: Record) -> bool:
     """Whether the key may have used up a rate of its own."""
-    pairs = [pair for pair in pairwise(beside) if waited_in_vain(*pair) and record.is_alone(*pair)]
+    pairs = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
     if len(pairs) >= _FEWEST_REFUSALS:
         return False
-    return explains(list(record.by_account.values()), lambda s: not s.fresh and record.has_room(s), record.slack_s)
+    keys = list(record.by_account.values())
+    return rate_explains(keys, lambda start: not start.fresh and record.has_room(start), record.slack_s)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRule:
+    """A named judge of one claim; its judgements need not say either."""
+
+    id: str
+    claim: str
+    judge: Callable[[Record], Iterator[Judgement]]
 
 
 RULES: tuple[LoadRule, ...] = (
-    build_ends,
-    build_stays,
-    builds_are_admitted,
-    refused_start_starts_nothing,
-    ends_after_back_off,
-    retry_after_is_honest,
-    limit_is_per_key,
+    LoadRule("overall.ends", "status.build-ends", build_ends),
+    LoadRule("overall.stays", "status.build-does-not-vanish", build_stays),
+    LoadRule("overall.admitted", "load.builds-admitted", builds_are_admitted),
+    LoadRule("overall.refused", "limit.refused-start-starts-nothing", refused_start_starts_nothing),
+    LoadRule("overall.back-off", "limit.ends-after-back-off", ends_after_back_off),
+    LoadRule("overall.retry-after", "limit.retry-after-is-honest", retry_after_is_honest),
+    LoadRule("overall.per-key", "limit.is-per-key", limit_is_per_key),
 )
 
 
 def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
     """What all load rules say of a run; one that fails is a fault of ours and no pass, and the others still judge."""
-    record = Record(log)
-    places = _Places(record)
-    findings: list[Finding] = []
-    judgements: list[Judgement] = []
-    notices: list[Notice] = []
+    record, ruling = Record(log), Ruling()
+    exchanges = {exchange.seq: exchange for exchange in log.exchanges}
+    moments = {build.seq: (build.ref, build.ended_at) for build in log.builds}
+    moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
+
+    def finding(judgement: Judgement) -> Finding:
+        """Made where its last exchange is, or, where that was not kept, at its moment of the run."""
+        seq = judgement.evidence[-1]
+        if (exchange := exchanges.get(seq)) is None:
+            return finding_at(judgement, ledger, "{}, {:.1f} s into the run".format(*moments[seq]), again(log.header))
+        command = curl(exchange, KeySources.of(log.header.settings))
+        return finding_at(judgement, ledger, f"{exchange.request.method} {exchange.request.url}", command)
+
     for rule in RULES:
         try:
-            found = list(rule(record))
+            found = [replace(judgement, claim=rule.claim, check=rule.id) for judgement in rule.judge(record)]
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
             reason = f"the rule {rule.id} failed: {type(error).__name__}: {error}"
-            notices.append(Notice(rule.claim, "could-not-run", reason))
+            ruling.notices.append(Notice(rule.claim, "could-not-run", reason))
             continue
-        findings += [places.finding(judgement, ledger) for judgement in found if judgement.outcome == "broken"]
-        judgements += [judgement for judgement in found if judgement.outcome != "broken"]
-        notices += [] if found else [Notice(rule.claim, "not-applicable", idle_reason(rule.claim, record))]
-    return Ruling(tuple(findings), tuple(judgements), tuple(notices))
-
-
-class _Places:
-    """Where a finding was made, and how to see it again, whether its exchanges were kept or not."""
-
-    def __init__(self, record: Record) -> None:
-        self._header = record.log.header
-        self._exchanges = {exchange.seq: exchange for exchange in record.log.exchanges}
-        self._moments = {build.seq: (build.ref, build.ended_at) for build in record.log.builds}
-        self._moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
-
-    def finding(self, judgement: Judgement, ledger: Ledger) -> Finding:
-        """The finding that a broken judgement becomes."""
-        seq = judgement.evidence[-1]
-        if exchange := self._exchanges.get(seq):
-            where, command = (
-                f"{exchange.request.method} {exchange.request.url}",
-                curl(exchange, KeySources.of(self._header.settings)),
-            )
-        else:
-            where, command = "{}, {:.1f} s into the run".format(*self._moments[seq]), again(self._header)
-        return Finding(
-            id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
-            claim=judgement.claim,
-            level=ledger[judgement.claim].level,
-            operation=judgement.operation,
-            check=judgement.check,
-            expected=judgement.expected,
-            actual=judgement.actual,
-            where=where,
-            curl=command,
-            evidence=judgement.evidence,
-        )
+        ruling.findings.extend(finding(judgement) for judgement in found if judgement.outcome == "broken")
+        ruling.judgements.extend(judgement for judgement in found if judgement.outcome != "broken")
+        if not found:
+            ruling.notices.append(Notice(rule.claim, "not-applicable", idle_reason(rule.claim, log)))
+    return ruling

@@ -1,16 +1,17 @@
-"""Puts on the stage what a load run needs, and clears it again: versions of its own, some of them built beforehand."""
+"""Publishes what a load or a probe needs, some of it built beforehand, and removes it again when the run is over."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from touchstone.check.budget import SILENT_REMOVALS, Budget
 from touchstone.check.examination import Examination, Ledger, Unsuited, how_ended, transport_to
 from touchstone.check.journal import Journal
 from touchstone.check.preflight import check_given, smoke
+from touchstone.check.run import given_contents
 from touchstone.check.sweep import EMBEDDED_URL
-from touchstone.check.templates import Template, given, publish_call
+from touchstone.check.templates import Template, given
 from touchstone.config import Settings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
@@ -20,7 +21,7 @@ from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Need, Stage
-from touchstone.rules.history import Content
+from touchstone.rules.history import Content, History
 from touchstone.target.answer import NOT_REACHED
 from touchstone.target.clock import WallClock
 from touchstone.types import Progress
@@ -29,42 +30,14 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
-# Of what is left so many are named in a warning.
-_NAMED = 3
+# How often it is checked during a wait whether the run was stopped.
+_CHECK_S = 0.1
 
-
-# While something is waited for it is looked so often whether the run was stopped.
-_LOOK_S = 0.1
+_Thing = TypeVar("_Thing")
 
 
 class Stopped(Exception):
     """Somebody stopped the run while it was set up, or once more while it was cleared."""
-
-
-class _Counter:
-    """Reports how far the set-up or the clean-up has come, as one more event to whoever shows how a run comes along."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._doing, self._done, self._of = "", 0, 0
-
-    def begin(self, doing: str, of: int) -> None:
-        """So many of something are to be done."""
-        self._doing, self._done, self._of = doing, 0, of
-        if of:
-            self._tell()
-
-    def step(self) -> None:
-        """One of them is done."""
-        self._done += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        self._progress({"type": "course", "doing": self._doing, "done": self._done, "of": self._of})
-
-
-def untold(_event: dict[str, Any]) -> None:
-    """Tells nobody."""
 
 
 def never() -> bool:
@@ -72,7 +45,7 @@ def never() -> bool:
     return False
 
 
-class Waiting(WallClock):
+class StoppableClock(WallClock):
     """Time as it passes, and waits that end when the run is stopped."""
 
     def __init__(self) -> None:
@@ -83,11 +56,11 @@ class Waiting(WallClock):
         """Whether the run was stopped."""
         return self.stopped()
 
-    def look(self) -> None:
-        """Looks once.
+    def check(self) -> None:
+        """Ends what goes on where the run was stopped.
 
         Raises:
-            Stopped: the run was stopped.
+            Stopped: it was.
         """
         if self.stopped():
             raise Stopped
@@ -100,25 +73,16 @@ class Waiting(WallClock):
         """
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
-            self.look()
-            super().rest(min(left_s, _LOOK_S))
-
-
-class Needing(Protocol):
-    """A run that needs versions which stand ready."""
-
-    @property
-    def needs(self) -> tuple[Need, ...]:
-        """What is published before it."""
+            self.check()
+            super().rest(min(left_s, _CHECK_S))
 
 
 class _Ledger(Ledger):
-    """The same, and each removal is told of."""
+    """The journal of a run, which counts what is removed."""
 
-    def __init__(self, *arguments: Any, counter: _Counter, look: Callable[[], None]) -> None:
+    def __init__(self, *arguments: Any, count: Callable[[], None]) -> None:
         super().__init__(*arguments)
-        self._counter = counter
-        self._look = look
+        self._count = count
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """*template* was deleted, or could not be.
@@ -127,84 +91,76 @@ class _Ledger(Ledger):
             Stopped: no more is to be deleted.
         """
         super().removed(template, gone=gone, sure=sure)
-        self._counter.step()
-        self._look()
-
-    def left(self, template: Template, *, sure: bool) -> None:
-        """*template* is left as it is, since the clean-up was stopped; *sure* is whether it ever was on the target."""
-        super().removed(template, gone=False, sure=sure)
+        self._count()
 
 
 class SettingUp:
     """What the parent of a load run sends itself: before the load, and after it.
 
     Args:
-        progress: Is told how far each of the two has come.
+        progress: Called with how far each of the two has come, which no run log holds.
     """
 
-    def __init__(self, settings: Settings, run_id: str, run_log: Path, progress: Progress = untold) -> None:
+    def __init__(
+        self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _event: None
+    ) -> None:
         target = settings.target
         self._settings = settings
         self._log = RunLogWriter(run_log, drops=True)
-        self._owners: dict[str, Credential] = {}
-        self._silent = 0
+        self._progress = progress
+        self._deleted = 0
         self.last_seq = 0
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
-        self._unsure: list[Exchange] | None = None
-        self.clock = Waiting()
-        known = (target, Contract.load(), self._record)
+        self._held: list[Exchange] | None = None
+        self._contract = Contract.load()
+        self.clock = StoppableClock()
+        known = (target, self._contract, self._record)
         self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        self._counter = _Counter(progress)
         written = (run_id, self._journal, self._log, self.transport)
-        self._ledger = _Ledger(*written, counter=self._counter, look=self.clock.look)
+        self._ledger = _Ledger(*written, count=self._count_deleted)
         self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
+        self._owners: dict[str, Credential] = {}
 
     def _record(self, exchange: Exchange) -> None:
         self.last_seq = max(self.last_seq, exchange.seq)
-        if self._unsure is None:
+        if self._held is None:
             self._log.write(exchange)
         else:
-            self._unsure.append(exchange)
+            self._held.append(exchange)
 
-    def smoke(self, stopped: Callable[[], bool]) -> float:
+    def smoke(self, stopped: Callable[[], bool]) -> None:
         """Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `check.smoke`."""
         self.clock.stopped = stopped
-        self._unsure = []
+        self._held = []
         try:
-            latency_s = round(smoke(self.transport, self._settings.target.key_sources.primary), 6)
+            smoke(self.transport, self._settings.target.key_sources.primary)
             check_given(self.transport, self._settings.target)
-            for exchange in self._unsure:
-                self._log.write(exchange)
-            return latency_s
+            self._log.write(*self._held)
         finally:
-            self.clock.stopped, self._unsure = never, None
+            self.clock.stopped, self._held = never, None
 
-    def stage(self, plan: Needing, latency_s: float, stopped: Callable[[], bool]) -> Stage:
-        """
-        Publishes what *plan* needs and builds what has to be ready; no more than a part of it once *stopped* is true.
+    def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
+        """Publishes *needs* and builds what has to be ready; no more than a part of it once *stopped* is true.
 
         Raises:
             TargetError: the target did not do its part.
         """
-        roles: dict[str, list[str]] = {}
+        roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
-        self._counter.begin(PUBLISHING, len(plan.needs))
         ref = ""
         try:
-            for need in plan.needs:
-                self.clock.look()
-                template = self._template(need, roles)
+            for number, need in self._each(PUBLISHING, list(enumerate(needs))):
+                template = self._template(need, number)
                 ref = template.ref
-                contents[template.ref] = self._published(template)
+                contents[ref] = self._published(template)
                 role = f"{need.role}-second" if need.second else need.role
-                roles.setdefault(role, []).append(template.ref)
-                self._owners[template.ref] = template.owner
+                roles[role] = (*roles.get(role, ()), ref)
+                self._owners[ref] = template.owner
                 if need.role == "ready":
                     self._build(template)
-                self._counter.step()
         except Stopped:
             pass
         except Unsuited as error:
@@ -214,30 +170,53 @@ class SettingUp:
         finally:
             self.clock.stopped = never
         self._journal.started(*(ref for role, refs in roles.items() if not role.startswith("ready") for ref in refs))
-        return Stage({role: tuple(refs) for role, refs in roles.items()}, contents, latency_s)
+        return Stage(roles, contents)
 
-    def _template(self, need: Need, roles: dict[str, list[str]]) -> Template:
+    def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
+        """One after the other; reports how many are done.
+
+        Raises:
+            Stopped: the run was stopped.
+        """
+        for done, thing in enumerate(things):
+            self._report(doing, done, len(things))
+            self.clock.check()
+            yield thing
+        self._report(doing, len(things), len(things))
+
+    def _report(self, doing: str, done: int, of: int) -> None:
+        if of:
+            self._progress({"type": "course", "doing": doing, "done": done, "of": of})
+
+    def _count_deleted(self) -> None:
+        self._deleted += 1
+        self._report(DELETING, self._deleted, len(self._exam.templates))
+        self.clock.check()
+
+    def _template(self, need: Need, number: int) -> Template:
         """A template for *need*; where nothing may be published, the next one that the user named."""
         if self._settings.target.publish == "never":
             named = self._settings.target.templates.buildable
             if not named:
                 raise Unsuited("not-applicable", "publishing is switched off; name templates in templates.buildable")
-            return given(named[sum(map(len, roles.values())) % len(named)])
+            return given(named[number % len(named)])
         owner: Credential = "second" if need.second else "primary"
         template = self._exam.template(need.purpose, sleep_s=need.sleep_s, fails=need.fails, owner=owner)
         return replace(template, halved=need.halved, more_lines=need.more_lines)
 
     def _published(self, template: Template) -> Content:
         if self._settings.target.publish == "never":
-            return Content(template.ref, template.owner, f"given:{template.ref}", "ready", 0.0, "", 0, 0.0, 0.0)
+            return given_contents(self._settings)[template.ref]
         exchange = self._exam.publish(template)
         if not 200 <= exchange.status < 300:
-            told = exchange.error or f"{exchange.status} {exchange.body}"
-            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {told}")
+            answer = exchange.error or f"{exchange.status} {exchange.body}"
+            raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         if self._exam.budget.is_doubtful(template.ref):
             # Before its build is started only this shows that publishing begins none, and so costs none.
             self._exam.look(template.ref)
-        return _content(template, exchange)
+        history = History(self._contract)
+        history.add(exchange)
+        return history.contents(template.ref)[-1]
 
     def _build(self, template: Template) -> None:
         self._journal.started(template.ref)
@@ -263,68 +242,63 @@ class SettingUp:
         """Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
-            log: What the run saw: what it saw end needs no cancel, nor what no worker started. None where it is lost.
+            log: What the run recorded: what ended needs no cancel, nor what no worker started. None where it is lost.
             stopped: Once it is true, all else is left to a sweep.
 
         Returns:
             Whether nothing is left.
         """
-        seen = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
-        self.transport.number_from(max([*seen, self.last_seq]) + 1)
+        numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
+        self.transport.number_from(max([*numbers, self.last_seq]) + 1)
         self._exam.case = CLEAN_UP
+        self._journal.settled(*(_idle(log, self._journal.builds) if log else ()))
         self.clock.stopped = stopped
         try:
-            clean = self._cleared(_idle(log, self._journal.builds) if log else set())
+            self._cancel()
+            self._report(DELETING, 0, len(self._exam.templates))
+            self._exam.clean_up()
         except Stopped:
-            clean = self._warn_left()
+            self._warn_left()
         finally:
             self.clock.stopped = never
         self._journal.close()
-        return clean and not self._journal.builds
+        return not self._journal.refs and not self._journal.builds
 
-    def _cleared(self, idle: set[str]) -> bool:
-        """Whether nothing is left."""
-        self._journal.settled(*(ref for ref in self._journal.builds if ref in idle))
-        self._counter.begin(CANCELLING, len(self._journal.builds))
-        for ref in self._journal.builds:
-            self.clock.look()
-            if self._cancelled(ref):
+    def _cancel(self) -> None:
+        """Cancels what may be building; a target that answers nobody is left alone after a few."""
+        silent = 0
+        for ref in self._each(CANCELLING, self._journal.builds):
+            if silent >= SILENT_REMOVALS:
+                continue
+            try:
+                exchange = self._exam.cancel(ref, self._owners.get(ref, "primary"))
+            except Unsuited:
+                continue
+            silent = 0 if exchange.response else silent + 1
+            if 200 <= exchange.status < 300 or exchange.status in (404, 409):
                 self._journal.settled(ref)
-            self._counter.step()
-        self._counter.begin(DELETING, len(self._exam.templates))
-        clean = self._exam.clean_up()
-        running = sorted(self._journal.builds)
-        if running:
-            more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
-            told = f"{plural(len(running), 'build')} may still be running, as cancels were not answered: "
-            self._log.write(Remark(f"{told}{', '.join(running[:_NAMED])}{more}; `touchstone sweep` tries again"))
-        return clean
+        if running := sorted(self._journal.builds):
+            self._log.write(
+                Remark(
+                    f"{plural(len(running), 'build')} may still be running, as cancels were not answered, "
+                    f"such as {running[0]}; `touchstone sweep` tries again"
+                )
+            )
 
-    def _warn_left(self) -> bool:
-        """Tells what a clean-up leaves that was stopped; whether that is nothing."""
-        refs = {*self._journal.refs}
+    def _warn_left(self) -> None:
+        """Says what a clean-up leaves that was stopped."""
+        left = {*self._journal.refs}
         for template in self._exam.templates:
-            if template.ref in refs:
-                self._ledger.left(template, sure=self._exam.publications.standing(template) == "there")
-        number = len(refs.union(self._journal.builds))
-        if number:
+            if template.ref in left:
+                sure = self._exam.publications.standing(template) == "there"
+                Ledger.removed(self._ledger, template, gone=False, sure=sure)
+        if number := len(left.union(self._journal.builds)):
             self._log.write(
                 Remark(
                     f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
                     "`touchstone sweep` removes them"
                 )
             )
-        return not number
-
-    def _cancelled(self, ref: str) -> bool:
-        if self._silent >= SILENT_REMOVALS:
-            return False
-        try:
-            exchange = self._exam.cancel(ref, self._owners.get(ref, "primary"))
-        except Unsuited:
-            return False
-        self._silent = 0 if exchange.response else self._silent + 1
-        return 200 <= exchange.status < 300 or exchange.status in (404, 409)
 
     def close(self) -> None:
         """Closes connections and files."""
@@ -335,31 +309,15 @@ class SettingUp:
         self._log.close()
 
 
-def _idle(log: RunLog, refs: Iterable[str]) -> set[str]:
+def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
     """Those of *refs* that surely nothing builds.
 
-    What a worker did not tell to its end it may have started as well. A start without a connection began nothing.
+    What a worker did not report to its end it may have started as well. A start without a connection began nothing.
     """
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
+    is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}
     sent = [exchange for exchange in log.exchanges if not exchange.error.startswith(NOT_REACHED)]
     started |= {exchange.ref for exchange in sent if exchange.operation == "startBuild" and exchange.ref}
-    unstarted = set(refs) - started if last and all(state == "done" for state in last.values()) else set()
-    return unstarted | {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
-
-
-def _content(template: Template, exchange: Exchange) -> Content:
-    digest = exchange.body.get("digest")
-    call = publish_call(template, wrapped=False)
-    return Content(
-        ref=template.ref,
-        owner=template.owner,
-        key=str(call.note["content"]),
-        outcome=template.outcome,
-        sleep_s=template.sleep_s,
-        marker=str(call.note["marker"]),
-        published_seq=exchange.seq,
-        from_at=exchange.sent_at,
-        sure_at=exchange.done_at,
-        digest=digest if isinstance(digest, str) else "",
-    )
+    ended = {build.ref for build in log.builds if build.end in ("ready", "failed", "cancelled")}
+    return [ref for ref in refs if ref in ended or (is_whole and ref not in started)]

@@ -3,47 +3,55 @@
 What one arrival does is written in `load/`, one file a scenario; here is what a plan and a report have to know of it.
 """
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Model
 
-Action = Literal[
-    "start",  # starts a build of its own, backs off while it is refused, and polls it to its end
-    "read",  # reads the status of a version that is ready
-    "cancel",  # starts a build, cancels it half-way, and polls until it has settled
-    "stream",  # starts a build and follows its log to the end
-    "race",  # starts and cancels a version that others start and cancel as well
-    "host",  # starts one of the few builds that many watch, and polls it to its end
-    "watch",  # follows the log of one of the few builds
-    "modest",  # starts a version that is ready, with the first key
-    "greedy",  # starts a version that is ready, with the second key
-]
 
-# The operation that an arrival of an action is timed by, and which thresholds are set for.
-OPERATION_OF: Mapping[str, str] = {
-    "start": "startBuild",
-    "read": "getBuild",
-    "cancel": "startBuild",
-    "stream": "startBuild",
-    "race": "startBuild",
-    "host": "startBuild",
-    "watch": "streamBuildEvents",
-    "modest": "startBuild",
-    "greedy": "startBuild",
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What one arrival does.
+
+    Attributes:
+        operation: The operation of its first request, which it is timed by, and which thresholds are set for.
+        builds: The build that it may begin: one of a version of its ``own``, or of one that is ``shared``.
+        lasts: Whether its client goes on to the end of the build.
+        follow_ups: Requests after the first one, besides polls and what a refusal costs.
+        is_followed: Whether somebody follows the log of its build.
+        follows: Whether it follows a log itself.
+    """
+
+    operation: str = "startBuild"
+    builds: Literal["", "own", "shared"] = ""
+    lasts: bool = False
+    follow_ups: int = 0
+    is_followed: bool = False
+    follows: bool = False
+
+
+ACTIONS: Mapping[str, Action] = {
+    # reads the status of a version that is ready
+    "read": Action("getBuild"),
+    # starts a build of its own, backs off while it is refused, and polls it to its end
+    "start": Action(builds="own", lasts=True),
+    # starts a build, cancels it half-way, and polls until it has settled
+    "cancel": Action(builds="own", follow_ups=1),
+    # starts a build and follows its log to the end
+    "stream": Action(builds="own", lasts=True, follow_ups=1, is_followed=True, follows=True),
+    # starts and cancels a version that others start and cancel as well, and reads it
+    "race": Action(builds="shared", follow_ups=2),
+    # starts one of the few builds that many watch, and polls it to its end
+    "host": Action(builds="own", lasts=True, is_followed=True),
+    # follows the log of one of the few builds
+    "watch": Action("streamBuildEvents", follows=True),
+    # starts a version that is ready, with the first key
+    "modest": Action(),
+    # starts a version that is ready, with the second key
+    "greedy": Action(),
 }
-# An arrival of one of these begins a build of its own.
-BUILDS: frozenset[str] = frozenset({"start", "cancel", "stream", "host"})
-# Or may begin one, of a version that others start as well.
-MAY_BUILD: frozenset[str] = BUILDS | {"race"}
-# One request of a version that is ready, and nothing after it.
-SINGLE: frozenset[str] = frozenset({"read"})
-# Somebody follows the log of its build.
-_FOLLOWED: frozenset[str] = frozenset({"stream", "host"})
-
 
 # What a load run judges of itself as a whole. Each is a must there, also where a check takes it for a should.
 INVARIANTS: tuple[str, ...] = (
@@ -80,7 +88,7 @@ class Scenario:
         ready: Versions that are built before the run begins, for reads.
         needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that it is for; without a verdict on one of them a run is no pass. See `judge.shortfall`.
+        shows: Claims that it is for; without a verdict on one of them a run is no pass.
     """
 
     name: str
@@ -103,7 +111,7 @@ class Scenario:
             case "builds" | "watchers":
                 return bool(getattr(self, flag))
             case "lines":
-                return not _FOLLOWED.isdisjoint(self.mix)
+                return any(ACTIONS[action].is_followed for action in self.mix)
             case "rate" | "arrivals":
                 return not self.watchers
             case "mix":
@@ -190,7 +198,6 @@ class Options:
         mix: Weights of the actions, none of them zero.
         users: Clients that send one request after the other; only in a closed model.
         max_requests: Requests that the run may send, set-up and clean-up not counted; None for no bound.
-        trace: Arrival times in seconds, read from a file; empty without one.
     """
 
     scenario: Scenario
@@ -212,24 +219,16 @@ class Options:
         """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
-    def lowering(self, what: Literal["builds", "arrivals"]) -> str:
+    @property
+    def advice(self) -> str:
         """What to do where there is too much of something: which flags make it less."""
         if self.arrivals == AT_ONCE:
-            flags = ["--builds", "--watchers"] if self.watchers and what == "arrivals" else ["--builds"]
-        else:
-            flags = ["--duration"] if self.arrivals.startswith("trace:") else ["--rate", "--duration"]
-            flags += ["--mix"] if self.scenario.heeds("mix") else []
-        return f"lower {', '.join(flags[:-1])} or {flags[-1]}" if flags[1:] else f"lower {flags[0]}"
+            return "lower --builds or --watchers" if self.watchers else "lower --builds"
+        return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
 
     def public(self) -> dict[str, Any]:
         """Every setting by name as JSON values."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return values | {"scenario": self.scenario.name, "mix": dict(self.mix)}
-
-    @classmethod
-    def from_public(cls, values: Mapping[str, Any]) -> "Options":
-        """The options that `public` wrote."""
-        return cls(**{**values, "scenario": scenario(values["scenario"])})
+        return asdict(self) | {"scenario": self.scenario.name}
 
 
 def scenario(name: str) -> Scenario:

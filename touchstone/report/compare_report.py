@@ -1,7 +1,9 @@
 """A comparison of two runs on a terminal, as a page, and as compare.json."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +13,15 @@ from rich.text import Text
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
 from touchstone.facts.wording import brief, clipped, figure, percentage, plural
-from touchstone.loadgen.metrics import FEW, Times, name_of
-from touchstone.loadgen.thresholds import named
-from touchstone.report import html
-from touchstone.report.charts import Chart, Key, Log, Shape
-from touchstone.report.compare_loads import (
-    MATTERS,
-    MATTERS_POINTS,
-    NOISE,
-    TOO_FEW,
-    UNCERTAIN,
-    AnswerTimes,
-    Change,
-    LoadComparison,
-    OperationChange,
-)
-from touchstone.report.comparison import GROUPS, Comparison, Turn, kind_of_run
+from touchstone.loadgen.metrics import ALL, FEW, name_of
+from touchstone.loadgen.thresholds import scope_text
+from touchstone.report import comparison as limits
+from touchstone.report import html, resampling
+from touchstone.report.charts import Chart
+from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, OperationChange
 from touchstone.report.json_report import fields
-from touchstone.report.load_charts import curve, curve_shapes, nines_axis, nines_of
+from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
 from touchstone.report.load_sentences import describe_capacity, describe_workload
-from touchstone.report.resampling import CONFIDENCE, FEWEST_BLOCKS, ROUNDS
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
@@ -40,26 +31,21 @@ _STYLES = {"slower": "bold red", "faster": "bold green", "more": "bold", "less":
 _STYLES |= dict.fromkeys((NOISE, UNCERTAIN, TOO_FEW), "dim")
 _TONES = {"slower": "broken", "faster": "upheld", "more": "indeterminate", "less": "indeterminate"}
 _NAMES = {"throughput_per_s": "served a second", "error_share": "errors", "refused_share": "refused (429)"}
-_SHARES = (0.5, 0.9, 0.99, 0.999)
 
 
-def write(comparison: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
+def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
     """Writes the comparison to *console*; the last line says what it comes to.
 
     Args:
         page: Where the report for a browser is.
     """
-    load, claims, logs = comparison.load, comparison.claims, (comparison.before, comparison.after)
-    capacities = zip("AB", load.capacities, strict=True) if load else ()
-    lengths = (log.footer.duration_s if log.footer else 0.0 for log in logs)
+    claims = both.claims
+    lengths = (log.footer.duration_s if log.footer else 0.0 for log in (both.before, both.after))
     render_text(
         console,
         "compare.txt.j2",
-        {"load": lambda: _write_load(load, console)} if load else {},
-        both=comparison,
-        runs=list(zip("AB", map(describe_run, logs), strict=True)),
-        method=describe_method(load) if load else "",
-        capacities=[(letter, describe_capacity(found)) for letter, found in capacities if found],
+        {"load": lambda: _write_load(both, console)},
+        **_values(both),
         changes={
             **{f"Claims {group}": list(map(_describe_turn, claims.turned_by(group))) for group in GROUPS},
             "New findings, in B only": list(map(_describe_finding, claims.new)),
@@ -67,46 +53,51 @@ def write(comparison: Comparison, console: Console, page: Path | None = None, ex
             "Claims that B does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_before],
             "Claims that A does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_after],
         },
-        differing=[_answer_times(one) for one in comparison.answers if one.differ],
+        differing=list(map(_describe_times, both.slower_or_faster)),
         lengths=" and ".join(f"{seconds:.1f} s" for seconds in lengths),
         page=str(page or ""),
     )
-    say(console, f"exit {exit_code}: {comparison.reason}", "bold")
+    say(console, f"exit {exit_code}: {both.reason}", "bold")
 
 
-def _answer_times(one: AnswerTimes) -> str:
-    changes = (
-        f"{describe_statistic(change)} {describe_value(change, change.before)}, "
-        f"{describe_value(change, change.after)}: {describe_apart(change)}, {change.verdict}"
-        for change in one.changes
-        if change.apart
-    )
-    return f"{one.operation} ({one.counts[0]:,} and {one.counts[1]:,} answers): {'; '.join(changes)}"
+def _values(both: Comparison) -> Mapping[str, Any]:
+    """What the templates of the terminal and of the page have in common."""
+    logs = (both.before, both.after)
+    return {
+        "both": both,
+        "runs": [(letter, log, describe_run(log)) for letter, log in zip("AB", logs, strict=True)],
+        "describe_capacity": describe_capacity,
+        "limits": limits,
+        "resampling": resampling,
+        "few": FEW,
+    }
 
 
-def _write_load(load: LoadComparison, console: Console) -> None:
+def _write_load(both: Comparison, console: Console) -> None:
     rows: list[list[str | Text]] = []
-    for one in load.operations:
-        rows.append([Text(inert(named(one.name)), "bold"), *map(_count, (one.before, one.after)), "", ""])
-        for change in _changes(one):
+    for one in both.operations:
+        counts = ("–" if count is None else f"{count:,}" for count in one.counts)
+        rows.append([Text(inert(scope_text(one.name)), "bold"), *counts, "", ""])
+        # p95 says little beside its neighbours.
+        for change in (each for each in (*one.times, *one.counted) if each.tells and each.statistic != "p95_s"):
             values = (describe_value(change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
             rows.append([f"  {describe_statistic(change)}", *values, describe_apart(change), verdict])
-    title = "response time" if load.timed else "service time"
+    title = "response time" if both.is_timed else "service time"
     table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
 
 
-def _changes(one: OperationChange) -> list[Change]:
-    """Those that say something: p95 says little beside its neighbours."""
-    return [change for change in (*one.times, *one.counted) if change.statistic != "p95_s" and change.tells]
+def _describe_times(one: OperationChange) -> str:
+    changes = (
+        f"{describe_statistic(change)} {describe_value(change, change.before)}, "
+        f"{describe_value(change, change.after)}: {describe_apart(change)}, {change.verdict}"
+        for change in one.times
+        if change.apart
+    )
+    return f"{one.name} ({one.counts[0]:,} and {one.counts[1]:,} answers): {'; '.join(changes)}"
 
 
-def _count(side: object) -> str:
-    whole = getattr(side, "whole", None)
-    return f"{whole.count:,}" if whole else "–"
-
-
-def _describe_turn(turn: Turn) -> str:
+def _describe_turn(turn: limits.Turn) -> str:
     reason = f" ({clipped(turn.after.reason, 120)})" if turn.after.reason else ""
     return f"{turn.after.claim.id}: {turn.before.verdict} → {turn.after.verdict}{reason}"
 
@@ -115,115 +106,83 @@ def _describe_finding(finding: Finding) -> str:
     return f"{finding.claim}: {finding.operation or 'request'}, expected {finding.expected}; actual {finding.actual}"
 
 
-def render(comparison: Comparison) -> str:
+def render(both: Comparison) -> str:
     """The comparison as an HTML page."""
-    load = comparison.load
+    alike = "Too little to tell" if both.is_open else f"No difference{' beyond noise' if both.is_load else ''}"
     return html.page(
         "compare.html.j2",
         ("report.css", "load.css"),
         ("report.js",),
-        both=comparison,
-        load=load,
-        headline=_headline(comparison),
-        runs=[(letter, log, describe_run(log)) for letter, log in (("A", comparison.before), ("B", comparison.after))],
-        kind=kind_of_run(comparison.after).partition(" (")[0],
-        charts=_overlays(load) if load else (),
-        method=describe_method(load) if load else "",
+        **_values(both),
+        headline="The two runs differ" if both.differs else alike,
+        kind=limits.kind_of_run(both.after).partition(" (")[0],
+        charts=_overlays(both),
         groups=GROUPS,
         symbols=html.SYMBOLS,
         tones=_TONES,
-        named=named,
+        scope_text=scope_text,
         apart=describe_apart,
         statistic=describe_statistic,
         value=describe_value,
-        describe_capacity=describe_capacity,
         describe_workload=describe_workload,
     )
 
 
-def _headline(comparison: Comparison) -> str:
-    if comparison.differs:
-        return "The two runs differ"
-    if comparison.is_open:
-        return "Too little to tell"
-    return "No difference beyond noise" if comparison.load else "No difference"
-
-
-def _overlays(load: LoadComparison) -> tuple[Chart, ...]:
-    """For each operation that both runs timed, their percentile curves over each other."""
-    pairs = [(one, _times(one, load)) for one in load.operations if len(load.operations) != 2 or one.name != "*"]
-    drawn = [(one, times) for one, times in pairs if times]
-    nines = nines_of(time.count for _, times in drawn for time in times)
-    return tuple(_overlay(one, times, nines) for one, times in drawn)
-
-
-def _times(one: OperationChange, load: LoadComparison) -> tuple[Times, Times] | None:
-    if one.before is None or one.after is None:
-        return None
-    before, after = one.before.whole, one.after.whole
-    first, second = (before.response, after.response) if load.timed else (before.service, after.service)
-    return (first, second) if first and second else None
-
-
-def _overlay(one: OperationChange, times: tuple[Times, Times], nines: float) -> Chart:
-    # An axis of its own: what is compared lies close together.
-    scale = Log(min(time.cells.quantile_s(0.01) for time in times), max(time.cells.quantile_s(0.999) for time in times))
-    shapes: list[Shape] = []
-    for time, css in zip(times, ("run-a", "run-b"), strict=True):
-        shapes += curve_shapes(curve(time.cells, nines, time.never), css, nines, scale)
-    values = (
-        ", ".join(f"{time.at(share).name} {brief(time.at(share).value_s)}" for share in _SHARES) for time in times
-    )
-    return Chart(
-        title=named(one.name).capitalize() if one.name == "*" else one.name,
-        caption="; ".join(f"{letter}: {text}" for letter, text in zip("AB", values, strict=True)),
-        x=nines_axis(nines),
-        y=scale.axis("time"),
-        shapes=tuple(shapes),
-        keys=tuple(
-            Key(css, f"{letter}, {plural(time.count, 'sample')}", "line")
-            for css, letter, time in zip(("run-a", "run-b"), "AB", times, strict=True)
-        ),
-        height_px=210,
+def _overlays(both: Comparison) -> tuple[Chart, ...]:
+    """For each operation that both load runs timed, their percentile curves over each other."""
+    if not both.is_load:
+        return ()
+    shown = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
+    pairs = [(one.name, [span for span in one.spans if span]) for one in shown if all(one.spans)]
+    nines = nines_of(span.count for _, spans in pairs for span in spans)
+    return tuple(
+        percentile_chart(
+            scope_text(name).capitalize() if name == ALL else name,
+            [
+                (css, f"{letter}:", f"{letter}, {plural(span.count, 'sample')}", span)
+                for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
+            ],
+            nines,
+            scale_of(spans),  # an axis of its own: what is compared lies close together
+        )
+        for name, spans in pairs
     )
 
 
-def render_json(comparison: Comparison, exit_code: int = 0) -> str:
+def render_json(both: Comparison, exit_code: int = 0) -> str:
     """The comparison as JSON text, ASCII only; nothing is cut."""
-    claims = comparison.claims
-    groups = {group.replace(" ", "_"): claims.turned_by(group) for group in GROUPS}
-    turned = {
-        key: [_claim(turn.after) | {"before": turn.before.verdict} for turn in turns] for key, turns in groups.items()
+    claims = both.claims
+    lists: dict[str, list[Any]] = {
+        group.replace(" ", "_"): [_claim(turn.after) | {"before": turn.before.verdict} for turn in turns]
+        for group, turns in ((group, claims.turned_by(group)) for group in GROUPS)
     }
+    lists |= {"removed": list(map(_claim, claims.only_before)), "added": list(map(_claim, claims.only_after))}
+    findings = {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))}
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "exit_code": exit_code,
-        **fields(comparison, "reason", "differs"),
-        "runs": {"a": _run(comparison.before, claims.before), "b": _run(comparison.after, claims.after)},
-        "unlike": list(map(asdict, comparison.unlike)),
+        **fields(both, "reason", "differs"),
+        "runs": {"a": _run(both.before, claims.before), "b": _run(both.after, claims.after)},
+        "unlike": list(map(asdict, both.unlike)),
         "counts": {
-            **{key: len(turns) for key, turns in groups.items()},
-            "removed": len(claims.only_before),
-            "added": len(claims.only_after),
+            **{key: len(rows) for key, rows in lists.items()},
             "unasked": claims.unasked,
             "new_findings": len(claims.new),
             "gone_findings": len(claims.gone),
         },
-        "claims": {
-            **turned,
-            "removed": list(map(_claim, claims.only_before)),
-            "added": list(map(_claim, claims.only_after)),
-        },
-        "findings": {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))},
-        "answers": [
-            fields(one, "operation", "counts") | {"times": list(map(_change, one.changes))}
-            for one in comparison.answers
-        ],
+        "claims": lists,
+        "findings": findings,
+        "answers": [],
     }
-    if comparison.load:
+    if both.is_load:
         document["load"] = [
             {"operation": one.name, "statistics": list(map(_change, (*one.times, *one.counted)))}
-            for one in comparison.load.operations
+            for one in both.operations
+        ]
+    else:
+        document["answers"] = [
+            {"operation": one.name, "counts": one.counts, "times": list(map(_change, one.times))}
+            for one in both.operations
         ]
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
@@ -252,13 +211,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def _change(change: Change) -> dict[str, Any]:
     apart = asdict(change.apart) if change.apart else None
-    return {
-        "statistic": change.statistic,
-        "a": change.before,
-        "b": change.after,
-        "apart": apart,
-        "verdict": change.verdict,
-    }
+    sides = {"a": change.before, "b": change.after}
+    values = {side: value if isfinite(value) else None for side, value in sides.items()}
+    return fields(change, "statistic") | values | {"apart": apart, "verdict": change.verdict}
 
 
 def describe_run(log: RunLog) -> str:
@@ -280,10 +235,8 @@ def describe_statistic(change: Change) -> str:
     return name_of(float(f"0.{change.statistic.removeprefix('p').removesuffix('_s')}"))
 
 
-def describe_value(change: Change, value: float | None) -> str:
+def describe_value(change: Change, value: float) -> str:
     """A value with its unit."""
-    if value is None:
-        return "–"
     if change.statistic.endswith("_share"):
         return percentage(value)
     return figure(value, 4) if change.statistic.endswith("_per_s") else brief(value)
@@ -296,29 +249,7 @@ def describe_apart(change: Change) -> str:
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    value, low, high = map(_describe_bound, (change.apart.value, change.apart.low, change.apart.high))
-    return f"{value}{unit} ({low} to {high})"
-
-
-def _describe_bound(bound: float) -> str:
+    bounds = (change.apart.value, change.apart.low, change.apart.high)
     # A hair above -100 % is not all of it.
-    return "-99.9" if -1 < bound < -0.999 else figure(100 * bound, 2, sign="+")
-
-
-def describe_method(load: LoadComparison) -> str:
-    """How it is told what is noise, and what that cannot see."""
-    blocks = " and ".join(dict.fromkeys(f"{seconds} s" for seconds in load.block_s))
-    rated = " and ".join(dict.fromkeys(f"{seconds:,} s" for seconds in load.rated_s))
-    return (
-        f"Served a second is over {rated}, the whole seconds of the schedule, or of the run where all arrive at once: "
-        "what was due in them and was served, whenever that was. The report of a run has other rates: of all that was "
-        "sent, over the time that it names. "
-        f"In brackets: the interval that holds the difference with {100 * CONFIDENCE:.0f} % confidence, by a block "
-        f"bootstrap ({ROUNDS:,} seeded rounds over blocks of {blocks} of either run, widened for few blocks; times and "
-        "rates by the logarithm of their quotient). Where it holds 0, there is no difference beyond noise; of twenty "
-        "such intervals of equal runs one is expected not to. Noise is what varied within each run: what differs from "
-        "run to run, such as another machine or a busy neighbour, is not in it. Too uncertain: it holds 0, and also a "
-        f"difference of more than {100 * MATTERS:.0f} % or {100 * MATTERS_POINTS:.0f} points, or requests without an "
-        f"answer are in it. Too few: fewer than {FEW} samples beyond a percentile, fewer than {FEW} events, or fewer "
-        f"than {FEWEST_BLOCKS} blocks with any. Times leave out what was refused or failed."
-    )
+    value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in bounds)
+    return f"{value}{unit} ({low} to {high})"

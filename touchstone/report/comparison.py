@@ -1,28 +1,121 @@
-"""Two runs beside each other: what may be compared, and all that a comparison comes to; pure."""
+"""Two runs beside each other: what may be compared, and all that differs between them beyond noise; pure.
 
+What varied within each run is noise; another machine or a busy neighbour is not in it, and so a difference may come
+from that.
+"""
+
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+from urllib.parse import urlsplit
+
+import numpy as np
 
 from touchstone.errors import UsageError
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
-from touchstone.facts.wording import plural
-from touchstone.report.compare_loads import (
-    NOISE,
-    TOO_FEW,
-    UNCERTAIN,
-    AnswerTimes,
-    Change,
-    LoadComparison,
-    Mismatch,
-    compare_answers,
-    compare_loads,
-)
-from touchstone.rules.verdict import ClaimVerdict, RunVerdict, Verdict, judge, selected
+from touchstone.facts.sample import Sample, Window
+from touchstone.facts.wording import percentage, plural
+from touchstone.loadgen.capacity import Capacity, capacity
+from touchstone.loadgen.loading import is_loopback
+from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
+from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
+from touchstone.report import resampling
+from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats, Interval
+from touchstone.rules.verdict import ClaimVerdict, RunVerdict, judge, selected
 
-_CLEAR: tuple[Verdict, ...] = ("upheld", "broken")
-# What became of a claim, in the order in which it is told.
+ANSWER_SHARES = (0.5, 0.9)
+SEED = 1
+
+Verdict = Literal[
+    "slower",
+    "faster",
+    "more",
+    "less",
+    "no difference beyond noise",
+    "too uncertain to tell",  # no difference is possible, and so is one that matters
+    "too few to tell",
+]
+NOISE: Verdict = "no difference beyond noise"
+UNCERTAIN: Verdict = "too uncertain to tell"
+TOO_FEW: Verdict = "too few to tell"
+# Where these are not excluded nobody says that there is no difference: one by half, or by a tenth of all requests.
+MATTERS, MATTERS_POINTS = 0.5, 0.1
+_COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
+
+# What became of a claim, in the order in which reports have it.
 GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
 NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """How many of something the run with fewer has, and how many it takes."""
+
+    have: int
+    need: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One statistic in two runs.
+
+    Attributes:
+        statistic: Its name with its unit.
+        before: In the first run.
+        after: In the second run.
+        apart: How far they are apart, with its interval: of times and rates as a share of *before*, of shares as they
+            are; None where that cannot be said.
+        verdict: What is to be said of it.
+        lack: What there is too little of; None where there is enough.
+    """
+
+    statistic: str
+    before: float
+    after: float
+    apart: Interval | None
+    verdict: Verdict
+    lack: Lack | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says something: a share of nothing in both runs does not."""
+        return bool(self.before or self.after)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it differs beyond noise."""
+        return self.verdict not in (NOISE, UNCERTAIN, TOO_FEW)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationChange:
+    """One operation in two runs.
+
+    Attributes:
+        counts: Requests in either run; None where a run never used it.
+        spans: How long answers took in either run; None where nothing shows it.
+        times: Of each percentile.
+        counted: Of the throughput and of shares; empty where the runs were no load.
+    """
+
+    name: str
+    counts: tuple[int | None, int | None]
+    spans: tuple[Times | None, Times | None]
+    times: tuple[Change, ...]
+    counted: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Something that the two runs had not in common to do."""
+
+    what: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +133,7 @@ class Turn:
             return NEWLY_BROKEN
         if was == "broken" and now == "upheld":
             return FIXED
-        if was in _CLEAR:
+        if was in ("upheld", "broken"):
             return NO_LONGER
         return NOW if now == "upheld" else OTHERWISE
 
@@ -53,9 +146,9 @@ class ClaimChanges:
         turned: Claims with another verdict, in the order of the second run's ledger.
         only_before: Claims that the second run was not to judge, of those that it does not know any more.
         only_after: Claims that the first run was not to judge, of those that it did not know.
-        unasked: How many claims only one of the two runs was asked for, by ``--claims``.
         new: Findings of the second run alone, about claims that the first one was asked for as well.
         gone: Findings of the first run alone, about claims that the second one was asked for as well.
+        unasked: How many claims only one of the two runs was asked for, by ``--claims``.
     """
 
     before: RunVerdict
@@ -65,7 +158,7 @@ class ClaimChanges:
     only_after: tuple[ClaimVerdict, ...]
     new: tuple[Finding, ...]
     gone: tuple[Finding, ...]
-    unasked: int = 0
+    unasked: int
 
     def turned_by(self, group: str) -> tuple[Turn, ...]:
         """The claims with another verdict of which this became."""
@@ -88,23 +181,25 @@ class Comparison:
     """Two runs of one kind.
 
     Attributes:
-        load: None where they are no load runs.
-        answers: How long answers took; empty for load runs, which tell it otherwise.
+        unlike: What the two had not in common to do.
+        is_load: Whether they are load runs.
+        is_timed: Whether times are response times; else there are service times only.
+        operations: Of load runs all of them together first, then each that one of the runs used; of others those that
+            both used.
+        block_s: Seconds in a block of either run.
+        rated_s: Seconds that the throughput of either run is over.
     """
 
     before: RunLog
     after: RunLog
     claims: ClaimChanges
-    load: LoadComparison | None
-    answers: tuple[AnswerTimes, ...] = ()
-
-    @property
-    def unlike(self) -> tuple[Mismatch, ...]:
-        """What the two had not in common to do."""
-        if self.load:
-            return self.load.mismatches
-        first, second = (_options(log) for log in (self.before, self.after))
-        return tuple(Mismatch(what, first[what], second[what]) for what in first if first[what] != second[what])
+    unlike: tuple[Mismatch, ...]
+    is_load: bool
+    is_timed: bool
+    operations: tuple[OperationChange, ...]
+    capacities: tuple[Capacity | None, Capacity | None]
+    block_s: tuple[int, int]
+    rated_s: tuple[int, int]
 
     @property
     def has_new_failure(self) -> bool:
@@ -113,14 +208,20 @@ class Comparison:
         return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
 
     @property
-    def differing(self) -> tuple[tuple[str, Change], ...]:
-        """What differs beyond noise between two load runs, each with its operation."""
-        return tuple(one for one in self._changes if one[1].verdict not in (NOISE, UNCERTAIN, TOO_FEW))
+    def _changes(self) -> list[Change]:
+        """What is to be said of the statistics of two load runs."""
+        operations = self.operations if self.is_load else ()
+        return [change for one in operations for change in (*one.times, *one.counted) if change.tells]
+
+    @property
+    def differing(self) -> int:
+        """How many statistics differ beyond noise between two load runs."""
+        return sum(change.differs for change in self._changes)
 
     @property
     def open(self) -> int:
-        """Of how many statistics it cannot be told whether they differ."""
-        return sum(change.verdict in (UNCERTAIN, TOO_FEW) for _, change in self._changes)
+        """Of how many statistics nobody can say whether they differ."""
+        return sum(change.verdict in (UNCERTAIN, TOO_FEW) for change in self._changes)
 
     @property
     def is_open(self) -> bool:
@@ -128,36 +229,33 @@ class Comparison:
         return 0 < self.open == len(self._changes)
 
     @property
-    def _changes(self) -> tuple[tuple[str, Change], ...]:
-        operations = self.load.operations if self.load else ()
-        return tuple((one.name, change) for one in operations for change in (*one.times, *one.counted) if change.tells)
+    def slower_or_faster(self) -> tuple[OperationChange, ...]:
+        """The operations of runs that were no load whose times differ beyond noise."""
+        operations = () if self.is_load else self.operations
+        return tuple(one for one in operations if any(change.differs for change in one.times))
 
     @property
-    def capacities(self) -> tuple[int, int] | None:
+    def capacity_turn(self) -> tuple[int, int] | None:
         """The two capacities where both runs met theirs and they are not the same."""
-        found = self.load.capacities if self.load else (None, None)
-        if not (found[0] and found[1] and found[0].is_known and found[1].is_known):
-            return None
-        levels = (found[0].at_least, found[1].at_least)
-        return levels if levels[0] != levels[1] else None
+        levels = tuple(found.at_least for found in self.capacities if found and found.is_known)
+        return (levels[0], levels[1]) if len(set(levels)) == 2 else None
 
     @property
     def differs(self) -> bool:
         """Whether anything is different beyond noise."""
-        return bool(self.differing or self.capacities) or not self.claims.are_alike
+        return bool(self.differing or self.capacity_turn) or not self.claims.are_alike
 
     @property
     def reason(self) -> str:
         """What it comes to, in one sentence."""
-        claims = self.claims
-        parts = [f"{plural(len(self.differing), 'statistic')} beyond noise"] if self.load else []
+        claims, turn = self.claims, self.capacity_turn
+        parts = [f"{plural(self.differing, 'statistic')} beyond noise"] if self.is_load else []
         parts += [f"{plural(self.open, 'statistic')} that cannot be told"] if self.open else []
-        parts += [f"capacity {self.capacities[0]} before, {self.capacities[1]} now"] if self.capacities else []
-        groups = ((group, len(claims.turned_by(group))) for group in GROUPS)
-        told = ", ".join(f"{number} {group}" for group, number in groups if number)
-        parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({told})' if told else ''}")
+        parts += [f"capacity {turn[0]} before, {turn[1]} now"] if turn else []
+        groups = ", ".join(f"{len(turns)} {group}" for group in GROUPS if (turns := claims.turned_by(group)))
+        parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({groups})' if groups else ''}")
         parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")
-        apart = sum(one.differ for one in self.answers)
+        apart = len(self.slower_or_faster)
         parts += [f"answer times of {plural(apart, 'operation')} beyond noise"] if apart else []
         return ", ".join(parts)
 
@@ -169,10 +267,27 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
         UsageError: they are runs of different kinds or were judged by different contracts, or a load run sent nothing.
     """
     _check_kinds(before, after)
-    if before.workload:
-        return Comparison(before, after, compare_claims(before, after), compare_loads(before, after))
-    _check_contracts(before, after)
-    return Comparison(before, after, compare_claims(before, after), None, compare_answers(before, after))
+    sides = _Side(before), _Side(after)
+    is_load, is_timed = before.workload is not None, all(side.is_timed for side in sides)
+    names = [{window.operation for window in side.windows} for side in sides]
+    shown = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
+    works = _work(before), _work(after)
+    pairs = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
+    return Comparison(
+        before,
+        after,
+        compare_claims(before, after),
+        unlike=tuple(Mismatch(*pair) for pair in pairs if pair[1] != pair[2]),
+        is_load=is_load,
+        is_timed=is_timed,
+        operations=tuple(
+            _operation(name, sides, is_load=is_load, is_timed=is_timed, seed=SEED + 10 * place)
+            for place, name in enumerate(shown)
+        ),
+        capacities=(capacity(before), capacity(after)) if is_load else (None, None),
+        block_s=(sides[0].block_s, sides[1].block_s),
+        rated_s=(sides[0].scheduled_s, sides[1].scheduled_s),
+    )
 
 
 def kind_of_run(log: RunLog) -> str:
@@ -181,37 +296,22 @@ def kind_of_run(log: RunLog) -> str:
 
 
 def _check_kinds(before: RunLog, after: RunLog) -> None:
+    first, second = before.header, after.header
     kinds = [(log.workload is None, log.header.command if log.workload is None else "") for log in (before, after)]
     if kinds[0] != kinds[1]:
         raise UsageError(
-            f"compare: A ({before.header.run_id}) is a {kind_of_run(before)}, B ({after.header.run_id}) is a "
+            f"compare: A ({first.run_id}) is a {kind_of_run(before)}, B ({second.run_id}) is a "
             f"{kind_of_run(after)}; expected two runs of one kind"
         )
     for name, log in (("A", before), ("B", after)):
         if log.workload is not None and not log.windows:
             raise UsageError(f"compare: {name} ({log.header.run_id}) is a load run that sent no request")
-
-
-def _check_contracts(before: RunLog, after: RunLog) -> None:
-    first, second = before.header, after.header
-    if first.contract_sha256 != second.contract_sha256:
+    if before.workload is None and first.contract_sha256 != second.contract_sha256:
         raise UsageError(
             f"compare: A ({first.run_id}) was judged by the contract {first.contract_sha256[:12]} of touchstone "
             f"{first.tool_version}, B ({second.run_id}) by {second.contract_sha256[:12]} of {second.tool_version}; "
             "verdicts of different contracts do not compare: judge both targets with one version"
         )
-
-
-def _options(log: RunLog) -> dict[str, str]:
-    """What a run that is no load was asked for, as far as its verdicts may come from that."""
-    header = log.header
-    return {
-        "profile": header.profile,
-        "claims": header.claims_glob,
-        "seed": str(header.seed),
-        "strict": "yes" if header.strict else "no",
-        "version": header.tool_version,
-    }
 
 
 def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
@@ -221,14 +321,14 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
     new = {item.claim.id: item for item in second.claims}
     gone_claims = [item for name, item in old.items() if name not in new]
     new_claims = [item for name, item in new.items() if name not in old]
-    removed = _within(gone_claims, after)
-    added = _within(new_claims, before)
+    # Those that the other run would have judged if it had known them, since its --claims do not leave them out.
+    removed = tuple(item for item in gone_claims if selected(item.claim.id, after.header.claims_glob))
+    added = tuple(item for item in new_claims if selected(item.claim.id, before.header.claims_glob))
+    pairs = (Turn(old[name], item) for name, item in new.items() if name in old)
     return ClaimChanges(
         before=first,
         after=second,
-        turned=tuple(
-            Turn(old[name], item) for name, item in new.items() if name in old and old[name].verdict != item.verdict
-        ),
+        turned=tuple(turn for turn in pairs if turn.before.verdict != turn.after.verdict),
         only_before=removed,
         only_after=added,
         new=_findings(after, before),
@@ -243,6 +343,177 @@ def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
     return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
 
 
-def _within(claims: list[ClaimVerdict], other: RunLog) -> tuple[ClaimVerdict, ...]:
-    """Those that the other run would have judged if it had known them, since its ``--claims`` do not leave them out."""
-    return tuple(item for item in claims if selected(item.claim.id, other.header.claims_glob))
+# By option what people call it.
+_OPTIONS = {
+    "mix": "mix",
+    "users": "clients",
+    "builds": "builds",
+    "watchers": "watchers of a build",
+    "build_s": "seconds of a build",
+    "lines": "lines of a followed build",
+    "max_requests": "requests at most",
+}
+
+
+def _work(log: RunLog) -> dict[str, str]:
+    """What a run was to do, in words, as far as a difference may come from it.
+
+    What says nothing about a load is left out: a seed, the folder that a trace lies in, the port of a server on this
+    machine, weights that come to the same shares, and options that the scenario or the model has no use for.
+    """
+    workload, header = log.workload, log.header
+    if workload is None:
+        work = {"profile": header.profile, "claims": header.claims_glob, "seed": str(header.seed)}
+        return work | {"strict": "yes" if header.strict else "no", "version": header.tool_version}
+    kind, _, path = workload.arrivals.partition(":")
+    traced = f"trace {PurePath(path).name} of {sum(workload.scheduled.values()):,}"
+    is_local = is_loopback(urlsplit(header.target.url).hostname or "")
+    url = "a server on this machine" if is_local else header.target.url
+    work = {
+        # The embedded twin has another port each time, and is the same server all the same.
+        "target": "the embedded twin" if header.target.kind == "embedded" else url,
+        "scenario": workload.scenario,
+        "model": workload.model,
+        "arrivals": traced if kind == "trace" else workload.arrivals,
+        "duration": f"{workload.duration_s:g} s",
+        "workers": str(workload.workers),
+    }
+    chosen = SCENARIOS.get(workload.scenario)
+    for name, what in _OPTIONS.items():
+        value = workload.options.get(name)
+        heeded = workload.model == "closed" if name == "users" else not chosen or chosen.heeds(name.replace("_", "-"))
+        if isinstance(value, dict):
+            whole = sum(value.values()) or 1.0
+            value = ", ".join(f"{one} {percentage(weight / whole)}" for one, weight in sorted(value.items()) if weight)
+        if value is not None and heeded:
+            work[what] = str(value)
+    return work
+
+
+class _Side:
+    """One run, its seconds cut into blocks; those left over at the end are part of the last whole block.
+
+    Attributes:
+        windows: Of a run that was no load, those of its answers that were no refusal, but for followed logs.
+        is_timed: Whether they have response times.
+        scheduled_s: For how many seconds arrivals were scheduled; all of them where all arrive at once.
+    """
+
+    def __init__(self, log: RunLog) -> None:
+        workload = log.workload
+        self.windows = log.windows if workload else _answers(log)
+        at_s = [window.at_s for window in self.windows] or [0]
+        self.first_s = min(at_s) if workload else 0
+        self.seconds = self.scheduled_s = max(at_s) - self.first_s + 1
+        if workload and workload.arrivals != AT_ONCE:
+            self.scheduled_s = min(self.seconds, math.ceil(workload.duration_s))
+        self.is_timed = workload is not None and workload.model == "open"
+        self.block_s = resampling.block_s(self.seconds)
+        self.blocks = max(1, self.seconds // self.block_s)
+
+    def block(self, at_s: int) -> int:
+        """The block that a second is in."""
+        return min((at_s - self.first_s) // self.block_s, self.blocks - 1)
+
+    def durations(self, name: str, *, is_timed: bool) -> Durations:
+        """How long answers took, by block."""
+        parts = (
+            (self.block(window.at_s), window.response if is_timed else window.service)
+            for window in self.windows
+            if name == window.operation or (name == ALL and window.operation not in LASTING)
+            if is_answer(window.outcome)
+        )
+        return resampling.durations(parts, self.blocks)
+
+    def counted(self, statistic: str, name: str) -> Floats:
+        """For each block what a statistic counts, and what it counts it among: requests sent, or seconds.
+
+        A rate is that of the schedule: what is still polled afterwards makes a short run no slower than a long one.
+        """
+        part, sent, seconds = np.zeros((3, self.blocks))
+        is_rate = statistic.endswith("_per_s")
+        until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
+        for window in self.windows:
+            if name in (ALL, window.operation) and window.at_s < until_s:
+                kind = kind_of(window.outcome)
+                part[self.block(window.at_s)] += window.count * (kind == _COUNTED[statistic])
+                sent[self.block(window.at_s)] += window.count * (kind != "unsent")
+        for at_s in range(self.first_s, until_s):
+            seconds[self.block(at_s)] += 1
+        return np.column_stack((part, seconds if is_rate else sent))
+
+
+def _answers(log: RunLog) -> tuple[Window, ...]:
+    found: dict[tuple[str, int], Window] = {}
+    for e in log.exchanges:
+        if e.operation and e.operation not in LASTING and e.response and 200 <= e.status < 300:
+            at_s = int(e.sent_at)
+            window = found.setdefault((e.operation, at_s), Window(0, at_s, e.operation, "200"))
+            window.add(Sample(e.operation, "200", e.sent_at, e.sent_at, e.done_at))
+    return tuple(found.values())
+
+
+def _operation(name: str, sides: Sequence[_Side], *, is_load: bool, is_timed: bool, seed: int) -> OperationChange:
+    owns = [totals(side.windows, name) for side in sides]
+    first, second = (own.sent if own.kinds.total() else None for own in owns)
+    spans = [Times.of(own.times if is_timed else own.service, own.unanswered) for own in owns]
+    times: tuple[Change, ...] = ()
+    counted: tuple[Change, ...] = ()
+    if first is not None and second is not None:
+        runs = [side.durations(name, is_timed=is_timed) for side in sides]
+        shares = SHARES if is_load else ANSWER_SHARES
+        times = _time_changes(runs, (spans[0], spans[1]), shares, seed) if spans[0] and spans[1] else ()
+        counted = tuple(_counted_change(one, name, sides, seed) for one in _COUNTED) if is_load else ()
+    return OperationChange(name, (first, second), (spans[0], spans[1]), times, counted)
+
+
+def _time_changes(
+    runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
+) -> tuple[Change, ...]:
+    """For each percentile its change."""
+    strays = resampling.ratios(runs[0], runs[1], shares, seed)
+    blocks = _too_few_blocks([run.counts for run in runs])
+    samples = min(span.count + span.never for span in spans)
+    found = []
+    for share, (low, high) in zip(shares, strays, strict=True):
+        first, second = (span.at(share) for span in spans)
+        before, after = first.value_s, second.value_s
+        need = math.ceil(round(FEW / (1 - share), 6))
+        lack = Lack(samples, need, "sample") if samples < need else blocks
+        apart, verdict = None, TOO_FEW if lack else UNCERTAIN
+        if not lack and before and after and all(map(math.isfinite, (low, high, before, after))):
+            value = math.log(after / before)
+            apart = Interval(*(math.expm1(bound) for bound in (value, value + low, value + high)))
+            verdict = _verdict(apart, "faster", "slower", MATTERS)
+        found.append(Change(first.key, before, after, apart, verdict, lack))
+    return tuple(found)
+
+
+def _too_few_blocks(runs: Sequence[Floats]) -> Lack | None:
+    have = min(map(resampling.telling, runs))
+    return Lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else None
+
+
+def _verdict(apart: Interval, less: Verdict, more: Verdict, matters: float) -> Verdict:
+    if not apart.has_zero:
+        return more if apart.value > 0 else less
+    return NOISE if -matters <= apart.low and apart.high <= matters else UNCERTAIN
+
+
+def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int) -> Change:
+    first, second = (side.counted(statistic, name) for side in sides)
+    before, after = (float(part / whole) if whole else 0.0 for part, whole in (first.sum(axis=0), second.sum(axis=0)))
+    events = int(first[:, 0].sum() + second[:, 0].sum())
+    lack = _too_few_blocks([first[:, 1], second[:, 1]])
+    if 0 < events < FEW and before != after:
+        lack = Lack(events, FEW, "event")
+    if lack:
+        return Change(statistic, before, after, None, TOO_FEW, lack)
+    if not statistic.endswith("_per_s"):
+        apart = resampling.shares_apart(first, second, seed)
+        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS_POINTS))
+    if before and after:
+        apart = resampling.rates_apart(first, second, seed)
+        return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS))
+    # From nothing to something no share leads; so many events are no chance.
+    return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")

@@ -7,8 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.lateness import Punctuality
-from touchstone.loadgen.metrics import Operation, Times, Traffic
+from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
 from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
 from touchstone.report.load_view import LoadView
 from touchstone.report.probe_advice import Advice
@@ -33,7 +32,7 @@ _THRESHOLD = """
     measured=reading.value margin_share samples=reading.count verdict=reading.verdict reason=reading.reason
 """
 _CAPACITY = """
-    finding at_least at_most refused_full refused_below refused_needless refused_unsure refusals_say=told admitted
+    finding at_least at_most refused_full refused_below refused_needless refused_unsure refusals_say=messages admitted
 """
 _CLIENTS = "wanted at_once later gave_up still_trying turned_away failed tries wait_p50_s wait_max_s"
 _GENERATOR = """

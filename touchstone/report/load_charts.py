@@ -1,16 +1,17 @@
 """What the page of a load run draws: requests over time, builds in flight, latency by percentile; pure."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from touchstone.facts.events import Attempt
-from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Histogram, middle_s
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, middle_s
 from touchstone.facts.wording import brief, plural
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import ALL, FEW, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
+from touchstone.loadgen.metrics import ALL, FEW, KINDS, LASTING, Kind, Metrics, Operation, Times, kind_of, name_of
 from touchstone.report import load_sentences
 from touchstone.report.charts import (
     SIDE,
@@ -32,9 +33,7 @@ from touchstone.report.charts import (
 from touchstone.report.load_view import LoadView
 
 MOST_COLUMNS = 240
-# From below to above in a stack.
-STACK: tuple[Kind, ...] = ("served", "declined", "refused", "error", "cut", "unsent")
-KIND_WORDS: Mapping[Kind, str] = {
+KIND_TEXTS: Mapping[Kind, str] = {
     "served": "served (2xx)",
     "declined": "nothing there or too late (404, 409)",
     "refused": "refused (429)",
@@ -46,7 +45,6 @@ _MARK_SHARE = 0.08  # how high a refusal is drawn, as a share of the height
 _MOST_MARKS = 320  # beside each other; refusals that lie closer share one
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
-_KEYS = {"response": "response time, from due", "service": "service time, from sent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,15 @@ class Pictures:
 
 def pictures(load: LoadView) -> Pictures:
     """The charts and sentences of a load run."""
-    near, found = columns_of_builds(load), load.capacity
+    found = load.capacity
+    builds_end_s = found.steps[-1].at_s if found and found.steps else 0.0
+    near = columns_between(load.origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
+    whole = columns_between(load.origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
     return Pictures(
         texts=load_sentences.describe(load),
         starts=starts_chart(load.attempts, near) if found else None,
         flight=flight_chart(found, near) if found and found.steps else None,
-        requests=requests_chart(load, columns_of(load)) if load.windows else None,
+        requests=requests_chart(load, whole) if load.windows else None,
         latency=latency_charts(load.numbers),
     )
 
@@ -92,222 +93,154 @@ class Columns:
     width_s: int
     count: int
 
-    @property
-    def length_s(self) -> int:
-        """What they span together."""
-        return self.width_s * self.count
-
     def column(self, at_s: float) -> int:
         """The column that a moment falls into; the nearest one where it falls into none."""
         return min(max(int((at_s - self.origin_s) // self.width_s), 0), self.count - 1)
 
     def share(self, at_s: float) -> float:
         """Where a moment lies on the whole."""
-        return min(max((at_s - self.origin_s) / self.length_s, 0.0), 1.0)
-
-    def name(self, column: int) -> str:
-        """A column in words, such as ``second 12`` or ``seconds 12 to 14``."""
-        first = column * self.width_s
-        return f"second {first}" if self.width_s == 1 else f"seconds {first} to {first + self.width_s - 1}"
+        return min(max((at_s - self.origin_s) / (self.width_s * self.count), 0.0), 1.0)
 
 
-def columns_of(load: LoadView) -> Columns:
-    """The columns of a run, from its first arrival to its last request."""
-    last = [second.at_s + 1.0 for second in load.numbers.seconds[-1:]]
-    return _columns(load.origin_s, max([*last, _last_build_s(load)]))
-
-
-def columns_of_builds(load: LoadView) -> Columns:
-    """The columns of the time in which builds were started and in flight."""
-    return _columns(load.origin_s, max([_last_build_s(load), *(a.done_at for a in load.attempts)]))
-
-
-def _last_build_s(load: LoadView) -> float:
-    return load.capacity.steps[-1].at_s if load.capacity and load.capacity.steps else 0.0
-
-
-def _columns(origin_s: int, end_s: float) -> Columns:
+def columns_between(origin_s: int, end_s: float) -> Columns:
+    """The columns of a time, at most MOST_COLUMNS."""
     length_s = max(1, math.ceil(end_s - origin_s))
     width_s = math.ceil(length_s / MOST_COLUMNS)
     return Columns(origin_s, width_s, math.ceil(length_s / width_s))
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """Requests by column: what came of them, and how many of them were new."""
-
-    kinds: dict[Kind, list[int]]
-    due: list[int]
-
-
-def _empty(columns: Columns) -> _Counted:
-    return _Counted({kind: [0] * columns.count for kind in STACK}, [0] * columns.count)
-
-
 def requests_chart(load: LoadView, columns: Columns) -> Chart:
     """All requests, and what came due by schedule as a line."""
-    counted = _empty(columns)
-    for second in load.numbers.seconds:
-        column = columns.column(second.at_s)
-        for (_, outcome), number in second.counts.items():
-            counted.kinds[kind_of(outcome)][column] += number
-        counted.due[column] += sum(second.due.values())
-    return _stacked_chart("Requests", "came due by schedule", counted, columns)
+    rows = [(kind_of(window.outcome), window.at_s, window.count) for window in load.windows]
+    due = [(window.at_s, window.count) for window in load.windows if window.paced or window.outcome == UNSENT]
+    return _stacked_chart("Requests", "came due by schedule", rows, due, columns)
 
 
-def starts_chart(attempts: Iterable[Attempt], columns: Columns) -> Chart:
+def starts_chart(attempts: Sequence[Attempt], columns: Columns) -> Chart:
+    """Starts that need room on the host, first tries among them as a line; of a run without such starts, all."""
+    starts = [attempt for attempt in attempts if attempt.fresh] or attempts
+    outcomes = [str(one.status) if one.status else CUT_OFF if one.cut_off else NO_ANSWER for one in starts]
+    rows = [(kind_of(outcome), one.sent_at, 1) for outcome, one in zip(outcomes, starts, strict=True)]
+    due = [(one.intended_at, 1) for one in starts if one.number == 1]
+    return _stacked_chart("Starts", "first tries", rows, due, columns)
+
+
+def _stacked_chart(
+    what: str,
+    line: str,
+    rows: Iterable[tuple[Kind, float, int]],
+    due: Iterable[tuple[float, int]],
+    columns: Columns,
+) -> Chart:
+    """Counts by column, stacked by kind, with another count as a line.
+
+    Args:
+        rows: A kind, a moment in seconds since the run started, and how many there were.
+        due: A moment, and how many.
     """
-    Starts that need room on the host, and the first tries among them as a line; of a run without such starts, all.
-    """
-    counted = _empty(columns)
-    starts = list(attempts)
-    for attempt in [one for one in starts if one.fresh] or starts:
-        outcome = str(attempt.status) if attempt.status else CUT_OFF if attempt.cut_off else NO_ANSWER
-        counted.kinds[kind_of(outcome)][columns.column(attempt.sent_at)] += 1
-        counted.due[columns.column(attempt.intended_at)] += attempt.number == 1
-    return _stacked_chart("Starts", "first tries", counted, columns)
-
-
-def _stacked_chart(what: str, line: str, counted: _Counted, columns: Columns) -> Chart:
-    per_s = {kind: [number / columns.width_s for number in counted.kinds[kind]] for kind in STACK}
-    tops = [sum(per_s[kind][n] for kind in STACK) for n in range(columns.count)]
-    due = [number / columns.width_s for number in counted.due]
-    scale = Linear(max([1.0, *tops, *due]))
-    used = [kind for kind in STACK if any(counted.kinds[kind])]
-    outline = [(n / columns.count, scale.share(number)) for n, number in enumerate(due)]
-    shapes = (*_stack(per_s, scale), Shape(stairs(outline, 1.0), "due"), *_hits(columns, counted))
+    counts, outline = np.zeros((len(KINDS), columns.count), dtype=int), np.zeros(columns.count)
+    for kind, at_s, number in rows:
+        counts[KINDS.index(kind), columns.column(at_s)] += number
+    for at_s, number in due:
+        outline[columns.column(at_s)] += number / columns.width_s
+    edges = np.vstack([np.zeros(columns.count), np.cumsum(counts / columns.width_s, axis=0)])
+    scale = Linear(max(1.0, float(edges[-1].max()), float(outline.max())))
+    shapes, keys, texts = [], [], []
+    for kind, low, high, own in zip(KINDS, edges[:-1], edges[1:], counts, strict=True):
+        if own.any():
+            stack = [(scale.share(float(a)), scale.share(float(b))) for a, b in zip(low, high, strict=True)]
+            shapes.append(Shape(bars(stack, columns.count), f"k-{kind}"))
+            keys.append(Key(f"k-{kind}", KIND_TEXTS[kind]))
+            texts.append(f"{int(own.sum()):,} {KIND_TEXTS[kind]}")
+    steps = [(n / columns.count, scale.share(float(number))) for n, number in enumerate(outline)]
     return Chart(
         title=f"{what}, and how they were answered",
-        caption=_describe_counted(counted),
-        x=clock_axis(columns.length_s),
+        caption=f"Of {int(counts.sum()):,}: {', '.join(texts) or 'none was sent'}.",
+        x=clock_axis(columns.width_s * columns.count),
         y=scale.axis(f"{what.lower()} a second"),
-        shapes=tuple(shape for shape in shapes if shape.d),
-        keys=(*(Key(f"k-{kind}", KIND_WORDS[kind]) for kind in used), Key("due", line, "line")),
+        shapes=(*shapes, Shape(stairs(steps, 1.0), "due"), *_hits(columns, counts)),
+        keys=(*keys, Key("due", line, "line")),
     )
 
 
-def _stack(per_s: Mapping[Kind, Sequence[float]], scale: Linear) -> Iterable[Shape]:
-    floor = [0.0] * len(per_s["served"])
-    for kind in STACK:
-        ceiling = [low + more for low, more in zip(floor, per_s[kind], strict=True)]
-        stack = [(scale.share(low), scale.share(high)) for low, high in zip(floor, ceiling, strict=True)]
-        yield Shape(bars(stack, len(stack)), f"k-{kind}")
-        floor = ceiling
-
-
-def _hits(columns: Columns, counted: _Counted) -> Iterable[Shape]:
+def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
     """For each column with requests an invisible shape that says what is in it."""
-    for n in range(columns.count):
-        text = ", ".join(f"{counted.kinds[kind][n]:,} {kind}" for kind in STACK if counted.kinds[kind][n])
+    for n, column in enumerate(counts.T):
+        text = ", ".join(f"{number:,} {kind}" for kind, number in zip(KINDS, column, strict=True) if number)
         if text:
+            first_s = n * columns.width_s
+            seconds = (
+                f"seconds {first_s} to {first_s + columns.width_s - 1}" if columns.width_s > 1 else f"second {first_s}"
+            )
             left, right = place(n / columns.count), place((n + 1) / columns.count)
-            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{columns.name(n)}: {text}")
-
-
-def _describe_counted(counted: _Counted) -> str:
-    sums = {kind: sum(counted.kinds[kind]) for kind in STACK}
-    text = ", ".join(f"{sums[kind]:,} {KIND_WORDS[kind]}" for kind in STACK if sums[kind])
-    return f"Of {sum(sums.values()):,}: {text or 'none was sent'}."
+            yield Shape(f"M{left} 0H{right}V{SIDE}H{left}z", "hit", f"{seconds}: {text}")
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
     """Builds in flight against the capacity, each refused start marked at the number that was in flight."""
+    full, below = found.refused_full, found.refused_below
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
-    tops = [float(step.sure + step.unsure) for step in found.steps]
-    scale = Linear(max([1.0, *tops, *(level + 1.0 for level in refused_at), found.at_least + 1.0]))
+    scale = Linear(
+        max([1, found.at_least + 1, *(at + 1 for at in refused_at), *(s.sure + s.unsure for s in found.steps)])
+    )
     sure = [(columns.share(step.at_s), scale.share(step.sure)) for step in found.steps]
     unsure = [(columns.share(step.at_s), scale.share(step.sure + step.unsure)) for step in found.steps]
     level = scale.share(found.at_least)
+    closing = f"V{SIDE}H{place(sure[0][0])}z"
     shapes = [
-        Shape(_area(unsure), "f-unsure"),
-        Shape(_area(sure), "f-sure"),
+        Shape(stairs(unsure, 1.0) + closing, "f-unsure"),
+        Shape(stairs(sure, 1.0) + closing, "f-sure"),
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
-        *_refusals(found, refused_at, columns, scale),
     ]
     keys = [Key("f-sure", "surely in flight"), Key("f-unsure", "end not seen yet")]
-    keys += [Key("r-full", "start refused, no room", "tick")] if found.refused_full else []
-    keys += [Key("r-below", "start refused though there was room", "tick")] if found.refused_below else []
+    caption = f"At most {plural(found.at_least, 'build')} surely in flight at once"
+    marks = Counter(  # refusals close to each other share a mark
+        (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
+        for refusal, at in zip(found.refusals, refused_at, strict=True)
+    )
+    for is_below, number, css, key, said in (
+        (False, full, "r-full", "start refused, no room", "so many were"),
+        (True, below, "r-below", "start refused though there was room", "fewer were"),
+    ):
+        if number:
+            path = (
+                f"M{place(x / _MOST_MARKS)} {height(scale.share(at))}v{-round(_MARK_SHARE * SIDE)}"
+                for is_own, x, at in sorted(marks)
+                if is_own is is_below
+            )
+            shapes.append(Shape("".join(path), css))
+            keys.append(Key(css, key, "tick"))
+            caption += f"; {plural(number, 'start')} refused while {said}"
+    is_range = found.at_most is not None and found.at_most > found.at_least
+    known = f"capacity {found.at_least}{f' to {found.at_most}' if is_range else ''}"
     return Chart(
         title="Builds in flight, and where starts were refused",
-        caption=_describe_flight(found),
-        x=clock_axis(columns.length_s),
+        caption=f"{caption}.",
+        x=clock_axis(columns.width_s * columns.count),
         y=scale.axis("builds in flight"),
-        shapes=tuple(shape for shape in shapes if shape.d),
+        shapes=tuple(shapes),
         keys=tuple(keys),
-        notes=(
-            Note(
-                level, f"capacity {describe_level(found)}" if found.is_known else f"most seen: {found.at_least}", "cap"
-            ),
-        ),
+        notes=(Note(level, known if found.is_known else f"most seen: {found.at_least}", "cap"),),
     )
 
 
-def describe_level(found: Capacity) -> str:
-    """The capacity as a number, or as two where the run leaves room."""
-    if found.at_most is None or found.at_most <= found.at_least:
-        return str(found.at_least)
-    return f"{found.at_least} to {found.at_most}"
+def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Durations by percentile, up to so many nines, and no further than the last sample that ended.
 
-
-def _describe_flight(found: Capacity) -> str:
-    full, below = found.refused_full, found.refused_below
-    parts = [f"at most {plural(found.at_least, 'build')} surely in flight at once"]
-    parts += [f"{plural(full, 'start')} refused while so many were"] if full else []
-    parts += [f"{plural(below, 'start')} refused while fewer were"] if below else []
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _area(points: Sequence[tuple[float, float]]) -> str:
-    path = stairs(points, 1.0)
-    return f"{path}V{SIDE}H{place(points[0][0])}z" if path else ""
-
-
-def _refusals(found: Capacity, levels: Sequence[int], columns: Columns, scale: Linear) -> Iterable[Shape]:
-    """Refusals close to each other share a mark."""
-    marks: dict[tuple[int, int, bool], int] = {}
-    for refusal, level in zip(found.refusals, levels, strict=True):
-        key = (round(columns.share(refusal.at_s) * _MOST_MARKS), level, refusal.below)
-        marks[key] = marks.get(key, 0) + 1
-    for below, css in ((False, "r-full"), (True, "r-below")):
-        path = "".join(
-            f"M{place(at / _MOST_MARKS)} {height(scale.share(level))}v{-round(_MARK_SHARE * SIDE)}"
-            for at, level, is_below in sorted(marks)
-            if is_below is below
-        )
-        yield Shape(path, css)
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Durations by percentile.
-
-    Attributes:
-        sure: Points that enough samples lie beyond: number of nines, duration.
-        unsure: The points after them.
+    Returns:
+        The points that enough samples lie beyond, each a number of nines and a duration, and the points after them.
     """
-
-    sure: tuple[tuple[float, float], ...]
-    unsure: tuple[tuple[float, float], ...]
-
-
-def curve(cells: Histogram, nines: float, never: int = 0) -> Curve:
-    """The curve of a histogram, up to so many nines, and no further than its last sample.
-
-    Args:
-        never: How many more there are that never end: the curve ends where they begin.
-    """
-    count = cells.count + never
+    count, cells = times.count + times.never, times.cells.cells
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
     at = np.linspace(0.0, reach, _POINTS)
-    edges = sorted(cells.cells)
-    below = np.cumsum([cells.cells[edge] for edge in edges])
+    edges = sorted(cells)
+    below = np.cumsum([cells[edge] for edge in edges])
     ranks = np.maximum(np.ceil(count * (1 - 10.0**-at) - 1e-9), 1)
     places = np.searchsorted(below, ranks[ranks <= below[-1]])
-    values = [min(max(middle_s(edges[place]), cells.min_s), cells.max_s) for place in places]
+    values = [min(max(middle_s(edges[place]), times.min_s), times.max_s) for place in places]
     points = [(float(x), value) for x, value in zip(at, values, strict=False)]
     turn = sum(count * 10.0**-x >= FEW for x, _ in points)
-    return Curve(tuple(points[:turn]), tuple(points[max(turn - 1, 0) :]))
+    return points[:turn], points[max(turn - 1, 0) :]
 
 
 def nines_axis(nines: float) -> Axis:
@@ -322,65 +255,63 @@ def nines_of(counts: Iterable[int]) -> float:
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
 
 
+def scale_of(spans: Sequence[Times]) -> Log:
+    """An axis that holds all but the shortest and the longest durations."""
+    shortest, longest = (f([span.cells.quantile_s(at) for span in spans]) for f, at in ((min, 0.01), (max, 0.999)))
+    return Log(shortest, longest)
+
+
+def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], nines: float, scale: Log) -> Chart:
+    """Curves over each other.
+
+    Args:
+        spans: Of each curve its class in the style sheet, its name in the caption and in the key, and its durations;
+            the first one is drawn last, over the others.
+    """
+    shapes: list[Shape] = []
+    captions = []
+    for css, name, _, times in spans:
+        for points, suffix in zip(curve(times, nines), ("", " unsure"), strict=True):
+            if len(points) > 1:
+                path = line((x / nines, scale.share(value)) for x, value in points)
+                shapes.insert(0, Shape(path, f"{css}{suffix}"))
+        percentiles = map(times.at, _SHARES[1:])
+        values = (f"{one.name} {brief(one.value_s)}{'' if one.sure else '?'}" for one in percentiles)
+        captions.append(f"{name} {', '.join(values)}")
+    return Chart(
+        title=title,
+        caption="; ".join(captions),
+        x=nines_axis(nines),
+        y=scale.axis("time"),
+        shapes=tuple(shapes),
+        keys=tuple(Key(css, key, "line") for css, _, key, _ in spans),
+        height_px=210,
+    )
+
+
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
     """A chart for each operation, all of them together first where there are several.
 
     The axes are the same for all but followed logs, which last as long as their builds.
     """
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
-    drawn = [(one, times) for one in operations if (times := one.whole.times)]
+    drawn = [one for one in operations if one.whole.times]
     if not drawn:
         return ()
-    nines = nines_of(times.count for _, times in drawn)
-    scale = _scale([one for one, _ in drawn if one.name not in LASTING] or [one for one, _ in drawn])
-    return tuple(_latency_chart(one, nines, _scale([one]) if one.name in LASTING else scale) for one, _ in drawn)
+    nines = nines_of(one.whole.times.count for one in drawn if one.whole.times)
+    shared = scale_of([span for one in drawn if one.name not in LASTING for span in _spans(one)] or _spans(drawn[0]))
+    return tuple(_latency_chart(one, nines, scale_of(_spans(one)) if one.name in LASTING else shared) for one in drawn)
 
 
-def _scale(operations: Iterable[Operation]) -> Log:
-    kinds = [times for one in operations for times in (one.whole.response, one.whole.service) if times]
-    return Log(
-        min(times.cells.quantile_s(0.01) for times in kinds), max(times.cells.quantile_s(0.999) for times in kinds)
-    )
+def _spans(one: Operation) -> list[Times]:
+    return [times for times in (one.whole.response, one.whole.service) if times]
 
 
 def _latency_chart(one: Operation, nines: float, scale: Log) -> Chart:
-    response, service = one.whole.response, one.whole.service
-    shapes: list[Shape] = []
-    keys: list[Key] = []
-    # The response time is drawn last, over the other, and named first.
-    for times, css in ((service, "service"), (response, "response")):
-        if times:
-            shapes += curve_shapes(curve(times.cells, nines, times.never), css, nines, scale)
-            keys.insert(0, Key(css, _KEYS[css], "line"))
-    times = response or service
-    assert times is not None
-    return Chart(
-        title=f"{'All operations' if one.name == ALL else one.name}: {plural(times.count, 'sample')}",
-        caption=_describe_latency(response, service),
-        x=nines_axis(nines),
-        y=scale.axis("time"),
-        shapes=tuple(shapes),
-        keys=tuple(keys),
-        height_px=210,
+    rows = (
+        ("response", "response time, from due", one.whole.response),
+        ("service", "service time, from sent", one.whole.service),
     )
-
-
-def curve_shapes(drawn: Curve, css: str, nines: float, scale: Log) -> list[Shape]:
-    """The curve as lines; where it rests on few samples, as another one."""
-    parts = ((drawn.sure, css), (drawn.unsure, f"{css} unsure"))
-    return [Shape(line(_places(points, nines, scale)), name) for points, name in parts if len(points) > 1]
-
-
-def _places(points: Sequence[tuple[float, float]], nines: float, scale: Log) -> Iterable[tuple[float, float]]:
-    return ((x / nines, scale.share(value)) for x, value in points)
-
-
-def _describe_latency(response: Times | None, service: Times | None) -> str:
-    parts = []
-    for times, name in ((response, "response"), (service, "service")):
-        if times:
-            values = [
-                f"{p.name} {brief(p.value_s)}{'' if p.sure else '?'}" for p in times.percentiles if p.share in _SHARES
-            ]
-            parts.append(f"{name} {', '.join(values)}")
-    return "; ".join(parts).capitalize() + "."
+    spans = [(css, css, key, times) for css, key, times in rows if times]
+    title = f"{'All operations' if one.name == ALL else one.name}: {plural(spans[0][3].count, 'sample')}"
+    return percentile_chart(title, spans, nines, scale)

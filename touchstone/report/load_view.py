@@ -1,4 +1,4 @@
-"""All that a report may tell about the load of a run."""
+"""All that a report may say about the load of a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,10 +7,9 @@ from touchstone.facts.events import Attempt, RunLog, Workload
 from touchstone.facts.sample import Window
 from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.lateness import Punctuality, punctuality
-from touchstone.loadgen.metrics import Metrics, metrics
+from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
-from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, named, value_text
+from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, Statistic, measured, scope_text, value_text
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -18,41 +17,66 @@ _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
-    """One threshold, ready to be told.
+    """One threshold and what was measured, as reports show it.
 
     Attributes:
-        operation: In words.
-        says: What is limited, in words.
-        bound: ``at most`` or ``at least``.
+        reading: What was measured.
         limit: With its unit.
-        measured: With its unit.
         margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
             nothing was measured or the limit is zero.
-        reading: What was measured.
     """
 
-    operation: str
-    says: str
-    bound: str
-    limit: str
-    measured: str
-    margin_share: float | None
     reading: Reading
+
+    @property
+    def _statistic(self) -> Statistic:
+        return STATISTICS[self.reading.limit.statistic]
+
+    @property
+    def operation(self) -> str:
+        """What it is about."""
+        return scope_text(self.reading.limit.operation)
+
+    @property
+    def says(self) -> str:
+        """What is limited, in words."""
+        return self._statistic.says
+
+    @property
+    def bound(self) -> str:
+        """``at most`` or ``at least``."""
+        return "at least" if self._statistic.is_floor else "at most"
+
+    @property
+    def limit(self) -> str:
+        """The limit with its unit."""
+        return value_text(replace(self.reading, value=self.reading.limit.value))
+
+    @property
+    def measured(self) -> str:
+        """The value with its unit."""
+        return value_text(self.reading)
+
+    @property
+    def margin_share(self) -> float | None:
+        """How far the value is inside its limit."""
+        limit, value = self.reading.limit.value, self.reading.value
+        if value is None or not limit:
+            return None
+        return (value - limit) / limit if self._statistic.is_floor else (limit - value) / limit
 
     @property
     def margin(self) -> str:
         """The margin in words."""
-        share = self.margin_share
+        share, is_floor = self.margin_share, self._statistic.is_floor
         if share is None:
             return "–"
         if not share:
             return "just met"
-        is_floor = self.bound == "at least"
         if share > 0 and not is_floor:
-            return _describe_left(share)
+            return "over 99.9 % left" if 0 < 1 - share < _HARDLY else f"{percentage(min(share, 1.0))} left"
         times = 1 + share if is_floor else 1 - share
-        text = figure(times)
-        return f"{figure(times, 7) if text == '1' else text} times the {'least' if is_floor else 'limit'}"
+        return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'least' if is_floor else 'limit'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +107,7 @@ class LoadView:
     @property
     def origin_s(self) -> int:
         """The second in which the schedule began: the zero of every chart."""
-        first = self.numbers.seconds[0].at_s if self.numbers.seconds else 0
-        return min(int(self.workload.began_at), first) if self.numbers.seconds else int(self.workload.began_at)
-
-
-def _describe_left(share: float) -> str:
-    """How much of what is allowed at most is left over."""
-    used = 1 - share
-    if 0 < used < _HARDLY:
-        return "over 99.9 % left"
-    return f"{percentage(min(share, 1.0))} left"
+        return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 
 def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
@@ -104,7 +119,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
     """
     if log.workload is None:
         return None
-    starts = limit_starts(log)
+    statuses = [start.status for start in limit_starts(log)]
     return LoadView(
         workload=log.workload,
         numbers=metrics(log),
@@ -113,36 +128,12 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         limits=limit_lines(measured(log) if readings is None else readings),
         windows=log.windows,
         attempts=log.attempts,
-        asked=(
-            len(starts),
-            sum(start.status == 429 for start in starts),
-            sum(start.status >= 500 or not start.status for start in starts),
-        ),
+        asked=(len(statuses), statuses.count(429), sum(status >= 500 or not status for status in statuses)),
         silence=fallen(log.windows),
         pauses=pauses(log.windows),
     )
 
 
 def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
-    """Thresholds ready to be told, what matters most first."""
-    return tuple(map(_line, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
-
-
-def _line(reading: Reading) -> LimitLine:
-    statistic = STATISTICS[reading.limit.statistic]
-    return LimitLine(
-        operation=named(reading.limit.operation),
-        says=statistic.says,
-        bound="at least" if statistic.is_floor else "at most",
-        limit=value_text(replace(reading, value=reading.limit.value)),
-        measured=value_text(reading),
-        margin_share=_margin(reading, is_floor=statistic.is_floor),
-        reading=reading,
-    )
-
-
-def _margin(reading: Reading, *, is_floor: bool) -> float | None:
-    limit, value = reading.limit.value, reading.value
-    if value is None or not limit:
-        return None
-    return (value - limit) / limit if is_floor else (limit - value) / limit
+    """Thresholds as reports show them, what matters most first."""
+    return tuple(map(LimitLine, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))

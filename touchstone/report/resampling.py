@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,6 @@ _MOST_BLOCKS = 400
 _PER_E_FOLD = 400  # cells of durations are a quarter of a per cent wide; what is reported comes from finer ones
 
 Floats = npt.NDArray[np.float64]
-# Of one run, for each block what is counted, and what it is counted among.
-Counted = tuple[Floats, Floats]
-# From rows of sums over blocks to a row of values each.
-Statistic = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +41,7 @@ class Interval:
         return self.low <= 0.0 <= self.high
 
 
-@dataclass(frozen=True, slots=True)
-class Durations:
+class Durations(NamedTuple):
     """How many durations of which length each block of a run holds.
 
     Attributes:
@@ -93,24 +89,28 @@ def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: i
     return _strays((before.counts, after.counts), logs, seed)
 
 
-def shares_apart(before: Counted, after: Counted, seed: int) -> Interval:
-    """The difference of two shares, from -1 to 1."""
-    ((low, high),) = _strays(tuple(map(np.column_stack, (before, after))), (_quotient, _quotient), seed)
-    values = [float(part.sum() / whole.sum()) if whole.sum() else 0.0 for part, whole in (before, after)]
+def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
+    """The difference of two shares, from -1 to 1.
+
+    Args:
+        before: Of one run, for each block what is counted, and what it is counted among.
+        after: Of the other run.
+    """
+    ((low, high),) = _strays((before, after), (_quotient, _quotient), seed)
+    values = [float(np.nan_to_num(_quotient(run.sum(axis=0, keepdims=True)))[0, 0]) for run in (before, after)]
     apart = values[1] - values[0]
     return Interval(apart, max(apart + low, -1.0), min(apart + high, 1.0))
 
 
-def rates_apart(before: Counted, after: Counted, seed: int) -> Interval:
+def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
     """By what share of the first of two rates, neither of which is zero, the second is larger; never below -1.
 
     A round in which nothing was counted stands for half of one, since a logarithm knows no zero.
     """
-    runs = tuple(map(np.column_stack, (before, after)))
-    halves = [0.5 / float(run[:, 1].sum()) for run in runs]
+    halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
     logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
-    ((low, high),) = _strays(runs, logs, seed)
-    first, second = (float(part.sum() / whole.sum()) for part, whole in (before, after))
+    ((low, high),) = _strays((before, after), logs, seed)
+    first, second = (float(part / whole) for part, whole in (before.sum(axis=0), after.sum(axis=0)))
     apart = math.log(second / first)
     return Interval(*(math.expm1(bound) for bound in (apart, apart + low, apart + high)))
 
@@ -122,7 +122,9 @@ def _quotient(sums: Floats) -> Floats:
     return found
 
 
-def _strays(runs: Sequence[Floats], statistics: Sequence[Statistic], seed: int) -> list[tuple[float, float]]:
+def _strays(
+    runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int
+) -> list[tuple[float, float]]:
     """Of each value how far the difference of two runs strays, 0 included; endlessly where blocks vary unknowably."""
     strays = []
     for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):

@@ -91,6 +91,11 @@ def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources
     Args:
         exchange: The last one of its evidence, which shows the outcome.
     """
+    return finding_at(judgement, ledger, f"{exchange.request.method} {exchange.request.url}", curl(exchange, sources))
+
+
+def finding_at(judgement: Judgement, ledger: Ledger, where: str, command: str) -> Finding:
+    """The finding that a broken judgement becomes which was made at *where*, and which *command* shows again."""
     return Finding(
         id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
         claim=judgement.claim,
@@ -99,8 +104,8 @@ def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources
         check=judgement.check,
         expected=judgement.expected,
         actual=judgement.actual,
-        where=f"{exchange.request.method} {exchange.request.url}",
-        curl=curl(exchange, sources),
+        where=where,
+        curl=command,
         evidence=judgement.evidence,
     )
 

@@ -79,7 +79,7 @@ class Timeline:
         self.ref = ref
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
         self._history = history
-        self.reads = tuple(e for e in story if _is_read(e) and owned(e, history))
+        self.reads = tuple(e for e in story if is_status_read(e) and owned(e, history))
         self.beginnings = tuple(e for e in story if begins(e))
         self._begun_sent_at = [e.sent_at for e in self.beginnings]
         self._begun_acted_by = list(accumulate(map(acted_by, self.beginnings), max))
@@ -87,7 +87,7 @@ class Timeline:
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
-        self._rest_ends = _first_ends(self._rests)
+        self._rest_ends = first_ends(self._rests)
         changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         self._alone = _is_alone(ref, history)
@@ -159,15 +159,15 @@ class Timeline:
         return rest if self.content(since_at, rest.done_at) else None
 
 
-def _first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
+def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
     """When each was sent, in order; and for each the earliest answer among it and those sent later."""
     ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
     ended_at = list(accumulate((e.done_at for e in ordered), min))
     return [e.sent_at for e in reversed(ordered)], ended_at[::-1]
 
 
-def _is_read(exchange: Exchange) -> bool:
-    # A fifth status has a claim of its own and tells nothing about builds.
+def is_status_read(exchange: Exchange) -> bool:
+    """Whether it shows one of the four statuses; a fifth one has a claim of its own and tells nothing about builds."""
     read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
     status = exchange.body.get("status")
     return read and isinstance(status, str) and status in STATUSES

@@ -52,25 +52,18 @@ class Wish:
     knee: KneeTerms | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The versions that stand ready: one to be read, or many to be started."""
-
-    needs: tuple[Need, ...]
-
-
-def needs(settings: Settings, terms: Terms) -> Needs:
+def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
     """
     What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
     """
     target = settings.target
     if not terms.starts and target.publish == "never":
-        return Needs((Need("own", "read"),) * bool(target.templates.buildable))
+        return (Need("own", "read"),) * bool(target.templates.buildable)
     if not terms.starts:
-        return Needs((Need("own", "read"),))
+        return (Need("own", "read"),)
     if target.publish == "never":
-        return Needs((Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable)))
-    return Needs((Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE))
+        return (Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable))
+    return (Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE)
 
 
 def builds_s(settings: Settings) -> float:
@@ -132,8 +125,8 @@ class _Probe(StagedJob):
     def send(self, stage: SettingUp) -> Footer:
         """Has the versions ready that the probe needs, and a child process ask."""
         until_at = self._begin(stage)
-        smoked_s = stage.smoke(self.is_stopped)
-        built = stage.stage(needs(self.settings, self._wish.terms), smoked_s, self.is_stopped)
+        stage.smoke(self.is_stopped)
+        built = stage.stage(needs(self.settings, self._wish.terms), self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         most = self.settings.target.max_builds

@@ -15,7 +15,7 @@ from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.wording import chance_words, plural
 from touchstone.limiter.knee import why_words
 from touchstone.limiter.probe.loop import CASE
-from touchstone.loadgen.inline_judge import INLINE_RULES
+from touchstone.loadgen.judge import INLINE_RULES
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 
