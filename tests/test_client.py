@@ -348,6 +348,7 @@ def test_answer_in_the_place_of_a_stream_is_read_whole() -> None:
 TLS_CHILD = """
 import sys
 import locust, gevent
+from touchstone.loadgen.client import Connections
 connections = Connections(sys.argv[1], 20.0)
 wire = b"GET /base HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 0\\r\\n\\r\\n"
 for stream_s in (0.0, 0.0, 20.0):

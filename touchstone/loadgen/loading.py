@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,9 +179,9 @@ class StagedJob(Job):
         self.stage = SettingUp(self.settings, self.run_id, self.run_log, self._progress_of_stage)
         return self.send(self.stage)
 
+    @abstractmethod
     def send(self, stage: SettingUp) -> Footer:
         """Publishes what is needed, and runs the child."""
-        raise NotImplementedError
 
     def child_ended(self, code: int) -> Footer:
         """The footer of a run whose child ended with *code*."""
@@ -264,42 +265,29 @@ class _Load(StagedJob):
             aborts=self._wish.aborts,
             workers=self._wish.workers,
         )
-        memory = _TwinsMemory(go.origin)
+        memory: list[Worker] = []
+
+        def measure() -> None:
+            """Notes how much memory this process has, which the embedded twin lives in."""
+            now_at = time.monotonic() - go.origin
+            if now_at >= MEMORY_EVERY_S * len(memory):
+                memory.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
+
         try:
             command = locust_command(self._plan.options.scenario.name, self._wish)
-            return self.run_child(command, handover, self._most_seconds(), memory.look)
+            return self.run_child(command, handover, self._most_seconds(), measure)
         finally:
             with suppress(OSError):  # its folder may be gone
                 go_file.unlink(missing_ok=True)
             if self.settings.target.embedded and self.run_log.exists():
-                memory.write(self.run_log)
+                with suppress(RunLogError), RunLogWriter(self.run_log, drops=True) as writer:
+                    writer.write(*memory)
 
     def _most_seconds(self) -> float:
         """After how many seconds the load is ended, whatever keeps it."""
         target = self.settings.target
         most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
         return min(most_s, self.settings.max_seconds or most_s)
-
-
-class _TwinsMemory:
-    """How much memory this process, which the embedded twin lives in, has now and then."""
-
-    def __init__(self, origin: float) -> None:
-        self._origin = origin
-        self._next_at = 0.0
-        self._samples: list[Worker] = []
-
-    def look(self) -> None:
-        """Measures it where it is time again."""
-        now_at = time.monotonic() - self._origin
-        if now_at >= self._next_at:
-            self._next_at = now_at + MEMORY_EVERY_S
-            self._samples.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
-
-    def write(self, run_log: Path) -> None:
-        """Writes it all down, now that nobody else writes there."""
-        with suppress(RunLogError), RunLogWriter(run_log, drops=True) as writer:
-            writer.write(*self._samples)
 
 
 def locust_command(scenario: str, wish: Wish) -> list[str]:

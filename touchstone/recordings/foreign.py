@@ -158,7 +158,7 @@ def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
         for root in _ROOT.finditer(path):
             base = origin + path[: root.start()]
             if match := contract.match(entry["request"]["method"], path[root.start() :]):
-                operations[base].add((match[0].id, len(match[0].segments)))
+                operations[base].add((match[0].id, match[0].path.count("/") + 1))
                 times[base] += 1
     weights = {base: sum(length for _, length in known) for base, known in operations.items()}
     return max(weights, key=lambda base: (weights[base], times[base], -len(base)), default=None)
