@@ -148,7 +148,7 @@ def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
         rates.hear(row("+++++-", 3.0 * number))
     before = {cells.kind.text: len(cells) for cells in rates.belief.cells}
     limits = {cells.kind.text: set(cells.limits) for cells in rates.belief.cells}
-    rates._widen(story.moments())
+    rates._widen()
     for cells in rates.belief.cells:
         if cells.kind.text in before:
             assert np.isin(cells.limits, [*limits[cells.kind.text]]).sum() == before[cells.kind.text], cells.kind.text

@@ -260,7 +260,7 @@ class Probe:
         if disproved:
             self.story.left_out -= refused
             if self._rates and refused:
-                self._look_for_rate()
+                self._rates.rethink()
         else:
             self.story.left_out |= refused
             self._by_cap[stage] = refused

@@ -203,6 +203,7 @@ class Rates:
         # How unlikely the last answers were that were all alike, as a logarithm, and what they were.
         self._unlikely, self._alike = 0.0, set[bool]()
         self._heard = self._contradicted = False
+        self._rethought: float | None = None
         self._widened = 0
         self._remember()
 
@@ -291,7 +292,9 @@ class Rates:
             asked: Whether it was this part that asked for them.
             bits: What was to be learned from them.
         """
-        moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
+        moments, before = self._story.moments(), self._stand()
+        evidence = self.belief.evidence() if self._rethought is None else self._rethought
+        self._rethought = None
         known = self._before(answers)
         self._again += asked and self._known
         self._heard = self._heard or asked
@@ -307,7 +310,7 @@ class Rates:
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
         widens = may_widen and (surprising or (self.doubtful and not self.wide))
         if widens:
-            self._widen(moments)
+            self._widen()
         elif not self.wide and self.belief.others() < _CLEAR:
             self._keep_firsts()
         self._remember()
@@ -352,15 +355,26 @@ class Rates:
         last_at, share = self._story.answers[-len(answers) - 1].sent_at, next(iter(self.families().values()))
         return Chapter(tuple(self.tiers()), share, last_at, answers[0].sent_at)
 
-    def _widen(self, moments: Sequence[Moment]) -> None:
+    def _widen(self) -> None:
         """Somebody else may take a part, and the limit be more than was ever accepted; or another limit is behind."""
         self.wide, self._widened = True, self._widened + 1
-        before, self.belief = self.belief, Belief(self.belief.accepted, wide=True)
+        before = self.belief
+        self._begin_anew()
+        self.belief.take(before)
+
+    def _begin_anew(self) -> None:
+        """Believes what the whole story says of all that may be."""
+        moments = self._story.moments()
+        self.belief = Belief(self.belief.accepted, wide=self.wide)
         accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
-        for first in list(self._firsts.values())[-_MOST_FIRSTS:]:
+        for first in list(self._firsts.values())[-_MOST_FIRSTS:] if self.wide else ():
             self.belief.cells += behind(first.cell, first.loose, accepted, longest_s, first.luck)
         self.belief.see(moments)
-        self.belief.take(before)
+
+    def rethink(self) -> None:
+        """Begins anew with a story to which something was added in the middle; that may be a surprise."""
+        self._stuck, self._rethought = 0, self.belief.evidence()
+        self._begin_anew()
 
     def odd(self) -> list[Moment]:
         """Answers that the likeliest limiter would not have given, by more than its numbers are uncertain."""
