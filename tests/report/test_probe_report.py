@@ -213,9 +213,9 @@ def test_nothing_is_drawn_of_families_where_none_was_thought_of() -> None:
     """As long as nothing is refused there is nothing to be sure of."""
     probe = run("bucket").probe
     assert probe
-    assert pictures(probe).families
+    assert pictures(probe)["families"]
     nothing = tuple(replace(step, families={}) for step in probe.steps)
-    assert pictures(replace(probe, steps=nothing)).families is None
+    assert pictures(replace(probe, steps=nothing))["families"] is None
 
 
 def test_likely_limits_are_not_called_the_same() -> None:
@@ -243,7 +243,7 @@ def test_marks_of_many_requests_stay_legible() -> None:
     """Requests that lie closer than can be told apart share a mark."""
     probe = run("many").probe
     assert probe
-    lanes = pictures(probe).requests
+    lanes = pictures(probe)["requests"]
     assert lanes
     assert len(probe.answers) >= 3000
     assert all(shape.d.count("M") <= 501 for shape in lanes.shapes)
@@ -253,7 +253,7 @@ def test_stacked_families_fill_the_whole_height() -> None:
     """What is known after each stimulus adds up to 100 %."""
     probe = run("unsure").probe
     assert probe
-    chart = pictures(probe).families
+    chart = pictures(probe)["families"]
     assert chart
     top = chart.shapes[-1].d
     assert {part.split("H")[0] for part in top.split("V")[1 : len(probe.steps) + 1]} == {"0"}
@@ -301,7 +301,7 @@ def test_probe_that_was_killed_is_told_as_far_as_it_got() -> None:
     view = run_of(made)
     assert view.probe
     assert view.probe.sentence.startswith("nothing is known: it ended before it was settled; 2")
-    assert pictures(view.probe).requests
+    assert pictures(view.probe)["requests"]
     assert told(view)
 
 
@@ -319,5 +319,5 @@ def test_failures_are_drawn_apart() -> None:
     probe = run("bucket").probe
     assert probe
     failing = replace(probe, failed=(Answer(3.0, 3.2, False),))
-    assert "1 failed" in pictures(failing).requests.caption  # type: ignore[union-attr]
+    assert "1 failed" in pictures(failing)["requests"].caption  # type: ignore[union-attr]
     assert "p-failed" in html.render(replace(run("bucket"), probe=failing))

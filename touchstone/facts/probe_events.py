@@ -123,7 +123,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One trial that is over, and what it tells."""
+    """One trial that is over, and what it shows."""
 
     trial: Trial
     outcome: Outcome
@@ -136,7 +136,7 @@ class Knee:
 
     Attributes:
         rate_per_s: The knee, between a rate that is kept for sure and the lowest one that was not; None where it is not
-            told.
+            known.
         why: Why nothing more is asked; empty while more is.
         capacity_per_s: Answers a second where more was asked than the target can; None where that was not reached.
         kept_per_s: The highest rate at which a trial passed; 0 where none did. *kept_p99_s* is the latency there.

@@ -35,21 +35,6 @@ _MOST_LIMITS = 30.0  # beyond this many times the limit it does not matter how l
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """The charts of a probe.
-
-    Attributes:
-        requests: None where nothing was answered.
-        families: How likely each family was after each stimulus; None where none was thought of.
-        knee: How long answers take by the rate at which reads come; None where no trial shows that.
-    """
-
-    requests: Chart | None
-    families: Chart | None
-    knee: Chart | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Span:
     """The time of the run on an axis."""
 
@@ -64,17 +49,17 @@ class _Span:
         return clock_axis(self.length_s, _SINCE)
 
 
-def pictures(probe: ProbeView) -> Pictures:
-    """The charts of a probe."""
+def pictures(probe: ProbeView) -> dict[str, Chart | None]:
+    """The charts of a probe by name: its requests, how likely each family was, and the knee; None where none is."""
     every = [*probe.answers, *probe.failed]
     begin = min((answer.sent_at for answer in every), default=0.0)
     end = max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)])
     span = _Span(begin, max(end - begin, 1e-3))
-    return Pictures(
-        requests=_requests(probe, span) if every else None,
-        families=_families(probe.steps, span) if any(step.families for step in probe.steps) else None,
-        knee=knee_chart(probe.knee) if probe.knee else None,
-    )
+    return {
+        "requests": _requests(probe, span) if every else None,
+        "families": _families(probe.steps, span) if any(step.families for step in probe.steps) else None,
+        "knee": knee_chart(probe.knee) if probe.knee else None,
+    }
 
 
 def _requests(probe: ProbeView, span: _Span) -> Chart:

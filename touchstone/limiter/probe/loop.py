@@ -21,7 +21,7 @@ from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Heard, Identified, KneeTerms, ProbeStory, Sending
+from touchstone.facts.probe_events import Answered, Heard, Identified, ProbeStory, Sending
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
@@ -100,15 +100,7 @@ class ProbeRun:
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
         self._sender = Sender(
-            *(
-                probing.operation,
-                self._link,
-                self._pool,
-                handover.refs[0],
-                self.bounds,
-                self._record,
-                handover.first_seq,
-            )
+            probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, handover.first_seq
         )
         self._thinks_s = 0.0
         self._unkept: list[tuple[Prepared, Reply, int]] = []
@@ -124,16 +116,11 @@ class ProbeRun:
 
     def run(self) -> None:
         """Sends and hears until nothing more is asked, or may be; whatever happens, writes what is known."""
-        try:
-            self._go()
-            # What ends the search for a knee does not end what was before.
-            if self.bounds.why:
-                self._brain.stop(self.bounds.why)
-            if (knee := self._story.probing.knee) and not self.is_lost:
-                self._seek(knee)
-        except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
-            self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
-            self._brain.stop("interrupted")
+        self._attempt(self._go)
+        if self.bounds.why:  # what ends the search for a knee does not end what was before
+            self._brain.stop(self.bounds.why)
+        if self._story.probing.knee and not self.is_lost:
+            self._attempt(self._seek)
         try:
             self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
             if self.bounds.failure:
@@ -143,6 +130,12 @@ class ProbeRun:
                 self._pool.close(LEAVE_S)
             self._link.close()
             self._log.close()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - an error of ours must not look like a pass
+            self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
 
     def _go(self) -> None:
         number = self._replayed()
@@ -169,9 +162,11 @@ class ProbeRun:
             self._unkept.clear()
             self._hear(number, stimulus, answers)
 
-    def _seek(self, terms: KneeTerms) -> None:
+    def _seek(self) -> None:
         """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
         story, identity, bounds = _story(self._handover), self._brain.known(), self.bounds
+        terms = story.probing.knee
+        assert terms is not None
         highest_per_s, rest_s = ceiling(identity)
         took_s = [each.answer.done_at - each.answer.sent_at for each in story.answers if each.answer.accepted]
         left = replace(terms, most_requests=max(0, terms.most_requests - bounds.requests))
