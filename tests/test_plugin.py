@@ -133,6 +133,7 @@ def test_never_runs(nothing: None) -> None:
 ONE = """
 import pytest
 
+from touchstone.check.examination import Examination
 
 
 @pytest.mark.claims("status.answers-200", "start.answers-202")
@@ -302,7 +303,7 @@ def test_run_without_a_case_of_its_profile_is_no_pass(
     Whatever keeps a case from being carried out, the verdict names it, though each claim was judged by another one.
     """
     asked = runner.pytest_arguments
-    monkeypatch.setattr(runner, "pytest_arguments", lambda mode, plugin: [*asked(mode, plugin), *option.split()])
+    monkeypatch.setattr(runner, "pytest_arguments", lambda errand: [*asked(errand), *option.split()])
     ended, events = run_cases(FINDS + ONE)
     (selected,) = (event["cases"] for event in events if event["type"] == "selected")
     assert selected == ["cases.finds_it", "cases.plain"]

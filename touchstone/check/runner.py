@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from touchstone.check.baseline import read_baseline
 from touchstone.check.child import child_environment, elsewhere
 from touchstone.check.examination import transport_to
-from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand, Mode
+from touchstone.check.handover import BARRED, CHECK, CheckHandover, Errand
 from touchstone.check.job import EMBEDDED_TWIN, REACHED_ITS_END, Job, Outcome, failed
 from touchstone.check.preflight import barred, check_given, smoke
 from touchstone.check.sweep import sweep_run
@@ -61,41 +61,23 @@ class _Check(Job):
 
     def work(self) -> Footer:
         """Makes sure that the target can be judged, and runs the cases in a child process."""
-        errand, settings = self.errand, self.settings
-        latency_s = 0.0 if errand.mode == "replay" else self._latency_s()
+        errand, settings, latency_s = self.errand, self.settings, 0.0
+        if errand.mode != "replay":
+            with closing(transport_to(settings.target, self.contract)) as transport:
+                latency_s = smoke(transport, settings.target.key_sources.primary)
+                check_given(transport, settings.target)
         if errand.mode == "record":
-            # Templates are written by it: nearly the same the next time has to be the same, or a recording is no
-            # other's.
+            # It is written into templates: a recording that is made anew has to have the same ones.
             latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
             self.progress({"type": MEASURED, "latency_s": round(latency_s, 6), "run_log": str(self.run_log)})
-        handover = CheckHandover(
-            settings=settings,
-            run_log=str(self.run_log.absolute()),
-            run_id=self.run_id,
-            latency_s=round(latency_s, 6),
-            errand=errand,
-        )
-        ended = self.run_child(_command(errand.mode, errand.plugin), handover, settings.max_seconds)
+        run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
+        handover = CheckHandover(settings, run_log, self.run_id, latency_s, errand)
+        ended = self.run_child(_command(errand), handover, settings.max_seconds)
         if ended == BARRED:
             return failed(barred(settings.target))
         if ended == _REFUSED:
             return self._refused()
         return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
-
-    def _latency_s(self) -> float:
-        """What a status read of the target takes, once it is sure that it can be judged.
-
-        Raises:
-            TargetError: it cannot.
-        """
-        target = self.settings.target
-        transport = transport_to(target, self.contract)
-        try:
-            latency_s = smoke(transport, target.key_sources.primary)
-            check_given(transport, target)
-            return latency_s
-        finally:
-            transport.close()
 
     def _refused(self) -> Footer:
         """The footer of a run whose cases did not begin: what pytest says last of an error, where it says so."""
@@ -129,9 +111,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
     environment = child_environment(handover, os.environ)
     with elsewhere() as cwd:
-        child = subprocess.run(
-            _command(errand.mode), cwd=cwd, env=environment, capture_output=True, text=True, check=False
-        )
+        child = subprocess.run(_command(errand), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if not path.exists():
         raise UsageError(f"the contract tests could not be listed:\n{child.stdout}{child.stderr}")
     return path.read_text(encoding="utf-8")
@@ -142,8 +122,8 @@ def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 
-def _command(mode: Mode = "run", plugin: str = "") -> list[str]:
-    return [sys.executable, "-m", "pytest", *pytest_arguments(mode, plugin)]
+def _command(errand: Errand) -> list[str]:
+    return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
 # Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
@@ -155,25 +135,21 @@ _PLUGINS = (
     "no:unraisableexception",
     "no:threadexception",
 )
-
-
 # What plays scenarios generates nothing and does without the plugins that do.
 _SCENARIOS = "test_scenarios.py"
 _GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin"})
 
 
-def pytest_arguments(mode: Mode = "run", plugin: str = "") -> list[str]:
+def pytest_arguments(errand: Errand = CHECK) -> list[str]:
     """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
     tests = contract_tests_dir()
-    plays = mode in ("record", "replay")
-    plugins = [plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)]
+    plays = errand.mode in ("record", "replay")
+    plugins = [*(plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)), errand.plugin]
     return [
         "--disable-plugin-autoload",
-        *(argument for name in (*plugins, *filter(None, [plugin])) for argument in ("-p", name)),
+        *(argument for plugin in plugins if plugin for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
-        "--quiet",
-        "--tb=short",
-        "--assert=plain",
+        *("--quiet", "--tb=short", "--assert=plain"),
         str(tests / _SCENARIOS if plays else tests),
     ]

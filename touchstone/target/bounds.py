@@ -62,37 +62,31 @@ class Bounds:
 
     def cut(self, body: bytes) -> "Cut | None":
         """Where JSON goes beyond them; None where it does not, or is none."""
-        opened = body.count(b"[") + body.count(b"{")
-        if opened <= self.max_json_depth and opened + body.count(b",") <= self.max_json_values:
+        if not self._may_be_beyond(body) or body.lstrip()[:1] not in _OPENING:
             return None
-        return self._cut(body) if body.lstrip()[:1] in _OPENING else None
-
-    def cut_stream(self, stream: bytes) -> "Cut | None":
-        """The same for the JSON in each data line of a stream of events."""
-        opened = stream.count(b"[") + stream.count(b"{")
-        if opened <= self.max_json_depth and opened + stream.count(b",") <= self.max_json_values:
-            return None
-        at = 0
-        for line in stream.splitlines(keepends=True):
-            cut = self.cut(line[5:]) if line.startswith(b"data:") else None
-            if cut is not None:
-                return replace(cut, at=at + 5 + cut.at)
-            at += len(line)
-        return None
-
-    def _cut(self, body: bytes) -> "Cut | None":
         depth = values = 0
         for mark in _MARK.finditer(body):
-            if mark[0] in _CLOSING:
-                depth -= 1
-                continue
-            depth += mark[0] in _OPENING
+            depth += (mark[0] in _OPENING) - (mark[0] in _CLOSING)
             values += mark[0] in _COUNTED
             if depth > self.max_json_depth:
                 return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
             if values > self.max_json_values:
                 return Cut(mark.start(), f"JSON has more values than {self.told('max_json_values')}")
         return None
+
+    def cut_stream(self, stream: bytes) -> "Cut | None":
+        """The same for the JSON in each data line of a stream of events."""
+        at = 0
+        for line in stream.splitlines(keepends=True) if self._may_be_beyond(stream) else ():
+            cut = self.cut(line[5:]) if line.startswith(b"data:") else None
+            if cut is not None:
+                return replace(cut, at=at + 5 + cut.at)
+            at += len(line)
+        return None
+
+    def _may_be_beyond(self, text: bytes) -> bool:
+        opened = text.count(b"[") + text.count(b"{")
+        return opened > self.max_json_depth or opened + text.count(b",") > self.max_json_values
 
 
 class Room:
@@ -118,16 +112,13 @@ def head_bytes(headers: Iterable[tuple[str, str]]) -> int:
 
 def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The fields of a head that are kept where there is no room for all: the last one says what was cut."""
-    short = [
-        (name, value if len(value) <= _MOST_VALUE_CHARS else f"{value[:_MOST_VALUE_CHARS]}… (cut)")
-        for name, value in headers
-        if len(name) <= _MOST_VALUE_CHARS
-    ]
     kept, size = [], 0
-    for name, value in short:
-        size += len(name) + len(value)
-        if size <= LEAST_KEPT_BYTES or name.lower() in _NEEDED:
-            kept.append((name, value))
+    for name, value in headers:
+        if len(name) <= _MOST_VALUE_CHARS:
+            short = value if len(value) <= _MOST_VALUE_CHARS else f"{value[:_MOST_VALUE_CHARS]}… (cut)"
+            size += len(name) + len(short)
+            if size <= LEAST_KEPT_BYTES or name.lower() in _NEEDED:
+                kept.append((name, short))
     return (*kept, ("touchstone-cut", f"the head had {len(headers)} fields of {head_bytes(headers)} bytes"))
 
 

@@ -125,12 +125,22 @@ class Wording:
         Raises:
             LookupError: the run has no such key.
         """
-        method, target = self._target(call)
-        headers = {"Accept": "*/*"} | self.keys.headers(call.credential) | dict(call.headers)
+        known = self._contract.operations.get(call.operation)
+        method = call.method or (known.method if known else "GET")
+        path = call.path or (fill(known.path, call.ref) if known else "")
+        if call.query:
+            path += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in call.query.items())
+        target = path
         if call.credential == "query":
-            target += ("&" if "?" in target else "?") + f"api_key={quote(self.keys.primary)}"
-        operation = call.operation or self._operation(method, target)
-        return Asked(operation, call.ref or self._ref(method, target), method, target, headers, call.body)
+            target += ("&" if "?" in path else "?") + f"api_key={quote(self.keys.primary)}"
+        headers = {"Accept": "*/*"} | self.keys.headers(call.credential) | dict(call.headers)
+        path = path.partition("?")[0]
+        found = self._contract.match(method, path)
+        operation = call.operation or (found[0].id if found else "")
+        values = (found or self._contract.match("GET", path) or (None, {}))[1]
+        named = {"namespace", "name", "version"} <= values.keys()
+        ref = f"{values['namespace']}/{values['name']}@{values['version']}" if named else None
+        return Asked(operation, call.ref or ref, method, target, headers, call.body)
 
     def request(self, asked: Asked) -> Request:
         """What was asked, without secrets."""
@@ -164,26 +174,6 @@ class Wording:
             # The network cut a secret in two, and no piece of it may be kept.
             kept = (Chunk(kept[-1].at_s, body),)
         return Response(status, self.secrets.headers(headers), body, kept)
-
-    def _target(self, call: Call) -> tuple[str, str]:
-        operation = self._contract.operations.get(call.operation)
-        method = call.method or (operation.method if operation else "GET")
-        path = call.path or (fill(operation.path, call.ref) if operation else "")
-        if call.query:
-            path += "?" + "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in call.query.items())
-        return method, path
-
-    def _operation(self, method: str, target: str) -> str:
-        found = self._contract.match(method, target.partition("?")[0])
-        return found[0].id if found else ""
-
-    def _ref(self, method: str, target: str) -> str | None:
-        path = target.partition("?")[0]
-        found = self._contract.match(method, path) or self._contract.match("GET", path)
-        values = found[1] if found else {}
-        if not {"namespace", "name", "version"} <= values.keys():
-            return None
-        return f"{values['namespace']}/{values['name']}@{values['version']}"
 
 
 def may_publish(call: Call) -> bool:

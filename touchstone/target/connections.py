@@ -49,6 +49,7 @@ class Deadline(threading.local):
     """
 
     _at = _leave_at = _FOREVER
+    _until: threading.Event | None = None
     _head_bytes = _FOREVER
     heard_bytes = 0
     # Of the status line, as long as it has no end.
@@ -59,7 +60,7 @@ class Deadline(threading.local):
 
     def set(self, seconds: float, max_head_bytes: float = _FOREVER) -> None:
         """Gives the request that comes next *seconds* from now, and its answer a head of so many bytes."""
-        self._at, self._leave_at = time.monotonic() + seconds, _FOREVER
+        self._at, self._leave_at, self._until = time.monotonic() + seconds, _FOREVER, None
         self._head_bytes = max_head_bytes
         self.heard_bytes = self._line_bytes = 0
 
@@ -67,12 +68,18 @@ class Deadline(threading.local):
         """Takes note that the head is there: what is read from now on is no part of it."""
         self._head_bytes = _FOREVER
 
+    def leave_after(self, seconds: float, until: threading.Event | None) -> None:
+        """Gives the rest of the answer *seconds* from now, and no more of it is read once *until* is set."""
+        self._at, self._until = time.monotonic() + seconds, until
+
     def bounded(self, timeout_s: float | None) -> float | None:
         """A time-out that ends no later than the deadline.
 
         Raises:
-            httpcore.ReadTimeout: the deadline is over.
+            httpcore.ReadTimeout: the deadline is over, or nobody wants the answer any more.
         """
+        if self._until and self._until.is_set():
+            raise httpcore.ReadTimeout("nobody wants the rest")
         left_s = self._at - time.monotonic()
         if left_s <= 0:
             raise httpcore.ReadTimeout("the answer as a whole took too long")
@@ -86,7 +93,7 @@ class Deadline(threading.local):
         bytes a byte.
 
         Raises:
-            httpcore.ReadTimeout: nothing came in time.
+            httpcore.ReadTimeout: nothing came in time, or nobody wants it any more.
             httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
             httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it, or its
                 first line.
@@ -105,7 +112,7 @@ class Deadline(threading.local):
         return data
 
     def _read(self, read: Callable[[float | None], bytes], timeout_s: float | None) -> bytes:
-        if self._stopped is None:
+        if self._stopped is None and self._until is None:
             return read(timeout_s)
         ends_at = _FOREVER if timeout_s is None else time.monotonic() + timeout_s
         while True:
@@ -115,6 +122,7 @@ class Deadline(threading.local):
             except httpcore.ReadTimeout:
                 if left_s <= _LOOK_S:
                     raise
+                self.bounded(None)
                 self._look()
 
     def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:

@@ -5,8 +5,6 @@ Secrets are replaced before an exchange is made, so nothing downstream ever hold
 
 import contextlib
 import itertools
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -163,12 +161,15 @@ class Transport:
             if call.opened:
                 call.opened.set()
         outcome.head_at = self.now()
-        with _Watch(response, call.stream_s, call.until) as watch:
+        # An answer of another kind, and one whose length is announced, ends by itself or with the deadline.
+        if call.stream_s and "content-length" not in response.headers:
+            self._deadline.leave_after(call.stream_s, call.until)
+        with contextlib.closing(response):
             if len(response.headers.raw) > self._bounds.max_headers:
                 many = f"{len(response.headers.raw)} lines, and {self._bounds.told('max_headers')}"
                 outcome.error = f"RemoteProtocolError: the head has {many}"
             else:
-                self._read(response, outcome, watch, began, streamed=call.stream_s > 0)
+                self._read(response, outcome, began, streamed=call.stream_s > 0)
         if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
             outcome.note["surplus_bytes"] = surplus_bytes
             # What comes a moment later would still be taken for the next answer.
@@ -227,9 +228,7 @@ class Transport:
     def _problem(self, error: Exception) -> str:
         return self.secrets.text(f"{type(error).__name__}: {error}")
 
-    def _read(
-        self, response: httpx.Response, outcome: "_Outcome", watch: "_Watch", began: float, *, streamed: bool
-    ) -> None:
+    def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, *, streamed: bool) -> None:
         packed = () if self._wire else response.headers.multi_items()
         intake = Intake(packed, self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
@@ -239,14 +238,13 @@ class Transport:
             for data in response.iter_bytes() if self._wire else response.iter_raw():
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
-            if not watch.gave_up:  # what is left in the middle has no end
-                intake.end()
+            intake.end()
         except Refused:
             pass
         except httpx.HTTPError as error:
             problem = self._problem(error)
-        outcome.response = self._response(response, intake, chunks, streamed, is_cut=watch.gave_up or bool(problem))
-        if watch.gave_up or problem.startswith("ReadTimeout"):
+        outcome.response = self._response(response, intake, chunks, streamed, is_cut=bool(problem))
+        if problem.startswith("ReadTimeout"):
             outcome.closed = "client" if streamed else ""
             took = f"{self.now() - began:.1f} s and {intake.size} bytes (request_timeout_s = {self._timeout_s:g})"
             problem = "" if streamed else f"body not complete after {took}"
@@ -274,46 +272,6 @@ class Transport:
             self.cut_heads += 1
             cleaned = replace(cleaned, headers=cut_head(cleaned.headers))
         return cleaned
-
-
-class _Watch:
-    """Ends a stream from outside when its time is up or nobody wants it any more.
-
-    A blocked read cannot look at a clock, so another thread shuts the socket down under it.
-    """
-
-    def __init__(self, response: httpx.Response, limit_s: float, until: threading.Event | None) -> None:
-        self.gave_up = False
-        self._response = response
-        self._limit_s = limit_s
-        self._until = until or threading.Event()
-        self._ended = False
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> "_Watch":
-        # An answer of another kind, and one whose length is announced, ends by itself or with the deadline.
-        if self._limit_s and "content-length" not in self._response.headers:
-            self._thread = threading.Thread(target=self._run, daemon=True)
-            self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended = True
-        self._until.set()
-        self._response.close()
-        if self._thread:
-            self._thread.join()
-
-    def _run(self) -> None:
-        self._until.wait(self._limit_s)
-        if self._ended:
-            return
-        self.gave_up = True
-        stream = self._response.extensions.get("network_stream")
-        raw = stream.get_extra_info("socket") if stream else None
-        if raw is not None:
-            with contextlib.suppress(OSError):
-                raw.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass
