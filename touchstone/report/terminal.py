@@ -21,6 +21,8 @@ TABLE_FROM_COLUMNS = 76
 _LABEL = re.compile(r"\S[^:]*?  +|\s+")
 # What is beside a label is at least this wide, or begins below it.
 _LEAST = 24
+# A column of text asks for no more than this, and is not narrowed where it needs no more than that.
+_MOST, _SHORT = 44, 12
 
 # How what became of a request is shown, live and in the end.
 KIND_STYLES: Mapping[Kind, str] = {
@@ -108,21 +110,22 @@ def table(
     Args:
         titles: Of the columns; those of numbers begin with ``>``.
         name: What stands above a list, which has no titles of columns.
-        wide: Whether the last column of text takes all the width that is left.
+        wide: Whether the columns of text after the first take all the width that is left.
     """
     lines = [[Text(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     if console.width < TABLE_FROM_COLUMNS:
         _print_list(console, titles, lines, name)
         return
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=wide, padding=(0, 1, 0, 0))
-    widest = max((max(map(len, row[0].plain.split("\n"))) for row in lines), default=0)
-    last = max((number for number, title in enumerate(titles) if title[:1] != ">"), default=0)
     for number, title in enumerate(titles):
         if title[:1] == ">":
             grid.add_column(title[1:], justify="right")
         else:
-            least = None if number else min(widest, 44)
-            grid.add_column(title, overflow="fold", min_width=least, ratio=1 if wide and number == last else None)
+            cells = [title, *(line for row in lines for line in row[number].plain.split("\n"))]
+            width = min(max(map(len, cells)), _MOST)
+            is_flexible = number > 0 and width > _SHORT
+            ratio = width if wide and is_flexible else None
+            grid.add_column(title, overflow="fold", min_width=None if is_flexible else width, ratio=ratio)
     for row in lines:
         grid.add_row(*row)
     console.print(grid)
