@@ -10,10 +10,10 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, bounds_of, call_of, given_of
+from touchstone.recordings.replay import KEYS, bounds_of, given_of
 from touchstone.rules.history import History
 from touchstone.target.answer import Answer, Head
-from touchstone.target.call import Keys
+from touchstone.target.call import Call, Keys
 
 JSON = (("Content-Type", "application/json"),)
 
@@ -46,6 +46,29 @@ def keys() -> Keys:
 def requests() -> Requests:
     """Requests to what was recorded."""
     return Requests(BASE_URL, keys(), Contract.load())
+
+
+def call_of(exchange: Exchange) -> Call:
+    """The call that sends the request of a recorded exchange again."""
+    target = exchange.request.url.removeprefix(BASE_URL)
+    if exchange.credential == "query":
+        # The transport adds the key itself.
+        target = target.replace("?api_key=<key:primary>", "").replace("&api_key=<key:primary>", "")
+    streamed = exchange.response is not None and bool(exchange.response.chunks)
+    publishes = exchange.operation == "publishTemplate"
+    return Call(
+        # What a request is about follows from its path; only of a publish the path does not tell it.
+        operation=exchange.operation if publishes else "",
+        ref=exchange.ref if publishes else None,
+        credential=exchange.credential,
+        method=exchange.request.method,
+        path=target,
+        # Names as we write them: one that is written otherwise would stand beside our own.
+        headers={name.title(): value for name, value in exchange.request.headers},
+        body=exchange.request.body,
+        note=exchange.note,
+        stream_s=max(1.0, exchange.elapsed_s) if streamed else 0.0,
+    )
 
 
 def request_of(exchange: Exchange, its: Requests) -> PreparedRequest:

@@ -282,7 +282,7 @@ def test_passing_run_writes_a_baseline_without_claims(tmp_path: Path) -> None:
 def test_pipeline_is_told_what_fails_it(complete: RunLog) -> None:
     """On GitHub Actions a known claim is no annotation, one that holds again is, and the summary tells both."""
     run = view(knowing(complete, BROKEN, HELD))
-    told = github.annotations(run, lambda _claim: None)
+    told = github.annotations(run)
     assert [line for line in told if HELD in line] == [
         f"::error title={HELD} holds again::Take its line out of the baseline."
     ]

@@ -164,7 +164,7 @@ def test_probe_that_is_over_is_told_again(command: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize("asked", [(), ("--advise",)])
 def test_advice_is_told_where_it_is_asked_for(command: Command, tmp_path: Path, asked: tuple[str, ...]) -> None:
     """With --advise a probe says what a client should do, also one that is told again; report.json always has it."""
-    answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 0.0, 8, "a/b@1")
+    answered = Answered(1, Answer(1.2, 1.3, accepted=True), 202, 8, "a/b@1")
     path = log_of(tmp_path, begun(), answered, ended(identities.identity("token-bucket:10/4,burst=5")))
     told = command("probe", "--resume", "old", *asked, keys={})
     assert ("What a client should do" in told.out) == bool(asked)
@@ -235,7 +235,7 @@ def test_unsure_probe_says_why(tmp_path: Path, identity: Identity, reason: str) 
 
 def test_spent_builds_are_told_with_those_that_may_have_begun(tmp_path: Path) -> None:
     """Of a start that was not answered nobody knows, so it is counted as a build that was spent."""
-    answers = [Answered(1, Answer(1.0, 1.1, number > 0), 202 if number else 0, 0.0) for number in range(40)]
+    answers = [Answered(1, Answer(1.0, 1.1, number > 0), 202 if number else 0) for number in range(40)]
     found = Identity((), (), Cost(39, 0, 39, 1.0), why="budget")
     events = (begun(), *answers, ended(found))
     reason = unsure(read(log_of(tmp_path, *events)).probe)
@@ -246,9 +246,9 @@ def test_facts_of_a_probe_come_back(tmp_path: Path) -> None:
     """What was asked, sent, answered and heard is read as it was written; a failure is no part of the story."""
     stimulus = Stimulus("a burst", (drain(1.0, 3),), frees=1, bits=0.5)
     answers = (
-        Answered(1, Answer(1.2, 1.3, True, stream=1), 202, 0.2, 8, "a/b@1"),
-        Answered(1, Answer(1.1, 1.4, False, 2.0, {"remaining": 0.0}), 429, 0.1, 7, "a/c@1"),
-        Answered(1, Answer(1.3, 1.4, False), 503, 0.0, 9, "a/d@1"),
+        Answered(1, Answer(1.2, 1.3, True, stream=1), 202, 8, "a/b@1"),
+        Answered(1, Answer(1.1, 1.4, False, 2.0, {"remaining": 0.0}), 429, 7, "a/c@1"),
+        Answered(1, Answer(1.3, 1.4, False), 503, 9, "a/d@1"),
     )
     heard = Heard(1, 1.4, {"fixed": 1.0}, 3, 1, 1)
     facts = (Sending(1, stimulus), *answers, heard)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.command import Ended, Shell, called
-from touchstone.cli.prove import JSON_NAME, Prove
+from touchstone.cli.prove import Prove
 from touchstone.errors import UsageError
 from touchstone.proof import catalogue
 from touchstone.proof.faults import FAULTS
@@ -32,7 +32,7 @@ def sorts(choice: Prove) -> set[str]:
 
 def proof(folder: Path) -> dict[str, Any]:
     """What proof.json says."""
-    return dict(json.loads((folder / JSON_NAME).read_text("utf-8")))
+    return dict(json.loads((folder / "proof.json").read_text("utf-8")))
 
 
 def test_everything_named_is_chosen_by_default() -> None:

@@ -5,7 +5,6 @@ Nothing else in the package reads flags, settings files or the environment.
 """
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,16 +28,12 @@ from touchstone.target.redact import Secrets
 Profile = Literal["quick", "standard", "thorough"]
 Publish = Literal["raw", "wrapped", "never"]
 
-# The variable that hands a run's settings to its child process. It holds keys: never log an environment.
-
 EMBEDDED = "twin"
 DEFAULT_SEED = 20
 DEFAULT_MAX_BUILDS = 40
 UNBOUNDED_BUILDS = 10_000  # builds of the embedded twin cost nothing
 
 KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
-
-# --- what a value may hold -------------------------------------------------------------------------------------------
 
 
 def kind(form: Any) -> Kind[Any]:
@@ -62,9 +57,7 @@ def fits(*expected: str) -> Wrap:
         try:
             return inner(value)
         except ValidationError:
-            word = value[:100] if isinstance(value, str) and len(expected) > 1 else ""
-            near = difflib.get_close_matches(word, expected, n=1, cutoff=0.5)
-            raise Unfit(like + "".join(f"; did you mean {one}?" for one in near)) from None
+            raise Unfit(like) from None
 
     return Wrap(read)
 
@@ -117,9 +110,6 @@ Refs = Annotated[tuple[str, ...], BeforeValidator(_refs)]
 Variable = Annotated[str, BeforeValidator(read_variable)]
 Key = Annotated[str, BeforeValidator(read_key)]
 Url = Annotated[str, BeforeValidator(_url)]
-
-
-# --- the settings file -----------------------------------------------------------------------------------------------
 
 
 def _is(default: object, meaning: str) -> Any:
@@ -284,9 +274,6 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
     raise UsageError(f"{place}: found {unfit.found or quoted(found)}; expected {unfit.expected}")
 
 
-# --- the settings of a run -------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Flags:
     """What the command line says; None where it says nothing."""
@@ -398,13 +385,18 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     if flags.max_builds is not None:
         target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kind(Count)))
     given = {name: value for name in RunTable.model_fields if (value := getattr(flags, name, None)) is not None}
-    paths = {name: given.pop(name) for name in ("report_dir", "baseline") if name in given}
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
-    run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True) | paths)
-    rest = run.model_dump(include={"seed", "strict", "profile", "max_seconds"})
-    rest |= {name: cwd / value if value else None for name, value in run if name in ("report_dir", "baseline")}
-    rest |= {"plan": bool(flags.plan), "claims_glob": run.claims}
-    return Settings(target=target, state_dir=_state_dir(environ), **rest)
+    run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True))
+    return Settings(
+        target=target,
+        report_dir=cwd / run.report_dir if run.report_dir else None,
+        state_dir=_state_dir(environ),
+        plan=bool(flags.plan),
+        claims_glob=run.claims,
+        baseline=cwd / run.baseline if run.baseline else None,
+        **run.model_dump(include={"seed", "strict", "profile", "max_seconds"}),
+    )
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
@@ -444,12 +436,11 @@ def _target_of(name: str, place: str, environ: Mapping[str, str], file: Settings
         advice = nearest(name, (*file.table.targets, EMBEDDED))
         raise UsageError(f"{place} {quoted(name)}: no such target in {where}; {advice}")
     table, where = file.table.targets[name], file.place("targets", name)
-    values = table.model_dump(exclude_unset=True)
-    keys = _keys(values, where, f"{where} url", environ)
-    bounds = Bounds(**{bound: values[bound] for bound in BOUND_NAMES if bound in values})
-    others = {key.name for key in dataclasses.fields(TargetSettings)} - {*KEY_NAMES, "templates"}
-    rest = {key: value for key, value in values.items() if key in others}
-    return TargetSettings(name=name, templates=table.templates, bounds=bounds, **keys, **rest)
+    keys = _keys(table.model_dump(exclude_unset=True), where, f"{where} url", environ)
+    shared = {each.name for each in dataclasses.fields(TargetSettings)} & TargetTable.model_fields.keys()
+    values = {each: getattr(table, each) for each in shared - {*KEY_NAMES}}
+    bounds = Bounds(**{each: getattr(table, each) for each in BOUND_NAMES})
+    return TargetSettings(name=name, bounds=bounds, **values, **keys)
 
 
 def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -1,13 +1,5 @@
 """Every exception of the package, split by who must act.
 
-    HarnessError                 the root; never raised itself
-    ├── UsageError               the caller: a flag, a setting, a file that is not there
-    ├── ContractError            whoever owns openapi/: a document or a ledger that does not hold together
-    ├── TargetError              the target could not be judged: unreachable, key refused, another API
-    ├── RecordingError           whoever keeps the recording: it is no HAR file, or lacks what is asked of it
-    ├── RunLogError              the run log is incomplete, foreign or unreadable
-    └── OutputError              whoever looks after the disk: what a run has to say could not be written
-
 A disagreement between the target and its contract is a finding, not an exception.
 """
 
@@ -27,7 +19,8 @@ class HarnessError(Exception):
     exit_code = 3
 
     def __str__(self) -> str:
-        text = "".join(map(_printable, super().__str__()))
+        chars = super().__str__()
+        text = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in chars)
         if len(text) > MAX_MESSAGE_CHARS:
             text = f"{text[: MAX_MESSAGE_CHARS - _END_CHARS]} … {text[-_END_CHARS + 3 :]}"
         return text
@@ -40,7 +33,7 @@ class UsageError(HarnessError):
 
 
 class ContractError(HarnessError):
-    """The contract or the ledger of claims contradicts itself."""
+    """The contract or the ledger of claims contradicts itself: for whoever owns openapi/."""
 
     exit_code = 2
 
@@ -68,14 +61,12 @@ class Unfit(ValueError):
 
     def __init__(self, expected: str, found: str | None = None) -> None:
         super().__init__(expected)
-        self.expected = expected
-        self.found = found
+        self.expected, self.found = expected, found
 
 
 def unwritten(message: str, error: OSError) -> HarnessError:
     """What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's."""
-    kind = UsageError if is_misplaced(error) else OutputError
-    return kind(message)
+    return UsageError(message) if is_misplaced(error) else OutputError(message)
 
 
 def is_misplaced(error: OSError) -> bool:
@@ -96,10 +87,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(names)}" if names else "none is known"
-
-
-def _printable(char: str) -> str:
-    return char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager

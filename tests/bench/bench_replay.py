@@ -12,12 +12,13 @@ from dataclasses import replace
 import httpx
 import respx
 
+from tests.answered import call_of
 from touchstone.contract.document import Contract
 from touchstone.contract.files import recordings_dir
 from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, Playback, alone, call_of
+from touchstone.recordings.replay import KEYS, Playback, alone
 from touchstone.target.call import Keys
 from touchstone.target.transport import Transport
 

@@ -32,7 +32,7 @@ def at_once(outcomes: str, at: float = 0.0, took_s: Sequence[float] = ()) -> lis
 
 def told(hear: Callable[[Sequence[Answer]], None], story: Story, answers: Sequence[Answer]) -> None:
     """Has a part of a probe hear what the story holds already."""
-    story.add(answers)
+    story.answers += answers
     hear(answers)
 
 

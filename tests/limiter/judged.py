@@ -211,7 +211,7 @@ def _true_times(tier: RateLimit) -> Iterator[tuple[str, float]]:
 
 def _same_options(mine: RateLimit, other: RateLimit) -> bool:
     """Whether the other's options make of these numbers a limiter that lets the same through."""
-    known = [FAMILIES[mine.family].field(name) for name in FAMILIES[mine.family].options]
+    known = [FAMILIES[mine.family].argument(name) for name in FAMILIES[mine.family].options]
     options = {name: value for name, value in other.options.items() if name in _OPTIONS and name in known}
     options |= {name: value for name, value in mine.options.items() if name not in _OPTIONS}
     if "block_s" in mine.options and "block_s" in other.options:

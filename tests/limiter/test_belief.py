@@ -10,12 +10,12 @@ from tests.limiter.answers import row
 from touchstone.facts.observed import Answer, moments
 from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.belief import Belief
-from touchstone.limiter.catalogue import ENTRIES, cells_of
-from touchstone.limiter.cells import Cells
-from touchstone.limiter.kinds import Array
+from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.kinds import KINDS, Array
 from touchstone.limiter.planner import Crowd, Foreseen, _worth, candidates, choose, crowds
 from touchstone.twin import RateLimit, decide, limiter_for
 
+BY_TEXT = {kind.text: kind for kind in KINDS}
 WAY_S, SPREAD_S = 0.0004, 0.0003
 QUICKEST_S = 2 * WAY_S
 
@@ -54,8 +54,8 @@ STORY = [*OPENING, 11.0, 12.0, 12.3, 12.4, 12.402, 12.5, 12.6, 12.602, 13.5, 13.
 def test_kind_that_answered_is_the_likeliest(text: str, kind: str) -> None:
     """The family of the limiter that was asked leads, and cells around its true window or token are left."""
     belief = believed(ask(text, STORY))
-    assert next(iter(belief.kinds())).split("/")[0] == kind
-    cells = next(cells for cells in belief.cells if cells.kind.name == kind)
+    assert next(iter(belief.kinds())).split(",")[0] == kind
+    cells = next(cells for cells in belief.cells if cells.kind.text == kind)
     true_s = 2.37 if kind != "token-bucket" else 2.37 / 4
     near = np.abs(cells.logs[0] - np.log(true_s)) <= cells.wide + 1e-3
     assert (near & (cells.limits == 8)).any()
@@ -64,7 +64,7 @@ def test_kind_that_answered_is_the_likeliest(text: str, kind: str) -> None:
 def test_cells_that_matter_are_cut_until_they_tell_no_more() -> None:
     """The grid begins with cells of 4 % either way; after the story what is likely lies in far smaller ones."""
     belief = believed(ask("sliding-log:8/2.37", STORY))
-    cells = next(cells for cells in belief.cells if cells.kind.name == "sliding-log")
+    cells = next(cells for cells in belief.cells if cells.kind.text == "sliding-log")
     shares = np.exp(cells.masses() - cells.masses().max())
     assert np.average(cells.wide, weights=shares) < 0.005
 
@@ -102,7 +102,7 @@ def test_unlikely_kind_is_tried_where_the_likely_one_is_in_no_doubt() -> None:
     """One request after the likely one lets go for sure, and before the other one does; and one before either does."""
     found = []
     for name, window_s, weight in (("fixed-window", 0.5, 0.995), ("sliding-log", 0.53, 0.005)):
-        kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
+        kind = BY_TEXT[name]
         params = {"limit": np.full(2, 4.0), "phase": np.zeros(2), "window_s": window_s + np.array([0.0, 1e-4])}
         state = kind.start(params, 10.0)
         for _ in range(4):
@@ -121,19 +121,19 @@ def test_what_only_others_explain_is_not_asked_about(
     belief = believed(ask("sliding-log:8/2.37", STORY[:11]))
     monkeypatch.setattr(Belief, "others", lambda _: others)
     for cells in belief.cells:
-        if cells.kind.name == "fixed-window":
+        if cells.kind.text == "fixed-window":
             cells.likely[0] -= 50.0
             cells._weight = None
     weights = [cells.alone() if aside else cells.masses() for cells in belief.cells]
     whole = np.logaddexp.reduce(np.concatenate(weights))
     shares = {
-        cells.kind.name: float(np.exp(np.logaddexp.reduce(weight) - whole))
+        cells.kind.text: float(np.exp(np.logaddexp.reduce(weight) - whole))
         for cells, weight in zip(belief.cells, weights, strict=True)
     }
-    found = {crowd.kind.name: crowd.weights.sum() for crowd in crowds(belief, 140, np.random.default_rng(1))}
+    found = {crowd.kind.text: crowd.weights.sum() for crowd in crowds(belief, 140, np.random.default_rng(1))}
     assert found == pytest.approx({name: share for name, share in shares.items() if share > 1e-3}, abs=0.005)
     assert ("fixed-window" not in found) is aside
-    whole = {crowd.kind.name for crowd in crowds(belief, 140, np.random.default_rng(1), aside=False)}
+    whole = {crowd.kind.text for crowd in crowds(belief, 140, np.random.default_rng(1), aside=False)}
     assert "fixed-window" in whole
 
 
@@ -160,11 +160,11 @@ def test_bits_about_the_limit_count_as_those_about_the_kind() -> None:
 
 def worth(name: str, marks: list[list[int]], **numbers: list[float]) -> tuple[Array, Array]:
     """What stimuli are worth that tell limiters with these numbers apart as *marks* say, all of them as likely."""
-    kind = next(entry.kind for entry in ENTRIES if entry.kind.name == name)
+    kind = BY_TEXT[name]
     size = len(marks[0])
     params = {"phase": np.zeros(size)} | {name: np.array(values, dtype=np.float64) for name, values in numbers.items()}
     nothing = np.zeros((len(marks), size))
-    seen = Foreseen(np.array(marks), nothing, nothing, nothing, nothing, nothing, [])
+    seen = Foreseen(np.array(marks), nothing, nothing, nothing, nothing, {})
     return _worth([Crowd(kind, params, {}, np.full(size, 1 / size))], [seen])
 
 
@@ -178,7 +178,7 @@ def test_times_that_are_as_good_as_the_same_are_not_worth_telling_apart(apart: f
 @pytest.mark.parametrize(("apart", "bits"), [(0.001, 0.0), (0.1, 1.0)])
 def test_place_on_the_clock_is_worth_knowing(apart: float, bits: float) -> None:
     """It says when the next window begins."""
-    told, _ = worth("fixed-window/clock", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0], phase=[0.5, 0.5 + apart])
+    told, _ = worth("fixed-window,opens=clock", [[0, 1]], limit=[5, 5], window_s=[1.0, 1.0], phase=[0.5, 0.5 + apart])
     assert told == pytest.approx([bits])
 
 
@@ -191,7 +191,7 @@ def test_of_two_times_the_one_that_is_known_matters_no_more(known: bool) -> None
     shut_s = [1.0 + (0.0001 if known else 1.0) * (number % 2) for number in range(count)]
     marks = [[number % 2 for number in range(count)], [int(number >= count / 2) for number in range(count)]]
     windows_s = [float(number + 1) for number in range(count)]
-    of_shut, of_window = worth("fixed-window/block", marks, limit=[5] * count, window_s=windows_s, block_s=shut_s)[0]
+    of_shut, of_window = worth("fixed-window,block=", marks, limit=[5] * count, window_s=windows_s, block_s=shut_s)[0]
     assert of_window == pytest.approx(1.0)
     assert of_shut == pytest.approx(0.0 if known else 1.0, abs=0.01)
 
@@ -206,18 +206,18 @@ def test_times_that_are_known_are_worth_little(monkeypatch: pytest.MonkeyPatch, 
     belief = believed(ask("sliding-log:8/2.37", OPENING))
     choice = choose(belief, 10.3, 0.002, 0.001, np.random.default_rng(3), narrow=narrow)
     assert choice is not None
-    assert choice.stimulus.name == stimuli[chosen].name
+    assert choice.name == stimuli[chosen].name
 
 
-@pytest.mark.parametrize("name", ["fixed-window/clock", "fixed-window/block", "sliding-counter/first", "token-bucket"])
+@pytest.mark.parametrize(
+    "name", ["fixed-window,opens=clock", "fixed-window,block=", "sliding-counter,opens=first", "token-bucket"]
+)
 def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
     """Runs of answers that are alike included, wherever the story is cut."""
-    entry = next(entry for entry in ENTRIES if entry.kind.name == name)
+    kind = BY_TEXT[name]
     answers = row("+++--+-+++--++-", step_s=0.3)
     story = moments(answers, 0.001)
-    whole, parts = (cells_of(entry, 4, wide=False) for _ in range(2))
-    assert whole is not None
-    assert parts is not None
+    whole, parts = (grid(kind, range(3, 6), [(0.1, 10.0)] * len(kind.scales), 20, 0.1) for _ in range(2))
     whole.see(story)
     for end in range(1, len(story) + 1):
         parts.see(story[:end])
@@ -228,10 +228,10 @@ def test_answers_weigh_the_same_all_at_once_and_one_by_one(name: str) -> None:
 
 def test_cell_that_is_too_wide_for_a_place_on_its_clock_is_not_ruled_out_by_its_middle() -> None:
     """Six in the middle's window of five: another place of the clock would have let them through."""
-    entry = next(entry for entry in ENTRIES if entry.kind.name == "fixed-window/clock")
+    kind = BY_TEXT["fixed-window,opens=clock"]
     story = moments(row("++++++", step_s=0.5), 0.001)
-    narrow = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 1e-4)
-    wide = Cells.point(entry.kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 0.5)
+    narrow = Cells.point(kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 1e-4)
+    wide = Cells.point(kind, {"limit": 5.0, "window_s": 10.0, "phase": 0.1}, 0.5)
     wide.wide_phase = np.array([0.6])
     for cells in (narrow, wide):
         cells.see(story)

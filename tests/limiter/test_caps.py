@@ -5,7 +5,7 @@ import pytest
 from tests.limiter.answers import Rate, at_once, row
 from tests.limiter.played import PLENTY, through
 from tests.limiter.virtual import Net
-from touchstone.limiter.caps import Crowds, InFlight
+from touchstone.limiter.caps import InFlight
 
 
 def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:
@@ -155,37 +155,6 @@ def test_one_refusal_by_chance_is_no_cap() -> None:
     """A larger volley of which nothing is refused takes it back."""
     part = seen_of("+++-", "+++++")
     assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
-
-
-def test_as_many_as_the_cap_lets_in_are_asked_for_until_enough_were() -> None:
-    """At once, or one after the other with none of their builds ended."""
-    for together in (True, False):
-        part, sent = Crowds(), 0
-        while stimulus := part.ask(5.0, 4, 1000, together=together):
-            (segment,) = stimulus.segments
-            assert (len(segment.at), segment.together) == (4, together)
-            part.hear(row("++++"))
-            sent += 4
-        assert (sent, part.refused, part.doubt) == (40, 0, "")
-
-
-def test_refusal_of_what_the_cap_lets_in_is_a_rates() -> None:
-    """One is enough to say so, and no more is asked."""
-    part = Crowds()
-    part.hear(row("++-"))
-    assert (part.refused, part.ask(5.0, 3, 1000, together=True)) == (1, None)
-    assert "there is a rate" in part.doubt
-    assert Crowds().ask(5.0, 1, 1000, together=True) is None
-    assert Crowds().ask(5.0, 4, 3, together=True) is None
-
-
-def test_crowds_of_which_nothing_is_answered_are_not_asked_for_for_ever() -> None:
-    """They count."""
-    part, asked = Crowds(), 0
-    while part.ask(5.0, 4, 1000, together=True):
-        part.hear([])
-        asked += 1
-    assert asked == 40
 
 
 def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from touchstone.facts.observed import Moment
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.families import TokenBucket
+from touchstone.limiter.kinds import KINDS
 
 PARAMS = {"limit": 2.0, "token_s": 0.3, "phase": 0.0}
 
@@ -14,7 +14,7 @@ def told(count: int, wide: float, wide_phase: float, at: float) -> float:
     """
     How unlikely so many refusals make a bucket that was emptied a tenth of a second after its tick, as a logarithm.
     """
-    cells = Cells.point(TokenBucket("token-bucket/tick", tick_s=1.0), PARAMS, wide)
+    cells = Cells.point(next(kind for kind in KINDS if kind.text == "token-bucket,tick=1"), PARAMS, wide)
     cells.wide_phase = np.array([wide_phase])
     story = [Moment(0.1, 0.001, True)] * 2
     story += [Moment(at + 0.002 * number, 0.001, False) for number in range(count)]

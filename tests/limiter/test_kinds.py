@@ -6,62 +6,39 @@ import random
 import numpy as np
 import pytest
 
-from touchstone.limiter.families import (
-    BlockingWindow,
-    DecayingCounter,
-    FixedWindow,
-    MinimumGap,
-    SlidingCounter,
-    SlidingLog,
-    TokenBucket,
-)
+from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.twin import RateLimit, decide, limiter_for
-from touchstone.twin.limits import Limiter
+from touchstone.twin.limits import FAMILIES, Limiter
 
 WINDOW_S = 1.7
 PAUSES_S = (0.0011, 0.0173, 0.171, 0.613, 0.00037, 2.9171)
 # No kind here lets through so many at once.
 MANY = 50
-KINDS: dict[str, tuple[Kind, dict[str, float]]] = {
-    "fixed-window:5/1.7": (FixedWindow("a"), {"limit": 5}),
-    "fixed-window:5/1.7,opens=clock": (FixedWindow("a", opens="clock"), {"limit": 5}),
-    "fixed-window:5/1.7,block=2.5": (BlockingWindow(), {"limit": 5, "block_s": 2.5}),
-    "fixed-window:5/1.7,refused=restart": (FixedWindow("a", refused="restart"), {"limit": 5}),
-    "sliding-log:5/1.7": (SlidingLog("a"), {"limit": 5}),
-    "sliding-log:5/1.7,refused=count": (SlidingLog("a", counts_refused=True), {"limit": 5}),
-    "sliding-counter:5/1.7": (SlidingCounter("a"), {"limit": 5}),
-    "sliding-counter:5/1.7,rule=below": (SlidingCounter("a", below=True), {"limit": 5}),
-    "sliding-counter:5/1.7,refused=count": (SlidingCounter("a", counts_refused=True), {"limit": 5}),
-    "sliding-counter:5/1.7,opens=first": (SlidingCounter("a", opens="first"), {"limit": 5}),
-    "sliding-counter:5/1.7,rule=below,refused=count": (
-        SlidingCounter("a", below=True, counts_refused=True),
-        {"limit": 5},
-    ),
-    "sliding-counter:5/1.7,opens=first,rule=below": (SlidingCounter("a", opens="first", below=True), {"limit": 5}),
-    "sliding-counter:5/1.7,opens=first,refused=count": (
-        SlidingCounter("a", opens="first", counts_refused=True),
-        {"limit": 5},
-    ),
-    "sliding-counter:5/1.7,opens=first,rule=below,refused=count": (
-        SlidingCounter("a", opens="first", below=True, counts_refused=True),
-        {"limit": 5},
-    ),
-    "decaying-counter:5/1.7": (DecayingCounter(), {"limit": 5}),
-    "token-bucket:10/1.7,burst=5": (TokenBucket("a"), {"limit": 5, "token_s": 0.17}),
-    "token-bucket:10/1.7,burst=5,starts=empty": (TokenBucket("a", empty=True), {"limit": 5, "token_s": 0.17}),
-    "token-bucket:10/1.7,burst=5,tick=1": (TokenBucket("a", tick_s=1.0), {"limit": 5, "token_s": 0.17}),
-    "token-bucket:10/1.7,burst=5,early=0.5": (TokenBucket("a", early=0.5), {"limit": 5, "token_s": 0.17}),
-    "sliding-log:3/0.6+fixed-window:5/1.7": (
-        Tiered(SlidingLog("b"), {"limit": 3.0, "phase": 0.0, "window_s": 0.6}, FixedWindow("a"), 0.0),
-        {"limit": 5},
-    ),
-    "fixed-window:3/0.6+sliding-log:5/1.7": (
-        Tiered(FixedWindow("b"), {"limit": 3.0, "phase": 0.0, "window_s": 0.6}, SlidingLog("a"), 0.0),
-        {"limit": 5},
-    ),
-    "minimum-gap:1.7": (MinimumGap(), {"limit": 1, "gap_s": 1.7}),
+BY_TEXT = {kind.text: kind for kind in ALL}
+NUMBERS = {
+    "fixed-window": ("5/1.7", {"limit": 5, "block_s": 2.5}),
+    "sliding-log": ("5/1.7", {"limit": 5}),
+    "sliding-counter": ("5/1.7", {"limit": 5}),
+    "decaying-counter": ("5/1.7", {"limit": 5}),
+    "token-bucket": ("10/1.7,burst=5", {"limit": 5, "token_s": 0.17}),
+    "minimum-gap": ("1.7", {"limit": 1, "gap_s": 1.7}),
 }
+KINDS: dict[str, tuple[Kind, dict[str, float]]] = {
+    kind.text.replace(kind.family, f"{kind.family}:{NUMBERS[kind.family][0]}").replace("block=", "block=2.5"): (
+        kind,
+        NUMBERS[kind.family][1],
+    )
+    for kind in ALL
+}
+for first, second in (("sliding-log", "fixed-window"), ("fixed-window", "sliding-log")):
+    known = {"limit": 3.0, "phase": 0.0, "window_s": 0.6}
+    KINDS[f"{first}:3/0.6+{second}:5/1.7"] = (Tiered(BY_TEXT[first], known, BY_TEXT[second], 0.0), {"limit": 5})
+
+
+def test_each_family_of_the_twin_is_known() -> None:
+    """What the twin can be, a probe can find; queues and caps in other ways."""
+    assert {kind.family for kind in ALL} | {"none", "leaky-bucket", "concurrency", "builds"} == set(FAMILIES)
 
 
 def begun(text: str, at: float) -> tuple[Kind, dict[str, np.ndarray], Limiter]:
@@ -108,7 +85,7 @@ def test_room_is_what_the_twins_limiter_lets_through_at_once(text: str) -> None:
 
 def test_bucket_that_fills_by_ticks_is_full_with_one() -> None:
     """Not when the tokens that it is given then are thought to have come."""
-    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    kind = BY_TEXT["token-bucket,tick=1"]
     params = {"limit": np.array([4.0]), "phase": np.zeros(1), "token_s": np.array([0.3])}
     state = kind.start(params, 0.0)
     for _ in range(4):
@@ -123,7 +100,7 @@ def test_tick_may_come_a_little_later_than_thought(refused_at: float, let_in_at:
     """
     What is refused just after it says nothing of its tokens, unless one of them was had already; later others had them.
     """
-    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    kind = BY_TEXT["token-bucket,tick=1"]
     params = {
         "limit": np.full(1, 4.0),
         "phase": np.zeros(1),
@@ -143,7 +120,7 @@ def test_last_token_of_a_full_bucket_waits_for_no_tick() -> None:
     """
     What was there when it was full does not depend on how long a token takes; the one after that may miss its tick.
     """
-    kind = TokenBucket("token-bucket/tick", tick_s=1.0)
+    kind = BY_TEXT["token-bucket,tick=1"]
     params = {"limit": np.full(1, 4.0), "phase": np.zeros(1), "token_s": np.full(1, 0.7), "wide_phase": np.zeros(1)}
     state, slacks_s = kind.start(params, 0.0), []
     for _ in range(4):
@@ -155,7 +132,7 @@ def test_last_token_of_a_full_bucket_waits_for_no_tick() -> None:
 
 def test_log_lets_nobody_in_until_its_oldest_leaves() -> None:
     """Those that have left it already do not count, and an empty one is not shut."""
-    kind, params = SlidingLog("sliding-log"), {"limit": np.array([3.0]), "window_s": np.array([2.0])}
+    kind, params = BY_TEXT["sliding-log"], {"limit": np.array([3.0]), "window_s": np.array([2.0])}
     state = kind.start(params, 0.0)
     assert kind.shut_until(params, state, 0.5)[0] == 0.5
     for at in (0.0, 1.0, 1.5):

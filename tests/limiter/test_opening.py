@@ -103,7 +103,7 @@ def test_start_that_is_let_through_again_is_no_cap_where_the_next_burst_is_short
 
 def test_builds_one_at_a_time_tell_a_cap_from_a_window() -> None:
     """What was let through again and again as long as no other build was in flight was refused for builds in flight."""
-    opening = begun("+", "++++-", "+", "+++++-", starts=True)
+    opening = begun("+", "++++-", "+", starts=True)
     (alone,) = opening.ask(1.0).segments
     assert alone.alone
     assert len(alone.at) > 5
@@ -123,7 +123,7 @@ def test_builds_one_at_a_time_are_tried_again_after_a_rest(outcomes: str, capped
     """
     Where more were let through than had room at once, and no more than before: it may be a rate that refused the last.
     """
-    opening = begun("+", "+++-", "+", "+++-", "++++-", starts=True)
+    opening = begun("+", "+++-", "+", "++++-", starts=True)
     assert not opening.over
     stimulus = opening.ask(1.0)
     (alone,) = stimulus.segments
@@ -135,7 +135,7 @@ def test_builds_one_at_a_time_are_tried_again_after_a_rest(outcomes: str, capped
 
 def test_one_build_after_the_other_may_be_a_cap_of_one() -> None:
     """One has room again and again: that is tried one at a time, as with any other cap."""
-    opening = begun("+", "+-", "+", "+-", starts=True)
+    opening = begun("+", "+-", "+", starts=True)
     assert opening.ask(1.0).name == "one build at a time"
     hear(opening, "++++")
     assert (opening.capped, opening.over) == (True, False)
@@ -149,13 +149,13 @@ def test_start_that_is_let_through_right_after_a_refusal_is_remembered(again: st
 
 def test_rate_behind_a_cap_is_what_refuses_a_build_that_is_alone() -> None:
     """The refusals before it were the cap's, and tell nothing of the rate."""
-    opening = begun("+", "++-", "+", "+++-", "++++-", starts=True)
+    opening = begun("+", "++-", "+", "++++-", starts=True)
     refused = [number for number, answer in enumerate(opening.story.answers) if not answer.accepted]
     assert (opening.over, opening.limited, opening.capped) == (True, True, True)
     assert opening.story.left_out == set(refused[:-1])
 
 
-@pytest.mark.parametrize("heard", [(), ("+", "++++-", "+"), ("+", "++++-", "+", "+++++-")])
+@pytest.mark.parametrize("heard", [(), ("+", "++++-", "+")])
 @pytest.mark.parametrize("cut", ["", "++"])
 def test_check_that_was_cut_short_is_asked_again(heard: tuple[str, ...], cut: str) -> None:
     """It decides nothing that a whole one would not."""

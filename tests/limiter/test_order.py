@@ -11,12 +11,8 @@ from tests.limiter.played import NO_CAPS, PLENTY, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.account import Candidate
-from touchstone.limiter.catalogue import behind
-from touchstone.limiter.chapters import Chapter
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.rates import Firsts, Rates
-from touchstone.limiter.story import Story
+from touchstone.limiter.rates import Chapter, Rates
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
@@ -72,26 +68,9 @@ def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
 def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left_out: set[int], count: int) -> None:
     """What may be its limit is counted by it."""
     probe = Probe(PLENTY)
-    probe.story.add(row(outcomes))
+    probe.story.answers.extend(row(outcomes))
     probe.story.left_out |= left_out
     assert probe._accepted_first() == count
-
-
-@pytest.mark.parametrize(
-    ("was_sure", "others", "known"), [(True, 0.05, True), (False, 0.05, False), (True, 0.2, False)]
-)
-def test_pair_is_known_behind_a_first_limiter_that_was(
-    monkeypatch: pytest.MonkeyPatch, was_sure: bool, others: float, known: bool
-) -> None:
-    """However likely the second one is: of wrong first ones the best one is always left."""
-    rates = rates_of("fixed-window:3/1")
-    rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
-    rates.belief.cells[0].see(rates._story.moments())
-    monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
-    monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: True))
-    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (9.0, 1.0))
-    monkeypatch.setattr(Firsts, "was_sure", lambda *_: was_sure)
-    assert rates._known is known
 
 
 def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:
@@ -123,7 +102,7 @@ def test_what_a_cap_that_is_none_refused_may_be_a_surprise() -> None:
     told(probe, "in flight", at_once("+++-", 110.0))
     assert not probe._rates.doubtful
     told(probe, "in flight", row("-", 120.0))
-    assert probe._before or probe._rates.wide
+    assert not probe._rates.settled
 
 
 @pytest.mark.parametrize(("left", "why"), [(4, "budget"), (400, "nothing left to learn")])
@@ -206,7 +185,7 @@ def test_it_begins_once_more_only_where_builds_may_be_why(
 def test_rate_is_looked_for_where_a_cap_of_builds_one_at_a_time_is_none(disproved: bool) -> None:
     """All that was refused is the rate's then."""
     probe = Probe(PLENTY)
-    probe.story.add(row("++-", 1.0))
+    probe.story.answers.extend(row("++-", 1.0))
     probe.story.left_out = {2}
     probe._opening.over = probe._opening.capped = probe._opening.refilled = True
     probe._held.disproved = disproved
@@ -231,37 +210,6 @@ def test_caps_are_looked_for_when_what_they_let_through_counts(monkeypatch: pyte
     assert stimulus is not None
     assert stimulus.stage == "builds"
     assert stimulus.segments[0].at[0] - first_at == pytest.approx(0.0 if settled else 2.05, rel=0.02)
-
-
-@pytest.mark.parametrize(("spent", "missing"), [((), 15), (("+++", "++"), 10), (("+++-",) * 5, 0)])
-def test_what_was_let_through_in_a_while_is_not_soaked_once_more(spent: tuple[str, ...], missing: int) -> None:
-    """No more is sent than is missing of what shows that a rate of a moment is the only one."""
-    probe = probe_of("fixed-window:3/1")
-    rates = probe._rates
-    assert rates is not None
-    probe.story = Story([answer for number, outcomes in enumerate(spent) for answer in row(outcomes, float(number))])
-    assert probe._missing_of_a_moment(rates) == missing
-    soak = probe._soak(100.0, 50, short=True)
-    assert (soak.most if soak else 0) == min(missing, 3)
-
-
-def test_soak_that_takes_too_long_ends_all_the_same() -> None:
-    """By what was let through in all while it lasted."""
-    probe = probe_of("fixed-window:3/1")
-    probe.story = Story()
-    for number in range(5):
-        assert probe._soak(100.0, 50, short=True) is not None
-        probe.hear(Stimulus("soak", (), stage="soak"), row("+++", 100.0 + 60 * number))
-    assert probe._soak(500.0, 50, short=True) is None
-
-
-def test_soak_sends_no_more_than_are_missing() -> None:
-    """Of five that are to be let through one is missing."""
-    probe = probe_of("fixed-window:3/1")
-    probe.terms = replace(PLENTY, soak=probe._accepted + 1)
-    soak = probe._soak(100.0, 50)
-    assert soak is not None
-    assert soak.most == 1
 
 
 @pytest.mark.parametrize("stage", ["soak", "builds", "in flight"])
@@ -292,20 +240,6 @@ def test_second_limit_that_is_met_while_caps_are_looked_for_is_found(text: str, 
 def numbers(text: str) -> list[int]:
     """The limits of a text."""
     return [tier.limit for tier in RateLimit.parse(text).tiers]
-
-
-@pytest.mark.parametrize(("met", "settled"), [(1, False), (2, True)])
-def test_pair_is_settled_once_its_second_limit_was_met_twice(
-    monkeypatch: pytest.MonkeyPatch, met: int, settled: bool
-) -> None:
-    """Somebody else may have been what refused once."""
-    rates = rates_of("fixed-window:3/1")
-    rates.belief.cells = behind(Candidate.of(rates.belief.likeliest()), 0.01, 20, 20.0)[:1]
-    rates.belief.cells[0].see(rates._story.moments())
-    monkeypatch.setattr(Rates, "_known", property(lambda _: True))
-    monkeypatch.setattr(type(rates.belief), "others", lambda _: 0.0)
-    monkeypatch.setattr("touchstone.limiter.rates.meets", lambda *_: met)
-    assert rates.settled is settled
 
 
 @pytest.mark.alone

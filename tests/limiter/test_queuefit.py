@@ -5,7 +5,8 @@ import random
 import pytest
 
 from touchstone.facts.observed import Answer
-from touchstone.limiter.queues import fit, in_turn_s
+from touchstone.limiter.queues import fit
+from touchstone.limiter.story import in_turn_s
 
 LEG_S = 0.0005
 
@@ -89,9 +90,9 @@ def test_place_that_is_just_about_free_leaves_it_open() -> None:
 def test_queue_that_was_left_alone_is_empty() -> None:
     """Though by a clock that is a little off it would not have been yet."""
     answers = served([0.0, *stream(5.0, 8), *stream(5.799, 8)], 0.1, 9)
-    left_alone, not_known = (fit(answers, 0.1, afresh).turns[9] for afresh in ({1, 9}, {1}))
-    assert (left_alone.paces, left_alone.place) == (0.0, 0)
-    assert (not_known.paces > 0, not_known.place) == (True, 8)
+    left_alone, not_known = (fit(answers, 0.1, afresh) for afresh in ({1, 9}, {1}))
+    assert (left_alone.paces[9], left_alone.place[9]) == (0.0, 0)
+    assert (not_known.paces[9] > 0, not_known.place[9]) == (True, 8)
 
 
 def test_refusals_tell_no_more_places_than_were_taken() -> None:

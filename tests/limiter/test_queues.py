@@ -107,7 +107,7 @@ def test_first_filling_goes_on_from_the_burst_and_the_others_find_the_queue_empt
 
 def queue_answers(part: Queues) -> list[Answer]:
     """What the fillings alone brought."""
-    return part.story.answers[part.seen[0].first :]
+    return part.story.answers[part.fillings[0].start :]
 
 
 @pytest.mark.parametrize("places", [1, 2, 5, 13, 30, 40])
@@ -158,7 +158,7 @@ def test_pace_that_is_not_known_well_is_asked_for_again() -> None:
     part = Queues(Story(late([queue.answer(0.0), *queue.burst(6)])))
     while stimulus := part.ask(part.story.seconds, 1000):
         told(part.hear, part.story, late(queue.filled(stimulus)))
-    assert len(part.seen) > 2
+    assert len(part.fillings) > 2
     tier = part.tier()
     assert tier is not None
     assert tier.numbers["rate_per_s"].low <= 10.0 <= tier.numbers["rate_per_s"].high
@@ -210,7 +210,7 @@ def test_part_that_only_heard_asks_as_the_one_that_asked() -> None:
     story = Story([Answer(0.0, TOOK_S, accepted=True), *queue.burst(24)])
     asked, rebuilt = Queues(story), Queues(story)
     while stimulus := asked.ask(story.seconds, 1000):
-        story.add(answers := queue.filled(stimulus))
+        story.answers += (answers := queue.filled(stimulus))
         asked.hear(answers)
         rebuilt.hear(answers)
         assert rebuilt.ask(story.seconds, 1000) == asked.ask(story.seconds, 1000)

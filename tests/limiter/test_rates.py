@@ -1,7 +1,5 @@
 """The part of a probe that finds the rate: when it is done, what it surely lets through, and what it has ruled out."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ from tests.limiter.answers import row
 from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment
-from touchstone.limiter.kinds import Tiered
+from touchstone.limiter.belief import tier
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
 from touchstone.twin import RateLimit, decide, limiter_for
@@ -33,7 +31,7 @@ def test_whole_probe_settles_it(text: str) -> None:
     rates = rates_of(text)
     assert rates.settled
     assert rates.ask(1000.0, 100) is None
-    assert rates.tier().family == text.partition(":")[0]
+    assert tier(rates.belief.likeliest()).family == text.partition(":")[0]
 
 
 def test_opening_alone_does_not_settle_it() -> None:
@@ -72,37 +70,13 @@ def test_all_of_the_limit_is_there_when_it_is_said_to_be(text: str) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("text", LIMITS)
-def test_likely_families_are_remembered_when_they_are_ruled_out(text: str) -> None:
-    """Each with a text that makes a limiter of it; the one that is left is not among those without weight."""
-    whole = played(text, NO_CAPS)
-    story = Story()
-    rates = None
-    for turn in whole.turns:
-        story.add(turn.answers)
-        if rates:
-            rates.hear(turn.answers, asked=turn.stimulus.stage == "rate", bits=turn.stimulus.bits)
-        elif story.refused:
-            rates = Rates(story, 1, max(sum(answer.accepted for answer in story.answers), 1))
-        for family, share in list(rates.belief.families().items() if rates else ())[1:]:
-            assert rates
-            assert share < 0.05 or rates.texts[family] == rates.tier(family).text
-    assert rates is not None
-    assert set(rates.remembered) == set(rates.texts)
-    for family, read in ((family, RateLimit.parse(said)) for family, said in rates.texts.items()):
-        assert read.family == family
-    gone = [family for family in rates.remembered if family not in rates.belief.families()]
-    assert gone or len(rates.belief.families()) > 1
-
-
-@pytest.mark.alone
 def test_somebody_else_widens_what_the_limit_may_be() -> None:
     """Refusals that fit no limiter alone are another one's doing: the limit may be more than was ever accepted."""
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
     for number, outcomes in enumerate(("+++++-", "++++-", "+++-", "+++++-", "++++++-", "++++-", "++-", "+++++-")):
         answers = row(outcomes, 3.0 * (number + 1))
-        story.add(answers)
+        story.answers.extend(answers)
         rates.hear(answers)
     assert rates.wide
     assert rates.belief.others() > 0.5
@@ -133,12 +107,12 @@ def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest
 def test_end_of_a_window_is_no_better_known_than_any_one_answer() -> None:
     """By what an answer's moment may be off on either side; a rate is known from many."""
     window, bucket = rates_of("fixed-window:3/1"), rates_of("token-bucket:4/2,burst=3")
-    inner, (outer,) = window.tier().numbers["window_s"], window.tiers()
-    blur_s = window._story.most_blur_s()
+    inner, (outer,) = tier(window.belief.likeliest()).numbers["window_s"], window.tiers()
+    blur_s = window._story.blur_s(0.9)
     assert outer.numbers["window_s"].low == pytest.approx(inner.low - blur_s)
     assert outer.numbers["window_s"].high == pytest.approx(inner.high + blur_s)
-    assert outer.numbers["limit"] == window.tier().numbers["limit"]
-    assert bucket.tiers()[0].numbers == bucket.tier().numbers
+    assert outer.numbers["limit"] == tier(window.belief.likeliest()).numbers["limit"]
+    assert bucket.tiers()[0].numbers == tier(bucket.belief.likeliest()).numbers
 
 
 def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,19 +126,17 @@ def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.Mo
     for _ in range(5):
         rates.hear(())
     assert rates.ask(1000.0, 100) is None
-    rates.rethink()
-    assert rates.ask(1000.0, 100) is not None
 
 
 def test_nothing_is_behind_what_is_hardly_known() -> None:
     """A limiter is kept as the first one of two only once its times are known."""
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
-    story.add(row("-", 0.3))
+    story.answers.extend(row("-", 0.3))
     rates.hear(row("-", 0.3))
     assert max(rates.belief.kinds().values()) > 0.1
-    assert rates._firsts.kept == {}
-    assert rates_of("fixed-window:3/1")._firsts.kept
+    assert rates._firsts == {}
+    assert rates_of("fixed-window:3/1")._firsts
 
 
 def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
@@ -172,70 +144,14 @@ def test_what_was_known_of_a_limit_is_kept_when_others_are_thought_of() -> None:
     story = Story([*row("+"), *row("++++-", 0.2)])
     rates = Rates(story, 1, 5)
     for number in range(1, 4):
-        story.add(row("+++++-", 3.0 * number))
+        story.answers.extend(row("+++++-", 3.0 * number))
         rates.hear(row("+++++-", 3.0 * number))
-    before = {cells.kind.name: len(cells) for cells in rates.belief.cells}
-    limits = {cells.kind.name: set(cells.limits) for cells in rates.belief.cells}
+    before = {cells.kind.text: len(cells) for cells in rates.belief.cells}
+    limits = {cells.kind.text: set(cells.limits) for cells in rates.belief.cells}
     rates._widen(story.moments())
     for cells in rates.belief.cells:
-        if cells.kind.name in before:
-            assert np.isin(cells.limits, [*limits[cells.kind.name]]).sum() == before[cells.kind.name], cells.kind.name
-
-
-def pairs(rates: Rates) -> bool:
-    """Whether it thinks of two limiters in a row."""
-    return any(isinstance(cells.kind, Tiered) for cells in rates.belief.cells)
-
-
-@pytest.mark.alone
-@pytest.mark.parametrize("clear", [True, False])
-def test_another_limiter_may_be_behind_one_that_became_clear_late(monkeypatch: pytest.MonkeyPatch, clear: bool) -> None:
-    """After others were thought of, too; whether something was added in the middle of the story, or came last."""
-    known = [rates_of("fixed-window:3/1") for _ in range(2)]
-    monkeypatch.setattr(Rates, "nearly", property(lambda _: clear))
-    for added, rates in enumerate(known):
-        rates.wide = True
-        rates._firsts.kept.clear()
-        assert not pairs(rates)
-        refused = row("-", 1000.0)
-        rates._story.add(refused)
-        if added:
-            rates.rethink()
-            assert pairs(rates) is clear
-        rates.hear(refused, asked=False)
-        assert pairs(rates) is clear
-        assert (rates.surprises.met is None) is clear
-
-
-@pytest.mark.alone
-def test_another_limiter_is_not_thought_of_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three times: after that, something else is at work."""
-    rates = rates_of("fixed-window:3/1")
-    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
-    rates.wide = True
-    found = []
-    for number in range(5):
-        rates._story.add(row("-", 1000.0 + number))
-        rates.rethink()
-        found.append(pairs(rates))
-    assert found == [True, True, True, False, False]
-
-
-def test_surprises_make_it_think_of_another_limiter_no_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts, whichever way it came to think of them."""
-    thought: list[int] = []
-
-    def widen(rates: Rates, moments: Sequence[Moment]) -> None:
-        rates.wide = True
-        thought.append(len(moments))
-
-    rates = rates_of("fixed-window:3/1")
-    monkeypatch.setattr(Rates, "nearly", property(lambda _: True))
-    monkeypatch.setattr(Rates, "_widen", widen)
-    moments = rates._story.moments()
-    widens = [rates._think_wider(moments, surprising=True, again=rates._keep_again()) for _ in range(5)]
-    assert widens == [True, True, True, False, False]
-    assert len(thought) == 3
+        if cells.kind.text in before:
+            assert np.isin(cells.limits, [*limits[cells.kind.text]]).sum() == before[cells.kind.text], cells.kind.text
 
 
 def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +252,7 @@ def test_log_that_is_full_is_watched_until_it_lets_go(monkeypatch: pytest.Monkey
     """What somebody else had in it is free before; one that counts refused requests too would only be filled."""
     for text, watched in (("sliding-log:3/1", True), ("sliding-log:3/1,refused=count", False)):
         rates = rates_of(text)
-        rates._story.add(row("-", 990.0))
+        rates._story.answers.extend(row("-", 990.0))
         monkeypatch.setattr(Rates, "room", lambda _, at: (0, at + 1.0))
         segments = rates._once_more(1000.0).segments
         assert len(segments) == 1 + watched
@@ -355,7 +271,7 @@ def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: st
     """The rest of the limit is as good as all of it, until one is refused; but for what a counter still has in mind."""
     rates = rates_of(text)
     at = played(text, NO_CAPS).ended_at + 5.0
-    rates._story.add(row(outcomes, at))
+    rates._story.answers.extend(row(outcomes, at))
     rates.hear(row(outcomes, at), asked=False)
     stimulus = rates._once_more(at + 0.1)
     assert (stimulus.segments[-1].at[0] == at + 0.1) is at_once
@@ -366,7 +282,7 @@ def test_log_that_is_filled_is_watched_until_its_first_one_leaves() -> None:
     """A request is let in before only where somebody else was in it; what is over by then is not waited for."""
     rates = rates_of("sliding-log:3/1")
     at = played("sliding-log:3/1", NO_CAPS).ended_at + 5.0
-    rates._story.add(row("++", at, step_s=0.1))
+    rates._story.answers.extend(row("++", at, step_s=0.1))
     rates.hear(row("++", at, step_s=0.1), asked=False)
     fills, watches = rates._once_more(at + 0.2).segments
     assert (fills.at[0], fills.until, watches.until) == (at + 0.2, "refused", "accepted")
@@ -388,7 +304,7 @@ def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: p
     rates = rates_of("fixed-window:3/1")
     for outcomes in ("-", "-", "+"):
         rates.ask(10.0, 100)
-        rates._story.add(row(outcomes, 5.0))
+        rates._story.answers.extend(row(outcomes, 5.0))
         monkeypatch.setattr(rates.belief, "see", lambda _: None)
         rates.hear(row(outcomes, 5.0))
     rates.ask(10.0, 100)

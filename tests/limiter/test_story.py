@@ -6,15 +6,6 @@ from tests.limiter.answers import at_once, row
 from touchstone.limiter.story import Story
 
 
-def test_refused_are_counted_wherever_they_are() -> None:
-    """Answers of all stimuli count, those that are left out as well."""
-    story = Story()
-    story.add(row("++-"))
-    story.add(row("-+", 1.0))
-    story.left_out = {3, 4}
-    assert (len(story.answers), story.refused) == (5, 2)
-
-
 def test_moments_are_of_what_is_not_left_out() -> None:
     """What something else refused is not among the moments."""
     story = Story(row("+--+"), {1})
@@ -37,11 +28,6 @@ def test_late_answer_may_have_been_decided_at_any_time(took_s: float) -> None:
     *_, late = Story([*row("++"), *row("+", 1.0, took_s=took_s)]).moments()
     assert late.at - late.blur_s <= 1.0 + 0.003
     assert late.at + late.blur_s >= 1.0 + took_s - 0.003
-
-
-def test_held_back_is_measured_in_what_an_answer_takes() -> None:
-    """On a slow network an answer may take longer before it counts as held back."""
-    assert Story(row("++", took_s=0.1)).held_s > Story(row("++")).held_s
 
 
 def test_seconds_are_from_the_first_request_to_the_last_answer() -> None:
@@ -70,5 +56,5 @@ def test_few_late_answers_blur_the_ends_of_a_window() -> None:
     """One of them may be all that tells when it ended, however quick most are; of very many, a single one is not."""
     few = Story([*row("+" * 8), *row("++", 1.0, took_s=0.011)])
     one = Story([*row("+" * 40), *row("+", 1.0, took_s=0.011)])
-    assert few.most_blur_s() > 2 * few.blur_s()
-    assert one.most_blur_s() == pytest.approx(one.blur_s())
+    assert few.blur_s(0.9) > 2 * few.blur_s()
+    assert one.blur_s(0.9) == pytest.approx(one.blur_s())

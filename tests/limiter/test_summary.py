@@ -7,14 +7,14 @@ import pytest
 
 from touchstone.facts.identity import Interval
 from touchstone.facts.observed import Moment
-from touchstone.limiter.catalogue import ENTRIES, OPTIONS_OF
+from touchstone.limiter.belief import likeliest_limit, plain, quantiles, tier
 from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.summary import likeliest_limit, plain, quantiles, tier
 from touchstone.twin import RateLimit, decide, limiter_for
 
 TRUE_S = {"window_s": 2.0, "gap_s": 2.0, "token_s": 0.4, "block_s": 3.0}
-KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
+KINDS: dict[str, Kind] = {kind.text: kind for kind in ALL}
 # A whole multiple of the windows and of the ticks: the twin's clocks begin there.
 BEGAN_AT = 1000.0
 
@@ -23,7 +23,7 @@ def narrow(kind: Kind, limit: int, share: float = 0.004) -> Cells:
     """What is left of a kind that is known well, after a first request."""
     ranges = [(TRUE_S[name] * (1 - share), TRUE_S[name] * (1 + share)) for name in kind.scales]
     cells = grid(kind, [limit], ranges, 5, 0.1)
-    cells.see([Moment(BEGAN_AT, 0.001, not kind.name.endswith("empty"))])
+    cells.see([Moment(BEGAN_AT, 0.001, not kind.text.endswith("empty"))])
     return cells
 
 
@@ -39,7 +39,7 @@ def test_text_is_read_as_the_same_family_with_its_options(name: str) -> None:
     found = tier(narrow(kind, limit_of(kind)))
     read = RateLimit.parse(found.text)
     assert (found.family, read.family) == (kind.family, kind.family)
-    assert OPTIONS_OF[name].items() <= found.options.items()
+    assert kind.options.keys() == found.options.keys()
     assert all(f",{option}={value}" in found.text for option, value in found.options.items())
 
 

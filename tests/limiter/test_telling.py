@@ -13,10 +13,10 @@ from tests.limiter.answers import assert_alike, assert_close, bucket, number, ro
 from tests.limiter.played import NO_CAPS, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Cost, Tier
-from touchstone.limiter.account import against
+from touchstone.limiter.belief import against, tier
+from touchstone.limiter.identify import alike, cost, findings, runners
 from touchstone.limiter.rates import Rates
 from touchstone.limiter.story import Story
-from touchstone.limiter.telling import alike, cost, findings, identity, others_share, runners
 
 GAP = Tier("minimum-gap", "minimum-gap:0.7", {"gap_s": number(0.7)})
 WINDOW = Tier("fixed-window", "fixed-window:3/1", {"limit": number(3.0), "window_s": number(1.0)})
@@ -69,16 +69,6 @@ def test_others_are_like_nothing_else(tier: Tier) -> None:
     assert alike(tier) == ()
 
 
-def test_second_tier_stands_behind_what_is_alike() -> None:
-    """As it does behind the limiter that was found."""
-    found = identity([GAP, BUILDS], None, Story(), spent=NOTHING, why="settled", sure=True)
-    assert found.text == "minimum-gap:0.7+builds:4"
-    assert len(found.alike) == 4
-    for other in found.alike:
-        assert other.endswith("+builds:4")
-        assert_alike(found.text, other, 0.7)
-
-
 def test_cost_is_what_was_sent() -> None:
     """Builds are counted only where requests start some."""
     answers = [*row("++-"), *row("+", 4.0)]
@@ -118,7 +108,7 @@ def test_family_that_was_ruled_out_is_still_told_with_its_reason() -> None:
     moments = Story([*row("+"), *row("++++-", 0.2)]).moments()
     _, second = runners(rates, moments)
     assert (second.family, second.probability) == (next(iter(rates.remembered)), 0.0)
-    assert against(rates.remembered[second.family], moments) == ""
+    assert against(rates.remembered[second.family][0], moments) == ""
     assert second.lost != ""
 
 
@@ -132,7 +122,7 @@ def said(quota: Mapping[str, float], text: str = "fixed-window:3/1") -> tuple[st
     """What is found where each answer has these fields, and no Retry-After."""
     rates = heard(text)
     answers = [replace(a, quota=quota, retry_after_s=None) for a in played(text, NO_CAPS).answers]
-    return findings(rates, [rates.tier()], Story(answers))
+    return findings(rates, [tier(rates.belief.likeliest())], Story(answers))
 
 
 @pytest.mark.alone
@@ -179,7 +169,7 @@ def test_fields_that_change_are_no_finding() -> None:
     """Nothing is sure of what says now this and now that."""
     rates, told = heard("fixed-window:3/1"), played("fixed-window:3/1", NO_CAPS).answers
     answers = [replace(a, quota={"limit": 5.0 + n % 2}, retry_after_s=None) for n, a in enumerate(told)]
-    assert findings(rates, [rates.tier()], Story(answers)) == ()
+    assert findings(rates, [tier(rates.belief.likeliest())], Story(answers)) == ()
 
 
 def test_nothing_is_found_of_a_limiter_that_is_not_known() -> None:
@@ -187,12 +177,11 @@ def test_nothing_is_found_of_a_limiter_that_is_not_known() -> None:
     story = Story([replace(answer, quota={"limit": 99.0}) for answer in [*row("+"), *row("++++-", 0.2)]])
     rates = Rates(story, 1, 5)
     assert findings(None, [], story) == ()
-    assert findings(rates, [rates.tier()], story) == ()
+    assert findings(rates, [tier(rates.belief.likeliest())], story) == ()
 
 
 def test_one_key_for_one_user_leaves_no_share_to_others() -> None:
     """Nor a note about them."""
-    assert others_share(None, ()).high == 0.0
     whole = played("fixed-window:3/1", NO_CAPS)
     assert whole.known.others_share.high == 0.0
     assert whole.known.notes == ()
@@ -211,10 +200,3 @@ def test_answers_that_fit_nothing_are_counted_with_their_time() -> None:
     for word in ("somebody else", "drifted", "changed meanwhile", "no known family"):
         assert word in note
     assert not found.sure
-
-
-def test_no_tier_is_no_limit() -> None:
-    """Its text is what the twin takes for no limit at all."""
-    found = identity([], None, Story(row("+++")), spent=NOTHING, why="settled", sure=True, unlimited_to=3)
-    assert (found.text, found.alike, found.families, found.unlimited_to) == ("none", (), (), 3)
-    assert_alike(found.text, "none")

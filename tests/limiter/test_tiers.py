@@ -6,10 +6,10 @@ import pytest
 from tests.limiter.virtual import Net, play
 from touchstone.facts.identity import Identity
 from touchstone.facts.observed import Moment
-from touchstone.limiter.account import Candidate
-from touchstone.limiter.belief import Belief
-from touchstone.limiter.catalogue import ENTRIES, behind
+from touchstone.limiter.belief import Belief, behind
+from touchstone.limiter.cells import Cells
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Tiered
 from touchstone.limiter.planner import candidates, crowds
 from touchstone.limiter.terms import Terms
@@ -53,7 +53,7 @@ def test_limiter_that_is_changed_is_doubted() -> None:
 @pytest.mark.parametrize(("late_s", "count"), [(0.0005, 3), (0.05, 10)])
 def test_refusal_that_may_be_the_first_ones_tells_nothing_of_the_second(late_s: float, count: int) -> None:
     """Just after the first one should have let it in; a good while after that it can only be the second one's."""
-    kinds = {entry.kind.name: entry.kind for entry in ENTRIES}
+    kinds = {kind.text: kind for kind in ALL}
     both = Tiered(kinds["sliding-log"], {"limit": 3.0, "window_s": 1.0}, kinds["fixed-window"], 1e-5)
     params = {"limit": np.array([10.0]), "window_s": np.array([60.0]), "phase": np.zeros(1)}
     state = both.start(params, 0.0)
@@ -68,8 +68,8 @@ def test_second_limit_is_met_by_a_steady_stream() -> None:
 
     There are enough to fill the second one after its window that is open by now; and some begin when it is full again.
     """
-    kinds = {entry.kind.name: entry.kind for entry in ENTRIES}
-    first = Candidate(kinds["sliding-log"], {"limit": np.array([4.0]), "window_s": np.array([2.0])})
+    kinds = {kind.text: kind for kind in ALL}
+    first = Cells.point(kinds["sliding-log"], {"limit": 4.0, "window_s": 2.0}, 0.0)
     belief = Belief(4)
     belief.cells = behind(first, 0.001, 12, 20.0)
     belief.see([Moment(10.0, 0.001, True)])

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tests.limiter.answers import row
@@ -10,18 +9,17 @@ from tests.limiter.judged import judge
 from tests.limiter.played import NO_CAPS, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval
-from touchstone.facts.observed import Answer, Moment
-from touchstone.limiter.account import Candidate, compare, hints, taken
-from touchstone.limiter.catalogue import ENTRIES
+from touchstone.facts.observed import Moment
+from touchstone.limiter.belief import disagreements, hints, taken
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.chapters import describe_first_refusal
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.kinds import Kind, Tiered, begins
+from touchstone.limiter.kinds import KINDS as ALL
+from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.rates import Rates
 from touchstone.twin import decide
 
-KINDS: dict[str, Kind] = {entry.kind.name: entry.kind for entry in ENTRIES}
-LOG, EMPTY = KINDS["sliding-log"], KINDS["token-bucket/empty"]
+KINDS: dict[str, Kind] = {kind.text: kind for kind in ALL}
+LOG, EMPTY = KINDS["sliding-log"], KINDS["token-bucket,starts=empty"]
 REFUSED = "the first request was refused: the key was used shortly before"
 NUMBERS = {"limit": 3.0, "window_s": 2.0, "token_s": 0.5}
 
@@ -107,7 +105,7 @@ def test_only_what_was_met_shut_is_rested(
 )
 def test_what_was_refused_first_tells_only_of_what_starts_empty(kind: Kind, outcomes: str, first: int) -> None:
     """All others begin with the first one that was let through."""
-    assert begins(kind, moments(outcomes)) == first
+    assert kind.begins(moments(outcomes)) == first
 
 
 def test_one_of_two_that_starts_empty_is_enough() -> None:
@@ -129,9 +127,8 @@ def moments(outcomes: str) -> list[Moment]:
 def test_what_was_refused_first_is_left_out_of_every_account() -> None:
     """What is likely, what was contradicted, what others took, and what a hint said, are those of what came after."""
     whole, later = moments("---+++-"), moments("---+++-")[3:]
-    candidate = Candidate(LOG, {"phase": np.zeros(1), **{name: np.array([value]) for name, value in NUMBERS.items()}})
-    assert compare(candidate, whole) == compare(candidate, later)
-    assert all(one.disagrees_s <= 0 for one in compare(candidate, whole))
+    candidate = Cells.point(LOG, NUMBERS, 0.001)
+    assert disagreements(candidate, whole) == disagreements(candidate, later) == []
     assert taken(candidate, whole) == taken(candidate, later)
     assert taken(candidate, whole[:3]) == Interval(0.0, 0.0, 0.0)
     assert hints(candidate, whole) == hints(candidate, later)
@@ -155,5 +152,6 @@ def test_cells_wait_for_the_first_that_is_let_through() -> None:
 @pytest.mark.parametrize(("outcomes", "said"), [("-+", True), ("+-", False), ("--", False), ("", False)])
 def test_first_request_that_was_refused_is_said(outcomes: str, said: bool) -> None:
     """Where anything was let through at all."""
-    answers: list[Answer] = row(outcomes)
-    assert bool(describe_first_refusal(answers)) is said
+    probe = Probe(NO_CAPS)
+    probe._answers = row(outcomes)
+    assert any(note.startswith(REFUSED) for note in probe.known().notes) is said

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from touchstone.contract.claims import Claim
+from touchstone.proof.faults import KINDS
 from touchstone.proof.result import Blame, Sort, Subject, Trial
-from touchstone.report.proof_report import KINDS, ProofRun, ProofView, proof_view
+from touchstone.report.proof_report import ProofRun, ProofView, proof_view
 
 HOSTILE = "</script><script>alert(1)</script><b onclick=x>\x1b[2J\u202egnp.exe\u200b'\"&{{7*7}}[bold]x[/bold]\ud800\x00"
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tests.loadlogs import Storm, long, steady, write
 from tests.report.test_html import MAX_PAGE_BYTES, Page
-from touchstone.cli.compare import app
+from touchstone.cli.reports import app
 from touchstone.errors import UsageError
 from touchstone.facts.runlog import read
 from touchstone.loadgen.workloads import AT_ONCE
@@ -189,7 +189,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+    return lambda *words: CliRunner().invoke(app, ["compare", *map(str, words)])
 
 
 def test_command_writes_a_page_and_ends_with_0(command: Run, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tests.report.conftest import Story, found, header, ledger
 from tests.report.test_html import Page
-from touchstone.cli.compare import app
+from touchstone.cli.reports import app
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally
 from touchstone.facts.runlog import RunLogWriter
@@ -192,7 +192,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Re
                     writer.write(tally)
                 assert log.footer
                 writer.write(log.footer)
-        return CliRunner().invoke(app, ["a.jsonl", "b.jsonl", "--report-dir", "out", *words])
+        return CliRunner().invoke(app, ["compare", "a.jsonl", "b.jsonl", "--report-dir", "out", *words])
 
     return compared
 

@@ -10,7 +10,7 @@ import pytest
 from tests.report.identities import around, identity
 from touchstone.facts.identity import Runner
 from touchstone.limiter.pace import Pace
-from touchstone.report.probe_advice import advice
+from touchstone.report.probe_view import advice
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 

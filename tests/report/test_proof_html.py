@@ -177,7 +177,7 @@ def test_row_of_a_trial_tells_all() -> None:
 
     assert rows[1] == ("1 answers-200 The server does answers-200. schema ✓ killed start.answers-202 20 1.00 300 12.50")
     assert rows[3].endswith("stateful ✕ missed cancel.settles not cancel.says-idle – – 300 12.50")
-    assert rows[4].endswith("semantic ≠ noisy start.answers-202 noise: cancel.says-idle 50 2.50 300 12.50")
+    assert rows[4].endswith("semantic ? noisy start.answers-202 noise: cancel.says-idle 50 2.50 300 12.50")
     assert rows[5].endswith("variant ✕ accused noise: error.has-a-text – – 300 12.50")
     assert rows[6].endswith("timing ! failed the process ended with -9 – – 300 12.50")
 
@@ -187,7 +187,7 @@ def test_evidence_of_noise_shows_both_sides() -> None:
     card = card_of(flawed(), "poor-aim")
 
     for part in (
-        "≠ noisy poor-aim fault, semantic",
+        "? noisy poor-aim fault, semantic",
         "The server does poor-aim.",
         "Has to be found broken: ✓ found: start.answers-202",
         "Noise: cancel.says-idle Expected what cancel.says-idle promises Actual something else",

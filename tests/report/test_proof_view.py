@@ -20,9 +20,8 @@ from tests.report.proofs import (
     trial,
     view_of,
 )
-from touchstone.proof.faults import KINDS as KINDS_OF_FAULTS
 from touchstone.proof.result import Trial
-from touchstone.report.proof_report import KINDS, noise
+from touchstone.report.proof_report import noise
 
 
 def test_proof_without_a_flaw_ends_with_0() -> None:
@@ -115,14 +114,6 @@ def test_generated_fault_is_found_at_the_first_match() -> None:
 
     assert view.trials[0].state == "killed"
     assert view.total["median_exchanges"] == 40
-
-
-def test_classes_come_in_one_order() -> None:
-    """Classes are told in the order of the twin's list, whichever was met first."""
-    trials = [trial(fault(f"f-{kind}", "cancel.settles", kind=kind), "cancel.settles") for kind in reversed(KINDS)]
-
-    assert [row["class"] for row in view_of(trials).classes] == list(KINDS)
-    assert KINDS == KINDS_OF_FAULTS
 
 
 def test_classes_count_faults_only() -> None:

@@ -108,7 +108,7 @@ def test_reasons_are_grouped(failing: RunLog) -> None:
     seen = view(failing)
 
     assert [(r.reason, r.claims) for r in seen.stuck] == [
-        ("the status was not read again within 30 s", ("cancel.settles",))
+        ("the status was not read again within 30 s", ["cancel.settles"])
     ]
     assert [r.reason for r in seen.idle] == ["set restricted_api_key_env"]
 

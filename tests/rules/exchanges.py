@@ -10,6 +10,7 @@ from urllib.parse import quote
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
 from touchstone.facts.finding import Judgement
+from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule
 
@@ -20,6 +21,16 @@ UNKNOWN_REF = "default/touchstone-t1-nothing@1.0.0"
 DIGEST = "ab" * 32
 
 UNSET: Any = object()
+
+
+def exchange_rules(*subjects: str) -> tuple[Rule[Exchange], ...]:
+    """The exchange rules whose ids begin with one of the subjects."""
+    return tuple(rule for rule in EXCHANGE_RULES if rule.id.partition(".")[0] in subjects)
+
+
+def story_rules(*subjects: str) -> tuple[Rule[str], ...]:
+    """The story rules whose ids begin with one of the subjects."""
+    return tuple(rule for rule in STORY_RULES if rule.id.partition(".")[0] in subjects)
 
 
 @functools.cache

@@ -10,9 +10,11 @@ from tests.rules.exchanges import (
     broken,
     build,
     exchange,
+    exchange_rules,
     frame,
     history,
     publish,
+    story_rules,
     story_verdicts,
     verdicts,
 )
@@ -60,7 +62,7 @@ def test_refused_key_gets_401_from_every_operation(
     """A wrong key is told so by every operation; anything else breaks the claim about that kind of key."""
     answer = exchange(operation, status, credential=credential, note={"content": "x"}, json={})
 
-    assert verdicts(access.RULES, answer) == {(CLAIMS[credential], outcome)}
+    assert verdicts(exchange_rules("access"), answer) == {(CLAIMS[credential], outcome)}
 
 
 @pytest.mark.parametrize(
@@ -78,12 +80,12 @@ def test_refused_key_gets_401_from_every_operation(
 )
 def test_refusal_before_the_key_is_looked_at_is_fair(facts: dict[str, Any]) -> None:
     """What is odd about a request, or that nothing was answered, comes before the key."""
-    assert verdicts(access.RULES, exchange(**facts, credential="none")) == set()
+    assert verdicts(exchange_rules("access"), exchange(**facts, credential="none")) == set()
 
 
 def test_limit_before_the_key_is_indeterminate() -> None:
     """A limit that a wrong key meets says nothing about keys."""
-    assert verdicts(access.RULES, exchange(status=429, credential="none")) == {
+    assert verdicts(exchange_rules("access"), exchange(status=429, credential="none")) == {
         ("auth.missing-key-is-401", "indeterminate")
     }
 
@@ -104,7 +106,7 @@ def test_text_of_401_starts_as_documented(credential: Credential, json: Any, cla
     """The text tells a missing key from a wrong one."""
     answer = exchange(status=401, json=json, credential=credential)
 
-    assert {v for v in verdicts(access.RULES, answer) if v[0].endswith("-text")} == {(claim, outcome)}
+    assert {v for v in verdicts(exchange_rules("access"), answer) if v[0].endswith("-text")} == {(claim, outcome)}
 
 
 @pytest.mark.parametrize("credential", ["malformed", "query"])
@@ -113,7 +115,7 @@ def test_text_is_free_where_it_is_not_documented(credential: Credential, json: A
     """What a malformed header or a key in the wrong place is told is not documented."""
     answer = exchange(status=401, json=json, credential=credential)
 
-    assert verdicts(access.RULES, answer) == {(CLAIMS[credential], "held")}
+    assert verdicts(exchange_rules("access"), answer) == {(CLAIMS[credential], "held")}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_text_is_free_where_it_is_not_documented(credential: Credential, json: A
 def test_valid_key_is_never_401(credential: Credential, claim: str) -> None:
     """401 to a valid key breaks the claim about that kind of key; 404 and 403 uphold it; 429 and 500 show nothing."""
     outcomes = {
-        status: verdicts(access.RULES, exchange(status=status, json=ERROR, credential=credential))
+        status: verdicts(exchange_rules("access"), exchange(status=status, json=ERROR, credential=credential))
         for status in (200, 401, 403, 404, 429, 500)
     }
 
@@ -157,7 +159,7 @@ def test_publishing_below_scale_is_403(status: int, outcome: str) -> None:
     """A small plan cannot publish; what is wrong with the document may be told first."""
     answer = exchange("publishTemplate", status, json=ERROR, credential="restricted")
 
-    assert ("access.publish-needs-scale", outcome) in verdicts(access.RULES, answer)
+    assert ("access.publish-needs-scale", outcome) in verdicts(exchange_rules("access"), answer)
 
 
 GIVEN = {REF: Content(REF, "restricted", "", "ready", 0.0, "", 0, 0.0, 0.0)}
@@ -206,8 +208,8 @@ def test_small_plan_taken_for_a_wrong_key_is_told_once() -> None:
     """401 for a small plan is the claim about keys, not the one about plans."""
     answer = exchange("startBuild", 401, json=ERROR, credential="restricted", seq=2)
 
-    assert story_verdicts(access.STORY_RULES, answer, given=GIVEN) == set()
-    assert broken(verdicts(access.RULES, answer)) == {"access.plan-is-no-key-matter"}
+    assert story_verdicts(story_rules("access"), answer, given=GIVEN) == set()
+    assert broken(verdicts(exchange_rules("access"), answer)) == {"access.plan-is-no-key-matter"}
 
 
 OTHERS = "access.others-version-is-404"
@@ -267,7 +269,7 @@ def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str])
     """HEAD may be refused in any way; without a key it is not served."""
     head = exchange("getBuild", status, method="HEAD", credential="none")
 
-    assert broken(verdicts(access.RULES, head)) == claims
+    assert broken(verdicts(exchange_rules("access"), head)) == claims
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, build, exchange, publish, story_verdicts, verdicts
+from tests.rules.exchanges import REF, broken, build, exchange, exchange_rules, publish, story_verdicts, verdicts
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules import access
 from touchstone.rules.history import Content
@@ -65,7 +65,7 @@ def test_publishing_below_scale_that_is_told_of_its_key_says_nothing_about_plans
     """401 to a valid key has a claim of its own."""
     answer = exchange("publishTemplate", 401, json={"error": "no"}, credential="restricted")
 
-    assert broken(verdicts(access.RULES, answer)) == {"access.plan-is-no-key-matter"}
+    assert broken(verdicts(exchange_rules("access"), answer)) == {"access.plan-is-no-key-matter"}
 
 
 @pytest.mark.parametrize("odd", [{"path": "/templates/default/a%2Fb/1.0.0/build"}, {"operation": "", "method": "PUT"}])

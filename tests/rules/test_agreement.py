@@ -5,10 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import (
+    DIGEST,
+    OTHER_REF,
+    REF,
+    broken,
+    build,
+    exchange,
+    history,
+    publish,
+    story_rules,
+    story_verdicts,
+)
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.agreement import concurrent_reads
-from touchstone.rules.catalogue import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"
@@ -17,7 +27,7 @@ BROKEN = {(READY, "broken")}
 
 
 def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    return story_verdicts(STORY_RULES, *exchanges, **more)
+    return story_verdicts(story_rules("agreement"), *exchanges, **more)
 
 
 def read(seq: int, status: str = "ready", at: float | None = None, ref: str = REF, **more: Any) -> Exchange:

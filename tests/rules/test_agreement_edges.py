@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, history, publish, story_rules, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.catalogue import STORY_RULES
 
 CONCURRENT, STABLE = "status.concurrent-reads-agree", "status.build-time-is-stable"
 SHARED = "start.concurrent-share-one-build"
@@ -31,7 +30,7 @@ def test_one_difference_between_simultaneous_reads_is_enough(body: dict[str, Any
     """Status, build time and error belong to the result, each by itself."""
     story = after_build(read(5, 5.0), read(6, 5.005, **body))
 
-    assert broken(story_verdicts(STORY_RULES, *story)) == {CONCURRENT}
+    assert broken(story_verdicts(story_rules("agreement"), *story)) == {CONCURRENT}
 
 
 def test_finding_about_two_reads_shows_both() -> None:
@@ -41,7 +40,7 @@ def test_finding_about_two_reads_shows_both() -> None:
     shown = {
         (j.claim, j.evidence)
         for known in (overlapping, later)
-        for rule in STORY_RULES
+        for rule in story_rules("agreement")
         for j in rule(REF, known)
         if j.outcome == "broken"
     }
@@ -53,7 +52,7 @@ def test_read_that_is_sent_when_another_was_answered_comes_after_it() -> None:
     """Reads that touch are one after the other: their statuses may differ by themselves, their build times may not."""
     story = after_build(read(5, 5.0, 5.5), read(6, 5.5, build_time_ms=1))
 
-    assert broken(story_verdicts(STORY_RULES, *story)) == {STABLE}
+    assert broken(story_verdicts(story_rules("agreement"), *story)) == {STABLE}
 
 
 @pytest.mark.parametrize("second", [2.5, 2.505])
@@ -62,7 +61,7 @@ def test_starts_one_after_the_other_share_no_build(second: float) -> None:
     starts = [start(2, 2.0, 2.5), start(3, second, 2.6)]
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
-    assert broken(story_verdicts(STORY_RULES, *story)) == set()
+    assert broken(story_verdicts(story_rules("agreement"), *story)) == set()
 
 
 def test_start_that_is_sent_first_may_be_recorded_last() -> None:
@@ -70,7 +69,7 @@ def test_start_that_is_sent_first_may_be_recorded_last() -> None:
     starts = [start(2, 2.1, 2.2), start(3, 2.0, 2.15)]
     story = [publish(1), *starts, read(4), read(5, build_time_ms=1)]
 
-    assert broken(story_verdicts(STORY_RULES, *story)) == {SHARED}
+    assert broken(story_verdicts(story_rules("agreement"), *story)) == {SHARED}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_start_that_is_sent_first_may_be_recorded_last() -> None:
 )
 def test_start_that_only_touches_another_joined_it_later(starts: list[Exchange]) -> None:
     """Whether such a start begins another build is open, so that nothing is said of what it leads to."""
-    assert story_findings(STORY_RULES, publish(1), *starts, read(5), read(6, build_time_ms=1)) == []
+    assert story_findings(story_rules("agreement"), publish(1), *starts, read(5), read(6, build_time_ms=1)) == []
 
 
 def test_build_after_one_that_was_joined_is_judged() -> None:
@@ -90,7 +89,7 @@ def test_build_after_one_that_was_joined_is_judged() -> None:
     joined = [publish(1), start(2, 2.0, 2.1), start(3, 2.5, 2.6), read(4), read(5)]
     story = [*joined, start(6, 6.0, 6.1), read(7), read(8)]
 
-    assert (STABLE, (7, 8)) in shown_by(STORY_RULES, *story)
+    assert (STABLE, (7, 8)) in shown_by(story_rules("agreement"), *story)
 
 
 # --- versions that share a golden -------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ REUSED = exchange("startBuild", 202, seq=6, json=build("ready", reused=True))
 )
 def test_each_pair_of_a_shared_golden_is_judged_by_itself(story: list[Exchange], pairs: list[tuple[int, int]]) -> None:
     """A pair that tells nothing is passed over, and the next one is judged."""
-    shown = shown_by(STORY_RULES, *SHARING, *story)
+    shown = shown_by(story_rules("agreement"), *SHARING, *story)
 
     assert [evidence for claim, evidence in shown if claim == READY] == pairs
 
@@ -146,12 +145,12 @@ def test_finding_about_a_shared_golden_shows_both_answers(
     story: list[Exchange], finding: tuple[str, tuple[int, ...]]
 ) -> None:
     """Whatever happened to a neighbour before or after."""
-    assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == [finding]
+    assert [found[:2] for found in story_findings(story_rules("agreement"), *SHARING, *story)] == [finding]
 
 
 def test_build_time_that_a_shared_golden_hides_is_not_compared() -> None:
     """A read without one tells nothing of it."""
-    assert story_findings(STORY_RULES, *SHARING, read(5), read(6, build_time_ms=None)) == []
+    assert story_findings(story_rules("agreement"), *SHARING, read(5), read(6, build_time_ms=None)) == []
 
 
 def building(seq: int) -> Exchange:
@@ -174,4 +173,4 @@ def test_cancel_of_a_shared_build_is_shown_between_two_reads(
     story: list[Exchange], expected: list[tuple[str, tuple[int, ...]]]
 ) -> None:
     """Where it found nothing, and no cancel of the shared build came before it."""
-    assert [found[:2] for found in story_findings(STORY_RULES, *SHARING, *story)] == expected
+    assert [found[:2] for found in story_findings(story_rules("agreement"), *SHARING, *story)] == expected

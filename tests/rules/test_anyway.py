@@ -6,7 +6,7 @@ import pytest
 
 from tests.rules.exchanges import OTHER_REF, REF, build, exchange, history, publish
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.attribution import begins_anyway, changes_anyway, fails_anyway, outlives_others
+from touchstone.rules.attribution import begins_anyway, changes_anyway, fails_anyway
 from touchstone.rules.history import History
 
 
@@ -187,26 +187,3 @@ class TestFails:
     def test_is_not_seen_beside_a_cancel_of_another_build(self, cancelled: Exchange, strange: bool) -> None:
         """The neighbour's cancel may have ended the build, which is what is to be found out."""
         assert fails_anyway(known(start(2), read(3, "failed"), cancelled)) is strange
-
-
-class TestOutlivesOthers:
-    """A ready version beside a build that is cancelled."""
-
-    @pytest.mark.parametrize(
-        ("between", "after", "expected"),
-        [
-            ((cancel(4, ref=OTHER_REF),), "ready", True),
-            ((cancel(4, ref=OTHER_REF),), "not_built", False),
-            ((), "ready", False),
-            ((cancel(4),), "ready", False),
-            ((start(3.1, ref=OTHER_REF, json=build("building", OTHER_REF)), cancel(4, ref=OTHER_REF)), "ready", False),
-        ],
-        ids=["stays", "is lost", "no cancel", "its own cancel", "another one begun"],
-    )
-    def test_ready_version_that_stays_beside_a_cancel(
-        self, between: tuple[Exchange, ...], after: str, expected: bool
-    ) -> None:
-        """Only a cancel elsewhere counts, and only where nothing was begun meanwhile."""
-        known_now = known(start(2), read(3, "ready"), *between, read(5, after))
-
-        assert outlives_others(known_now) is expected

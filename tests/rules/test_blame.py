@@ -4,10 +4,20 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import (
+    DIGEST,
+    OTHER_REF,
+    REF,
+    broken,
+    build,
+    exchange,
+    history,
+    publish,
+    story_rules,
+    story_verdicts,
+)
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lifecycle
 
 NEIGHBOURS, VANISHES = "cancel.keeps-neighbours", "status.build-does-not-vanish"
 READY, STARTS = "status.ready-stays-ready", "status.changes-only-by-a-start"
@@ -30,7 +40,7 @@ def cancel(seq: int, status: int = 202, **facts: Any) -> Exchange:
 
 
 def blamed(*exchanges: Exchange) -> set[str]:
-    return broken(story_verdicts(lifecycle.RULES, *exchanges))
+    return broken(story_verdicts(story_rules("building"), *exchanges))
 
 
 @pytest.mark.parametrize(
@@ -70,19 +80,6 @@ def test_golden_that_is_lost_beside_a_cancel_is_blamed_on_it() -> None:
     assert lost_golden() == {NEIGHBOURS}
 
 
-def test_golden_that_is_lost_beside_a_start_too_is_not_where_cancels_alone_do_no_harm() -> None:
-    """Where it outlived a cancel before, the start beside this one is as likely to have taken its place."""
-    assert lost_golden(read(4, "ready"), cancel(5, ref=OTHER_REF), read(6, "ready")) == {READY}
-
-
-def test_build_that_comes_after_a_plain_publish_began_by_itself() -> None:
-    """A cancelled version that builds again since it was published once more has not failed to settle."""
-    settled = [publish(1, **SLEEPING), start(2), read(3, "building"), cancel(4), read(5, "not_built")]
-
-    assert blamed(*settled, publish(6, **SLEEPING), read(7, "building")) == {STARTS}
-    assert blamed(*settled, read(7, "building")) == {"cancel.settles"}
-
-
 def test_golden_that_a_start_tells_of_is_there_to_be_read() -> None:
     """A start that is answered ready is not followed by a read that says not built."""
     content = publish(1), publish(2, content="new", digest="cd" * 32, note={"force": True}), publish(3, digest=DIGEST)
@@ -115,7 +112,7 @@ def test_build_that_runs_on_though_a_cancel_found_nothing_is_blamed_on_that() ->
 
 def test_cancel_that_contradicts_an_earlier_one_tells_not_which_of_them_is_wrong() -> None:
     """Only the first cancel said that nothing ran: whether that one or the second is wrong, no read shows."""
-    said = story_verdicts(lifecycle.RULES, publish(1), start(2), cancel(3, 404), cancel(4))
+    said = story_verdicts(story_rules("building"), publish(1), start(2), cancel(3, 404), cancel(4))
 
     assert ("cancel.finished-is-idle", "indeterminate") in said
     assert broken(said) == set()
@@ -154,7 +151,7 @@ def test_failure_that_an_idle_cancel_confirms_is_the_one_of_the_new_build() -> N
 
 def told(*story: Exchange) -> list[tuple[str, tuple[int, ...]]]:
     """The findings of a story, with the exchanges that show them."""
-    return [finding[:2] for finding in story_findings(lifecycle.RULES, *story)]
+    return [finding[:2] for finding in story_findings(story_rules("building"), *story)]
 
 
 AGAIN = (publish(1, **SLEEPING), start(2), cancel(3), read(4, "not_built"), start(5))
@@ -248,17 +245,6 @@ def test_golden_that_is_lost_beside_a_cancel_alone_is_blamed_on_it(begun: list[E
 def test_doubt_of_two_cancels_shows_both() -> None:
     """Of an occasion that is not clear both answers are shown."""
     known = history(publish(1), start(2), cancel(3, 404), cancel(4))
-    unclear = [j.evidence for rule in lifecycle.RULES for j in rule(REF, known) if j.outcome == "indeterminate"]
+    unclear = [j.evidence for rule in story_rules("building") for j in rule(REF, known) if j.outcome == "indeterminate"]
 
     assert unclear == [(3, 4)]
-
-
-@pytest.mark.parametrize(("digest", "claim"), [(DIGEST, "start.concurrent-share-one-build"), ("cd" * 32, READY)])
-def test_golden_that_was_lost_with_its_content_is_no_matter_of_simultaneous_starts(digest: str, claim: str) -> None:
-    """Where a read shows another digest than the one that was published, the content was replaced, not built twice."""
-    together = [
-        exchange("startBuild", 202, seq=seq, json=build("building"), sent_at=2.0, done_at=2.5) for seq in (2, 3)
-    ]
-    lost = exchange(json=build("not_built", digest=digest), seq=9)
-
-    assert blamed(publish(1), *together, read(8, "ready"), lost) == {claim}

@@ -174,9 +174,3 @@ def two_cancels(client: Client) -> None:
     client.cancel(other)
     client.settle(other)
     client.read(ref)
-
-
-def test_cancel_that_harmed_nothing_before_is_not_suspected() -> None:
-    """Of two cancels that may have cost a version its golden the one is blamed that is not known to be harmless."""
-    assert broken_by(DropsNeighboursGoldens(), two_cancels) == {"cancel.keeps-neighbours"}
-    assert broken_by(Server(), two_cancels) == set()

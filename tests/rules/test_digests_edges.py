@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.digests import follows_content, one_digest, shared_golden
 from touchstone.rules.history import Content
 
@@ -29,7 +28,7 @@ def refused(seq: int, **more: Any) -> Exchange:
 
 
 def said(*story: Exchange, **more: Any) -> list[tuple[str, tuple[int, ...], str, str]]:
-    return story_findings(STORY_RULES, *story, **more)
+    return story_findings(story_rules("digests"), *story, **more)
 
 
 def test_finding_on_a_digest_shows_the_one_it_should_be() -> None:

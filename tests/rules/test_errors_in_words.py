@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, verdicts
+from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, exchange_rules, verdicts
 from tests.rules.sentences import findings
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import errors
@@ -25,6 +25,8 @@ TRACES = [
     "from /srv/app/builds.rb:12:in `start'",
     "#0 /srv/app/Builds.php(12)",
 ]
+
+RULES = exchange_rules("shape", "refusals")
 
 
 def publish(status: int, invalid: str = "schema", **more: Any) -> Exchange:
@@ -149,7 +151,7 @@ SENTENCES: list[tuple[Exchange, tuple[str, str, str]]] = [
 @pytest.mark.parametrize(("answer", "said"), SENTENCES, ids=[said[0] for _, said in SENTENCES])
 def test_finding_on_an_error_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
     """A person reads what was promised and what came."""
-    assert said in [(c, expected, actual) for c, _, expected, actual in findings(errors.RULES, answer)]
+    assert said in [(c, expected, actual) for c, _, expected, actual in findings(RULES, answer)]
 
 
 SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
@@ -212,9 +214,7 @@ SHAPES: list[tuple[Exchange, tuple[str, str, str]]] = [
 @pytest.mark.parametrize(("answer", "said"), SHAPES, ids=[f"{said[0]} {said[2]}" for _, said in SHAPES])
 def test_finding_on_an_answer_says_what_is_wrong_with_it(answer: Exchange, said: tuple[str, str, str]) -> None:
     """The field, what the contract asks of it, and what it has."""
-    told = [
-        (c, expected, actual.partition(", expected ")[0]) for c, _, expected, actual in findings(errors.RULES, answer)
-    ]
+    told = [(c, expected, actual.partition(", expected ")[0]) for c, _, expected, actual in findings(RULES, answer)]
 
     assert said in told
 

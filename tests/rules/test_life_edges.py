@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, broken, build, exchange, publish, story_rules, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lifecycle
 
 Held = list[tuple[str, tuple[int, ...]]]
 
@@ -116,8 +115,8 @@ WHOLE: list[tuple[str, list[Exchange], Held]] = [
 @pytest.mark.parametrize(("story", "held"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE])
 def test_story_of_a_correct_server_upholds_what_it_could_have_broken(story: list[Exchange], held: Held) -> None:
     """Each claim that was at stake, with the exchanges that show it, and no other."""
-    assert sorted(shown_by(lifecycle.RULES, *story)) == sorted(held)
-    assert story_findings(lifecycle.RULES, *story) == []
+    assert sorted(shown_by(story_rules("building"), *story)) == sorted(held)
+    assert story_findings(story_rules("building"), *story) == []
 
 
 KEYLESS = {"credential": "none", "json": {"error": "no"}}
@@ -178,11 +177,11 @@ def test_story_of_a_broken_server_is_told_once(
     story: list[Exchange], said: tuple[str, tuple[int, ...], str, str]
 ) -> None:
     """One finding, with what was possible, what was seen, and the request that seems to be to blame."""
-    assert story_findings(lifecycle.RULES, *story) == [said]
+    assert story_findings(story_rules("building"), *story) == [said]
 
 
 def blamed(*story: Exchange) -> set[str]:
-    return broken(story_verdicts(lifecycle.RULES, *story))
+    return broken(story_verdicts(story_rules("building"), *story))
 
 
 NAMELESS = exchange("publishTemplate", 201, json={})
@@ -227,7 +226,7 @@ def test_build_that_may_have_begun_by_a_lost_start_has_no_time_to_compare() -> N
     """Nobody knows when it began."""
     odd = exchange(json=build("ready", build_time_ms=1), seq=5)
 
-    assert story_verdicts(lifecycle.RULES, made(0.5), start(2, 502), read(3, "building"), odd) == set()
+    assert story_verdicts(story_rules("building"), made(0.5), start(2, 502), read(3, "building"), odd) == set()
 
 
 def test_golden_that_is_lost_everywhere_is_nobodys_doing() -> None:
@@ -247,7 +246,7 @@ def built_automatically(status: str, told: str = "building", **more: Any) -> set
     """A version that is ready and is published again with auto_build, and what it reads then."""
     again = publish(4, auto_build=told, note={"sleep_s": 0.0} | AUTO)
     after = exchange(json=build(status, **({"build_time_ms": 800} if status == "ready" else {}), **more), seq=5)
-    return story_verdicts(lifecycle.RULES, made(), start(2), read(3, "ready"), again, after)
+    return story_verdicts(story_rules("building"), made(), start(2), read(3, "ready"), again, after)
 
 
 @pytest.mark.parametrize("told", ["building", "ready", "queued"])

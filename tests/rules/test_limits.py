@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.rules.exchanges import REF, broken, build, exchange, history, publish, said, story_verdicts, verdicts
+from tests.rules.exchanges import (
+    REF,
+    broken,
+    build,
+    exchange,
+    exchange_rules,
+    history,
+    publish,
+    said,
+    story_rules,
+    story_verdicts,
+    verdicts,
+)
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.patience import retry_after_s
-from touchstone.rules import limits
 from touchstone.twin.limits import TokenBucket
 
 ERROR = {"error": "Too many builds."}
@@ -32,7 +43,9 @@ def driven(
 @pytest.mark.parametrize("name", LIMITERS)
 def test_correct_limiter_upholds_each_claim(name: str, builds: str) -> None:
     """Each usual kind of limiter upholds all four claims when it is driven as the rules ask."""
-    found = story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS[name](8, 4.0), builds=builds))
+    found = story_verdicts(
+        story_rules("limits", "room", "waiting"), *driven(make=lambda: LIMITERS[name](8, 4.0), builds=builds)
+    )
 
     assert found == {(HONEST, "held"), (ENDS, "held"), (PER_KEY, "held"), (READS, "held")}
 
@@ -66,7 +79,7 @@ def test_correct_limiter_is_never_blamed(
         make = {"make": lambda: TokenBucket(limit, window_s, burst)}
     exchanges = driven(latency_s, rest_s, began_at, builds, **make, **({} if told else {"retry_after": None}))
 
-    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == set()
+    assert broken(story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)) == set()
 
 
 @pytest.mark.parametrize("builds", ["", "cancelled"])
@@ -83,7 +96,7 @@ def test_correct_limiter_is_never_blamed(
 )
 def test_broken_limiter_is_blamed_on_its_claim_alone(claim: str, server: dict[str, Any], builds: str) -> None:
     """A limiter that breaks one promise is blamed on that promise and on no other."""
-    assert broken(story_verdicts(limits.STORY_RULES, *driven(builds=builds, **server))) == {claim}
+    assert broken(story_verdicts(story_rules("limits", "room", "waiting"), *driven(builds=builds, **server))) == {claim}
 
 
 def test_other_key_is_not_judged_by_builds_that_fill_the_host() -> None:
@@ -91,7 +104,7 @@ def test_other_key_is_not_judged_by_builds_that_fill_the_host() -> None:
     While builds are in flight a full host refuses every key; one round of cancelled builds may meet somebody else's.
     """
     for exchanges in (driven(shared=True, builds="kept"), _first_round(driven(shared=True, builds="cancelled"))):
-        found = story_verdicts(limits.STORY_RULES, *exchanges)
+        found = story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)
         assert (PER_KEY, "indeterminate") in found
         assert PER_KEY not in broken(found)
 
@@ -112,7 +125,7 @@ def test_build_that_is_refused_otherwise_than_by_429_is_found(status: int, found
         refused = exchange("startBuild", status, json=ERROR, ref=e.ref, seq=e.seq, sent_at=e.sent_at, note=e.note)
         exchanges.append(refused if e.status == 429 else e)
 
-    assert {v for v in story_verdicts(limits.STORY_RULES, *exchanges) if v[0] == SHAPE} == found
+    assert {v for v in story_verdicts(story_rules("limits", "room", "waiting"), *exchanges) if v[0] == SHAPE} == found
 
 
 @pytest.mark.parametrize(
@@ -131,19 +144,26 @@ def test_refusal_met_by_chance_that_ends_is_evidence(
     refused = exchange("startBuild", 429, json=ERROR, headers=headers, seq=2, sent_at=10.0, done_at=10.1)
     after = exchange("startBuild", status, json=build("building"), seq=3, sent_at=10.1 + waited_s)
 
-    assert story_verdicts(limits.STORY_RULES, publish(1, REF, sent_at=1.0), refused, after) == found
+    assert (
+        story_verdicts(story_rules("limits", "room", "waiting"), publish(1, REF, sent_at=1.0), refused, after) == found
+    )
 
 
 def test_refusal_for_good_that_promises_an_end_breaks_two_claims() -> None:
     """A limiter that refuses for good and says when to come back breaks both promises."""
     exchanges = driven(make=lambda: Never(8, 4.0))
 
-    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == {HONEST, ENDS}
+    assert broken(story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)) == {HONEST, ENDS}
 
 
 def test_no_limit_shows_nothing() -> None:
     """A server that refuses nothing is no evidence about limits."""
-    assert story_verdicts(limits.STORY_RULES, *driven(make=lambda: LIMITERS["fixed-window"](1000, 4.0))) == set()
+    assert (
+        story_verdicts(
+            story_rules("limits", "room", "waiting"), *driven(make=lambda: LIMITERS["fixed-window"](1000, 4.0))
+        )
+        == set()
+    )
 
 
 def test_patience_shorter_than_retry_after_is_indeterminate() -> None:
@@ -162,7 +182,9 @@ def test_patience_shorter_than_retry_after_is_indeterminate() -> None:
         note=exchanges[-2].note,
     )
 
-    assert (ENDS, "indeterminate") in story_verdicts(limits.STORY_RULES, *exchanges[:-2], hour, last)
+    assert (ENDS, "indeterminate") in story_verdicts(
+        story_rules("limits", "room", "waiting"), *exchanges[:-2], hour, last
+    )
 
 
 def test_one_refusal_after_an_honest_wait_may_be_the_hosts_load() -> None:
@@ -170,7 +192,7 @@ def test_one_refusal_after_an_honest_wait_may_be_the_hosts_load() -> None:
     said_once = iter(["1", "1"])
     exchanges = driven(retry_after=lambda wait_s: next(said_once, str(math.ceil(wait_s))))
 
-    assert (HONEST, "indeterminate") in story_verdicts(limits.STORY_RULES, *exchanges)
+    assert (HONEST, "indeterminate") in story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)
 
 
 @pytest.mark.parametrize("server", [{"retry_after": lambda _: "1"}, {"reads_charged": True}])
@@ -178,7 +200,7 @@ def test_starts_beside_the_driver_take_its_proof_away(server: dict[str, Any]) ->
     """A start under the same key, sent by somebody else in the run, explains what is refused to the driver."""
     beside = exchange("startBuild", 202, json={}, seq=0, sent_at=0.0, done_at=1000.0)
 
-    assert broken(story_verdicts(limits.STORY_RULES, beside, *driven(**server))) == set()
+    assert broken(story_verdicts(story_rules("limits", "room", "waiting"), beside, *driven(**server))) == set()
 
 
 def test_other_key_that_was_busy_is_indeterminate() -> None:
@@ -186,7 +208,7 @@ def test_other_key_that_was_busy_is_indeterminate() -> None:
     exchanges = driven(shared=True)
     busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=101.2) for i in range(1, 9)]
 
-    found = story_verdicts(limits.STORY_RULES, *busy, *exchanges)
+    found = story_verdicts(story_rules("limits", "room", "waiting"), *busy, *exchanges)
 
     assert (PER_KEY, "indeterminate") in found
     assert PER_KEY not in broken(found)
@@ -202,7 +224,7 @@ def test_first_key_served_again_takes_the_proof_away(status: int) -> None:
         for e in driven(shared=True)
     ]
 
-    assert PER_KEY not in {claim for claim, _ in story_verdicts(limits.STORY_RULES, *exchanges)}
+    assert PER_KEY not in {claim for claim, _ in story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)}
 
 
 def _phase(sent: Exchange) -> str:
@@ -219,7 +241,9 @@ def test_reads_of_any_version_count(charged: bool) -> None:
     start = exchange("startBuild", 202, json={}, ref="default/other@1.0.0", seq=0, sent_at=last + 0.01)
     beside = replace(start, case=reads[0].case, note={"limit": {"round": 3, "phase": "beside"}})
 
-    found = story_verdicts(limits.STORY_RULES, beside, *(elsewhere.get(e.seq, e) for e in exchanges))
+    found = story_verdicts(
+        story_rules("limits", "room", "waiting"), beside, *(elsewhere.get(e.seq, e) for e in exchanges)
+    )
 
     assert (READS, "broken" if charged else "held") in found
 
@@ -230,7 +254,7 @@ def test_few_reads_are_too_few_to_compare(reads: int) -> None:
     exchanges = driven(reads_charged=True)
     kept = [e.seq for e in exchanges if _phase(e) == "reads"][reads:]
 
-    found = story_verdicts(limits.STORY_RULES, *(e for e in exchanges if e.seq not in kept))
+    found = story_verdicts(story_rules("limits", "room", "waiting"), *(e for e in exchanges if e.seq not in kept))
 
     assert READS not in broken(found)
 
@@ -248,7 +272,7 @@ def test_few_reads_are_too_few_to_compare(reads: int) -> None:
 )
 def test_refusal_for_a_limit_has_the_error_shape(answer: Exchange, outcome: str) -> None:
     """Any 429 is an error body as every other error is."""
-    assert verdicts(limits.RULES, answer) == {(SHAPE, outcome)}
+    assert verdicts(exchange_rules("limits", "room", "waiting"), answer) == {(SHAPE, outcome)}
 
 
 @pytest.mark.parametrize(
@@ -262,7 +286,7 @@ def test_refusal_for_a_limit_has_the_error_shape(answer: Exchange, outcome: str)
 )
 def test_shape_is_judged_where_a_limit_refuses_an_operation(answer: Exchange) -> None:
     """Other errors, broken JSON and requests outside the contract are told by other claims or by none."""
-    assert verdicts(limits.RULES, answer) == set()
+    assert verdicts(exchange_rules("limits", "room", "waiting"), answer) == set()
 
 
 @pytest.mark.parametrize(
@@ -287,7 +311,7 @@ def test_retry_after_is_seconds_or_a_date(value: str, outcome: str) -> None:
     """Retry-After is a whole number of seconds or one of the three forms of an HTTP date."""
     answer = exchange("startBuild", 429, json=ERROR, headers={"retry-after": value})
 
-    assert (VALID, outcome) in verdicts(limits.RULES, answer)
+    assert (VALID, outcome) in verdicts(exchange_rules("limits", "room", "waiting"), answer)
 
 
 @pytest.mark.parametrize("values", [("1", "1"), ("1", "2")])
@@ -296,7 +320,7 @@ def test_retry_after_that_is_sent_twice_is_invalid(values: tuple[str, str]) -> N
     answer = exchange("startBuild", 429, json={"error": "busy"}, headers={"retry-after": values[0]})
     assert answer.response
     twice = replace(answer.response, headers=(*answer.response.headers, ("Retry-After", values[1])))
-    assert (VALID, "broken") in verdicts(limits.RULES, replace(answer, response=twice))
+    assert (VALID, "broken") in verdicts(exchange_rules("limits", "room", "waiting"), replace(answer, response=twice))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +346,7 @@ def test_driver_without_a_burst_is_no_round() -> None:
     """Retries alone tell nothing."""
     alone = exchange("startBuild", 429, json=ERROR, note={"limit": {"round": 1, "phase": "retry", "gave_up": True}})
 
-    assert said(j for r in limits.STORY_RULES for j in r(REF, history(alone))) == set()
+    assert said(j for r in story_rules("limits", "room", "waiting") for j in r(REF, history(alone))) == set()
 
 
 def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> None:
@@ -330,7 +354,7 @@ def test_other_key_that_rested_as_long_as_the_first_needed_is_not_used_up() -> N
     exchanges = driven(shared=True)
     busy = [exchange("startBuild", 202, json={}, credential="second", seq=-i, sent_at=60.0) for i in range(1, 9)]
 
-    assert (PER_KEY, "broken") in story_verdicts(limits.STORY_RULES, *busy, *exchanges)
+    assert (PER_KEY, "broken") in story_verdicts(story_rules("limits", "room", "waiting"), *busy, *exchanges)
 
 
 def starts(*answers: tuple[int, str], between: tuple[Exchange, ...] = ()) -> list[Exchange]:
@@ -349,7 +373,7 @@ def test_limit_that_is_no_429_is_found(code: int) -> None:
     """
     exchanges = starts((202, "building"), (202, "ready"), (code, ""), (code, ""), (202, "ready"))
 
-    assert broken(story_verdicts(limits.STORY_RULES, *exchanges)) == {SHAPE}
+    assert broken(story_verdicts(story_rules("limits", "room", "waiting"), *exchanges)) == {SHAPE}
 
 
 @pytest.mark.parametrize(
@@ -368,4 +392,4 @@ def test_refusal_that_something_else_explains_is_no_limit(exchanges: list[Exchan
     """
     While a build runs, before a version is ready, for good, or around a replacement, other refusals are no limit's.
     """
-    assert SHAPE not in broken(story_verdicts(limits.STORY_RULES, *exchanges))
+    assert SHAPE not in broken(story_verdicts(story_rules("limits", "room", "waiting"), *exchanges))

@@ -23,7 +23,7 @@ from tests.rules.scenes import (
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import logs
-from touchstone.rules.logs import build_time, every_line, last_frame, output, watchers
+from touchstone.rules.logs import build_time, last_frame, output, watchers
 
 STORY_RULES = (logs.last_frame, logs.output, logs.every_line, logs.watchers, logs.build_time)
 
@@ -57,28 +57,6 @@ def of_time(text: str, build_time_ms: int) -> list[Exchange]:
     return [*story[:-1], read("ready", END_AT, 9, build_time_ms=build_time_ms)]
 
 
-def test_findings_on_the_end_of_a_log_show_what_became_of_the_build() -> None:
-    """The read that shows the end, and the follower; the last frame in words."""
-    boot, booted = line(10.1, "boot"), "'working' (phase boot, level info)"
-    late = [line(12.0, "install", "step 1 failed", "error"), boot]
-
-    assert said(*followed([boot], opened_at=EARLY, note={"marker": ""})) == [
-        (READY, (9, 5), "a last frame of phase ready", f"{booted}, and status ready")
-    ]
-    assert said(*followed([boot], "failed")) == [
-        (FAILED, (9, 5), "a last frame of level error", f"{booted}, and status failed")
-    ]
-    assert said(*followed([boot], "not_built", cancelled())) == [
-        (CANCELLED, (9, 5), "a last frame of phase cancel", f"{booted}, and status not_built")
-    ]
-    assert said(*followed(late, "failed")) == [
-        (LAST, (9, 5), "no frame after the one of level error", f"{booted}, and status failed")
-    ]
-    assert said(*followed([], "ready", read("building", 12.0, 7))) == [
-        (READY, (9, 5), "a last frame of phase ready", "no frame at all, and status ready")
-    ]
-
-
 def test_findings_on_the_output_show_every_start() -> None:
     """All starts that the build can have come from, and the follower."""
     twice = [line(12.1, text=MARKER), line(12.2, text=MARKER), ready_log()[-1]]
@@ -95,38 +73,6 @@ def test_findings_on_the_output_show_every_start() -> None:
 
 def pair(first: list[Any], second: list[Any], **more: Any) -> list[Exchange]:
     return followed(streams=[stream(first, 4, EARLY), stream(second, 5, **more)])
-
-
-def test_finding_on_two_watchers_shows_where_they_differ() -> None:
-    """Counted from the end, since the later one may miss the first frames."""
-    boot, text, last = ready_log()
-    other = text | {"line": "other"}
-    kind = "(phase install, level info)"
-    actual = f"{MARKER!r} {kind} for one watcher, 'other' {kind} for another at the same place"
-
-    assert story_findings((watchers,), *pair([boot, text, last], [other, last])) == [
-        (WATCHERS, (4, 5), "the same frames in the same order", actual)
-    ]
-
-
-def test_finding_on_a_lost_frame_names_it() -> None:
-    """Whichever of two watchers missed it."""
-    boot, text, last = ready_log()
-    missed = f"of 3 frames that one watcher was sent, another missed frame 2: {MARKER!r} (phase install, level info)"
-
-    for both in ([boot, text, last], [boot, last]), ([boot, last], [boot, text, last]):
-        assert [actual for *_, actual in story_findings((watchers,), *pair(*both))] == [missed]
-
-
-def test_finding_on_the_lines_of_a_build_names_what_is_missing() -> None:
-    """By its number among those that the build printed."""
-    lines = [MARKER, f"{MARKER}-line-2", f"{MARKER}-line-3"]
-    boot, last = ready_log()[::2]
-    story = followed([boot, *(line(12.1, text=lines[n]) for n in (0, 2)), last], opened_at=EARLY, note={"lines": lines})
-
-    assert story_findings((every_line,), *story) == [
-        (OUTPUT, (5,), "3 lines in order", f"line 2 of 3 missing: '{MARKER}-line-2'")
-    ]
 
 
 def test_finding_on_a_build_time_tells_both() -> None:
@@ -224,15 +170,6 @@ def test_refusal_of_a_follower_has_no_times() -> None:
     )
 
     assert found(*followed(streams=[html])) == set()
-
-
-@pytest.mark.parametrize(("status", "claim"), [("ready", READY), ("failed", FAILED)])
-def test_finding_on_a_log_that_is_told_again_shows_the_read_before(status: str, claim: str) -> None:
-    """The read that showed the end, and the follower."""
-    boot, booted = line(10.1, "boot"), "'working' (phase boot, level info)"
-    expected = f"a last frame of {'phase ready' if status == 'ready' else 'level error'}"
-
-    assert said(*again(boot, status=status)) == [(claim, (9, 11), expected, f"{booted}, and status {status} before")]
 
 
 @pytest.mark.parametrize(

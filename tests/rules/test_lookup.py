@@ -4,9 +4,21 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, UNKNOWN_REF, broken, build, exchange, frame, publish, story_verdicts, verdicts
+from tests.rules.exchanges import (
+    REF,
+    UNKNOWN_REF,
+    broken,
+    build,
+    exchange,
+    exchange_rules,
+    frame,
+    publish,
+    story_rules,
+    story_verdicts,
+    verdicts,
+)
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lookup
+from touchstone.rules import ownership
 from touchstone.rules.messages import parts
 
 ERROR = {"error": "There is no such version."}
@@ -30,7 +42,7 @@ def test_what_does_not_exist_is_404(claim: str, ref: str, operation: str, status
     """Every operation answers 404 about what does not exist, and the claim is about the part that is unknown."""
     answer = exchange(operation, status, json=ERROR, ref=ref, seq=2)
 
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=ref) == {(claim, outcome)}
+    assert story_verdicts(story_rules("lookup"), publish(), answer, ref=ref) == {(claim, outcome)}
 
 
 @pytest.mark.parametrize(("body", "outcome"), [(b"", "held"), (b":\n\n", "held"), (frame({"line": "x"}), "broken")])
@@ -38,7 +50,7 @@ def test_log_of_what_does_not_exist_may_be_empty(body: bytes, outcome: str) -> N
     """The log of an unknown version may be an empty stream."""
     answer = exchange("streamBuildEvents", body=body, ref=UNKNOWN_REF, seq=2)
 
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == {
+    assert story_verdicts(story_rules("lookup"), publish(), answer, ref=UNKNOWN_REF) == {
         ("lookup.unknown-name-is-404", outcome)
     }
 
@@ -47,7 +59,7 @@ def test_cancel_of_what_does_not_exist_may_say_idle() -> None:
     """Which of the two bodies an unknown version's cancel has is not looked at."""
     answer = exchange("cancelBuild", 404, json={"status": "idle"}, ref=UNKNOWN_REF, seq=2)
 
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == {
+    assert story_verdicts(story_rules("lookup"), publish(), answer, ref=UNKNOWN_REF) == {
         ("lookup.unknown-name-is-404", "held")
     }
 
@@ -65,7 +77,7 @@ def test_deleted_version_is_404(operation: str, status: int, outcome: str) -> No
         exchange(operation, status, body=frame({"line": "x"}), seq=3),
     )
 
-    assert story_verdicts((lookup.missing,), *story) == {(claim, outcome)}
+    assert story_verdicts((ownership.missing,), *story) == {(claim, outcome)}
 
 
 NO_EVIDENCE: list[tuple[str, str, Exchange]] = [
@@ -87,7 +99,7 @@ NO_EVIDENCE: list[tuple[str, str, Exchange]] = [
 @pytest.mark.parametrize(("ref", "answer"), [row[1:] for row in NO_EVIDENCE], ids=[row[0] for row in NO_EVIDENCE])
 def test_other_requests_are_no_evidence_of_404(ref: str, answer: Exchange) -> None:
     """What is answered about the key, the plan or the request says nothing about what exists."""
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=answer.ref or ref) == set()
+    assert story_verdicts(story_rules("lookup"), publish(), answer, ref=answer.ref or ref) == set()
 
 
 @pytest.mark.parametrize("ref", ["default/claude-code@1.0.0", "default/touchstone-example@1.0.0", "acme/x@1.0.0"])
@@ -95,7 +107,7 @@ def test_version_that_the_account_may_have_anyway_is_no_finding(ref: str) -> Non
     """A run does not know what else an account holds: only its own names are surely missing."""
     answer = exchange(json=build(ref=ref), ref=ref, seq=2)
 
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer, ref=ref) == set()
+    assert story_verdicts(story_rules("lookup"), publish(), answer, ref=ref) == set()
 
 
 def test_version_that_somebody_may_have_published_is_no_finding() -> None:
@@ -104,8 +116,8 @@ def test_version_that_somebody_may_have_published_is_no_finding() -> None:
     unanswered = exchange("publishTemplate", 0, ref=UNKNOWN_REF, seq=2)
     read = exchange(json=build(), ref=UNKNOWN_REF, seq=3)
 
-    assert broken(story_verdicts(lookup.STORY_RULES, generated, read, ref=UNKNOWN_REF)) == set()
-    assert story_verdicts(lookup.STORY_RULES, unanswered, read, ref=UNKNOWN_REF) == set()
+    assert broken(story_verdicts(story_rules("lookup"), generated, read, ref=UNKNOWN_REF)) == set()
+    assert story_verdicts(story_rules("lookup"), unanswered, read, ref=UNKNOWN_REF) == set()
 
 
 @pytest.mark.parametrize("answer", [{"body": b"{"}, {"json": {"ref": "default/touchstone-t1-another@1.0.0"}}])
@@ -117,8 +129,8 @@ def test_version_that_a_document_names_is_no_finding(answer: dict[str, Any]) -> 
     gone = exchange("deleteTemplate", 200, json={"deleted": True}, ref=UNKNOWN_REF, seq=2)
     failing = exchange("getBuild", 500, json=ERROR, ref=UNKNOWN_REF, seq=2)
 
-    assert broken(story_verdicts(lookup.STORY_RULES, generated, gone, ref=UNKNOWN_REF)) == set()
-    assert broken(story_verdicts(lookup.STORY_RULES, generated, failing, ref=UNKNOWN_REF)) == set()
+    assert broken(story_verdicts(story_rules("lookup"), generated, gone, ref=UNKNOWN_REF)) == set()
+    assert broken(story_verdicts(story_rules("lookup"), generated, failing, ref=UNKNOWN_REF)) == set()
 
 
 FOUND = "lookup.existing-version-is-found"
@@ -140,7 +152,7 @@ OWN: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("answer", "expected"), [row[1:] for row in OWN], ids=[row[0] for row in OWN])
 def test_owner_finds_what_exists(answer: Exchange, expected: set[tuple[str, str]]) -> None:
     """404 to the owner of an existing version breaks the claim, except where it says that nothing is building."""
-    assert story_verdicts(lookup.STORY_RULES, publish(), answer) == expected
+    assert story_verdicts(story_rules("lookup"), publish(), answer) == expected
 
 
 def build_path(segment: str) -> str:
@@ -185,13 +197,13 @@ def test_odd_spelling_is_refused_calmly(path: str, status: int, outcomes: set[st
     """A path that cannot name a version is not found or a bad request, and never makes the server fail."""
     answer = exchange(operation, status, method="GET", path=path, json=ERROR, ref=None)
 
-    assert verdicts(lookup.RULES, answer) == {(ODD, outcome) for outcome in outcomes}
+    assert verdicts(exchange_rules("lookup"), answer) == {(ODD, outcome) for outcome in outcomes}
 
 
 @pytest.mark.parametrize("path", [build_path("UPPER"), build_path("a" * 65), f"/templates/default/{NAME}/latest/build"])
 def test_odd_spelling_that_is_served_is_broken(path: str) -> None:
     """A version under a name that it cannot have breaks the claim."""
-    assert verdicts(lookup.RULES, exchange(path=path, json=build())) == {(ODD, "broken")}
+    assert verdicts(exchange_rules("lookup"), exchange(path=path, json=build())) == {(ODD, "broken")}
 
 
 def test_odd_name_that_a_server_has_taken_is_found() -> None:
@@ -200,8 +212,8 @@ def test_odd_name_that_a_server_has_taken_is_found() -> None:
     taken = publish(1, ref, json={"ref": ref})
     served = exchange(path=f"/templates/default/{NAME}/latest/build", ref=ref, json=build(), seq=2)
 
-    assert verdicts(lookup.RULES, taken, served) == set()
-    assert verdicts(lookup.RULES, publish(1, ref, json={"ref": REF}), served) == {(ODD, "broken")}
+    assert verdicts(exchange_rules("lookup"), taken, served) == set()
+    assert verdicts(exchange_rules("lookup"), publish(1, ref, json={"ref": REF}), served) == {(ODD, "broken")}
 
 
 @pytest.mark.parametrize(
@@ -218,14 +230,14 @@ def test_odd_name_that_a_server_has_taken_is_found() -> None:
 @pytest.mark.parametrize("status", [200, 307])
 def test_path_that_a_server_may_tidy_up_may_be_served(path: str, status: int) -> None:
     """Whether a server resolves dots, drops empty segments or decodes slashes before it looks is its own matter."""
-    assert verdicts(lookup.RULES, exchange(status=status, path=path, json=build())) == set()
+    assert verdicts(exchange_rules("lookup"), exchange(status=status, path=path, json=build())) == set()
 
 
 def test_escaped_letters_are_no_odd_spelling() -> None:
     """An escaped letter is that letter."""
     path = f"/templates/%64efault/{NAME}/1.0.0/build"
 
-    assert verdicts(lookup.RULES, exchange(path=path, json=build())) == set()
+    assert verdicts(exchange_rules("lookup"), exchange(path=path, json=build())) == set()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +254,7 @@ def test_other_requests_are_no_evidence_of_odd_spelling(facts: dict[str, Any]) -
     """Requests that fail for another reason, or that ask for no build, are not judged by their spelling."""
     answer = exchange(**({"path": build_path("UPPER"), "json": ERROR} | facts))
 
-    assert verdicts(lookup.RULES, answer) == set()
+    assert verdicts(exchange_rules("lookup"), answer) == set()
 
 
 def test_namespace_of_another_account_is_unknown() -> None:
@@ -251,5 +263,7 @@ def test_namespace_of_another_account_is_unknown() -> None:
     ref = f"theirs/{NAME}@9.9.9"
     answer = exchange(status=404, json=ERROR, ref=ref, seq=2)
 
-    assert story_verdicts(lookup.STORY_RULES, theirs, answer, ref=ref) == {("lookup.unknown-namespace-is-404", "held")}
+    assert story_verdicts(story_rules("lookup"), theirs, answer, ref=ref) == {
+        ("lookup.unknown-namespace-is-404", "held")
+    }
     assert REF.startswith("default/")

@@ -4,10 +4,21 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, REF, UNKNOWN_REF, broken, build, exchange, publish, story_verdicts, verdicts
+from tests.rules.exchanges import (
+    DIGEST,
+    REF,
+    UNKNOWN_REF,
+    broken,
+    build,
+    exchange,
+    exchange_rules,
+    publish,
+    story_rules,
+    story_verdicts,
+    verdicts,
+)
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lookup, ownership
 
 ERROR = {"error": "no"}
 ODD, FOUND = "lookup.odd-spelling-is-404", "lookup.existing-version-is-found"
@@ -18,7 +29,7 @@ CUT = "ReadError: cut"
 
 
 def asked(ref: str, *answers: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(lookup.STORY_RULES, publish(), *answers, ref=ref)
+    return story_verdicts(story_rules("lookup"), publish(), *answers, ref=ref)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +52,7 @@ def test_odd_spelling_is_judged_with_any_key_that_is_let_in(facts: dict[str, Any
     """An answer that is whole, to the primary or the second account, and about the path."""
     answer = exchange(**({"json": build(), "path": ODD_PATH} | facts))
 
-    assert verdicts(lookup.RULES, answer) == ({(ODD, outcome)} if outcome else set())
+    assert verdicts(exchange_rules("lookup"), answer) == ({(ODD, outcome)} if outcome else set())
 
 
 @pytest.mark.parametrize(("method", "judged"), [("GET", True), ("POST", True), ("DELETE", True), ("PUT", False)])
@@ -49,7 +60,7 @@ def test_odd_spelling_outside_of_the_operations_is_judged_by_its_method(method: 
     """A path of a build's form with a method that builds have."""
     answer = exchange("", path="/templates/default/a/b/1.0.0/build", method=method, status=200)
 
-    assert bool(verdicts(lookup.RULES, answer)) is judged
+    assert bool(verdicts(exchange_rules("lookup"), answer)) is judged
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(500, "broken"), (503, "broken"), (400, None), (403, None)])
@@ -67,7 +78,7 @@ def test_deleted_version_is_judged_by_every_answer(status: int) -> None:
     gone = exchange("deleteTemplate", 204, ref=ref, seq=2)
     answer = exchange(status=status, json=ERROR, ref=ref, seq=3)
 
-    assert broken(story_verdicts(lookup.STORY_RULES, publish(1, ref), gone, answer, ref=ref)) == {
+    assert broken(story_verdicts(story_rules("lookup"), publish(1, ref), gone, answer, ref=ref)) == {
         "lookup.deleted-version-is-404"
     }
 
@@ -76,7 +87,7 @@ def test_finding_on_a_missing_version_says_404() -> None:
     """The answer alone is shown."""
     answer = exchange(status=400, json=ERROR, ref=UNKNOWN_REF, seq=2)
 
-    assert story_findings(lookup.STORY_RULES, publish(), answer, ref=UNKNOWN_REF) == [
+    assert story_findings(story_rules("lookup"), publish(), answer, ref=UNKNOWN_REF) == [
         (NAME, (2,), "404", '400 {"error": "no"}')
     ]
 
@@ -113,7 +124,7 @@ def test_publish_that_fails_is_no_search() -> None:
 
 
 def owner_told(*answers: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(ownership.STORY_RULES, publish(), *answers)
+    return story_verdicts(story_rules("owned"), publish(), *answers)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +142,7 @@ def test_small_plan_may_keep_more_from_its_owner() -> None:
     """What an account below the plan may read of its own is open."""
     answer = exchange(status=403, json=ERROR, credential="restricted", seq=2)
 
-    assert story_verdicts(ownership.STORY_RULES, publish(credential="restricted"), answer) == set()
+    assert story_verdicts(story_rules("owned"), publish(credential="restricted"), answer) == set()
 
 
 def test_each_read_of_an_owner_is_judged_by_itself() -> None:
@@ -157,7 +168,7 @@ def test_finding_on_a_template_says_which_part_is_wrong(changes: dict[str, Any],
     body = {"ref": REF, "digest": DIGEST, "template": {}} | changes
     expected = "ref, digest and document of the version"
 
-    assert story_findings(ownership.STORY_RULES, publish(), exchange("getTemplate", json=body, seq=2)) == [
+    assert story_findings(story_rules("owned"), publish(), exchange("getTemplate", json=body, seq=2)) == [
         (READ, (2,), expected, actual)
     ]
 
@@ -174,6 +185,6 @@ def test_finding_on_an_own_version_that_is_not_found_says_so() -> None:
     """The owner is told anything but 404."""
     answer = exchange(status=404, json=ERROR, seq=2)
 
-    assert story_findings(lookup.STORY_RULES, publish(), answer) == [
+    assert story_findings(story_rules("lookup"), publish(), answer) == [
         (FOUND, (2,), "anything but 404", '404 {"error": "no"}')
     ]

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, REF, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, REF, build, exchange, publish, story_rules, story_verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import ownership
 
 BUILD = {"run": ["echo marker-hello"]}
 ABOUT = {"name": "touchstone-t1-hello", "version": "1.0.0"}
@@ -73,7 +72,7 @@ CASES: list[tuple[str, Exchange, set[tuple[str, str]]]] = [
 @pytest.mark.parametrize(("answer", "expected"), [row[1:] for row in CASES], ids=[row[0] for row in CASES])
 def test_answer_to_the_owner_is_judged(answer: Exchange, expected: set[tuple[str, str]]) -> None:
     """The owner of an existing version gets it; other keys, other times and limits are no evidence."""
-    assert story_verdicts(ownership.STORY_RULES, publish(), answer) == expected
+    assert story_verdicts(story_rules("owned"), publish(), answer) == expected
 
 
 @pytest.mark.parametrize(("over", "outcome"), [(False, set()), (True, {("template.delete-says-deleted", "broken")})])
@@ -81,7 +80,7 @@ def test_delete_is_a_conflict_only_while_a_build_may_run(over: bool, outcome: se
     """A build that was not seen to be over may be in the way of a delete; one that was is not."""
     read = exchange(json=build("ready" if over else "building"), seq=3)
     started = exchange("startBuild", 202, json=build(), seq=2)
-    told = story_verdicts(ownership.STORY_RULES, publish(), started, read, exchange("deleteTemplate", 409, seq=4))
+    told = story_verdicts(story_rules("owned"), publish(), started, read, exchange("deleteTemplate", 409, seq=4))
 
     assert {one for one in told if one[0] == "template.delete-says-deleted"} == outcome
 
@@ -91,7 +90,7 @@ def test_document_that_was_deleted_is_not_shown_again() -> None:
     gone = exchange("deleteTemplate", json={"deleted": True}, seq=2)
     anew = publish(3, content="new")
     old = exchange("getTemplate", json=template(), seq=4)
-    told = story_verdicts(ownership.STORY_RULES, publish(note={"marker": BUILD["run"][0].split()[-1]}), gone, anew, old)
+    told = story_verdicts(story_rules("owned"), publish(note={"marker": BUILD["run"][0].split()[-1]}), gone, anew, old)
 
     assert ("template.read-shows-the-published", "broken") in told
 
@@ -100,7 +99,7 @@ def test_version_under_several_accounts_is_not_judged() -> None:
     """Where two accounts have a version of one name, nothing is said about whose was answered."""
     story = (publish(1), publish(2, credential="second"), exchange(status=404, json=ERROR, seq=3))
 
-    assert story_verdicts(ownership.STORY_RULES, *story) == set()
+    assert story_verdicts(story_rules("owned"), *story) == set()
 
 
 @pytest.mark.parametrize("status", [0, 500])
@@ -108,7 +107,7 @@ def test_delete_without_a_clear_answer_leaves_existence_open(status: int) -> Non
     """After a delete that may have worked, nobody can say whether the version exists."""
     story = (publish(1), exchange("deleteTemplate", status, seq=2), exchange(status=404, json=ERROR, seq=3))
 
-    assert ("status.answers-200", "broken") not in story_verdicts(ownership.STORY_RULES, *story)
+    assert ("status.answers-200", "broken") not in story_verdicts(story_rules("owned"), *story)
 
 
 def test_overlapping_delete_leaves_existence_open() -> None:
@@ -116,7 +115,7 @@ def test_overlapping_delete_leaves_existence_open() -> None:
     read = exchange(status=404, json=ERROR, seq=2, sent_at=2.0, done_at=2.1)
     gone = exchange("deleteTemplate", json={"deleted": True}, seq=3, sent_at=2.05, done_at=2.2)
 
-    assert story_verdicts(ownership.STORY_RULES, publish(1), read, gone) == set()
+    assert story_verdicts(story_rules("owned"), publish(1), read, gone) == set()
 
 
 def sent_as(document: Any) -> Exchange:
@@ -138,7 +137,7 @@ def sent_as(document: Any) -> Exchange:
 def test_document_is_shown_as_it_was_published(read: dict[str, Any], outcome: str) -> None:
     """What was written reads the same; what a server adds to it is its own affair."""
     told = story_verdicts(
-        ownership.STORY_RULES, sent_as(DOCUMENT), exchange("getTemplate", json=template(template=read), seq=2)
+        story_rules("owned"), sent_as(DOCUMENT), exchange("getTemplate", json=template(template=read), seq=2)
     )
     assert told == {("template.read-shows-the-published", outcome)}
 
@@ -154,6 +153,4 @@ def test_document_is_shown_as_it_was_published(read: dict[str, Any], outcome: st
 def test_document_in_another_form_is_not_compared_word_for_word(written: dict[str, Any]) -> None:
     """A short form is shown expanded, and an envelope is not part of the document."""
     read = exchange("getTemplate", json=template(), seq=2)
-    assert ("template.read-shows-the-published", "held") in story_verdicts(
-        ownership.STORY_RULES, sent_as(written), read
-    )
+    assert ("template.read-shows-the-published", "held") in story_verdicts(story_rules("owned"), sent_as(written), read)

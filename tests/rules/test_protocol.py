@@ -4,8 +4,17 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, story_verdicts, verdicts
-from touchstone.rules import protocol
+from tests.rules.exchanges import (
+    OTHER_REF,
+    REF,
+    broken,
+    build,
+    exchange,
+    exchange_rules,
+    story_rules,
+    story_verdicts,
+    verdicts,
+)
 
 PATH = "/templates/default/touchstone-t1-hello/1.0.0/build"
 ERROR = {"error": "There is no such version."}
@@ -92,18 +101,18 @@ FITS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("claim", "facts"), [(c, f) for c, _, f in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
 def test_broken_answer_is_blamed_on_its_claim_alone(claim: str, facts: dict[str, Any]) -> None:
     """An answer that breaks one promise of HTTP is blamed on that promise and on no other."""
-    assert broken(verdicts(protocol.RULES, exchange(**facts))) == {claim}
+    assert broken(verdicts(exchange_rules("protocol"), exchange(**facts))) == {claim}
 
 
 @pytest.mark.parametrize("facts", [f for _, f in FITS], ids=[n for n, _ in FITS])
 def test_fair_answer_is_blamed_on_nothing(facts: dict[str, Any]) -> None:
     """An answer that HTTP and the contract allow breaks no claim."""
-    assert broken(verdicts(protocol.RULES, exchange(**facts))) == set()
+    assert broken(verdicts(exchange_rules("protocol"), exchange(**facts))) == set()
 
 
 def test_good_read_upholds_what_is_at_stake() -> None:
     """A plain answer shows each claim on HTTP that it could have broken, and none that it could not."""
-    assert verdicts(protocol.RULES, exchange(json=build())) == {
+    assert verdicts(exchange_rules("protocol"), exchange(json=build())) == {
         ("http.answers", "held"),
         ("http.no-server-error", "held"),
         ("http.status-is-documented", "held"),
@@ -116,14 +125,14 @@ def test_refused_method_upholds_405() -> None:
     """405 to a method that the path does not have upholds the claim."""
     refused = exchange("", 405, method="PUT", path=PATH, json=ERROR)
 
-    assert ("http.wrong-method-is-405", "held") in verdicts(protocol.RULES, refused)
+    assert ("http.wrong-method-is-405", "held") in verdicts(exchange_rules("protocol"), refused)
 
 
 def test_stream_left_alone_shows_no_complete_answer() -> None:
     """A stream that the run left is no evidence that answers are complete."""
     left = exchange("streamBuildEvents", closed="client")
 
-    assert "http.answers" not in {claim for claim, _ in verdicts(protocol.RULES, left)}
+    assert "http.answers" not in {claim for claim, _ in verdicts(exchange_rules("protocol"), left)}
 
 
 def test_server_that_is_gone_is_told_once() -> None:
@@ -131,12 +140,12 @@ def test_server_that_is_gone_is_told_once() -> None:
     first = exchange(status=0, seq=1, error="ConnectError: refused")
     second = exchange(status=0, seq=2, error="ConnectError: refused")
 
-    assert verdicts(protocol.RULES, first, second) == set()
+    assert verdicts(exchange_rules("protocol"), first, second) == set()
 
 
 def test_refused_key_with_another_status_is_left_to_its_own_claim() -> None:
     """The wrong status for a refused key is no matter of documented statuses."""
-    assert broken(verdicts(protocol.RULES, exchange(status=418, json=ERROR, credential="none"))) == set()
+    assert broken(verdicts(exchange_rules("protocol"), exchange(status=418, json=ERROR, credential="none"))) == set()
 
 
 HEAD: list[tuple[str, int, int, set[str]]] = [
@@ -159,7 +168,9 @@ def test_head_is_measured_by_get(get: int, head: int, outcomes: set[str]) -> Non
     """HEAD is held against the GET of the same address."""
     asked = (exchange(status=get, json=build(), seq=1), exchange("", head, method="HEAD", path=PATH, seq=2))
 
-    assert story_verdicts(protocol.STORY_RULES, *asked) == {("http.head-matches-get", outcome) for outcome in outcomes}
+    assert story_verdicts(story_rules("protocol"), *asked) == {
+        ("http.head-matches-get", outcome) for outcome in outcomes
+    }
 
 
 def test_head_without_a_key_is_measured_by_get_without_one() -> None:
@@ -167,14 +178,14 @@ def test_head_without_a_key_is_measured_by_get_without_one() -> None:
     get = exchange(status=401, json={"error": "x"}, seq=1, credential="none")
     head = exchange("", 200, method="HEAD", path=PATH, seq=2, credential="none")
 
-    assert ("http.head-matches-get", "broken") in story_verdicts(protocol.STORY_RULES, get, head)
+    assert ("http.head-matches-get", "broken") in story_verdicts(story_rules("protocol"), get, head)
 
 
 def test_head_with_a_body_is_broken() -> None:
     """A body after HEAD is never right."""
     asked = (exchange(json=build(), seq=1), exchange("", method="HEAD", path=PATH, json=build(), seq=2))
 
-    assert story_verdicts(protocol.STORY_RULES, *asked) == {("http.head-matches-get", "broken")}
+    assert story_verdicts(story_rules("protocol"), *asked) == {("http.head-matches-get", "broken")}
 
 
 def test_head_across_a_delete_is_not_compared() -> None:
@@ -185,7 +196,7 @@ def test_head_across_a_delete_is_not_compared() -> None:
         exchange("", 404, method="HEAD", path=PATH, seq=3),
     )
 
-    assert story_verdicts(protocol.STORY_RULES, *asked) == set()
+    assert story_verdicts(story_rules("protocol"), *asked) == set()
 
 
 def test_head_of_events_depends_on_the_moment() -> None:
@@ -194,14 +205,14 @@ def test_head_of_events_depends_on_the_moment() -> None:
     fine = exchange("", 404, method="HEAD", path=f"{PATH}/events", seq=2)
     failed = exchange("", 500, method="HEAD", path=f"{PATH}/events", seq=2)
 
-    assert story_verdicts(protocol.STORY_RULES, get, fine) == set()
-    assert story_verdicts(protocol.STORY_RULES, get, failed) == {("http.head-matches-get", "broken")}
+    assert story_verdicts(story_rules("protocol"), get, fine) == set()
+    assert story_verdicts(story_rules("protocol"), get, failed) == {("http.head-matches-get", "broken")}
 
 
 def test_head_with_another_key_is_not_compared() -> None:
     """A GET with another key says nothing about a HEAD."""
     asked = (exchange(json=build(), seq=1), exchange("", 401, method="HEAD", path=PATH, seq=2, credential="none"))
 
-    assert story_verdicts(protocol.STORY_RULES, *asked) == set()
-    assert story_verdicts(protocol.STORY_RULES, *asked, ref=OTHER_REF) == set()
+    assert story_verdicts(story_rules("protocol"), *asked) == set()
+    assert story_verdicts(story_rules("protocol"), *asked, ref=OTHER_REF) == set()
     assert asked[0].ref == REF

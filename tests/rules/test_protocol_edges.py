@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, exchange, history, publish, story_verdicts, verdicts
+from tests.rules.exchanges import REF, broken, exchange, history, publish, story_rules, story_verdicts, verdicts
 from tests.rules.sentences import findings, story_findings
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import protocol
@@ -82,13 +82,13 @@ def test_finding_on_head_shows_the_get_beside_it() -> None:
     """The nearest GET, before or after, and the HEAD."""
     said = "the status of GET and no body, or 405"
 
-    assert story_findings(protocol.STORY_RULES, get(1, 404), get(4, 200), head(6, 404), get(10, 404)) == [
+    assert story_findings(story_rules("protocol"), get(1, 404), get(4, 200), head(6, 404), get(10, 404)) == [
         (HEAD, (40, 60), said, "404 where GET is answered 200")
     ]
-    assert story_findings(protocol.STORY_RULES, get(1, 404), head(6, 404), get(8, 200)) == [
+    assert story_findings(story_rules("protocol"), get(1, 404), head(6, 404), get(8, 200)) == [
         (HEAD, (80, 60), said, "404 where GET is answered 200")
     ]
-    assert story_findings(protocol.STORY_RULES, head(6, 503)) == [(HEAD, (60,), said, "503")]
+    assert story_findings(story_rules("protocol"), head(6, 503)) == [(HEAD, (60,), said, "503")]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_finding_on_head_shows_the_get_beside_it() -> None:
 )
 def test_head_is_not_compared_across_a_change(change: Exchange, judged: bool) -> None:
     """A publish or delete between the two, or on its way beside one of them, may explain the difference."""
-    found = story_verdicts(protocol.STORY_RULES, get(4, 404), head(6), change)
+    found = story_verdicts(story_rules("protocol"), get(4, 404), head(6), change)
 
     assert found == ({(HEAD, "broken")} if judged else set())
 
@@ -116,7 +116,7 @@ def test_head_is_compared_with_the_same_address_and_key() -> None:
     """Another account may see something else, and so may another path."""
     others = get(4, 404, credential="second"), get(5, 404, path=PATH + "?a=1")
 
-    assert story_verdicts(protocol.STORY_RULES, *others, head(6)) == set()
+    assert story_verdicts(story_rules("protocol"), *others, head(6)) == set()
     assert others[0].ref == REF
 
 
@@ -125,7 +125,7 @@ def lengths(head: str | None, *gets: int, status: int = 200) -> set[tuple[str, s
     story = [exchange(status=status, body=b"x" * size, seq=seq) for seq, size in enumerate(gets, 1)]
     headers = {} if head is None else {"content-length": head}
     asked = exchange(status=200, method="HEAD", headers=headers, seq=9)
-    return story_verdicts(protocol.STORY_RULES, *story, asked)
+    return story_verdicts(story_rules("protocol"), *story, asked)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_length_of_a_compressed_answer_is_the_one_on_its_way(headers: dict[str, 
     gets = [exchange(body=b"x" * 100, headers=headers, seq=seq) for seq in (1, 2, 3)]
     head = exchange(method="HEAD", headers={"content-length": "30"}, seq=4)
 
-    assert story_verdicts(protocol.STORY_RULES, *gets, head) == {("http.head-matches-get", outcome)}
+    assert story_verdicts(story_rules("protocol"), *gets, head) == {("http.head-matches-get", outcome)}
 
 
 def test_length_of_a_body_that_changes_is_not_compared() -> None:
@@ -169,7 +169,7 @@ def test_length_of_a_body_that_changes_is_not_compared() -> None:
     gets = [exchange(status=404, json={"error": "no", "request_id": seq}, seq=seq) for seq in (7, 8, 9)]
     head = exchange(status=404, method="HEAD", headers={"content-length": "33"}, seq=10)
 
-    assert story_verdicts(protocol.STORY_RULES, *gets, head) == {("http.head-matches-get", "held")}
+    assert story_verdicts(story_rules("protocol"), *gets, head) == {("http.head-matches-get", "held")}
 
 
 def test_finding_on_the_length_of_head_says_both() -> None:
@@ -186,6 +186,6 @@ def test_head_is_not_held_to_a_get_that_shows_anothers_version(status: int, outc
     """What GET should not have shown is told of GET; a HEAD that finds what GET does not find is wrong itself."""
     get = exchange(status=status, credential="second", seq=2)
     head = exchange(status=404 if status == 200 else 200, method="HEAD", credential="second", seq=3)
-    told = {o for claim, o in story_verdicts(protocol.STORY_RULES, publish(1), get, head) if claim == HEAD}
+    told = {o for claim, o in story_verdicts(story_rules("protocol"), publish(1), get, head) if claim == HEAD}
 
     assert told == ({outcome} if outcome else set())

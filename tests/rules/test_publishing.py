@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.catalogue import STORY_RULES
 
 NEW, IDENTICAL = "publish.answers-201", "publish.republish-identical-is-accepted"
 SPELLING, STABLE = "digest.ignores-spelling", "digest.is-stable"
@@ -16,7 +15,7 @@ NEW_DIGEST = "cd" * 32
 
 
 def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    return story_verdicts(STORY_RULES, *exchanges, **more)
+    return story_verdicts(story_rules("publishing"), *exchanges, **more)
 
 
 def claims(*exchanges: Exchange) -> set[str]:

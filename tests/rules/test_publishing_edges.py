@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.publishing import (
     auto_build,
     identical_content,
@@ -51,7 +50,7 @@ def template(at: float, content: str, digest: str) -> Exchange:
 
 
 def said(*story: Exchange) -> list[tuple[str, tuple[int, ...], str, str]]:
-    return story_findings(STORY_RULES, *story)
+    return story_findings(story_rules("publishing"), *story)
 
 
 def test_findings_on_the_same_content_show_both_publishes() -> None:
@@ -114,16 +113,18 @@ def test_forced_publish_that_is_refused_otherwise_than_by_conflict_is_found(stat
     """Only a conflict can be about a running build."""
     running = [made(1), start(2), read(3, "building")]
 
-    assert broken(story_verdicts(STORY_RULES, *running, forced(4, status=status))) == {FORCE}
-    assert broken(story_verdicts(STORY_RULES, *running, forced(4, "hello", DIGEST, status=status))) == {IDENTICAL}
+    assert broken(story_verdicts(story_rules("publishing"), *running, forced(4, status=status))) == {FORCE}
+    assert broken(story_verdicts(story_rules("publishing"), *running, forced(4, "hello", DIGEST, status=status))) == {
+        IDENTICAL
+    }
 
 
 @pytest.mark.parametrize(("content", "claim"), [("new", FORCE), ("hello", IDENTICAL)])
 def test_conflict_of_a_forced_publish_may_be_about_a_running_build(content: str, claim: str) -> None:
     """What force does to a running build is undocumented; at rest nothing explains a conflict."""
     conflict = forced(4, content, status=409)
-    running = story_verdicts(STORY_RULES, made(1), start(2), read(3, "building"), conflict)
-    rest = story_verdicts(STORY_RULES, made(1), read(3), conflict)
+    running = story_verdicts(story_rules("publishing"), made(1), start(2), read(3, "building"), conflict)
+    rest = story_verdicts(story_rules("publishing"), made(1), read(3), conflict)
 
     assert (claim, "indeterminate") in running
     assert broken(running) == set()
@@ -134,8 +135,8 @@ def test_conflict_without_force_is_about_the_content_also_while_it_builds() -> N
     """Nothing of the build is touched."""
     running = [made(1), start(2), read(3, "building")]
 
-    assert broken(story_verdicts(STORY_RULES, *running, made(4, status=409))) == {IDENTICAL}
-    assert (OTHER, "held") in story_verdicts(STORY_RULES, *running, made(4, content="new", status=409))
+    assert broken(story_verdicts(story_rules("publishing"), *running, made(4, status=409))) == {IDENTICAL}
+    assert (OTHER, "held") in story_verdicts(story_rules("publishing"), *running, made(4, content="new", status=409))
 
 
 def test_each_publish_is_judged_by_itself() -> None:
@@ -151,7 +152,7 @@ def test_second_account_is_judged_like_the_first() -> None:
     """It is on the same plan."""
     answer = publish(1, status=422, credential="second")
 
-    assert broken(story_verdicts(STORY_RULES, answer)) == {"publish.answers-201"}
+    assert broken(story_verdicts(story_rules("publishing"), answer)) == {"publish.answers-201"}
 
 
 def test_digest_that_one_answer_leaves_out_is_not_compared() -> None:

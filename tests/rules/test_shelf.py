@@ -7,7 +7,7 @@ import pytest
 from tests.rules.exchanges import DIGEST, REF, build, exchange, history, publish
 from touchstone.facts.exchange import Exchange
 from touchstone.rules.history import Content
-from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
+from touchstone.rules.publishing import Shelf, digest_of, document_of, replaced
 
 NEW = "cd" * 32
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import REF, broken, publish, story_verdicts
+from tests.rules.exchanges import REF, broken, publish, story_rules, story_verdicts
 from tests.rules.scenes import DATE, END_AT, again, followed, line, read, ready_log, started, stream
-from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 from touchstone.rules.logs import clock, one_time
 
@@ -17,7 +15,7 @@ CLOCK = "events.timestamps-are-true"
 
 
 def found(*exchanges: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(STORY_RULES, *exchanges)
+    return story_verdicts(story_rules("following", "logged", "stamps"), *exchanges)
 
 
 def claims(*exchanges: Exchange) -> set[str]:
@@ -52,20 +50,6 @@ def test_clocks_may_differ_a_little_and_a_log_may_begin_with_its_publication(val
 def test_answer_without_a_usable_date_says_nothing_of_time(headers: dict[str, str]) -> None:
     """Without the server's clock, or from a store, timestamps cannot be compared with anything."""
     assert CLOCK not in claims(*followed(headers=headers))
-
-
-def test_finding_on_a_timestamp_tells_the_clock_of_the_server() -> None:
-    """The first frame that is wrong, and the date of the answer."""
-    wrong = line(13.0) | {"ts": "2025-01-01T00:00:00Z"}
-
-    assert story_findings((clock,), *followed([line(10.1, "boot"), wrong, *ready_log()[1:]])) == [
-        (
-            CLOCK,
-            (3, 5),
-            "timestamps within the time of the build",
-            "2025-01-01T00:00:00Z for 'working' (phase install, level info), in an answer of 2026-03-14T09:00:11+00:00",
-        )
-    ]
 
 
 def stamped(ts: str, phase: str = "boot", date: str = DATE, **more: Any) -> set[tuple[str, str]]:
@@ -163,15 +147,6 @@ def told_twice(ts: str, other: str, *between: Exchange, **more: Any) -> list[Exc
 def test_frame_has_one_time_however_often_it_is_told(ts: str, other: str, outcome: str) -> None:
     """Whoever dates frames as they are sent may do so twice for two who follow at once, but not long after."""
     assert story_verdicts((one_time,), *told_twice(ts, other)) == {(CLOCK, outcome)}
-
-
-def test_finding_on_two_times_shows_both() -> None:
-    """Both followers, both times, and the frame in words."""
-    early, late = "2026-03-14T09:00:10.100Z", "2026-03-14T09:00:20Z"
-    boot = "'working' (phase boot, level info)"
-    assert story_findings((one_time,), *told_twice(early, late)) == [
-        (CLOCK, (5, 12), "one time for each frame", f"{early} and {late} for {boot}")
-    ]
 
 
 APART = ("2026-03-14T09:00:10.100Z", "2026-03-14T09:00:20.000Z")

@@ -2,9 +2,19 @@
 
 import pytest
 
-from tests.rules.exchanges import DIGEST, REF, broken, build, exchange, history, publish, said, story_verdicts
+from tests.rules.exchanges import (
+    DIGEST,
+    REF,
+    broken,
+    build,
+    exchange,
+    history,
+    publish,
+    said,
+    story_rules,
+    story_verdicts,
+)
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.rules import attribution, lookup
 from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 
@@ -22,7 +32,7 @@ def refused(seq: int, credential: Credential, status: int) -> Exchange:
 
 
 def found(*exchanges: Exchange) -> set[tuple[str, str]]:
-    return story_verdicts(attribution.STORY_RULES, *exchanges)
+    return story_verdicts(story_rules("unrefused"), *exchanges)
 
 
 def everything(*exchanges: Exchange, ref: str = REF) -> set[str]:
@@ -93,7 +103,7 @@ def test_version_that_only_a_refused_publish_can_have_made_is_found(
     made = publish(1, status=status, credential=credential, digest=DIGEST)
     answer = exchange("getBuild", 200, seq=2, credential=reader, json=build("not_built"))
 
-    assert broken(story_verdicts(lookup.STORY_RULES, made, answer)) == {claim}
+    assert broken(story_verdicts(story_rules("lookup"), made, answer)) == {claim}
 
 
 def test_server_that_finds_anything_is_not_blamed_on_a_refused_publish() -> None:
@@ -101,7 +111,7 @@ def test_server_that_finds_anything_is_not_blamed_on_a_refused_publish() -> None
     made = publish(1, status=401, credential="none")
     other = exchange("getBuild", 200, seq=2, ref="default/touchstone-t1-nothing@1.0.0", json=build("not_built"))
 
-    assert broken(story_verdicts(lookup.STORY_RULES, made, other, read(3))) == {"lookup.unknown-name-is-404"}
+    assert broken(story_verdicts(story_rules("lookup"), made, other, read(3))) == {"lookup.unknown-name-is-404"}
 
 
 @pytest.mark.parametrize(("after", "outcome"), [("not_built", "held"), ("building", "broken"), ("ready", "broken")])

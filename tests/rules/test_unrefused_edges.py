@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish
+from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, build, exchange, history, publish, story_rules
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.attribution import PLAN, REFUSED, published_by, vanished, was_vanished, was_written
-from touchstone.rules.catalogue import STORY_RULES
 from touchstone.rules.history import Content
 
 FOREIGN = "access.others-change-nothing"
@@ -43,11 +42,11 @@ def test_finding_shows_the_refused_delete_and_the_answer_after_it() -> None:
     """What was refused, and what the owner was told then."""
     there = [made(1), denied(2), read(3)]
 
-    assert story_findings(STORY_RULES, made(1), denied(2), read(3, 404)) == [
+    assert story_findings(story_rules("unrefused"), made(1), denied(2), read(3, 404)) == [
         (FOREIGN, (20, 30), "a version that is still there", "404 ever after")
     ]
-    assert shown_by(STORY_RULES, *there) == [(FOREIGN, (20, 30))]
-    assert shown_by(STORY_RULES, made(1), denied(2, "none", 401), read(3)) == [(REFUSED, (20, 30))]
+    assert shown_by(story_rules("unrefused"), *there) == [(FOREIGN, (20, 30))]
+    assert shown_by(story_rules("unrefused"), made(1), denied(2, "none", 401), read(3)) == [(REFUSED, (20, 30))]
 
 
 @pytest.mark.parametrize("operation", ["getBuild", "getTemplate", "startBuild", "deleteTemplate"])

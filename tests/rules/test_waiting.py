@@ -5,10 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, UNKNOWN_REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import (
+    OTHER_REF,
+    REF,
+    UNKNOWN_REF,
+    broken,
+    build,
+    exchange,
+    history,
+    publish,
+    story_rules,
+    story_verdicts,
+)
 from tests.rules.sentences import story_findings
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.rules.catalogue import STORY_RULES
 
 CLAIM = "start.does-not-wait"
 THIRD_REF, LAST_REF = REF.replace("hello", "third"), REF.replace("hello", "last")
@@ -29,7 +39,7 @@ def published_all() -> list[Exchange]:
 
 
 def verdicts(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
-    return story_verdicts(STORY_RULES, *published_all(), *exchanges, ref=ref)
+    return story_verdicts(story_rules("limits", "room", "waiting"), *published_all(), *exchanges, ref=ref)
 
 
 def found(*exchanges: Exchange, ref: str = OTHER_REF) -> set[tuple[str, str]]:
@@ -124,7 +134,9 @@ def test_finding_shows_the_start_that_waited_and_the_one_that_it_waited_for() ->
     first, second, *others = taking_turns()
     brief = replace(second, response=Response(202, (), b"{}"))
     actual = f"202 {{}} after 0.80 s, when the build of {REF} was over"
-    findings = story_findings(STORY_RULES, *published_all(), first, brief, *others, ref=OTHER_REF)
+    findings = story_findings(
+        story_rules("limits", "room", "waiting"), *published_all(), first, brief, *others, ref=OTHER_REF
+    )
 
     assert findings == [(CLAIM, (11, 12), "an answer while builds run", actual)]
 
@@ -214,7 +226,7 @@ def test_finding_says_what_was_over(story: list[Exchange], what: str) -> None:
     """What a start seems to have waited for is named, with its version."""
     versions = [published(number, each) for number, each in enumerate((REF, OTHER_REF, THIRD_REF, LAST_REF), 1)]
     known = history(*versions, *story)
-    told = [judgement.actual for rule in STORY_RULES for judgement in rule(REF, known)]
+    told = [judgement.actual for rule in story_rules("limits", "room", "waiting") for judgement in rule(REF, known)]
 
     assert told
     assert all(f"when {what} default/touchstone-t1-" in actual for actual in told)

@@ -6,7 +6,18 @@ import pytest
 
 from tests.rules import test_cancels, test_reads, test_starts
 from tests.rules.driven import findings
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, history, publish, story_verdicts
+from tests.rules.exchanges import (
+    DIGEST,
+    OTHER_REF,
+    REF,
+    broken,
+    build,
+    exchange,
+    history,
+    publish,
+    story_rules,
+    story_verdicts,
+)
 from tests.rules.simulated import Manners, Server, given
 from tests.rules.simulated import Recipe as Simulated
 from touchstone.contract.lifecycle import State
@@ -33,7 +44,7 @@ def read(seq: int, status: str, **facts: Any) -> Exchange:
 
 
 def blamed(*exchanges: Exchange, **more: Any) -> set[str]:
-    return broken(story_verdicts(lifecycle.RULES, *exchanges, **more))
+    return broken(story_verdicts(story_rules("building"), *exchanges, **more))
 
 
 def sleeping(seconds: float = 60.0) -> dict[str, Any]:
@@ -152,7 +163,7 @@ def test_doubt_blames_nobody(story: tuple[Exchange, ...]) -> None:
 
 def test_version_that_nobody_published_is_not_judged() -> None:
     """Of a version that the run does not know, nothing is said."""
-    assert story_verdicts(lifecycle.RULES, read(1, "not_built"), start(2), read(3, "not_built")) == set()
+    assert story_verdicts(story_rules("building"), read(1, "not_built"), start(2), read(3, "not_built")) == set()
 
 
 def test_given_version_is_judged_from_its_first_read() -> None:
@@ -375,7 +386,7 @@ def test_start_beside_one_that_is_told_of_a_running_build_shares_it() -> None:
     told = exchange("startBuild", 409, seq=3, sent_at=2.1, done_at=2.4, json={"error": "A build is running."})
     story = (publish(1), start(2, sent_at=2.0, done_at=2.5), told, read(4, "ready"))
 
-    assert ("start.concurrent-share-one-build", "held") in story_verdicts(lifecycle.RULES, *story)
+    assert ("start.concurrent-share-one-build", "held") in story_verdicts(story_rules("building"), *story)
 
 
 def test_content_that_a_conflict_replaced_has_no_build_to_lose() -> None:

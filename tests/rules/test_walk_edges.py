@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_verdicts
+from tests.rules.exchanges import OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
 from tests.rules.sentences import shown_by, story_findings
 from touchstone.facts.exchange import Exchange
-from touchstone.rules import lifecycle
 from touchstone.rules.history import Content
 
 Told = list[tuple[str, tuple[int, ...]]]
@@ -46,15 +45,15 @@ def new(seq: int, **more: Any) -> Exchange:
 
 def told(*story: Exchange, **more: Any) -> Told:
     """The findings of a story, with the exchanges that show them."""
-    return [finding[:2] for finding in story_findings(lifecycle.RULES, *story, **more)]
+    return [finding[:2] for finding in story_findings(story_rules("building"), *story, **more)]
 
 
 def blamed(*story: Exchange, **more: Any) -> set[str]:
-    return broken(story_verdicts(lifecycle.RULES, *story, **more))
+    return broken(story_verdicts(story_rules("building"), *story, **more))
 
 
 def held(*story: Exchange) -> set[str]:
-    return {claim for claim, _ in shown_by(lifecycle.RULES, *story)}
+    return {claim for claim, _ in shown_by(story_rules("building"), *story)}
 
 
 READY = (made(), start(3), read(4, "ready"))
@@ -353,14 +352,14 @@ def test_claim_is_held_where_it_could_have_been_broken(story: tuple[Exchange, ..
 def test_start_of_somebody_else_joined_the_build() -> None:
     """The build is still the one that was begun before."""
     story = made(2.0), start(2), OTHERS_START, read(6, "ready")
-    assert ("status.build-ends", (2, 6)) in shown_by(lifecycle.RULES, *story)
+    assert ("status.build-ends", (2, 6)) in shown_by(story_rules("building"), *story)
 
 
 def test_build_after_a_failure_is_shown_by_its_end() -> None:
     """Not by the answer to its start alone."""
     claim = "start.after-failure-builds-again"
     story = FAILING, start(2), read(3, "failed"), start(4), read(5, "building"), read(6, "failed")
-    shown = [evidence for name, evidence in shown_by(lifecycle.RULES, *story) if name == claim]
+    shown = [evidence for name, evidence in shown_by(story_rules("building"), *story) if name == claim]
 
     assert shown == [(4,), (4, 6)]
 
@@ -368,14 +367,14 @@ def test_build_after_a_failure_is_shown_by_its_end() -> None:
 def test_start_after_a_finding_is_judged_where_nothing_runs_either_way() -> None:
     """Whether the server was right or wrong, there is a build to begin."""
     story = made(0.5), read(2, "failed"), start(3)
-    assert ("start.fresh-is-building", (3,)) in shown_by(lifecycle.RULES, *story)
+    assert ("start.fresh-is-building", (3,)) in shown_by(story_rules("building"), *story)
 
 
 @pytest.mark.parametrize("status", [409, 429])
 def test_simultaneous_start_may_be_refused(status: int) -> None:
     """Because a build runs, or because of a limit."""
     both = start(2, done_at=2.5), start(3, status, sent_at=2.1, **NO)
-    assert ("start.concurrent-answers-are-documented", (3,)) in shown_by(lifecycle.RULES, made(), *both)
+    assert ("start.concurrent-answers-are-documented", (3,)) in shown_by(story_rules("building"), made(), *both)
 
 
 PAIR = (start(2, done_at=2.5), start(3, sent_at=2.1, done_at=2.4))
@@ -404,10 +403,10 @@ def test_starts_that_are_all_slow_wait() -> None:
     claim = "start.does-not-wait"
     ready = read(5, "ready")
 
-    assert (claim, "indeterminate") in story_verdicts(lifecycle.RULES, *slow(1), ready)
+    assert (claim, "indeterminate") in story_verdicts(story_rules("building"), *slow(1), ready)
     assert blamed(*slow(1), ready) == set()
     assert blamed(*slow(1), ready, *slow(10, OTHER_REF)) == {claim}
-    running = story_verdicts(lifecycle.RULES, *slow(1), read(5, "building"), *slow(10, OTHER_REF))
+    running = story_verdicts(story_rules("building"), *slow(1), read(5, "building"), *slow(10, OTHER_REF))
     assert claim not in {said for said, _ in running}
 
 
@@ -455,4 +454,4 @@ def test_answer_to_an_idle_cancel_is_judged_where_the_version_is_found(
 def test_cancel_of_what_is_over_one_way_or_the_other_is_idle() -> None:
     """After a cancel that found nothing a build of unknown outcome is ready or failed."""
     story = made(outcome="unknown"), start(2), cancel(3, 404), cancel(4, 404)
-    assert ("cancel.finished-is-idle", (4,)) in shown_by(lifecycle.RULES, *story)
+    assert ("cancel.finished-is-idle", (4,)) in shown_by(story_rules("building"), *story)

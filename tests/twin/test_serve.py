@@ -18,7 +18,7 @@ from touchstone.twin import Account, Twin, TwinSettings
 
 SERVE = """
 import sys
-from touchstone.twin import serve_forever
+from touchstone.twin import Twin, TwinSettings, serve_forever
 serve_forever(Twin(TwinSettings(port=int(sys.argv[1]))), lambda line: print(line, flush=True))
 print("ended", flush=True)
 """

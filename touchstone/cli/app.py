@@ -21,14 +21,14 @@ from touchstone.errors import HarnessError, UsageError, unsent
 MODULES = {
     "check": "touchstone.cli.check",
     "prove": "touchstone.cli.prove",
-    "report": "touchstone.cli.report",
+    "report": "touchstone.cli.reports",
     "claims": "touchstone.cli.claims",
     "explain": "touchstone.cli.claims",
-    "sweep": "touchstone.cli.sweep",
+    "sweep": "touchstone.cli.check",
     "serve": "touchstone.cli.serve",
     "load": "touchstone.cli.load",
     "probe": "touchstone.cli.probe",
-    "compare": "touchstone.cli.compare",
+    "compare": "touchstone.cli.reports",
     "record": "touchstone.cli.recordings",
     "replay": "touchstone.cli.recordings",
     "drift": "touchstone.cli.recordings",
@@ -98,14 +98,13 @@ def main() -> None:
             _end(error.exit_code, str(error))
         except OSError as error:
             _end(3, f"{error.filename or 'the system'}: {error.strerror or error}; see that it can be used")
-        except KeyboardInterrupt as interrupt:
-            _end_interrupted(interrupt)
-        except SystemExit as ended:
+        except (KeyboardInterrupt, SystemExit) as ended:
             # Typer makes a silent exit of an interrupt that no command has taken.
             cause = ended.__context__.__cause__ if ended.__context__ else None
-            if isinstance(cause, KeyboardInterrupt):
-                _end_interrupted(cause)
-            raise
+            interrupt = next((one for one in (ended, cause) if isinstance(one, KeyboardInterrupt)), None)
+            if interrupt is None:
+                raise
+            _end(130, f"interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
 
 
 def _guard() -> AbstractContextManager[None]:
@@ -115,10 +114,6 @@ def _guard() -> AbstractContextManager[None]:
     from touchstone.report.github import guarded  # noqa: PLC0415 - most commands run elsewhere
 
     return guarded()
-
-
-def _end_interrupted(interrupt: KeyboardInterrupt) -> NoReturn:
-    _end(130, f"interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
 
 
 def _end(code: int, reason: str) -> NoReturn:

@@ -1,7 +1,8 @@
-"""The command that judges a target: argv in, exit code out."""
+"""The commands that judge a target, and that remove what killed runs left on it: check, sweep."""
 
 import sys
 import tempfile
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +12,20 @@ from rich.console import Console
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
+from touchstone.check.sweep import sweep
 from touchstone.cli.live import progress_on
-from touchstone.cli.options import SeededRun, WriteBaseline, claim_ids, command, say
+from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, say
 from touchstone.cli.plans import print_plan, print_report
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
+from touchstone.facts.wording import was
+from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
 app = typer.Typer()
+
+# Of what is left for one reason so many are named; the journal has them all.
+NAMED = 3
 
 
 @command(
@@ -70,3 +77,38 @@ class Check(SeededRun):
         line = (lambda run: baselines.write_baseline(file, run.verdicts, run.remarks)) if file else None
         print_report(outcome.run_log, outcome.folder, out, line)
         return outcome.exit_code
+
+
+@command(app, "sweep --target staging")
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Place):
+    """Remove what killed runs left on a target.
+
+    Only versions with names of those runs are touched.
+    """
+
+    report_dir: Reports = None
+
+    def run(self) -> int:
+        """Removes it."""
+        settings, out = self.settings(""), Console()
+        reports = self.report_dir or Path("reports")
+        folders = (settings.state_dir, reports, *(path for path in reports.glob("*") if path.is_dir()))
+        swept = sweep(settings, folders, lambda text: say_fitted(out, text))
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for one in swept:
+            for ref, why in one.left.items():
+                reasons[why].append(ref)
+        for why, refs in reasons.items():
+            more = f" and {len(refs) - NAMED} more" if len(refs) > NAMED else ""
+            say_fitted(out, f"could not be removed: {', '.join(refs[:NAMED])}{more}: {why}")
+        removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
+        ending = f"{removed} templates removed, {left} left"
+        ending += f"; {gone} {was(gone)} gone already" if gone else ""
+        silent = next((one.url for one in swept if one.silent), "")
+        if silent:
+            ending += f"; {silent} did not answer: check the URL and that the server runs, and sweep again"
+        elif left:
+            ending += "; set right what is told above, and sweep again"
+        say_fitted(out, f"exit {3 if left else 0}: {ending}")
+        return 3 if left else 0

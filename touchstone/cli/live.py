@@ -5,7 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,9 +18,6 @@ from touchstone.facts.wording import brief, chance_words, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
 from touchstone.report.probe_sentences import describe_family
 
-if TYPE_CHECKING:
-    from touchstone.proof.result import Trial
-
 LINE_EVERY_S = 30
 # A set-up is told of from the beginning where so much is to be done, and where it takes so long.
 SET_UP_EVERY_S, _MANY = 10.0, 100
@@ -30,14 +27,15 @@ _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": 
 Show = Callable[[dict[str, Any]], None]
 
 
-def _is_watched(console: Console) -> bool:
+def is_watched(console: Console) -> bool:
+    """Whether people watch a terminal."""
     return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
 @contextmanager
-def _changing_on(console: Console) -> Iterator[Callable[[str], None]]:
+def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
     """Shows the newest text that it is given on a terminal that people watch; elsewhere nothing."""
-    if not _is_watched(console):
+    if not is_watched(console):
         yield lambda _text: None
         return
     # The usual spinner turns dots of Braille.
@@ -52,7 +50,7 @@ def _changing_on(console: Console) -> Iterator[Callable[[str], None]]:
 def progress_on(console: Console) -> Iterator[Show]:
     """Shows the cases of a check on a terminal; elsewhere nothing."""
     counts = {"case": 0, "exchange": 0, "finding": 0}
-    with _changing_on(console) as change:
+    with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
             kind = str(event.get("type"))
@@ -66,30 +64,13 @@ def progress_on(console: Console) -> Iterator[Show]:
 
 
 @contextmanager
-def trials_on(console: Console) -> Iterator[Callable[["Trial", int], None]]:
-    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
-    from touchstone.proof.result import GOOD  # noqa: PLC0415 - nothing but a proof loads it
-
-    with _changing_on(console) as change:
-
-        def show(trial: "Trial", to_come: int) -> None:
-            if trial.state not in GOOD:
-                say(console, f"{trial.state}: {trial.subject.name}")
-            elif to_come and to_come % 50 == 0 and not _is_watched(console):
-                say(console, f"{to_come} trials to come")
-            change(f"{to_come} to come; {trial.state}: {trial.subject.name}")
-
-        yield show
-
-
-@contextmanager
 def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
     """Shows what a load run has come to: on a terminal by operation, elsewhere as a line now and then.
 
     Events of the type ``course`` are in no run log: they say how far the set-up or the clean-up has come.
     """
-    state, printed_s, printed_at, watched = LoadState(), 0, now(), _is_watched(console)
-    with _changing_on(console) as change:
+    state, printed_s, printed_at, watched = LoadState(), 0, now(), is_watched(console)
+    with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
             nonlocal printed_s, printed_at
@@ -99,12 +80,10 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
             if watched:
                 return
             if event.get("type") == "course":
-                begins = not event["done"]
-                is_due = now() - printed_at >= SET_UP_EVERY_S
-                if begins or is_due:
+                if not event["done"] or now() - printed_at >= SET_UP_EVERY_S:
                     printed_at = now()
-                if (begins and event["of"] >= _MANY) or (not begins and is_due):
-                    say(console, state.set_up)
+                    if event["done"] or event["of"] >= _MANY:
+                        say(console, state.set_up)
             elif state.at_s >= printed_s + LINE_EVERY_S:
                 printed_s = state.at_s - state.at_s % LINE_EVERY_S
                 say(console, state.line())
@@ -189,7 +168,7 @@ class LoadState:
 def probe_progress_on(console: Console) -> Iterator[Show]:
     """Prints a line for each stimulus of a probe, and shows on a terminal what goes on."""
     belief: dict[str, Any] = {}
-    with _changing_on(console) as change:
+    with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
             if event.get("type") == "heard":

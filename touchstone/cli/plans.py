@@ -1,7 +1,7 @@
 """What several commands print: the plan of a check or a recording, and at its end what a run came to."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,24 @@ from touchstone.report.terminal import say, table
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view
 
-# A ready version of each of two accounts, built on first use and kept to the end.
-SHARED_BUILDS, SHARED_REQUESTS = 2, 20
-
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
     """Prints the plan that the contract tests made of themselves: a row a case, then the sums.
 
     Args:
-        shared: Whether the cases share ready versions.
+        shared: Whether the cases share ready versions, one of each of two accounts that is kept to the end.
     """
-    shared_builds, shared_requests = _shared(settings) if shared else (0, 0)
-    cases = json.loads(text)
-    shares = f"shared by the cases: {plural(shared_builds, 'ready version')}"
-    rows = [(shares, "", f"{shared_builds}", f"{shared_requests}")] if shared_builds else []
-    rows += [(c["case"], f"{len(c['claims'])}", f"{c['builds']}", f"{c['requests']}") for c in cases]
-    table(console, ("case", ">claims", ">builds", ">requests"), rows)
+    cases: list[dict[str, Any]] = json.loads(text)
+    target, rows = settings.target, list[dict[str, Any]]()
+    ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
+    if shared and ready:
+        case = f"shared by the cases: {plural(ready, 'ready version')}"
+        rows.append({"case": case, "claims": (), "builds": ready, "requests": 10 * ready})
+    rows += cases
+    cells = [(row["case"], f"{len(row['claims']) or ''}", f"{row['builds']}", f"{row['requests']}") for row in rows]
+    table(console, ("case", ">claims", ">builds", ">requests"), cells)
     claims = {claim for case in cases for claim in case["claims"]}
-    builds = builds_of(cases, settings, shared=shared)
-    requests = shared_requests + sum(case["requests"] for case in cases)
-    target = settings.target
+    builds, requests = (sum(row[name] for row in rows) for name in ("builds", "requests"))
     say(
         console,
         f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
@@ -48,18 +46,6 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
             "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
             f"--max-builds {builds} lets all cases run",
         )
-
-
-def builds_of(cases: Iterable[Mapping[str, Any]], settings: Settings, *, shared: bool = True) -> int:
-    """How many builds a run starts at most, by the plan that the contract tests made of themselves."""
-    return (_shared(settings)[0] if shared else 0) + sum(int(case["builds"]) for case in cases)
-
-
-def _shared(settings: Settings) -> tuple[int, int]:
-    """Builds and requests of the ready versions: where nothing may be published, of the first that the user named."""
-    if settings.target.publish == "never":
-        return (1, SHARED_REQUESTS // SHARED_BUILDS) if settings.target.templates.buildable else (0, 0)
-    return SHARED_BUILDS, SHARED_REQUESTS
 
 
 def print_report(

@@ -132,21 +132,23 @@ class Probe(SeededRun):
     def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
         """Makes sure that the flags ask for nothing else than the probe that is to go on."""
         terms, knee = begun.terms, begun.knee
-        flags = {
-            "--knee": (self.knee or None, knee is not None),
-            "--slo-ms": (self.slo_ms, round(1e3 * knee.slo_s, 6) if knee else None),
-            "--operation": (self.operation, begun.operation),
-            "--seed": (self.seed, begun.seed),
-            "--max-requests": (self.max_requests, knee.most_requests if knee else terms.get("most_requests")),
-            "--soak": (self.soak, terms.get("soak")),
-            "--max-builds": (self.max_builds, terms.get("most_builds")),
-            "--max-seconds": (self.max_seconds, terms.get("most_s")),
+        was = {
+            "knee": knee is not None,
+            "slo_ms": round(1e3 * knee.slo_s, 6) if knee else None,
+            "operation": begun.operation,
+            "seed": begun.seed,
+            "max_requests": knee.most_requests if knee else terms.get("most_requests"),
+            "soak": terms.get("soak"),
+            "max_builds": terms.get("most_builds"),
+            "max_seconds": terms.get("most_s"),
         }
-        for flag, (wanted, was) in flags.items():
-            if wanted is not None and wanted != was:
+        for name, before in was.items():
+            wanted = getattr(self, name)
+            if wanted is not None and wanted is not False and wanted != before:
+                flag = f"--{name.replace('_', '-')}"
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
-                    f"--resume {self.resume}: {given}: that probe was begun with {was or 'none'}; "
+                    f"--resume {self.resume}: {given}: that probe was begun with {before or 'none'}; "
                     "leave the flag out, or begin a new probe"
                 )
         here = settings.target

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 from touchstone.check.job import make_folder, new_run_id, utc
-from touchstone.cli.live import trials_on
+from touchstone.cli.live import changing_on, is_watched
 from touchstone.cli.options import command, say
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
@@ -19,15 +20,13 @@ from touchstone.errors import UsageError
 from touchstone.facts.output import write_whole
 from touchstone.proof import catalogue, prover
 from touchstone.proof.catalogue import Candidate
-from touchstone.proof.result import Trial
+from touchstone.proof.result import GOOD, Trial
 from touchstone.report import github, proof_report
 from touchstone.report.proof_report import ProofRun, ProofView, proof_view, render_json
 from touchstone.report.proof_report import write as write_proof
 from touchstone.report.terminal import table
 
 app = typer.Typer()
-
-JSON_NAME, HTML_NAME = "proof.json", "proof.html"
 
 
 @command(app, "prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8")
@@ -57,10 +56,10 @@ class Prove:
         if self.list_names:
             self._list()
             return 0
-        with trials_on(Console(stderr=True)) as progress:
+        with _progress_on(Console(stderr=True)) as progress:
             proof, folder = self.proven(progress)
         github.publish(proof, folder)
-        write_proof(proof, Console(), folder / HTML_NAME)
+        write_proof(proof, Console(), folder / "proof.html")
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
@@ -96,16 +95,22 @@ class Prove:
             prover.prove(wanted, results, jobs=self.jobs, seed=self.seed, whole=self.whole, told=remember)
         except KeyboardInterrupt:
             interrupted = True
-        place = {candidate.subject.name: number for number, candidate in enumerate(wanted)}
-        trials.sort(key=lambda trial: place[trial.subject.name])
-        took_s = round(time.monotonic() - began, 3)
-        complete = not self.generated and (self.fault, self.variant) == (None, None)
+        names = [candidate.subject.name for candidate in wanted]
+        trials.sort(key=lambda trial: names.index(trial.subject.name))
         about = ProofRun(
-            run_id, started_at, took_s, self.jobs, self.seed, len(wanted), complete, self.whole, interrupted
+            id=run_id,
+            started_at=started_at,
+            duration_s=round(time.monotonic() - began, 3),
+            jobs=self.jobs,
+            seed=self.seed,
+            asked=len(wanted),
+            complete=not self.generated and (self.fault, self.variant) == (None, None),
+            whole=self.whole,
+            interrupted=interrupted,
         )
         proof = proof_view(about, trials, ledger_of_claims.load().judged())
-        write_whole(folder / JSON_NAME, render_json(proof))
-        write_whole(folder / HTML_NAME, proof_report.render(proof))
+        write_whole(folder / "proof.json", render_json(proof))
+        write_whole(folder / "proof.html", proof_report.render(proof))
         return proof, folder
 
     def _list(self) -> None:
@@ -121,6 +126,21 @@ class Prove:
         if under_load:
             say(console, "Shown by load alone, and not tried here; `touchstone serve --fault NAME` has them:")
             _print(under_load, console)
+
+
+@contextmanager
+def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
+    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
+    with changing_on(console) as change:
+
+        def show(trial: Trial, to_come: int) -> None:
+            if trial.state not in GOOD:
+                say(console, f"{trial.state}: {trial.subject.name}")
+            elif to_come and to_come % 50 == 0 and not is_watched(console):
+                say(console, f"{to_come} trials to come")
+            change(f"{to_come} to come; {trial.state}: {trial.subject.name}")
+
+        yield show
 
 
 def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:

@@ -22,7 +22,7 @@ from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
-from touchstone.report.terminal import fitted
+from touchstone.report.terminal import say, table
 from touchstone.report.write import conclude
 
 app = typer.Typer()
@@ -64,10 +64,7 @@ class Record(Run):
         """Records them."""
         console = Console()
         if self.list_names:
-            scenarios = recorder.scenarios()
-            width = max(map(len, scenarios)) + 2
-            for name, story in scenarios.items():
-                _say(console, f"{name:<{width}}{story}")
+            table(console, ("scenario", "shows"), recorder.scenarios().items())
             return 0
         settings = self.settings("recording")
         names = recorder.chosen(self.scenarios or ())
@@ -76,14 +73,14 @@ class Record(Run):
             return 0
         folder = self.out or recorder.folder_of(settings.target)
         recorder.check_folder(folder)
-        argv = ["touchstone", *sys.argv[1:]]
         with progress_on(Console(stderr=True)) as progress:
+            argv = ["touchstone", *sys.argv[1:]]
             outcome, written = recorder.record(settings, names, folder, argv, progress, conclude)
         for one in written:
             _say(console, str(one))
         footer = read(outcome.run_log).footer
-        reason = footer.reason if footer else ""
-        code, reason = recorder.ending(outcome.exit_code, reason, written, self.scenarios or ())
+        ended = (outcome.exit_code, footer.reason if footer else "")
+        code, reason = recorder.ending(*ended, written, self.scenarios or ())
         print_report(outcome.run_log, outcome.folder, console, ends=False)
         console.print()
         _say(console, f"exit {code}: {reason}")
@@ -113,8 +110,7 @@ def replay(
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
     # What is wrong with a file is said before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
-    if strict is None:
-        strict = origins == {"touchstone"}
+    strict = origins == {"touchstone"} if strict is None else strict
     # Who recorded with keys of the environment may have left one of them in a body.
     unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
@@ -167,8 +163,8 @@ def _without_keys(word: str, options: Iterable[str]) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    # A target or a file may have put anything into it.
-    console.print(fitted(one_line(text), console), markup=False, highlight=False, soft_wrap=True)
+    """Prints what a target or a file may have put anything into."""
+    say(console, one_line(text))
 
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
@@ -191,7 +187,7 @@ def lint(
     for remark in remarks:
         _say(console, str(remark))
     faults = sum(remark.is_fault for remark in remarks)
-    code = 1 if faults else 0
+    code = int(faults > 0)
     numbers = {"recording": len(reader.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
     _say(console, f"exit {code}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
     raise typer.Exit(code)

@@ -1,7 +1,7 @@
 """The ledger of claims: reads openapi/claims.yaml and answers for each id what is promised and where."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -51,24 +51,12 @@ class Claim:
         return self.id.partition(".")[0]
 
 
-class Ledger(Mapping[str, Claim]):
+class Ledger(dict[str, Claim]):
     """All rows of the ledger by id, in the order of the file."""
-
-    def __init__(self, rows: Iterable[Claim]) -> None:
-        self._rows = {row.id: row for row in rows}
-
-    def __getitem__(self, claim_id: str) -> Claim:
-        return self._rows[claim_id]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
         """The claims that a check, a load run, or any of the two, gives verdicts on, in the order of the file."""
-        return tuple(row for row in self._rows.values() if not row.excluded and by in (None, row.by))
+        return tuple(row for row in self.values() if not row.excluded and by in (None, row.by))
 
     def of_load(self) -> tuple[Claim, ...]:
         """The claims that nothing but a load run gives verdicts on, in the order of the file."""
@@ -76,7 +64,7 @@ class Ledger(Mapping[str, Claim]):
 
     def excluded(self) -> tuple[Claim, ...]:
         """The rows that are deliberately not judged."""
-        return tuple(row for row in self._rows.values() if row.excluded)
+        return tuple(row for row in self.values() if row.excluded)
 
     def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
         """The judged claims whose id matches *glob*; several globs are separated by commas.
@@ -103,7 +91,7 @@ class Ledger(Mapping[str, Claim]):
     def raised(self, ids: Iterable[str]) -> "Ledger":
         """The same ledger, in which the claims called *ids* are a must: what a run sets out to show it insists on."""
         wanted = frozenset(ids)
-        return Ledger(replace(row, level="must") if row.id in wanted else row for row in self._rows.values())
+        return Ledger((row.id, replace(row, level="must") if row.id in wanted else row) for row in self.values())
 
     def explain(self, claim_id: str) -> Claim:
         """The row with this id.
@@ -111,10 +99,10 @@ class Ledger(Mapping[str, Claim]):
         Raises:
             UsageError: there is none.
         """
-        if claim_id not in self._rows:
-            near = _nearest(claim_id, self._rows)
+        if claim_id not in self:
+            near = _nearest(claim_id, self)
             raise UsageError(f"{claim_id!r}: no such claim{near}; `touchstone claims` lists them")
-        return self._rows[claim_id]
+        return self[claim_id]
 
 
 def load(path: Path | None = None) -> Ledger:
@@ -141,7 +129,7 @@ def _read(path: Path) -> Ledger:
         raise ContractError(f"{path}: not YAML: {fault}") from error
     if not isinstance(document, dict) or not isinstance(document.get("claims"), list):
         raise ContractError(f"{path}: expected a mapping with a list under 'claims'")
-    rows: dict[str, Claim] = {}
+    rows = Ledger()
     for number, raw in enumerate(document["claims"]):
         name = raw.get("id", "no id") if isinstance(raw, dict) else "no mapping"
         try:
@@ -155,7 +143,7 @@ def _read(path: Path) -> Ledger:
         if bool(row.excluded) == ("level" in raw):
             raise ContractError(f"{path}: {row.id}: expected either a level or the reason why it is excluded")
         rows[row.id] = row
-    return Ledger(rows.values())
+    return rows
 
 
 def _nearest(wanted: str, ids: Iterable[str]) -> str:

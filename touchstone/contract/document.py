@@ -126,7 +126,10 @@ class Problem:
     @property
     def without_value(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        return f"{self.pointer or 'body'}: {self.message.replace(shortened(self.value), described(self.value), 1)}"
+        opening = f"is {shortened(self.value)}, "
+        if self.message.startswith(opening):
+            return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
+        return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
 
 
 class Schema:
@@ -231,24 +234,10 @@ class Operation:
     method: str
     path: str
 
-    @property
-    def segments(self) -> list[str]:
-        """The path template, cut at its slashes."""
-        return self.path.split("/")
-
-    def values(self, segments: list[str]) -> dict[str, str] | None:
-        """The decoded path parameters of a path with these segments, or None where it is another path."""
-        if len(segments) != len(self.segments):
-            return None
-        found = {}
-        for pattern, segment in zip(self.segments, segments, strict=True):
-            if pattern.startswith("{"):
-                if not segment:
-                    return None
-                found[pattern[1:-1]] = unquote(segment, errors="replace")
-            elif pattern != segment:
-                return None
-        return found
+    def values(self, path: str) -> dict[str, str] | None:
+        """The decoded path parameters of a path below the base URL, or None where it is another operation's."""
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
+        return {name: unquote(value, errors="replace") for name, value in found.groupdict().items()} if found else None
 
 
 class Contract:
@@ -294,9 +283,9 @@ class Contract:
             method: As sent.
             path: Relative to the base URL, percent-encoded as sent; a query is ignored.
         """
-        segments = path.partition("?")[0].split("/")
         for operation in self.operations.values():
-            if operation.method == method.upper() and (values := operation.values(segments)) is not None:
+            values = operation.values(path.partition("?")[0]) if operation.method == method.upper() else None
+            if values is not None:
                 return operation, values
         return None
 

@@ -112,8 +112,7 @@ class EventStreamParser:
         for end in _END_OF_LINE.finditer(data, position):
             self._extend_line(data[position : end.start()])
             position = end.end()
-            event = self._end_line()
-            if event is not None:
+            if event := self._end_line():
                 events.append(event)
         self._extend_line(data[position:])
         return events
@@ -154,7 +153,9 @@ class EventStreamParser:
         elif raw := self._text_bytes():
             self._take_line(raw)
         else:
-            event = self._dispatch()
+            if self._data and not self._spoiled:
+                event = Event(self._event_type or "message", "\n".join(self._data), self._last_event_id, self._retry)
+            self._start_event()
         self._line.clear()
         self._line_number += 1
         return event
@@ -164,28 +165,15 @@ class EventStreamParser:
         line = bytes(self._line)
         return line.removeprefix(_BOM) if self._line_number == 1 else line
 
-    def _dispatch(self) -> Event | None:
-        event = None
-        if self._data and not self._spoiled:
-            event = Event(self._event_type or "message", "\n".join(self._data), self._last_event_id, self._retry)
-        self._start_event()
-        return event
-
     def _take_line(self, raw: bytes) -> None:
-        text = self._decode(raw)
-        if text.startswith(":"):
-            return
-        name, colon, value = text.partition(":")
-        self._has_fields = True
-        self._take_field(name, value.removeprefix(" "), bool(colon))
-
-    def _decode(self, raw: bytes) -> str:
         # No byte of a multi-byte character looks like an end of line, so lines can be decoded one by one.
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
+        text = raw.decode("utf-8", errors="replace")
+        if "\ufffd" in text and raw != text.encode():
             self._report("invalid-utf8")
-            return raw.decode("utf-8", errors="replace")
+        if not text.startswith(":"):
+            name, colon, value = text.partition(":")
+            self._has_fields = True
+            self._take_field(name, value.removeprefix(" "), bool(colon))
 
     def _take_field(self, name: str, value: str, has_colon: bool) -> None:
         match name:

@@ -6,7 +6,7 @@ it makes one, so whatever reads exchanges (rules, run log, reports) cannot leak 
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -143,34 +143,20 @@ class Exchange:
         """Seconds from sent to done."""
         return self.done_at - self.sent_at
 
+    def overlaps(self, other: "Exchange") -> bool:
+        """Whether both were on their way at some moment."""
+        return self.sent_at < other.done_at and other.sent_at < self.done_at
+
 
 def encode(exchange: Exchange) -> dict[str, Any]:
     """The exchange as JSON values: texts stay readable, other bytes are base64, long bodies are cut and say so."""
-    request, response = exchange.request, exchange.response
-    return {
-        "seq": exchange.seq,
-        "operation": exchange.operation,
-        "ref": exchange.ref,
-        "credential": exchange.credential,
-        "case": exchange.case,
-        **{name: round(getattr(exchange, name), 6) for name in ("sent_at", "head_at", "done_at")},
-        "request": {
-            "method": request.method,
-            "url": request.url,
-            "headers": [list(pair) for pair in request.headers],
-            "body": _encode_body(request.body),
-        },
-        "response": response
-        and {
-            "status": response.status,
-            "headers": [list(pair) for pair in response.headers],
-            "body": _encode_body(response.body),
-            "chunks": _encode_chunks(response.chunks, response.body),
-        },
-        "error": exchange.error,
-        "closed": exchange.closed,
-        "note": exchange.note,
-    }
+    values = asdict(exchange)
+    values |= {name: round(values[name], 6) for name in ("sent_at", "head_at", "done_at")}
+    values["request"]["body"] = _encode_body(exchange.request.body)
+    if response := exchange.response:
+        chunks = _encode_chunks(response.chunks, response.body)
+        values["response"] |= {"body": _encode_body(response.body), "chunks": chunks}
+    return values
 
 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
@@ -198,10 +184,8 @@ def cut_bytes(event: dict[str, Any]) -> dict[tuple[int, str], int]:
 
 
 def _encode_body(body: bytes) -> dict[str, Any]:
-    stored = _encode_bytes(body[:MAX_BODY_BYTES])
-    if len(body) > MAX_BODY_BYTES:
-        stored["cut"] = len(body)
-    return stored
+    cut = {"cut": len(body)} if len(body) > MAX_BODY_BYTES else {}
+    return _encode_bytes(body[:MAX_BODY_BYTES]) | cut
 
 
 def _encode_bytes(data: bytes) -> dict[str, Any]:

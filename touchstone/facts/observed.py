@@ -32,6 +32,11 @@ class Answer:
     quota: Mapping[str, float] = field(default_factory=dict)
     stream: int = 0
 
+    @property
+    def took_s(self) -> float:
+        """Seconds from the request to its answer."""
+        return self.done_at - self.sent_at
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

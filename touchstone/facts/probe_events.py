@@ -206,10 +206,8 @@ class Answered:
     """One limited request and its answer.
 
     Attributes:
-        stimulus: Number of the stimulus that it belongs to.
-        answer: As the probe hears it, where it does: see *heeded*.
+        stimulus: Number of its stimulus.
         status: 0 where no answer came.
-        late_s: How much later it was sent than it was meant to be.
         seq: ``seq`` of its exchange, whether that is kept or not.
         ref: The version that it was about.
     """
@@ -217,7 +215,6 @@ class Answered:
     stimulus: int
     answer: Answer
     status: int
-    late_s: float
     seq: int = 0
     ref: str = ""
 

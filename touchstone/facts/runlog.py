@@ -15,8 +15,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,63 +23,25 @@ from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regul
 from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
-from touchstone.facts import exchange, probe_events, second_look
-from touchstone.facts.events import (
-    Attempt,
-    Build,
-    Case,
-    Footer,
-    Header,
-    Notice,
-    Occurrence,
-    Remark,
-    RunLog,
-    Selected,
-    Tally,
-    TemplateAction,
-    Worker,
-    Workload,
-)
-from touchstone.facts.exchange import Exchange
-from touchstone.facts.probe_events import Answered, Heard, Identified, Knee, Probing, Sending, Trial, Tried
-from touchstone.facts.sample import Window
+from touchstone.facts import events, exchange, probe_events, sample, second_look
 
 SCHEMA_VERSION = 1
 
 Event = (
-    Header | Selected | Exchange | Tally | Occurrence | Case | Notice | TemplateAction | Remark | Footer
-    | Workload | Window | Attempt | Build | Worker
-    | Probing | Sending | Answered | Heard | Identified | Trial | Tried | Knee
+    events.Header | events.Selected | exchange.Exchange | events.Tally | events.Occurrence | events.Case | events.Notice
+    | events.TemplateAction | events.Remark
+    | events.Workload | sample.Window | events.Attempt | events.Build | events.Worker
+    | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.Heard
+    | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee | events.Footer
 )  # fmt: skip
 
-# By the type of an event, what it is read into.
-KINDS: dict[str, type[Event]] = {
-    "header": Header,
-    "selected": Selected,
-    "exchange": Exchange,
-    "tally": Tally,
-    "finding": Occurrence,
-    "case": Case,
-    "notice": Notice,
-    "template": TemplateAction,
-    "warning": Remark,
-    # of a load run
-    "workload": Workload,
-    "window": Window,
-    "attempt": Attempt,
-    "build": Build,
-    "worker": Worker,
-    # of a probe
-    "probe": Probing,
-    "stimulus": Sending,
-    "answer": Answered,
-    "heard": Heard,
-    "identity": Identified,
-    "trial": Trial,
-    "tried": Tried,
-    "knee": Knee,
-    "footer": Footer,
-}
+# By the type of an event, what it is read into: of each run, of a load run, of a probe; the footer is last.
+_NAMES = (
+    *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning"),
+    *("workload", "window", "attempt", "build", "worker"),
+    *("probe", "stimulus", "answer", "heard", "identity", "trial", "tried", "knee", "footer"),
+)
+KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
 # The field of an event whose own fields stand in the event itself.
 _FLAT = {"finding": "finding", "stimulus": "stimulus", "answer": "answer", "identity": "identity"}
@@ -115,9 +76,7 @@ class RunLogWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -127,29 +86,29 @@ class RunLogWriter:
                 os.close(self._fd)
                 self._fd = None
 
-    def write(self, *events: Event | dict[str, Any]) -> None:
+    def write(self, *items: Event | dict[str, Any]) -> None:
         """Appends events; one that a worker sent is in the form of `encode` already.
 
         Raises:
             RunLogError: the writer is closed, the type of an event is unknown, or the disk refuses it.
         """
-        for event in events:
-            self._write(event if isinstance(event, dict) else encode(event))
-
-    def _write(self, event: dict[str, Any]) -> None:
-        if event.get("type") not in KINDS:
-            raise RunLogError(f"{self._path}: event type {event.get('type')!r}; expected one of {sorted(KINDS)}")
-        line, found = second_look.cut(json_line(event).decode("ascii"))
-        remarks = [json_line(encode(Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found]
-        with self._lock:
-            try:
-                if not self.lost:
-                    self._mend()
-                    self._append(b"".join((line.encode("ascii"), *remarks)))
-            except RunLogError as error:
-                if not self._drops or self._fd is None:
-                    raise
-                self.lost = error
+        for event in items:
+            values = event if isinstance(event, dict) else encode(event)
+            if values.get("type") not in KINDS:
+                raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
+            line, found = second_look.cut(json_line(values).decode("ascii"))
+            remarks = [
+                json_line(encode(events.Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found
+            ]
+            with self._lock:
+                try:
+                    if not self.lost:
+                        self._mend()
+                        self._append(b"".join((line.encode("ascii"), *remarks)))
+                except RunLogError as error:
+                    if not self._drops or self._fd is None:
+                        raise
+                    self.lost = error
 
     def _mend(self) -> None:
         """Ends an unfinished line that another writer left since our last write."""
@@ -172,7 +131,7 @@ class RunLogWriter:
         self._end_bytes = os.lseek(self._fd, 0, os.SEEK_CUR)
 
 
-def read(path: Path) -> RunLog:
+def read(path: Path) -> events.RunLog:
     """The facts of the run that wrote *path*, also of one that was cut short.
 
     Raises:
@@ -189,7 +148,7 @@ def read(path: Path) -> RunLog:
         lines.append(last)
     if not lines:
         raise RunLogError(f"{path}: the run log is empty; its run ended before it wrote a header")
-    events: dict[str, list[Any]] = {name: [] for name in KINDS}
+    found: dict[str, list[Any]] = {name: [] for name in KINDS}
     cut_bytes: dict[tuple[int, str], int] = {}
     torn_lines = 0
     # What ends a torn line may have been cut short itself.
@@ -199,16 +158,35 @@ def read(path: Path) -> RunLog:
             torn_lines += 1
             continue
         values, event = _event(line, number, path)
-        events[values["type"]].append(event)
+        found[values["type"]].append(event)
         if values["type"] == "exchange":
             cut_bytes |= exchange.cut_bytes(values)
-    return _run_log(events, cut_bytes, torn_lines)
+    return events.RunLog(
+        header=found["header"][0],
+        selected=tuple(case for selected in found["selected"] for case in selected.cases),
+        exchanges=tuple(found["exchange"]),
+        occurrences=tuple(found["finding"]),
+        tallies=tuple(found["tally"]),
+        cases=tuple(found["case"]),
+        notices=tuple(found["notice"]),
+        templates=tuple(found["template"]),
+        warnings=tuple(remark.text for remark in found["warning"]),
+        workload=next(reversed(found["workload"]), None),
+        windows=tuple(found["window"]),
+        attempts=tuple(found["attempt"]),
+        builds=tuple(found["build"]),
+        workers=tuple(found["worker"]),
+        probe=probe_events.story(found),
+        footer=next(reversed(found["footer"]), None),
+        cut_bytes=cut_bytes,
+        torn_lines=torn_lines,
+    )
 
 
 def encode(event: Event) -> dict[str, Any]:
     """The event as JSON values, apart from numbers that JSON lacks."""
     name = _TYPES[type(event)]
-    if isinstance(event, Exchange):
+    if isinstance(event, exchange.Exchange):
         return {"type": name, **exchange.encode(event)}
     values = _adapter(name).dump_python(event, warnings=False)
     if name in _FLAT:
@@ -237,33 +215,6 @@ def _adapter(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(KINDS[name])
 
 
-def _run_log(events: dict[str, list[Any]], cut_bytes: dict[tuple[int, str], int], torn_lines: int) -> RunLog:
-    return RunLog(
-        header=events["header"][0],
-        selected=tuple(case for selected in events["selected"] for case in selected.cases),
-        exchanges=tuple(events["exchange"]),
-        occurrences=tuple(events["finding"]),
-        tallies=tuple(events["tally"]),
-        cases=tuple(events["case"]),
-        notices=tuple(events["notice"]),
-        templates=tuple(events["template"]),
-        warnings=tuple(remark.text for remark in events["warning"]),
-        workload=_last(events["workload"]),
-        windows=tuple(events["window"]),
-        attempts=tuple(events["attempt"]),
-        builds=tuple(events["build"]),
-        workers=tuple(events["worker"]),
-        probe=probe_events.story(events),
-        footer=_last(events["footer"]),
-        cut_bytes=cut_bytes,
-        torn_lines=torn_lines,
-    )
-
-
-def _last(events: list[Any]) -> Any:
-    return events[-1] if events else None
-
-
 def _is_torn(line: bytes, following: list[bytes]) -> bool:
     mark = _event_or_none(following[0]) if following and _event_or_none(line) is None else None
     return mark is not None and mark.get("torn") is True
@@ -277,7 +228,12 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         expected = "the header of a run log" if number == 1 else "an event of a run log"
         raise RunLogError(f"{place}: expected {expected}, got {quoted_line(line)}; give a runlog.jsonl of touchstone")
     if number == 1:
-        _check_version(values.get("schema_version"), place)
+        version = values.get("schema_version")
+        if not isinstance(version, int) or version < 1:
+            raise RunLogError(f"{place}: schema_version is {version!r}; expected {SCHEMA_VERSION}")
+        if version > SCHEMA_VERSION:
+            reads = f"this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
+            raise RunLogError(f"{place}: schema_version is {version}; {reads}")
     try:
         return values, decode(values)
     except ValidationError as error:
@@ -287,15 +243,6 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         raise RunLogError(f"{place}: {values['type']}.{field}: {text}, got {first['input']!r:.80}") from error
     except ValueError as error:
         raise RunLogError(f"{place}: {values['type']}.{error}") from error
-
-
-def _check_version(version: object, place: str) -> None:
-    if not isinstance(version, int) or version < 1:
-        raise RunLogError(f"{place}: schema_version is {version!r}; expected {SCHEMA_VERSION}")
-    if version > SCHEMA_VERSION:
-        raise RunLogError(
-            f"{place}: schema_version is {version}; this version reads up to {SCHEMA_VERSION}: use a newer touchstone"
-        )
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:

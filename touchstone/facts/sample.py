@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
 # A cell is named by its lower edge in nanoseconds. 2**10 cells an octave: an edge and the next one are less than
 # 0.098 % apart, and the middle of a cell is less than 0.049 % from whatever fell into it.
@@ -114,22 +114,20 @@ def _encode(histogram: Histogram) -> dict[str, Any] | None:
 
 
 def _decode(value: Any) -> Histogram:
-    if isinstance(value, Histogram):
-        return value
-    if value is None:
-        return Histogram()
+    if value is None or isinstance(value, Histogram):
+        return value or Histogram()
     try:
-        cells, sums = dict(value["cells"]), [value[name] for name in ("sum_s", "min_s", "max_s")]
-        are_whole = all(type(one) is int and one >= 0 for one in (*cells, *cells.values()))
-        if are_whole and all(type(one) in (int, float) and 0 <= one < math.inf for one in sums):
-            return Histogram(cells, *map(float, sums)) if cells else Histogram()
-    except (TypeError, ValueError, KeyError, OverflowError):
-        pass
-    raise ValueError("expected the cells of a histogram")
+        cells = _CELLS.validate_python(dict(value["cells"]))
+        sums = (_SUM.validate_python(value[name]) for name in ("sum_s", "min_s", "max_s"))
+        return Histogram(cells, *sums) if cells else Histogram()
+    except (TypeError, ValueError, KeyError):
+        raise ValueError("expected the cells of a histogram") from None
 
 
 _Whole = Annotated[int, Field(strict=True, ge=0)]
 _Seconds = Annotated[float, Field(ge=0), PlainSerializer(lambda at_s: round(at_s, 6))]
+_CELLS = TypeAdapter(dict[_Whole, _Whole])
+_SUM = TypeAdapter(Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)])
 _Stored = Annotated[Histogram, PlainSerializer(_encode), PlainValidator(_decode)]
 
 

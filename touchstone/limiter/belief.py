@@ -1,102 +1,130 @@
-"""How likely each kind of limiter is after what was seen; pure."""
+"""How likely each kind of limiter is after what was seen; its numbers, its text, what it would have answered; pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from touchstone.facts.identity import Interval, Tier
-from touchstone.facts.observed import Answer, Moment
-from touchstone.limiter.catalogue import ENTRIES, beyond, cells_of
-from touchstone.limiter.cells import Cells
-from touchstone.limiter.summary import likeliest_limit, tier
+from touchstone.facts.observed import Moment
+from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.kinds import KINDS, Array, State, Tiered
+from touchstone.limiter.others import Known
 
-# Kinds that are likelier than this may have a higher limit than was ever seen; with times that are up to so far, as a
-# logarithm, from those that are likely.
-_LIKELY, _UNLIKELY, _ASIDE = 0.01, -9.0, 0.2
+# From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
+_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)
+# Cells for each time, where a kind has one and where it has more.
+_FINE, _COARSE = 160, 96
+# What may be behind another limiter, how likely each is beforehand, and how many it may let through.
+_BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
+_MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
+_LOW, _HIGH = 0.025, 0.975
+# A cell is spread over so many points where quantiles are taken: any place in it is as likely as any other.
+_POINTS = 9
+# Of 95 % of a normal distribution.
+_Z = 1.959964
+# A hint in whole seconds is off by one at most, and a little for the network.
+_HINT_S = 1.1
+# So many of the hints have to be off before that is more than chance.
+_LEAST_OFF, _OFF_SHARE = 2, 0.2
+
+
+def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:
+    """What may be behind a limiter that is known, where it does not explain all that was refused.
+
+    Args:
+        first: Its one cell.
+        loose: How far its times may be off, as a share of themselves.
+        accepted: Requests that were accepted in all, in so many seconds.
+        luck: Logarithm of how likely it was beforehand that the first one is just what it is.
+    """
+    params = first.params()
+    known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])
+    # Behind it lies only what is met later, and lets through less in the long run.
+    limits = range(int(known["limit"]) + 1, min(accepted, _MOST_BEHIND) + 1)
+    found = []
+    for second in KINDS if limits else ():
+        if second.text in _BEHIND:
+            least_s = _SLOWER * (window_s / known["limit"] if second.fills else window_s)
+            kind = Tiered(first.kind, known, second, loose)
+            cells = grid(kind, limits, [(least_s, 100 * longest_s)], _BEHIND_STEPS, _BEHIND[second.text])
+            found.append(replace(cells, prior=cells.prior + luck))
+    return found
+
+
+def _by_share(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The sum for each name, the likeliest first."""
+    found: dict[str, float] = {}
+    for name, share in shares:
+        found[name] = found.get(name, 0.0) + share
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 @dataclass
 class Belief:
-    """All cells of all kinds."""
+    """All cells of all kinds.
+
+    Attributes:
+        accepted: Requests that were accepted before the first refusal.
+        wide: Whether somebody else may have taken a part of what the limiter gives.
+    """
 
     accepted: int
     wide: bool = False
     cells: list[Cells] = field(default_factory=list)
-    _beyond: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Begins with everything that may be."""
-        found = (cells_of(entry, self.accepted, self.wide) for entry in ENTRIES)
-        self.cells = [cells for cells in found if cells is not None]
+        most = self.accepted + (math.ceil(0.35 * self.accepted) + 1 if self.wide else 0)
+        for kind in KINDS:
+            if limits := kind.limits(self.accepted, most):
+                ranges_s = [_TOKEN_S if kind.fills else _WINDOW_S] * len(kind.scales)
+                steps = _FINE if len(kind.scales) + int(kind.phase) == 1 else _COARSE
+                self.cells.append(grid(kind, limits, ranges_s, steps, kind.prior))
 
     def see(self, story: Sequence[Moment]) -> None:
         """Takes in what is new in *story*."""
         for cells in self.cells:
             cells.see(story)
         top = max(cells.masses().max() for cells in self.cells)
-        kept = [replace(cells) for cells in self.cells]
-        for cells in self.cells:
-            cells.refine(story, top)
+        refined = [each for cells in self.cells if len(each := cells.refined(story, top))]
         # Cut smaller, nothing may be as likely any more as the best seemed: then all of it is kept as it was.
-        self.cells = [cells for cells in self.cells if len(cells)] or [cells for cells in kept if len(cells)]
+        self.cells = refined or self.cells
 
     def take(self, other: "Belief") -> None:
         """Takes what another belief holds of the limits that it knows, which saw the same story."""
-        for cells in other.cells:
-            mine = next((one for one in self.cells if one.kind.name == cells.kind.name), None)
-            if mine is None:
-                self.cells.append(cells)
-            else:
-                mine.take(cells)
-
-    def look_beyond(self, story: Sequence[Moment]) -> None:
-        """Thinks of limits of the likeliest kinds beyond what was ever accepted, of each of them once."""
-        for cells in self.cells:
-            if self.kinds()[cells.kind.name] > _LIKELY and cells.kind.name not in self._beyond:
-                self._beyond.add(cells.kind.name)
-                logs, heavy = cells.logs, cells.masses() > cells.masses().max() + _UNLIKELY
-                ranges_s = [
-                    (float(np.exp(row[heavy].min() - _ASIDE)), float(np.exp(row[heavy].max() + _ASIDE))) for row in logs
-                ]
-                more = beyond(cells.kind, self.accepted, ranges_s)
-                if more is not None:
-                    more.see(story)
-                    more.refine(story, cells.masses().max())
-                    cells.take(more)
+        theirs = {cells.kind.text: cells for cells in other.cells}
+        for number, cells in enumerate(self.cells):
+            if cells.kind.text in theirs:
+                self.cells[number] = cells.taking(theirs.pop(cells.kind.text))
+        self.cells += theirs.values()
 
     def evidence(self) -> float:
         """Logarithm of how likely all of it was."""
-        masses = np.concatenate([cells.masses() for cells in self.cells])
-        return float(masses.max() + np.log(np.exp(masses - masses.max()).sum()))
+        return float(np.logaddexp.reduce(np.concatenate([cells.masses() for cells in self.cells])))
 
     def kinds(self) -> dict[str, float]:
         """Probability of each kind that is left, the likeliest first."""
         total = self.evidence()
-        found = {cells.kind.name: float(np.exp(cells.masses() - total).sum()) for cells in self.cells}
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-    def alone(self, family: str) -> float:
-        """Probability of a family if nobody else takes a part."""
-        found = {name: [c.alone() for c in self.cells if c.kind.family == name] for name in self.families()}
-        masses = {name: float(np.logaddexp.reduce(np.concatenate(parts))) for name, parts in found.items()}
-        return float(np.exp(masses[family] - np.logaddexp.reduce(list(masses.values()))))
+        return _by_share((cells.kind.text, float(np.exp(cells.masses() - total).sum())) for cells in self.cells)
 
     def families(self) -> dict[str, float]:
         """Probability of each family that is left, the likeliest first."""
-        found: dict[str, float] = {}
-        by_name = {cells.kind.name: cells.kind.family for cells in self.cells}
-        for name, share in self.kinds().items():
-            found[by_name[name]] = found.get(by_name[name], 0.0) + share
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        total = self.evidence()
+        return _by_share((cells.kind.family, float(np.exp(cells.masses() - total).sum())) for cells in self.cells)
+
+    def alone(self, family: str) -> float:
+        """Probability of a family if nobody else takes a part."""
+        masses = [(cells.kind.family, float(np.logaddexp.reduce(cells.alone()))) for cells in self.cells]
+        total = np.logaddexp.reduce([mass for _, mass in masses])
+        return _by_share((name, float(np.exp(mass - total))) for name, mass in masses)[family]
 
     def likeliest(self, family: str = "") -> Cells:
         """The cells of the likeliest kind, of one family or of all."""
         name = family or next(iter(self.families()))
-        return max(
-            (c for c in self.cells if c.kind.family == name), key=lambda c: float(np.logaddexp.reduce(c.masses()))
-        )
+        found = [cells for cells in self.cells if cells.kind.family == name]
+        return max(found, key=lambda cells: float(np.logaddexp.reduce(cells.masses())))
 
     def others(self) -> float:
         """Probability that somebody else takes a part of what the limiter gives."""
@@ -104,74 +132,194 @@ class Belief:
         return float(sum(np.exp(cells.shared() - total).sum() for cells in self.cells))
 
 
-# Where no limiter explains all that was seen, its numbers may be off by at least this share of themselves.
-_LEAST_VAGUE = 0.05
-
-
-@dataclass
-class Tail:
-    """The last stimuli whose answers were all alike.
-
-    Attributes:
-        unlikely: How unlikely these were, as a logarithm.
-    """
-
-    unlikely: float = 0.0
-    _kinds: set[bool] = field(default_factory=set)
-
-    def add(self, answers: Sequence[Answer], unlikely: float) -> None:
-        """Takes in one more."""
-        kinds = {answer.accepted for answer in answers}
-        if not kinds:
-            return
-        if len(kinds) > 1:
-            self.unlikely, self._kinds = 0.0, set()
-        else:
-            self.unlikely = unlikely + (self.unlikely if kinds == self._kinds else 0.0)
-            self._kinds = kinds
-
-
-def blurred(found: Tier, blur_s: float) -> Tier:
-    """With the ends of a window as uncertain as the moment of any one answer; a rate is the work of many."""
-    if "rate_per_s" in found.numbers:
-        return found
-    numbers = {
-        name: Interval(one.value, max(one.low - blur_s, one.low / 2), one.high + blur_s) if name.endswith("_s") else one
-        for name, one in found.numbers.items()
-    }
-    return replace(found, numbers=numbers)
-
-
-def vague(found: Tier, share: float) -> Tier:
-    """With all numbers as uncertain as what somebody else takes makes them, who only ever takes.
-
-    Args:
-        share: Of what the limiter gives.
-    """
-    more = 1.0 + max(share, _LEAST_VAGUE)
-    numbers = {
-        name: Interval(one.value, one.low / more, one.high * more)
-        if name.endswith("_s")
-        else Interval(one.value, one.low, float(math.ceil(one.high * more)))
-        for name, one in found.numbers.items()
-    }
-    return replace(found, numbers=numbers)
-
-
-def same(one: Cells, other: Cells, limit: float) -> bool:
-    """Whether two kinds of a family have the same limit, and times that may be the same."""
-    if one.kind.family != other.kind.family or one.kind.scales != other.kind.scales:
-        return False
-    mine, theirs = (tier(cells).numbers for cells in (one, other))
-    apart = (
-        theirs[name].low > number.high or number.low > theirs[name].high
-        for name, number in mine.items()
-        if name.endswith("_s")
+def tier(cells: Cells) -> Tier:
+    """The likeliest limit of one kind, with its numbers."""
+    limit, share = likeliest_limit(cells)
+    mine = cells.limits == limit
+    kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
+    options = dict(kind.options)
+    times = {name: _interval(cells, row, mine) for row, name in enumerate(cells.kind.scales)}
+    family = kind.family
+    counted = _limit(cells, limit, share)
+    if "token_s" in times:
+        token = times["token_s"]
+        window = Interval(token.value * limit, token.low * limit, token.high * limit)
+        rate = Interval(1 / token.value, 1 / token.high, 1 / token.low)
+        text = _bucket(limit, window, rate, options)
+        return Tier(family, text, {"burst": counted, "rate_per_s": rate, "window_s": window}, options)
+    if "gap_s" in times:
+        return Tier(family, f"{family}:{plain(times['gap_s'])}", {"gap_s": times["gap_s"]}, options)
+    if "block_s" in times:
+        options["block"] = plain(times["block_s"])
+    return Tier(
+        family, _text(family, f"{limit:g}/{plain(times['window_s'])}", options), {"limit": counted, **times}, options
     )
-    return likeliest_limit(one)[0] == limit and not any(apart)
+
+
+def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
+    """By the time that fills a bucket, or by a whole number in a second, a minute or an hour where that is shorter."""
+    best = f"{limit:g}/{plain(window)}"
+    for unit_s in (1, 60, 3600):
+        number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
+        text = f"{number}/{unit_s},burst={limit:g}"
+        if "." not in number and len(number) < len(plain(window)):
+            best = text
+            break
+    return _text("token-bucket", best, options)
+
+
+def _text(family: str, numbers: str, options: dict[str, str]) -> str:
+    return f"{family}:{numbers}" + "".join(f",{name}={value}" for name, value in options.items())
+
+
+def likeliest_limit(cells: Cells) -> tuple[float, float]:
+    """The limit that weighs most, and its share."""
+    weights = _weights(cells)
+    limits, index = np.unique(cells.limits, return_inverse=True)
+    sums = np.bincount(index, weights=weights)
+    best = int(np.argmax(sums))
+    return float(limits[best]), float(sums[best])
+
+
+def _weights(cells: Cells) -> Array:
+    masses = cells.masses()
+    weights = np.exp(masses - masses.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _limit(cells: Cells, limit: float, share: float) -> Interval:
+    low, high = (limit, limit) if share >= _HIGH - _LOW else quantiles(cells.limits, _weights(cells), (_LOW, _HIGH))
+    return Interval(limit, low, high)
+
+
+def _interval(cells: Cells, row: int, mine: Array) -> Interval:
+    logs, wide, weights = cells.logs[row][mine], cells.wide[mine], _weights(cells)[mine]
+    steps = (np.arange(_POINTS) * 2 + 1 - _POINTS) / _POINTS
+    points = (logs[:, None] + wide[:, None] * steps).ravel()
+    heavy = np.repeat(weights / weights.sum() / _POINTS, _POINTS)
+    low, middle, high = (float(np.exp(value)) for value in quantiles(points, heavy, (_LOW, 0.5, _HIGH)))
+    return Interval(middle, low, high)
+
+
+def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
+    """The values below which these shares of the weight lie."""
+    order = np.argsort(values, kind="stable")
+    sums = np.cumsum(weights[order])
+    places = np.minimum(np.searchsorted(sums, np.asarray(shares) * sums[-1]), len(order) - 1)
+    return [float(value) for value in values[order][places]]
+
+
+def plain(number: Interval) -> str:
+    """The shortest decimal within the interval that is as good as its middle: a part of its width away at most."""
+    shortest, width = number.value, number.high - number.low
+    for digits in range(1, 10):
+        value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4
+        if abs(value - number.value) <= near and number.low <= value <= number.high:
+            shortest = value
+            break
+    return f"{shortest:.9f}".rstrip("0").rstrip(".")
 
 
 def loose(found: Tier) -> float:
     """How far the times of a limiter may be from what they are thought to be, as a share of themselves."""
     shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
     return max(shares, default=0.0) / 2
+
+
+def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
+    """With the ends of a window as uncertain as any one answer, and all numbers by a *share* of themselves."""
+    numbers, window = {}, "rate_per_s" not in found.numbers
+    for name, one in found.numbers.items():
+        low, high = one.low, one.high
+        if name.endswith("_s"):
+            low, high = (max(low - blur_s, low / 2), high + blur_s) if window else (low, high)
+            low, high = low / (1 + share), high * (1 + share)
+        numbers[name] = Interval(one.value, low, high if name.endswith("_s") else float(math.ceil(high * (1 + share))))
+    return replace(found, numbers=numbers)
+
+
+def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
+    """Whether the numbers of two limiters of one family may be the same."""
+    return one.family == other.family and all(
+        name in one.numbers and one.numbers[name].low <= number.high and number.low <= one.numbers[name].high
+        for name, number in other.numbers.items()
+        if name.endswith("_s") or not times_only
+    )
+
+
+def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
+    """Each moment that tells of one limiter, with what that keeps in mind before it and after."""
+    kind, params = cells.kind, cells.params()
+    moments = story[kind.begins(story) :]
+    state = kind.start(params, moments[0].at) if moments else {}
+    for moment in moments:
+        before, state = state, kind.update(params, state, moment.at, moment.accepted)
+        yield moment, before, state
+
+
+def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
+    """Answers that contradict one limiter, by how many seconds each, where its times may be off by a *share*."""
+    kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
+    for moment, before, _ in _walk(cells, story):
+        ahead_s = float(kind.free_at(params, before)[0]) - moment.at
+        slack_s = float(kind.slack_s(params, before, moment.at, wide, wide)[0])
+        off_s = min(ahead_s if moment.accepted else -ahead_s, 1e6) - 2 * moment.blur_s - slack_s
+        if off_s > 0:
+            found.append((moment, off_s))
+    return found
+
+
+def against(cells: Cells, story: Sequence[Moment]) -> str:
+    """The answer that contradicts a limiter most clearly, as a sentence; empty where none does."""
+    clear, _ = max(disagreements(cells, story), key=lambda one: one[1], default=(None, 0.0))
+    if clear is None:
+        return ""
+    at = f"{clear.at - story[0].at:.3f}"
+    if clear.accepted:
+        return f"it would have refused the request at second {at}, which was let through"
+    return f"it would have let the request at second {at} through, which was refused"
+
+
+def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
+    """Sentences on what Retry-After says that the limiter does not do."""
+    short, long, count = [], [], 0
+    for moment, _, after in _walk(cells, story):
+        if moment.hint_s is None:
+            continue
+        count += 1
+        wait_s = float(cells.kind.free_at(cells.params(), after)[0]) - moment.at
+        if moment.hint_s < wait_s - 2 * moment.blur_s - 0.1:
+            short.append((wait_s - moment.hint_s, moment.hint_s, wait_s))
+        elif moment.hint_s > wait_s + _HINT_S:
+            long.append((moment.hint_s - wait_s, moment.hint_s, wait_s))
+    return tuple(
+        f"Retry-After says {word} than is left in {len(off)} of {count} refusals: "
+        f"at worst {max(off)[1]:g} s where it takes {max(off)[2]:.2f} s"
+        for word, off in (("less", short), ("more", long))
+        if len(off) >= max(_LEAST_OFF, _OFF_SHARE * count)
+    )
+
+
+def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
+    """The share of what one limiter gives that somebody else took: the room that it had when it refused all the same.
+
+    Source: the interval is that of E. B. Wilson, 1927, for as many requests as the limiter gave in all.
+    """
+    kind, params, known = cells.kind, cells.params(), Known.nothing(1)
+    gone = given = 0.0
+    for moment, before, after in _walk(cells, story):
+        left = kind.room(params, before, np.full(1, moment.at - 2 * moment.blur_s))
+        given += moment.accepted
+        if moment.accepted:
+            known = known.accepted(left)
+        else:
+            still = known.had * (1 - known.gone(kind, params, moment.at))
+            gone += max(0.0, float((left - still)[0]))
+            known = known.refused(kind, left, moment.at, kind.shut_until(params, after, moment.at))
+    count = given + gone
+    if not count:
+        return Interval(0.0, 0.0, 0.0)
+    share, squared = gone / count, _Z * _Z / count
+    middle = (share + squared / 2) / (1 + squared)
+    half = _Z / (1 + squared) * math.sqrt(share * (1 - share) / count + squared / (4 * count))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, volley
-from touchstone.limiter.filling import AFTER_S
-from touchstone.limiter.queues import in_turn_s
-from touchstone.limiter.summary import plain
+from touchstone.limiter.belief import plain
+from touchstone.limiter.rates import AFTER_S
+from touchstone.limiter.story import in_turn_s
 
 # How many the rate lets through at a moment, and when it lets through as many as it can.
 Room = Callable[[float], tuple[int, float]]
@@ -24,8 +24,8 @@ _FAR_LESS = 0.5
 # So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
 # all of them, and no build ends meanwhile.
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8
-# Before each test nothing is freed for so long, in seconds, and one more has to be refused; if so many are let through
-# one after the other, it is no cap that gives again, nor a build that ended.
+# Nothing is freed for so long, in seconds, before one more has to be refused; if so many are let through one after the
+# other, it is no cap that gives again, nor a build that ended.
 _STILL_S, _GIVEN = 0.3, 2
 # Waits for the rate to let enough through before less is thought to be enough.
 _MOST_WAITS = 2
@@ -39,7 +39,7 @@ class Held:
         most: Builds that may be held.
         lasts_s: How long one of them lasts at least; 0 where nobody knows.
         cap: Builds in flight when a start was refused that the rate lets through.
-        edges: Whether a start was let through after one build was freed, and the next one refused; once for each test.
+        edges: Of each test: whether after one build was freed one start was let through, and the next one refused.
         disproved: Whether no start was let through then, or some with none freed, so that something else refuses.
     """
 
@@ -53,8 +53,8 @@ class Held:
     disproved: bool = False
     _held: int = 0
     _first_at: float = math.inf
-    _half: bool = False
-    _still: bool = False
+    _frees: bool = False
+    _tests: bool = False
     _given: int = 0
     _last_at: float = 0.0
     _short: bool = False
@@ -63,28 +63,24 @@ class Held:
     def begin_anew(self) -> None:
         """Forgets what was held, which has ended: what is not known by now is looked for from the beginning."""
         if not self.over:
-            self._held, self.cap, self._half, self._still, self._first_at = 0, 0, False, False, math.inf
+            self._held, self.cap, self._frees, self._tests, self._first_at = 0, 0, False, False, math.inf
             self.edges.clear()
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where the cap is known, or none is met."""
         if self.over or left < 2:
             return None
-        want = (1 if self._half or self._still else 2) if self.cap else self.most - self._held
-        at = max(now_at, self._last_at + _STILL_S) if self._still else now_at
+        want = 1 if self.cap else self.most - self._held
+        at = max(now_at, self._last_at + _STILL_S) if self.cap and not self._frees else now_at
         room, at = room_for(min(want, 2), self.room, at)
         self._short = room < want
         count = min(want, room, left)
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
         if count < 1 or ended:
             return None
+        name = "free one, start one" if self._frees else "one more, none freed" if self.cap else f"hold {count} more"
         part = Segment((at,) * count, "refused", holds=True)
-        if not self.cap:
-            return Stimulus(f"hold {count} more", (part,), stage="builds")
-        if self._still:
-            return Stimulus("one more, none freed", (part,), stage="builds")
-        name = "one more" if self._half else "free one, start " + ("two" if count > 1 else "one")
-        return Stimulus(name, (part,), frees=0 if self._half else 1, stage="builds")
+        return Stimulus(name, (part,), frees=int(self._frees), stage="builds")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """Takes in what came of it."""
@@ -94,41 +90,22 @@ class Held:
             return
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
-        if self._still:
-            self._wait(accepted)
-        elif self.cap:
-            self._test(answers, accepted)
-        else:
+        if not self.cap:
             self._hold(answers, accepted)
-
-    def _wait(self, accepted: int) -> None:
-        """Of a cap nothing comes back with time; of a rate it does."""
-        self._given = self._given + 1 if accepted else 0
-        self._still = bool(accepted)
-        if self._given >= _GIVEN:
-            self._disprove()
-
-    def _disprove(self) -> None:
-        self.disproved = self.over = True
-        self.cap = 0
-
-    def _test(self, answers: Sequence[Answer], accepted: int) -> None:
-        """Of two starts after one was freed the first has to be let through, and the other one refused.
-
-        One alone is half of that, where the rate lets no two through, or the other one was cut off.
-        """
-        if len(answers) == 1 and answers[0].accepted != self._half:
-            self._half = not self._half
-            self.edges += [] if self._half else [True]
-        elif not accepted:
-            self._disprove()
+        elif self._frees:
+            self._frees, self._tests, self.disproved = False, True, not accepted
+        elif accepted:
+            # Of a cap nothing comes back with time; of a rate it does.
+            self._given += 1
+            self.disproved = self._given >= _GIVEN
         else:
-            self._half = False
-            self.edges.append(accepted == 1 and not answers[-1].accepted)
-        few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
-        tests = _MORE_TESTS if few else _TESTS
-        self.over = self.disproved or len(self.edges) >= tests
-        self._still = not self.over and not self._half
+            self.edges += [not self._given] if self._tests else []
+            self._frees, self._given = True, 0
+            few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
+            tests = _MORE_TESTS if few else _TESTS
+            self.over = len(self.edges) >= 2 * tests or (len(self.edges) >= tests and all(self.edges[-tests:]))
+        if self.disproved:
+            self.over, self.cap = True, 0
 
     def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
         self._held += accepted
@@ -136,21 +113,16 @@ class Held:
         self.holds_to = max(self.holds_to, self._held)
         if not answers[-1].accepted:
             self.cap = self._held
-            self.over = self._held == 0
-            self._still = not self.over
+            self.over = not self._held
         elif self._held >= self.most:
             self.over = True
 
     def hidden(self, *, spent: bool) -> str:
-        """Why no higher cap could be met, in words, where the rate let no more builds start; else empty.
-
-        Args:
-            spent: Whether nothing more is asked because the budget is spent.
-        """
+        """A sentence on why no higher cap could be met, where the rate let no more builds start; else empty."""
         if self.cap or self.disproved or not self._short or not self.holds_to:
             return ""
-        told = f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start"
-        return f"{told} within the budget" if spent else f"{told} in the {self.lasts_s:g} s that a build lasts"
+        why = "within the budget" if spent else f"in the {self.lasts_s:g} s that a build lasts"
+        return f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start {why}"
 
     def tier(self) -> Tier | None:
         """The cap; None where none was met, or it is not proven."""
@@ -160,21 +132,19 @@ class Held:
 
     @property
     def doubt(self) -> str:
-        """Why what was refused is not told as a cap, in words; empty where it is, or nothing was."""
+        """A sentence on why what was refused is not told as a cap; empty where it is, or nothing was."""
         if self.sure:
             return ""
         return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
 
     @property
     def sure(self) -> bool:
-        """Whether none was met, or each test of the edge came out as a cap has it."""
-        return not self.cap or (bool(self.edges) and all(self.edges))
+        """Whether none was met, or the last tests of the edge came out as a cap has it."""
+        return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]))
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
-    """
-    How many the rate lets through, and when: at once where that is enough, else as soon as it lets as many as it can.
-    """
+    """How many the rate lets through, and when: at once where that is enough, else when it lets as many as it can."""
     now, full_at = room(at)
     if now >= count or full_at <= at:
         return now, at
@@ -188,34 +158,30 @@ def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
     many to end.
     """
     began: list[float] = []
-    spans: list[float] = []
-    refused: dict[int, float] = {}
+    least_s, refused = math.inf, dict[int, float]()
     for number, answer in enumerate(answers):
         span_s = answer.sent_at - began[-cap] if len(began) >= cap else math.inf
         if answer.accepted:
             began.append(answer.sent_at)
-            spans.append(span_s)
+            least_s = min(least_s, span_s)
         else:
             refused[number] = span_s
-    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * min(spans, default=math.inf)}
+    return {number for number, span_s in refused.items() if span_s < _FAR_LESS * least_s}
 
 
 _SIZES = (4, 16)
-# So many volleys have to show the same cap, each after a rest.
-_AGREE = 3
-_REST_S = 0.2
-_REST_TIMES = 2.0
+# So many volleys have to show the same cap, each after a rest; and no more are sent than so many.
+_AGREE, _MOST_REFUSED = 3, 9
+_REST_S, _REST_TIMES = 0.2, 2.0
 # What takes no longer than this takes no time.
 _LEAST_S = 0.002
 # Answers that come one after the other and closer than this may have waited for nothing but the machine.
 _LEAST_PACE_S = 0.005
-# As many at once as a cap lets in, where that is more than one: so many in all have to be let through.
-_LEAST_CROWD, _MOST_CROWDED = 2, 40
 
 
 @dataclass
 class InFlight:
-    """The part of a probe that finds how many requests may be under way at once: volleys, each twice the last one.
+    """The part of a probe that finds how many requests may be under way at once: volleys, each larger than the last.
 
     Attributes:
         uncapped_to: The largest volley of which nothing was refused.
@@ -232,9 +198,7 @@ class InFlight:
     taken_back: bool = False
     _checks: bool = False
     _size: int = 0
-    _waits: int = 0
-    _rest_s: float = _REST_S
-    _last_at: float = 0.0
+    _free_at: float = 0.0
     _in_turn_s: float = 0.0
     _served_s: list[float] = field(default_factory=list)
     _refused_s: list[float] = field(default_factory=list)
@@ -243,14 +207,14 @@ class InFlight:
         """What is sent next; None where the cap is known, or none is met."""
         if self.over:
             return None
-        at = max(now_at, self._last_at if self._checks else self._last_at + self._rest_s)
-        count = max(self.seen) + (1 if self._checks else 2) if self.seen else _SIZES[self._size]
-        room, at = room_for(count, self.room, at)
-        count = min(count, room, left)
+        most = max(self.seen, default=0)
+        want = most + (1 if self._checks else 2) if self.seen else _SIZES[self._size]
+        room, at = room_for(want, self.room, max(now_at, self._free_at))
+        count = min(want, room, left)
         if self._checks:
             part = Segment((at,) * max(1, count), "refused")
             return Stimulus(f"{len(part.at)} one by one", (part,), stage="in flight")
-        if count < 2 or (not self.seen and count <= self.uncapped_to) or (self.seen and count <= max(self.seen)):
+        if count < 2 or count <= (most if self.seen else self.uncapped_to):
             return None
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
 
@@ -259,14 +223,13 @@ class InFlight:
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
-        self._last_at = max(answer.done_at for answer in answers)
-        if self._checks or not accepted:
-            self._checks, self.disproved = False, not accepted or (self._checks and accepted < len(answers))
-            self.over = self.over or self.disproved
-            return
-        longest_s = max(answer.done_at - answer.sent_at for answer in answers)
-        self._rest_s = max(_REST_S, _REST_TIMES * longest_s)
-        if accepted == len(answers):
+        # A cap lets as many in one by one; and some of each volley.
+        self.disproved = not accepted or (self._checks and accepted < len(answers))
+        rest_s = max(_REST_S, _REST_TIMES * max(answer.took_s for answer in answers))
+        self._free_at = max(answer.done_at for answer in answers) + rest_s
+        if self._checks or self.disproved:
+            self._checks, self.over = False, self.over or self.disproved
+        elif accepted == len(answers):
             self.uncapped_to = max(self.uncapped_to, accepted)
             self._size += 1
             self.over = self._size >= len(_SIZES) or len(self.seen) > 0
@@ -275,15 +238,15 @@ class InFlight:
         else:
             self.seen.append(accepted)
             self._in_turn_s = in_turn_s(answers)
-            for answer in answers:
-                (self._served_s if answer.accepted else self._refused_s).append(answer.done_at - answer.sent_at)
+            self._served_s += [answer.took_s for answer in answers if answer.accepted]
+            self._refused_s += [answer.took_s for answer in answers if not answer.accepted]
             self._checks = len(self.seen) == 1
             agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
-            self.over = agree or len(self.seen) >= 3 * _AGREE
+            self.over = agree or len(self.seen) >= _MOST_REFUSED
 
     @property
     def doubt(self) -> str:
-        """Why what was refused is not told as a cap, in words; empty where it is, or nothing was."""
+        """A sentence on why what was refused is not told as a cap; empty where it is, or nothing was."""
         if self.sure:
             return ""
         if self._is_queue and self._agree:
@@ -297,21 +260,15 @@ class InFlight:
 
     def tier(self) -> Tier | None:
         """The cap; None where none was met, or it is not proven."""
-        if len(self.seen) < _AGREE or self.disproved or not self.sure:
+        if not self.seen or self.disproved or not self.sure:
             return None
         value = self.seen[0]
-        takes = plain(self._takes())
-        options = {"takes": takes} if takes != "0" else {}
-        text = f"concurrency:{value}" + (f",takes={takes}" if options else "")
-        return Tier("concurrency", text, {"limit": Interval(value, value, value)}, options)
-
-    def _takes(self) -> Interval:
-        """By how much an answer takes longer that counts than one that is refused: for so long it counts."""
-        middle_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
+        # By how much an answer takes longer that counts than one that is refused: for so long it counts.
+        takes_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
-        if middle_s <= half_s:
-            return Interval(0.0, 0.0, 0.0)
-        return Interval(middle_s, middle_s - half_s, middle_s + half_s)
+        options = {"takes": plain(Interval(takes_s, takes_s - half_s, takes_s + half_s))} if takes_s > half_s else {}
+        text = f"concurrency:{value}" + "".join(f",takes={takes}" for takes in options.values())
+        return Tier("concurrency", text, {"limit": Interval(value, value, value)}, options)
 
     @property
     def sure(self) -> bool:
@@ -326,49 +283,3 @@ class InFlight:
     def _is_queue(self) -> bool:
         """Whether those that were let through may have waited for each other."""
         return self._in_turn_s >= _LEAST_PACE_S
-
-
-@dataclass
-class Crowds:
-    """The part of a probe that asks for as many at once as a cap lets in, again and again.
-
-    One alone may be too slow to meet a rate: it waits for the answer to the last one, or for its build to end.
-
-    Attributes:
-        refused: How many were refused of what the cap lets in.
-        capless: Whether no cap was met, and as many at once are sent as may be.
-    """
-
-    refused: int = 0
-    capless: bool = False
-    _sent: int = 0
-
-    def ask(self, now_at: float, cap: int, left: int, *, together: bool, capless: bool = False) -> Stimulus | None:
-        """What is sent next; None where enough were let through, or one was not.
-
-        Args:
-            together: Whether all are under way at once; else builds are in flight at once, that start one by one.
-            capless: Whether it is no cap, but as many at once as may be.
-        """
-        self.capless = capless
-        if cap < _LEAST_CROWD or self.refused or self._sent >= _MOST_CROWDED or left < cap:
-            return None
-        part = volley(now_at, cap) if together else Segment((now_at,) * cap)
-        return Stimulus(f"{cap} at a time", (part,), stage="crowd")
-
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """Takes in what came of it."""
-        self._sent += max(1, len(answers))
-        self.refused += sum(not answer.accepted for answer in answers)
-
-    @property
-    def doubt(self) -> str:
-        """What a refusal means, in words; empty without one."""
-        if not self.refused:
-            return ""
-        if self.capless:
-            return (
-                "of many at once some were refused, and none one after the other: there is a rate that one alone never "
-                "meets, or a higher cap than was looked for"
-            )
-        return "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets"

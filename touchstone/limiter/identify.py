@@ -1,27 +1,18 @@
-"""The identification from the first request to the last: what is asked next, what was heard, what is known; pure."""
+"""The identification from the first request to the last: what is asked next, what was answered, what is known; pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from touchstone.facts.identity import Identity, Step, Tier, Why
-from touchstone.facts.observed import Answer
-from touchstone.facts.stimulus import Segment, Stimulus, drain
-from touchstone.limiter.caps import Crowds, Held, InFlight, perhaps_by_builds
-from touchstone.limiter.chapters import (
-    MOST_CHAPTERS,
-    REST_TIMES,
-    Chapter,
-    describe_chapters,
-    describe_first_refusal,
-    doubted,
-)
-from touchstone.limiter.filling import AFTER_S
+from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
+from touchstone.facts.observed import Answer, Moment
+from touchstone.facts.stimulus import Segment, Stimulus, drain, volley
+from touchstone.limiter.belief import against, hints, plain, taken, tier
+from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rates import AFTER_S, Chapter, Rates
 from touchstone.limiter.story import Story
-from touchstone.limiter.telling import cost, identity
 from touchstone.limiter.terms import Terms
 
 # Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
@@ -31,20 +22,38 @@ _MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61
 _LEAST_LONG_S = 5.0
 # Between two fillings there is so much more than what it takes to be full again.
 _SLOWER = 1.1
+_PLENTY = 10_000
+# Before it begins once more with one build at a time, or fills what it never met full, nothing is sent for so many
+# times as long as the limiter takes to give its limit anew and as all lasted, and for so many seconds at most.
+_ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
+# How many surprises there may be until it is no limiter that stays as it is.
+_MOST_CHAPTERS = 2
+# Requests one after the other that are further apart may be too slow to meet a rate.
+_SLOW_S = 0.01
+# So many in all have to be let through of as many at once as a cap lets in, or as may be; and what a refusal means.
+_MOST_CROWDED = 40
+_NEVER_MET = (
+    "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets",
+    "of many at once some were refused: there is a rate that one alone never meets, or a higher cap than was tried",
+)
+# What is let through by these counts as spent, however long it took.
+_SOAKS = ("soak", "builds", "in flight")
+# A family that is less likely is not told.
+_TOLD = 1e-4
+# What is to be said where no limiter explains all that was seen.
+_NO_FIT = "somebody else may use the key, the limiter drifted, was changed meanwhile, or is of no known family"
+# Why a family lost that no single answer contradicts.
+_LESS = "it fits less well"
+# By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
+_WINDOW_S, _RATE_OFF = 1.0, 0.02
+_NONE = Interval(0.0, 0.0, 0.0)
 
 
 def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment.
-
-    Args:
-        tiers: What is known of the rate.
-        refill_s: How long it takes to give its limit anew.
-    """
-    if len(tiers) != 1:
-        return 0, 0.0
+    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
-    if longest_s > _MOMENT_S:
+    if len(tiers) != 1 or longest_s > _MOMENT_S:
         return 0, 0.0
     most = max((numbers[name].value for name in ("limit", "burst") if name in numbers), default=1.0)
     return min(math.ceil(_MOMENTS * most), _MOST_MOMENTS), max(_SLOWER * _MOMENTS * longest_s, _LEAST_LONG_S)
@@ -53,22 +62,7 @@ def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
 def most_within(answers: Sequence[Answer], span_s: float) -> int:
     """The most that were accepted of those sent within so many seconds."""
     sent_at = [answer.sent_at for answer in answers if answer.accepted]
-    first = most = 0
-    for last, at in enumerate(sent_at):
-        while at - sent_at[first] > span_s:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
-_PLENTY = 10_000
-# Before it begins once more with one build at a time, or fills what it never met full, nothing is sent for so many
-# seconds at most.
-_ALONE, _RESTED, _MOST_REST_S = "alone", "rest, once more", 60.0
-# Requests one after the other that are further apart may be too slow to meet a rate.
-_SLOW_S = 0.01
-# What is let through by these counts as spent, however long it took.
-_SOAKS = ("soak", "builds", "in flight")
+    return max((sum(first <= at <= first + span_s for at in sent_at) for first in sent_at), default=0)
 
 
 class Probe:
@@ -87,7 +81,6 @@ class Probe:
         self._anew = False
         self._why: Why = ""
         self._before: list[Chapter] = []
-        self._stood: list[Chapter] = []
         self._alone = self._refilled = False
         self._answers: list[Answer] = []
         self._begin(0.0)
@@ -102,7 +95,8 @@ class Probe:
         self._queue = Queues(self.story)
         self._held = Held(self._room, self.terms.most_held, self.terms.builds_s)
         self._in_flight = InFlight(self._room)
-        self._crowds = Crowds()
+        self._crowded = self._crowd_refused = 0
+        self._capless = False
         self._by_cap: dict[str, set[int]] = {}
         self._soaked = 0
         self._rested = False
@@ -111,73 +105,58 @@ class Probe:
         """What is sent next, from *now_at* on; None where nothing more is asked."""
         if self._why:
             return None
-        left = self.left
-        if left <= 0:
-            self._why = "budget"
-            return None
-        stimulus = self._ask(max(now_at, self._begins_at), left)
+        accepted = sum(answer.accepted for answer in self._answers)
+        requests = self.terms.most_requests - len(self._answers)
+        builds = self.terms.most_builds - accepted if self.terms.starts else _PLENTY
+        left = min(requests, builds)
+        stimulus = self._ask(max(now_at, self._begins_at), left) if left > 0 else None
         if stimulus is None:
-            short = self._rates is not None and left < self._rates.limit + 2
-            self._why = "settled" if self._tiers()[1] else "budget" if short else "nothing left to learn"
+            short = left <= 0 or (self._rates is not None and left < self._rates.limit + 2)
+            settled = left > 0 and self._tiers()[1]
+            self._why = "settled" if settled else "budget" if short else "nothing left to learn"
             return None
-        if stimulus.stage != "builds":
-            stimulus = replace(stimulus, frees=self._frees)
-        stimulus = replace(stimulus, anew=self._anew)
-        return stimulus.within(self.terms.most_requests - len(self._answers), self._builds_left)
-
-    @property
-    def left(self) -> int:
-        """Requests that there is room for, all of which may be accepted."""
-        return min(self.terms.most_requests - len(self._answers), self._builds_left)
-
-    @property
-    def _builds_left(self) -> int:
-        return self.terms.most_builds - self._accepted if self.terms.starts else _PLENTY
-
-    @property
-    def _accepted(self) -> int:
-        return sum(answer.accepted for answer in self._answers)
+        frees = stimulus.frees if stimulus.stage == "builds" else self._frees
+        return replace(stimulus, frees=frees, anew=self._anew).within(requests, builds)
 
     def _ask(self, now_at: float, left: int) -> Stimulus | None:
+        rates = self._rates
         if not self._opening.over:
             return self._opening.ask(now_at)
         if self._opening.queued:
             return self._queue.ask(now_at, left)
-        if self._rates and self._rates.nearly:
+        if rates and rates.nearly:
             if not self._rested and not self.story.answers[0].accepted:
-                return self._after_rest(self._rates, now_at)
-            if stimulus := self._besides(self._rates.begins_at(now_at), left):
+                # It was not full when it was met, and may never have been since.
+                fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
+                return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
+            if stimulus := self._besides(rates.begins_at(now_at), left):
                 return stimulus
-        if self._rates and (stimulus := self._rates.ask(now_at, left)):
-            if self._opening.capped:
-                parts = tuple(replace(part, alone=True) for part in stimulus.segments)
-                stimulus = replace(stimulus, segments=parts)
-            return stimulus
-        if self._rates and not self._rates.settled:
-            return self._one_at_a_time(now_at)
-        return self._besides(now_at, left) or self._soak(now_at, left)
-
-    def _one_at_a_time(self, now_at: float) -> Stimulus | None:
-        """Begins once more with one build at a time, where no rate explains what builds in flight may have caused."""
-        builds = self.terms.starts and self.terms.caps and self._refilled
-        if not builds or self._alone or not self._rates:
-            return None
-        at = self._rested_at(self._rates, now_at)
-        return Stimulus("one build alone", (Segment((at,), alone=True),), stage=_ALONE)
-
-    def _after_rest(self, rates: Rates, now_at: float) -> Stimulus:
-        """
-        All that a limiter lets through after a rest, which was not full when it was met: it may never have been since.
-        """
-        fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
-        return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
+        if rates and (stimulus := rates.ask(now_at, left)):
+            parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
+            return replace(stimulus, segments=parts)
+        if rates and not rates.settled:
+            # No rate explains what builds in flight may have caused: it begins once more with one at a time.
+            if not (self.terms.starts and self.terms.caps and self._refilled) or self._alone:
+                return None
+            part = Segment((self._rested_at(rates, now_at),), alone=True)
+            return Stimulus("one build alone", (part,), stage=_ALONE)
+        return self._besides(now_at, left) or self._soak(now_at, left, self.terms.soak - self._accepted)
 
     def _rested_at(self, rates: Rates, now_at: float) -> float:
-        return now_at + min(REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
+        return now_at + min(_REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
         """What else there may be: caps, and a second limit. What these let through tells of the limit, too."""
-        return self._ask_caps(now_at, left) or self._soak(now_at, left, short=True)
+        missing = 0
+        if self._rates:
+            # A rate of a moment counts as the only one when so many have been let through in a row.
+            needed, within_s = of_a_moment(self._rates.tiers(), self._rates.refill_s)
+            missing = needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
+        return self._ask_caps(now_at, left) or self._soak(now_at, left, missing)
+
+    @property
+    def _accepted(self) -> int:
+        return sum(answer.accepted for answer in self._answers)
 
     def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
@@ -186,41 +165,28 @@ class Probe:
             return stimulus
         if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
             return stimulus
-        return self._ask_crowds(now_at, left)
+        return self._ask_crowd(now_at, left)
 
-    def _ask_crowds(self, now_at: float, left: int) -> Stimulus | None:
-        """
-        Where there is no rate, and one after the other took their time: as many at once as a cap lets in, or as may be.
-        """
-        if self._rates or self._opening.step_s < _SLOW_S:
+    def _ask_crowd(self, now_at: float, left: int) -> Stimulus | None:
+        """As many at once as a cap lets in, or as may be, where one after the other took their time and met no rate."""
+        under_way, held = self._in_flight.tier(), self._held.tier()
+        self._capless = not under_way and not held
+        cap = self._in_flight.seen[0] if under_way else self._held.cap if held else self.terms.most_held
+        over = self._crowd_refused or self._crowded >= _MOST_CROWDED or not 1 < cap <= left
+        if self._rates or self._opening.step_s < _SLOW_S or over:
             return None
-        if under_way := self._in_flight.tier():
-            return self._crowds.ask(now_at, int(under_way.numbers["limit"].value), left, together=True)
-        if self._held.tier():
-            return self._crowds.ask(now_at, self._held.cap, left, together=False)
-        return self._crowds.ask(now_at, self.terms.most_held, left, together=True, capless=True)
+        part = Segment((now_at,) * cap) if held and not under_way else volley(now_at, cap)
+        return Stimulus(f"{cap} at a time", (part,), stage="crowd")
 
-    def _soak(self, now_at: float, left: int, *, short: bool = False) -> Stimulus | None:
-        """As many as the rate lets through, again and again.
-
-        Args:
-            short: Whether only as often as shows whether the rate of a moment is the first of two.
-        """
-        if self._rates is None:
-            return None
-        missing = self._missing_of_a_moment(self._rates) if short else self.terms.soak - self._accepted
-        if missing <= 0:
+    def _soak(self, now_at: float, left: int, missing: int) -> Stimulus | None:
+        """As many as the rate lets through, again and again, until so many more were let through."""
+        if self._rates is None or missing <= 0:
             return None
         _, full_at = self._rates.room(now_at)
         at = max(now_at, full_at + AFTER_S)
         room, _ = self._rates.room(at)
         alone = self._opening.capped or self._held.tier() is not None
         return Stimulus("soak", (Segment((at,) * max(1, min(room, left, missing)), alone=alone),), stage="soak")
-
-    def _missing_of_a_moment(self, rates: Rates) -> int:
-        """How many have yet to be let through in a row before a rate of a moment counts as the only one."""
-        needed, within_s = of_a_moment(rates.tiers(), rates.refill_s)
-        return needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
 
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
@@ -234,30 +200,31 @@ class Probe:
             self._begin(0.0)
         self._anew = self._anew and not answers
         self._frees = 0 if answers else self._frees
-        self.story.add(answers)
+        self.story.answers += answers
         self._answers += answers
-        self._tell(stimulus.stage, answers)
+        self._pass_on(stimulus.stage, answers)
         self._refilled = self._refilled or self._opening.refilled
         self._soaked += sum(answer.accepted for answer in answers) if stimulus.stage in _SOAKS else 0
         opened = stimulus.stage in ("opening", "queue", _ALONE) and self._opening.over and not self._opening.queued
         if opened and self._opening.limited:
-            self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
+            self._look_for_rate()
         elif self._rates:
-            asked = stimulus.stage == "rate"
-            self._rates.hear(answers, asked=asked, bits=stimulus.bits if asked else 0.0)
+            self._rates.hear(answers, asked=stimulus.stage == "rate", bits=stimulus.bits)
         if stimulus.stage == "builds":
-            self._doubt_caps()
+            self._doubt_refusals()
         self._doubted()
-        families = self._rates.families() if self._rates else {}
         ended_at = max((answer.done_at for answer in answers), default=0.0)
-        self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, families))
-        surprise = self._rates.surprises.met if self._rates else None
-        if self._rates and surprise and len(self._before) + 1 < MOST_CHAPTERS:
-            self._before.append(surprise)
-            self._stood += [self._rates.stood] if self._rates.stood else []
-            self._begin(ended_at + REST_TIMES * max(self._rates.refill_s, self.story.seconds))
+        self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
+        if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_CHAPTERS:
+            self._before.append(self._rates.surprise)
+            # Whatever is there by now forgets meanwhile.
+            self._begin(ended_at + _REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
-    def _tell(self, stage: str, answers: Sequence[Answer]) -> None:
+    def _look_for_rate(self) -> None:
+        """From the beginning of the story, with as many as were accepted before the first refusal of the rate's."""
+        self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
+
+    def _pass_on(self, stage: str, answers: Sequence[Answer]) -> None:
         """Has the part hear that asked."""
         if stage in ("opening", _ALONE):
             self._opening.hear(answers)
@@ -275,7 +242,8 @@ class Probe:
                 self._opening.queued, self._in_flight = True, InFlight(self._room)
             self._leave_out(answers, stage, disproved=self._in_flight.disproved or self._in_flight.taken_back)
         elif stage == "crowd":
-            self._crowds.hear(answers)
+            self._crowded += max(1, len(answers))
+            self._crowd_refused += sum(not answer.accepted for answer in answers)
         elif stage == _RESTED:
             self._rested = self._rested or bool(answers)
 
@@ -285,58 +253,43 @@ class Probe:
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """What a cap refuses tells nothing of the rate; what is let through counts there too.
-
-        Where there is no cap after all, each of these refusals is one that the rate has to explain.
-        """
+        """What a cap refuses tells nothing of the rate, which has to explain it where there is no cap after all."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
         if disproved:
             self.story.left_out -= refused
             if self._rates and refused:
-                self._rates.rethink()
+                self._look_for_rate()
         else:
             self.story.left_out |= refused
             self._by_cap[stage] = refused
 
-    def _doubt_caps(self) -> None:
-        """Looks for the rate once more where what is known of builds in flight by now puts it in another light."""
-        self._doubt_refusals()
-        self._doubt_builds()
-
     def _doubt_refusals(self) -> None:
-        """
-        Looks for the rate once more, one build at a time, where what it was found by may have been refused by the cap.
-
-        What is left may be no refusal at all.
-        """
-        if not self._rates or self._opening.capped or not self._held.over or not self._held.tier():
-            return
-        doubtful = perhaps_by_builds(self.story.answers, self._held.cap) - self.story.left_out
-        if not doubtful:
-            return
-        self.story.left_out |= doubtful
-        self._opening.go_on_alone()
-        self._rates = Rates(self.story, self.terms.seed, self._accepted_first()) if self._opening.over else None
-
-    def _doubt_builds(self) -> None:
-        """Looks for a rate after all, where builds were begun one at a time because of a cap that is none."""
-        if self._held.disproved and self._opening.capped and not self._rates:
-            self._opening.capped = self._opening.refilled = self._alone = self._refilled = False
+        """Looks for the rate once more where what is known of builds in flight by now puts it in another light."""
+        held, opening = self._held, self._opening
+        if self._rates and not opening.capped and held.over and held.tier():
+            # What the cap may have refused is left out, and one build at a time is begun from now on.
+            doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
+            if doubtful:
+                self.story.left_out |= doubtful
+                opening.go_on_alone()
+                self._rates = None
+                if opening.over:
+                    self._look_for_rate()
+        if held.disproved and opening.capped and not self._rates:
+            # Builds were begun one at a time because of a cap that is none.
+            opening.capped = opening.refilled = self._alone = self._refilled = False
             self.story.left_out.clear()
-            self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
+            self._look_for_rate()
 
     def _accepted_first(self) -> int:
-        """
-        How many were accepted before the first refusal that is the rate's, save those before which one was refused.
-        """
+        """How many were accepted before the first refusal that is the rate's, save where nothing was yet."""
+        heeded = [answer for number, answer in enumerate(self.story.answers) if number not in self.story.left_out]
         count = 0
-        for number, answer in enumerate(self.story.answers):
-            if number in self.story.left_out:
-                continue
+        for answer in heeded:
             if not answer.accepted and count:
-                return count
+                break
             count += answer.accepted
         return max(count, 1)
 
@@ -346,52 +299,117 @@ class Probe:
 
     def known(self) -> Identity:
         """What is known by now."""
-        tiers, sure = self._tiers()
-        unlimited = len(self.story.answers) if not self._rates and not self._opening.queued else 0
-        return identity(
-            tiers,
-            self._rates,
-            self.story,
-            spent=cost(self._answers, starts=self.terms.starts),
-            why=self._why,
-            sure=sure,
-            more_notes=(*describe_first_refusal(self._answers), *self._said_before(tiers), *self._said_of_caps()),
-            unlimited_to=unlimited,
+        (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
+        rest = "".join(f"+{one.text}" for one in tiers[1:])
+        doubtful = rates is not None and rates.doubtful and bool(moments)
+        return Identity(
+            tiers=tuple(tiers),
+            families=runners(rates, moments) if rates else (),
+            cost=cost(self._answers, starts=self.terms.starts),
+            alike=tuple(text + rest for text in alike(tiers[0])) if tiers else (),
+            unlimited_to=len(self.story.answers) if not rates and not self._opening.queued else 0,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
+            others_share=taken(rates.belief.likeliest().best(), moments) if rates and doubtful else _NONE,
+            sure=sure,
+            why=self._why,
+            findings=findings(rates, tiers, self.story),
+            notes=(*(_odd(rates, moments) if rates and doubtful else ()), *self._notes(tiers)),
         )
 
-    def _said_before(self, tiers: Sequence[Tier]) -> tuple[str, ...]:
-        """What was found before answers came that contradict it."""
-        if not self._before:
-            return ()
-        return describe_chapters(
-            self._before, tiers, self._answers[0].sent_at, builds=self._alone, doubted=self._doubted()
-        )
+    def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
+        """What else is to be said: of the first refusal, of what was contradicted, of caps that are not told."""
+        answers, doubted = self._answers, self._doubted()
+        if answers and not answers[0].accepted and any(answer.accepted for answer in answers):
+            why = "the key was used shortly before, or the limiter begins with nothing left"
+            yield f"the first request was refused: {why}"
+        for one in self._before:
+            is_doubted = any(one is other for other in doubted)
+            yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone, doubted=is_doubted)
+        over = self._why not in ("", "interrupted")
+        hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
+        crowd = _NEVER_MET[self._capless] if self._crowd_refused else ""
+        yield from filter(None, (self._held.doubt, self._in_flight.doubt, crowd, hidden))
 
     def _doubted(self) -> list[Chapter]:
         """What may still be all that there is, though it was contradicted."""
-        before, rates = [*self._before, *self._stood], self._rates
-        if not before or not rates:
+        rates = self._rates
+        if not self._before or not rates:
             return []
-        settled = rates.settled
-        found = doubted(before, rates.tiers(), self.story.moments(), rates.belief.evidence()) if settled else []
+        found = [one for one in self._before if one.is_close(rates.tiers())] if rates.settled else []
         rates.doubted = bool(found)
         return found
 
-    def _said_of_caps(self) -> tuple[str, ...]:
-        """What was met and is not told as a cap, and why no higher one could be met."""
-        over = self._why not in ("", "interrupted")
-        hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
-        return tuple(text for text in (self._held.doubt, self._in_flight.doubt, self._crowds.doubt, hidden) if text)
-
     def _tiers(self) -> tuple[list[Tier], bool]:
+        """All limiters that are known, and whether they are sure."""
         queue = self._queue.tier() if self._opening.queued else None
-        rates = [queue] if queue else []
+        found = [queue] if queue else []
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
         if self._rates:
-            rates = self._rates.tiers()
+            found = self._rates.tiers()
             sure = self._rates.settled and not self._doubted()
         caps = [cap for cap in (self._held.tier(), self._in_flight.tier()) if cap]
-        sure = sure and self._held.sure and self._in_flight.sure and not self._crowds.refused
-        return rates + caps, sure
+        return found + caps, sure and self._held.sure and self._in_flight.sure and not self._crowd_refused
+
+
+def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
+    """What was spent on *answers*, in the order in which their requests were sent; on builds if these start any."""
+    accepted = sum(answer.accepted for answer in answers)
+    seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
+    return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
+
+
+def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
+    """The families by how likely they are, each with what speaks against it; two at least, where there were two."""
+    found, families = [], rates.families()
+    for number, (family, share) in enumerate(families.items()):
+        if number == 0 or share >= _TOLD or (number == 1 and not rates.remembered.keys() - families.keys()):
+            cells = rates.belief.likeliest(family)
+            lost = (against(cells.best(), moments) or _LESS) if number else ""
+            found.append(Runner(family, round(share, 6), tier(cells).text, lost))
+    for family, (cell, text) in rates.remembered.items():
+        if len(found) < 2 and family not in families:
+            found.append(Runner(family, 0.0, text, against(cell, moments) or _LESS))
+    return tuple(found)
+
+
+def alike(found: Tier) -> tuple[str, ...]:
+    """What no request can tell from a limiter."""
+    if found.family == "minimum-gap":
+        gap = plain(found.numbers["gap_s"])
+        return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
+    if found.family == "token-bucket" and not found.options and found.numbers["burst"].value > 1:
+        places = f"{found.numbers['burst'].value - 1:g}"
+        numbers = found.text.partition(":")[2].partition(",")[0]
+        return (f"leaky-bucket:{numbers},burst={places},delay={places}",)
+    return ()
+
+
+def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[str, ...]:
+    """Sentences on where the fields of the answers disagree with what the limiter does."""
+    if rates is None or not rates.settled:
+        return ()
+    wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
+    return (*wrong_hints, *_misquoted(tiers[0], story.reported("limit"), story.reported("window_s")))
+
+
+def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iterator[str]:
+    numbers = found.numbers
+    window = numbers.get("window_s") or numbers["gap_s"]
+    most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
+    per_s = limit / window_s if limit and window_s and found.family in ("token-bucket", "minimum-gap") else 0.0
+    if abs(per_s * window.value / most - 1) <= _RATE_OFF:
+        return  # a steady rate may be told by any window: a burst and the time that fills it are only one of them
+    if limit is not None and limit != most:
+        yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"
+    if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
+        yield f"the RateLimit fields say a window of {window_s:g} s, and it is {plain(window)} s"
+
+
+def _odd(rates: Rates, moments: Sequence[Moment]) -> tuple[str, ...]:
+    """How many answers the likeliest limiter would not have given, and when: from a moment on, or now and then."""
+    odd = [moment.at - moments[0].at for moment in rates.odd()]
+    if len(odd) < 2:
+        return (f"some answers fit no limiter that is known: {_NO_FIT}",)
+    when = f"from second {odd[0]:.1f} to second {odd[-1]:.1f}"
+    return (f"{len(odd)} of {len(moments)} answers do not fit the likeliest limiter, {when}: {_NO_FIT}",)

@@ -1,13 +1,12 @@
-"""What every kind of limiter is to the identification: what it keeps in mind, and from when on it lets the next one in.
+"""The kinds of limiter that are known: what each keeps in mind, and from when on it lets the next request in; pure.
 
 A kind is simulated for many parameters at once: parameters and states are arrays of any one shape, times are seconds on
 one clock. Every kind here is monotone: if nothing is sent, what is refused now is accepted from some moment on, and
 stays so. That moment is all that is asked of it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,225 +16,600 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Params = Mapping[str, Array]
+# An array of the shape of the parameters for each name; a log, and a number, are shared by all.
 State = dict[str, Any]
 
 # Long before and long after everything: infinities of which differences can be taken.
 LONG_AGO, NEVER = -1e12, 1e12
+# How many tokens a bucket may hold that was never seen full.
+_MOST_EMPTY = 64
+# So little of a token's time after a token should have come it may still be on its way; and so long after a tick,
+# besides how far its place may be from where it is thought to be.
+_SOON, _SOON_TICK_S = 0.25, 0.001
+# What is refused so soon after the first of two limiters should have let it in may be that one's all the same.
+_SOON_FIRST_S = 2 * LEAST_BLUR_S
 
 
-class Kind(Protocol):
+def is_shared(name: str, value: Any) -> bool:
+    """Whether a part of a state is one for all limiters."""
+    return name.endswith("log") or np.ndim(value) == 0
+
+
+def mapped(state: State, change: Callable[[Any], Any]) -> State:
+    """A state with each part changed that is not shared."""
+    return {name: value if is_shared(name, value) else change(value) for name, value in state.items()}
+
+
+def chosen(mask: Array | Mask, later: State, before: State) -> State:
+    """Parts of a later state where *mask* is true, and of the one before elsewhere; but all of a later log."""
+    return {
+        name: value
+        if name.endswith("log") or (np.ndim(value) == 0 and np.ndim(before[name]) == 0)
+        else np.where(mask, value, before[name])
+        for name, value in later.items()
+    }
+
+
+class Kind:
     """One kind of limiter.
 
-    Its state is a mapping: an array of the shape of the parameters is kept for each of them, all else is shared.
+    Attributes:
+        text: Its family and what sets it apart from others of that, as `touchstone serve --rate` takes it, without
+            numbers.
+        prior: How likely it is beforehand.
+        phase: Whether it has a phase, as a share of its first time.
+        scales: Names of its times in seconds; the first is its window, or the time of one token.
+        levels: Whether a refusal tells it how much others took: it goes on from there as if nothing were left.
+        closes: Whether nobody is let in after a refusal until its window is over.
+        least: The least limit that it can have.
+        empty: Whether it has nothing to give when it meets its first request.
+        fills: Whether it gives one token after the other.
     """
 
-    @property
-    def name(self) -> str:
-        """Its family, and what sets it apart from others of that."""
+    scales: tuple[str, ...] = ("window_s",)
+    levels = True
+    closes = False
+    least = 2
+    tick_s = 0.0
 
-    @property
-    def family(self) -> str:
-        """The family that it is told as."""
+    def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
+        self.text, self.prior, self.phase = text, prior, phase
+        self.family, *options = text.split(",")
+        self.options = dict(option.split("=") for option in options)
+        self.empty = "starts" in self.options
+        self.fills = self.scales[0] == "token_s"
 
-    @property
-    def scales(self) -> tuple[str, ...]:
-        """Names of its times in seconds; the first is its window, or the time of one token."""
+    def limits(self, accepted: int, most: int) -> Sequence[int]:
+        """What its limit may be after a burst of which so many were accepted, where it is *most* at most.
 
-    @property
-    def phase(self) -> bool:
-        """Whether it has a phase, as a share of its first time."""
-
-    @property
-    def levels(self) -> bool:
-        """Whether a refusal tells it how much others took: it goes on from there as if nothing were left."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether it has nothing to give when it meets its first request."""
+        The first request may have been forgotten by the burst, or lie in another window; that a burst itself lies in
+        two windows is seldom.
+        """
+        return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
 
     def start(self, params: Params, at: float) -> State:
         """What it keeps in mind before the first request, which comes at *at*."""
+        raise NotImplementedError
 
     def free_at(self, params: Params, state: State) -> Array:
         """From when on one request is accepted, if none comes before."""
+        raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         """What it keeps in mind after a request at *at* was accepted or refused.
 
         An answer that the kind itself would not have given is taken as true: something else was counted too.
         """
-
-    def turn_at(self, params: Params, state: State) -> Array:
-        """When what was counted is forgotten, or the next window begins, whether it is full or not."""
+        raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
         """How many requests it would let through at *at*, one right after the other."""
+        raise NotImplementedError
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        """When what was counted is forgotten, or the next window begins, whether it is full or not."""
+        return np.asarray(state["opened"] + params["window_s"])
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
         """Until when nobody is let in after a refusal at *at*, as long as only what is known of was counted."""
+        return self.turn_at(params, state) if self.closes else np.full_like(params["limit"], at)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
         """Since when somebody else may have taken of what is left at *at*."""
-
-    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """
-        By how much the moment moves if the times change by *share* of themselves and the phase by *phase*, in seconds.
-        """
-
-
-class AtAnyTime:
-    """What is never shut and never known to be untouched: somebody else may have taken a part of it at any time."""
-
-    __slots__ = ()
-
-    @property
-    def empty(self) -> bool:
-        """It is full."""
-        return False
-
-    def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """No longer than until the refusal itself."""
-        return np.full_like(params["limit"], at)
-
-    def open_since(self, params: Params, state: State, at: float) -> Array:
-        """All the time."""
         return np.full_like(params["limit"], LONG_AGO)
 
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        """By how much the moment moves if times change by *share* of themselves and the phase by *phase*, in s."""
+        return np.asarray(share * params[self.scales[0]])
 
-def begins(kind: Kind, moments: Sequence[Moment]) -> int:
-    """The number of the first moment that tells of a kind.
+    def refill_s(self, params: Params) -> Array:
+        """In how many seconds it gives its limit once more."""
+        time_s = params[self.scales[-1]]
+        return np.asarray(time_s * params["limit"] if self.fills else time_s)
 
-    What was refused before anything was let through was filled by somebody else before, unless it starts empty.
+    def lasts_s(self, params: Params) -> Array:
+        """How long what others took of it is missing at most; of a bucket one token."""
+        return params["token_s"] if self.fills else self.refill_s(params)
+
+    def begins(self, moments: Sequence[Moment]) -> int:
+        """The number of the first moment that tells of it: what was refused before was filled by somebody else."""
+        if self.empty:
+            return 0
+        return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
+
+
+def _clock_slack_s(params: Params, state: State, at: Array | float, share: Array, phase: Array, windows: int) -> Array:
+    """The share of all the time since the beginning and so many windows, with the phase."""
+    length = params["window_s"]
+    return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + windows * length) + phase * length)
+
+
+def _steps(params: Params, state: State, at: Array | float) -> Array:
+    """How many windows have closed since the one of a state opened."""
+    return np.asarray(np.maximum(0.0, np.floor((at - state["opened"]) / params["window_s"])))
+
+
+class _FixedWindow(Kind):
+    """So many in one window, which the first request after the last one opens; ``refused=restart``: any request."""
+
+    closes = True
+
+    def start(self, params: Params, at: float) -> State:
+        nothing = np.zeros_like(params["window_s"])
+        return {"opened": np.full_like(nothing, LONG_AGO), "count": nothing, "idle": nothing}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        full = state["count"] >= params["limit"]
+        return np.where(full, state["opened"] + params["window_s"], LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        length, limit = params["window_s"], params["limit"]
+        closed = at >= state["opened"] + length
+        over = accepted & ~closed & (state["count"] >= limit)  # it cannot be the same window any more
+        idle = np.where(closed, np.minimum(at - state["opened"] - length, length), state["idle"])
+        accepting = {
+            "opened": np.where(closed | over, at, state["opened"]),
+            "count": np.where(closed | over, 1.0, state["count"] + 1.0),
+            "idle": np.where(over, length / 4, idle),
+        }
+        if "refused" in self.options:
+            refusing = {"opened": at, "count": limit, "idle": idle}
+        else:  # a refused request opens none
+            refusing = state | {"count": np.where(closed, state["count"], limit)}
+        return {name: np.where(accepted, value, refusing[name]) for name, value in accepting.items()}
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        limit = params["limit"]
+        left = np.maximum(limit - state["count"], 0.0)
+        return np.where(at >= state["opened"] + params["window_s"], limit, left)
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        closes_at = state["opened"] + params["window_s"]
+        return np.asarray(np.where(at >= closes_at, closes_at, state["opened"] - state["idle"]))
+
+
+class _ClockWindow(_FixedWindow):
+    """So many in one window, one after the other on a clock.
+
+    Windows that come a little sooner or later than these parameters say are taken for the same windows.
     """
-    if kind.empty:
-        return 0
-    return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
+
+    least = 1
+
+    def start(self, params: Params, at: float) -> State:
+        length = params["window_s"]
+        return {"opened": at - params["phase"] * length, "count": np.zeros_like(length), "origin": at}
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        length, limit = params["window_s"], params["limit"]
+        steps = _steps(params, state, at)
+        opened = state["opened"] + steps * length
+        count = np.where(steps > 0, 0.0, state["count"])
+        over = accepted & (count >= limit)
+        soon = np.logical_not(accepted) & (count == 0) & (limit > 0)
+        opened = np.where(over, opened + length, np.where(soon, opened - length, opened))
+        count = np.where(accepted, np.where(over, 1.0, count + 1.0), limit)
+        return {"opened": opened, "count": count, "origin": state["origin"]}
+
+    def open_since(self, params: Params, state: State, at: float) -> Array:
+        return np.asarray(state["opened"] + _steps(params, state, at) * params["window_s"])
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        return _clock_slack_s(params, state, at, share, phase, 1)
 
 
-def where(mask: Mask | bool, one: Any, other: Any) -> Any:
-    """``numpy.where`` that costs nothing where the answer is the same everywhere."""
-    if isinstance(mask, bool):
-        return one if mask else other
-    return np.where(mask, one, other)
+class _BlockingWindow(Kind):
+    """A fixed window whose first refusal shuts for a time of its own; a fresh window follows."""
+
+    scales = ("window_s", "block_s")
+    closes = True
+
+    def start(self, params: Params, at: float) -> State:
+        nothing = np.full_like(params["window_s"], LONG_AGO)
+        return {"opened": nothing, "count": np.zeros_like(nothing), "until": nothing}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        full = state["count"] >= params["limit"]
+        return np.maximum(state["until"], np.where(full, state["opened"] + params["window_s"], LONG_AGO))
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        fresh = (at >= state["opened"] + params["window_s"]) | (accepted & (state["count"] >= params["limit"]))
+        opened = np.where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
+        count = np.where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
+        # What is refused with nothing accepted since it was shut is refused since it still is.
+        begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
+        shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
+        return {"opened": opened, "count": count, "until": np.where(shuts, at + params["block_s"], state["until"])}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        return np.asarray(np.maximum(state["until"], state["opened"] + params["window_s"]))
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        limit = params["limit"]
+        left = np.where(at >= state["opened"] + params["window_s"], limit, np.maximum(limit - state["count"], 0.0))
+        return np.where(at < state["until"], 0.0, left)
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        return np.asarray(share * np.where(state["until"] > LONG_AGO, params["block_s"], params["window_s"]))
 
 
-def refill_s(kind: Kind, params: Params) -> Array:
-    """In how many seconds a kind gives its limit once more."""
-    time_s = params[kind.scales[-1]]
-    return np.asarray(time_s * params["limit"] if kind.scales[0] == "token_s" else time_s)
+class _SlidingCounter(Kind):
+    """The count of this window and that of the last one, as far as it reaches into the time of one window.
+
+    Its windows lie on a clock; ``opens=first``: one opens with the first request after two idle windows.
+    ``refused=count``: a refused request counts as well. ``rule=below``: the sum has to be below the limit before a
+    request, instead of within it after.
+    """
+
+    levels = False
+
+    def start(self, params: Params, at: float) -> State:
+        length = params["window_s"]
+        opened = at - params["phase"] * length if self.phase else np.full_like(length, at - 1e9)
+        return {"opened": opened, "count": np.zeros_like(length), "last": np.zeros_like(length), "origin": at}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        length, limit = params["window_s"], params["limit"]
+        count, last, opened = state["count"], state["last"], state["opened"]
+        most = limit if "rule" in self.options else limit - 1.0
+        room = most - count
+        share = np.where(last > 0, 1.0 - room / np.maximum(last, 1e-9), LONG_AGO)
+        here = np.where(count < limit, opened + length * np.maximum(share, 0.0), NEVER)
+        here = np.where((count < limit) & (share <= 0), LONG_AGO, here)
+        after = opened + length + length * np.maximum(0.0, 1.0 - most / np.maximum(count, 1e-9))
+        return np.where(here < opened + length, here, after)
+
+    def _counts(self, state: State, steps: Array) -> tuple[Array, Array]:
+        """Of the last window and of this one, so many windows later."""
+        last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
+        return last, np.where(steps == 0, state["count"], 0.0)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        steps = _steps(params, state, at)
+        opened = state["opened"] + steps * params["window_s"]
+        last, count = self._counts(state, steps)
+        counted = True if "refused" in self.options else accepted
+        found = {"opened": opened, "count": np.where(counted, count + 1.0, count), "last": last}
+        if not self.phase:
+            # Only what counts moves the windows on: a pause is one in which nothing counted.
+            found["opened"] = np.where(steps >= 2, at, opened)
+            found = {name: np.where(counted, value, state[name]) for name, value in found.items()}
+        return found | {"origin": state["origin"]}
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        steps = _steps(params, state, at)
+        last, count = self._counts(state, steps)
+        weighted = last * (1.0 - np.clip((at - state["opened"]) / params["window_s"] - steps, 0.0, 1.0))
+        left = params["limit"] - count - weighted
+        return np.asarray(np.clip(np.ceil(left) if "rule" in self.options else np.floor(left), 0.0, None))
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        if self.phase:
+            return _clock_slack_s(params, state, at, share, phase, 2)
+        return np.asarray(share * 2 * params["window_s"])
+
+
+class _SlidingLog(Kind):
+    """So many in any stretch of one length; ``refused=count``: a refused request counts as well.
+
+    The log is one for all parameters as long as answers are given from outside; where each simulation decides for
+    itself there is one more axis, the last one, with a log for each.
+    """
+
+    levels = False
+
+    def start(self, params: Params, at: float) -> State:
+        return {"log": np.zeros(0), "size": 0}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        log, size, limit = state["log"], state["size"], params["limit"]
+        index = np.asarray(size - limit).astype(np.int64)
+        if log.shape[-1] == 0:
+            return np.full(np.shape(limit), LONG_AGO)
+        inside = np.clip(index, 0, log.shape[-1] - 1)
+        oldest = log[inside] if log.ndim == 1 else log.reshape(-1)[_places(log, inside)]
+        return np.where(index >= 0, oldest + params["window_s"], LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        counted = True if "refused" in self.options else accepted
+        log, size = state["log"], state["size"]
+        if log.ndim == 1 and isinstance(counted, bool) and np.ndim(at) == 0:
+            return {"log": np.append(log, at), "size": size + 1} if counted else state
+        shape = np.shape(params["limit"])
+        if log.ndim == 1:
+            log = np.broadcast_to(log, (*shape, len(log)))
+            size = np.full(shape, size)
+        if np.max(size, initial=0) >= log.shape[-1]:
+            log = np.concatenate([log, np.full((*shape, max(16, log.shape[-1] // 2)), LONG_AGO)], axis=-1)
+        elif not log.flags.writeable:
+            log = log.copy()
+        # Where nothing is counted the entry is beyond the size of the log, and not read.
+        log.reshape(-1)[_places(log, np.asarray(size))] = at
+        return {"log": log, "size": size + np.asarray(counted, dtype=np.int64)}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        log = state["log"]
+        if log.ndim == 1:
+            return (log[-1] if len(log) else LONG_AGO) + params["window_s"]
+        last = np.maximum(np.asarray(state["size"]) - 1, 0)
+        return np.asarray(log.reshape(-1)[_places(log, last)] + params["window_s"])
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        log, limit, since = state["log"], params["limit"], at - params["window_s"]
+        if log.ndim == 1:
+            inside = len(log) - np.searchsorted(log, since, side="right")
+        else:
+            places = np.arange(log.shape[-1]) < np.asarray(state["size"])[..., None]
+            inside = ((log > since[..., None]) & places).sum(axis=-1)
+        return np.asarray(np.maximum(limit - inside, 0.0))
+
+    def shut_until(self, params: Params, state: State, at: float) -> Array:
+        log, length = state["log"], params["window_s"]
+        oldest = np.searchsorted(log, at - length, side="right")
+        return np.append(log, at)[oldest] + np.where(oldest < len(log), length, 0.0)
+
+
+def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where one entry of each of many logs lies if they are laid one after the other."""
+    return np.asarray(np.arange(index.size).reshape(index.shape) * log.shape[-1] + index)
+
+
+class _MinimumGap(Kind):
+    """One request, and the next one not before some time has passed.
+
+    With a limit of 1 a log, a window that the first request opens and a bucket of one token are all this.
+    """
+
+    scales = ("gap_s",)
+    levels = False
+
+    def limits(self, accepted: int, most: int) -> Sequence[int]:
+        return (1,) if accepted <= 2 or most > accepted else ()
+
+    def start(self, params: Params, at: float) -> State:
+        return {"last": np.full_like(params["gap_s"], LONG_AGO)}
+
+    def free_at(self, params: Params, state: State) -> Array:
+        return np.asarray(state["last"] + params["gap_s"])
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        return {"last": np.where(accepted, at, state["last"])}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        return self.free_at(params, state)
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        return np.where(at >= self.free_at(params, state), 1.0, 0.0)
+
+
+class _TokenBucket(Kind):
+    """A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
+
+    ``starts=empty``: it is empty when it meets its first request. ``early``: the part of a token that may be missing
+    when a request is let in. ``tick``: tokens come only at whole multiples of so many seconds on a clock.
+    """
+
+    scales = ("token_s",)
+
+    def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
+        super().__init__(text, prior, phase=phase)
+        self.tick_s, self.early = (float(self.options.get(name, 0)) for name in ("tick", "early"))
+
+    def limits(self, accepted: int, most: int) -> Sequence[int]:
+        if self.empty:
+            return range(2, max(2 * most, _MOST_EMPTY) + 1)
+        return range(max(2, accepted // 2) if self.phase else 2, most + 1)
+
+    def start(self, params: Params, at: float) -> State:
+        token_s = params["token_s"]
+        full = at + params["limit"] * token_s if self.empty else np.full_like(token_s, LONG_AGO)
+        tick = at - params["phase"] * self.tick_s if self.tick_s else np.zeros_like(token_s)
+        since = np.full_like(token_s, at)
+        return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
+
+    def _most_s(self, params: Params) -> Array:
+        """How long before it would be full it lets one in at the earliest."""
+        return np.asarray((params["limit"] - 1.0 + self.early) * params["token_s"])
+
+    def _taken_at(self, state: State, at: Array | float) -> Array:
+        if not self.tick_s:
+            return np.asarray(at)
+        return np.asarray(state["tick"] + np.floor((at - state["tick"]) / self.tick_s) * self.tick_s)
+
+    def free_at(self, params: Params, state: State) -> Array:
+        return self._ticked(state, np.asarray(state["full"] - self._most_s(params)))
+
+    def _ticked(self, state: State, at: Array) -> Array:
+        """The first tick that is not before *at*."""
+        if not self.tick_s:
+            return at
+        ticks = np.ceil((at - state["tick"]) / self.tick_s - 1e-9)
+        return np.where(at > LONG_AGO / 2, state["tick"] + ticks * self.tick_s, LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        now, full = self._taken_at(state, at), state["full"]
+        fullest = now + self._most_s(params)
+        if accepted is False:
+            return state | {"full": self._emptied(params, state, now, at), "refused": at}
+        taken = np.minimum(np.maximum(full, now), fullest) + params["token_s"]
+        return state | {
+            "full": np.where(accepted, taken, np.maximum(full, fullest)),
+            "since": np.where(accepted & (full <= now), now, state["since"]),
+            "let_in": np.where(accepted, at, state["let_in"]),
+        }
+
+    def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
+        """When a bucket would be full of which others took whole tokens, until none was left.
+
+        A token that would have come a moment ago may not have been there yet instead, nor a tick with all its tokens;
+        and a bucket that others emptied while it would have been full went on to fill all the same.
+        """
+        token_s, full = params["token_s"], state["full"]
+        late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
+        soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
+        held = params["limit"] + self.early - np.maximum(full - now, 0.0) / token_s
+        whole = np.where((held < 1.0 + _SOON) | (state["since"] > state["refused"]), 0.0, np.floor(held))
+        fullest = now + self._most_s(params)
+        emptied = np.where(whole > 0, np.maximum(full, now) + whole * token_s, np.maximum(full, fullest))
+        return np.where(soon, full, emptied)
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        return self._ticked(state, np.asarray(state["full"]))
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        missing = np.maximum(state["full"] - self._taken_at(state, at), 0.0) / params["token_s"]
+        return np.asarray(np.clip(np.floor(params["limit"] - missing + self.early + 1e-9), 0.0, None))
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        if not self.tick_s:
+            return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["token_s"]))
+        # A token that comes a little later may miss its tick, and then comes with the next one; what was there when it
+        # was full does not.
+        free = state["full"] - self._most_s(params)
+        moved, free = share * np.abs(free - state["since"]), free - state["tick"]
+        ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
+        return np.asarray((ticks + phase) * self.tick_s)
+
+
+class _DecayingCounter(Kind):
+    """A count that falls by a share of itself in each moment: to 1/e in *window_s*."""
+
+    def limits(self, accepted: int, most: int) -> Sequence[int]:
+        return range(max(2, 3 * accepted // 4), most + 1)  # it forgets some of a burst while that lasts
+
+    def start(self, params: Params, at: float) -> State:
+        length = params["window_s"]
+        return {"count": np.zeros_like(length), "at": np.full_like(length, at), "since": np.full_like(length, at)}
+
+    def _left(self, params: Params, state: State, at: Array | float) -> Array:
+        return np.asarray(state["count"] * np.exp(-np.maximum(at - state["at"], 0.0) / params["window_s"]))
+
+    def free_at(self, params: Params, state: State) -> Array:
+        most, count = params["limit"] - 1.0, np.maximum(state["count"], 1e-12)
+        fallen = state["at"] + params["window_s"] * np.log(count / np.maximum(most, 1e-9))
+        return np.where(count > most, fallen, LONG_AGO)
+
+    def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
+        count, fullest = self._left(params, state, at), params["limit"] - 1.0
+        counted = np.where(accepted, np.minimum(count, fullest) + 1.0, np.maximum(count, fullest))
+        now = np.broadcast_to(np.asarray(at), np.shape(counted))
+        return {"count": counted, "at": now, "since": np.where(state["count"] < 1e-9, at, state["since"])}
+
+    def turn_at(self, params: Params, state: State) -> Array:
+        return np.asarray(state["at"] + params["window_s"])
+
+    def room(self, params: Params, state: State, at: Array | float) -> Array:
+        left = params["limit"] - self._left(params, state, at)
+        return np.asarray(np.clip(np.floor(left + 1e-9), 0.0, None))
+
+    def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
+        return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["window_s"] / params["limit"]))
 
 
 _FIRST = "first."
-# What is refused so soon after the first one should have let it in may be the first one's all the same.
-_BLUR_S = 2 * LEAST_BLUR_S
 
 
-@dataclass(frozen=True, slots=True)
-class Tiered(AtAnyTime):
+class Tiered(Kind):
     """A limiter that is known already, and one behind it whose parameters are looked for.
 
-    Attributes:
+    Args:
         known: Parameters of the first one.
         loose: How far its times may be from there, as a share of themselves.
     """
 
-    first: Kind
-    known: Mapping[str, float]
-    second: Kind
-    loose: float
+    def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
+        super().__init__(second.text, phase=second.phase)
+        self.first, self.known, self.second, self.loose = first, known, second, loose
+        self.text, self.family = f"{first.text}+{second.text}", f"{first.family}+{second.family}"
+        self.scales, self.levels, self.fills = second.scales, second.levels, second.fills
+        self.empty = first.empty or second.empty
 
-    @property
-    def name(self) -> str:
-        """Both names."""
-        return f"{self.first.name}+{self.second.name}"
-
-    @property
-    def family(self) -> str:
-        """Both families."""
-        return f"{self.first.family}+{self.second.family}"
-
-    @property
-    def scales(self) -> tuple[str, ...]:
-        """Those of the one behind."""
-        return self.second.scales
-
-    @property
-    def phase(self) -> bool:
-        """Of the one behind."""
-        return self.second.phase
-
-    @property
-    def levels(self) -> bool:
-        """As the one behind."""
-        return self.second.levels
-
-    @property
-    def empty(self) -> bool:
-        """Where one of both is."""
-        return self.first.empty or self.second.empty
-
-    def _known(self, params: Params) -> Params:
-        shape = np.shape(params["limit"])
-        return {name: np.full(shape, value) for name, value in self.known.items()}
-
-    def _split(self, state: State) -> tuple[State, State]:
+    def _split(self, params: Params, state: State) -> tuple[Params, State, State]:
+        """Parameters of the first one in the shape of the others, and what each of both keeps in mind."""
+        known = {name: np.full(np.shape(params["limit"]), value) for name, value in self.known.items()}
         first = {name.removeprefix(_FIRST): value for name, value in state.items() if name.startswith(_FIRST)}
-        return first, {name: value for name, value in state.items() if not name.startswith(_FIRST)}
+        return known, first, {name: value for name, value in state.items() if not name.startswith(_FIRST)}
 
-    def _joined(self, first: State, second: State) -> State:
-        return {_FIRST + name: value for name, value in first.items()} | second
+    def _first_slack_s(self, known: Params, first: State, at: Array | float) -> Array:
+        loose = np.full(np.shape(known["limit"]), self.loose)
+        return self.first.slack_s(known, first, at, loose, loose)
 
     def start(self, params: Params, at: float) -> State:
         """What both keep in mind."""
-        return self._joined(self.first.start(self._known(params), at), self.second.start(params, at))
+        first = self.first.start(self._split(params, {})[0], at)
+        return {_FIRST + name: value for name, value in first.items()} | self.second.start(params, at)
 
     def free_at(self, params: Params, state: State) -> Array:
         """When the later one lets a request in."""
-        first, second = self._split(state)
-        return np.maximum(self.first.free_at(self._known(params), first), self.second.free_at(params, second))
+        known, first, second = self._split(params, state)
+        return np.maximum(self.first.free_at(known, first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """Both are told; a refusal is the first one's where that explains it."""
-        first, second = self._split(state)
-        known = self._known(params)
-        loose = np.full(np.shape(params["limit"]), self.loose)
-        until = self.first.free_at(known, first) + self.first.slack_s(known, first, at, loose, loose) + _BLUR_S
-        mine = np.logical_not(accepted) & (at < until)
-        later = self.second.update(params, second, at, accepted)
-        told = {
-            name: value if _is_log(name) or np.ndim(value) == 0 else np.where(mine, second[name], value)
-            for name, value in later.items()
-        }
-        theirs = np.logical_not(accepted) & ~mine
-        kept = self.first.update(known, first, at, accepted)
-        behind = {
-            name: value if _is_log(name) or np.ndim(value) == 0 else np.where(theirs, first[name], value)
-            for name, value in kept.items()
-        }
-        return self._joined(behind, told)
+        """Both take it in; a refusal is the first one's where that explains it."""
+        known, first, second = self._split(params, state)
+        until = self.first.free_at(known, first) + self._first_slack_s(known, first, at) + _SOON_FIRST_S
+        by_first = np.logical_not(accepted) & (at < until)
+        by_second = np.logical_not(accepted) & ~by_first
+        first = chosen(~by_second, self.first.update(known, first, at, accepted), first)
+        second = chosen(~by_first, self.second.update(params, second, at, accepted), second)
+        return {_FIRST + name: value for name, value in first.items()} | second
 
     def turn_at(self, params: Params, state: State) -> Array:
         """When the one behind forgets."""
-        return self.second.turn_at(params, self._split(state)[1])
+        return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
         """The lesser of both."""
-        first, second = self._split(state)
-        known = self._known(params)
+        known, first, second = self._split(params, state)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         """Of the one that decides."""
-        first, second = self._split(state)
-        known = self._known(params)
-        loose = np.full(np.shape(params["limit"]), self.loose)
+        known, first, second = self._split(params, state)
         decides = self.first.free_at(known, first) >= self.second.free_at(params, second)
-        return np.where(
-            decides,
-            self.first.slack_s(known, first, at, loose, loose),
-            self.second.slack_s(params, second, at, share, phase),
-        )
+        behind_s = self.second.slack_s(params, second, at, share, phase)
+        return np.where(decides, self._first_slack_s(known, first, at), behind_s)
 
 
-def _is_log(name: str) -> bool:
-    return name in ("log", "size")
+KINDS: tuple[Kind, ...] = (
+    _FixedWindow("fixed-window", 0.15),
+    _ClockWindow("fixed-window,opens=clock", 0.10, phase=True),
+    _FixedWindow("fixed-window,refused=restart", 0.015),
+    _BlockingWindow("fixed-window,block=", 0.03),
+    _SlidingLog("sliding-log", 0.16),
+    _SlidingLog("sliding-log,refused=count", 0.04),
+    _SlidingCounter("sliding-counter", 0.04, phase=True),
+    _SlidingCounter("sliding-counter,rule=below", 0.04, phase=True),
+    _SlidingCounter("sliding-counter,refused=count", 0.02, phase=True),
+    _SlidingCounter("sliding-counter,opens=first", 0.025),
+    _SlidingCounter("sliding-counter,opens=first,refused=count", 0.025),
+    _SlidingCounter("sliding-counter,rule=below,refused=count", 0.015, phase=True),
+    _SlidingCounter("sliding-counter,opens=first,rule=below", 0.015),
+    _SlidingCounter("sliding-counter,opens=first,rule=below,refused=count", 0.015),
+    _DecayingCounter("decaying-counter", 0.03),
+    _TokenBucket("token-bucket", 0.19),
+    _TokenBucket("token-bucket,starts=empty", 0.02),
+    _TokenBucket("token-bucket,early=0.5", 0.02),
+    _TokenBucket("token-bucket,tick=1", 0.02, phase=True),
+    _MinimumGap("minimum-gap", 0.09),
+)

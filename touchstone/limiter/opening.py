@@ -3,13 +3,11 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Literal
+from itertools import accumulate, pairwise
 
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
-from touchstone.limiter.queues import in_turn_s
-from touchstone.limiter.story import Story
+from touchstone.limiter.story import Story, in_turn_s
 
 # From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
 CANARY_S = 0.5
@@ -19,10 +17,11 @@ MOST_UNREFUSED = 200
 _LONG_S, _FEWER_UNREFUSED = 30.0, 60
 _FIRST = 24
 # Where the first one is refused already: when the next ones are sent.
-_SOON_S, _LATER = 0.1, 1.5
+_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24
 # Before one build at a time is tried for a second time nothing is sent for so many seconds.
 _REST_S = 1.0
-_WAITS = 24
+# Answers that take longer than the quickest one by this, and by several times as long, were held back.
+_HELD_S, _HELD_TIMES = 0.03, 4.0
 # So many of the last answers are held back alike, by this share of what they take, where there is a queue.
 _LAST_HELD, _ALIKE = 6, 0.5
 # Answers to a volley that are so far apart, and further than by so many times what one takes, are held back; where the
@@ -50,9 +49,7 @@ class Opening:
     capped: bool = False
     unqueued: bool = False
     refilled: bool = False
-    _checks: Literal["", "again", "once more", "alone"] = ""
     _kept: int = 0
-    _fitted: int = 0
     _rested: bool = False
     _steps_s: list[float] = field(default_factory=list)
 
@@ -78,23 +75,19 @@ class Opening:
         if not answers:
             return Stimulus("one request", (Segment((now_at,)),), stage="opening")
         if not any(answer.accepted for answer in answers):
-            at, gap_s = [], _SOON_S
-            for _ in range(_WAITS):
-                at.append(now_at + gap_s)
-                gap_s *= _LATER
-            return Stimulus("wait until one is accepted", (Segment(tuple(at), "accepted"),), stage="opening")
-        if self._checks == "again":
+            waits_s = accumulate(_SOON_S * _LATER**number for number in range(_WAITS))
+            part = Segment(tuple(now_at + wait_s for wait_s in waits_s), "accepted")
+            return Stimulus("wait until one is accepted", (part,), stage="opening")
+        if self._kept and not self.refilled:
             return Stimulus("one more", (Segment((now_at,)),), stage="opening")
-        if self._checks == "once more":
-            return Stimulus("burst again", (drain(now_at, self._kept + 1),), stage="opening")
-        if self._checks == "alone":
+        if self._kept:
             begins_at = now_at + (_REST_S if self._rested else 0.0)
             part = Segment((begins_at,) * (self._kept + 2), "refused", alone=True)
             return Stimulus("one build at a time", (part,), stage="opening")
         size = min(max(_FIRST, len(answers)), self.most - len(answers))
-        at_once = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
-        at_once = replace(at_once, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
-        return Stimulus("burst", (at_once,), stage="opening")
+        part = drain(max(now_at, answers[0].sent_at + CANARY_S), max(size, 1))
+        part = replace(part, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
+        return Stimulus("burst", (part,), stage="opening")
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """Takes in what came of it."""
@@ -102,32 +95,45 @@ class Opening:
         self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
             return
-        if self._checks:
+        if self._kept:
             self._check(answers)
-            return
-        if self._is_held():
+        elif self._is_held():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            self._refused(answers)
+            # A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent.
+            checks = self.starts and not self.capped
+            self._kept = sum(answer.accepted for answer in everything) if checks else 0
+            self.over = not checks
         else:
             self.over = self.unrefused or len(everything) >= self.most
 
+    def _check(self, answers: Sequence[Answer]) -> None:
+        """Whether a rate refused, or builds in flight did: then more are let through one at a time than at once."""
+        accepted, whole = sum(answer.accepted for answer in answers), not answers[-1].accepted
+        if not self.refilled:
+            self.refilled = answers[-1].accepted
+            self.over = whole
+        elif accepted > self._kept:
+            self.capped, self.over, self._kept = True, whole, 0
+            refused = {number for number, answer in enumerate(self.story.answers) if not answer.accepted}
+            self.story.left_out |= refused - ({len(self.story.answers) - 1} if whole else set())
+        elif whole and (self._rested or accepted < self._kept // 2):
+            self.over = True
+        elif whole:
+            self._rested = True  # a rate may have refused the last one; it lets more in after a while
+
     def go_on_alone(self) -> None:
         """Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on."""
-        self.capped, self.over = True, self.limited
+        self.capped, self.over, self._kept = True, self.limited, 0
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
-        """Whether a volley that was sent later shows that answers are held back, as the burst did not.
-
-        They come one after the other, further apart than what one takes that waits for nothing, and the last one takes
-        far longer than one alone ever did but for the network.
-        """
+        """Whether a volley shows that answers are held back: they come one after the other, the last one far later."""
         pace_s = in_turn_s(answers)
         if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
             return False
-        alone = sorted(answer.done_at - answer.sent_at for answer in self.story.answers[: -len(answers)])
+        alone = sorted(answer.took_s for answer in self.story.answers[: -len(answers)])
         usual_s = alone[len(alone) * 9 // 10] - alone[len(alone) // 10]
-        return max(answer.done_at - answer.sent_at for answer in answers) > _SPREAD_TIMES * usual_s
+        return max(answer.took_s for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
         """Goes on as if there were no queue: what was sent to fill it are requests as all others."""
@@ -135,49 +141,12 @@ class Opening:
         self.unqueued = True
         self.hear(answers)
 
-    def _refused(self, answers: Sequence[Answer]) -> None:
-        """A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent."""
-        self._kept = sum(answer.accepted for answer in self.story.answers)
-        if self.starts and not self.capped:
-            self._checks = "again"
-        else:
-            self.over = True
-
-    def _check(self, answers: Sequence[Answer]) -> None:
-        accepted = sum(answer.accepted for answer in answers)
-        if self._checks != "again" and accepted == len(answers) <= self._kept:
-            return  # it was cut short, and is asked once more
-        if self._checks == "again":
-            self.refilled = answers[-1].accepted
-            self._checks = "once more" if self.refilled else ""
-            self.over = not self._checks
-        elif self._checks == "once more":
-            # What a rate gave back since the refusal is little; so many builds as before have room again.
-            self._fitted = accepted
-            self._checks = "alone" if accepted >= max(min(2, self._kept - 1), self._kept // 2) else ""
-            self.over = not self._checks and not answers[-1].accepted
-        else:
-            if self._fitted < accepted <= self._kept and not self._rested:
-                self._rested = True  # a rate may have refused the last one; it lets more in after a while
-                return
-            self._checks = ""
-            self.capped = accepted > self._kept
-            self.over = not (self.capped and answers[-1].accepted)
-            if self.capped:
-                self._forgive(answers[-1].accepted)
-
-    def _forgive(self, last_accepted: bool) -> None:
-        """Builds in flight are what was refused for so far, but for the last answer."""
-        answers = self.story.answers
-        refused = {number for number, answer in enumerate(answers) if not answer.accepted}
-        self.story.left_out |= refused if last_accepted else refused - {len(answers) - 1}
-
     def _is_held(self) -> bool:
         """Whether the last answers all took about as long, and longer than one that came when nothing else did."""
-        served = [answer.done_at - answer.sent_at for answer in self.story.answers if answer.accepted]
+        served, served_s = [each.took_s for each in self.story.answers if each.accepted], self.story.served_s
         last = served[-_LAST_HELD:]
         if self.unqueued or waits(served):
             return not self.unqueued
-        if len(served) <= _LAST_HELD or min(last) <= self.story.served_s + self.story.held_s:
+        if len(served) <= _LAST_HELD or min(last) <= served_s + max(_HELD_S, _HELD_TIMES * served_s):
             return False
         return max(last) - min(last) <= _ALIKE * min(last)

@@ -11,9 +11,9 @@ import numpy as np
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus, stream
-from touchstone.limiter.kinds import Array
+from touchstone.limiter.belief import plain
+from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story
-from touchstone.limiter.summary import plain
 
 # What is held back by less than this share of a pace may have been on its way for so long.
 _HELD_SHARE = 0.25
@@ -26,80 +26,46 @@ _BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25
 # Answers that are so many times as far from their line as most are on none.
 _FAR = 5.0
 _OF_NORMAL = 1.4826
-# So many answers to one volley lie so close to a line, and the last took so much longer than the first.
-_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One answer, and how the queue stood when its request came.
-
-    Attributes:
-        paces: Until the queue would have been empty, in paces; 0 where it was.
-        busy: Which of the times it is in which the queue was never empty.
-        place: Which of those that were let in at that time it is, from 0.
-        waited: How much longer its answer took than one that need not wait, in paces.
-    """
-
-    answer: Answer
-    paces: float
-    busy: int
-    place: int
-    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What is known of a queue.
+    """What is known of a queue, and how it stood when each request came.
 
     Attributes:
         blur: How far answers that had to wait are from their turn, in paces: the middle one, and all of them together.
         delay: How many do not have to wait behind the one that is served.
         empty_at: When all that was let in is served.
+        accepted: Whether each request was let in.
+        paces: Until the queue would have been empty, in paces; 0 where it was.
+        place: How many had been let in before it since the queue was empty.
+        waited: How much longer its answer took than one that need not wait, in paces.
     """
 
     pace: Interval
     blur: float
     delay: int
-    turns: tuple[Turn, ...]
     empty_at: float
+    accepted: Mask
+    paces: Array
+    place: Array
+    waited: Array
 
     def off(self, first: int) -> float:
-        """How far answers from this one on were from their turn, in paces: the middle one of those that had to wait.
-
-        What all of them are late by is somebody else's turn.
-        """
-        waits = [(turn.paces - self.delay, turn.waited) for turn in self.turns[first:] if turn.answer.accepted]
-        late = [waited - expected for expected, waited in waits if expected > 2 * _HELD_SHARE]
-        shift = max(0.0, statistics.median(late)) if late else 0.0
-        return statistics.median(abs(one - shift) for one in late) if late else 0.0
+        """How far answers from this one on that had to wait were from their turn, in paces, but for a common delay."""
+        expected = self.paces[first:] - self.delay
+        late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _HELD_SHARE)]
+        return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0
 
     def places(self, first: int, count: int) -> tuple[int, float]:
-        """
-        The least and the most places that a queue has which let these in and refused those; infinitely many for none.
-        """
+        """The least and the most places that a queue has which gave these answers; infinitely many for none."""
         grain = min(max(_LEAST_GRAIN, _BLURS * self.blur), _MOST_GRAIN)
-        least, most = 0, math.inf
-        for turn in self.turns[first : first + count]:
-            if turn.answer.accepted:
-                least = max(least, math.ceil(turn.paces - grain))
-            else:
-                # No more can be taken than were let in, whatever the clocks say.
-                most = min(most, math.ceil(min(turn.paces + grain, turn.place)) - 1)
-        return least, most
-
-
-def in_turn_s(answers: Sequence[Answer]) -> float:
-    """How far apart the answers to requests that went out at once came, where they came one after the other; else 0.
-
-    Those of a server that works at many at once all take about as long, and a network brings them in no such order.
-    """
-    took_s = np.sort([_took_s(answer) for answer in answers if answer.accepted])
-    if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
-        return 0.0
-    steps = np.arange(len(took_s))
-    steady = float(np.corrcoef(steps, took_s)[0, 1]) ** 2
-    return float(np.polyfit(steps, took_s, 1)[0]) if steady >= _STEADY else 0.0
+        part = slice(first, first + count)
+        accepted, paces = self.accepted[part], self.paces[part]
+        least = np.ceil(paces[accepted] - grain)
+        # No more can be taken than were let in, whatever the clocks say.
+        most = np.ceil(np.minimum(paces + grain, self.place[part])[~accepted]) - 1
+        return int(max(least, default=0)), float(min(most, default=math.inf))
 
 
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
@@ -107,64 +73,57 @@ def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ())
 
     Args:
         rough_s: About how long one takes.
-        afresh: Numbers of answers before which the queue had been left alone until it was empty.
+        afresh: Numbers of answers before which the queue was empty.
     """
-    pace, refused = Interval(rough_s, rough_s, rough_s), [_took_s(a) for a in answers if not a.accepted]
-    leg_s = (statistics.median(refused) if refused else min(map(_took_s, answers))) / 2
-    for _ in range(_ROUNDS):
-        found, _ = _turns(answers, pace.value, leg_s, afresh)
-        held, _ = _held(found)
-        pace = _pace(held, pace.value)
-    found, empty_at = _turns(answers, pace.value, leg_s, afresh)
-    held, spared = _held(found)
-    off = [abs(turn.paces - turn.waited - spared) for turn in held]
-    blur = abs(spared - round(spared)) + (statistics.median(off) if off else 0.0)
-    return Fit(pace, blur, max(0, round(spared)), found, empty_at)
+    took_s, done_at = (np.array(values) for values in zip(*((a.took_s, a.done_at) for a in answers), strict=True))
+    accepted, pace = np.array([answer.accepted for answer in answers]), Interval(rough_s, rough_s, rough_s)
+    # From when a request is sent to when the queue meets it.
+    leg_s = float(took_s.min() if accepted.all() else np.median(took_s[~accepted])) / 2
+    for number in range(_ROUNDS + 1):
+        paces, busy, place, empty_at = _turns(answers, pace.value, leg_s, afresh)
+        waited = (took_s - np.median(took_s[accepted & (place == 0)])) / pace.value
+        # Those that waited, and had to; and how many paces they were spared.
+        waits = accepted & (place > 0) & (waited > _HELD_SHARE)
+        held = waits & (paces - _middle((paces - waited)[waits]) > _HELD_SHARE)
+        held = held if held.any() else waits
+        spared = _middle((paces - waited)[held])
+        if number < _ROUNDS:
+            pace = _pace([_line(place[mine], done_at[mine]) for mine in _each(busy, held)], pace.value)
+    blur = abs(spared - round(spared)) + _middle(np.abs(paces - waited - spared)[held])
+    return Fit(pace, blur, max(0, round(spared)), empty_at, accepted, paces, place, waited)
 
 
-def _took_s(answer: Answer) -> float:
-    return answer.done_at - answer.sent_at
+def _middle(values: Array) -> float:
+    return float(np.median(values)) if len(values) else 0.0
 
 
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
-) -> tuple[tuple[Turn, ...], float]:
-    """Has a queue serve all of *answers*; when it is empty again.
-
-    Args:
-        leg_s: From when a request is sent to when the queue meets it.
-    """
+) -> tuple[Array, Array, Array, float]:
+    """Has a queue serve all of *answers*: paces, the number of the time in which it was never empty, place; its end."""
     empty_at, busy, place, found = -math.inf, -1, 0, []
     for number, answer in enumerate(answers):
         at = answer.sent_at + leg_s
         empty_at = -math.inf if number in afresh else empty_at
         if at >= empty_at and answer.accepted:
             busy, place = busy + 1, 0
-        found.append(Turn(answer, max(0.0, (empty_at - at) / pace_s), busy, place))
+        found.append((max(0.0, (empty_at - at) / pace_s), busy, place))
         if answer.accepted:
             empty_at, place = max(empty_at, at) + pace_s, place + 1
-    served_s = statistics.median(_took_s(turn.answer) for turn in found if turn.answer.accepted and not turn.place)
-    told = ((turn, (_took_s(turn.answer) - served_s) / pace_s) for turn in found)
-    return tuple(Turn(turn.answer, turn.paces, turn.busy, turn.place, waited) for turn, waited in told), empty_at
+    paces, times, places = np.array(found, dtype=np.float64).T
+    return paces, times, places, empty_at
 
 
-def _held(found: Sequence[Turn]) -> tuple[list[Turn], float]:
-    """Those that waited, and had to; and how many paces they were spared."""
-    waited = [turn for turn in found if turn.answer.accepted and turn.place and turn.waited > _HELD_SHARE]
-    spared = statistics.median([turn.paces - turn.waited for turn in waited]) if waited else 0.0
-    held = [turn for turn in waited if turn.paces - spared > _HELD_SHARE] or waited
-    return held, statistics.median([turn.paces - turn.waited for turn in held]) if held else 0.0
+def _each(busy: Array, held: Mask) -> list[Mask]:
+    """Those of *held* at each of the times in which the queue was never empty, where these are several."""
+    groups = [held & (busy == one) for one in np.unique(busy[held])]
+    return [mine for mine in groups if mine.sum() > 1]
 
 
-def _pace(held: Sequence[Turn], rough_s: float) -> Interval:
-    """
-    Answers that were held come one pace after the other, as long as the queue is never empty: the slope of those lines.
-    """
-    groups: dict[int, list[Turn]] = {}
-    for turn in held:
-        groups.setdefault(turn.busy, []).append(turn)
-    lines = [line for group in groups.values() if len(group) > 1 for line in (_line(group),) if len(line) > 1]
-    points = np.concatenate([line - line.mean(axis=0) for line in lines]) if lines else np.zeros((0, 2))
+def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
+    """Answers that were held come one pace after the other while the queue is never empty: the slope of these lines."""
+    lines = [line - line.mean(axis=0) for line in lines if len(line) > 1]
+    points = np.concatenate([np.zeros((0, 2)), *lines])
     below = float(points[:, 0] @ points[:, 0])
     if not below:
         return Interval(rough_s, 0.9 * rough_s, 1.1 * rough_s)
@@ -172,28 +131,21 @@ def _pace(held: Sequence[Turn], rough_s: float) -> Interval:
     free = len(points) - len(lines) - 1
     rest = points[:, 1] - slope * points[:, 0]
     blur_s = max(_LEAST_S, math.sqrt(float(rest @ rest) / free)) if free > 0 else 10 * _LEAST_S
-    half_s = _student(max(free, 1)) * blur_s / math.sqrt(below)
+    # So many standard errors hold 95 %, with so many degrees of freedom; within a tenth from four on.
+    errors = 1.96 + 2.4 / max(free, 1) + 8 / max(free, 1) ** 2
+    half_s = errors * blur_s / math.sqrt(below)
     return Interval(slope, slope - half_s, slope + half_s)
 
 
-def _line(group: Sequence[Turn]) -> Array:
-    """
-    Places and times of answers, but for those that are far from the line of most. On the way one may overtake another.
-    """
-    places, done = (np.sort([turn.place for turn in group]), np.sort([turn.answer.done_at for turn in group]))
-    later = np.triu(np.ones((len(group), len(group)), dtype=bool), 1)
-    steps = np.subtract.outer(places, places)[later]
-    slope = np.median(np.subtract.outer(done, done)[later] / steps)
+def _line(places: Array, done: Array) -> Array:
+    """Places and times of answers, but for those far from the line of most; on the way one may overtake another."""
+    places, done = np.sort(places), np.sort(done)
+    later = np.triu(np.ones((len(done), len(done)), dtype=bool), 1)
+    slope = np.median((np.subtract.outer(done, done) / np.subtract.outer(places, places).clip(max=-1))[later])
     rest = done - slope * places
     rest = np.abs(rest - np.median(rest))
     near = rest <= _FAR * max(_OF_NORMAL * float(np.median(rest)), _LEAST_S)
-    line: Array = np.column_stack([places, done])[near]
-    return line
-
-
-def _student(free: int) -> float:
-    """How many standard errors hold 95 %, with so many degrees of freedom; within 0.1 from two on."""
-    return 1.96 + 2.37 / free + 2.82 / free**2 + 2.6 / free**3 + 2.9 / free**4
+    return np.asarray(np.column_stack([places, done])[near])
 
 
 # It is filled with so many at most until one is refused.
@@ -221,42 +173,32 @@ _LAST = 4
 _MOST_OFF = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Which of all answers a filling brought."""
-
-    first: int
-    count: int
-    refused: int
-
-
 @dataclass
 class Queues:
     """The part of a probe that looks at a queue: fills it until one is refused, twice.
 
     Attributes:
+        fillings: Which of all answers each filling brought.
         disproved: Whether answers did not wait for each other: what was thought to be a queue is none.
     """
 
     story: Story
-    seen: list[_Seen] = field(default_factory=list)
+    fillings: list[range] = field(default_factory=list)
     disproved: bool = False
-    _rough_s: float = 0.0
-    _fit: Fit | None = None
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where the queue is known, or cannot be."""
-        full = [one for one in self.seen if one.refused]
-        size = len(self.seen) - len(full)
-        if self.disproved or self.settled or size >= len(_SIZES) or len(self.seen) >= _MOST_SEEN or left < 2:
+        full = self._full()
+        size = len(self.fillings) - len(full)
+        if self.disproved or self.settled or size >= len(_SIZES) or len(self.fillings) >= _MOST_SEEN or left < 2:
             return None
         known = self._known()
         pace_s = known.pace.value
         # The first one goes on from where the burst has left it; all others find it empty.
-        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.seen else now_at
+        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
         # Each at another one, so that the request that decides does not come each time just as a place is freed.
-        gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.seen))
+        gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
         count = _SIZES[size]
         if full:
             count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE
@@ -267,45 +209,34 @@ class Queues:
         if not answers:
             return
         first = len(self.story.answers) - len(answers)
-        self._known(first)
-        self.seen.append(_Seen(first, len(answers), sum(not answer.accepted for answer in answers)))
-        self._fit = None
+        self.fillings.append(range(first, len(self.story.answers)))
         self.disproved = self._known().off(first) > _MOST_OFF
 
-    def _known(self, until: int | None = None) -> Fit:
+    def _known(self) -> Fit:
         """What all answers say. The burst at the beginning tells a rough pace, from which all else is found."""
-        answers = self.story.answers[:until]
-        if not self._rough_s:
-            done = sorted(answer.done_at for answer in answers if answer.accepted)[-_LAST:]
-            self._rough_s = statistics.median(b - a for a, b in pairwise(done))
-        if self._fit is None or until is not None:
-            self._fit = fit(answers, self._rough_s, {one.first for one in self.seen[1:]})
-        return self._fit
+        burst = self.story.answers[: self.fillings[0].start if self.fillings else None]
+        done = sorted(answer.done_at for answer in burst if answer.accepted)[-_LAST:]
+        rough_s = statistics.median(b - a for a, b in pairwise(done))
+        return fit(self.story.answers, rough_s, {one.start for one in self.fillings[1:]})
 
-    def _bounds(self, one: _Seen) -> tuple[int, float]:
-        """How many places it has at least and at most, by one filling."""
-        return self._known().places(one.first, one.count)
+    def _full(self) -> list[range]:
+        """Those fillings of which one was refused."""
+        return [one for one in self.fillings if not all(self.story.answers[number].accepted for number in one)]
 
     @property
     def settled(self) -> bool:
-        """Whether enough fillings agree."""
-        if self.disproved or sum(one.refused > 0 for one in self.seen) < _AGREE:
+        """Whether enough fillings agree, turns can be told apart, and the pace is known well enough."""
+        if self.disproved or len(self._full()) < _AGREE:
             return False
-        places = self._places()
-        return places.low == places.high and self._is_narrow()
-
-    def _is_narrow(self) -> bool:
-        """Whether turns can be told apart, and the pace is known well enough.
-
-        A little less is enough where more fillings would not help.
-        """
-        pace = self._known().pace
-        most = _NARROW if len(self.seen) < _MOST_SEEN else _NARROW_ENOUGH
-        return pace.high <= (1 + most) * pace.low and self._known().blur <= _MOST_BLUR
+        places, known = self._places(), self._known()
+        # A little less is enough where more fillings would not help.
+        most = _NARROW if len(self.fillings) < _MOST_SEEN else _NARROW_ENOUGH
+        narrow = known.pace.high <= (1 + most) * known.pace.low and known.blur <= _MOST_BLUR
+        return narrow and places.low == places.high
 
     def tier(self) -> Tier | None:
         """The queue, as far as it is known."""
-        if not self.seen or self.disproved:
+        if not self.fillings or self.disproved:
             return None
         known, places = self._known(), self._places()
         pace, count = known.pace, int(places.value)
@@ -320,11 +251,12 @@ class Queues:
 
     def _places(self) -> Interval:
         """How many may wait, by the last fillings of which one was refused; without any, by all of them."""
-        full = [self._bounds(one) for one in self.seen if one.refused][-_AGREE:]
+        known, full = self._known(), self._full()
+        bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:
-            least = max(self._bounds(one)[0] for one in self.seen)
+            least = max(low for low, _ in bounds)
             return Interval(least, least, _ENDLESS)
-        lows, highs = [low for low, _ in full], [high for _, high in full]
+        lows, highs = [low for low, _ in bounds], [high for _, high in bounds]
         if max(lows) <= min(highs):
             return Interval(min(highs), max(lows), min(highs))
         return Interval(highs[-1], min(lows), max(highs))

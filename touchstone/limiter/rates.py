@@ -2,221 +2,175 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from touchstone.facts.identity import Tier
 from touchstone.facts.observed import Answer, Moment
-from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.account import Candidate, compare, taken
-from touchstone.limiter.belief import Belief, Tail, blurred, loose, same, vague
-from touchstone.limiter.catalogue import behind
+from touchstone.facts.stimulus import Segment, Stimulus, drain
+from touchstone.limiter.belief import (
+    Belief,
+    behind,
+    disagreements,
+    likeliest_limit,
+    loose,
+    overlap,
+    taken,
+    tier,
+    uncertain,
+)
 from touchstone.limiter.cells import Cells
-from touchstone.limiter.chapters import Chapter, Surprises
-from touchstone.limiter.filling import FORGETS, LEAST_FILLINGS, Filling, met_once
-from touchstone.limiter.kinds import Tiered, refill_s
-from touchstone.limiter.planner import ALONE, choose
+from touchstone.limiter.kinds import Kind, Tiered
+from touchstone.limiter.planner import ALONE, choose, steady
 from touchstone.limiter.story import Story
-from touchstone.limiter.summary import likeliest_limit, tier
 
 # What is likelier than this is all but found.
 NEARLY = 0.97
-# Where so many stimuli one after the other changed less than this, no more is asked.
-_MOST, _STILL, _STILL_WIDE = 5, 0.003, 0.98
-# What was refused and told less than this is refused a moment later, too.
-_TOLD = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Stand:
-    """What is known at one moment.
-
-    Attributes:
-        kind: The likeliest one.
-        share: How likely it is.
-        loose: How far its times may be from what they are thought to be, as a share of themselves.
-    """
-
-    kind: str
-    share: float
-    loose: float
-
-
-@dataclass
-class Standstill:
-    """Stimuli that told next to nothing.
-
-    Attributes:
-        stuck: How many one after the other, where all but the last of it is known.
-        idle: How many one after the other that were all refused.
-    """
-
-    stuck: int = 0
-    idle: int = 0
-
-    @property
-    def over(self) -> bool:
-        """Whether no more is asked."""
-        return self.stuck >= _MOST
-
-    def count(self, before: Stand, after: Stand, *, asked: bool, accepted: bool) -> None:
-        """Takes in one more.
-
-        Args:
-            asked: Whether it was sent to find the rate.
-            accepted: Whether any of it was let through.
-        """
-        alike, told = before.kind == after.kind, abs(before.share - after.share)
-        still = alike and after.share > NEARLY and told < _STILL and after.loose > before.loose * _STILL_WIDE
-        self.stuck = self.stuck + asked if still else 0
-        self.idle = self.idle + 1 if asked and alike and told < _TOLD and not accepted else 0
-
-
-# So likely a limiter has to have been for another one to be behind it, and of so many of them at most.
-_LIKELY, _MOST_FIRSTS = 0.1, 3
-# How well its times have to be known for that, as a share of themselves.
-_KNOWN = 0.3
-# So likely it has to have been for what is behind it to be sure.
-_SURE = 0.9
-# By so much of what they were thought to be uncertain its times have to turn out to be others, to be reckoned anew.
-_MOVED = 0.5
-# Refusals of a second limiter that are further apart than this share of its window come from two fillings.
-_APART = 0.5
-
-
-@dataclass
-class Firsts:
-    """What may turn out to have another limit behind it: what that refuses speaks against the right one, too."""
-
-    kept: dict[str, tuple[Candidate, float, float]] = field(default_factory=dict)
-    _likeliest: dict[str, float] = field(default_factory=dict)
-
-    def keep(self, belief: Belief) -> None:
-        """Keeps what is likely by now and well known."""
-        kinds = belief.kinds()
-        for cells in belief.cells:
-            name = cells.kind.name
-            if isinstance(cells.kind, Tiered):
-                continue
-            if kinds[name] > _LIKELY and (share := loose(tier(cells))) < _KNOWN:
-                self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
-                self.kept.pop(name, None)  # the last one that was likely comes last
-                self.kept[name] = (_middle(cells), share, cells.luck())
-
-    def was_sure(self, kind: Tiered) -> bool:
-        """Whether the first of two limiters was all but certain before the second one was met."""
-        return self._likeliest.get(kind.first.name, 0.0) > _SURE
-
-    def behind(self, moments: Sequence[Moment]) -> list[Cells]:
-        """What may be behind the last that were kept."""
-        firsts = list(self.kept.values())[-_MOST_FIRSTS:]
-        return [cells for first in firsts for cells in _behind(first, moments)]
-
-    def share(self, belief: Belief) -> float:
-        """How likely it is that there is another limit behind one."""
-        kinds = belief.kinds()
-        return sum(kinds[cells.kind.name] for cells in belief.cells if isinstance(cells.kind, Tiered))
-
-    def renew(self, belief: Belief, moments: Sequence[Moment]) -> None:
-        """Reckons anew with the times of a first limiter that became known better than by when it was kept."""
-        for plain in [cells for cells in belief.cells if not isinstance(cells.kind, Tiered)]:
-            before = [cells for cells in belief.cells if _is_behind(cells, plain)]
-            if not before or not _has_moved(before[0], plain):
-                continue
-            after = _behind((_middle(plain), loose(tier(plain)), plain.luck()), moments)
-            for cells in after:
-                cells.see(moments)
-                cells.refine(moments, max(one.masses().max() for one in belief.cells))
-            after = [cells for cells in after if len(cells)]
-            if after and _evidence(after) > _evidence(before):
-                kept = [cells for cells in belief.cells if not any(cells is one for one in before)]
-                belief.cells = kept + after
-
-
-def meets(kind: Tiered, moments: Sequence[Moment], window_s: float) -> int:
-    """How often the second of two limiters refused what the first one would have let through, half a window apart."""
-    first = Candidate(kind.first, {name: np.array([value]) for name, value in kind.known.items()})
-    count, last_at = 0, -math.inf
-    for one in compare(first, moments, kind.loose):
-        if not one.moment.accepted and one.disagrees_s > 0 and one.moment.at > last_at + _APART * window_s:
-            count, last_at = count + 1, one.moment.at
-    return count
-
-
-def _middle(cells: Cells) -> Candidate:
-    """The likeliest limit, with times in the middle of what they may be: as far from one end as from the other."""
-    candidate, numbers = Candidate.of(cells), tier(cells).numbers
-    middles = {name: math.sqrt(number.low * number.high) for name, number in numbers.items() if number.low > 0}
-    if "token_s" in cells.kind.scales:
-        middles["token_s"] = 1.0 / middles["rate_per_s"]
-    times = {name: np.array([middles[name]]) for name in cells.kind.scales}
-    return Candidate(candidate.kind, {**candidate.params, **times})
-
-
-def _behind(first: tuple[Candidate, float, float], moments: Sequence[Moment]) -> list[Cells]:
-    candidate, share, luck = first
-    accepted = sum(moment.accepted for moment in moments)
-    return behind(candidate, share, accepted, moments[-1].at - moments[0].at, luck)
-
-
-def _is_behind(cells: Cells, plain: Cells) -> bool:
-    return isinstance(cells.kind, Tiered) and cells.kind.first.name == plain.kind.name
-
-
-def _has_moved(cells: Cells, plain: Cells) -> bool:
-    """Whether the times of a limiter are others than what is behind it was reckoned with."""
-    assert isinstance(cells.kind, Tiered)
-    known, now = cells.kind.known, _middle(plain).params
-    if float(now["limit"][0]) != known["limit"]:
-        return False
-    moved = [abs(np.log(float(now[name][0]) / known[name])) for name in plain.kind.scales]
-    return max(moved) > _MOVED * cells.kind.loose and loose(tier(plain)) < cells.kind.loose
-
-
-def _evidence(many: Sequence[Cells]) -> float:
-    return float(np.logaddexp.reduce(np.concatenate([cells.masses() for cells in many])))
-
-
 # What has to be known of a limiter before it counts as found.
-SURE, SURE_KIND, LIKELY_KIND, SURE_LIMIT, NARROW = 0.993, 0.998, 0.93, 0.998, 0.019
+_SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW = 0.993, 0.998, 0.93, 0.998, 0.019
+# Where no stimulus changes anything any more, a little less is enough.
+_NARROW_ENOUGH = 0.05
+# Where so many stimuli one after the other changed less than this, no more is asked.
+_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98
+# Where all was refused and told less than the first, nothing is asked for this share of what it takes to be full again,
+# and longer each time.
+_TOLD, _PATIENCE = 0.1, 0.05
 # From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
 _MISFIT = 0.5
-# Below this it is taken for granted that nobody else does.
-_UNSHARED = 0.09
-# Where no stimulus changes anything any more, a little less is enough.
-NARROW_ENOUGH = 0.05
+# Below this it is taken for granted that nobody else does; below that nobody is looked for any more.
+_UNSHARED, _NOBODY = 0.09, 0.002
 # More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
 _CONTRADICTED = 0.02
 # So often it may turn out that others, or another limiter behind the one that is known, have to be thought of.
 _MOST_WIDENED = 3
-# How far the times of the first of two limiters may be from what they are thought to be, where both are sure.
-_LOOSE_FIRST = 0.05
-# So little it has to be likely that somebody else takes a part for another limiter to be behind one.
-_CLEAR = 0.3
-# From this share on a second limit may yet come to explain what the first one does not.
-_HOPE = 0.02
-# Where all was refused and told next to nothing, nothing is asked for this share of what it takes to be full again, and
-# longer each time.
-_PATIENCE = 0.05
-# So little likely it is that somebody else takes a part where nobody is looked for any more.
-_NOBODY = 0.002
 # So many stimuli are tried to meet a limit once more, where all else is known.
 _MOST_AGAIN = 4
 # A limit that is likelier than this was met: only others may have kept a higher one from being seen.
 _HIDDEN = 0.9
+# Where no limiter explains all that was seen, its numbers may be off by at least this share of themselves.
+_LEAST_VAGUE = 0.05
 # What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
 _AT_MOST, _UNSETTLED = 0.9, 0.99
 # What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
 _UNLIKELY = 4.5
+# The end of a window may hang on one late answer: all but a few are no later than this share of them.
+_MOST = 0.9
 # A family that was never that likely is not worth a word when it is ruled out.
 _REMEMBERED = 0.02
-# Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else.
-_SURPRISE = 5.0
-# The same of what was sure to come.
-_FORESEEN = 2.0
-# The same of answers that are all alike: one after the other may come from something else that always gives them.
-_ONE_SIDED = 2.0
+# Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else; the same
+# of what was sure to come; and of answers that are all alike, which may come from something that always gives them.
+_SURPRISE, _FORESEEN, _ONE_SIDED = 5.0, 2.0, 2.0
+# So many stimuli there are to explain a surprise by what was not thought of before; and so many, where some of that may
+# still come to explain it: from this share on.
+_CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02
+
+# So likely a limiter has to have been for another one to be behind it, and so little that somebody else takes a part.
+_LIKELY_FIRST, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
+# How well the times of a first limiter have to be known, as a share of themselves, for another one to be looked for
+# behind it, and for both to be sure; and how likely the first one has to have been for that.
+_KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
+# Refusals of a second limiter that are further apart than this share of its window come from two fillings.
+_APART = 0.5
+
+# So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
+# before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
+AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
+# So many requests watch a log that is full, where it is for this share of its window.
+_WATCHES, _WATCH_LEAST = 5, 0.5
+# What is in the mind of these for longer than a window: so many windows after it was met first it is met anew; or,
+# where the limit is as small as this, when all is forgotten.
+_FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
+# So often a limit has to be met, and each time with this share of it let through one after the other.
+_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8
+# With room for this share of its limit there is no need to wait until it is full again.
+_ROOMY = 0.5
+# What it gains between two requests is this share of one at most, or it is never empty.
+_MOST_GAINED = 0.9
+# Numbers that are closer than this factor are rather those of one limiter, of which somebody else takes a part.
+_CLOSE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """All that was asked until answers came that contradict it.
+
+    Attributes:
+        tiers: The likeliest limiter by then.
+        probability: Of its family.
+        last_at: When the last request was sent that it explains, in seconds on the clock of the run.
+        surprised_at: When the first one was that was asked in the stimulus that it does not explain.
+    """
+
+    tiers: tuple[Tier, ...]
+    probability: float
+    last_at: float
+    surprised_at: float
+
+    def is_same(self, tiers: Sequence[Tier]) -> bool:
+        """Whether what was known holds what is known now."""
+        pairs = zip(self.tiers, tiers, strict=False)
+        return len(self.tiers) == len(tiers) and all(overlap(before, after) for before, after in pairs)
+
+    def is_close(self, tiers: Sequence[Tier]) -> bool:
+        """Whether it may be what is found now all the same, though with other numbers: these are close."""
+        pairs = list(zip(self.tiers, tiers, strict=False))
+        if self.is_same(tiers) or [one.family for one in self.tiers] != [one.family for one in tiers]:
+            return False
+        return all(
+            name in mine.numbers and 1 / _CLOSE < mine.numbers[name].value / number.value < _CLOSE
+            for mine, other in pairs
+            for name, number in other.numbers.items()
+        )
+
+    def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
+        """A sentence: what was found then, beside what is found now.
+
+        Args:
+            first_at: When the first request of all was sent.
+            builds: Whether builds in flight may have been in the way.
+            doubted: Whether nothing else may be there.
+        """
+        last_s, surprised_s = self.last_at - first_at, self.surprised_at - first_at
+        why = "builds in flight may have been why, or " if builds else ""
+        if self.is_same(tiers):
+            return (
+                f"from second {surprised_s:.1f} on answers did not fit; asked anew after a rest, it was found to be "
+                f"the same limiter: {why}somebody else may use the key now and then"
+            )
+        text, as_well = "+".join(tier.text for tier in self.tiers), ", and may be the same limiter all the same"
+        return (
+            f"from second {surprised_s:.1f} on answers contradict what was likeliest until second {last_s:.1f}, "
+            f"{text} ({self.probability:.0%}): {why}the limiter was changed, or somebody else uses the "
+            f"key; what is told is what was found since{as_well if doubted else ''}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """A limiter that may have another limit behind it: its middle, how loose its times are, and its luck."""
+
+    cell: Cells
+    loose: float
+    luck: float
+
+    @classmethod
+    def of(cls, cells: Cells) -> "_First":
+        """As it is known by now."""
+        found, logs = tier(cells), []
+        for name in cells.kind.scales:
+            number = found.numbers["rate_per_s" if name == "token_s" else name]
+            logs.append([math.log(number.low * number.high) / (-2 if name == "token_s" else 2)])
+        return cls(replace(cells.best(), logs=np.array(logs)), loose(found), cells.luck())
+
+
+def _fillings(moments: Sequence[Moment], least: float) -> int:
+    """How often at least so many were let through before one was refused."""
+    count = found = 0
+    for moment in moments:
+        found += not moment.accepted and count >= least
+        count = count + 1 if moment.accepted else 0
+    return found
 
 
 class Rates:
@@ -226,41 +180,52 @@ class Rates:
         accepted: Requests that were accepted before the first refusal.
 
     Attributes:
-        surprises: What was known until answers came that no limiter would have given that was likely by then.
-        stood: What was known before the last answers, no more vaguely than if nobody else took a part.
+        surprise: What was known until answers came that no limiter would have given that was likely by then.
         doubted: Whether what was known before this story began may be behind it as well.
+        remembered: The likeliest limiter of each family that was likely once, and its text.
     """
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
-        self.accepted = accepted
         self.wide = self.doubted = False
-        self.surprises = Surprises()
-        self.stood: Chapter | None = None
-        self._tail = Tail()
+        self.surprise: Chapter | None = None
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
-        self._heard, self._again = False, 0
-        self._still = Standstill()
-        self._contradicted = False
-        self._rethought: float | None = None
+        self.remembered: dict[str, tuple[Cells, str]] = {}
+        # What may have another limit behind it, which speaks against the right one, too; and how likely each was.
+        self._firsts: dict[str, _First] = {}
+        self._likeliest: dict[str, float] = {}
+        # A surprise that what was thought of since may explain, and how many stimuli ago it came.
+        self._open: Chapter | None = None
+        self._since = 0
+        # Stimuli one after the other that changed nothing, that were refused and told nothing, that met the limit anew.
+        self._stuck = self._idle = self._again = 0
+        # How unlikely the last answers were that were all alike, as a logarithm, and what they were.
+        self._unlikely, self._alike = 0.0, set[bool]()
+        self._heard = self._contradicted = False
         self._widened = 0
-        self._thought_anew = False
-        self._firsts = Firsts()
-        self.remembered: dict[str, Candidate] = {}
-        self.texts: dict[str, str] = {}
         self._remember()
 
     def _remember(self) -> None:
         """Keeps the likeliest of each family, for the day when it is ruled out."""
         families = self.belief.families()
-        for number, (family, share) in enumerate(families.items()):
-            if number and share > _REMEMBERED:
-                cells = self.belief.likeliest(family)
-                self.remembered.pop(family, None)  # the last one that was likely comes last
-                self.remembered[family] = Candidate.of(cells)
-                self.texts[family] = tier(cells).text
+        for family in [family for family, share in families.items() if share > _REMEMBERED][1:]:
+            cells = self.belief.likeliest(family)
+            self.remembered.pop(family, None)  # the last one that was likely comes last
+            self.remembered[family] = (cells.best(), tier(cells).text)
         self.remembered = dict(sorted(self.remembered.items(), key=lambda item: item[0] in families, reverse=True))
+
+    def _keep_firsts(self) -> None:
+        """Keeps what is likely by now and well known: there may be another limit behind it."""
+        kinds = self.belief.kinds()
+        for cells in self.belief.cells:
+            name = cells.kind.text
+            if isinstance(cells.kind, Tiered) or kinds[name] <= _LIKELY_FIRST:
+                continue
+            if (first := _First.of(cells)).loose < _KNOWN_FIRST:
+                self._likeliest[name] = max(self._likeliest.get(name, 0.0), kinds[name])
+                self._firsts.pop(name, None)  # the last one that was likely comes last
+                self._firsts[name] = first
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where nothing more is to be found out.
@@ -268,29 +233,56 @@ class Rates:
         Args:
             left: Requests that there is room for.
         """
-        if self.settled or self._still.over or self._again >= _MOST_AGAIN:
+        if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
         if self._known or self._was_met:
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
         full = not self._heard and not story.moments()[-1].accepted
-        begins_at = now_at + 0.001 + _PATIENCE * self._still.idle * self.refill_s
+        begins_at = now_at + 0.001 + _PATIENCE * self._idle * self.refill_s
         terms = (self.belief, begins_at, story.pace_s(), story.blur_s(), rng, left)
-        choice = choose(*terms, first=True) if full else None
-        choice = choice or choose(*terms, narrow=self._narrow) or choose(*terms, narrow=self._narrow, aside=False)
-        return replace(choice.stimulus, bits=choice.bits, stage="rate") if choice else None
+        stimulus = choose(*terms, first=True) if full else None
+        return stimulus or choose(*terms, narrow=self._narrow) or choose(*terms, narrow=self._narrow, aside=False)
 
     def _once_more(self, now_at: float) -> Stimulus:
-        return self._filling(now_at).once_more(self._story, now_at)
+        """All that it lets through when it is full, and one that it refuses; what was let through just now counts."""
+        kind, limit, refill_s, full_at = self._filled(now_at)
+        if isinstance(kind, Tiered):
+            return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
+        # A bucket goes on to fill while it is emptied.
+        each_s = max(self._story.pace_s(), self._story.served_s)
+        gained = min(each_s * limit / refill_s, _MOST_GAINED) if limit > 1 else 0.0
+        most, moments, forgets = round(limit / (1.0 - gained)) + 2, self._story.moments(), kind.family in _FORGETS
+        if full_at > now_at and moments[-1].accepted and not forgets:
+            leaves_at = refill_s + min(one.at for one in moments if one.accepted and one.at > now_at - refill_s)
+            return Stimulus("once more", (drain(now_at, most), *self._watch(now_at, leaves_at)))
+        soon_s = _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * refill_s
+        # The last token of all may miss its tick, and then comes with the next one.
+        later_s = AFTER_S + kind.tick_s + (refill_s if forgets else 0.0)
+        at = max(now_at, full_at) + (soon_s if kind.family in _AT_A_TIME else later_s)
+        return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, most)))
 
-    def _filling(self, now_at: float) -> Filling:
-        return Filling(self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1])
+    def _filled(self, now_at: float) -> tuple[Kind, float, float, float]:
+        """The likeliest kind, its limit, how long it takes to give that anew, and when it is full again."""
+        return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
+
+    def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
+        """A few requests while a log lets nobody in: what somebody else had in it is free for a while."""
+        if self.belief.likeliest().kind.text != "sliding-log" or until_at - now_at < _WATCH_LEAST * self.refill_s:
+            return ()
+        step_s = (until_at - now_at) / _WATCHES
+        return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def begins_at(self, now_at: float) -> float:
         """When what else is let through begins, so that it counts where the limiter is to be filled once more."""
-        again = not self.settled and not isinstance(self.belief.likeliest().kind, Tiered)
-        return self._filling(now_at).begins_at(self._story, now_at, self.room(now_at)[0]) if again else now_at
+        kind, limit, refill_s, full_at = self._filled(now_at)
+        if self.settled or isinstance(kind, Tiered):
+            return now_at
+        if kind.family in _FORGETS:
+            first_at = next((moment.at for moment in self._story.moments() if not moment.accepted), now_at)
+            return max(now_at, first_at + _MEETS * refill_s + AFTER_S)
+        return now_at if self.room(now_at)[0] >= _ROOMY * limit else max(now_at, full_at + AFTER_S)
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
         """Takes in what came of it.
@@ -299,187 +291,161 @@ class Rates:
             asked: Whether it was this part that asked for them.
             bits: What was to be learned from them.
         """
-        moments, before = self._story.moments(), self._stand()
-        evidence = self.belief.evidence() if self._rethought is None else self._rethought
-        self._rethought = None
-        known, self.stood = self._before(answers)
-        again = self._keep_again() and not self._thought_anew
-        self._heard = self._heard or asked
+        moments, before, evidence = self._story.moments(), self._stand(), self.belief.evidence()
+        known = self._before(answers)
         self._again += asked and self._known
+        self._heard = self._heard or asked
+        may_widen = not self.wide
+        if self.wide and self._widened < _MOST_WIDENED and self.nearly:
+            self._keep_firsts()  # it became clear again, and there may be another one behind it
+            may_widen = True
         self.belief.see(moments)
         after = self._stand()
-        self._still.count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
-        self._contradicted = after.share > NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
+        self._count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
+        self._contradicted = after[1] > NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
         foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
-        widens = self._think_wider(moments, surprising=surprising, again=again)
-        if self._nearly_known and not self.wide:
-            self.belief.look_beyond(moments)
+        widens = may_widen and (surprising or (self.doubtful and not self.wide))
+        if widens:
+            self._widen(moments)
+        elif not self.wide and self.belief.others() < _CLEAR:
+            self._keep_firsts()
         self._remember()
         unlikely = evidence - self.belief.evidence()
-        surprising = surprising and unlikely > foreseen
+        self._wonder(known if surprising and unlikely > foreseen else None, widens=widens)
+        alike = {answer.accepted for answer in answers} or self._alike
+        self._unlikely = unlikely + (self._unlikely if alike == self._alike else 0.0) if len(alike) == 1 else 0.0
+        self._alike = alike
+
+    def _stand(self) -> tuple[str, float, float]:
+        """The likeliest kind, its probability, and how far its times may be off, as a share of themselves."""
+        name, share = next(iter(self.belief.kinds().items()))
+        return name, share, loose(tier(self.belief.likeliest()))
+
+    def _count(
+        self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
+    ) -> None:
+        """Counts stimuli that moved next to nothing."""
+        alike, moved = before[0] == after[0], abs(before[1] - after[1])
+        still = alike and after[1] > NEARLY and moved < _STILL and after[2] > before[2] * _STILL_WIDE
+        self._stuck = self._stuck + asked if still else 0
+        self._idle = self._idle + 1 if asked and alike and moved < _TOLD and not accepted else 0
+
+    def _wonder(self, surprise: Chapter | None, *, widens: bool) -> None:
+        """Keeps a surprise that nothing explains; where more limiters were thought of, in a few more stimuli."""
+        if surprise and widens:
+            self._open, self._since = surprise, 0
+            return
         explained = not self._contradicted and self.belief.others() <= _MISFIT
-        hopeful = self._firsts.share(self.belief) > _HOPE
-        self.surprises.hear(known if surprising else None, widens=widens, explained=explained, hopeful=hopeful)
-        self._tail.add(answers, unlikely)
+        kinds = self.belief.kinds()
+        hope = sum(kinds[cells.kind.text] for cells in self.belief.cells if isinstance(cells.kind, Tiered))
+        self._since += 1
+        over = self._since >= (_MOST_CHANCES if hope > _HOPE else _CHANCES)
+        if surprise or (self._open and over and not explained):
+            self.surprise = self.surprise or self._open or surprise
+        self._open = None if over else self._open
 
-    def _think_wider(self, moments: Sequence[Moment], *, surprising: bool, again: bool) -> bool:
-        """Whether it came to think of more limiters than before."""
-        anew, self._thought_anew = self._thought_anew, False
-        widens = surprising if self.wide else self.doubtful or surprising
-        if widens and (again or not self.wide):
-            self._widened += 1
-            self._widen(moments)
-            return True
-        if self.wide:
-            self._firsts.renew(self.belief, moments)
-        elif self.belief.others() < _CLEAR:
-            self._firsts.keep(self.belief)
-        return widens and anew
+    def _before(self, answers: Sequence[Answer]) -> Chapter | None:
+        """What was known before the last answers."""
+        if not self._heard or not answers:
+            return None
+        last_at, share = self._story.answers[-len(answers) - 1].sent_at, next(iter(self.families().values()))
+        return Chapter(tuple(self.tiers()), share, last_at, answers[0].sent_at)
 
-    def _keep_again(self) -> bool:
-        """Keeps a limiter that became clear after others were thought of, since there may be another one behind it."""
-        clear = self.wide and self._widened < _MOST_WIDENED and self.nearly
-        if clear:
-            self._firsts.keep(self.belief)
-        return clear
-
-    def _before(self, answers: Sequence[Answer]) -> tuple[Chapter | None, Chapter | None]:
-        """What was known before the last answers, and the same no more vaguely than if nobody else took a part."""
-        if not self._heard:
-            return None, None
-        share = next(iter(self.families().values()))
-        known = Chapter.until(answers, self._story.answers, self.tiers(), share, self.belief.likeliest())
-        return known, known and replace(known, tiers=tuple(self._found()))
-
-    def rethink(self) -> None:
-        """Begins anew with the whole story, to which something was added in the middle."""
-        self._still.stuck = 0
-        self._rethought = self.belief.evidence()
-        again, moments = self._keep_again(), self._story.moments()
-        self.belief = Belief(self.accepted, wide=self.wide)
-        if again:
-            self._widened += 1
-            self.belief.cells += self._firsts.behind(moments)
-        self._thought_anew = again
+    def _widen(self, moments: Sequence[Moment]) -> None:
+        """Somebody else may take a part, and the limit be more than was ever accepted; or another limit is behind."""
+        self.wide, self._widened = True, self._widened + 1
+        before, self.belief = self.belief, Belief(self.belief.accepted, wide=True)
+        accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
+        for first in list(self._firsts.values())[-_MOST_FIRSTS:]:
+            self.belief.cells += behind(first.cell, first.loose, accepted, longest_s, first.luck)
         self.belief.see(moments)
+        self.belief.take(before)
 
     def odd(self) -> list[Moment]:
         """Answers that the likeliest limiter would not have given, by more than its numbers are uncertain."""
         cells = self.belief.likeliest()
-        compared = compare(Candidate.of(cells), self._story.moments(), loose(tier(cells)))
-        return [one.moment for one in compared if one.disagrees_s > 0]
-
-    def _stand(self) -> Stand:
-        """What is known by now."""
-        name, share = next(iter(self.belief.kinds().items()))
-        return Stand(name, share, loose(tier(self.belief.likeliest())))
+        return [moment for moment, _ in disagreements(cells.best(), self._story.moments(), loose(tier(cells)))]
 
     def families(self) -> dict[str, float]:
-        """
-        Probability of each family as it is told, the likeliest first; something may be at work that no family knows.
-        """
+        """Probability of each family, the likeliest first; something may be at work that no family knows."""
         most = _AT_MOST if self.doubtful or self.doubted else 1.0 if self.settled else _UNSETTLED
         return {family: share * most for family, share in self.belief.families().items()}
 
     @property
     def doubtful(self) -> bool:
         """Whether no limiter alone explains all that was refused."""
-        return bool(self.surprises.met) or self._contradicted or self.belief.others() > _MISFIT
-
-    def _widen(self, moments: Sequence[Moment]) -> None:
-        """
-        Somebody else takes a part, and the limit is more than what was ever accepted; or there is another limit behind.
-        """
-        self.wide = True
-        before, self.belief = self.belief, Belief(self.accepted, wide=True)
-        self.belief.cells += self._firsts.behind(moments)
-        self.belief.see(moments)
-        self.belief.take(before)
+        return bool(self.surprise) or self._contradicted or self.belief.others() > _MISFIT
 
     @property
     def settled(self) -> bool:
-        """
-        Whether one family and its numbers stand out, and it was seen to accept and to refuse since that was learned.
-        """
-        told = self._tail.unlikely < _ONE_SIDED and not self._met_once
-        return self._known and told and self.belief.others() < _UNSHARED
+        """Whether one family and its numbers stand out, and it accepted and refused since that was learned."""
+        both_ways = self._unlikely < _ONE_SIDED and not self._met_once
+        return self._known and both_ways and self.belief.others() < _UNSHARED
 
     @property
     def _met_once(self) -> bool:
-        """
-        Whether all that is known of a limit comes from meeting it once, and somebody else may have had a part of it.
-        """
+        """Whether all that is known of a limit comes from meeting it once: somebody else may have had a part of it."""
         cells, moments = self.belief.likeliest(), self._story.moments()
-        if isinstance(cells.kind, Tiered):
-            return meets(cells.kind, moments, self.refill_s) < LEAST_FILLINGS
-        if cells.kind.family in FORGETS and self.belief.others() < _NOBODY:
-            return False
-        return met_once(cells.kind.family, self.limit, self.refill_s, moments)
-
-    @property
-    def _nearly_known(self) -> bool:
-        """Whether it is time to think of a limit that others may have kept from being seen."""
-        return next(iter(self.belief.families().values())) > NEARLY and self._stand().loose < NARROW_ENOUGH
+        kind, refill_s, limit = cells.kind, self.refill_s, self.limit
+        if isinstance(kind, Tiered):
+            count, last_at = 0, -math.inf
+            for one, _ in disagreements(Cells.point(kind.first, kind.known, kind.loose), moments, kind.loose):
+                if not one.accepted and one.at > last_at + _APART * refill_s:
+                    count, last_at = count + 1, one.at
+            return count < _LEAST_FILLINGS
+        if kind.family in _FORGETS:
+            if self.belief.others() < _NOBODY:
+                return False
+            if limit > _CHEAP:
+                refused_at = [moment.at for moment in moments if not moment.accepted]
+                return refused_at[-1] - refused_at[0] < _MEETS * refill_s
+        return _fillings(moments, _MOST_OF_IT * limit) < _LEAST_FILLINGS
 
     @property
     def _narrow(self) -> bool:
         """Whether its times are known well enough."""
-        most = NARROW_ENOUGH if self._still.over else NARROW
+        most = _NARROW_ENOUGH if self._stuck >= _MOST_STUCK else _NARROW
         return 2 * loose(tier(self.belief.likeliest())) <= most
 
     @property
     def _all_but_limit(self) -> bool:
         """Whether nothing but others may have made the limit seem less than it is."""
-        cells = self.belief.likeliest()
-        return not self.doubtful and self._family_known() and self._agreed(cells) and self._narrow
+        return not self.doubtful and self._family_known() and self._agreed(self.belief.likeliest()) and self._narrow
 
     @property
     def _known(self) -> bool:
         cells = self.belief.likeliest()
-        if isinstance(cells.kind, Tiered):
-            first_known = self._firsts.was_sure(cells.kind) and cells.kind.loose <= _LOOSE_FIRST
-            if not first_known or self.belief.others() > ALONE:
+        if isinstance(kind := cells.kind, Tiered):
+            was_sure = self._likeliest.get(kind.first.text, 0.0) > _SURE_FIRST
+            if not was_sure or kind.loose > _LOOSE_FIRST or self.belief.others() > ALONE:
                 return False
-        return likeliest_limit(cells)[1] >= SURE_LIMIT and self._all_but_limit
+        return likeliest_limit(cells)[1] >= _SURE_LIMIT and self._all_but_limit
 
     def _family_known(self) -> bool:
-        """
-        Whether one family is left, be it that somebody else takes a part or, where that is unlikely, that nobody does.
-        """
+        """Whether one family is left, be it with somebody else or, where these are unlikely, without."""
         family, share = next(iter(self.belief.families().items()))
-        return share >= SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= SURE)
+        return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 
     def _agreed(self, cells: Cells) -> bool:
-        """Whether no other kind of the same family is left that might have other numbers.
-
-        Of kinds that have the same numbers it is enough that one is much likelier than the others.
-        """
+        """Whether no other kind of the same family is left that might have other numbers, or is nearly as likely."""
         family = self.belief.families()[cells.kind.family]
         kinds = {name: share / family for name, share in self.belief.kinds().items()}
-        if kinds[cells.kind.name] >= SURE_KIND:
+        if kinds[cells.kind.text] >= _SURE_KIND:
             return True
-        limit, _ = likeliest_limit(cells)
-        alike = [one for one in self.belief.cells if same(one, cells, limit)]
-        return kinds[cells.kind.name] >= LIKELY_KIND and sum(kinds[one.kind.name] for one in alike) >= SURE_KIND
+        alike = 0.0
+        for one in self.belief.cells:
+            if one.kind.scales == cells.kind.scales and likeliest_limit(one)[0] == likeliest_limit(cells)[0]:
+                alike += kinds[one.kind.text] if overlap(tier(one), tier(cells), times_only=True) else 0.0
+        return kinds[cells.kind.text] >= _LIKELY_KIND and alike >= _SURE_KIND
 
     def tiers(self) -> list[Tier]:
         """The likeliest limiter, and what is behind it."""
-        found = self._found()
-        if not self.doubtful:
-            return found
-        share = taken(Candidate.of(self.belief.likeliest()), self._story.moments()).high
-        return [vague(one, share) for one in found]
-
-    def _found(self) -> list[Tier]:
-        cells = self.belief.likeliest()
-        kind = cells.kind
+        cells, moments = self.belief.likeliest(), self._story.moments()
+        kind, blur_s = cells.kind, self._story.blur_s(_MOST)
+        more = max(taken(cells.best(), moments).high, _LEAST_VAGUE) if self.doubtful else 0.0
         first = [tier(Cells.point(kind.first, kind.known, kind.loose))] if isinstance(kind, Tiered) else []
-        return [blurred(one, self._story.most_blur_s()) for one in (*first, tier(cells))]
-
-    def tier(self, family: str = "") -> Tier:
-        """The likeliest limiter, of one family or of all."""
-        return tier(self.belief.likeliest(family))
+        return [uncertain(one, blur_s, more) for one in (*first, tier(cells))]
 
     @property
     def limit(self) -> float:
@@ -499,8 +465,8 @@ class Rates:
     @property
     def refill_s(self) -> float:
         """How long the likeliest limiter takes to give its limit anew."""
-        candidate = Candidate.of(self.belief.likeliest())
-        return float(refill_s(candidate.kind, candidate.params)[0])
+        best = self.belief.likeliest().best()
+        return float(best.kind.refill_s(best.params())[0])
 
     def room(self, at: float) -> tuple[int, float]:
         """How many requests it would surely let through at *at*, and when it would be as many as it can be."""

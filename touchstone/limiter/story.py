@@ -7,11 +7,9 @@ import numpy as np
 
 from touchstone.facts.observed import Answer, Moment, moments
 
-# Answers that take longer than the quickest one by this, and by several times as long, were held back.
-_HELD_S, _HELD_TIMES = 0.03, 4.0
 _PACE_S = 0.001
-# The end of a window may hang on one late answer: all but a few are no later than this share of them.
-_MOST = 0.9
+# So many answers to one volley lie so close to a line, and the last took so much longer than the first.
+_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
 
 
 @dataclass
@@ -25,25 +23,15 @@ class Story:
     answers: list[Answer] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
 
-    def add(self, answers: Sequence[Answer]) -> None:
-        """Adds what was answered to a stimulus."""
-        self.answers += answers
-
-    @property
-    def refused(self) -> int:
-        """How many were refused."""
-        return sum(not answer.accepted for answer in self.answers)
-
     @property
     def quickest_s(self) -> float:
         """The least time between request and answer."""
-        return min(answer.done_at - answer.sent_at for answer in self.answers)
+        return min(answer.took_s for answer in self.answers)
 
     @property
     def served_s(self) -> float:
         """The same of those that were accepted; what is refused may be answered sooner than what is served."""
-        served = (answer.done_at - answer.sent_at for answer in self.answers if answer.accepted)
-        return min(served, default=self.quickest_s)
+        return min((answer.took_s for answer in self.answers if answer.accepted), default=self.quickest_s)
 
     @property
     def seconds(self) -> float:
@@ -52,23 +40,11 @@ class Story:
 
     def moments(self) -> list[Moment]:
         """When the limiter decided, of those that tell of the rate."""
-        told = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
-        return moments(told, self.quickest_s, self.served_s - self.quickest_s) if told else []
+        heeded = [answer for number, answer in enumerate(self.answers) if number not in self.left_out]
+        return moments(heeded, self.quickest_s, self.served_s - self.quickest_s) if heeded else []
 
-    @property
-    def held_s(self) -> float:
-        """An answer that takes longer than the quickest one by this was held back."""
-        return max(_HELD_S, _HELD_TIMES * self.served_s)
-
-    def blur_s(self) -> float:
-        """How far from where it is thought a moment may be, in the middle of all."""
-        return self._blur_s(0.5)
-
-    def most_blur_s(self) -> float:
-        """The same of all but a few."""
-        return self._blur_s(_MOST)
-
-    def _blur_s(self, share: float) -> float:
+    def blur_s(self, share: float = 0.5) -> float:
+        """How far from where it is thought a moment may be, of this share of all; usually in the middle."""
         return float(np.quantile([moment.blur_s for moment in self.moments()], share))
 
     def pace_s(self) -> float:
@@ -76,6 +52,17 @@ class Story:
         gaps = [b.sent_at - a.sent_at for a, b in zip(self.answers, self.answers[1:], strict=False) if not b.stream]
         return max(min(gaps, default=_PACE_S), self.quickest_s)
 
-    def duration_s(self, number: int) -> float:
-        """How long the answer with this number took."""
-        return self.answers[number].done_at - self.answers[number].sent_at
+    def reported(self, name: str) -> float | None:
+        """The value of a RateLimit field, where all answers that have it agree; else None."""
+        values = {answer.quota[name] for answer in self.answers if name in answer.quota}
+        return values.pop() if len(values) == 1 else None
+
+
+def in_turn_s(answers: Sequence[Answer]) -> float:
+    """How far apart the answers to requests that went out at once came, where they came one after the other; else 0."""
+    took_s = np.sort([answer.took_s for answer in answers if answer.accepted])
+    if len(took_s) < _FEWEST or took_s[-1] - took_s[0] < _SPREAD * took_s[-1]:
+        return 0.0
+    steps = np.arange(len(took_s))
+    steady = float(np.corrcoef(steps, took_s)[0, 1]) ** 2
+    return float(np.polyfit(steps, took_s, 1)[0]) if steady >= _STEADY else 0.0

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -158,7 +158,7 @@ def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
         for root in _ROOT.finditer(path):
             base = origin + path[: root.start()]
             if match := contract.match(entry["request"]["method"], path[root.start() :]):
-                operations[base].add((match[0].id, len(match[0].segments)))
+                operations[base].add((match[0].id, match[0].path.count("/") + 1))
                 times[base] += 1
     weights = {base: sum(length for _, length in known) for base, known in operations.items()}
     return max(weights, key=lambda base: (weights[base], times[base], -len(base)), default=None)
@@ -380,7 +380,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
 # A session of a page, which ends by itself: the API documents a text of its own for that.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
-_KEY_HEADERS = frozenset({"authorization", "proxy-authorization"})
+_KEY_HEADERS, _COOKIE_HEADERS = frozenset({"authorization", "proxy-authorization"}), frozenset({"cookie", "set-cookie"})
 _BEARER = frozenset({"bearer", "lowercase-scheme"})
 # Who is let in by one of these needs no key.
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
@@ -489,23 +489,16 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
     may let a request in, each may hold one.
     """
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
-    headers = [value for call in calls for name, value in call.exchange.request.headers if name.lower() in _KEY_HEADERS]
-    others = [*(_key_in(header)[1] for header in headers), *(call.key for call in calls)]
+    halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]
+    headers = [(name.lower(), value) for half in halves for name, value in half.headers]
+    others = [*(_key_in(value)[1] for name, value in headers if name in _KEY_HEADERS), *(call.key for call in calls)]
     others += [value for call in calls for name, value in _other_keys(call.exchange.request) if name != "cookie"]
     unknown = [key for key in dict.fromkeys(others) if key and key not in names]
     names |= {key: f"unknown-{number}" for number, key in enumerate(unknown, 1)}
-    cookies = dict.fromkeys(value for call in calls for value in _cookies(call))
     pairs = [(names[key], key) for key in names if len(key) >= _SHORT_KEY or re.search(r"\d", key)]
+    values = [value for name, text in headers if name in _COOKIE_HEADERS for value in _PAIR.findall(text)]
+    cookies = [value for value in dict.fromkeys(values) if len(value) >= _SHORT_COOKIE]
     return Secrets([*pairs, *((f"cookie-{number}", value) for number, value in enumerate(cookies))])
-
-
-def _cookies(call: _Call) -> Iterator[str]:
-    for name, value in (
-        *call.exchange.request.headers,
-        *(call.exchange.response.headers if call.exchange.response else ()),
-    ):
-        if name.lower() in {"cookie", "set-cookie"}:
-            yield from (found for found in _PAIR.findall(value) if len(found) >= _SHORT_COOKIE)
 
 
 def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:

@@ -1,5 +1,6 @@
 """The command `recordings lint`: what is wrong with files of recordings, found without a network."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,27 +53,36 @@ def lint(
     Raises:
         RecordingError: a path does not exist.
     """
-    return tuple(remark for path in reader.found(paths) for remark in _remarks(path, keys, now, max_age_days, accounts))
+    remarks: list[Remark] = []
+    for path in reader.found(paths):
+        remarks += (Remark(path, fault) for fault in _faults(path, keys, accounts))
+        with contextlib.suppress(RecordingError):
+            recorded_at = reader.read(path, accounts).recorded_at
+            age_days = (now - har.moment(recorded_at)).total_seconds() / 86400 if recorded_at else 0.0
+            limit_days = OLD_DAYS if max_age_days is None else max_age_days
+            if age_days > limit_days:
+                text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
+                remarks.append(Remark(path, text, is_fault=max_age_days is not None))
+    return tuple(remarks)
 
 
-def _remarks(
-    path: Path, keys: Mapping[str, str], now: datetime, max_age_days: float | None, accounts: Accounts | None
-) -> Iterator[Remark]:
+def _faults(path: Path, keys: Mapping[str, str], accounts: Accounts | None) -> Iterator[str]:
     try:
         text = reader.text_of(path)
-        yield from (Remark(path, f"line {leak.line}: holds {leak.what}") for leak in leaks(text, keys)[:_MAX_REMARKS])
+        yield from (f"line {leak.line}: holds {leak.what}" for leak in leaks(text, keys)[:_MAX_REMARKS])
         problems = har.problems(reader.document_of(path, text))
-        yield from (Remark(path, f"HAR: {problem}") for problem in problems[:_MAX_REMARKS])
+        yield from (f"HAR: {problem}" for problem in problems[:_MAX_REMARKS])
         if problems:
             return
         recording = reader.read(path, accounts)
     except RecordingError as error:
-        yield Remark(path, str(error).removeprefix(f"{path}: "))
+        yield str(error).removeprefix(f"{path}: ")
         return
     if recording.origin == "touchstone":
-        yield from (Remark(path, fault) for fault in _own(recording, text))
-    yield from (Remark(path, fault) for fault in _judged(recording))
-    yield from _age(recording, path, now, max_age_days)
+        yield from _own(recording, text)
+    place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
+    for finding in alone(recording).findings():
+        yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
 
 
 def _own(recording: Recording, text: str) -> Iterator[str]:
@@ -95,20 +105,3 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
     others = (one for one in lines if one[1][0] != one[1][1] and "entries_sha256" not in one[1][0])
     for line, (found, wanted) in islice(others, 1):
         yield f"line {line}: {found.strip()!r:.80}, `touchstone record` writes {wanted.strip()!r:.80}; do not edit it"
-
-
-def _judged(recording: Recording) -> Iterator[str]:
-    """What the rules say of the exchanges."""
-    place = {exchange.seq: number for number, exchange in enumerate(recording.exchanges)}
-    for finding in alone(recording).findings():
-        yield f"entry {place[finding.evidence[-1]]}: {finding.sentence()}"
-
-
-def _age(recording: Recording, path: Path, now: datetime, max_age_days: float | None) -> Iterator[Remark]:
-    if not recording.recorded_at:
-        return
-    age_days = (now - har.moment(recording.recorded_at)).total_seconds() / 86400
-    limit_days = OLD_DAYS if max_age_days is None else max_age_days
-    if age_days > limit_days:
-        text = f"recorded {age_days:.0f} days ago, more than {limit_days:g}; record it again"
-        yield Remark(path, text, is_fault=max_age_days is not None)

@@ -36,7 +36,6 @@ from touchstone.recordings.recording import BASE_URL, Accounts, Recording
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content
 from touchstone.rules.judge import Judge, by_all_rules
-from touchstone.target.call import Call
 from touchstone.target.clock import RecordedClock, wait_s
 from touchstone.target.transport import SERVED
 
@@ -284,29 +283,6 @@ def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
 def in_short(exchange: Exchange) -> str:
     """A recorded exchange in a few words."""
     return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
-
-
-def call_of(exchange: Exchange) -> Call:
-    """The call that sends the request of a recorded exchange again."""
-    target = exchange.request.url.removeprefix(BASE_URL)
-    if exchange.credential == "query":
-        # The transport adds the key itself.
-        target = target.replace("?api_key=<key:primary>", "").replace("&api_key=<key:primary>", "")
-    streamed = exchange.response is not None and bool(exchange.response.chunks)
-    publishes = exchange.operation == "publishTemplate"
-    return Call(
-        # What a request is about follows from its path; only of a publish the path does not tell it.
-        operation=exchange.operation if publishes else "",
-        ref=exchange.ref if publishes else None,
-        credential=exchange.credential,
-        method=exchange.request.method,
-        path=target,
-        # Names as we write them: one that is written otherwise would stand beside our own.
-        headers={name.title(): value for name, value in exchange.request.headers},
-        body=exchange.request.body,
-        note=exchange.note,
-        stream_s=max(1.0, exchange.elapsed_s) if streamed else 0.0,
-    )
 
 
 # --- how they are judged ---------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from touchstone.check.run import Run
 from touchstone.config import UNBOUNDED_BUILDS, TargetSettings
 from touchstone.errors import HarnessError
 from touchstone.facts.exchange import Exchange
-from touchstone.recordings.recording import RUN_ID, Recording, moved
-from touchstone.recordings.replay import Playback, call_of, conclusion_of, in_short, judge_of, plays, target_of
+from touchstone.recordings.recording import RUN_ID, Recording, cleaned, moved
+from touchstone.recordings.replay import Playback, conclusion_of, in_short, judge_of, plays, target_of
 from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
 
@@ -72,7 +72,7 @@ class ReplayRun(Run):
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
         """
-        What a scenario is played with: its recording is on, and what nobody asks for is played afterwards.
+        What a scenario is played with: its recording is on, and what nobody asks for is judged afterwards.
 
         Args:
             is_story: Whether a scenario asks; otherwise nothing is wrong with what nobody asks for.
@@ -94,7 +94,8 @@ class ReplayRun(Run):
         finally:
             unused = playback.left()
             for exchange in unused:
-                self.transport.send(call_of(exchange), self.exam.case)
+                self._clock.come_to(exchange.done_at)
+                self._record(replace(cleaned(exchange, self.transport.secrets.text), case=self.exam.case))
             if unused and is_story:
                 more = f" and {len(unused) - _MAX_UNUSED} more" if len(unused) > _MAX_UNUSED else ""
                 first = ", ".join(map(in_short, unused[:_MAX_UNUSED]))

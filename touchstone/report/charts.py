@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from touchstone.facts.wording import brief, figure
 
@@ -10,42 +11,29 @@ SIDE = 1000
 _MANY_DECADES = 2.4  # from here on, only powers of ten have room for their names
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One mark on an axis.
-
-    Attributes:
-        share: Where it is, from 0 at the left or lower end to 1.
-    """
+class Tick(NamedTuple):
+    """One mark on an axis; *share* is where it is, from 0 at the left or lower end to 1."""
 
     share: float
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """One axis with its unit in its name."""
 
     name: str
     ticks: tuple[Tick, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One path.
-
-    Attributes:
-        css: What it stands for, as classes of the style sheet.
-        title: What a pointer that rests on it is told.
-    """
+class Shape(NamedTuple):
+    """One path; *css* are classes that say what it stands for, *title* is what a pointer shows that rests on it."""
 
     d: str
     css: str
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """A word within the chart, on the height *share*."""
 
     share: float
@@ -53,13 +41,8 @@ class Note:
     css: str
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a class of shapes stands for.
-
-    Attributes:
-        sort: ``area``, ``line`` or ``tick``: how it is drawn.
-    """
+class Key(NamedTuple):
+    """What a class of shapes stands for; *sort*, how it is drawn, is ``area``, ``line`` or ``tick``."""
 
     css: str
     text: str
@@ -82,7 +65,7 @@ class Chart:
     y: Axis
     shapes: tuple[Shape, ...]
     keys: tuple[Key, ...] = ()
-    notes: tuple[Note, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
     height_px: int = 200
     key_name: str = ""
 
@@ -91,8 +74,9 @@ class Linear:
     """A linear axis from 0 to at least *most*."""
 
     def __init__(self, most: float, ticks: int = 4) -> None:
-        self._step = _step(max(most, 1e-9), ticks)
-        self.end = self._step * math.ceil(max(most, 1e-9) / self._step - 1e-9)
+        most = max(most, 1e-9)
+        self._step = _nice(most / ticks)
+        self.end = self._step * math.ceil(most / self._step - 1e-9)
 
     def share(self, value: float) -> float:
         """Where a value lies."""
@@ -109,10 +93,10 @@ class Log:
 
     def __init__(self, least_s: float, most_s: float) -> None:
         least_s = max(least_s, 1e-6)
-        low, high = _round_down(least_s), _round_up(max(most_s, least_s))
+        low = _nice(least_s, -1)
         # Less than a decade would make much of little, and leave no room for marks.
-        high = _round_up(max(high, 5 * low))
-        low = _round_down(min(low, high / 9.9))
+        high = _nice(max(most_s, least_s, 5 * low))
+        low = _nice(min(low, high / 9.9), -1)
         self._low, self._high = math.log10(low), math.log10(high)
 
     def share(self, value_s: float) -> float:
@@ -133,29 +117,21 @@ class Log:
         return Axis(name, tuple(Tick(self.share(value), brief(value)) for value in inside))
 
 
-def _round_down(value: float) -> float:
+def _nice(value: float, direction: int = 1) -> float:
+    """The nearest number of the form 1, 2 or 5 times a power of ten that is no smaller, or no larger for -1."""
     power = 10.0 ** math.floor(math.log10(value) + 1e-9)
-    return max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9))
-
-
-def _round_up(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    if direction < 0:
+        return max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9))
     return min(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
     """The axis of the time since something."""
     unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
-    step = _step(max(length_s / factor, 1e-9), 6)
+    step = _nice(max(length_s / factor, 1e-9) / 6)
     count = math.floor(length_s / factor / step + 1e-9)
     ticks = tuple(Tick(step * n * factor / length_s, figure(step * n, 6)) for n in range(count + 1))
     return Axis(f"{unit} since {since}", ticks)
-
-
-def _step(most: float, ticks: int) -> float:
-    rough = most / ticks
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
 
 
 def place(share: float) -> int:

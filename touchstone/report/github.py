@@ -116,15 +116,14 @@ def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_
     """
     values: dict[str, Any] = {"view": view, "folder": folder, "code": code}
     if isinstance(view, ProofView):
-        name, (_, symbol, headline) = "github_proof.md.j2", proof_report.headline_of(view)
-        values |= {"title": f"{symbol} touchstone prove: {headline}", "why": _why}
-        values |= {"endings": proof_report.ENDINGS, "again": proof_report.again}
+        name, command, (tone, headline) = "github_proof.md.j2", "prove", proof_report.headline_of(view)
+        values |= {"why": _why, "endings": proof_report.ENDINGS, "again": proof_report.again, "symbols": html.SYMBOLS}
     else:
-        name, (tone, headline) = "github.md.j2", html.headline_of(view)
+        name, command, (tone, headline) = "github.md.j2", view.header.command, html.headline_of(view)
         counts = {verdict: view.verdict.count(verdict) for verdict in VERDICTS}
         claims = (f"{html.SYMBOLS[name]} {n:,} {name.replace('-', ' ')}" for name, n in counts.items() if n)
-        values |= {"title": f"{html.SYMBOLS[tone]} touchstone {view.header.command}: {headline}"}
         values |= {"claims": ", ".join(claims)}
+    values["title"] = f"{html.SYMBOLS[tone]} touchstone {command}: {headline}"
     template = html.environment().get_template(name)
     texts = (template.render(values, rows=rows) + "\n" for rows in _ROWS)
     return next((text for text in texts if len(text.encode()) <= room_bytes), "")

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from touchstone.facts.key_sources import is_variable
+from touchstone.facts.key_sources import KeySources, is_variable
 from touchstone.facts.wording import brief, chance_words, clipped, figure, percentage, plural, visible
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
@@ -47,6 +47,7 @@ def render(view: View) -> str:
         pictures=load_charts.pictures(view.load) if view.load else None,
         drawn=probe_charts.pictures(view.probe) if view.probe else None,
         kind_of=kind_of,
+        key_sources=KeySources.of,
         run=view.header,
         tone=tone,
         headline=headline,

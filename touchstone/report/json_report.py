@@ -10,8 +10,7 @@ from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
 from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
 from touchstone.report.load_view import LoadView
-from touchstone.report.probe_advice import Advice
-from touchstone.report.probe_view import KneeView, ProbeView
+from touchstone.report.probe_view import Advice, KneeView, ProbeView
 from touchstone.report.view import View
 
 SCHEMA_VERSION = 1

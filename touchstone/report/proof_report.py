@@ -22,21 +22,13 @@ from touchstone.report.terminal import render as render_text
 from touchstone.report.terminal import table
 
 SCHEMA_VERSION = 1
-KINDS = ("schema", "semantic", "stateful", "timing", "concurrency", "security", "load", "stream")
 Cell = Literal["proves", "also", "noise", "missing"]
-CELLS: dict[Cell, str] = {
-    "proves": "the claim to blame, found broken",
-    "also": "broken beside it, as the fault may",
-    "noise": "blamed without a right",
-    "missing": "the claim to blame, not found broken",
-}
 
 
 class Ending(NamedTuple):
     """How one outcome of a trial is shown; *noun* and *fate* say what went wrong."""
 
     tone: str
-    symbol: str
     style: str
     noun: str = ""
     fate: str = ""
@@ -44,16 +36,13 @@ class Ending(NamedTuple):
 
 # The worst first.
 ENDINGS: dict[State, Ending] = {
-    "missed": Ending("broken", "✕", "bold red", "fault", "missed"),
-    "noisy": Ending("indeterminate", "≠", "bold red", "fault", "found with noise"),
-    "accused": Ending("broken", "✕", "bold red", "legitimate server", "accused"),
-    "failed": Ending("could-not-run", "!", "bold yellow", "trial", "could not be carried out"),
-    "killed": Ending("upheld", "✓", "green"),
-    "survived": Ending("upheld", "✓", "green"),
+    "missed": Ending("broken", "bold red", "fault", "missed"),
+    "noisy": Ending("indeterminate", "bold red", "fault", "found with noise"),
+    "accused": Ending("broken", "bold red", "legitimate server", "accused"),
+    "failed": Ending("could-not-run", "bold yellow", "trial", "could not be carried out"),
+    "killed": Ending("upheld", "green"),
+    "survived": Ending("upheld", "green"),
 }
-
-_MAX_WIDE_COLUMNS = 72  # of the picture; they are wide enough to bear a name
-_CHAR_PX = 6.7  # of a monospaced font of 11 px
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +67,8 @@ class ProofRun:
     interrupted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """One claim and the faults that broke it.
-
-    Attributes:
-        by: Names of killed faults that had to break it.
-        also: Names of faults that broke it beside another claim.
-    """
+class Proven(NamedTuple):
+    """One claim, the killed faults that had to break it, and the faults that broke it beside another one."""
 
     claim: Claim
     by: tuple[str, ...]
@@ -146,7 +129,7 @@ def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) 
         also = tuple(name for name, cell in of_claim.items() if cell in ("also", "noise"))
         rows.append(Proven(claim, by, also))
     faults = [trial for trial in trials if trial.subject.is_fault]
-    kinds = sorted({trial.subject.kind for trial in faults}, key=lambda kind: ((*KINDS, kind).index(kind), kind))
+    kinds = sorted({fault.subject.kind for fault in faults})
     counts = tuple(_count(kind, [fault for fault in faults if fault.subject.kind == kind]) for kind in kinds)
     exit_code, reason = _ending(run, trials, sum(not row.by for row in rows) if run.complete else 0)
     return ProofView(run, tuple(trials), cells, tuple(rows), counts, _count("all", faults), exit_code, reason)
@@ -201,14 +184,14 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
     return 0, ", ".join(parts) or "nothing was tried"
 
 
-def headline_of(view: ProofView) -> tuple[str, str, str]:
-    """Tone, symbol and words."""
+def headline_of(view: ProofView) -> tuple[str, str]:
+    """Tone and words."""
     if view.exit_code in (3, 130):
-        return "could-not-run", "!", "Interrupted" if view.exit_code == 130 else "Could not be carried out"
+        return "could-not-run", "Interrupted" if view.exit_code == 130 else "Could not be carried out"
     if view.exit_code:
-        return "broken", "✕", "Not proven"
+        return "broken", "Not proven"
     praise = "All found that was to be found" if view.total["faults"] else "Nothing accused that is permitted"
-    return "upheld", "✓", "Every claim is proven" if view.run.complete else praise
+    return "upheld", "Every claim is proven" if view.run.complete else praise
 
 
 def again(trial: Trial, run: ProofRun) -> str:
@@ -274,15 +257,12 @@ def _class_row(row: dict[str, Any]) -> list[str | Text]:
 
 def render(view: ProofView) -> str:
     """The proof as an HTML page."""
-    tone, symbol, headline = headline_of(view)
+    tone, headline = headline_of(view)
     # Faults are columns of the picture, and so are legitimate servers that were accused.
     columns = [trial for trial in view.trials if trial.subject.is_fault or trial.state == "accused"]
     columns.sort(key=lambda trial: _first(view, trial))
     touched = {claim for trial in columns for claim in view.cells[trial.subject.name]}
-    rows = [row for row in view.claims if view.run.complete or row.claim.id in touched]
     subjects = [row for row in view.claims if view.run.complete or row.by or row.also]
-    longest = max((len(trial.subject.name) for trial in columns), default=0)
-    are_wide = len(columns) <= _MAX_WIDE_COLUMNS
     return html.page(
         "proof.html.j2",
         ("report.css", "proof.css"),
@@ -290,19 +270,15 @@ def render(view: ProofView) -> str:
         view=view,
         run=view.run,
         tone=tone,
-        symbol=symbol,
         headline=headline,
         columns=columns,
-        rows=rows,
-        column_px=16 if are_wide else 8 if len(columns) <= 150 else 5,
-        head_px=round(longest * _CHAR_PX) + 16 if are_wide else 0,
-        names_px=round(max((len(row.claim.id) for row in rows), default=0) * _CHAR_PX) + 12,
+        rows=[row for row in view.claims if view.run.complete or row.claim.id in touched],
         numbers={trial.subject.name: number for number, trial in enumerate(view.trials, start=1)},
         subjects=[(name, list(group)) for name, group in groupby(subjects, key=lambda row: row.claim.subject)],
         again=again,
         noise=noise,
         endings=ENDINGS,
-        cell_words=CELLS,
+        symbols=html.SYMBOLS,
     )
 
 

@@ -4,11 +4,10 @@ import shlex
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from touchstone.facts.events import Case, Header, LedgerClaim, RunLog, TemplateDeed
-from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding
-from touchstone.facts.key_sources import KeySources
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Readable, readable
 from touchstone.report.probe_view import ProbeView, probe_of
@@ -41,12 +40,11 @@ class FindingView:
     known: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """One reason and the claims that it holds for."""
 
     reason: str
-    claims: tuple[str, ...]
+    claims: list[str]
 
     @property
     def is_common(self) -> bool:
@@ -73,7 +71,6 @@ class View:
 
     header: Header
     verdict: RunVerdict
-    ended_at: str
     duration_s: float
     interrupted: bool
     counts: dict[str, int]
@@ -83,7 +80,6 @@ class View:
     idle: tuple[Reason, ...]
     unclear: tuple[Reason, ...]
     cases: dict[str, int]
-    troubled_cases: tuple[Case, ...]
     trouble: tuple[Case, ...]
     warnings: tuple[str, ...]
     left_behind: tuple[str, ...]
@@ -95,9 +91,14 @@ class View:
     probe: ProbeView | None = None
 
     @property
-    def key_sources(self) -> KeySources:
-        """Where the keys of the run came from."""
-        return KeySources.of(self.header.settings)
+    def exit_code(self) -> int:
+        """The exit code of the run."""
+        return self.verdict.exit_code
+
+    @property
+    def reason(self) -> str:
+        """The sentence for the exit code."""
+        return self.verdict.reason
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -111,11 +112,6 @@ class View:
         return {f.claim.id: f"expected {f.finding.expected}; actual {f.finding.actual}" for f in found}
 
     @property
-    def exit_code(self) -> int:
-        """The exit code of the run."""
-        return self.verdict.exit_code
-
-    @property
     def target(self) -> str:
         """What a reader calls the target: its name, or its address where it was given on the command line."""
         target = self.header.target
@@ -125,11 +121,6 @@ class View:
     def healed(self) -> tuple[ClaimVerdict, ...]:
         """The claims that hold although the caller knows them to be broken."""
         return tuple(claim for claim in self.verdict.claims if claim.holds_again)
-
-    @property
-    def reason(self) -> str:
-        """The sentence for the exit code."""
-        return self.verdict.reason
 
 
 def view(log: RunLog) -> View:
@@ -141,7 +132,6 @@ def view(log: RunLog) -> View:
     return View(
         header=log.header,
         verdict=verdict,
-        ended_at=footer.ended_at if footer else "",
         duration_s=footer.duration_s if footer else max((one.done_at for one in log.exchanges), default=0.0),
         interrupted=footer is None or footer.interrupted,
         counts={
@@ -155,7 +145,6 @@ def view(log: RunLog) -> View:
         idle=_reasons(claims, "not-applicable"),
         unclear=_reasons(claims, "indeterminate"),
         cases=dict(Counter(case.outcome for case in log.cases)),
-        troubled_cases=tuple(case for case in log.cases if case.outcome in ("failed", "error")),
         trouble=unexplained(log),
         warnings=tuple(dict.fromkeys(log.warnings)),
         left_behind=_last_seen(log, "left"),
@@ -180,13 +169,13 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
     evidence = _evidence(findings, log)
     return tuple(
         FindingView(
-            finding,
-            claims[finding.claim].claim,
-            times[finding.id],
-            tuple(cases[finding.id]),
-            tuple(evidence[finding.id]),
-            tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
-            claims[finding.claim].known,
+            finding=finding,
+            claim=claims[finding.claim].claim,
+            occurrences=times[finding.id],
+            cases=tuple(cases[finding.id]),
+            shown=tuple(evidence[finding.id]),
+            left_out=tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
+            known=claims[finding.claim].known,
         )
         for finding in findings
     )
@@ -194,14 +183,13 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
     """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
-    by_seq: dict[int, Exchange] = {exchange.seq: exchange for exchange in log.exchanges}
+    by_seq = {exchange.seq: exchange for exchange in log.exchanges}
     evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
     for rank in range(MAX_EVIDENCE):
         for finding in findings:
-            seqs = [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq]
-            if rank < len(seqs):
-                item = readable(by_seq[seqs[rank]], log.cut_bytes, log.header.target.url)
+            for seq in [seq for seq in dict.fromkeys(reversed(finding.evidence)) if seq in by_seq][rank : rank + 1]:
+                item = readable(by_seq[seq], log.cut_bytes, log.header.target.url)
                 if item.size <= room:
                     room -= item.size
                     evidence[finding.id].append(item)
@@ -220,7 +208,7 @@ def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: b
     for claim in claims:
         if claim.verdict == verdict and (claim.claim.level == "must" or not must_only):
             groups[claim.reason].append(claim.claim.id)
-    return tuple(Reason(reason, tuple(ids)) for reason, ids in groups.items())
+    return tuple(map(Reason, groups, groups.values()))
 
 
 def _last_seen(log: RunLog, deed: TemplateDeed) -> tuple[str, ...]:

@@ -12,9 +12,7 @@ from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
 from touchstone.rules import verdict
 
-JSON_NAME = "report.json"
-HTML_NAME = "report.html"
-JUNIT_NAME = "junit.xml"
+_REPORTS = {"report.json": json_report.render, "report.html": html.render, "junit.xml": junit.render}
 
 
 def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
@@ -30,34 +28,29 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
         finish(runlog_path, footer)
         return write_reports(runlog_path, folder)
     except (RunLogError, OutputError, UsageError) as error:
-        raise OutputError(f"{error}; {_kept(runlog_path, folder, footer)}") from error
+        reason = f"{footer.reason}; " if footer.reason else ""
+        raise OutputError(f"{error}; {reason}{_kept(runlog_path, folder)}") from error
 
 
-def _kept(runlog_path: Path, folder: Path, footer: Footer) -> str:
+def _kept(runlog_path: Path, folder: Path) -> str:
     """What is left of a run that could not be written down whole."""
-    reason = f"{footer.reason}; " if footer.reason else ""
     if not runlog_path.exists():
-        return (
-            f"{reason}the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
-        )
+        return "the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
     try:
         log = read(runlog_path)
     except (RunLogError, UsageError):
-        return f"{reason}nothing of the run is kept"
-    outcome = verdict.judge(log)
+        return "nothing of the run is kept"
     if log.footer is None:
         # What there is room for now shows how far the run came.
         with contextlib.suppress(RunLogError, OutputError, UsageError):
             write_reports(runlog_path, folder)
-        return f"{reason}kept as far as it was written: {runlog_path}"
+        return f"kept as far as it was written: {runlog_path}"
+    outcome = verdict.judge(log)
     return f"the run itself came to its end with exit {outcome.exit_code}: {outcome.reason}; kept: {runlog_path}"
 
 
 def write_reports(runlog_path: Path, folder: Path) -> int:
-    """Writes report.json, report.html and junit.xml into *folder*.
-
-    Returns:
-        The exit code of the run.
+    """Writes report.json, report.html and junit.xml into *folder*; the exit code of the run.
 
     Raises:
         RunLogError: the run log cannot be read as one.
@@ -70,7 +63,7 @@ def write_reports(runlog_path: Path, folder: Path) -> int:
 def write_view(run: View, folder: Path) -> int:
     """Writes the reports of a view that is already there; see `write_reports`."""
     refused: dict[str, HarnessError] = {}
-    for name, render in ((JSON_NAME, json_report.render), (HTML_NAME, html.render), (JUNIT_NAME, junit.render)):
+    for name, render in _REPORTS.items():
         try:
             write_whole(folder / name, render(run))
         except (OutputError, UsageError) as error:

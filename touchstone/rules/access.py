@@ -4,47 +4,51 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 
-from touchstone.contract.event_stream import parse
 from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.attribution import begins_anyway
+from touchstone.rules.eventlog import is_empty_log
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, excused, judgeable, operation_of, parts, path_of, spelling
+from touchstone.rules.messages import (
+    ABOUT_A_VERSION,
+    SUCCESS,
+    answered_about,
+    excused,
+    is_usual,
+    judgeable,
+    operation_of,
+    parts,
+    path_of,
+    spelling,
+)
 from touchstone.rules.ownership import standing
-from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
+from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, rule, story_rule, unclear
 from touchstone.rules.timeline import Timeline
 
-_REFUSALS: dict[Credential, str] = {
-    "none": "auth.missing-key-is-401",
-    "unknown": "auth.unknown-key-is-401",
-    "longer": "auth.near-key-is-401",
-    "shorter": "auth.near-key-is-401",
-    "recased": "auth.unknown-key-is-401",
-    "malformed": "auth.malformed-header-is-401",
-    "query": "auth.query-key-is-401",
-}
-# facts 7.18: the pages differ in what follows. facts 7.19: what a malformed header is told is undocumented.
-_TEXTS: dict[Credential, tuple[str, str]] = {
-    "none": ("auth.missing-key-text", "Missing API key"),
-    "unknown": ("auth.invalid-key-text", "Invalid API key"),
-    "longer": ("auth.invalid-key-text", "Invalid API key"),
-    "shorter": ("auth.invalid-key-text", "Invalid API key"),
-    "recased": ("auth.invalid-key-text", "Invalid API key"),
+# Of each refused key, what its 401 and its text are claims of, and how the text begins. facts 7.18: the pages differ in
+# what follows. facts 7.19: what a malformed header is told is undocumented.
+_REFUSALS: dict[Credential, tuple[str, str, str]] = {
+    "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
+    "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "longer": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "shorter": ("auth.near-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "recased": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
+    "malformed": ("auth.malformed-header-is-401", "", ""),
+    "query": ("auth.query-key-is-401", "", ""),
 }
 # What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
 _BODY_REFUSALS = frozenset({400, 413, 415, 422})
-_LIMITED = "a limit got in the way"
 # Fewer answers than this have a header by chance.
 _FEWEST_ALIKE = 2
 
 
-@rule("access.refused-key", *set(_REFUSALS.values()))
+@rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges each request whose key must be refused, on every operation, whether its version exists or not."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
-    claim = _REFUSALS[exchange.credential]
+    claim, _, _ = _REFUSALS[exchange.credential]
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
         # It may be 405, or refused in some other way, but not served.
         if exchange.status in SUCCESS:
@@ -52,23 +56,15 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
         return
-    if exchange.status == 429:
-        yield unclear(claim, exchange, why=_LIMITED)
-    else:
-        yield judged(claim, exchange.status == 401, exchange, expected="401")
+    yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges how the text of a 401 begins, where it has one."""
-    text = exchange.body.get("error")
-    wanted = _TEXTS.get(exchange.credential)
-    if exchange.status != 401 or wanted is None or not isinstance(text, str):
-        return
-    if operation_of(exchange, history.contract):
-        claim, prefix = wanted
-        expected = f"a text that starts with {prefix}"
-        yield judged(claim, text.startswith(prefix), exchange, expected=expected)
+    text, (_, claim, prefix) = exchange.body.get("error"), _REFUSALS.get(exchange.credential, ("", "", ""))
+    if exchange.status == 401 and claim and isinstance(text, str) and operation_of(exchange, history.contract):
+        yield judged(claim, text.startswith(prefix), exchange, expected=f"a text that starts with {prefix}")
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
@@ -107,20 +103,13 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
     """Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21)."""
     claim = "access.start-needs-scale"
     yield from _started_below(ref, history)
-    for exchange in history.story(ref):
-        operation = operation_of(exchange, history.contract)
-        if exchange.credential != "restricted" or operation is None or operation.id != "startBuild":
+    for exchange in answered_about(ref, history, "startBuild"):
+        if exchange.credential != "restricted" or exchange.status == 401:
             continue
-        if exchange.response is None or exchange.error or exchange.status == 401:
-            continue
-        if exchange.status == 403:
-            yield held(claim, exchange)
-        elif exchange.status == 429:
-            yield unclear(claim, exchange, why=_LIMITED)
-        elif exchange.status == 404 and standing(exchange, history) != "own":
+        if exchange.status == 404 and standing(exchange, history) != "own":
             yield unclear(claim, exchange, why="the version may have been looked for before the plan")
-        elif exchange.status not in excused(exchange, history.contract):
-            yield broken(claim, exchange, expected="403")
+        elif exchange.status == 403 or exchange.status not in excused(exchange, history.contract):
+            yield judged_unless_limited(claim, exchange.status == 403, exchange, "403")
 
 
 @story_rule("access.others-version", "access.others-version-is-404")
@@ -130,25 +119,17 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
     For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
     """
     claim = "access.others-version-is-404"
-    for exchange in history.story(ref):
-        operation = operation_of(exchange, history.contract)
-        if operation is None or operation.id == "publishTemplate" or standing(exchange, history) != "foreign":
+    for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
+        if standing(exchange, history) != "foreign" or exchange.status == 401:
             continue
-        if exchange.response is None or exchange.error or exchange.status == 401:
+        if not is_usual(exchange, history.contract) or (exchange.status == 403 and exchange.credential == "restricted"):
             continue
-        if spelling(exchange, history.contract) != "plain" or exchange.status in excused(exchange, history.contract):
-            continue
-        if exchange.status == 429:
-            yield unclear(claim, exchange, why=_LIMITED)
-        elif exchange.status != 403 or exchange.credential != "restricted":
-            fits = exchange.status == 404 or is_empty_log(exchange)
-            unlike = _unlike_missing(exchange, history) if exchange.status == 404 else None
-            if unlike:
-                found, usual = _described(exchange, unlike), _described(unlike, exchange)
-                actual = f"{found} where one that nobody has is answered {usual}"
-                yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
-            else:
-                yield judged(claim, fits, exchange, expected="404")
+        if exchange.status == 404 and (unlike := _unlike_missing(exchange, history)):
+            found, usual = _described(exchange, unlike), _described(unlike, exchange)
+            actual = f"{found} where one that nobody has is answered {usual}"
+            yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
+        else:
+            yield judged_unless_limited(claim, exchange.status == 404 or is_empty_log(exchange), exchange, "404")
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
@@ -162,19 +143,12 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
     missing = [e for e in alike if e.status == 404 and standing(e, history) == "missing" and e.body]
     if not exchange.body or not missing:
         return None
-    same = any(_sense(e) == _sense(exchange) for e in missing)
-    return missing[0] if not same or _telling_headers(exchange, alike, missing, history) else None
-
-
-def _telling_headers(
-    exchange: Exchange, alike: list[Exchange], missing: list[Exchange], history: History
-) -> frozenset[str]:
-    """The names of headers that each 404 for somebody's version has and none for a version that nobody has."""
-    more = _header_names(exchange).difference(*map(_header_names, missing))
-    if not more or len(missing) < _FEWEST_ALIKE:
-        return frozenset()
+    if not any(_sense(e) == _sense(exchange) for e in missing):
+        return missing[0]
+    # A header gives it away that each 404 for somebody's version has and none for a version that nobody has.
     others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
-    return more.intersection(*map(_header_names, others)) if len(others) >= _FEWEST_ALIKE else frozenset()
+    more = _header_names(exchange).difference(*map(_header_names, missing)).intersection(*map(_header_names, others))
+    return missing[0] if more and min(len(missing), len(others)) >= _FEWEST_ALIKE else None
 
 
 def _header_names(exchange: Exchange) -> frozenset[str]:
@@ -210,13 +184,6 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             same = other.body["status"] == status
             if same or not begins_anyway(history):
                 yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
-
-
-def is_empty_log(exchange: Exchange) -> bool:
-    """Whether the answer is an event stream without an event."""
-    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status != 200:
-        return False
-    return not parse(exchange.response.body).events
 
 
 def _refused_before_the_key(exchange: Exchange, history: History) -> bool:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from touchstone.contract.lifecycle import FINISHED
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.history import Content, History, shares_builds
+from touchstone.rules.history import History, shares_builds
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule
 from touchstone.rules.timeline import Timeline, owned
 
@@ -25,14 +25,9 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
             continue
         results = [{key: read.body[key] for key in _RESULT if key in read.body} for read in (one, other)]
         if any(read.body["status"] in FINISHED for read in (one, other)):
-            yield judged(
-                "status.concurrent-reads-agree",
-                results[0] == results[1],
-                one,
-                other,
-                expected="the same result in simultaneous reads",
-                actual=f"{render(results[0])} and {render(results[1])}",
-            )
+            claim, same = "status.concurrent-reads-agree", results[0] == results[1]
+            actual = f"{render(results[0])} and {render(results[1])}"
+            yield judged(claim, same, one, other, expected="the same result in simultaneous reads", actual=actual)
 
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)
@@ -46,19 +41,15 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
         joined = _joined(timeline, one)
-        if len(joined) > 1 and not all(any(_overlap(start, beside) for beside in joined) for start in joined):
+        apart = (all(one is other or not one.overlaps(other) for other in joined) for one in joined)
+        if len(joined) > 1 and any(apart):
             continue
         same = _time(one) == _time(other)
         if same and len(joined) > 1:
             yield held(_SHARED, one, other)
-        yield judged(
-            _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED,
-            same,
-            one,
-            other,
-            expected="the same build time every time",
-            actual=f"build_time_ms {_time(other)}, before {_time(one)}",
-        )
+        claim = _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED
+        expected, actual = "the same build time every time", f"build_time_ms {_time(other)}, before {_time(one)}"
+        yield judged(claim, same, one, other, expected=expected, actual=actual)
 
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
@@ -72,13 +63,15 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
-        if one.body["status"] != "ready" or one.done_at > other.sent_at or not stands or content is None:
+        # A start among them is a reuse, and says ready by that.
+        apart = one.done_at <= other.sent_at and other.operation != "startBuild"
+        if one.body["status"] != "ready" or not apart or not stands or content is None:
             continue
-        if other.operation == "startBuild":
-            continue  # It is a reuse, and says ready by that.
         if any(shares_builds(content, shared) for shared in history.all_contents() if shared.ref != ref):
             fits = other.body["status"] == "ready"
-            if not fits and _neighbour_cancelled(content, one, other, history):
+            between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
+            cancelled = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
+            if not fits and any(theirs and not shares_builds(content, theirs) for theirs in cancelled):
                 continue  # cancel.keeps-neighbours tells this of versions that share nothing.
             expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
@@ -102,19 +95,11 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
         return
     idle = (e for e in history.story(ref) if e.operation == "cancelBuild" and e.status == 404 and owned(e, history))
     for cancel in idle:
-        before = next((read for read in reversed(timeline.reads) if read.done_at <= cancel.sent_at), None)
-        after = next((read for read in timeline.reads if read.sent_at >= cancel.done_at), None)
+        before, after = timeline.read_before(cancel.sent_at), timeline.read_after(cancel.done_at)
         earlier = any(other.ref in sharing and other.sent_at < cancel.done_at for other in history.cancels)
         if before and after and not earlier and before.body["status"] == after.body["status"] == "building":
             expected, actual = "202", f"{describe(cancel)} while the status is building"
             yield broken("cancel.in-flight-is-202", before, after, cancel, expected=expected, actual=actual)
-
-
-def _neighbour_cancelled(content: Content, one: Exchange, other: Exchange, history: History) -> bool:
-    """Whether a build that has nothing to do with *content* was cancelled between two reads."""
-    between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
-    held = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
-    return any(theirs is not None and not shares_builds(content, theirs) for theirs in held)
 
 
 def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
@@ -135,10 +120,6 @@ def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))
     return not any(_time(one) != _time(later) and len(_joined(timeline, one)) < 2 for timeline, one, later in pairs)
-
-
-def _overlap(one: Exchange, other: Exchange) -> bool:
-    return one is not other and one.sent_at < other.done_at and other.sent_at < one.done_at
 
 
 def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:

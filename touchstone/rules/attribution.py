@@ -19,8 +19,8 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, parts
 from touchstone.rules.rule import broken, judged, story_rule
-from touchstone.rules.timeline import may_have_acted, owned, says_building
-from touchstone.rules.walk import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk
+from touchstone.rules.timeline import is_read, may_have_acted, owned, says_building
+from touchstone.rules.walk import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk, cancels_of_others
 
 _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
@@ -53,25 +53,13 @@ def vanishes_anyway(history: History) -> bool:
     )
 
 
-def outlives_a_cancel(status: str, history: History) -> bool:
-    """Whether a version that read *status* read the same after a cancel that found nothing."""
+def outlives_a_cancel(history: History) -> bool:
+    """Whether a version that read ready did so after a cancel that found nothing as well."""
     for ref in {content.ref for content in history.all_contents()}:
-        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
             idle = cancel.operation == "cancelBuild" and cancel.status == 404
-            if idle and all(_is_read(e, history) and e.body["status"] == status for e in (before, after)):
-                return True
-    return False
-
-
-def outlives_others(history: History) -> bool:
-    """Whether a ready version stayed ready while a build was cancelled elsewhere and none was begun."""
-    begun = [e for e in history.exchanges if says_building(e)]
-    for ref in {content.ref for content in history.all_contents()}:
-        for one, other in pairwise(e for e in history.story(ref) if _is_read(e, history)):
-            stayed = one.body["status"] == other.body["status"] == "ready"
-            beside = any(e.done_at >= one.sent_at and e.sent_at <= other.done_at for e in begun)
-            if stayed and not beside and _cancelled(history, ref, one.done_at, other.sent_at):
+            if idle and all(is_read(e, history) and e.body["status"] == "ready" for e in (before, after)):
                 return True
     return False
 
@@ -88,7 +76,7 @@ def fails_anyway(history: History) -> bool:
             begins = exchange.operation == "startBuild" and exchange.status in SUCCESS
             if begins and exchange.sent_at >= content.sure_at:
                 started, began_at = True, exchange.sent_at
-            elif started and _is_read(exchange, history) and exchange.body["status"] != "building":
+            elif started and is_read(exchange, history) and exchange.body["status"] != "building":
                 wrong = exchange.body["status"] != "ready" and exchange.sent_at < content.until_at
                 if wrong and not _was_cancel_sent(history, content.ref, began_at, exchange.done_at):
                     return True
@@ -104,7 +92,7 @@ def hurries_anyway(history: History) -> bool:
         if not starts or not says_building(starts[0]):
             continue
         least_at = starts[0].sent_at + content.sleep_s * CLOCK_SHARE
-        if any(_is_read(e, history) and e.body["status"] == "ready" and e.done_at < least_at for e in story):
+        if any(is_read(e, history) and e.body["status"] == "ready" and e.done_at < least_at for e in story):
             return True
     return False
 
@@ -113,13 +101,13 @@ def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
     """Reads of one version that followed each other with no other request about it, nor a build cancelled elsewhere."""
     found = []
     for ref in {content.ref for content in history.all_contents()}:
-        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or _is_read(e, history)]
+        story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         story.sort(key=lambda e: e.sent_at)
         # Every other request was sent before the two, and may have lasted into them, or after them.
         lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
         following = [e.sent_at for e in story[2:]] + [float("inf")]
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
-            if _is_read(one, history) and _is_read(other, history) and one.done_at <= other.sent_at:
+            if is_read(one, history) and is_read(other, history) and one.done_at <= other.sent_at:
                 disturbed = lasted_to_at > one.sent_at or next_at < other.done_at
                 if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
                     found.append((one, other))
@@ -130,19 +118,14 @@ def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:
     return (e for e in history.story(exchange.ref or "") if e.sent_at < exchange.done_at)
 
 
-def _is_read(exchange: Exchange, history: History) -> bool:
-    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
-    return read and isinstance(exchange.body.get("status"), str) and owned(exchange, history)
-
-
 def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    return any(e.ref != ref and e.done_at >= since_at and e.sent_at <= until_at for e in history.cancels)
+    return any(cancels_of_others(ref, since_at, until_at, history.cancels))
 
 
 def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
     """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
-    cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.ref != ref and e.status in {202, 404})
-    return any(e.done_at >= since_at and e.sent_at <= until_at for e in cancels)
+    cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.status in {202, 404})
+    return any(cancels_of_others(ref, since_at, until_at, cancels))
 
 
 STARTS = frozenset({"startBuild", "publishTemplate"})
@@ -173,14 +156,14 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
         return "start.visible-to-next-read", (start,)
     if walk.cancel and status == "ready":
         return "cancel.does-not-end-ready", (walk.cancel,)
-    if walk.settled and status == "building" and (publish := _published_since(walk, read)):
-        return "status.changes-only-by-a-start", (publish,)
     return _began(walk, status, last)
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     """A version that nobody started, or not since its cancel has settled, and that is not idle any more."""
-    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or _late(walk)
+    # A start that a limit refused before the last read may have been put in a queue.
+    late = ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
+    suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or late
     if suspect and status in (("building",) if walk.settled else ("building", "ready")):
         return suspect
     if walk.settled:
@@ -201,23 +184,17 @@ def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
     return "status.failed-stays-failed", last
 
 
-def _shows_other_content(walk: Walk, read: Exchange) -> bool:
-    """Whether the digest in a read is not the one of what was published."""
-    published, digest = walk.content.digest if walk.content else "", read.body.get("digest")
-    return bool(published) and isinstance(digest, str) and digest != published
-
-
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
     if not changes_anyway(walk.history, walk.ref):
         if suspect := _refusal(walk, CANCELS | STARTS):
             return suspect
         elsewhere = walk.cancelled_elsewhere(last[0].done_at, read.sent_at) if last else None
         suspect = _idle_cancel(walk)
-        if suspect and not (elsewhere and outlives_a_cancel("ready", walk.history)):
+        if suspect and not (elsewhere and outlives_a_cancel(walk.history)):
             return suspect
-        if elsewhere and not (_started_since(last[0], read, walk) and outlives_others(walk.history)):
+        if elsewhere:
             return "cancel.keeps-neighbours", (elsewhere,)
-        if walk.build and walk.build.overlapped and not _shows_other_content(walk, read):
+        if walk.build and walk.build.overlapped:
             return "start.concurrent-share-one-build", (walk.build.start, *last)
     return "status.ready-stays-ready", last
 
@@ -251,36 +228,10 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
 
 
-def _started_since(before: Exchange, after: Exchange, walk: Walk) -> bool:
-    """Whether a build of another version of the owner began between two exchanges, which may have taken its place."""
-    return any(
-        says_building(e)
-        and e.ref != walk.ref
-        and walk.owns(e)
-        and before.done_at <= e.done_at
-        and e.sent_at < after.sent_at
-        for e in walk.history.exchanges
-    )
-
-
 def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
     """A cancel of another version of the owner that found nothing, between two exchanges about this one."""
-    for exchange in walk.history.exchanges:
-        idle = exchange.operation == "cancelBuild" and exchange.status == 404 and exchange.ref != walk.ref
-        between = last.done_at <= exchange.done_at and exchange.sent_at < read.sent_at
-        if idle and between and walk.owns(exchange):
-            return exchange
-    return None
-
-
-def _published_since(walk: Walk, read: Exchange) -> Exchange | None:
-    """The publish without auto_build that was accepted since the last read before *read*."""
-    last = walk.last_read
-    for exchange in walk.history.story(walk.ref):
-        plain = exchange.operation == "publishTemplate" and not exchange.note.get("auto_build")
-        if plain and exchange.status in SUCCESS and last and last.done_at <= exchange.sent_at < read.sent_at:
-            return exchange
-    return None
+    idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
+    return next(cancels_of_others(walk.ref, last.done_at, read.sent_at, idle), None)
 
 
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
@@ -289,11 +240,6 @@ def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
     acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
     starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
     return max(starts, key=lambda e: e.done_at, default=None)
-
-
-def _late(walk: Walk) -> _Blamed | None:
-    """The start that a limit refused before the last read."""
-    return ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
 
 
 def _idle_cancel(walk: Walk) -> _Blamed | None:
@@ -399,10 +345,9 @@ def _is_telling(exchange: Exchange, history: History) -> bool:
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
     """Whether the operation is also served for a version that nobody ever tried to publish."""
-    return any(
-        e.operation == exchange.operation and e.status in SUCCESS and e.ref and _is_unheard_of(e.ref, history)
-        for e in history.exchanges
-    )
+    served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
+    tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
+    return any(not (ref.startswith("system/") or was_written(ref, history)) for ref in served - tried)
 
 
 def was_written(ref: str, history: History) -> bool:
@@ -411,8 +356,3 @@ def was_written(ref: str, history: History) -> bool:
     publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
     unsaid = (e.request.body for e in publishes if "content" not in e.note)
     return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unsaid)
-
-
-def _is_unheard_of(ref: str, history: History) -> bool:
-    tried = any(e.operation == "publishTemplate" for e in history.story(ref))
-    return not (tried or ref in history.given or ref.startswith("system/") or was_written(ref, history))

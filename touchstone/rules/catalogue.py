@@ -11,18 +11,15 @@ from touchstone.rules import (
     lifecycle,
     limits,
     logs,
-    lookup,
     ownership,
     protocol,
     publishing,
 )
 from touchstone.rules.rule import Rule
 
-_MODULES = (
-    *(protocol, access, lookup, errors, events, ownership, attribution),
-    *(lifecycle, digests, publishing, agreement, logs, limits),
-)
-_RULES = [each for module in _MODULES for each in vars(module).values() if isinstance(each, Rule)]
+_FIRST = (protocol, access, ownership, errors, events, attribution)
+_THEN = (lifecycle, digests, publishing, agreement, logs, limits)
+_RULES = [each for module in (*_FIRST, *_THEN) for each in vars(module).values() if isinstance(each, Rule)]
 
 EXCHANGE_RULES: tuple[Rule[Exchange], ...] = tuple(each for each in _RULES if each.about == "exchange")
 STORY_RULES: tuple[Rule[str], ...] = tuple(each for each in _RULES if each.about == "story")

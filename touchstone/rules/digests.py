@@ -8,7 +8,7 @@ from touchstone.facts.finding import Judgement
 from touchstone.rules.eventlog import names
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS
-from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
+from touchstone.rules.publishing import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import broken, held, judged, story_rule
 from touchstone.rules.timeline import Timeline, owned
 
@@ -95,7 +95,11 @@ def _against_published(
     if published and found == published:
         yield held(_PUBLISHED, publish, answer)
         yield from _kept([e for e in refused if not earlier or e.done_at > earlier[-1].sent_at], publish, answer)
-    elif published and not before and not suspects and not _is_of_replaced(shelf, publish, found):
+    elif published and not before and not suspects:
+        replaces = shelf.standing(publish)
+        of_replaced = replaces and publish.note.get("force") and found == digest_of(replaces)
+        if replaces and of_replaced and replaced(shelf, replaces, publish) is not True:
+            return  # Whether it was replaced is judged in `publishing.py`.
         actual = f"{found}, published as {published}"
         yield broken(_PUBLISHED, publish, answer, expected="the digest that publishing returned", actual=actual)
 
@@ -135,17 +139,7 @@ def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Itera
 
 
 def _claim_of(refused: Exchange) -> str:
-    if refused.status == 409:
-        return _CONFLICT
-    return _REFUSED
-
-
-def _is_of_replaced(shelf: Shelf, publish: Exchange, digest: str) -> bool:
-    """Whether a digest is the one of what *publish* was to replace, which is judged in `publishing.py`."""
-    before = shelf.standing(publish)
-    if before is None or not publish.note.get("force") or digest != digest_of(before):
-        return False
-    return replaced(shelf, before, publish) is not True
+    return _CONFLICT if refused.status == 409 else _REFUSED
 
 
 def _given(shelf: Shelf) -> Iterator[Judgement]:

@@ -14,14 +14,13 @@ from touchstone.rules.messages import (
     SUCCESS,
     announces_json,
     asks_for_another_method,
-    describe_body,
     error_problem,
     garbled,
     json_problem,
     operation_of,
     spelling,
 )
-from touchstone.rules.rule import broken, describe, held, judged, render, rule, unclear
+from touchstone.rules.rule import broken, describe, held, judged, judged_unless_limited, render, rule
 
 _BODY_CLAIMS = {
     "startBuild": "start.body-is-documented",
@@ -135,7 +134,7 @@ def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
         expected = "an object with status cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected=expected, actual=describe_body(exchange))
+        yield judged("cancel.says-cancelling", fits, exchange, expected=expected)
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -144,7 +143,7 @@ def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
         expected = "200 and an object with deleted true"
-        yield judged("template.delete-says-deleted", fits, exchange, expected=expected, actual=describe_body(exchange))
+        yield judged("template.delete-says-deleted", fits, exchange, expected=expected)
 
 
 def _success(exchange: Exchange, history: History) -> Response | None:
@@ -217,13 +216,17 @@ _QUOTING = frozenset({"streamBuildEvents", "getTemplate"})
 @rule("refusals.shape", "error.has-the-documented-shape")
 def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges the body of each documented error; 429, 5xx and broken JSON have claims of their own."""
-    response = exchange.response
+    response, body = exchange.response, exchange.body
     if response is None or not _is_documented_error(exchange, history):
         return
     if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
-    if problem and _is_other_shape(exchange):
+    # A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told
+    # what is wrong with it in errors (facts 7.39).
+    idle = exchange.operation == "cancelBuild" and exchange.status == 404 and isinstance(body.get("status"), str)
+    invalid = exchange.operation == "publishTemplate" and exchange.status == 422 and bool(body.get("errors"))
+    if problem and (idle or invalid):
         return
     expected = "a JSON object with a text in error"
     yield judged("error.has-the-documented-shape", not problem, exchange, expected=expected, actual=problem)
@@ -262,12 +265,14 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
 @rule("refusals.internals", "error.shows-no-internals")
 def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that no answer shows a stack trace; errors are the occasions on which one would appear."""
-    response = exchange.response
-    if response is None or (response.status < 400 and _quotes_others(exchange, history)):
+    response, claim = exchange.response, "error.shows-no-internals"
+    quotes_others = exchange.operation in _QUOTING or exchange.ref in history.given
+    if response is None or (response.status < 400 and quotes_others):
         return
-    claim = "error.shows-no-internals"
-    trace = _trace(response)
-    if trace and not _sent(trace, exchange):
+    found = (pattern.search(text) for text in _texts(response) for pattern in _TRACES)
+    trace = next((match.group(0).strip() for match in found if match), "")
+    request = exchange.request
+    if trace and trace not in unquote(request.url) and trace not in request.body.decode("utf-8", "replace"):
         yield broken(claim, exchange, expected="no stack trace", actual=f"{response.status} with {render(trace)}")
     elif response.status >= 400:
         yield held(claim, exchange)
@@ -276,24 +281,21 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @rule("refusals.document", "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """Judges the answer to a document that is wrong on purpose."""
-    claims = {
-        "empty": "publish.empty-is-400",
-        "unparsable": "publish.unparsable-is-400",
-        "schema": "publish.invalid-is-422",
-    }
-    claim = claims.get(exchange.note.get("invalid", ""))
-    if claim is None or exchange.operation != "publishTemplate" or exchange.credential not in {"primary", "second"}:
+    claims = {"empty": "publish.empty-is-400", "unparsable": "publish.unparsable-is-400"}
+    kind = exchange.note.get("invalid", "")
+    if exchange.operation != "publishTemplate" or exchange.credential not in {"primary", "second"}:
         return
     if exchange.response is None or exchange.status == 401:
         return
-    if exchange.status == 429:
-        yield unclear(claim, exchange, why="a limit got in the way")
-    elif claim == "publish.invalid-is-422":
-        fits = exchange.status == 422 and _lists_errors(exchange)
+    if kind == "schema":
+        errors = exchange.body.get("errors")
+        lists_errors = isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
         expected = "422 with errors, each with field, code and message"
-        yield judged(claim, fits, exchange, expected=expected)
-    else:
-        yield judged(claim, exchange.status == 400, exchange, expected="400")
+        yield judged_unless_limited(
+            "publish.invalid-is-422", exchange.status == 422 and lists_errors, exchange, expected
+        )
+    elif kind in claims:
+        yield judged_unless_limited(claims[kind], exchange.status == 400, exchange, "400")
 
 
 def _is_documented_error(exchange: Exchange, history: History) -> bool:
@@ -307,33 +309,8 @@ def _is_documented_error(exchange: Exchange, history: History) -> bool:
     return documented and spelling(exchange, history.contract) != "misshapen"
 
 
-def _is_other_shape(exchange: Exchange) -> bool:
-    """Whether the answer may have another body than error.
-
-    A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told
-    what is wrong with it in errors (facts 7.39).
-    """
-    if exchange.operation == "cancelBuild":
-        return exchange.status == 404 and isinstance(exchange.body.get("status"), str)
-    return exchange.operation == "publishTemplate" and exchange.status == 422 and bool(exchange.body.get("errors"))
-
-
-def _lists_errors(exchange: Exchange) -> bool:
-    errors = exchange.body.get("errors")
-    return isinstance(errors, list) and bool(errors) and all(_is_entry(entry) for entry in errors)
-
-
 def _is_entry(entry: object) -> bool:
     return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("field", "code", "message"))
-
-
-def _quotes_others(exchange: Exchange, history: History) -> bool:
-    return exchange.operation in _QUOTING or exchange.ref in history.given
-
-
-def _trace(response: Response) -> str:
-    found = (pattern.search(text) for text in _texts(response) for pattern in _TRACES)
-    return next((match.group(0).strip() for match in found if match), "")
 
 
 def _texts(response: Response) -> Iterator[str]:
@@ -353,8 +330,3 @@ def _texts(response: Response) -> Iterator[str]:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
-
-
-def _sent(text: str, exchange: Exchange) -> bool:
-    request = exchange.request
-    return text in unquote(request.url) or text in request.body.decode("utf-8", "replace")

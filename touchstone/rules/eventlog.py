@@ -2,11 +2,9 @@
 
 import functools
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby, pairwise
 from typing import Any
 
 from touchstone.contract.document import EVENT_STREAM
@@ -24,7 +22,6 @@ _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})
 # How terminals are told colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_TELLING = ("phase", "level", "line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Log:
     @property
     def lines(self) -> tuple[dict[str, Any], ...]:
         """The frames that tell something: a bare object is a sign of life, not a line of the log."""
-        return tuple(value for value in self.values if any(key in value for key in _TELLING))
+        return tuple(value for value in self.values if value.keys() & {"phase", "level", "line"})
 
     @property
     def last(self) -> dict[str, Any]:
@@ -71,6 +68,13 @@ def is_stream(exchange: Exchange) -> bool:
 def follows(exchange: Exchange) -> bool:
     """Whether the request asks for a build log."""
     return exchange.operation == "streamBuildEvents" and exchange.request.method == "GET"
+
+
+def is_empty_log(exchange: Exchange) -> bool:
+    """Whether the answer is an event stream without an event."""
+    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status != 200:
+        return False
+    return not parse(exchange.response.body).events
 
 
 def log_of(exchange: Exchange) -> Log | None:
@@ -127,115 +131,45 @@ def _read(body: bytes, *, cut: bool) -> Log:
     values: list[dict[str, Any]] = []
     misread: tuple[str, str] | None = None
     for event in stream.events:
-        value, problem = _object(event.data)
-        if problem:
-            misread = misread or (event.data, problem)
-        else:
+        try:
+            value = read_json(event.data.encode("utf-8", "surrogatepass"))
+        except ValueError as error:
+            misread = misread or (event.data, str(error))
+            continue
+        if isinstance(value, dict):
             values.append(value)
+        else:
+            misread = misread or (event.data, "is JSON, but no object")
     skipped = any(problem.kind in _TOO_LONG for problem in stream.problems)
     return Log(stream.events, faults, tuple(values), misread, not faults and misread is None and not skipped)
 
 
-def _object(data: str) -> tuple[dict[str, Any], str]:
-    try:
-        value = read_json(data.encode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        return {}, str(error)
-    if not isinstance(value, dict):
-        return {}, "is JSON, but no object"
-    return value, ""
-
-
-_FIRST = ("phase", "level", "source")
-_MAX_CHARS = 80
-_MAX_SPANS = 8
-
-
 def render_frame(frame: dict[str, Any]) -> str:
-    """A frame without its time, such as ``'took a snapshot' (phase snapshot, level info)``."""
-    names = [*(name for name in _FIRST if name in frame), *sorted(frame.keys() - {*_FIRST, "line", "ts"})]
-    fields = ", ".join(f"{_plain(name)} {_plain(frame[name])}" for name in names)
-    if "line" not in frame:
-        return fields or "a frame that tells nothing"
-    line = render(frame["line"], _MAX_CHARS)
-    return f"{line} ({fields})" if fields else line
+    """A frame without its time, such as ``'took a snapshot' {"phase": "snapshot"}``."""
+    rest = {name: value for name, value in frame.items() if name not in ("line", "ts")}
+    rendered = [render(frame["line"], 80)] if "line" in frame else []
+    return " ".join([*rendered, render(rest)] if rest else rendered) or "a frame that tells nothing"
+
+
+def without_time(frame: dict[str, Any]) -> dict[str, Any]:
+    """A frame without its timestamp."""
+    return {name: value for name, value in frame.items() if name != "ts"}
 
 
 def lines_astray(came: Sequence[str], lines: Sequence[str]) -> str:
-    """What is wrong with the lines that came, such as ``line 12 of 40 missing: 'abc'``; empty where nothing is.
-
-    Args:
-        came: Those of *lines* that came, in the order in which they came.
-        lines: All that were printed, each of them once.
-    """
-    number_of = {line: number for number, line in enumerate(lines, 1)}
-    numbers = [number_of[line] for line in came]
-    missing = [number for number in number_of.values() if number not in set(numbers)]
+    """What is wrong with the lines that came, each of which is one of *lines*; empty where nothing is."""
+    missing = [number for number, line in enumerate(lines, 1) if line not in came]
     if missing:
-        first = _first("line", missing, render(lines[missing[0] - 1], _MAX_CHARS))
-        return f"{_numbers('line', missing)} of {len(lines)} missing{first}"
-    for number, times in Counter(numbers).items():
-        if times > 1:
-            return f"line {number} of {len(lines)} {times} times: {render(lines[number - 1], _MAX_CHARS)}"
-    for before, after in pairwise(numbers):
-        if before > after:
-            return f"line {after} of {len(lines)} after line {before}: {render(lines[after - 1], _MAX_CHARS)}"
-    return ""
+        first = render(lines[missing[0] - 1], 80)
+        return f"{len(missing)} of {len(lines)} lines missing, the first is line {missing[0]}: {first}"
+    if list(came) == list(lines):
+        return ""
+    return render([lines.index(line) + 1 for line in came]) + " is the order of their numbers"
 
 
 def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
     """Where the frames of two watchers who saw the same end differ; empty where only times or the first frames do."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    apart = next(((a, b) for a, b in pairs if {**a, "ts": None} != {**b, "ts": None}), None)
-    if apart is None:
-        return ""
-    missed, missed_too = _missed(other, one), _missed(one, other)
-    if bool(missed) == bool(missed_too):
-        return f"{render_frame(apart[0])} for one watcher, {render_frame(apart[1])} for another at the same place"
-    whole, missing = (one, missed) if missed else (other, missed_too)
-    first = _first("frame", missing, render_frame(whole[missing[0] - 1]))
-    return f"of {len(whole)} frames that one watcher was sent, another missed {_numbers('frame', missing)}{first}"
-
-
-def _missed(frames: Sequence[dict[str, Any]], whole: Sequence[dict[str, Any]]) -> list[int]:
-    """The numbers of the frames of *whole* that are not among *frames*, but for those before the first that is."""
-    left = Counter(map(_key, frames))
-    numbers, begun = [], False
-    for number, frame in enumerate(whole, 1):
-        key = _key(frame)
-        if left[key]:
-            left[key] -= 1
-            begun = True
-        elif begun:
-            numbers.append(number)
-    return numbers
-
-
-def _key(frame: dict[str, Any]) -> str:
-    return repr(sorted((name, value) for name, value in frame.items() if name != "ts"))
-
-
-def _numbers(what: str, numbers: Sequence[int]) -> str:
-    """Such as ``line 3`` or ``lines 3, 5 to 9 and 12``."""
-    spans = list(_spans(numbers))
-    rendered = [f"{first} to {last}" if last > first else str(first) for first, last in spans[:_MAX_SPANS]]
-    rest = sum(last - first + 1 for first, last in spans[_MAX_SPANS:])
-    rendered += [f"{rest} more"] if rest else []
-    joined = f"{', '.join(rendered[:-1])} and {rendered[-1]}" if len(rendered) > 1 else rendered[0]
-    return f"{what}{'s' if len(numbers) > 1 else ''} {joined}"
-
-
-def _first(what: str, numbers: Sequence[int], rendered: str) -> str:
-    return f": {rendered}" if len(numbers) == 1 else f"; {what} {numbers[0]} is {rendered}"
-
-
-def _spans(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each row of numbers without a gap; two neighbours are told one by one."""
-    for _, places in groupby(enumerate(numbers), lambda at: at[1] - at[0]):
-        row = [number for _, number in places]
-        yield from [(row[0], row[-1])] if len(row) > 2 else [(number, number) for number in row]
-
-
-def _plain(value: object) -> str:
-    plain = isinstance(value, str) and value.isprintable() and value.strip() == value != "" and len(value) < _MAX_CHARS
-    return str(value) if plain else render(value, _MAX_CHARS)
+    for a, b in zip(reversed(one), reversed(other), strict=False):
+        if without_time(a) != without_time(b):
+            return f"{render_frame(a)} for one watcher, {render_frame(b)} for another at the same place"
+    return ""

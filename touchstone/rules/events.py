@@ -112,16 +112,15 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if not ends:
         return
     end, after = lines[ends[0]], lines[ends[0] + 1 :]
-    stray = next((value for value in after if not _same_end(end, value)), None)
+    # A cancel may be told when it is asked for and when it is done, in other words.
+    again = [v for v in after if v.get("phase") == end["phase"] != "ready" and v.get("line") != end.get("line")]
+    stray = next((value for value in after if value not in again), None)
     if stray is None:
         yield held("events.terminal-frame-comes-last", exchange)
     else:
-        yield broken(
-            "events.terminal-frame-comes-last",
-            exchange,
-            expected="no frame after the one that ends the build",
-            actual=f"{render_frame(stray)} after phase {end['phase']}",
-        )
+        expected = "no frame after the one that ends the build"
+        actual = f"{render_frame(stray)} after phase {end['phase']}"
+        yield broken("events.terminal-frame-comes-last", exchange, expected=expected, actual=actual)
 
 
 @rule("events.own-lines", "events.own-lines-only")
@@ -135,14 +134,11 @@ def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
     strange = _strange(exchange, history, text)
     for content in strange:
         if names(text, content.marker):
-            yield broken(
-                "events.own-lines-only",
-                exchange,
-                expected="lines of this build only",
-                actual=f"{content.marker!r}, which the build of {content.ref} prints",
-            )
+            actual = f"{content.marker!r}, which the build of {content.ref} prints"
+            yield broken("events.own-lines-only", exchange, expected="lines of this build only", actual=actual)
             return
-    if any(_was_built(content, exchange, history) for content in strange):
+    starts = (e for content in strange for e in history.story(content.ref) if says_building(e))
+    if any(e.sent_at < exchange.done_at for e in starts):
         yield held("events.own-lines-only", exchange)
 
 
@@ -162,13 +158,6 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 def _later(one: str, other: str) -> bool:
     first, second = moment(one), moment(other)
     return first is not None and second is not None and first > second
-
-
-def _same_end(end: dict[str, object], value: dict[str, object]) -> bool:
-    """Whether a frame goes on telling the same end: a cancel may be told when it is asked for and when it is done."""
-    if end["phase"] == "ready" or value.get("phase") != end["phase"]:
-        return False
-    return value.get("line") != end.get("line")
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
@@ -196,7 +185,3 @@ def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
     begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
     reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)
     return any(e.body.get("status") == "ready" and e.body.get("digest") == content.digest for e in reads)
-
-
-def _was_built(content: Content, exchange: Exchange, history: History) -> bool:
-    return any(says_building(e) and e.sent_at < exchange.done_at for e in history.story(content.ref))

@@ -10,28 +10,22 @@ What bytes alone do not say, whoever sends a request says in its note (`Call.not
     force, auto_build   the query of the request, as booleans
     invalid     empty | unparsable | schema, where the document is wrong on purpose
 
-Of a request that provokes a limit, what it is for, in the note ``limit``:
+Of a request that provokes a limit, what it is for, in the note ``limit``: the number of its *round*, from 1, and its
+*phase*. Rounds of one case begin with the same version. The phases, in the order of a round:
 
-    round    number of the round, from 1, no two of a run alike; rounds of one case belong together
-    phase    what the request is for:
-        beside     a start of another version, whose build runs during the reads; before the key rests
-        reads      a read before the burst, of whatever version; only in rounds that ask whether reads are charged
-        burst      a start of the driver's own version, which is ready, so that nothing is in flight; sent one after the
-                   other until one is refused. In a round with reads the burst goes on at least as long as the one of
-                   the plain round before it lasted, refused or not
-        other-key  a start by another key of a ready version of its own, while the first key is refused
-        confirm    a start by the first key right after that, which shows that it still was refused
-        retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits)
-    gave_up  true with a retry that was refused when the driver's patience was over
-    builds   in a round of builds, what becomes of them; every start of such a round is of a version without a build:
-        cancelled  each build but the first is cancelled at once; all are over before other-key and confirm are sent
-        kept       each build runs on until other-key and confirm are answered; all are over before the first retry
+    beside     a start of another version, whose build runs during the reads; before the key rests
+    reads      a read before the burst; only in rounds that ask whether reads are charged
+    burst      a start of the driver's own version, which is ready; sent one after the other until one is refused, and
+               in a round with reads at least as long as in the plain round before it
+    other-key  a start by another key of a ready version of its own, while the first key is refused
+    confirm    a start by the first key right after that, which shows that it still was refused
+    retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); with
+               *gave_up* where it was refused when the driver's patience was over
 
-A round ends with a retry that is served, or gave up; one of builds also with a confirm that is served. The rounds of a
-case begin with the same version. Rounds from the second on begin alike: one start was just served,
-or two, then the key rests without a start, for the same time in each round, then come the reads, if any, then the
-burst. No other start under the same key runs beside the driver. Three rounds tell everything: one to see the limit and
-the other key, a plain one and one with three times as many reads as the plain one had starts served.
+In a round of *builds* each start is of a version without a build; ``cancelled``: each build but the first is cancelled
+at once, and all are over before other-key and confirm; ``kept``: each runs on until these are answered. A round ends
+with a retry that is served, or gave up; one of builds also with a confirm that is served. From the second round on one
+or two starts are served first, then the key rests for the same time in each round, and no other start runs beside.
 """
 
 from bisect import bisect_left
@@ -120,16 +114,16 @@ class History:
     def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
         """What *work* makes of a ref or an exchange: many rules ask, and it stays until an exchange is added."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
-        if key not in self._worked_out:
-            self._worked_out[key] = work(subject, self)
-        worked: _Worked = self._worked_out[key]
-        return worked
+        return self._kept(key, lambda: work(subject, self))
 
     def overall(self, work: Callable[["History"], _Worked]) -> _Worked:
         """What *work* makes of all versions together; kept likewise."""
-        if work not in self._worked_out:
-            self._worked_out[work] = work(self)
-        worked: _Worked = self._worked_out[work]
+        return self._kept(work, lambda: work(self))
+
+    def _kept(self, key: object, make: Callable[[], _Worked]) -> _Worked:
+        if key not in self._worked_out:
+            self._worked_out[key] = make()
+        worked: _Worked = self._worked_out[key]
         return worked
 
     def story(self, ref: str) -> tuple[Exchange, ...]:
@@ -165,8 +159,10 @@ class History:
         publishes = [e for e in story if _maybe_published(e) and e.sent_at < exchange.done_at]
         if not publishes and ref not in self.given:
             return False
-        gone = [e for e in deletes if e.done_at <= exchange.sent_at]
-        return False if any(all(_done_at(p) <= e.sent_at for p in publishes) for e in gone) else None
+        # A publish that may have worked and was not answered is over nobody knows when.
+        published_by = max((p.done_at if 200 <= p.status < 500 else float("inf") for p in publishes), default=0.0)
+        gone = any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes)
+        return False if gone else None
 
     def owner(self, ref: str) -> Credential | None:
         """Whose version *ref* is, or None for one that this run does not know."""
@@ -245,10 +241,10 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
             if same and not exchange.note.get("force"):
                 continue
             if current:
-                yield _until(current, exchange.sent_at)
+                yield replace(current, until_at=exchange.sent_at)
             current = published
         elif exchange.operation == "deleteTemplate" and current:
-            yield _until(current, exchange.sent_at)
+            yield replace(current, until_at=exchange.sent_at)
             current = None
     if current:
         yield current
@@ -270,10 +266,6 @@ def _published(exchange: Exchange) -> Content:
     )
 
 
-def _until(content: Content, at: float) -> Content:
-    return Content(**{name: getattr(content, name) for name in content.__slots__} | {"until_at": at})
-
-
 def _maybe_published(exchange: Exchange) -> bool:
     """Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
 
@@ -283,8 +275,3 @@ def _maybe_published(exchange: Exchange) -> bool:
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))
     return half or exchange.response is None or exchange.status in {409, *range(200, 300), *range(500, 600)}
-
-
-def _done_at(publish: Exchange) -> float:
-    """When a publish that may have worked was over, which without an answer is nobody knows when."""
-    return publish.done_at if 200 <= publish.status < 500 else float("inf")

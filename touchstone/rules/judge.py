@@ -1,6 +1,6 @@
 """Applies all rules to a growing history and hands out each judgement once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
@@ -12,8 +12,6 @@ from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.rules import catalogue
 from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule, Subject
-
-_Told = tuple[str, str, str, tuple[int, ...]]
 
 
 class Judge:
@@ -37,22 +35,20 @@ class Judge:
         self._exchange_rules = exchange_rules
         self._story_rules = story_rules
         self.failed: dict[str, str] = {}
-        self._told: set[_Told] = set()
+        self._given: set[tuple[str, str, str, tuple[int, ...]]] = set()
         self._by_seq: dict[int, Exchange] = {}
 
     def see(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and judges it by itself."""
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return list(
-            self._new(j for rule in self._exchange_rules for j in said(rule, exchange, self.history, self.failed))
-        )
+        return self._new(j for rule in self._exchange_rules for j in said(rule, exchange, self.history, self.failed))
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """Judges the whole stories of *refs*; what an earlier call said already is left out."""
-        seen = ((ref, view) for ref in refs for view in self.history.views(ref))
-        return list(
-            self._new(j for ref, view in seen for rule in self._story_rules for j in said(rule, ref, view, self.failed))
+        views = [(ref, view) for ref in refs for view in self.history.views(ref)]
+        return self._new(
+            j for ref, view in views for rule in self._story_rules for j in said(rule, ref, view, self.failed)
         )
 
     def finding(self, judgement: Judgement) -> Finding:
@@ -61,15 +57,16 @@ class Judge:
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """The versions that the findings among *judgements* are about."""
-        shown = (self._by_seq[seq] for j in judgements if j.outcome == "broken" for seq in j.evidence)
-        return {exchange.ref or "" for exchange in shown}
+        return {self._by_seq[seq].ref or "" for j in judgements if j.outcome == "broken" for seq in j.evidence}
 
-    def _new(self, judgements: Iterable[Judgement]) -> Iterator[Judgement]:
-        for judgement in judgements:
-            told = (judgement.claim, judgement.check, judgement.outcome, judgement.evidence)
-            if told not in self._told:
-                self._told.add(told)
-                yield judgement
+    def _new(self, judgements: Iterable[Judgement]) -> list[Judgement]:
+        fresh: dict[tuple[str, str, str, tuple[int, ...]], Judgement] = {}
+        for j in judgements:
+            key = j.claim, j.check, j.outcome, j.evidence
+            if key not in self._given:
+                fresh.setdefault(key, j)
+        self._given.update(fresh)
+        return list(fresh.values())
 
 
 def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:

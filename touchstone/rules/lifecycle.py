@@ -1,26 +1,26 @@
 """The life-cycle rule: replays the story of a version and judges each answer against what its builds can have become.
 
-Here is what starts and cancels must be answered, given the states that a version can be in; `reads.py` has the reads.
-Of a success that is no JSON object only the status is judged.
+Starts and cancels are judged by the states that the version can be in, reads by what its builds can have become. Of a
+success that is no JSON object only the status is judged.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from touchstone.contract.lifecycle import FINISHED, Cause, State, step
+from touchstone.contract.lifecycle import FINISHED, Cause, State, consistent, statuses, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.attribution import begins_anyway, was_vanished
+from touchstone.rules.attribution import CANCELS, STARTS, begins_anyway, blame, hurries_anyway, was_vanished
 from touchstone.rules.history import History
 from touchstone.rules.limits import is_limited_otherwise
-from touchstone.rules.messages import SUCCESS, excused, spelling
-from touchstone.rules.reads import CLAIMS as READ_CLAIMS
-from touchstone.rules.reads import judge_read
-from touchstone.rules.rule import broken, held, judged, render, story_rule, unclear
+from touchstone.rules.messages import SUCCESS, is_usual, spelling
+from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
+from touchstone.rules.timeline import may_have_acted
 from touchstone.rules.walk import (
     ANYTHING,
     CLOCK_SHARE,
     EXCHANGING,
+    MUTATING,
     NEVER_AT,
     STARTABLE,
     UNDER_WAY,
@@ -30,25 +30,23 @@ from touchstone.rules.walk import (
     lost,
 )
 
-DOCUMENTED = frozenset({200, 202, 409, 429})
-
 # A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
 SHORTEST_TELLING_SLEEP_S = 0.1
 
-_START_CLAIMS = (
-    "start.answers-202",
-    "start.fresh-is-building",
-    "start.does-not-wait",
-    "start.while-building-is-harmless",
-    "start.after-failure-builds-again",
-    "start.after-cancel-builds-again",
-    "start.concurrent-answers-are-documented",
-    "limit.refused-start-starts-nothing",
-    "reuse.ready-at-once",
-    "reuse.is-flagged",
-    "reuse.status-code",
-    "reuse.only-identical-digest",
-)
+# What the walk judges, by the subjects of the claims.
+_CLAIMS = {
+    "start": "answers-202 fresh-is-building does-not-wait while-building-is-harmless after-failure-builds-again "
+    "after-cancel-builds-again concurrent-answers-are-documented concurrent-share-one-build visible-to-next-read",
+    "status": "unbuilt-is-not-built changes-only-by-a-start build-does-not-vanish ready-stays-ready "
+    "failed-stays-failed good-template-ends-ready failing-template-ends-failed build-ends ready-after-its-steps "
+    "build-time-is-ms",
+    "cancel": "in-flight-is-202 idle-is-404 says-idle second-is-documented settled-is-idle finished-is-idle settles "
+    "does-not-end-ready keeps-finished-golden keeps-neighbours next-build-completes",
+    "reuse": "ready-at-once is-flagged status-code only-identical-digest only-when-reused",
+    "limit": "refused-start-starts-nothing",
+    "auth": "refused-changes-nothing",
+    "access": "others-change-nothing",
+}
 
 
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
@@ -56,14 +54,9 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     start, before = flight.exchange, flight.window
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the plan.
-    if _overlaps_start(walk, start) and not flight.beside & EXCHANGING:
-        yield judged(
-            "start.concurrent-answers-are-documented",
-            start.status in DOCUMENTED,
-            start,
-            expected="200 or 202, 409 or 429",
-            actual=str(start.status),
-        )
+    if _beside(walk, start) and not flight.beside & EXCHANGING:
+        claim, fits = "start.concurrent-answers-are-documented", start.status in {200, 202, 409, 429}
+        yield judged(claim, fits, start, expected="200 or 202, 409 or 429", actual=str(start.status))
     if start.status in (429, 401, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
@@ -98,7 +91,9 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
 
 def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
     """Takes note of the build that a start began or joined."""
-    before, overlapped = flight.window, "startBuild" in flight.beside or _refused_beside(walk, flight.exchange)
+    # A start at the same time that was told that a build runs already shares it, too.
+    refused_beside = any(other.status == 409 for other in _beside(walk, flight.exchange))
+    before, overlapped = flight.window, "startBuild" in flight.beside or refused_beside
     if walk.build and not before & (STARTABLE | {State.CANCELLING}):
         # It can only have joined what is under way.
         overlapped |= walk.build.overlapped
@@ -123,21 +118,10 @@ def _was_served(walk: Walk, start: Exchange) -> bool:
     return any(e.credential == start.credential and e.done_at <= start.sent_at for e in earlier)
 
 
-def _overlaps_start(walk: Walk, start: Exchange) -> bool:
-    return any(_beside(walk, start))
-
-
-def _refused_beside(walk: Walk, start: Exchange) -> bool:
-    """Whether a start at the same time was told that a build runs already, which is another way to share it."""
-    return any(other.status == 409 for other in _beside(walk, start))
-
-
-def _beside(walk: Walk, start: Exchange) -> Iterator[Exchange]:
+def _beside(walk: Walk, start: Exchange) -> list[Exchange]:
     """The owner's other starts that overlap with *start*."""
-    for other in walk.history.story(walk.ref):
-        overlaps = other.sent_at < start.done_at and start.sent_at < other.done_at
-        if overlaps and other.operation == "startBuild" and other is not start and walk.owns(other):
-            yield other
+    starts = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e is not start)
+    return [e for e in starts if e.overlaps(start) and walk.owns(e)]
 
 
 def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
@@ -148,12 +132,12 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):
         claim, expected = "limit.refused-start-starts-nothing", "no build by a refused start"
-        yield broken(claim, *late, start, expected=expected, actual=_described(start))
+        yield broken(claim, *late, start, expected=expected)
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
-    elif status == "ready" and walk.replaced and walk.build is None and (claimed or _is_ready(walk, start)):
+    elif status == "ready" and walk.replaced and walk.build is None and (claimed or walk.reads_as(start) == "ready"):
         expected = "status building for content that was never built"
-        yield broken("reuse.only-identical-digest", start, expected=expected, actual=_described(start))
+        yield broken("reuse.only-identical-digest", start, expected=expected)
     else:
         yield from _begun(walk, start)
 
@@ -167,15 +151,15 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         claim = "start.after-failure-builds-again"
     if start.status not in SUCCESS:
         claim = "start.answers-202" if claim == "start.fresh-is-building" else claim
-        yield broken(claim, start, expected="202", actual=_described(start))
+        yield broken(claim, start, expected="202")
         return
     building = start.body.get("status") == "building"
-    if not building and (read := walk.next_read(start)) and read.body.get("status") == "building":
+    if not building and walk.reads_as(start) == "building":
         claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
-    yield judged("start.answers-202", start.status == 202, start, expected="202", actual=_described(start))
+    yield judged("start.answers-202", start.status == 202, start, expected="202")
     if not start.body:
         return
-    yield judged(claim, building, start, expected="status building", actual=_described(start))
+    yield judged(claim, building, start, expected="status building")
     if building:
         if claim != "start.fresh-is-building":
             yield held("start.fresh-is-building", start)
@@ -185,55 +169,45 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    sleep_s = walk.content.sleep_s if walk.content else 0.0
-    if sleep_s < SHORTEST_TELLING_SLEEP_S:
-        return
-    if not _waited(walk, start):
-        yield held("start.does-not-wait", start)
-    elif (read := walk.next_read(start)) and read.body.get("status") != "building":
+    claim = "start.does-not-wait"
+    if walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and not _waited(walk, start):
+        yield held(claim, start)
+    elif walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and walk.reads_as(start) not in {None, "building"}:
         # One slow answer may be the network's fault; that every start is as slow as its build is not.
-        slow = {first.seq: first.elapsed_s >= at_least_s for first, at_least_s in _first_starts(walk.history)}
-        if all((slow | {start.seq: True}).values()) and len(slow.keys() | {start.seq}) > 1:
+        slow = dict(_first_starts(walk.history)) | {start.seq: True}
+        if all(slow.values()) and len(slow) > 1:
             yield _waiting(walk, start)
         else:
-            yield unclear("start.does-not-wait", start, why=f"one answer took {start.elapsed_s:.2f} s, others did not")
+            yield unclear(claim, start, why=f"one answer took {start.elapsed_s:.2f} s, others did not")
 
 
-def _first_starts(history: History) -> Iterator[tuple[Exchange, float]]:
-    """The first accepted start of each content whose steps sleep, and the time that one which waits for them takes."""
+def _first_starts(history: History) -> Iterator[tuple[int, bool]]:
+    """The first accepted start of each content whose steps sleep, and whether it took as long as these."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
         if first and content.sleep_s >= SHORTEST_TELLING_SLEEP_S:
-            yield first, content.sleep_s * CLOCK_SHARE
+            yield first.seq, first.elapsed_s >= content.sleep_s * CLOCK_SHARE
 
 
 def _waited(walk: Walk, start: Exchange) -> bool:
-    sleep_s = walk.content.sleep_s if walk.content else 0.0
-    return sleep_s >= SHORTEST_TELLING_SLEEP_S and start.elapsed_s >= sleep_s * CLOCK_SHARE
+    return walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and start.elapsed_s >= walk.sleep_s * CLOCK_SHARE
 
 
 def _waiting(walk: Walk, start: Exchange) -> Judgement:
-    sleep_s = walk.content.sleep_s if walk.content else 0.0
-    return broken(
-        "start.does-not-wait",
-        start,
-        expected="an answer before the build steps have run",
-        actual=f"answered after {start.elapsed_s:.2f} s, the steps take {sleep_s:.2f} s: {_described(start)}",
-    )
+    actual = f"answered after {start.elapsed_s:.2f} s, the steps take {walk.sleep_s:.2f} s: {describe(start)}"
+    return broken("start.does-not-wait", start, expected="an answer before the build steps have run", actual=actual)
 
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
-    yield judged(
-        "reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=_described(start)
-    )
+    yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=describe(start))
     if start.status in SUCCESS and not start.body:
         return
-    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready", actual=_described(start))
+    yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready")
     if status == "ready":
         flagged = start.body.get("reused") is True
-        yield judged("reuse.is-flagged", flagged, start, expected="reused true", actual=_described(start))
+        yield judged("reuse.is-flagged", flagged, start, expected="reused true")
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
@@ -241,61 +215,38 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
-    if start.body.get("status") == "ready" and _is_ready(walk, start):
+    if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
         return  # The build was over too soon, which reads tell.
     # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
     allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
-    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409", actual=_described(start))
-
-
-def _is_ready(walk: Walk, start: Exchange) -> bool:
-    """Whether the next read agrees that the version is ready."""
-    read = walk.next_read(start)
-    return read is not None and read.body.get("status") == "ready"
-
-
-def _described(start: Exchange) -> str:
-    return f"{start.status} {render(start.body)}"
+    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409")
 
 
 # What is found wherever the version is.
 _TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
-
-_CANCEL_CLAIMS = (
-    "cancel.in-flight-is-202",
-    "cancel.idle-is-404",
-    "cancel.says-idle",
-    "cancel.second-is-documented",
-    "cancel.settled-is-idle",
-    "cancel.finished-is-idle",
-)
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
     """Judges the owner's cancel of an existing version; *before* are the states possible while it was under way."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
-    answer = f"{cancel.status} {render(cancel.body)}"
     if before == {State.BUILDING}:
-        yield from _in_flight(walk, cancel, answer)
+        claim = "cancel.in-flight-is-202"
+        if cancel.status == 404 and walk.reads_as(cancel) != "building":
+            yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
+        else:
+            yield judged(claim, cancel.status == 202, cancel, expected="202")
     elif State.CANCELLING in before and walk.cancel:
-        documented = cancel.status in (202, 404)
-        yield judged(
-            "cancel.second-is-documented",
-            documented,
-            walk.cancel,
-            cancel,
-            expected="202 cancelling or 404 idle",
-            actual=answer,
-        )
+        claim, documented = "cancel.second-is-documented", cancel.status in (202, 404)
+        yield judged(claim, documented, walk.cancel, cancel, expected="202 cancelling or 404 idle")
     elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
         # Only an earlier cancel said that nothing ran, and one of the two is wrong.
         yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
-        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404", actual=answer)
+        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404")
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
         idle = cancel.body.get("status") == "idle"
-        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}', actual=answer)
+        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}')
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
@@ -319,15 +270,6 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
             walk.cancels += 1
 
 
-def _in_flight(walk: Walk, cancel: Exchange, answer: str) -> Iterator[Judgement]:
-    claim = "cancel.in-flight-is-202"
-    read = walk.next_read(cancel)
-    if cancel.status == 404 and (read is None or read.body.get("status") != "building"):
-        yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
-    else:
-        yield judged(claim, cancel.status == 202, cancel, expected="202", actual=answer)
-
-
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
     """Whether the whole version is not found around the time of a cancel, which other claims tell."""
     telling = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
@@ -342,7 +284,153 @@ def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
     return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
-@story_rule("building.life-cycle", *_START_CLAIMS, *_CANCEL_CLAIMS, *READ_CLAIMS)
+# The status may be kept elsewhere than the build and learn of its end a little later.
+_LATE_S = 0.5
+
+
+def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
+    """Judges one answered status read and narrows what the walk holds possible."""
+    read, before = flight.exchange, flight.window
+    status = read.body.get("status")
+    if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
+        return
+    if status not in statuses(before):
+        if not _is_judged_elsewhere(walk, read, status):
+            yield blame(walk, read, status, before)
+        walk.resync(status, before)
+    elif not flight.beside:
+        yield from _stakes(walk, read, status, before)
+        yield from _times(walk, read, status, before)
+        walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
+        if walk.cancel and State.CANCELLING not in walk.possible:
+            walk.settled, walk.cancel = walk.possible <= STARTABLE, None
+    walk.read_done(read)
+
+
+def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
+    """Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges."""
+    build = walk.build
+    if build and build.start.operation == "publishTemplate" and status == "not_built":
+        return walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    conflict = any(e.operation == "publishTemplate" and e.status == 409 and walk.owns(e) for e in walk.refused)
+    digest = walk.content.digest if walk.content else ""
+    return conflict and bool(digest) and read.body.get("digest") != digest
+
+
+def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
+    """The claims that this read could have broken and did not."""
+    if before in ({State.NOT_BUILT}, {State.READY}, {State.FAILED}):
+        for claim, shown in _rest_stakes(walk, read, status):
+            if shown:
+                yield held(claim, read) if shown is read else held(claim, shown, read)
+    if State.CANCELLING in before and walk.cancel:
+        yield from _cancelled_stakes(walk, walk.cancel, read, status, before)
+    elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build:
+        yield from _building_stakes(walk, walk.build, read, status)
+
+
+def _rest_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[tuple[str, Exchange | None]]:
+    """What a read of a version at rest shows, each with an earlier exchange that could have changed it."""
+    last = walk.last_read
+    yield from walk.refusals(STARTS if status == "not_built" else STARTS | CANCELS).items()
+    if status != "not_built":
+        yield f"status.{status}-stays-{status}", last
+        yield "cancel.keeps-finished-golden", walk.idle_cancel
+        yield "cancel.keeps-neighbours", walk.cancelled_elsewhere(last.done_at, read.sent_at) if last else None
+    elif not walk.build:
+        yield "reuse.only-identical-digest", read if walk.replaced else None
+        yield "status.unbuilt-is-not-built", read
+        yield "status.changes-only-by-a-start", last
+
+
+def _cancelled_stakes(
+    walk: Walk, cancel: Exchange, read: Exchange, status: str, before: frozenset[State]
+) -> Iterator[Judgement]:
+    late_s = read.sent_at - cancel.done_at
+    if status != "building":
+        yield held("cancel.settles", cancel, read)
+        if status != "ready":
+            yield held("cancel.does-not-end-ready", cancel, read)
+    elif State.BUILDING not in before and late_s > walk.history.bounds.cancel_timeout_s:
+        expected = "another state than building within the time that a cancel may take"
+        actual = f"building {late_s:.1f} s after the cancel was accepted"
+        yield broken("cancel.settles", cancel, read, expected=expected, actual=actual)
+
+
+def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterator[Judgement]:
+    first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
+    if first and read.sent_at >= build.start.done_at:
+        claim, fits = "start.visible-to-next-read", not _is_old_failure(walk, build, read, status)
+        expected = "building until the steps of the new build can have failed"
+        actual = f"status {status}, as before the start"
+        yield judged(claim, fits, build.start, read, expected=expected, actual=actual)
+    for claim, refused in walk.refusals(CANCELS).items():
+        yield held(claim, refused, read)
+    running_s = read.sent_at - build.start.done_at
+    if status in FINISHED:
+        yield from _end_stakes(walk, build, read, status)
+    elif status == "building" and running_s > walk.history.bounds.build_timeout_s:
+        expected, actual = "ready or failed within build_timeout_s", f"building {running_s:.1f} s after the start"
+        yield broken("status.build-ends", build.start, read, expected=expected, actual=actual)
+
+
+def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bool:
+    """Whether a failure is shown again before the steps of the build that was started after it can have run."""
+    # Where a cancel has found nothing since, the build is over, and no other one has begun.
+    began_at = min(walk.free_at, build.start.sent_at)
+    early = status == "failed" and read.done_at < walk.earliest_end_at(began_at)
+    walk.hasty |= early and build.before != "failed"
+    return early and build.before == "failed" and not walk.hasty
+
+
+def _end_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterator[Judgement]:
+    """The build is seen to be over: what its end shows."""
+    yield held("status.build-ends", build.start, read)
+    yield held("status.build-does-not-vanish", build.start, read)
+    content = walk.content
+    if content is None or content.outcome == "unknown":
+        return
+    at_stake = {
+        "status.good-template-ends-ready": status == "ready",
+        "status.failing-template-ends-failed": status == "failed",
+        "cancel.next-build-completes": build.after_cancel,
+        "start.after-cancel-builds-again": build.after_cancel,
+        "start.after-failure-builds-again": build.before == "failed",
+        "start.concurrent-share-one-build": build.overlapped,
+        "status.ready-after-its-steps": status == "ready" and content.sleep_s > 0,
+    }
+    yield from (held(claim, build.start, read) for claim, is_shown in at_stake.items() if is_shown)
+    if elsewhere := walk.cancelled_elsewhere(build.start.done_at, read.sent_at):
+        yield held("cancel.keeps-neighbours", elsewhere, read)
+
+
+def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
+    """The build time against the time that the build was seen to take, and the reused flag of a build never reused."""
+    build, last, reused = walk.build, walk.last_read, read.body.get("reused")
+    if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused:
+        return
+    if reused is None or isinstance(reused, bool):
+        expected = "reused false or absent for a build that was made for this version"
+        actual = f"reused {render(reused)}"
+        yield judged("reuse.only-when-reused", not reused, build.start, read, expected=expected, actual=actual)
+    build_time_ms = read.body.get("build_time_ms")
+    if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):
+        return
+    # How long it was seen to run: from its acknowledgement to the last read that still shows it.
+    observed_s = last.sent_at - build.start.done_at if last and last.body.get("status") == "building" else 0.0
+    least_ms = max(walk.content.sleep_s, observed_s - _LATE_S) * CLOCK_SHARE * 1000
+    most_ms = (read.done_at - build.start.sent_at) * 1000 / CLOCK_SHARE + 50
+    # What was over before its steps can have run is told by status.ready-after-its-steps.
+    if (least_ms <= 0 and build_time_ms <= most_ms) or most_ms < least_ms:
+        return
+    if build_time_ms >= least_ms or not hurries_anyway(walk.history):
+        expected = "milliseconds between those that the build surely took and those that passed"
+        actual = f"build_time_ms {build_time_ms!r}; it took {least_ms:.0f} ms at least, {most_ms:.0f} ms passed at most"
+        fits = least_ms <= build_time_ms <= most_ms
+        yield judged("status.build-time-is-ms", fits, build.start, read, expected=expected, actual=actual)
+
+
+@story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
     """Each answer about *ref* agrees with a possible course of its builds.
 
@@ -360,25 +448,19 @@ def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
             _sent(walk, exchange, now)
         else:
             yield from _done(walk, exchange, now)
-        _widen(walk, now)
+        # What is possible now was so while the requests still on their way were.
+        for flight in walk.flights.values():
+            flight.window |= walk.reach(now)
 
 
 def _sent(walk: Walk, exchange: Exchange, now: float) -> None:
     walk.mark_free(now)
     flight = Flight(exchange, walk.reach(now), {other.operation for other in walk.open})
-    if walk.takes_effect(exchange):
+    if exchange.operation in MUTATING and may_have_acted(exchange):
         for other in walk.flights.values():
             other.beside.add(exchange.operation)
         walk.open.append(exchange)
     walk.flights[exchange.seq] = flight
-
-
-def _widen(walk: Walk, now: float) -> None:
-    """Adds what is possible at *now* to the windows of the requests still on their way."""
-    if walk.flights:
-        possible = walk.reach(now)
-        for flight in walk.flights.values():
-            flight.window |= possible
 
 
 def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
@@ -400,9 +482,8 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
 def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     """Judges the answer to the owner's start or cancel of what the version is known to hold."""
     exchange, contract = flight.exchange, walk.history.contract
-    if not walk.owns(exchange) or not walk.content or exchange.request.method in ("HEAD", "OPTIONS"):
-        return
-    if spelling(exchange, contract) != "plain" or exchange.status in excused(exchange, contract):
+    known = walk.content and walk.owns(exchange) and exchange.request.method not in ("HEAD", "OPTIONS")
+    if not known or not is_usual(exchange, contract):
         return
     if exchange.operation == "startBuild":
         yield from judge_start(walk, flight)

@@ -5,9 +5,10 @@ start has to be served once nothing can be in its way any more, and while a buil
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 from statistics import median
 
 from touchstone.facts.exchange import Credential, Exchange
@@ -15,14 +16,7 @@ from touchstone.facts.finding import Judgement
 from touchstone.facts.patience import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
-from touchstone.rules.messages import (
-    SUCCESS,
-    announces_json,
-    error_problem,
-    excused,
-    json_problem,
-    operation_of,
-)
+from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 from touchstone.rules.timeline import may_have_acted, owned, says_building
 from touchstone.rules.walk import CLOCK_SHARE
@@ -70,25 +64,25 @@ def rounds(ref: str, history: History) -> Iterator[Round]:
 
 
 def _all_rounds(history: History) -> tuple[Round, ...]:
-    return tuple(_grouped([e for e in history.exchanges if "limit" in e.note]))
-
-
-def _grouped(exchanges: list[Exchange]) -> Iterator[Round]:
-    for (case, number), group in groupby(sorted(exchanges, key=_round_of), key=_round_of):
-        phases: dict[str, list[Exchange]] = {"reads": [], "burst": [], "retry": [], "confirm": [], "other-key": []}
-        for exchange in sorted(group, key=lambda e: e.seq):
-            phases.setdefault(_phase(exchange), []).append(exchange)
-        if phases["burst"]:
-            yield Round(
-                case,
-                number,
-                str(phases["burst"][0].note["limit"].get("builds", "")),
-                tuple(e for e in phases["reads"] if e.status in SUCCESS),
-                tuple(phases["burst"]),
-                tuple(phases["retry"]),
-                next(iter(phases["confirm"]), None),
-                next((e for e in phases["other-key"] if e.ref != phases["burst"][0].ref), None),
-            )
+    groups: dict[tuple[str, int], dict[str, list[Exchange]]] = {}
+    for exchange in history.exchanges:
+        if note := exchange.note.get("limit"):
+            phases = groups.setdefault((exchange.case, int(note["round"])), defaultdict(list))
+            phases[str(note["phase"])].append(exchange)
+    return tuple(
+        Round(
+            case,
+            number,
+            str(phases["burst"][0].note["limit"].get("builds", "")),
+            tuple(e for e in phases["reads"] if e.status in SUCCESS),
+            tuple(phases["burst"]),
+            tuple(phases["retry"]),
+            next(iter(phases["confirm"]), None),
+            next((e for e in phases["other-key"] if e.ref != phases["burst"][0].ref), None),
+        )
+        for (case, number), phases in sorted(groups.items())
+        if phases["burst"]
+    )
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
@@ -130,14 +124,6 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
             yield exchange
 
 
-def _phase(exchange: Exchange) -> str:
-    return str(exchange.note["limit"]["phase"])
-
-
-def _round_of(exchange: Exchange) -> tuple[str, int]:
-    return exchange.case, int(exchange.note["limit"]["round"])
-
-
 # One refusal after an honest wait may be another account's load on the host; the second one in a run is not chance.
 _REFUSED_WAITS = 2
 # A refused key and a version that is not found have claims of their own; the last one is what a limit says.
@@ -173,7 +159,7 @@ def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
     The version was ready all the time, or it is one of a round of builds, which nothing stands in the way of: nothing
     but a limit is left to explain such a refusal.
     """
-    for served, refused, after in (*_refused_between(ref, history), *_builds_refused(ref, history)):
+    for served, refused, after in _refused_between(ref, history):
         expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
@@ -185,21 +171,14 @@ def is_limited_otherwise(start: Exchange, history: History) -> bool:
 
 def _statuses_of_limits(history: History) -> frozenset[int]:
     refs = {content.ref for content in history.all_contents()}
-    found = (triple for ref in refs for triple in (*_refused_between(ref, history), *_builds_refused(ref, history)))
-    return frozenset(refused.status for _, refused, _ in found)
-
-
-def _builds_refused(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """The first start of each round of builds that was refused, though builds were begun before it and after a wait."""
-    for each in rounds(ref, history):
-        refused = next((e for e in each.burst if _refuses_a_start(e, history)), None)
-        after = next((e for e in (each.confirm, *each.retries) if e and e.status in SUCCESS), None)
-        if each.builds and each.served and refused and after:
-            yield each.served[0], refused, after
+    return frozenset(refused.status for ref in refs for _, refused, _ in _refused_between(ref, history))
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Each start of a version that was ready all the time, refused though the ones before and after it were served."""
+    """Refused starts, with the ones before and after them that were served.
+
+    They are of a version that was ready all the time, or the first ones refused of a round of builds.
+    """
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -211,6 +190,11 @@ def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exc
             served, refused = None, None
         elif served and _refuses_a_start(exchange, history) and exchange.sent_at >= served.done_at:
             refused = refused or exchange
+    for each in rounds(ref, history):
+        refused = next((e for e in each.burst if _refuses_a_start(e, history)), None)
+        after = next((e for e in (each.confirm, *each.retries) if e and e.status in SUCCESS), None)
+        if each.builds and each.served and refused and after:
+            yield each.served[0], refused, after
 
 
 @rule("limits.retry-after", "limit.retry-after-is-valid")
@@ -244,7 +228,11 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each retry that waited as long as it was told to, with nothing else under its key in between."""
     claim = "limit.retry-after-is-honest"
     refused: list[tuple[Exchange, Exchange]] = []
-    for before, retry in _honest_retries(ref, history):
+    # A burst that was refused from its first start on shows a full host rather than a rate.
+    for before, retry in (pair for each in rounds(ref, history) if each.served for pair in each.waits):
+        asked = retry_after_s(before.response) is not None and waited_enough(before, retry)
+        if not asked or started_beside(before, retry, history):
+            continue
         if retry.status in SUCCESS:
             yield held(claim, before, retry)
         elif retry.status == 429:
@@ -273,9 +261,8 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
         elif last.status == 429 and last.note["limit"].get("gave_up"):
             waited = f"{len(each.retries)} retries in {gap_s(refused, last):.1f} s"
             if all(waited_enough(before, retry) for before, retry in each.waits):
-                yield broken(
-                    claim, refused, last, expected="a start served after backing off", actual=f"429 after {waited}"
-                )
+                expected, actual = "a start served after backing off", f"429 after {waited}"
+                yield broken(claim, refused, last, expected=expected, actual=actual)
             else:
                 yield unclear(claim, refused, last, why=f"gave up sooner than Retry-After says: {waited}")
 
@@ -299,7 +286,7 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
             continue
         elif each.builds == "kept":
             yield unclear(claim, *evidence, why="the builds in flight may have filled the host for every key")
-        elif _may_be_used_up(other, each, history):
+        elif _may_be_used_up(other, each.first_refusal, each, history):
             yield unclear(claim, *evidence, why="the other key may have used up a rate of its own")
         elif each.builds and (others_refused := others_refused + 1) < _REFUSED_WAITS:
             yield unclear(claim, *evidence, why="refused once beside the other key; the host may have been full")
@@ -342,37 +329,19 @@ def _refuses_a_start(exchange: Exchange, history: History) -> bool:
     return refuses and exchange.status not in excused(exchange, history.contract)
 
 
-def _honest_retries(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange]]:
-    for each in rounds(ref, history):
-        # A burst that was refused from its first start on shows a full host rather than a rate.
-        if not each.served:
-            continue
-        for before, retry in each.waits:
-            asked = before.response is not None and retry_after_s(before.response) is not None
-            if asked and waited_enough(before, retry) and not started_beside(before, retry, history):
-                yield before, retry
-
-
-def _may_be_used_up(other: Exchange, each: Round, history: History) -> bool:
+def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: History) -> bool:
     """Whether the other key's own starts can explain its refusal, or its version was not known to be ready."""
     ready = any(e.seq < other.seq and e.body.get("status") == "ready" for e in history.story(other.ref or ""))
-    refused = each.first_refusal
-    recovery_s = each.retries[-1].done_at - refused.done_at if each.retries and refused else 0.0
-    horizon_s = max(_LONGEST_WINDOW_S, (len(each.served) + 1) * recovery_s)
-    gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
     if not ready and not each.builds:
         return True
-    # A key that rests regains at least what the first one, which did not rest, regained in the same time.
-    gains = [(horizon_s, len(each.served)), *_gains(each, history)]
+    number = len(each.served)
+    recovery_s = each.retries[-1].done_at - refused.done_at if each.retries else 0.0
+    gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
+    gains = [(max(_LONGEST_WINDOW_S, (number + 1) * recovery_s), number)]
+    # A key that rests regains at least what the first one, which did not rest, regained until a later burst ended.
+    later = (one for one in rounds(each.burst[0].ref or "", history) if one.burst[0].sent_at > refused.done_at)
+    gains += [(gap_s(refused, one.served[-1]), len(one.served) // _WINDOWS_PER_BURST) for one in later if one.served]
     return all(sum(its_s < within_s for its_s in gaps_s) >= number for within_s, number in gains)
-
-
-def _gains(each: Round, history: History) -> Iterator[tuple[float, int]]:
-    """The seconds from a refusal to the end of a later round's burst, and the starts that one window then held."""
-    refused = each.first_refusal
-    for later in rounds(each.burst[0].ref or "", history):
-        if refused and later.served and later.burst[0].sent_at > refused.done_at:
-            yield gap_s(refused, later.served[-1]), len(later.served) // _WINDOWS_PER_BURST
 
 
 _ROOM_CLAIM = "limit.ends-after-back-off"
@@ -390,9 +359,8 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
     longest_s = history.bounds.build_timeout_s + history.bounds.cancel_timeout_s
-    before = [
-        e for e in history.exchanges if _asks_for_a_start(e) and e.seq != exchange.seq and e.done_at <= exchange.sent_at
-    ]
+    asked = (e for e in history.exchanges if e.operation == "startBuild" or e.note.get("auto_build") is True)
+    before = [e for e in asked if e.seq != exchange.seq and e.done_at <= exchange.sent_at]
     recent = [e for e in before if e.done_at > exchange.sent_at - longest_s]
     own = [e for e in recent if e.credential == exchange.credential]
     if len(recent) == len(before) or not own or any(may_have_acted(e) for e in recent):
@@ -400,17 +368,13 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     refused = [*own[-_IN_VAIN:], exchange]
     if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
         expected = f"a start served, as none was for {longest_s:g} s"
-        yield broken(_ROOM_CLAIM, *refused, expected=expected, actual=describe(exchange))
+        yield broken(_ROOM_CLAIM, *refused, expected=expected)
 
 
 def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
     """Whether a retry came after the wait that the refusal asked for, or that the documentation asks for at least."""
     asked_s = retry_after_s(refusal.response)
     return refusal.status == 429 and gap_s(refusal, retry) >= (FIRST_WAIT_S if asked_s is None else asked_s)
-
-
-def _asks_for_a_start(exchange: Exchange) -> bool:
-    return exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
 
 
 _WAIT_CLAIM = "start.does-not-wait"
@@ -426,14 +390,8 @@ _Beside = tuple[Exchange, Exchange, float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """A build that a start was promised.
-
-    Attributes:
-        ends_at: When its steps are over at the soonest.
-        until_at: When its version was changed.
-        cancels: Of its version, whenever they were sent.
-    """
+class _Build:
+    """A build that a start was promised: when its steps are over at the soonest, and until when it surely ran."""
 
     start: Exchange
     ends_at: float
@@ -448,10 +406,10 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
     It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
     and the other starts are far quicker.
     """
-    starts, runs = history.overall(_accepted_starts), history.overall(_runs)
+    starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
-        if start.ref == ref and other.seq in runs:
-            found = _build_beside(start, (runs[other.seq],), own=other.ref == ref)
+        if start.ref == ref and other.seq in builds:
+            found = _build_beside(start, (builds[other.seq],), own=other.ref == ref)
             if found and start.done_at < found[2]:
                 yield held(_WAIT_CLAIM, other, start)
     slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _TELLING_S]
@@ -474,49 +432,45 @@ def _accepted_starts(history: History) -> tuple[Exchange, ...]:
     return tuple(e for e in history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
 
 
-def _runs(history: History) -> dict[int, _Run]:
+def _builds(history: History) -> dict[int, _Build]:
     """What the starts began, by their ``seq``."""
-    cancels: dict[str | None, list[Exchange]] = {}
+    cancels: dict[str | None, list[Exchange]] = defaultdict(list)
     for cancel in history.cancels:
-        cancels.setdefault(cancel.ref, []).append(cancel)
+        cancels[cancel.ref].append(cancel)
     found = {}
     for start in history.overall(_accepted_starts):
         content = history.content(start.ref or "", start.sent_at)
         if content is not None and says_building(start):
             ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
-            found[start.seq] = _Run(start, ends_at, content.until_at, tuple(cancels.get(start.ref, ())))
+            found[start.seq] = _Build(start, ends_at, content.until_at, tuple(cancels[start.ref]))
     return found
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
     """What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log."""
-    starts, runs = history.overall(_accepted_starts), tuple(history.overall(_runs).values())
+    starts, builds = history.overall(_accepted_starts), tuple(history.overall(_builds).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
-        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=False))},
-        {start.seq: found for start in starts if (found := _build_beside(start, runs, own=True))},
+        {start.seq: found for start in starts if (found := _build_beside(start, builds, own=False))},
+        {start.seq: found for start in starts if (found := _build_beside(start, builds, own=True))},
         {start.seq: found for start in starts if (found := _log_beside(start, logs))},
     )
 
 
 def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
     """The log that was open last of those that this account followed when *start* was sent."""
-    open_since = [
-        e
-        for e in logs
-        if e.credential == start.credential and e.head_at <= start.sent_at and e.done_at >= start.sent_at + _TELLING_S
-    ]
-    last = max(open_since, key=lambda e: e.done_at, default=None)
+    own = (e for e in logs if e.credential == start.credential and e.head_at <= start.sent_at)
+    last = max((e for e in own if e.done_at >= start.sent_at + _TELLING_S), key=lambda e: e.done_at, default=None)
     return (start, last, last.done_at) if last else None
 
 
-def _build_beside(start: Exchange, runs: Iterable[_Run], *, own: bool) -> _Beside | None:
+def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
     """The start of the build, of the same version or of another one, that surely ran long enough for *start*."""
-    for run in runs:
-        other = run.start
-        if run.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at or (other.ref == start.ref) != own:
+    for build in builds:
+        other = build.start
+        if build.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at:
             continue
-        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in run.cancels)
-        if run.until_at >= start.done_at and not cancelled:
-            return start, other, run.ends_at
+        cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in build.cancels)
+        if (other.ref == start.ref) == own and build.until_at >= start.done_at and not cancelled:
+            return start, other, build.ends_at
     return None

@@ -29,6 +29,7 @@ from touchstone.rules.eventlog import (
     phase_of,
     printed,
     render_frame,
+    without_time,
 )
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS
@@ -43,13 +44,7 @@ _BEHIND_S = 0.4
 # The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
 _GRACE_SHARE = 0.9
 
-
-@dataclass(frozen=True, slots=True)
-class CutShort:
-    """Why a log ended too early: an exchange that shows it, and in words."""
-
-    proof: Exchange
-    why: str
+_CLOSES, _CLOSED = "events.close-at-the-end", "a log that closes when its build is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +54,63 @@ class Following:
     Attributes:
         running: Why the build ran when the log was opened.
         end: The first read after the opening that shows the build over; None where that is not known.
-        cut_short: What shows that the server ended the log before the build; None without that.
+        cut_short: An exchange that shows that the server ended the log before the build, and how; None without that.
+        whole: The log from the opening to the end, or None where something of it is missing.
     """
 
     stream: Exchange
     running: Running
     end: Exchange | None
-    cut_short: CutShort | None
-
-    @property
-    def whole(self) -> Log | None:
-        """The log from the opening to the end, or None where something of it is missing."""
-        log = log_of(self.stream)
-        if log is None or not log.complete or self.cut_short or not ended_by_server(self.stream):
-            return None
-        return log
+    cut_short: tuple[Exchange, str] | None
+    whole: Log | None
 
 
-def followings(timeline: Timeline, history: History) -> Iterator[Following]:
+def followings(ref: str, history: History) -> Iterator[Following]:
     """The owner's followers that opened the log while a build surely ran."""
-    for stream in followers(timeline.ref, history):
+    timeline = history.once(Timeline, ref)
+    for stream in followers(ref, history):
         running = timeline.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
         if running:
             end = timeline.end(stream.sent_at, stream.head_at)
-            yield Following(stream, running, end, _cut_short(timeline, stream, running, end))
+            cut_short = _cut_short(timeline, stream, running, end)
+            yield Following(stream, running, end, cut_short, None if cut_short else whole_log(stream))
+
+
+def wholes(ref: str, history: History) -> Iterator[tuple[Following, Log, Exchange]]:
+    """The followers that were sent the whole log of a build, and the read that shows that one over."""
+    for following in followings(ref, history):
+        if following.whole and following.end:
+            yield following, following.whole, following.end
+
+
+def followers(ref: str, history: History) -> list[Exchange]:
+    """The owner's answered requests for the log of *ref*."""
+    return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
+
+
+def whole_log(stream: Exchange) -> Log | None:
+    """The log that the server ended and that lacks nothing, or None."""
+    log = log_of(stream)
+    return log if log and log.complete and ended_by_server(stream) else None
+
+
+def _cut_short(
+    timeline: Timeline, stream: Exchange, opened: Running, end: Exchange | None
+) -> tuple[Exchange, str] | None:
+    log = log_of(stream)
+    # An answer of another kind is no log, however soon it ends.
+    if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
+        return None
+    running = timeline.running(stream.sent_at, stream.done_at + (_SKEW_S if log and log.ended else 0.0))
+    # What was seen at rest in between, and builds again, is another matter.
+    if running and not timeline.rested(stream.sent_at, running.seen.sent_at):
+        return running.seen, "a later read shows the build still running"
+    earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
+    cancelled = any(cancel.overlaps(stream) for cancel in timeline.cancels)
+    ended = end is not None and end.sent_at < earliest_end_at
+    if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
+        return opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on"
+    return None
 
 
 @story_rule("following.answer", "events.answers-200")
@@ -102,50 +130,58 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
 @story_rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the server does not end a log before its build is over."""
-    for following in followings(history.once(Timeline, ref), history):
+    claim, expected = "events.open-while-building", "a log that stays open while its build runs"
+    for following in followings(ref, history):
         stream, seen = following.stream, following.running.seen
-        if cut := following.cut_short:
-            evidence = sorted((stream, cut.proof), key=lambda e: e.seq)
-            yield broken(
-                "events.open-while-building",
-                *evidence,
-                expected="a log that stays open while its build runs",
-                actual=f"ended after {stream.elapsed_s:.2f} s; {cut.why}",
-            )
+        if following.cut_short:
+            proof, why = following.cut_short
+            evidence = sorted((stream, proof), key=lambda e: e.seq)
+            actual = f"ended after {stream.elapsed_s:.2f} s; {why}"
+            yield broken(claim, *evidence, expected=expected, actual=actual)
         elif seen.done_at <= stream.done_at and is_stream(stream) and not stream.error:
-            yield held("events.open-while-building", seen, stream)
+            yield held(claim, seen, stream)
 
 
-@story_rule("following.closed", "events.close-at-the-end", "events.finished-version-closes")
+@story_rule("following.closed", _CLOSES, "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
     timeline = history.once(Timeline, ref)
-    grace_s = history.bounds.cancel_timeout_s
     for stream in followers(ref, history):
         if timeline.idle(stream.sent_at, stream.done_at):
-            yield from _closes_at_rest(stream, grace_s)
-    for following in followings(timeline, history):
-        begun = timeline.begun_between(following.stream.sent_at, following.stream.done_at)
-        if following.end and not following.cut_short and not begun:
-            yield from _closes_at_the_end(following.stream, following.end, grace_s)
+            claim, expected = (
+                "events.finished-version-closes",
+                "an answer that ends, for a version that is not building",
+            )
+            if _is_late(stream, stream.elapsed_s, history):
+                yield broken(claim, stream, expected=expected, actual=f"still open after {stream.elapsed_s:.1f} s")
+            elif ended_by_server(stream) and stream.status in {200, 404}:
+                yield held(claim, stream)
+    for following in followings(ref, history):
+        stream, end = following.stream, following.end
+        if not end or following.cut_short or timeline.begun_between(stream.sent_at, stream.done_at):
+            continue
+        late_s = stream.done_at - end.done_at
+        if _is_late(stream, late_s, history):
+            actual = f"still open {late_s:.1f} s after a read said {end.body['status']}"
+            yield broken(_CLOSES, end, stream, expected=_CLOSED, actual=actual)
+        elif ended_by_server(stream) and is_stream(stream):
+            yield held(_CLOSES, end, stream)
 
 
-@story_rule("following.unread", "events.close-at-the-end")
+@story_rule("following.unread", _CLOSES)
 def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
     timeline, bounds = history.once(Timeline, ref), history.bounds
+    longest_s = bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE
     for stream in followers(ref, history):
-        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
-        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
+        begun, later = timeline.begun_by(stream.sent_at), timeline.read_after(stream.done_at)
         if begun is None or later is None or later.body["status"] not in AT_REST or stream.closed != "client":
             continue
         meanwhile = any(begun.done_at <= read.sent_at < stream.done_at for read in timeline.reads)
-        if meanwhile or timeline.begun_between(begun.done_at, later.sent_at):
-            continue
         open_s = stream.done_at - begun.done_at
-        if open_s > bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE:
-            expected, actual = "a log that closes when its build is over", f"still open {open_s:.1f} s after its start"
-            yield broken("events.close-at-the-end", begun, stream, later, expected=expected, actual=actual)
+        if open_s > longest_s and not meanwhile and not timeline.begun_between(begun.done_at, later.sent_at):
+            actual = f"still open {open_s:.1f} s after its start"
+            yield broken(_CLOSES, begun, stream, later, expected=_CLOSED, actual=actual)
 
 
 @story_rule("following.joined", "start.while-building-is-harmless")
@@ -155,7 +191,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
     It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
     """
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
-    for following in followings(timeline, history):
+    for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), timeline.content(begun.sent_at, stream.done_at)
         joined = [e for e in timeline.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
@@ -163,7 +199,7 @@ def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
         cancels = (e for e in (*asked, *history.cancels) if e.done_at >= begun.sent_at)
         if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
-        later = next((read for read in timeline.reads if read.sent_at >= stream.done_at), None)
+        later = timeline.read_after(stream.done_at)
         if phase_of(log.last) == "ready":
             yield held(claim, joined[-1], stream)
         elif phase_of(log.last) == "cancel" and later and later.body["status"] == "building":
@@ -178,71 +214,22 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
     timeline = history.once(Timeline, ref)
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
-        log = log_of(stream)
-        if log is None or phase_of(log.last) != "ready" or not log.complete or not ended_by_server(stream):
-            continue
-        begun = next((e for e in reversed(timeline.beginnings) if e.done_at <= stream.sent_at), None)
+        log = whole_log(stream)
+        begun = timeline.begun_by(stream.sent_at)
         start = next((e for e in starts if e.sent_at >= stream.done_at + _BEHIND_S), None)
-        if begun is None or start is None or start.status not in SUCCESS or not start.body:
+        if log is None or phase_of(log.last) != "ready" or begun is None:
+            continue
+        if start is None or start.status not in SUCCESS or not start.body:
             continue
         cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in timeline.cancels)
         other = timeline.begun_between(begun.done_at, start.sent_at)
-        if cancelled or other or timeline.content(begun.sent_at, start.done_at) is None:
-            continue
-        fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
-        yield judged("reuse.ready-at-once", fits, stream, start, expected=expected)
+        if not cancelled and not other and timeline.content(begun.sent_at, start.done_at):
+            fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+            yield judged("reuse.ready-at-once", fits, stream, start, expected=expected)
 
 
-def followers(ref: str, history: History) -> list[Exchange]:
-    """The owner's answered requests for the log of *ref*."""
-    return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
-
-
-def _cut_short(timeline: Timeline, stream: Exchange, opened: Running, end: Exchange | None) -> CutShort | None:
-    log = log_of(stream)
-    # An answer of another kind is no log, however soon it ends.
-    if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
-        return None
-    skew_s = _SKEW_S if log and log.ended else 0.0
-    running = timeline.running(stream.sent_at, stream.done_at + skew_s)
-    # What was seen at rest in between, and builds again, is another matter.
-    if running and not timeline.rested(stream.sent_at, running.seen.sent_at):
-        return CutShort(running.seen, "a later read shows the build still running")
-    earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
-    cancelled = any(cancel.sent_at < stream.done_at and cancel.done_at > stream.sent_at for cancel in timeline.cancels)
-    ended = end is not None and end.sent_at < earliest_end_at
-    if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
-        return CutShort(opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on")
-    return None
-
-
-def _closes_at_rest(stream: Exchange, grace_s: float) -> Iterator[Judgement]:
-    if _too_late(stream, stream.elapsed_s, grace_s):
-        yield broken(
-            "events.finished-version-closes",
-            stream,
-            expected="an answer that ends, for a version that is not building",
-            actual=f"still open after {stream.elapsed_s:.1f} s",
-        )
-    elif ended_by_server(stream) and stream.status in {200, 404}:
-        yield held("events.finished-version-closes", stream)
-
-
-def _closes_at_the_end(stream: Exchange, end: Exchange, grace_s: float) -> Iterator[Judgement]:
-    late_s = stream.done_at - end.done_at
-    if _too_late(stream, late_s, grace_s):
-        yield broken(
-            "events.close-at-the-end",
-            end,
-            stream,
-            expected="a log that closes when its build is over",
-            actual=f"still open {late_s:.1f} s after a read said {end.body['status']}",
-        )
-    elif ended_by_server(stream) and is_stream(stream):
-        yield held("events.close-at-the-end", end, stream)
-
-
-def _too_late(stream: Exchange, late_s: float, grace_s: float) -> bool:
+def _is_late(stream: Exchange, late_s: float, history: History) -> bool:
+    grace_s = history.bounds.cancel_timeout_s
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
@@ -265,20 +252,20 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the last frame of a log by what became of its build."""
     timeline = history.once(Timeline, ref)
     yield from _repeated(timeline, history)
-    for following in followings(timeline, history):
-        log, end = following.whole, following.end
-        claim = _claim_of_end(timeline, following, end) if log and end else None
-        if not log or not end or claim is None or (not log.lines and _came_late(timeline, following)):
+    for following, log, end in wholes(ref, history):
+        claim, stream = _claim_of_end(timeline, following, end), following.stream
+        came_late = timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
+        if claim is None or (not log.lines and came_late):
             continue
         ending = render_frame(log.last) if log.lines else "no frame at all"
         actual = f"{ending}, and status {end.body['status']}"
         if _ends_so(log.last, claim):
-            yield held(claim, end, following.stream)
+            yield held(claim, end, stream)
         elif not any(_ends_so(line, claim) for line in log.lines):
-            yield broken(claim, end, following.stream, expected=_ENDS[claim], actual=actual)
+            yield broken(claim, end, stream, expected=_ENDS[claim], actual=actual)
         elif claim == _FAILED:
             # A frame after an end of another phase is told by `events.py`, which cannot know that this one was an end.
-            yield broken(_LAST, end, following.stream, expected="no frame after the one of level error", actual=actual)
+            yield broken(_LAST, end, stream, expected="no frame after the one of level error", actual=actual)
 
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
@@ -287,16 +274,16 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
     What is to fail prints before that, too.
     """
-    for following in followings(history.once(Timeline, ref), history):
-        log, running, end = following.whole, following.running, following.end
+    for following, log, end in wholes(ref, history):
+        running = following.running
         marker = running.content.marker
-        if not log or not log.lines or not marker or not end or not _came_to_print(running.content, log, end):
+        if not log.lines or not marker or not _came_to_print(running.content, log, end):
             continue
         times = sum(printed(value.get("line"), marker) for value in log.lines)
         in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
         evidence = (*running.starts, following.stream)
         actual = f"{marker!r} {times} times in the log"
-        if overlapped and times > 1 and not _doubles_anyway(ref, history):
+        if overlapped and times > 1:
             yield broken(_SHARED, *evidence, expected="the output of one build", actual=actual)
         elif times > 1 or (times == 0 and in_time):
             yield broken("events.carry-the-output", *evidence, expected="what the build prints, once", actual=actual)
@@ -309,16 +296,14 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 @story_rule("logged.lines", "events.carry-the-output")
 def every_line(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
-    for following in followings(history.once(Timeline, ref), history):
-        log, content, end = following.whole, following.running.content, following.end
-        lines = _note(content, history).get("lines", ())
-        if not log or not end or len(lines) < 2 or not _came_in_time(following, history):
-            continue
-        if _came_to_print(content, log, end):
+    for following, log, end in wholes(ref, history):
+        content = following.running.content
+        lines = list(_note(content, history).get("lines", ()))
+        in_time = len(lines) > 1 and _came_in_time(following, history)
+        if in_time and _came_to_print(content, log, end):
             found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
             expected, actual = f"{len(lines)} lines in order", lines_astray(found, lines)
-            fits = found == list(lines)
-            yield judged("events.carry-the-output", fits, following.stream, expected=expected, actual=actual)
+            yield judged("events.carry-the-output", not actual, following.stream, expected=expected, actual=actual)
 
 
 def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
@@ -328,44 +313,22 @@ def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
     return status == "ready" or failed
 
 
-def _doubles_anyway(ref: str, history: History) -> bool:
-    """Whether a log of another version, one build of which was started once, has what that build prints twice."""
-    others = {content.ref for content in history.all_contents()} - {ref}
-    for following in (f for other in others for f in followings(history.once(Timeline, other), history)):
-        log, marker = following.whole, following.running.content.marker
-        if log and marker and not _overlapped(following.running.starts):
-            doubled = sum(printed(value.get("line"), marker) for value in log.lines) > 1
-            if doubled:
-                return True
-    return False
-
-
 @story_rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
     timeline = history.once(Timeline, ref)
-    wholes = [(one, log.lines) for one in followings(timeline, history) if (log := one.whole) is not None and log.lines]
-    for (one, first), (other, second) in combinations(wholes, 2):
-        since_at = min(one.stream.sent_at, other.stream.sent_at)
-        if timeline.begun_between(since_at, max(one.stream.done_at, other.stream.done_at)):
-            continue
-        difference = frames_apart(first, second)
-        yield judged(
-            "events.watchers-agree",
-            not difference,
-            one.stream,
-            other.stream,
-            expected="the same frames in the same order",
-            actual=difference,
-        )
+    whole = [(f.stream, f.whole.lines) for f in followings(ref, history) if f.whole and f.whole.lines]
+    for (one, first), (other, second) in combinations(whole, 2):
+        if not timeline.begun_between(min(one.sent_at, other.sent_at), max(one.done_at, other.done_at)):
+            expected, actual = "the same frames in the same order", frames_apart(first, second)
+            yield judged("events.watchers-agree", not actual, one, other, expected=expected, actual=actual)
 
 
 @story_rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
-    for following in followings(history.once(Timeline, ref), history):
-        log, end = following.whole, following.end
-        if not log or not end or phase_of(log.last) != "ready" or end.body["status"] != "ready":
+    for following, log, end in wholes(ref, history):
+        if phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
         build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
         if isinstance(build_time_ms, bool) or not isinstance(build_time_ms, int) or not isinstance(line, str):
@@ -373,46 +336,38 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         times = _logged_times_ms(line)
         agrees = any(abs(time_ms - build_time_ms) <= rounding_ms for time_ms, rounding_ms in times)
         if agrees or len(times) == 1:
-            yield judged(
-                "events.build-time-agrees",
-                agrees,
-                following.stream,
-                end,
-                expected="the build time that the log tells",
-                actual=f"build_time_ms {build_time_ms} in the status, {render(line)} in the log",
-            )
+            expected = "the build time that the log tells"
+            actual = f"build_time_ms {build_time_ms} in the status, {render(line)} in the log"
+            yield judged("events.build-time-agrees", agrees, following.stream, end, expected=expected, actual=actual)
 
 
 def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
     """Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25)."""
     for stream in followers(timeline.ref, history):
-        log, read = log_of(stream), timeline.rest_before(stream)
+        log, read = whole_log(stream), timeline.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
-        if not log or not read or not claim or not log.complete or not log.lines or not ended_by_server(stream):
+        if not log or not read or not claim or not log.lines:
             continue
         # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
-        cancelled = claim == _FAILED and any(_ends_so(line, _CANCELLED) for line in log.lines)
-        if not cancelled and not any(_ends_so(line, claim) for line in log.lines):
+        fine = (claim, _CANCELLED) if claim == _FAILED else (claim,)
+        if not any(_ends_so(line, each) for line in log.lines for each in fine):
             actual = f"{render_frame(log.last)}, and status {read.body['status']} before"
             yield broken(claim, read, stream, expected=_ENDS[claim], actual=actual)
 
 
 def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> str | None:
     """Which end the log must have; None where the build can have ended in several ways."""
-    cancels = [c for c in timeline.cancels if c.done_at > following.stream.sent_at and c.sent_at < end.done_at]
-    status = end.body["status"]
+    stream, running, status = following.stream, following.running, end.body["status"]
+    cancels = [c for c in timeline.cancels if c.done_at > stream.sent_at and c.sent_at < end.done_at]
     if not cancels:
         return {"ready": _READY, "failed": _FAILED}.get(status)
-    if all(c.sent_at > following.stream.done_at for c in cancels):
+    if all(c.sent_at > stream.done_at for c in cancels):
         return None  # It ended too early to tell, which `closes` and `stays_open` judge.
-    # A build that ends by itself just when it is cancelled may end either way.
-    if status == "ready" or not any(c.status == 202 for c in cancels):
-        return None
-    running = following.running
     fails_at = running.start.sent_at + running.content.sleep_s * CLOCK_SHARE
-    if running.content.outcome != "ready" and max(c.done_at for c in cancels) >= fails_at:
-        return None
-    return _CANCELLED
+    may_fail = running.content.outcome != "ready" and max(c.done_at for c in cancels) >= fails_at
+    # A build that ends by itself just when it is cancelled may end either way.
+    by_itself = status == "ready" or may_fail or not any(c.status == 202 for c in cancels)
+    return None if by_itself else _CANCELLED
 
 
 def _ends_so(last: dict[str, Any], claim: str) -> bool:
@@ -423,11 +378,6 @@ def _ends_so(last: dict[str, Any], claim: str) -> bool:
     return phase == ("ready" if claim == _READY else "cancel")
 
 
-def _came_late(timeline: Timeline, following: Following) -> bool:
-    stream = following.stream
-    return timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
-
-
 def _came_in_time(following: Following, history: History) -> bool:
     """Whether the log was open before its build can have come to what it prints."""
     after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
@@ -436,23 +386,19 @@ def _came_in_time(following: Following, history: History) -> bool:
 
 def _note(content: Content, history: History) -> Mapping[str, Any]:
     """What is known of a published document beside what `History` keeps; empty for a template that exists already."""
-    publishes = (e for e in history.story(content.ref) if e.seq == content.published_seq)
-    return next((publish.note for publish in publishes), {})
+    return next((e.note for e in history.story(content.ref) if e.seq == content.published_seq), {})
 
 
 def _overlapped(starts: tuple[Exchange, ...]) -> bool:
-    return any(one.sent_at < other.done_at and other.sent_at < one.done_at for one, other in combinations(starts, 2))
+    return any(one.overlaps(other) for one, other in combinations(starts, 2))
 
 
 def _logged_times_ms(line: str) -> list[tuple[float, float]]:
     """The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms."""
     if _LONGER.search(line):
         return []
-    times = []
-    for number, decimals, unit in _SECONDS.findall(line):
-        unit_ms = 1.0 if unit.startswith("m") else 1000.0
-        times.append((float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0))
-    return times
+    found = ((number, decimals, 1.0 if unit[0] == "m" else 1000.0) for number, decimals, unit in _SECONDS.findall(line))
+    return [(float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0) for number, decimals, unit_ms in found]
 
 
 # Web servers that date a frame as they send it to two who follow at the same time are no further apart than this.
@@ -467,7 +413,7 @@ _BEFORE_THE_START = frozenset({"publish", "compile", ""})
 @story_rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
-    followed = {following.stream.seq: following for following in followings(history.once(Timeline, ref), history)}
+    followed = {following.stream.seq: following for following in followings(ref, history)}
     for stream in followers(ref, history):
         following, log = followed.get(stream.seq), log_of(stream)
         date = _date(stream)
@@ -475,21 +421,17 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
         if date is None or not stamped:
             continue
         wrong = next((v for v in stamped if not _is_true(v, date, stream, _since(v, stream, following, history))), None)
-        yield judged(
-            "events.timestamps-are-true",
-            wrong is None,
-            *((following.running.start,) if following else ()),
-            stream,
-            expected="timestamps within the time of the build",
-            actual=f"{wrong['ts']} for {render_frame(wrong)}, in an answer of {date.isoformat()}" if wrong else "",
-        )
+        evidence = (following.running.start, stream) if following else (stream,)
+        actual = f"{wrong['ts']} for {render_frame(wrong)}, in an answer of {date.isoformat()}" if wrong else ""
+        expected = "timestamps within the time of the build"
+        yield judged("events.timestamps-are-true", wrong is None, *evidence, expected=expected, actual=actual)
 
 
 @story_rule("stamps.one-time", "events.timestamps-are-true")
 def one_time(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that a frame has one time, to whomever and however late it is told."""
     timeline = history.once(Timeline, ref)
-    read = [(stream, log) for stream in followers(ref, history) if (log := _whole(stream)) and log.lines]
+    read = [(stream, log) for stream in followers(ref, history) if (log := whole_log(stream)) and log.lines]
     for (first, one), (second, other) in pairwise(read):
         since_at, until_at = min(first.sent_at, second.sent_at), max(first.done_at, second.done_at)
         if timeline.begun_between(since_at, until_at) or timeline.content(since_at, until_at) is None:
@@ -504,17 +446,12 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("events.timestamps-are-true", not apart, first, second, expected=expected, actual=actual)
 
 
-def _whole(stream: Exchange) -> Log | None:
-    log = log_of(stream)
-    return log if log and log.complete and ended_by_server(stream) else None
-
-
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
     """The last frame that two logs of one build give two times, or nothing; None where they share no stamped one."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
-        if {**first, "ts": None} != {**second, "ts": None}:
+        if without_time(first) != without_time(second):
             break
         if at is None or also_at is None:
             continue

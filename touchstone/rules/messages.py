@@ -13,9 +13,12 @@ from urllib.parse import unquote_to_bytes
 from touchstone.contract.document import Contract, Operation
 from touchstone.contract.parsing import read_json
 from touchstone.facts.exchange import Exchange, Response
-from touchstone.rules.rule import describe, render
+from touchstone.rules.history import History
+from touchstone.rules.rule import render
 
 SUCCESS = range(200, 300)
+# What is asked about a version that may be there; publishing makes one.
+ABOUT_A_VERSION = ("getTemplate", "deleteTemplate", "startBuild", "getBuild", "cancelBuild", "streamBuildEvents")
 
 
 def media_type(response: Response) -> str:
@@ -57,12 +60,6 @@ def error_problem(response: Response) -> str:
     return "" if isinstance(error, str) and error.strip() else render(body)
 
 
-def describe_body(exchange: Exchange) -> str:
-    """The same where a body is wanted: that there is none is told as well."""
-    empty = exchange.response is not None and not exchange.response.body
-    return f"{exchange.status} without a body" if empty else describe(exchange)
-
-
 def judgeable(exchange: Exchange) -> bool:
     """Whether the answer says something about a claim on a status: it came, is whole, and no limit got in the way."""
     return exchange.response is not None and not exchange.error and exchange.status != 429
@@ -97,6 +94,14 @@ def operation_of(exchange: Exchange, contract: Contract) -> Operation | None:
     """The operation that was asked for with the method that it has, or None for any other request."""
     operation = contract.operations.get(exchange.operation)
     return operation if operation and operation.method == exchange.request.method else None
+
+
+def answered_about(ref: str, history: History, *operations: str) -> Iterator[Exchange]:
+    """The requests for some operations about *ref*, with the methods that these have, that were answered as a whole."""
+    for exchange in history.story(ref):
+        operation = operation_of(exchange, history.contract)
+        if operation and operation.id in operations and exchange.response is not None and not exchange.error:
+            yield exchange
 
 
 def path_of(exchange: Exchange) -> str:
@@ -150,6 +155,11 @@ def tidied(exchange: Exchange) -> str:
 def excused(exchange: Exchange, contract: Contract) -> frozenset[int]:
     """The statuses that answer what is unusual about the request, beside those that its operation documents."""
     return frozenset().union(*_excuses(exchange, contract))
+
+
+def is_usual(exchange: Exchange, contract: Contract) -> bool:
+    """Whether nothing unusual about the request explains its answer."""
+    return spelling(exchange, contract) == "plain" and exchange.status not in excused(exchange, contract)
 
 
 def parts(ref: str) -> tuple[str, str, str]:

@@ -1,10 +1,10 @@
-"""Whose version a request was about, what the version held, and what its owner is answered about it.
+"""Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones.
 
 Standing is read from the whole run, also from what was sent later: a version may come or go while a request about it is
-on its way. So only story rules, which speak when everything is in, may ask. Nothing is known of what a version held
-where publishes and deletes overlapped or failed, or where several accounts have a version of one name.
+on its way. So only story rules, which speak when everything is in, may ask.
 """
 
+import contextlib
 import functools
 import json
 import re
@@ -16,12 +16,26 @@ import yaml
 from touchstone.contract.parsing import read_yaml
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.rules.attribution import was_vanished, was_written
-from touchstone.rules.eventlog import names
+from touchstone.rules.attribution import PLAN, REFUSED, published_by, was_vanished, was_written
+from touchstone.rules.eventlog import is_empty_log, names
 from touchstone.rules.history import History
-from touchstone.rules.messages import SUCCESS, excused, garbled, operation_of, parts, spelling
-from touchstone.rules.rule import describe, judged, render, story_rule, unclear
-from touchstone.rules.timeline import Timeline, acted_by, may_have_acted, owned
+from touchstone.rules.messages import (
+    ABOUT_A_VERSION,
+    NO_SUCH_PATH,
+    SUCCESS,
+    answered_about,
+    asks_for_build,
+    excused,
+    garbled,
+    is_usual,
+    operation_of,
+    parts,
+    spelling,
+    tidied,
+)
+from touchstone.rules.publishing import Shelf, document_of
+from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, render, rule, story_rule
+from touchstone.rules.timeline import Timeline
 
 # own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
 # deleted it. missing: there was none. unsure: any of these.
@@ -42,16 +56,20 @@ def _standing(exchange: Exchange, history: History) -> Standing:
     ref = exchange.ref
     if ref is None or exchange.credential not in ACCEPTED:
         return "unsure"
-    exists = True if _deleted_by(exchange, history) else history.exists(ref, exchange)
-    if exists is None:
-        return "unsure"
-    if exists and (_maybe_deleted(exchange, history) or was_vanished(exchange, history)):
+    contents, deletes = history.contents(ref), exchange.operation == "deleteTemplate"
+    # The delete that ended a version: it existed until then.
+    ends = deletes and any(c.sure_at <= exchange.sent_at == c.until_at for c in contents)
+    exists = True if ends else history.exists(ref, exchange)
+    others = (e for e in history.story(ref) if e.operation == "deleteTemplate" and e.seq != exchange.seq)
+    # Another delete, which was never answered or failed, may have taken effect.
+    lost = any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in others)
+    if exists is None or (exists and (lost or was_vanished(exchange, history))):
         return "unsure"
     if exists:
         owner = sole_owner(ref, history)
         # What a server took from a refused key belongs to nobody knows whom.
         return "unsure" if owner not in ACCEPTED else "own" if owner == exchange.credential else "foreign"
-    return "deleted" if any(c.from_at < exchange.done_at for c in history.contents(ref)) else "missing"
+    return "deleted" if any(c.from_at < exchange.done_at for c in contents) else "missing"
 
 
 def sole_owner(ref: str, history: History) -> Credential | None:
@@ -65,144 +83,6 @@ def surely_missing(ref: str, history: History) -> bool:
     if not _OF_A_RUN.fullmatch(parts(ref)[1]):
         return False
     return not was_written(ref, history)
-
-
-def _deleted_by(exchange: Exchange, history: History) -> bool:
-    """Whether this is the delete that ended a version, which so existed until then."""
-    if exchange.operation != "deleteTemplate":
-        return False
-    return any(c.sure_at <= exchange.sent_at == c.until_at for c in history.contents(exchange.ref or ""))
-
-
-def _maybe_deleted(exchange: Exchange, history: History) -> bool:
-    """Whether another delete, which was never answered or failed, may have taken effect."""
-    story = (e for e in history.story(exchange.ref or "") if e.operation == "deleteTemplate" and e.seq != exchange.seq)
-    return any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in story)
-
-
-_SHOWING = frozenset({"startBuild", "getBuild", "getTemplate"})
-
-
-class Shelf:
-    """The publishes and deletes of one version, and the owner's answers that show what it holds."""
-
-    def __init__(self, ref: str, history: History) -> None:
-        story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
-        self.publishes = tuple(e for e in story if e.operation == "publishTemplate" and e.request.method == "POST")
-        self.answers = tuple(e for e in story if _shows(e) and owned(e, history))
-        self._changes = tuple(_changes(story))
-        self.contents = tuple(e for e in self._changes if e.status in SUCCESS and "content" in e.note)
-        self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
-
-    def standing(self, exchange: Exchange) -> Exchange | None:
-        """The last publish before *exchange*, where its content surely stood until the answer; None otherwise."""
-        last = self._last_change(exchange)
-        return last if last and last.operation == "publishTemplate" and "content" in last.note else None
-
-    def replaces(self, publish: Exchange) -> Exchange | None:
-        """What *publish* would replace: the standing publish of the same account."""
-        before = self.standing(publish)
-        return before if before and before.credential == publish.credential else None
-
-    def is_first(self, exchange: Exchange) -> bool:
-        """Whether nothing can have been there before *exchange*."""
-        others = (change for change in self._changes if change is not exchange)
-        return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
-
-    def deleted_before(self, publish: Exchange) -> Exchange | None:
-        """The owner's delete that surely left nothing there until *publish*, or None."""
-        last = self._last_change(publish)
-        deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
-        return last if deleted else None
-
-    def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
-        """Whether a delete can have acted while either of two exchanges was on its way."""
-        deletes = [change for change in self._changes if change.operation == "deleteTemplate"]
-        return any(_touches(delete, exchange) for delete in deletes for exchange in (one, other))
-
-    def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
-        """The answers that were given while the content of *publish* surely stood, in order."""
-        return tuple(self._shown.get(publish.seq, ()))
-
-    @functools.cached_property
-    def _shown(self) -> dict[int, list[Exchange]]:
-        """The answers by the number of the publish whose content stood."""
-        found: dict[int, list[Exchange]] = {}
-        for answer in self.answers:
-            if publish := self.standing(answer):
-                found.setdefault(publish.seq, []).append(answer)
-        return found
-
-    def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """The refused publishes of other content between a publish and an answer, in order."""
-        return [
-            e
-            for e in self.publishes
-            if e.response is not None
-            and 400 <= e.status < 500
-            and e.sent_at >= publish.done_at
-            and e.sent_at < answer.done_at
-            and e.note.get("content") not in {None, publish.note["content"]}
-        ]
-
-    def _last_change(self, exchange: Exchange) -> Exchange | None:
-        """The last change before *exchange*, if no other one can have come after it until the answer."""
-        others = [change for change in self._changes if change is not exchange and change.sent_at < exchange.done_at]
-        if not others or not self._one_owner or any(_touches(change, exchange) for change in others):
-            return None
-        last = max(others, key=lambda change: change.done_at)
-        return None if any(_touches(change, last) for change in others if change is not last) else last
-
-
-def _changes(story: list[Exchange]) -> Iterator[Exchange]:
-    """Publishes and deletes that can have changed something, as a delete can that finds nothing where something is."""
-    last: Exchange | None = None
-    for exchange in story:
-        posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
-        if not posted and exchange.operation != "deleteTemplate":
-            continue
-        lost = not posted and exchange.status == 404 and last is not None and last.operation == "publishTemplate"
-        if may_have_acted(exchange) or (lost and last and last.credential == exchange.credential):
-            last = exchange
-            yield exchange
-
-
-def digest_of(exchange: Exchange) -> str:
-    """The digest in an answer, or empty."""
-    digest = exchange.body.get("digest")
-    return digest if isinstance(digest, str) else ""
-
-
-def document_of(exchange: Exchange) -> Any:
-    """The document that a template read shows, or None for any other answer."""
-    return exchange.body.get("template") if exchange.operation == "getTemplate" else None
-
-
-def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
-    """Whether reads show that *publish* replaced the content of *before*; None where they do not tell."""
-    answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
-    documents = json.dumps([document_of(answer) for answer in answers])
-    markers = (publish.note.get("marker"), before.note.get("marker"))
-    for marker, outcome in zip(markers, (True, False), strict=True):
-        if marker and markers[0] != markers[1] and names(documents, marker):
-            return outcome
-    old, new = digest_of(before), digest_of(publish)
-    if not answers or not old or old == new:
-        return None
-    return {new: True, old: False}.get(digest_of(answers[0]))
-
-
-def _shows(exchange: Exchange) -> bool:
-    if exchange.operation not in _SHOWING or exchange.request.method not in {"GET", "POST"}:
-        return False
-    return exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
-
-
-def _touches(change: Exchange, exchange: Exchange) -> bool:
-    """Whether the order of a change and an exchange is in doubt."""
-    # What a delete did not find it took away by its answer, if at all.
-    acted_at = change.done_at if change.status == 404 else acted_by(change)
-    return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
 
 
 # Where in a document a value stands.
@@ -219,17 +99,22 @@ def document_problem(exchange: Exchange, ref: str, history: History) -> str:
 
 
 def _template_problem(exchange: Exchange, ref: str) -> str:
-    body = exchange.body
+    body, document = exchange.body, exchange.body.get("template")
     if not body:
         return describe(exchange)
     if body.get("ref") != ref:
         return f"ref {body.get('ref')!r} for {ref!r}"
     if not isinstance(body.get("digest"), str):
         return f"digest {body.get('digest')!r}"
-    document = body.get("template")
     if not isinstance(document, dict):
         return f"template {document!r}"
-    return _naming_problem(document, ref)
+    # Name and version in canonical form; sugar form has one text.
+    about, (_, name, version) = document.get("template"), parts(ref)
+    for key, value in (("name", name), ("version", version)):
+        found = about.get(key) if isinstance(about, dict) else None
+        if isinstance(found, str) and "@" not in found and found != value:
+            return f"a document with {key} {found!r} for {ref!r}"
+    return ""
 
 
 def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
@@ -275,22 +160,17 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
 @functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
     """The document in a publish, without its envelope; None where it is none."""
+    document = None
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        document = _from_yaml(body)
+        with contextlib.suppress(yaml.YAMLError):
+            document = read_yaml(body)
     if not isinstance(document, dict):
         return None
     inner = document.get("template")
     wrapped = isinstance(inner, dict) and "api_version" in inner
     return inner if wrapped else document
-
-
-def _from_yaml(body: bytes) -> Any:
-    try:
-        return read_yaml(body)
-    except yaml.YAMLError:
-        return None
 
 
 def _difference(written: object, read: object, place: str = "") -> str:
@@ -307,19 +187,6 @@ def _difference(written: object, read: object, place: str = "") -> str:
     return next((found for at, value, other in inner if (found := _difference(value, other, at))), "")
 
 
-def _naming_problem(document: dict[str, Any], ref: str) -> str:
-    """Compares name and version with the ref where the document has them in canonical form; sugar form has one text."""
-    about = document.get("template")
-    if not isinstance(about, dict):
-        return ""
-    _, name, version = parts(ref)
-    for key, value in (("name", name), ("version", version)):
-        found = about.get(key)
-        if isinstance(found, str) and "@" not in found and found != value:
-            return f"a document with {key} {found!r} for {ref!r}"
-    return ""
-
-
 def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
     """
     In words, a value that *ref* shows, that was not published under it, and that another document was published with.
@@ -330,16 +197,14 @@ def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
     if not own:
         return ""
     added = {path: value for path, value in _leaves(exchange.body["template"]).items() if path not in own}
-    for path, value in added.items() if added else ():
-        if _is_published(path, value, exchange, history) and _is_left_out_elsewhere(path, value, history):
+    publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.sent_at < exchange.done_at)
+    documents = [_leaves(_document(e.request.body)) for e in publishes] if added else []
+    for path, value in added.items():
+        published = any(leaves.get(path) == value for leaves in documents)
+        elsewhere = history.overall(_compared) if published else []
+        if any(path not in places and leaves.get(path) != value for places, leaves in elsewhere):
             return f"{'.'.join(path)} {render(value)}, which another document has and this one has not"
     return ""
-
-
-def _is_published(path: _Path, value: object, before: Exchange, history: History) -> bool:
-    publishes = (e for e in history.exchanges if e.operation == "publishTemplate" and e.sent_at < before.done_at)
-    documents = (_document(publish.request.body) for publish in publishes)
-    return any(_leaves(document).get(path) == value for document in documents if document)
 
 
 def _places(ref: str, history: History) -> frozenset[_Path]:
@@ -347,17 +212,10 @@ def _places(ref: str, history: History) -> frozenset[_Path]:
     return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
 
 
-def _is_left_out_elsewhere(path: _Path, value: object, history: History) -> bool:
-    """Whether a document that was published without the place *path* is shown without that value there."""
-    reads = history.once(_compared, "")
-    return any(path not in places and leaves.get(path) != value for places, leaves in reads)
-
-
-def _compared(_: str, history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
+def _compared(history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
     """Of each read of a document that is known: where it was published with values, and those that are shown."""
-    documents = ((read, document_of(read)) for read in history.exchanges)
-    found = ((history.once(_places, read.ref or ""), doc) for read, doc in documents if isinstance(doc, dict))
-    return [(places, _leaves(document)) for places, document in found if places]
+    documents = ((history.once(_places, read.ref or ""), document_of(read)) for read in history.exchanges)
+    return [(places, _leaves(document)) for places, document in documents if places and isinstance(document, dict)]
 
 
 def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
@@ -367,15 +225,112 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
 
 
+# Read as GET /templates/global/…, which lists the versions of a curated template and is no part of the contract.
+_LISTING_NAMESPACE = "global"
+
+# What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
+_FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
+
+
+@rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
+def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges a path whose segments cannot name a version. Where tidied it is a usual one, being served is fine."""
+    contract = history.contract
+    known_method = exchange.request.method in {"GET", "POST", "DELETE"}
+    outside = not exchange.operation and asks_for_build(exchange) and known_method
+    asked = outside or operation_of(exchange, contract) is not None
+    if not asked or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
+        return
+    if exchange.response is None or exchange.error:
+        return
+    claim = "lookup.odd-spelling-is-404"
+    fits = exchange.status in NO_SUCH_PATH or is_empty_log(exchange)
+    if fits or exchange.status == 429 or not _is_fair(exchange, history):
+        yield judged_unless_limited(claim, fits, exchange, "404, or 400 as for a bad request")
+
+
+@story_rule(
+    "lookup.missing",
+    "lookup.unknown-version-is-404",
+    "lookup.unknown-name-is-404",
+    "lookup.unknown-namespace-is-404",
+    "lookup.deleted-version-is-404",
+    "start.refuses-deleted-version",
+    REFUSED,
+    PLAN,
+)
+def missing(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges each request about a version that did not exist, or no longer."""
+    for exchange in _asked(ref, history):
+        found = standing(exchange, history)
+        # The answer may be about the key, about a plan that is too small, or about what is odd in the request.
+        small = exchange.status == 403 and exchange.credential == "restricted"
+        other = small or exchange.status == 401 or exchange.status in excused(exchange, history.contract)
+        if other or found not in {"missing", "deleted"}:
+            continue
+        # A start that is refused otherwise than by 404 builds nothing all the same.
+        refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
+        starts = exchange.operation == "startBuild" and not refused
+        deleted = "start.refuses-deleted-version" if starts else "lookup.deleted-version-is-404"
+        claim = _missing_claim(exchange, history) if found == "missing" else deleted
+        fits = exchange.status == 404 or is_empty_log(exchange)
+        served = exchange.status in SUCCESS and found == "missing" and not fits
+        published = published_by(exchange, history) if served else None
+        if published:
+            yield broken(published[0], published[1], exchange, expected="404: its publish was refused")
+        # Of what this run did not publish a failure is wrong, whether it is there or not.
+        absent = found == "deleted" or surely_missing(ref, history)
+        absent = absent or (exchange.status >= 500 and not was_written(ref, history))
+        if not published and (fits or exchange.status == 429 or absent):
+            yield judged_unless_limited(claim, fits, exchange, "404")
+
+
+@story_rule("lookup.own", "lookup.existing-version-is-found")
+def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges that the owner of an existing version is never told that there is none."""
+    for exchange in _asked(ref, history):
+        telling = exchange.status in SUCCESS or exchange.status == 404
+        if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
+            fits = exchange.status != 404
+            claim = "lookup.existing-version-is-found"
+            yield judged(claim, fits, exchange, expected="anything but 404")
+
+
+def _asked(ref: str, history: History) -> Iterator[Exchange]:
+    """The answered requests of the contract's operations about *ref*, plainly spelt."""
+    operations = set(ABOUT_A_VERSION)
+    if parts(ref)[0] == _LISTING_NAMESPACE:
+        operations.remove("getTemplate")
+    return (e for e in answered_about(ref, history, *operations) if spelling(e, history.contract) == "plain")
+
+
+def _missing_claim(exchange: Exchange, history: History) -> str:
+    """Which part of the ref is the unknown one, as far as the run knows."""
+    namespace, name, _ = parts(exchange.ref or "")
+    known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
+    if (namespace, name) in known:
+        return "lookup.unknown-version-is-404"
+    if namespace == "default" or any(namespace == other for other, _ in known):
+        return "lookup.unknown-name-is-404"
+    return "lookup.unknown-namespace-is-404"
+
+
+def _is_fair(exchange: Exchange, history: History) -> bool:
+    """Whether something else than the spelling explains the answer, or a server that tidies paths up may give it."""
+    if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
+        return True
+    if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):
+        return True  # A server that takes such a name finds it, too; publish.invalid-is-422 tells that.
+    usual = history.contract.match(exchange.request.method, tidied(exchange))
+    misshapen = spelling(exchange, history.contract) == "misshapen"
+    return misshapen and exchange.status in SUCCESS and usual is not None
+
+
 @story_rule("owned.status", "status.answers-200")
 def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each status read of an existing version by its owner."""
     for exchange in _by_owner("getBuild", ref, history):
-        if exchange.status == 429:
-            yield unclear("status.answers-200", exchange, why="a limit got in the way")
-        else:
-            fits = exchange.status == 200
-            yield judged("status.answers-200", fits, exchange, expected="200")
+        yield judged_unless_limited("status.answers-200", exchange.status == 200, exchange, "200")
 
 
 @story_rule("owned.template", "template.read-shows-the-published")
@@ -383,10 +338,8 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each read of an existing version by its owner: status, ref, digest and document."""
     claim = "template.read-shows-the-published"
     for exchange in _by_owner("getTemplate", ref, history):
-        if exchange.status == 429:
-            yield unclear(claim, exchange, why="a limit got in the way")
-        elif exchange.status != 200:
-            yield judged(claim, False, exchange, expected="200")
+        if exchange.status != 200:
+            yield judged_unless_limited(claim, False, exchange, "200")
         elif not garbled(exchange):
             expected = "ref, digest and document of the version"
             actual = document_problem(exchange, ref, history)
@@ -401,11 +354,8 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
     """
     claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
-        if exchange.status == 429:
-            yield unclear(claim, exchange, why="a limit got in the way")
-        elif exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
-            expected = "200 and an object with deleted true"
-            yield judged(claim, False, exchange, expected=expected)
+        if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
+            yield judged_unless_limited(claim, False, exchange, "200 and an object with deleted true")
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
@@ -413,13 +363,7 @@ def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
 
     The plan of an account may keep more from it than starting and publishing (facts 7.22), so *restricted* is left out.
     """
-    for exchange in history.story(ref):
-        asked = operation_of(exchange, history.contract)
-        if asked is None or asked.id != operation or exchange.credential == "restricted":
-            continue
-        if exchange.response is None or exchange.error or exchange.status == 401:
-            continue
-        if exchange.status in excused(exchange, history.contract):
-            continue
-        if spelling(exchange, history.contract) == "plain" and standing(exchange, history) == "own":
+    for exchange in answered_about(ref, history, operation):
+        judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
+        if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":
             yield exchange

@@ -47,7 +47,7 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         yield held("http.answers", exchange)
     elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
-    elif not (exchange.error.startswith(_NOT_REACHED) and _unreached_before(exchange, history)):
+    elif not exchange.error.startswith(_NOT_REACHED) or not _unreached_before(exchange, history):
         found = exchange.error or "no answer"
         yield broken("http.answers", exchange, expected="a complete response in time", actual=found)
 

@@ -1,18 +1,139 @@
-"""Judges publishing: what each publish is answered, by what the version held before, and what it changed."""
+"""Judges publishing: what each publish is answered, by what the version held before, and what it changed.
 
+Nothing is known of what a version held where publishes and deletes overlapped or failed, or where several accounts
+have a version of one name.
+"""
+
+import functools
+import json
 from collections.abc import Iterable, Iterator
 from itertools import combinations
+from typing import Any
 
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
+from touchstone.rules.eventlog import names
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, judgeable
-from touchstone.rules.ownership import Shelf, digest_of, document_of, replaced
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
-from touchstone.rules.timeline import Timeline, begins
+from touchstone.rules.timeline import Timeline, acted_by, begins, may_have_acted, owned
 
 _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
+
+
+_SHOWING = frozenset({"startBuild", "getBuild", "getTemplate"})
+
+
+class Shelf:
+    """The publishes and deletes of one version, and the owner's answers that show what it holds."""
+
+    def __init__(self, ref: str, history: History) -> None:
+        story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
+        self.publishes = tuple(e for e in story if e.operation == "publishTemplate" and e.request.method == "POST")
+        self.answers = tuple(e for e in story if _shows(e) and owned(e, history))
+        self._changes = tuple(_changes(story))
+        self.contents = tuple(e for e in self._changes if e.status in SUCCESS and "content" in e.note)
+        self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
+
+    def standing(self, exchange: Exchange) -> Exchange | None:
+        """The last publish before *exchange*, where its content surely stood until the answer; None otherwise."""
+        last = self._last_change(exchange)
+        return last if last and last.operation == "publishTemplate" and "content" in last.note else None
+
+    def replaces(self, publish: Exchange) -> Exchange | None:
+        """What *publish* would replace: the standing publish of the same account."""
+        before = self.standing(publish)
+        return before if before and before.credential == publish.credential else None
+
+    def is_first(self, exchange: Exchange) -> bool:
+        """Whether nothing can have been there before *exchange*."""
+        others = (change for change in self._changes if change is not exchange)
+        return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
+
+    def deleted_before(self, publish: Exchange) -> Exchange | None:
+        """The owner's delete that surely left nothing there until *publish*, or None."""
+        last = self._last_change(publish)
+        deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
+        return last if deleted else None
+
+    def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
+        """Whether a delete can have acted while either of two exchanges was on its way."""
+        deletes = (change for change in self._changes if change.operation == "deleteTemplate")
+        return any(_touches(delete, one) or _touches(delete, other) for delete in deletes)
+
+    def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
+        """The answers that were given while the content of *publish* surely stood, in order."""
+        return tuple(answer for answer, stood in self._shown if stood is publish)
+
+    @functools.cached_property
+    def _shown(self) -> list[tuple[Exchange, Exchange | None]]:
+        """Each answer with the publish whose content stood."""
+        return [(answer, self.standing(answer)) for answer in self.answers]
+
+    def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
+        """The refused publishes of other content between a publish and an answer, in order."""
+        between = (e for e in self.publishes if publish.done_at <= e.sent_at < answer.done_at and 400 <= e.status < 500)
+        return [e for e in between if e.note.get("content") not in {None, publish.note["content"]}]
+
+    def _last_change(self, exchange: Exchange) -> Exchange | None:
+        """The last change before *exchange*, if no other one can have come after it until the answer."""
+        others = [change for change in self._changes if change is not exchange and change.sent_at < exchange.done_at]
+        if not others or not self._one_owner or any(_touches(change, exchange) for change in others):
+            return None
+        last = max(others, key=lambda change: change.done_at)
+        return None if any(_touches(change, last) for change in others if change is not last) else last
+
+
+def _changes(story: list[Exchange]) -> Iterator[Exchange]:
+    """Publishes and deletes that can have changed something, as a delete can that finds nothing where something is."""
+    last: Exchange | None = None
+    for exchange in story:
+        posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
+        if not posted and exchange.operation != "deleteTemplate":
+            continue
+        lost = not posted and exchange.status == 404 and last is not None and last.operation == "publishTemplate"
+        if may_have_acted(exchange) or (lost and last and last.credential == exchange.credential):
+            last = exchange
+            yield exchange
+
+
+def digest_of(exchange: Exchange) -> str:
+    """The digest in an answer, or empty."""
+    digest = exchange.body.get("digest")
+    return digest if isinstance(digest, str) else ""
+
+
+def document_of(exchange: Exchange) -> Any:
+    """The document that a template read shows, or None for any other answer."""
+    return exchange.body.get("template") if exchange.operation == "getTemplate" else None
+
+
+def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
+    """Whether reads show that *publish* replaced the content of *before*; None where they do not tell."""
+    answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
+    documents = json.dumps([document_of(answer) for answer in answers])
+    markers = (publish.note.get("marker"), before.note.get("marker"))
+    for marker, outcome in zip(markers, (True, False), strict=True):
+        if marker and markers[0] != markers[1] and names(documents, marker):
+            return outcome
+    old, new = digest_of(before), digest_of(publish)
+    if not answers or not old or old == new:
+        return None
+    return {new: True, old: False}.get(digest_of(answers[0]))
+
+
+def _shows(exchange: Exchange) -> bool:
+    if exchange.operation not in _SHOWING or exchange.request.method not in {"GET", "POST"}:
+        return False
+    return exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
+
+
+def _touches(change: Exchange, exchange: Exchange) -> bool:
+    """Whether the order of a change and an exchange is in doubt."""
+    # What a delete did not find it took away by its answer, if at all.
+    acted_at = change.done_at if change.status == 404 else acted_by(change)
+    return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
 
 
 @story_rule("publishing.new", "publish.answers-201")
@@ -44,7 +165,10 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
         respelt = publish.note.get("form") != before.note.get("form")
         if publish.status in SUCCESS:
             yield held(_IDENTICAL, before, publish)
-            yield from _same_digest(before, publish, _SPELLING if respelt else "digest.is-stable")
+            old, new = digest_of(before), digest_of(publish)
+            if old and new:
+                claim, expected = _SPELLING if respelt else "digest.is-stable", "the same digest for the same content"
+                yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
                 expected = "no conflict with the same content"
@@ -129,7 +253,7 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
 def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
     """The pairs that overlap of which one is accepted, and the other one as well or in conflict."""
     for one, other in combinations(publishes, 2):
-        together = one.sent_at < other.done_at and other.sent_at < one.done_at
+        together = one.overlaps(other)
         accepted = any(e.status in SUCCESS for e in (one, other))
         if together and accepted and all(e.status in SUCCESS or e.status == 409 for e in (one, other)):
             yield one, other
@@ -139,13 +263,6 @@ def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
     """Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
     return conflict and not timeline.idle(publish.sent_at, publish.done_at)
-
-
-def _same_digest(before: Exchange, publish: Exchange, claim: str) -> Iterator[Judgement]:
-    old, new = digest_of(before), digest_of(publish)
-    if old and new:
-        expected = "the same digest for the same content"
-        yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
@@ -207,7 +324,7 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     if answer not in {"building", "ready"}:
         yield unclear(_STARTS, publish, why=f"auto_build is {render(answer)}, which does not claim a build")
         return
-    read = next((r for r in timeline.reads if r.sent_at >= publish.done_at), None)
+    read = timeline.read_after(publish.done_at)
     if read is None or timeline.content(publish.done_at, read.done_at) is None:
         return
     if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in timeline.cancels):
@@ -224,7 +341,7 @@ def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history
         actual = f"auto_build {render(answer)}"
         yield broken(_ONLY_WHEN_ASKED, publish, expected="no auto_build in the answer", actual=actual)
         return
-    read = next((r for r in timeline.reads if r.sent_at >= publish.done_at), None)
+    read = timeline.read_after(publish.done_at)
     if read is None or not shelf.is_first(publish) or timeline.content(publish.done_at, read.done_at) is None:
         return
     # Also a start that was refused may have begun a build, against what other claims say.

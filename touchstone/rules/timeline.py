@@ -25,6 +25,18 @@ def owned(exchange: Exchange, history: History) -> bool:
     return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
 
+def is_read(exchange: Exchange, history: History) -> bool:
+    """Whether the owner of a version was shown its status."""
+    return is_status_read(exchange) and owned(exchange, history)
+
+
+def is_status_read(exchange: Exchange) -> bool:
+    """Whether it shows one of the four statuses; a fifth one has a claim of its own and tells nothing about builds."""
+    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
+    status = exchange.body.get("status")
+    return read and isinstance(status, str) and status in STATUSES
+
+
 def may_have_acted(exchange: Exchange) -> bool:
     """Whether the answer leaves open that a request that changes something has changed it."""
     if exchange.request.method in {"HEAD", "OPTIONS"}:
@@ -79,7 +91,7 @@ class Timeline:
         self.ref = ref
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
         self._history = history
-        self.reads = tuple(e for e in story if is_status_read(e) and owned(e, history))
+        self.reads = tuple(e for e in story if is_read(e, history))
         self.beginnings = tuple(e for e in story if begins(e))
         self._begun_sent_at = [e.sent_at for e in self.beginnings]
         self._begun_acted_by = list(accumulate(map(acted_by, self.beginnings), max))
@@ -87,10 +99,13 @@ class Timeline:
         reuses = (e for e in story if e.operation == "startBuild" and e.status in SUCCESS and not begins(e))
         self.reuses = tuple(e for e in reuses if owned(e, history))
         self._rests = tuple(e for e in self.reads if e.body["status"] in AT_REST) + self.reuses
-        self._rest_ends = first_ends(self._rests)
+        self._rest_sent_at, self._rest_ended_at = first_ends(self._rests)
         changes = [e for e in story if e.operation in _CHANGING and may_have_acted(e)]
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
-        self._alone = _is_alone(ref, history)
+        contents = history.contents(ref)
+        shared = any(other.ref != ref for content in contents for other in history.sharing(content))
+        # Whether its builds are its own: one account has it, and no other version has its digest.
+        self._alone = len({content.owner for content in contents}) == 1 and not shared
 
     def content(self, since_at: float, until_at: float) -> Content | None:
         """What the version surely held all the time, or None where that is in doubt or its builds are shared."""
@@ -99,12 +114,22 @@ class Timeline:
         content = self._history.content(self.ref, since_at)
         return content if content and content.until_at >= until_at else None
 
+    def read_after(self, at: float) -> Exchange | None:
+        """The first read sent from *at* on."""
+        return next((read for read in self.reads if read.sent_at >= at), None)
+
+    def read_before(self, at: float) -> Exchange | None:
+        """The last read answered by *at*."""
+        return next((read for read in reversed(self.reads) if read.done_at <= at), None)
+
+    def begun_by(self, at: float) -> Exchange | None:
+        """The last request answered by *at* that can have begun a build."""
+        return next((e for e in reversed(self.beginnings) if e.done_at <= at), None)
+
     def settled(self, exchange: Exchange, by_at: float) -> bool:
         """Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*."""
-        acted_at = acted_by(exchange)
-        sent_at, ended_at = self._rest_ends
-        first = bisect_left(sent_at, acted_at)
-        return first < len(sent_at) and ended_at[first] <= by_at
+        first = bisect_left(self._rest_sent_at, acted_by(exchange))
+        return first < len(self._rests) and self._rest_ended_at[first] <= by_at
 
     def over(self, exchange: Exchange) -> bool:
         """Whether each build that can have begun before *exchange* was answered was seen over before it was sent."""
@@ -113,14 +138,15 @@ class Timeline:
 
     def running(self, since_at: float, until_at: float) -> Running | None:
         """Why one build surely ran, uncancelled, from one moment to another; None where that is not certain."""
-        seen = next((read for read in self.reads if read.sent_at >= until_at), None)
+        seen = self.read_after(until_at)
         if seen is None or seen.body["status"] != "building":
             return None
         content = self.content(since_at, seen.done_at)
         begun = [e for e in self.beginnings if e.sent_at < seen.done_at and not self.settled(e, since_at)]
         if content is None or not any(says_building(e) for e in begun):
             return None
-        if any(acted_by(e) > since_at or not _builds(e, content) for e in begun):
+        own = (e.seq == content.published_seq or content.sure_at <= e.sent_at for e in begun)
+        if any(acted_by(e) > since_at for e in begun) or not all(own):
             return None
         if any(e.sent_at < seen.done_at and not self.settled(e, since_at) for e in self.cancels):
             return None
@@ -141,7 +167,7 @@ class Timeline:
 
     def rest_before(self, exchange: Exchange) -> Exchange | None:
         """The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer."""
-        read = next((e for e in reversed(self.reads) if e.done_at <= exchange.sent_at), None)
+        read = self.read_before(exchange.sent_at)
         if read is None or read.body["status"] not in AT_REST or not self.idle(read.done_at, exchange.done_at):
             return None
         return read
@@ -161,33 +187,11 @@ class Timeline:
 
 def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
     """When each was sent, in order; and for each the earliest answer among it and those sent later."""
-    ordered = sorted(rests, key=lambda e: e.sent_at, reverse=True)
-    ended_at = list(accumulate((e.done_at for e in ordered), min))
-    return [e.sent_at for e in reversed(ordered)], ended_at[::-1]
-
-
-def is_status_read(exchange: Exchange) -> bool:
-    """Whether it shows one of the four statuses; a fifth one has a claim of its own and tells nothing about builds."""
-    read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
-    status = exchange.body.get("status")
-    return read and isinstance(status, str) and status in STATUSES
+    ordered = sorted(rests, key=lambda e: e.sent_at)
+    return [e.sent_at for e in ordered], list(accumulate((e.done_at for e in reversed(ordered)), min))[::-1]
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
     """Whether a request can have put something into the version that nobody knows, or taken it away."""
     unknown = change.operation == "publishTemplate" and "content" not in change.note
-    overlaps = any(e.sent_at < change.done_at and change.sent_at < e.done_at for e in changes if e is not change)
-    return unknown or overlaps or change.status not in SUCCESS
-
-
-def _is_alone(ref: str, history: History) -> bool:
-    """Whether the builds of *ref* are its own: one account has it, and no other version has its digest."""
-    contents = history.contents(ref)
-    if len({content.owner for content in contents}) != 1:
-        return False
-    return not any(other.ref != ref for content in contents for other in history.sharing(content))
-
-
-def _builds(start: Exchange, content: Content) -> bool:
-    own = start.seq == content.published_seq
-    return own or content.sure_at <= start.sent_at
+    return unknown or any(e.overlaps(change) for e in changes if e is not change) or change.status not in SUCCESS

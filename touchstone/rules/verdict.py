@@ -98,21 +98,6 @@ def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
         footer: How the run ended, where the log does not say so yet.
     """
     log = replace(log, footer=footer or log.footer)
-    evidence = _gather(log)
-    claims = tuple(_judge_claim(claim, evidence[claim.id], log) for claim in _claims(log))
-    exit_code, reason = _judge_run(log, claims)
-    return RunVerdict(exit_code, reason, claims)
-
-
-def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
-    known = {claim.id for claim in log.header.claims}
-    # A finding is never dropped: one about a claim that the ledger does not know weighs as much as a must.
-    unknown = dict.fromkeys(f.claim for f in log.findings if f.claim not in known)
-    strangers = (LedgerClaim(name, "must", NOT_IN_LEDGER, "", name.partition(".")[0]) for name in unknown)
-    return (*log.header.claims, *strangers)
-
-
-def _gather(log: RunLog) -> dict[str, _Evidence]:
     evidence: dict[str, _Evidence] = defaultdict(_Evidence)
     for tally in log.tallies:
         about = evidence[tally.claim]
@@ -126,35 +111,40 @@ def _gather(log: RunLog) -> dict[str, _Evidence]:
         about.findings[occurrence.finding.id] = None
     for notice in log.notices:
         evidence[notice.claim].reasons[notice.verdict].append(notice.reason)
-    return evidence
+    claims = tuple(_judge_claim(claim, evidence[claim.id], log) for claim in _claims(log))
+    return RunVerdict(*_judge_run(log, claims), claims)
+
+
+def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
+    known = {claim.id for claim in log.header.claims}
+    # A finding is never dropped: one about a claim that the ledger does not know weighs as much as a must.
+    unknown = dict.fromkeys(f.claim for f in log.findings if f.claim not in known)
+    strangers = (LedgerClaim(name, "must", NOT_IN_LEDGER, "", name.partition(".")[0]) for name in unknown)
+    return (*log.header.claims, *strangers)
 
 
 def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimVerdict:
-    verdict, reason = _weigh(claim, evidence, log)
+    undecided = next((verdict for verdict in _UNDECIDED if verdict in evidence.reasons), None)
+    verdict: Verdict
+    if evidence.findings or evidence.held.total():
+        verdict, reason = "broken" if evidence.findings else "upheld", ""
+    elif undecided:
+        verdict, reason = undecided, _joined(evidence.reasons[undecided]) or "no reason was given"
+    elif not selected(claim.id, log.header.claims_glob):
+        verdict, reason = "not-applicable", f"left out by --claims {log.header.claims_glob}"
+    else:
+        verdict, reason = "could-not-run", _why_unjudged(claim, log)
     known = claim.id in log.header.known
     return ClaimVerdict(claim, verdict, reason, evidence.checks(), tuple(evidence.findings), known)
 
 
-def _weigh(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> tuple[Verdict, str]:
-    if evidence.findings:
-        return "broken", ""
-    if evidence.held.total():
-        return "upheld", ""
-    for verdict in _UNDECIDED:
-        if verdict in evidence.reasons:
-            return verdict, _joined(evidence.reasons[verdict]) or "no reason was given"
-    return _unjudged(claim, log)
-
-
-def _unjudged(claim: LedgerClaim, log: RunLog) -> tuple[Verdict, str]:
-    if not selected(claim.id, log.header.claims_glob):
-        return "not-applicable", f"left out by --claims {log.header.claims_glob}"
+def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:
     stopped = [c for c in log.cases if claim.id in c.claims and c.outcome in ("error", "skipped")]
     if stopped:
-        return "could-not-run", _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
+        return _joined(f"{case.id}: {case.message or case.outcome}" for case in stopped)
     if log.footer is None or log.footer.interrupted:
-        return "could-not-run", "the run ended before a check judged it"
-    return "could-not-run", "no check judged it"
+        return "the run ended before a check judged it"
+    return "no check judged it"
 
 
 def selected(claim_id: str, globs: str) -> bool:
@@ -172,27 +162,26 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         return 3, "the run log has no footer: the run was cut short"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
+    level = "claim" if log.header.strict else "must claim"
     broken = _with_verdict([claim for claim in claims if not claim.known], "broken", strict=log.header.strict)
     again = _again(log, claims)
     if broken:
-        return 1, "; ".join(
-            filter(None, (f"{_amount(broken, strict=log.header.strict)} broken{_besides(claims)}", again))
-        )
+        reason = f"{plural(len(broken), level)} broken{_besides(claims)}"
+        return 1, f"{reason}; {again}" if again else reason
     if footer.exit_code > 1:
         return footer.exit_code, footer.reason or "the run did not reach its end"
-    if again:
-        return 1, again
-    return _judge_completeness(log, claims)
+    return (1, again) if again else _judge_completeness(log, claims)
 
 
 def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
     """3 with the reason where something kept the run from judging all that it was to judge, else 0."""
-    missing = _not_carried_out(log)
+    ended = {case.id for case in log.cases}
+    missing = [case for case in log.selected if case not in ended]
     if missing:
         return 3, f"{plural(len(missing), 'case')} {was(len(missing))} not carried out: {_first(missing)}"
     stuck = _with_verdict(claims, "could-not-run", strict=False)
     if stuck:
-        return 3, f"{_amount(stuck, strict=False)} could not be judged: {_first(stuck)}"
+        return 3, f"{plural(len(stuck), 'must claim')} could not be judged: {_first(stuck)}"
     odd = unexplained(log)
     if odd:
         return 3, f"{plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
@@ -201,12 +190,6 @@ def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
     return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
-
-
-def _not_carried_out(log: RunLog) -> list[str]:
-    """The cases that the run was to carry out, and of which the run log does not say how they ended."""
-    ended = {case.id for case in log.cases}
-    return [case for case in log.selected if case not in ended]
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
@@ -239,10 +222,6 @@ def unexplained(log: RunLog) -> tuple[Case, ...]:
 
 def _with_verdict(claims: Iterable[ClaimVerdict], verdict: Verdict, *, strict: bool) -> list[str]:
     return [c.claim.id for c in claims if c.verdict == verdict and (strict or c.claim.level == "must")]
-
-
-def _amount(names: list[str], *, strict: bool) -> str:
-    return plural(len(names), "claim" if strict else "must claim")
 
 
 def _first(names: list[str], most: int = 3) -> str:

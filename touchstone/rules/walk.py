@@ -107,11 +107,10 @@ class Walk:
     def points(self) -> Iterator[tuple[float, bool, Exchange]]:
         """Each exchange of the story twice, when it was sent and when it was done, in the order of time."""
         story = [e for e in self.history.story(self.ref) if e.operation in MUTATING or e.operation == "getBuild"]
-        moments = [(e.sent_at, 1, e) for e in story]
+        moments = [(e.sent_at, 1, e.seq, e) for e in story]
         # What was answered at the moment when another request was sent took effect before it, if not in no time itself.
-        moments += [(e.done_at, 2 if e.sent_at == e.done_at else 0, e) for e in story]
-        moments.sort(key=lambda moment: (moment[0], moment[1], moment[2].seq))
-        return ((at, order == 1, exchange) for at, order, exchange in moments)
+        moments += [(e.done_at, 2 if e.sent_at == e.done_at else 0, e.seq, e) for e in story]
+        return ((at, order == 1, exchange) for at, order, _, exchange in sorted(moments, key=lambda m: m[:3]))
 
     def reach(self, now: float) -> frozenset[State]:
         """The states that are possible at *now*, whatever the builder did by itself and open requests did so far."""
@@ -132,18 +131,15 @@ class Walk:
             return step(states, Cause.CANCEL)
         return ANYTHING
 
+    @property
+    def sleep_s(self) -> float:
+        """Seconds that the build steps take at least; 0 where that is not known."""
+        return self.content.sleep_s if self.content else 0.0
+
     def owns(self, exchange: Exchange) -> bool:
         """Whether the exchange shows the key of the account whose version this is."""
         owner = self.history.owner(self.ref) or "primary"
         return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
-
-    def takes_effect(self, exchange: Exchange) -> bool:
-        """Whether the answer leaves open that a mutating request changed something."""
-        if exchange.operation not in MUTATING or exchange.request.method in ("HEAD", "OPTIONS"):
-            return False
-        # Ambiguity 40: a publish whose build is refused may have published.
-        half = exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build")
-        return bool(half) or lost(exchange) or 200 <= exchange.status < 300
 
     def mark_free(self, now: float) -> None:
         """Takes note where surely no build is running at *now*."""
@@ -169,7 +165,9 @@ class Walk:
         if before:
             self.leave(now)
         # The builds of another version with the same digest are its builds, too; what they are is judged elsewhere.
-        if self.astray or self._shares_digest(content) or _is_taken_for(before, content):
+        shared = any(other.ref != self.ref for other in self.history.sharing(content))
+        taken_for = before is not None and before.key != content.key and before.digest == content.digest != ""
+        if self.astray or shared or taken_for:
             return
         left = self.shelf.get(content.key, frozenset())
         if not self.lingering and not left & UNDER_WAY:
@@ -203,15 +201,15 @@ class Walk:
 
     def cancelled_elsewhere(self, since_at: float, until_at: float) -> Exchange | None:
         """An accepted cancel of another version between the two moments, or None."""
-        for exchange in self.history.cancels:
-            if exchange.ref != self.ref and since_at <= exchange.done_at and exchange.sent_at <= until_at:
-                return exchange
-        return None
+        return next(cancels_of_others(self.ref, since_at, until_at, self.history.cancels), None)
 
-    def next_read(self, exchange: Exchange) -> Exchange | None:
-        """The next status read of the owner that was sent after *exchange* was answered."""
-        reads = (e for e in self.history.story(self.ref) if e.operation == "getBuild" and e.status == 200)
-        return next((read for read in reads if read.sent_at >= exchange.done_at and self.owns(read)), None)
+    def reads_as(self, exchange: Exchange) -> str | None:
+        """What the next status read of the owner says that was sent after *exchange* was answered; None without one."""
+        for read in self.history.story(self.ref):
+            later = read.operation == "getBuild" and read.status == 200 and read.sent_at >= exchange.done_at
+            if later and self.owns(read):
+                return str(read.body.get("status"))
+        return None
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
         """The refused requests since the last read that could explain a change, by the claim that they would break."""
@@ -252,13 +250,10 @@ class Walk:
                 more.add(State.READY)
         return frozenset(more)
 
-    def _shares_digest(self, content: Content) -> bool:
-        return any(other.ref != self.ref for other in self.history.sharing(content))
 
-
-def _is_taken_for(before: Content | None, content: Content) -> bool:
-    """Whether the server says by an equal digest that other content is what was there before."""
-    return before is not None and before.key != content.key and before.digest == content.digest != ""
+def cancels_of_others(ref: str, since_at: float, until_at: float, cancels: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Those of *cancels* that are about another version than *ref* and were on their way between two moments."""
+    return (e for e in cancels if e.ref != ref and since_at <= e.done_at and e.sent_at <= until_at)
 
 
 def lost(exchange: Exchange) -> bool:

@@ -392,7 +392,7 @@ class Family:
     numbers: str = "LIMIT/SECONDS"
     least: int = 1
 
-    def field(self, option: str) -> str:
+    def argument(self, option: str) -> str:
         """What the constructor of the limiter calls an option."""
         return f"{option}_s" if self.options[option].startswith("SECONDS") else option
 
@@ -524,7 +524,7 @@ def _tier(text: str, where: str) -> RateLimit:
     usual = {name: each.default for name, each in signature(family.limiter).parameters.items()}
     if name == "token-bucket":
         usual["burst"] = limit
-    options = {family.field(option): given[option] for option in family.options if option in given}
+    options = {family.argument(option): given[option] for option in family.options if option in given}
     return RateLimit(limit, window_s, name, {key: value for key, value in options.items() if value != usual[key]})
 
 
@@ -580,7 +580,7 @@ def _expected(name: str, values: str) -> str:
 def _text(tier: RateLimit) -> str:
     family = FAMILIES[tier.family]
     numbers = family.numbers.replace("LIMIT", str(tier.limit)).replace("SECONDS", _shortest(tier.window_s))
-    values = [(name, tier.options.get(family.field(name))) for name in family.options]
+    values = [(name, tier.options.get(family.argument(name))) for name in family.options]
     options = "".join(f",{name}={_shortest(value)}" for name, value in values if value is not None)
     return f"{tier.family}:{numbers}{options}" if numbers else tier.family
 

@@ -188,13 +188,9 @@ class _Server(uvicorn.Server):
 
 def _listener(settings: TwinSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(1024)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
     except OSError as error:
-        listener.close()
         problem = (
             f"port: found {settings.port}, which is in use on {settings.host}; "
             "expected a free port; choose another, or 0 for any free one"
@@ -203,7 +199,6 @@ def _listener(settings: TwinSettings) -> socket.socket:
             "expected an address of this machine and a port that you may use, e.g. 127.0.0.1 and 0"
         )
         raise UsageError(f"twin: {problem}") from None
-    return listener
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:

@@ -236,16 +236,15 @@ class Sender:
 
     def _in_turn(self, segment: Segment) -> bool:
         """Sends each after the answer to the one before it; whether the probe goes on after it."""
-        done_at, took_s = 0.0, []
+        took_s: list[float] = []
         for at in segment.at:
             if segment.alone and self._pool:
                 self._pool.settle()
             refs = self._ready(at, 1)
             if not refs:
                 return False
-            answered = self._answered(refs[0], self.next_seq(), max(at, done_at), segment, 0)
+            answered = self._answered(refs[0], self.next_seq(), segment, 0)
             answer = answered.answer
-            done_at = answer.done_at
             took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
             if answered.heeded and segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 break
@@ -262,7 +261,7 @@ class Sender:
             new = [each for each in self._answers[before:] if each.heeded] if at > segment.at[0] else []
             if any(segment.until == ("accepted" if each.answer.accepted else "refused") for each in new):
                 break
-            flights.append(self._link.spawn(self._answered, ref, self.next_seq(), at, segment, len(flights)))
+            flights.append(self._link.spawn(self._answered, ref, self.next_seq(), segment, len(flights)))
         for flight in flights:
             flight.result()
         if self._pool:
@@ -286,7 +285,7 @@ class Sender:
             pool.give_back(refs)
         return []
 
-    def _answered(self, ref: str, seq: int, due_at: float, segment: Segment, stream: int) -> Answered:
+    def _answered(self, ref: str, seq: int, segment: Segment, stream: int) -> Answered:
         """What comes of a request that is sent now."""
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
@@ -299,7 +298,7 @@ class Sender:
             quota=quota(reply.headers),
             stream=stream,
         )
-        answered = Answered(self._number, answer, status, round(reply.sent_at - due_at, 6), seq, prepared.ref or "")
+        answered = Answered(self._number, answer, status, seq, ref)
         with self._lock:
             if self._pool and answered.may_have_begun:
                 self._pool.started(ref, holds=answer.accepted and segment.holds)

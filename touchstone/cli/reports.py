@@ -1,4 +1,4 @@
-"""The command that says what is different between two runs: argv in, exit code out."""
+"""The commands that read run logs: report renders one again, compare says what is different between two."""
 
 import os
 from pathlib import Path
@@ -7,20 +7,45 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from touchstone.check import baseline
 from touchstone.check.job import folder_name
-from touchstone.cli.options import examples
+from touchstone.cli.options import WriteBaseline, examples, say
 from touchstone.config import keys_in
 from touchstone.errors import RunLogError, UsageError
 from touchstone.facts import second_look
 from touchstone.facts.events import RunLog
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report.compare_report import render, render_json, write
+from touchstone.report import compare_report
 from touchstone.report.comparison import compare as compared
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.report.write import write_view
 
 app = typer.Typer()
 
-HTML_NAME, JSON_NAME = "compare.html", "compare.json"
+
+@app.command(
+    epilog=examples(
+        "report reports/261128-162233-f28f15",
+        "report runlog.jsonl --report-dir again",
+        "report runlog.jsonl --write-baseline known-broken.txt",
+    )
+)
+def report(
+    log: Annotated[Path, typer.Argument(help="A run log, or the folder that holds runlog.jsonl.")],
+    report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,
+    write_baseline: WriteBaseline = None,
+) -> None:
+    """Make the reports of a run log again."""
+    path = _file(log)
+    second_look.know(keys_in(os.environ))
+    run, out = view(read(path)), Console()
+    write_view(run, report_dir or path.parent)
+    if write_baseline:
+        say(out, baseline.write_baseline(write_baseline, run.verdicts, run.remarks))
+    write_text(run, out)
+    raise typer.Exit(run.exit_code)
 
 
 @app.command(
@@ -48,23 +73,23 @@ def compare(
     runs = ((a, before), (b, after)) if report_dir is None else ()
     ids = [folder_name(log.header.run_id, f"{path}: run_id", "--report-dir") for path, log in runs]
     folder = report_dir or Path("reports") / f"compare-{'-'.join(ids)}"
-    page, code = folder / HTML_NAME, int(fail_on_new and both.has_new_failure)
-    write_whole(page, render(both))
-    write_whole(folder / JSON_NAME, render_json(both, code))
-    write(both, Console(), page, code)
+    page, code = folder / "compare.html", int(fail_on_new and both.has_new_failure)
+    write_whole(page, compare_report.render(both))
+    write_whole(folder / "compare.json", compare_report.render_json(both, code))
+    compare_report.write(both, Console(), page, code)
     raise typer.Exit(code)
 
 
-def _read(path: Path) -> RunLog:
-    """The run log at *path*.
-
-    Raises:
-        UsageError: there is none, or the file is none.
-    """
+def _file(path: Path) -> Path:
+    """The run log that a path of the command line means."""
     file = path / "runlog.jsonl" if path.is_dir() else path
     if not file.exists():
         raise UsageError(f"{file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
+    return file
+
+
+def _read(path: Path) -> RunLog:
     try:
-        return read(file)
+        return read(_file(path))
     except RunLogError as error:
         raise UsageError(str(error)) from error
