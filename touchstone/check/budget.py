@@ -161,14 +161,12 @@ class Budget:
         Args:
             look: Reads the status of a version whose builds are in doubt; called while no build is left.
         """
-        for doubtful in (None, *self._doubts):
-            if doubtful is not None:
-                look(doubtful)
-            with self._lock:
-                if self.builds > 0:
-                    self.builds -= 1
-                    return True
-        return False
+        if self.builds <= 0:
+            self.look_through(look)
+        with self._lock:
+            is_left = self.builds > 0
+            self.builds -= is_left
+        return is_left
 
     def look_through(self, look: Callable[[str], None]) -> None:
         """Reads the status of each version whose builds are in doubt."""

@@ -30,7 +30,7 @@ from touchstone.contract.claims import Ledger
 from touchstone.contract.document import Contract
 from touchstone.contract.files import open_regular
 from touchstone.contract.quoting import quoted
-from touchstone.errors import HarnessError, OutputError, RunLogError, TargetError, UsageError, unwritten
+from touchstone.errors import OutputError, RunLogError, TargetError, UsageError, unwritten
 from touchstone.facts.events import Footer, Header, LedgerClaim, Target, TargetKind
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.rules import verdict
@@ -110,15 +110,13 @@ def new_log(folder: Path) -> Path:
     """
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
-    try:
+    with _written_in(folder):
         if run_log.is_symlink():
             run_log.unlink()
         elif run_log.exists():
             kept = folder / EARLIER / _id_of(run_log)
             kept.mkdir(parents=True, exist_ok=True)
             run_log.replace(kept / run_log.name)
-    except OSError as error:
-        raise _refused(folder, error) from error
     return run_log
 
 
@@ -129,10 +127,17 @@ def make_folder(folder: Path) -> None:
         UsageError: there is something else.
         OutputError: it cannot be made.
     """
-    try:
+    with _written_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _written_in(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise _refused(folder, error) from error
+        problem = f"{folder}: the report folder cannot be written: {error.strerror}"
+        raise unwritten(f"{problem}; name another one with --report-dir", error) from error
 
 
 def folder_name(text: str, place: str, option: str) -> str:
@@ -150,11 +155,6 @@ def folder_name(text: str, place: str, option: str) -> str:
             f"{place}: {quoted(text)} would name a folder; expected letters, digits, ., - and _; give {option}"
         )
     return text
-
-
-def _refused(folder: Path, error: OSError) -> HarnessError:
-    problem = f"{folder}: the report folder cannot be written: {error.strerror}"
-    return unwritten(f"{problem}; name another one with --report-dir", error)
 
 
 def _id_of(run_log: Path) -> str:

@@ -252,7 +252,7 @@ def leftovers(
     """
     found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
-    for path in sorted(paths, key=lambda path: (_changed_at(path), path)):
+    for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id says when the run began
         with contextlib.suppress(OSError):  # gone meanwhile
             if why := _why_not(path.lstat()):
                 refused(path, why)
@@ -320,10 +320,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
