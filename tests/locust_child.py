@@ -34,7 +34,7 @@ from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - th
 from touchstone.loadgen import load_run as working  # noqa: E402 - the same
 from touchstone.loadgen import master as conducting  # noqa: E402 - the same
 from touchstone.loadgen.handover import PART, Go, LoadHandover, Part, deal  # noqa: E402 - the same
-from touchstone.loadgen.load_run import LoadWorker  # noqa: E402 - the same
+from touchstone.loadgen.load_run import LoadRun, LoadWorker  # noqa: E402 - the same
 from touchstone.loadgen.locust_listener import fold  # noqa: E402 - the same
 from touchstone.loadgen.master import Master  # noqa: E402 - the same
 from touchstone.loadgen.not_judged import ending  # noqa: E402 - the same
@@ -115,7 +115,7 @@ class Troupe:
     def outcome(self) -> dict[str, Any]:
         """What came of it, once the master has ended the run."""
         ended = self.ended.wait(LIMIT_S)
-        self.master.close()
+        self.master.log.close()
         log = read(self.folder / "runlog.jsonl")
         return {
             "ended": ended,
@@ -359,8 +359,16 @@ def member(folder: Path) -> dict[str, Any]:
     drawn_up = handover(folder, 1)
     worker = LoadWorker(drawn_up, "steady", told.append, lambda _window: None, left.append)
     worker.receive(part_of(drawn_up))
-    entered = [worker.enter(), worker.enter()]
-    worker.failed(ValueError(f"something with {KEY} in it"))
+    entered: list[str] = []
+
+    def fail(*_: Any) -> None:
+        entered.append("once")
+        raise ValueError(f"something with {KEY} in it")
+
+    working.LoadRun = fail  # type: ignore[assignment,misc]  # it cannot get ready
+    for _ in range(2):
+        worker.work(lambda _run: None, lambda: None)
+    working.LoadRun = LoadRun  # type: ignore[misc]  # the real one again
     gevent.sleep(0)
     return {"entered": entered, "told": told, "left": left}
 
@@ -368,11 +376,9 @@ def member(folder: Path) -> dict[str, Any]:
 def budget(folder: Path) -> dict[str, Any]:
     """A worker whose budget is three requests asks for six."""
     drawn_up = handover(folder, 1)
-    worker = LoadWorker(drawn_up, "steady", lambda _data: None, lambda _window: None, lambda _reason: None)
     go = drawn_up.go()
     go = replace(go, options=replace(go.options, max_requests=3))
-    worker.receive({"part": PART.dump_python(deal(go, plan(go.options), 0))})
-    run = worker.prepare()
+    run = LoadRun(deal(go, plan(go.options), 0), drawn_up.settings.target, lambda *_: None)
     admitted = [run.admit() for _ in range(6)]
     return {"admitted": admitted, "warnings": [e["text"] for e in run.collector.drain() if e["type"] == "warning"]}
 

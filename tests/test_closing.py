@@ -33,9 +33,8 @@ def storm(statuses: tuple[int, ...], number: int = 1) -> RunLog:
 )
 def test_storm_says_why_nothing_is_known_of_reads(statuses: tuple[int, ...], verdict: str, reason: str) -> None:
     """Where no limit was met there is nothing to charge; where it was not asked through, nobody knows."""
-    notice = unasked(storm(statuses, 2))
+    (notice,) = unasked(storm(statuses, 2))
 
-    assert notice is not None
     assert (notice.claim, notice.verdict, notice.reason) == (ASKED_AT_THE_END, verdict, reason)
 
 

@@ -146,7 +146,7 @@ def test_run_that_loses_a_worker_is_no_pass(runs: Mapping[str, Made]) -> None:
     assert made.ended.code == 3, made.ended.out
     told, _, rest = reason(made).partition(": ")
     assert told in ("worker 0 was lost", "worker 1 was lost")
-    assert rest.startswith("nothing was heard from it any more; of its 45 arrivals at least ")
+    assert rest.startswith("nothing was heard from it any more; of its 45 arrivals it had reported ")
     generator = made.ended.report()["load"]["generator"]
     assert 0 < generator["unknown"] == ARRIVALS - generator["sent"] <= ARRIVALS / 2
     states = [worker.state for worker in read(made.ended.results / "runlog.jsonl").workers]
@@ -183,18 +183,12 @@ def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Made]) -> Non
     assert not [path for other in (one, two) for path in other.folder.rglob("runlog.jsonl")]
 
 
-def test_worker_says_how_it_comes_along(runs: Mapping[str, Made]) -> None:
-    """Each worker says whom it waits for and where its log is, what its part is, and what it did."""
+def test_worker_says_whom_it_waits_for(runs: Mapping[str, Made]) -> None:
+    """Each worker says where its master is to be and where its log is."""
     for other in runs["shared"].others[:2]:
-        first, *rest = other.err.splitlines()
         (log,) = other.folder.rglob("locust.log")
-        assert first.startswith("waiting for the master at 127.0.0.1:")
-        assert first.endswith(f"; log: {log.relative_to(other.folder)}")
-        assert rest == [
-            "it has joined its master",
-            f"the run begins; {ARRIVALS // 2} of its {ARRIVALS} arrivals are sent from here",
-            f"the run is over; {ARRIVALS // 2} arrivals were sent from here",
-        ]
+        assert other.err.startswith("waiting for the master at 127.0.0.1:")
+        assert other.err.endswith(f"; log: {log.relative_to(other.folder)}\n")
 
 
 def test_worker_that_comes_too_late_is_told(runs: Mapping[str, Made]) -> None:

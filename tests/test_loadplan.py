@@ -16,7 +16,7 @@ from touchstone.errors import UsageError
 from touchstone.facts.events import Limit, RunLog
 from touchstone.facts.runlog import read
 from touchstone.facts.sample import UNSENT
-from touchstone.loadgen.plan import MAX_BUILDS, ROOM_TURNS, Need, Plan, phase_of, plan
+from touchstone.loadgen.plan import MAX_BUILDS, ROOM_TURNS, Need, Plan, plan
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.workloads import ACTIONS, SCENARIOS, Options
 from touchstone.twin import RateLimit
@@ -198,14 +198,7 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
     assert min(greedy) >= 5.0
     beside = [at for at in modest if at >= 5.0]
     assert [sum(one <= at < other for at in greedy) for one, other in pairwise([*beside, 10.0])] == [3] * 10
-    assert {phase_of(made.options, at) for at in (0.0, 4.99)} == {"alone"}
-    assert {phase_of(made.options, at) for at in (5.0, 9.9)} == {"beside-greedy"}
     assert [(need.role, need.second) for need in made.needs] == [("ready", False), ("ready", True)]
-
-
-def test_only_fairness_has_phases() -> None:
-    """Elsewhere nothing goes on beside by plan."""
-    assert {phase_of(options(name), at) for name in SCENARIOS if name != "fairness" for at in (0.0, 9.0)} == {""}
 
 
 def test_churn_shares_a_few_versions() -> None:

@@ -83,8 +83,8 @@ def test_worker_that_comes_too_late_is_refused(said: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
-        ("scenario", "it was started for storm, and its master for steady; name the same scenario"),
-        ("version", "it is version 0 of touchstone"),
+        ("scenario", "'scenario': 'storm'}, and its master {"),
+        ("version", "it has {'version': '0', "),
         ("schedule", "why"),
     ],
 )
@@ -113,7 +113,7 @@ def test_budget_of_a_worker_is_kept_and_its_end_is_told_once(said: dict[str, Any
 
 def test_part_of_a_worker_is_done_once(said: dict[str, Any]) -> None:
     """When Locust deals its users anew, a worker that gets a second one does not send its share again."""
-    assert said["member"]["entered"] == [True, False]
+    assert said["member"]["entered"] == ["once"]
 
 
 def test_worker_may_be_followed_by_another_one_before_the_run_begins(said: dict[str, Any]) -> None:

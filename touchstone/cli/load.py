@@ -19,7 +19,7 @@ from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.wording import figure
-from touchstone.loadgen import loading, remote_worker
+from touchstone.loadgen import loading
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS, Plan
@@ -92,7 +92,7 @@ class Load(SeededRun):
         settings, chosen = self.settings("loading"), scenario(self.name)
         if self.worker:
             self._check_worker()
-            return remote_worker.work(settings, chosen, self.worker, self.port, self.allow_load)
+            return loading.work(settings, chosen, self.worker, self.port, self.allow_load)
         with unsent():
             options, wish = self._options(chosen, settings.seed), self._wish()
         out = Console()

@@ -8,7 +8,7 @@ as whoever was due to be served had to wait for it.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -22,14 +22,13 @@ from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.handover import share_of
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
 from touchstone.loadgen.locust_listener import worker_of
-from touchstone.loadgen.plan import POLL_S, phase_of
+from touchstone.loadgen.plan import POLL_S
 from touchstone.loadgen.workloads import ACTIONS
+from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Call
 
 # A build that reads not_built is believed to have vanished after so many reads in a row.
 _VANISHED_READS = 4
-
-_GONE: Mapping[int, str] = {404: "not_built"}
 
 # Refused callers do not come back in step: each waits up to so much longer than it was told.
 _JITTER_S = 0.25
@@ -41,8 +40,6 @@ class Flow:
 
     Attributes:
         want: Number of the client in the whole run.
-        due_at: When its first request is due, in run seconds.
-        keep: Whether its whole story is kept.
         paced: Whether the schedule sets the moment of the request that comes next, the first one.
         tries: Starts that were sent for the build that it wanted last.
     """
@@ -113,7 +110,7 @@ class Flow:
                 gave_up=gave_up,
                 seq=reply.seq,
                 cut_off=reply.cut_off,
-                unsent=reply.unsent,
+                unsent=reply.answer.head is None and reply.answer.error.startswith(NOT_REACHED),
             ),
         )
 
@@ -135,7 +132,7 @@ class Flow:
             if reply.cut_off:
                 break
             # A version that is not there any more is not built either.
-            status = reply.body.get("status") if reply.status == 200 else _GONE.get(reply.status)
+            status = reply.body.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
                 building_at = reply.answer.done_at
@@ -186,7 +183,6 @@ class Arrival:
 
     Attributes:
         number: Which one of the whole run, from 0.
-        action: What its client does; see `touchstone.loadgen.workloads.ACTIONS`.
         due_at: When it is due, in run seconds.
         nth_build: Which of the arrivals that begin a build of their own it is; -1 for any other.
     """
@@ -203,53 +199,33 @@ class ArrivalUser(User):
     abstract = True
     scenario: ClassVar[str] = ""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._worker = worker_of(self.environment)
-        self.run_: LoadRun
+    run_: LoadRun
 
     @task
     def arrivals(self) -> None:
-        """Has this worker's share sent, once: Locust would begin again after an error, and without end.
-
-        It deals its users anew where a worker comes or goes, and kills this one when another is to have it. The share
-        stays where it is.
-        """
-        if self._worker.enter():
-            gevent.spawn(self._work).join()
+        """Has this worker's share sent. Locust kills this user where another is to have it; the share goes on."""
+        gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
         raise StopUser
 
-    def _work(self) -> None:
-        try:
-            self._send_all()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
-            self._worker.failed(error)
-
-    def _send_all(self) -> None:
-        """Sends this worker's share, waits until all of it is over, and does what comes after."""
-        self.run_ = run = self._worker.prepare()
-        # What takes long is done before the first one is due.
-        names, rows = tuple(ACTIONS), run.part.assigned.tolist()
-        self._worker.begin()
-        began_at = run.began_at
-        due = (Arrival(number, names[action], began_at + due_s, nth) for number, action, due_s, nth in rows)
+    def send_all(self, run: LoadRun) -> None:
+        """Sends this worker's share."""
+        self.run_ = run
+        names = tuple(ACTIONS)
+        due = (Arrival(number, names[action], run.began_at + due_s, nth) for number, action, due_s, nth in run.rows)
         if run.go.options.model == "closed":
             self._send_in_turn(due)
         else:
             self._send_when_due(due)
-        run.flows.join()
-        if self._worker.drained():
-            run.spawn(self.after).join()
-        self._worker.finish()
 
     def after(self) -> None:
         """What one worker does when all arrivals of all workers are over."""
 
-    # --- for the methods of scenarios --------------------------------------------------------------------------------
-
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
         """The client that an arrival is."""
-        phase = phase_of(self.run_.go.options, arrival.due_at - self.run_.began_at)
+        options, phase = self.run_.go.options, ""
+        if options.scenario.name == "fairness":
+            is_alone = arrival.due_at - self.run_.began_at < options.duration_s / 2
+            phase = "alone" if is_alone else "beside-greedy"
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
@@ -258,8 +234,6 @@ class ArrivalUser(User):
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
         return ref, flow, flow.start(ref, fresh=True)
-
-    # --- arrivals ----------------------------------------------------------------------------------------------------
 
     def _send_when_due(self, due: Iterator[Arrival]) -> None:
         run = self.run_
@@ -301,15 +275,10 @@ class ArrivalUser(User):
         yield from first
         repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
-            rest = " and ".join(sorted({arrival.action for arrival in repeated})) or "none"
-            note = (
-                f"closed model: by second {run.now() - run.began_at:.1f} the clients of worker {run.part.number} "
-                f"had taken up all {len(first) - len(repeated):,} arrivals of its plan that begin a build, and went on "
-                f"with {rest}"
-            )
-            run.collector.write(Remark(note))
+            spent = f"all {len(first) - len(repeated):,} arrivals of worker {run.part.number} that begin a build"
+            at_s = f"by second {run.now() - run.began_at:.1f}"
+            run.collector.write(Remark(f"closed model: {spent} were taken up {at_s}; only others went on"))
         yield from itertools.cycle(repeated)
 
     def _do(self, arrival: Arrival) -> None:
-        """One client."""
         getattr(self, f"do_{arrival.action}")(arrival)

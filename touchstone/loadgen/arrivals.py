@@ -1,16 +1,16 @@
 """When requests arrive: the text of ``--arrivals``, and the moments that it comes to.
 
-A curve is a row of pieces on each of which the rate is a straight line. Its integral is a quadratic there, and is
-inverted as one: no step size, and no error that grows with the length of a run.
+The integral of a curve is inverted exactly: no step size, and no error that grows with the length of a run.
 """
 
 import csv
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,24 +35,12 @@ _TRACE_FORM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a curve, up to where the next one begins.
-
-    Attributes:
-        from_s: Where it begins.
-        rate_per_s: The rate there.
-        slope_per_s2: By how much the rate grows each second.
-    """
+class Piece(NamedTuple):
+    """A stretch of a curve, from *from_s* on up to where the next one begins, and the rate at its beginning."""
 
     from_s: float
     rate_per_s: float
     slope_per_s2: float = 0.0
-
-    def count(self, until_s: float) -> float:
-        """How many arrivals this piece expects from its beginning to *until_s*."""
-        length_s = until_s - self.from_s
-        return (self.rate_per_s + self.slope_per_s2 * length_s / 2) * length_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +63,9 @@ class Curve:
 
     def count(self, until_s: float) -> float:
         """The exact integral of the rate from 0 to *until_s*: how many arrivals are expected before it."""
-        ends = [*(piece.from_s for piece in self.pieces[1:]), math.inf]
-        return math.fsum(
-            piece.count(min(end, until_s))
-            for piece, end in zip(self.pieces, ends, strict=True)
-            if piece.from_s < until_s
-        )
+        from_s, rate, slope = np.array(self.pieces).T
+        length_s = np.clip(until_s - from_s, 0, np.append(from_s[1:], math.inf) - from_s)
+        return float(np.sum((rate + slope * length_s / 2) * length_s))
 
     def times(self, counts: Times) -> Times:
         """When the integral reaches each of *counts*: the inverse of `count`.
@@ -91,7 +76,7 @@ class Curve:
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
         # A count at the very edge of two pieces belongs to the earlier one: the later one may be a pause.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
-        from_s, rate, slope = np.array([(p.from_s, p.rate_per_s, p.slope_per_s2) for p in self.pieces]).T[:, number]
+        from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
         # The root of `rate * x + slope / 2 * x**2 = rest`, in the form that has no difference in it to lose digits by.
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
@@ -195,22 +180,18 @@ def _curve(text: str, duration_s: float, before: str = "") -> Curve:
     if not colon and re.match(r"[-+.\d]", text):
         name, rest = "constant", text
     if name not in _KINDS:
-        likes = [f"{before}{kind.like}" for kind in _KINDS.values()]
+        likes = [f"{before}{like}" for _, like, _ in _KINDS.values()]
         others = [] if before else ["poisson: and one of these", "trace:FILE"]
         known = _KINDS if before else (*_KINDS, "poisson", "trace")
         raise Unfit(f"{', '.join(likes + others)}; {nearest(name, known)}")
-    kind = _KINDS[name]
-    match = re.fullmatch(kind.form.replace("NUMBER", r"(\d{1,9}(?:\.\d{1,9})?)"), rest)
+    form, like, pieces_of = _KINDS[name]
+    match = re.fullmatch(form.replace("NUMBER", r"(\d{1,9}(?:\.\d{1,9})?)"), rest)
     if match is None:
-        raise Unfit(f"{before}{kind.like}")
-    pieces = kind.pieces([float(number) for number in match.groups() if number is not None], duration_s)
+        raise Unfit(f"{before}{like}")
+    pieces = pieces_of([float(number) for number in match.groups() if number is not None], duration_s)
     if not any(piece.rate_per_s for piece in pieces):
-        raise Unfit(f"{before}{kind.like} with a rate above 0")
+        raise Unfit(f"{before}{like} with a rate above 0")
     return Curve(f"{name}:{rest}", pieces)
-
-
-def _constant(numbers: Sequence[float], _duration_s: float) -> tuple[Piece, ...]:
-    return (Piece(0, numbers[0]),)
 
 
 def _ramp(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
@@ -241,20 +222,12 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of curve: the form of what follows its name, how that is described, and what it means."""
-
-    form: str
-    like: str
-    pieces: Callable[[Sequence[float], float], tuple[Piece, ...]]
-
-
-_KINDS = {
-    "constant": _Kind(r"NUMBER", "constant:20", _constant),
-    "ramp": _Kind(r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
-    "staircase": _Kind(r"NUMBER\.\.NUMBER/(\d{1,4})", "staircase:10..50/5", _staircase),
-    "spike": _Kind(r"NUMBER\.\.NUMBER@NUMBERs\+NUMBERs", "spike:10..100@8s+2s", _spike),
+# The kinds of curves: the form of what follows the name, what it looks like, and what it means.
+_KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
+    "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
+    "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
+    "staircase": (r"NUMBER\.\.NUMBER/(\d{1,4})", "staircase:10..50/5", _staircase),
+    "spike": (r"NUMBER\.\.NUMBER@NUMBERs\+NUMBERs", "spike:10..100@8s+2s", _spike),
 }
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 from touchstone.facts.events import Attempt, Build, RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.loadgen.rules import Record, build_over_at, rate_explains
+from touchstone.loadgen.rules import Record, build_over_at, grouped, rate_explains
 from touchstone.rules.walk import CLOCK_SHARE
 
 Finding = Literal[
@@ -103,10 +103,7 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
     Args:
         steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
     """
-    served: dict[int, list[Attempt]] = {}
-    for attempt in attempts:
-        if attempt.is_served:
-            served.setdefault(attempt.want, []).append(attempt)
+    served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
         accepted_at = build.accepted_at
@@ -194,8 +191,9 @@ def room(log: RunLog) -> Room | None:
     starts = sorted(of_room, key=lambda exchange: exchange.seq)
     if not starts:
         return None
-    first, fill, full = ([e for e in starts if _step(e) == step] for step in ("first", "fill", "full"))
-    turns = (_turn([e for e in starts if e.note["room"]["turn"] == number]) for number in range(1, len(full) + 1))
+    steps = grouped(starts, _step)
+    first, fill, full = (steps.get(step, []) for step in ("first", "fill", "full"))
+    turns = [_turn(own) for own in grouped(starts, lambda exchange: int(exchange.note["room"]["turn"])).values()]
     return Room(
         idle=sum(exchange.status == 429 for exchange in first),
         inside=sum(200 <= exchange.status < 300 for exchange in (*first, *fill)),
@@ -327,7 +325,8 @@ def capacity(log: RunLog) -> Capacity | None:
     filled = room(log)
     at_least = max(flight.most, filled.at_least if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
-    finding = _finding(log, refusals, filled)
+    is_torn = any(worker.state == "lost" for worker in log.workers)
+    finding = _finding(log, refusals, filled, is_torn=is_torn)
     full = [refusal.at_most for refusal in refusals if not refusal.below]
     ends_at = max([*(attempt.done_at for attempt in log.attempts), *(build.ended_at for build in log.builds)])
     return Capacity(
@@ -346,12 +345,8 @@ def capacity(log: RunLog) -> Capacity | None:
         clients=_clients(fresh or log.attempts),
         room=filled,
         messages=_messages(log.exchanges),
-        is_torn=_is_torn(log),
+        is_torn=is_torn,
     )
-
-
-def _is_torn(log: RunLog) -> bool:
-    return any(worker.state == "lost" for worker in log.workers)
 
 
 def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Refusal, ...]:
@@ -360,14 +355,14 @@ def _refusals(fresh: Iterable[Attempt], flight: InFlight, most: int) -> tuple[Re
     return tuple(Refusal(at_s, sure, at_most, at_most < most) for at_s, sure, at_most in counts)
 
 
-def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None) -> Finding:
+def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, is_torn: bool) -> Finding:
     refused = [attempt for attempt in log.attempts if attempt.is_refused]
     needless = sum(attempt.fresh is False for attempt in refused)
     has_room = sum(refusal.below for refusal in refusals) + needless + (filled.refused_with_room if filled else 0)
     if not refused:
         return "not-reached" if any(attempt.is_served for attempt in log.attempts) else "unknown"
     is_full = filled is not None and filled.is_full_host
-    if _is_torn(log):
+    if is_torn:
         return "capacity" if refusals and is_full else "unclear"
     if is_full:
         return "both" if has_room else "capacity"
@@ -410,9 +405,7 @@ def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
 
 
 def _clients(attempts: Iterable[Attempt]) -> Clients:
-    tries: dict[tuple[str, int], list[Attempt]] = {}
-    for attempt in sorted(attempts, key=lambda a: a.number):
-        tries.setdefault((attempt.credential, attempt.want), []).append(attempt)
+    tries = grouped(sorted(attempts, key=lambda a: a.number), lambda attempt: (attempt.credential, attempt.want))
     ends = Counter(map(_end_of, tries.values()))
     served = ((own[0], next((each for each in own if each.is_served), own[0])) for own in tries.values())
     waits_s = sorted(let_in.done_at - first.intended_at for first, let_in in served if let_in is not first)

@@ -29,6 +29,7 @@ from touchstone.target.tls import trusting
 
 # An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
 LONGEST_IDLE_S = 3.0
+
 # Connections at a time; a load has no more requests under way.
 MAX_CONNECTIONS = 10_000
 
@@ -47,7 +48,7 @@ MAX_PREPARED = 50_000
 LONG_BODY_BYTES = 256 * 1024
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# RFC 9110 8.6: a request whose method is meant to have content says so also where it has none.
+# RFC 9110 8.6: whose requests say how long they are also where they have no content.
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -174,67 +175,12 @@ class _Left(Exception):
     """The time for a stream is over."""
 
 
-class _Kept:
-    """What geventhttpclient's pools lack: a kept connection ages, and is not used again once something came on it.
-
-    Attributes:
-        kept_until: When each connection that was kept is too old, in seconds of the monotonic clock.
-        closes_early: Whether the server was found to close a connection that was kept.
-    """
-
-    _socket_queue: Any
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.kept_until: dict[Any, float] = {}
-        self.closes_early = False
-
-    def after_connect(self, sock: Any) -> None:
-        """Has small requests sent at once."""
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def return_socket(self, sock: Any) -> None:
-        """Keeps a connection for another request."""
-        self.kept_until[sock] = time.monotonic() + LONGEST_IDLE_S
-        super().return_socket(sock)  # type: ignore[misc]  # of the pool beside which this class stands
-
-    def release_socket(self, sock: Any) -> None:
-        """Closes a connection."""
-        self.kept_until.pop(sock, None)
-        super().release_socket(sock)  # type: ignore[misc]  # as above
-
-    def drop_kept(self) -> None:
-        """Closes all connections that wait for another request."""
-        while not self._socket_queue.empty():
-            sock = self._socket_queue.get(block=False)
-            del self.kept_until[sock]
-            sock.close()
-
-    def _is_socket_alive(self, sock: Any) -> bool:
-        is_young = time.monotonic() < self.kept_until[sock]
-        is_usable = is_young and _is_quiet(sock)
-        self.closes_early |= is_young and not is_usable
-        if not is_usable:
-            del self.kept_until[sock]
-        return is_usable
-
-
-class _PlainPool(_Kept, ConnectionPool):
-    """Connections without TLS."""
-
-
-class _TlsPool(_Kept, SSLConnectionPool):
-    """Connections with TLS."""
-
-
 class Connections:
     """The connections to one origin. Each greenlet that sends gets one of its own, the one that was used last first.
 
     Args:
-        url: Any URL of the origin; its path counts for nothing.
         timeout_s: Longest wait for a connection, and again for the whole answer.
         clock: Gives the times of the answers in seconds.
-        bounds: How much of an answer is read.
 
     Raises:
         UsageError: the URL is none of HTTP.
@@ -252,9 +198,12 @@ class Connections:
             raise UsageError(f"{url!r}: expected a URL with http:// or https:// and a host")
         tls = parts.scheme == "https"
         host, port = parts.hostname, parts.port or (443 if tls else 80)
-        more: dict[str, Any] = {"ssl_context_factory": lambda **_: trusting()} if tls else {}
-        self._pool: _PlainPool | _TlsPool = (_TlsPool if tls else _PlainPool)(
-            *(host, port, host, port, MAX_CONNECTIONS), connection_timeout=timeout_s, network_timeout=None, **more
+        more: dict[str, Any] = {"size": MAX_CONNECTIONS, "connection_timeout": timeout_s, "network_timeout": None}
+        # It keeps none: a connection that is kept has to age, and must not have anything to be read on it.
+        self._pool = (
+            SSLConnectionPool(host, port, host, port, ssl_context_factory=lambda **_: trusting(), **more)
+            if tls
+            else ConnectionPool(host, port, host, port, **more)
         )
         self._place = f"{host}:{port}"
         self._timeout_s = timeout_s
@@ -263,6 +212,10 @@ class Connections:
         self._closed = self._left = False
         # Connections that wait for an answer, and whether it is a stream that has begun.
         self._busy: dict[Any, bool] = {}
+        # Connections that wait for another request, each with when it is too old for one, by the monotonic clock.
+        self._idle: list[tuple[Any, float]] = []
+        # Whether the server was found to close a connection that was kept.
+        self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
         """Sends a request and reads its answer; the answer tells what goes wrong.
@@ -270,22 +223,19 @@ class Connections:
         Where a kept connection ends without a word, a request that may come twice is sent once more on a new one.
 
         Args:
-            method: The method that *wire* begins with.
-            wire: All bytes of the request.
             stream_s: For a stream: it is left alone so many seconds after its head. An answer with a length is read to
                 its end like any other.
         """
         answer = Answer(sent_at=self._clock())
         may_repeat = method in _REPEATABLE
         try:
-            sock = self._connected(fresh=self._pool.closes_early and not may_repeat)
-            is_kept = sock in self._pool.kept_until
+            kept = self._kept() if may_repeat or not self._closes_early else None
             try:
-                self._exchange(sock, answer, wire, stream_s)
+                self._exchange(kept or self._connected(), answer, wire, stream_s)
             except _Unanswered:
-                if self._closed or not (is_kept and may_repeat):
+                if self._closed or not (kept and may_repeat):
                     raise
-                self._exchange(self._connected(fresh=True), answer, wire, stream_s)
+                self._exchange(self._connected(), answer, wire, stream_s)
         except (Broken, Refused) as broken:
             answer.error = str(Broken(_CLOSED) if self._closed else broken)
         answer.done_at = answer.done_at or self._clock()
@@ -302,6 +252,8 @@ class Connections:
         """Closes all connections. Requests that are on their way end with an error."""
         self._closed = True
         self._pool.close()
+        while self._idle:
+            self._pool.release_socket(self._idle.pop()[0])
         self._shut(list(self._busy))
 
     def _shut(self, socks: Iterable[Any]) -> None:
@@ -310,13 +262,24 @@ class Connections:
                 # Not the method of a TLS socket, which reads on as if there were no TLS.
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
-    def _connected(self, *, fresh: bool) -> Any:
-        if fresh:
-            self._pool.drop_kept()
+    def _kept(self) -> Any | None:
+        """A connection that was kept and may be used again."""
+        while self._idle:
+            sock, until_at = self._idle.pop()
+            is_young = time.monotonic() < until_at
+            if is_young and _is_quiet(sock):
+                return sock
+            self._closes_early |= is_young
+            self._pool.release_socket(sock)
+        return None
+
+    def _connected(self) -> Any:
+        """A new connection. Requests that are small are sent on it at once."""
         if self._closed:
             raise Broken(_CLOSED)
         try:
-            return self._pool.get_socket()
+            sock = self._pool.get_socket()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except TimeoutError:
             text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
             raise Broken(text) from None
@@ -325,6 +288,7 @@ class Connections:
             ours = getattr(error, "errno", None) in _OURS
             name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
             raise Broken(f"{name} {self._place}: {error}") from None
+        return sock
 
     def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
         """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
@@ -352,7 +316,10 @@ class Connections:
         finally:
             timeout.close()
             del self._busy[sock]
-            (self._pool.return_socket if is_kept else self._pool.release_socket)(sock)
+            if is_kept:
+                self._idle.append((sock, time.monotonic() + LONGEST_IDLE_S))
+            else:
+                self._pool.release_socket(sock)
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
         """Reads a stream until the server ends it, its time is over, or the run is."""
@@ -412,7 +379,7 @@ class Parser:
         self.head: Head | None = None
         self.problem: Broken | None = None
         self.has_open_end = self.done = self.keeps_alive = False
-        self._ends_with_connection = self._is_switched = False
+        self._ends_with_connection = False
         self._bounds = bounds
         self._headers: list[tuple[str, str]] = []
         self._pieces: list[bytes] = []
@@ -442,10 +409,10 @@ class Parser:
         self._since_content_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self._is_switched:
-                text = "the server switched to another protocol, and nobody had asked it to"
-                raise Broken(f"RemoteProtocolError: {text}") from None
+        except httptools.HttpParserUpgrade:
+            text = "the server switched to another protocol, and nobody had asked it to"
+            raise Broken(f"RemoteProtocolError: {text}") from None
+        except httptools.HttpParserError as error:
             if self.head is None:
                 raise Broken(f"RemoteProtocolError: {error}") from None
             self.keeps_alive = False  # more came than an answer
@@ -495,10 +462,7 @@ class Parser:
     def on_headers_complete(self) -> None:
         """Takes the end of a head."""
         status = self._parser.get_status_code()
-        if self.head is not None:
-            return
-        if 100 <= status < 200:
-            self._is_switched = status == 101
+        if self.head is not None or 100 <= status < 200:
             return
         self.head = Head(status, tuple(self._headers))
         framing = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}

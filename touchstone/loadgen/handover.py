@@ -54,7 +54,6 @@ class Part:
     """One worker's part of a run, as it is sent to that worker.
 
     Attributes:
-        number: Which one of the workers it is, from 0.
         rows: The arrivals that are its own, as the bytes of an array of `ARRIVAL`.
         arrivals: How many the whole schedule has.
         keep_every: One story in so many is kept whole.

@@ -30,13 +30,10 @@ from touchstone.loadgen.judge import AnswerJudge
 from touchstone.loadgen.metrics import BEHIND_S
 from touchstone.loadgen.workloads import INVARIANTS
 from touchstone.rules.history import History
-from touchstone.target.answer import NOT_REACHED, Answer, Head, kept_bytes
+from touchstone.target.answer import Answer, Head, kept_bytes
 from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 from touchstone.target.redact import Secrets
-
-# Requests under way at once; an arrival beyond them cannot be sent, and is counted so.
-MAX_IN_FLIGHT = MAX_CONNECTIONS
 
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
@@ -76,11 +73,6 @@ class Reply:
         return 0 if self.answer.error and not self.answer.closed else self.answer.status
 
     @property
-    def unsent(self) -> bool:
-        """Whether no connection came about, so that the request did not go out."""
-        return self.answer.head is None and self.answer.error.startswith(NOT_REACHED)
-
-    @property
     def body(self) -> Mapping[str, Any]:
         """The answer as a JSON object, or an empty one where it is anything else."""
         try:
@@ -99,14 +91,7 @@ class Reply:
 class Collector:
     """What one worker has to report: samples by second, and everything else in order.
 
-    Attributes:
-        late: Lateness of the scheduled arrivals so far.
-        sent: Scheduled arrivals sent so far.
-        unsent: Scheduled arrivals that came due and were not sent.
-        unwatched: Watchers among them that had nothing to watch.
-        over_budget: Those of them that --max-requests left no room for.
-        undone: Clients that were not done and send nothing more.
-        behind_from_s: When an arrival that was sent too late was due first; None where none was.
+    Its counts are those of `touchstone.facts.events.Worker`; *late* is the lateness of the scheduled arrivals so far.
     """
 
     def __init__(self, worker: int) -> None:
@@ -160,11 +145,7 @@ class LoadRun:
 
     Attributes:
         part: What this worker does; *go* is what all do.
-        collector: What is to be reported to the master.
-        flows: Everything that sends.
         began_at: Run second at which the schedule begins, once it is known.
-        stopped: Set when nothing more is to be sent.
-        silence: Whether the target still answers anybody.
         starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
         builds: Builds that this worker may begin.
         is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
@@ -172,6 +153,8 @@ class LoadRun:
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
+        # What takes long is done before the first one is due.
+        self.rows = part.assigned.tolist()
         self.began_at = 0.0
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
@@ -230,8 +213,6 @@ class LoadRun:
         self._kept_reads += 1
         return self._kept_reads <= MAX_KEPT_READS // self.go.workers
 
-    # --- builds that many watch --------------------------------------------------------------------------------------
-
     def settle_start(self, build: int, *, accepted: bool) -> None:
         """This worker's own start of a build was accepted, or is given up."""
         self.note_start(build, accepted=accepted)
@@ -242,14 +223,10 @@ class LoadRun:
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """
-        When the start of a build was accepted; waits for it. None where it is given up, or nothing is known in time.
-        """
+        """When the start of a build was accepted; None where it is given up, or nothing is known *within_s*."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None
-
-    # --- ending ------------------------------------------------------------------------------------------------------
 
     def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
         """Does something beside all else. An error of ours in it ends it, and is reported; all else goes on."""
@@ -274,13 +251,9 @@ class LoadRun:
         self.flows.join(timeout=CUT_S)
         self.flows.kill(block=False)
 
-    # --- sending -----------------------------------------------------------------------------------------------------
-
     def admit(self) -> bool:
-        """
-        Takes an arrival's first request out of the budget, if that and the bound on requests under way leave room.
-        """
-        return self._in_flight < MAX_IN_FLIGHT and self._take()
+        """Takes an arrival's first request out of the budget; whether there was room for one more under way."""
+        return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
         """Takes one request out of the budget; whether there was room for it."""
@@ -291,13 +264,9 @@ class LoadRun:
         if not self.is_over_budget:
             self.is_over_budget = True
             self._over_at = round(self.now(), 3)
-            self.collector.write(
-                Remark(
-                    f"--max-requests {self.go.options.max_requests}: worker {self.part.number} had sent "
-                    f"its {plural(most, 'request')} by second {self.now() - self.began_at:.1f} of the schedule, and "
-                    "sent nothing more"
-                )
-            )
+            share = f"worker {self.part.number} had sent its {plural(most, 'request')}"
+            at_s = f"by second {self.now() - self.began_at:.1f} of the schedule"
+            self.collector.write(Remark(f"--max-requests {self.go.options.max_requests}: {share} {at_s}"))
         return False
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
@@ -317,7 +286,7 @@ class LoadRun:
         is_start = self.builds.may_begin(call)
         if is_start and not self.builds.reserve(self._read):
             self.collector.undone += 1
-            self._fail_once(f"a start was not sent: {SPENT}")
+            self._fail(f"a start was not sent: {SPENT}", self.case)
             raise Stopped
         self.builds.sends(call)
         request = self.requests.prepared(call)
@@ -365,15 +334,12 @@ class LoadRun:
 
     def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, seq, self.case)
-        # Few requests have a note, and what it says nothing else does.
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
         if findings or request.note or has_room:
             self._kept += 1
             self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
-
-    # --- reporting ---------------------------------------------------------------------------------------------------
 
     def report_state(self, state: Literal["running", "done"]) -> None:
         """Puts how the worker fares among what is to be reported; its share of a CPU is since the last time."""
@@ -388,7 +354,7 @@ class LoadRun:
                 at_s=round(now_at, 3),
                 sent=collector.sent,
                 unsent=collector.unsent,
-                assigned=len(part.assigned),
+                assigned=len(self.rows),
                 late_p99_s=round(collector.late.quantile_s(0.99), 6),
                 behind_from_s=collector.behind_from_s,
                 behind_s=round(collector.late.max_s, 6),
@@ -419,24 +385,20 @@ class LoadRun:
                 self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
-        """Reports an error of ours in a client, each once however many clients run into it."""
-        self._fail_once(f"a flow failed: {type(error).__name__}: {error}")
-
-    def _fail_once(self, text: str) -> None:
-        self._errors[text] += 1
-        if self._errors[text] == 1:
-            self._fail(text, self.case)
+        """Reports an error of ours in a client."""
+        self._fail(f"a flow failed: {type(error).__name__}: {error}", self.case)
 
     def _fail(self, text: str, case_id: str) -> None:
-        """Reports an error of ours: the run must not look like a pass."""
-        self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
+        """Reports an error of ours, each once however often it comes up: the run must not look like a pass."""
+        self._errors[text] += 1
+        if self._errors[text] == 1:
+            self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
 class LoadWorker:
     """One worker, as its master knows it. What it sends and receives, `touchstone.loadgen.master` describes.
 
     Args:
-        scenario: The one that it was started for.
         send: Sends a message to the master.
         fold: Is given each window of samples once, for the statistics of Locust.
         leave: Ends the worker, which has no part in the run; is given the reason.
@@ -500,39 +462,35 @@ class LoadWorker:
         elif "stop" in data:
             gevent.spawn(self.finish)
 
-    # --- in this order -----------------------------------------------------------------------------------------------
+    def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
+        """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew.
 
-    def enter(self) -> bool:
-        """Whether whoever asks is to do this worker's part; only the first one is."""
-        first, self._entered = not self._entered, True
-        return first
-
-    def prepare(self) -> LoadRun:
-        """Waits until this worker is given its part, and gets ready for it."""
-        self.run = LoadRun(
-            self._part.get(),
-            self._handover.settings.target,
-            lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
-        )
-        return self.run
-
-    def begin(self) -> None:
-        """Says that all is ready and waits until all others are; from then on reports go out by themselves."""
-        assert self.run is not None
-        self._send({"state": "ready"})
-        self.run.began_at = self._began_at.get()
-        gevent.spawn(self._report_on)
-
-    def drained(self) -> bool:
+        Args:
+            send_all: Sends the arrivals.
+            after: What one worker does when all arrivals of all workers are over.
         """
-        Says that all arrivals of this worker are over, and waits; whether it is to do what comes after all of them.
-        """
-        if not self._finished:
-            self._report("drained")
-        after = bool(self._after.get())
-        if after and self.run is not None:
-            self.run.builds.builds += self.run.part.builds_after
-        return after
+        if self._entered:
+            return
+        self._entered = True
+        try:
+            self.run = run = LoadRun(
+                self._part.get(),
+                self._handover.settings.target,
+                lambda build, accepted: self._send({"state": "running", "started": [build, accepted]}),
+            )
+            self._send({"state": "ready"})
+            run.began_at = self._began_at.get()
+            gevent.spawn(self._report_on)
+            send_all(run)
+            run.flows.join()
+            if not self._finished:
+                self._report("drained")
+            if self._after.get():
+                run.builds.builds += run.part.builds_after
+                run.spawn(after).join()
+            self.finish()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+            self._fail(error)
 
     def finish(self) -> None:
         """Has nothing more sent, and reports for the last time; doing so twice does nothing."""
@@ -545,8 +503,8 @@ class LoadWorker:
         self.run.report_state("done")
         self._report("final")
 
-    def failed(self, error: Exception) -> None:
-        """Takes note of an error of ours outside the clients: the run must not look like a pass."""
+    def _fail(self, error: Exception) -> None:
+        """Reports an error of ours outside the clients."""
         if self.run is not None and self._began_at.ready():
             self.run.flow_failed(error)
             self.finish()
@@ -555,7 +513,6 @@ class LoadWorker:
         reason = Secrets(self._handover.settings.target.keys()).text(reason)
         self._finished = True
         self._send({"state": "unfit", "reason": reason})
-        # Leaving ends the user that asks for it.
         gevent.spawn(self._leave, reason)
 
     def _report_on(self) -> None:

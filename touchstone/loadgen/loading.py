@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import socket
 import sys
 import time
@@ -19,22 +20,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from touchstone.check.child import child_environment, signals, watched
 from touchstone.check.examination import PUBLISH_ADVICE, second_key_advice
 from touchstone.check.handover import Errand
-from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed
+from touchstone.check.job import BUILD_TIMEOUT_S, LOAD_TWIN, REACHED_ITS_END, Job, Outcome, failed, new_log, new_run_id
 from touchstone.config import Settings
 from touchstone.contract.files import load_dir
-from touchstone.errors import RunLogError, UsageError, unsent
+from touchstone.errors import RunLogError, TargetError, UsageError, unsent
 from touchstone.facts.events import Footer, Limit, RunLog, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.handover import Go, LoadHandover, rss_bytes
+from touchstone.loadgen.handover import JOINED, REFUSAL, Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
 from touchstone.loadgen.setup import SettingUp
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds, thresholds_of
-from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options
+from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options, Scenario
 from touchstone.types import Conclude, Progress
 
 LOCUST_PORT = 5557
@@ -43,6 +45,9 @@ SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
 # What whoever interrupted a run may want to know while it is cleared up.
 _LEAVE = "once more, and the rest is left to `touchstone sweep`"
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+_ADVICE = "the name or the address of the machine where --master is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +300,8 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
     page = ["--headless"]
     if wish.web_port is not None:
         page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(wish.web_port)]
-    command = [
-        *(sys.executable, "-m", "locust", "--config", os.devnull),
-        *("-f", str(load_dir() / f"{scenario}.py")),
-        *page,
-        *("--users", str(wish.workers), "--spawn-rate", str(wish.workers), "--only-summary", "--host", "-"),
-    ]
+    users = str(wish.workers)
+    command = [*_locust(scenario), *page, "--users", users, "--spawn-rate", users, "--only-summary"]
     if wish.expects:
         bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
         command += ["--master", "--expect-workers", str(wish.expects), *bound]
@@ -312,7 +313,71 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
     return command
 
 
+def _locust(scenario: str) -> list[str]:
+    locustfile = str(load_dir() / f"{scenario}.py")
+    return [sys.executable, "-m", "locust", "--config", os.devnull, "-f", locustfile, "--host", "-"]
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+# --- a worker on a machine of its own: its master gives it its part, its own settings the target and the keys ---------
+
+
+def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
+    """Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
+
+    It reports to the master, which has the run log; what Locust itself prints is in ``locust.log``. Locust tries for
+    five minutes to find the master: that may come up after its workers.
+
+    Raises:
+        UsageError: there is no target to send to, the load is not allowed there, the folder cannot be written, or the
+            host of the master is none, or has been unknown until the last try.
+        TargetError: it found no master, had no part in the run, or did not come to its end.
+    """
+    check_host(master)
+    if not settings.target.url:
+        raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
+    check_allowed(settings.target.url, allows)
+    run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
+    output = run_log.with_name("locust.log")
+    command = [*_locust(chosen.name), "--worker", "--master-host", master, "--master-port", str(port)]
+    environment = child_environment(LoadHandover(settings, ""), os.environ)
+    print(f"waiting for the master at {master}:{port}; log: {output}", file=sys.stderr, flush=True)  # noqa: T201
+    with signals() as interrupted:
+        ended = watched(command, environment, output, run_log, lambda _: None, interrupted, settings.max_seconds)
+    if interrupted.by:
+        return 130
+    if ended:
+        raise failure(output, ended, master, port)
+    return 0
+
+
+def failure(output: Path, ended: int, master: str, port: int) -> UsageError | TargetError:
+    """Why a worker did not do its part, by what it printed."""
+    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
+    refusals = [line.removeprefix(REFUSAL) for line in lines if line.startswith(REFUSAL)]
+    if refusals or JOINED in lines:
+        return TargetError("; ".join(refusals) or f"Locust ended with {ended}; see {output}")
+    try:
+        socket.getaddrinfo(master, port)
+    except (OSError, UnicodeError) as error:
+        return UsageError(f"--worker {master}: nobody knows this host ({error}); give {_ADVICE}")
+    advice = f"start it with --master, and the same --port; see {output}"
+    return TargetError(f"--worker {master}: no master at {master}:{port}; {advice}")
+
+
+def check_host(master: str) -> None:
+    """Makes sure that *master* may be a host. Whether it is known shows later.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    try:
+        ip_address(master)
+    except ValueError:
+        if not _HOST.fullmatch(master) or ".." in master:
+            raise UsageError(f"--worker {master!r}: no host; expected {_ADVICE}; its port goes into --port") from None

@@ -73,13 +73,13 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
         worker = _worker(environment, handover, lambda data: runner.send_message(MESSAGE, data))
         runner.register_message(MESSAGE, lambda msg, **_: worker.receive(msg.data))
-        _print(JOINED)
+        print(JOINED, file=sys.stderr, flush=True)  # noqa: T201 - whoever started it reads what Locust prints
 
         def end() -> None:
             worker.finish()
             runner.quit()
 
-        gevent.signal_handler(signal.SIGINT, _interrupt, environment, end)
+        _on_interrupt(environment, end)
     elif isinstance(runner, MasterRunner):
         _lead_workers(environment, runner, handover)
     else:
@@ -105,12 +105,11 @@ def _lead_workers(environment: Environment, runner: MasterRunner, handover: Load
 
 
 def _lead(environment: Environment, master: Master) -> None:
-    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment, master.stop)
-    _on(environment.events.quit, master.close)
+    _on_interrupt(environment, master.stop)
+    _on(environment.events.quit, master.log.close)
 
     def report_lost() -> None:
-        if master.is_lost:
+        if master.log.lost:
             environment.process_exit_code = UNWRITTEN
 
     # What was not written down any more is missing in the run log, whatever else happened.
@@ -121,14 +120,11 @@ def _worker(environment: Environment, handover: LoadHandover, send: Callable[[di
     """The worker that this process is. Whatever ends the run, it reports all before the process is gone."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
-    # Locust makes its statistics anew in a worker: they are looked up late.
-    worker = LoadWorker(
-        handover,
-        scenario,
-        send,
-        lambda window: fold(environment.stats, window),
-        lambda reason: _leave(environment, reason),
-    )
+
+    def count(window: Window) -> None:  # Locust makes its statistics anew in a worker
+        fold(environment.stats, window)
+
+    worker = LoadWorker(handover, scenario, send, count, lambda reason: _leave(environment, reason))
     _WORKERS[environment] = worker
     _on(environment.events.test_stopping, worker.finish)
     gevent.spawn(worker.join)
@@ -139,12 +135,16 @@ def _on(event: EventHook, act: Callable[[], None]) -> None:
     event.add_listener(lambda **_: act())  # type: ignore[no-untyped-call]  # Locust's events are not typed
 
 
+def _on_interrupt(environment: Environment, act: Callable[[], None]) -> None:
+    def interrupt() -> None:
+        environment.process_exit_code = INTERRUPTED
+        act()
+
+    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
+    gevent.signal_handler(signal.SIGINT, interrupt)
+
+
 # --- ending ----------------------------------------------------------------------------------------------------------
-
-
-def _interrupt(environment: Environment, act: Callable[[], None]) -> None:
-    environment.process_exit_code = INTERRUPTED
-    act()
 
 
 def _end(environment: Environment) -> None:
@@ -164,14 +164,8 @@ def _leave(environment: Environment, reason: str) -> None:
     """Ends this worker, which has no part in the run. A process alone is ended by its master."""
     if isinstance(environment.runner, WorkerRunner):
         environment.process_exit_code = REFUSED
-        _print(f"{REFUSAL}{reason}")
+        print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)  # noqa: T201 - whoever started it reads it
         environment.runner.quit()
-
-
-def _print(line: str) -> None:
-    """Prints a line for whoever started this worker, who reads what Locust prints."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _set_exit_code(environment: Environment) -> None:

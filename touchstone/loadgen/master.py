@@ -101,6 +101,9 @@ class Master:
         present: The workers that are still there.
         end: Ends the run; called once.
         waits: Whether a worker that is gone before the run begins may be followed by another one.
+
+    Attributes:
+        log: The run log, which this process writes.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class Master:
         self._present = present
         self._end = end
         self._waits = waits
-        self._log = RunLogWriter(Path(handover.run_log), drops=True)
+        self.log = RunLogWriter(Path(handover.run_log), drops=True)
         self._workers: dict[str, Member] = {}
         self._begun = self._stopping = self._ended = False
         self._limits = handover.limits
@@ -144,7 +147,7 @@ class Master:
             return
         self._stopping = True
         if why:
-            self._log.write(Remark(why))
+            self.log.write(Remark(why))
         under_way = [worker for worker in self._workers.values() if worker.is_under_way]
         if not under_way:
             self._finish()
@@ -153,22 +156,14 @@ class Master:
         for worker in under_way:
             self._send(worker.client, {"stop": True})
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the run log takes no more."""
-        return self._log.lost is not None
-
-    def close(self) -> None:
-        """Closes the run log."""
-        self._log.close()
-
     def _now(self) -> float:
         return time.monotonic() - self._go.origin
 
-    # --- beginning ---------------------------------------------------------------------------------------------------
-
     def _join(self, client: str, data: dict[str, Any]) -> None:
-        unfit, workers = self._unfit(data["join"]), self._go.workers
+        own, workers = {"version": __version__, "scenario": self._go.options.scenario.name}, self._go.workers
+        its = data["join"]
+        unfit = f"it has {its}, and its master {own}; start the same scenario of the same touchstone"
+        unfit = unfit if its != own else ""
         free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
@@ -178,15 +173,6 @@ class Master:
             self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
             self._deal(client, free[0], data["clock"])
-
-    def _unfit(self, fit: dict[str, str]) -> str:
-        """Why a worker cannot take part; empty where it can."""
-        scenario = self._go.options.scenario.name
-        if fit["version"] != __version__:
-            return f"it is version {fit['version']} of touchstone, and its master {__version__}; install the same one"
-        if fit["scenario"] != scenario:
-            return f"it was started for {fit['scenario']}, and its master for {scenario}; name the same scenario"
-        return ""
 
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
         """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
@@ -209,20 +195,15 @@ class Master:
             return
         self._begun = True
         began_at = float(math.ceil(self._now() + LEAD_S))
-        self._log.write(self._plan.workload(began_at, len(workers), self._limits))
+        self.log.write(self._plan.workload(began_at, len(workers), self._limits))
         for worker in workers:
             worker.state = "running"
             self._send(worker.client, {"began_at": began_at})
 
-    def _fail(self, reason: str, who: str) -> None:
+    def _fail(self, text: str, who: str) -> None:
         """Ends a run that cannot be what it was to be. That must not look like a pass."""
-        self._log_error(reason, who)
+        self.log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
         self.stop()
-
-    def _log_error(self, text: str, who: str) -> None:
-        self._log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
-
-    # --- running -----------------------------------------------------------------------------------------------------
 
     def _report(self, worker: Member, data: dict[str, Any]) -> None:
         state = data["state"]
@@ -242,14 +223,14 @@ class Master:
                 if other is not worker and other.is_under_way:
                     self._send(other.client, {"started": data["started"]})
         if state == "final" and worker.state == "running" and not self._stopping:
-            self._lose(worker, "it ended before its part of the schedule did")
+            self.log.write(worker.lose("it ended before its part of the schedule did", self._now()))
         elif state != "running":
             worker.state = state
         self._move_on()
 
     def _take(self, worker: Member, event: dict[str, Any]) -> None:
         """Takes an event of the run log that a worker has reported."""
-        self._log.write(event)
+        self.log.write(event)
         fact = decode(event)
         worker.note(fact)
         if isinstance(fact, Window):
@@ -274,7 +255,7 @@ class Master:
             present = set(self._present())
             for worker in [worker for worker in self._workers.values() if worker.client not in present]:
                 self._miss(worker)
-            if self.is_lost:
+            if self.log.lost:
                 self.stop()
             if broken := self._watchdog.broken():
                 self.stop(f"{ABORTED}: {broken.operation} {broken.statistic} is beyond {broken.value:g}")
@@ -285,26 +266,23 @@ class Master:
     def _miss(self, worker: Member) -> None:
         """Does without a worker that is gone."""
         if worker.is_under_way:
-            self._lose(worker, "nothing was heard from it any more")
+            self.log.write(worker.lose("nothing was heard from it any more", self._now()))
             self._move_on()
         elif not self._begun:
             del self._workers[worker.client]
             if not self._waits:
                 self._fail(f"worker {worker.number} ended before the run began", f"worker-{worker.number}")
 
-    def _lose(self, worker: Member, why: str) -> None:
-        self._log.write(worker.lose(why, self._now()))
-
     def _finish(self) -> None:
         """Ends the run; whoever has not reported all by now is lost with it."""
         if self._ended:
             return
-        self._ended = True
+        self._ended = self._stopping = True
         for worker in self._workers.values():
             if worker.is_under_way:
-                self._lose(worker, "it did not stop when it was told to")
+                self.log.write(worker.lose("it did not stop when it was told to", self._now()))
             if worker.state == "lost":
-                self._log_error(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
+                self._fail(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
         gevent.spawn(self._end)
 
 

@@ -142,17 +142,12 @@ class Percentile:
 
     Attributes:
         share: From 0 to 1.
-        beyond: Samples that are expected beyond it.
+        sure: Whether enough samples lie beyond it.
     """
 
     share: float
     value_s: float
-    beyond: float
-
-    @property
-    def sure(self) -> bool:
-        """Whether enough samples lie beyond it."""
-        return self.beyond >= FEW
+    sure: bool
 
     @property
     def name(self) -> str:
@@ -191,7 +186,7 @@ class Times:
         """The percentile at any share below 1."""
         # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
         beyond = round((self.count + self.never) * (1 - share), 6)
-        return Percentile(share, self.cells.quantile_s(share, self.never), beyond)
+        return Percentile(share, self.cells.quantile_s(share, self.never), beyond >= FEW)
 
     @property
     def percentiles(self) -> tuple[Percentile, ...]:

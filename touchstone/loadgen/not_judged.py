@@ -46,14 +46,14 @@ class Ruling:
 
 def again(header: Header) -> str:
     """The command that does the same run again: what shows a finding that no single request shows."""
-    words = list(header.argv)
-    if words and PurePath(words[0]).name.startswith(("touchstone", "__main__")):
-        words = words[1:]
-    if not words or words[0] != header.command:
-        words = [header.command, *words]
-    if not any(word == "--seed" or word.startswith("--seed=") for word in words):
-        words += ["--seed", str(header.seed)]
-    return shlex.join(["touchstone", *words])
+    argv = list(header.argv)
+    if argv and PurePath(argv[0]).name.startswith(("touchstone", "__main__")):
+        argv = argv[1:]
+    if not argv or argv[0] != header.command:
+        argv = [header.command, *argv]
+    if not any(one == "--seed" or one.startswith("--seed=") for one in argv):
+        argv += ["--seed", str(header.seed)]
+    return shlex.join(["touchstone", *argv])
 
 
 @dataclass(frozen=True, slots=True)

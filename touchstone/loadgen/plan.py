@@ -91,14 +91,10 @@ class Schedule:
         return {name: int(count) for name, count in zip(_NAMES, found, strict=True) if count}
 
     def share(self, worker: int, workers: int) -> "Schedule":
-        """What one of several workers is to send. Together, their shares are the schedule, each arrival once.
+        """What one of several workers, counted from 0, is to send; together they send each arrival once.
 
-        Arrivals are dealt like cards, in turn, but one action after the other: a mix that repeats itself every few
-        arrivals would otherwise hand some worker all of one action. So any two workers have the same number of
-        arrivals, in all and of each action, but for one.
-
-        Args:
-            worker: Which one, from 0.
+        Any two have the same number of arrivals, in all and of each action, but for one: they are dealt in turn, one
+        action after the other.
         """
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
@@ -132,8 +128,7 @@ def assign(count: int, weights: Mapping[str, float], seed: int | None = None) ->
 
     Args:
         weights: How much of each action; numbers of 0 or more, not all of them 0.
-        seed: None to spread each action evenly over the arrivals. With a seed each arrival draws its own, so that the
-            arrivals of each action are a Poisson process where all of them are one.
+        seed: None to spread each action evenly over the arrivals. With a seed each arrival draws its own.
     """
     shares = np.array([*weights.values()]) / math.fsum(weights.values())
     if seed is not None:
@@ -196,11 +191,10 @@ def _watchers(options: Options) -> Schedule:
     return _scheduled({"host": np.zeros(options.builds), "watch": watch}, until_s + _WATCH_FROM_S)
 
 
-def _few_enough(number: int, options: Options) -> None:
-    if number > MAX_ARRIVALS:
-        raise UsageError(
-            f"{options.scenario.name}: plans {number:,} arrivals; expected {MAX_ARRIVALS:,} at most; {options.advice}"
-        )
+def _few_enough(number: int, options: Options, what: str = "arrivals", most: int = MAX_ARRIVALS) -> None:
+    if number > most:
+        name = options.scenario.name
+        raise UsageError(f"{name}: plans {number:,} {what}; expected {most:,} at most; {options.advice}")
 
 
 def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
@@ -268,8 +262,6 @@ class Plan:
             limits=limits,
         )
 
-    # --- what it costs; points of time and requests without those that are sent before and after the load ------------
-
     def builds(self) -> int:
         """How many builds the run may begin."""
         return self._ready + self.builds_after + self._count("own") + self._count("shared")
@@ -280,11 +272,7 @@ class Plan:
         return 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     def sends(self) -> int:
-        """How many requests the load sends where nothing is refused.
-
-        How much a target admits nobody knows before the run, and whoever is refused comes back again and again: far
-        more builds than are admitted at once cost a multiple.
-        """
+        """How many requests the load sends where nothing is refused; whoever is refused comes back, and sends more."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
         return firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
@@ -357,20 +345,8 @@ def plan(options: Options) -> Plan:
         UsageError: the arrival curve cannot be read, or what it comes to is nothing, too much, or makes no sense.
     """
     schedule = draw_up(options)
-    number = builders(schedule, "own")
-    if number > MAX_BUILDS:
-        raise UsageError(
-            f"{options.scenario.name}: plans {number:,} builds; expected {MAX_BUILDS:,} at most, since each has a "
-            f"version that is published beforehand; {options.advice}"
-        )
+    _few_enough(builders(schedule, "own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))
-
-
-def phase_of(options: Options, due_s: float) -> str:
-    """What goes on beside an arrival by plan; see `touchstone.facts.events.Attempt`."""
-    if options.scenario.name != "fairness":
-        return ""
-    return "alone" if due_s < options.duration_s / 2 else "beside-greedy"
 
 
 def builders(schedule: Schedule, *builds: str) -> int:
@@ -397,12 +373,7 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
 
 
 def _own(options: Options, action: str, nth: int) -> Need:
-    """The version of an arrival that builds.
-
-    Args:
-        nth: Which arrival of this action it is, from 0. By its number among all arrivals it could not be told which
-            builds are to fail: in an even mix each action comes at the same distance again and again.
-    """
+    """The version of an arrival that builds, the *nth* one of this action, from 0."""
     if ACTIONS[action].is_followed:
         return Need("own", action, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1)
     if action == "cancel":

@@ -70,20 +70,20 @@ class Record:
         begins = (e for e in log.exchanges if e.operation == _START or e.note.get("auto_build") is True)
         others = (_attempt_of(exchange) for exchange in begins if exchange.seq not in known)
         self.starts = sorted((*log.attempts, *others), key=lambda start: (start.sent_at, start.seq))
-        self.starts_of = _grouped(self.starts, _version)
-        self.by_account = _grouped(self.starts, lambda start: account_of(start.credential))
+        self.starts_of = grouped(self.starts, _version)
+        self.by_account = grouped(self.starts, lambda start: account_of(start.credential))
         wanted = (start for start in self.starts if start.want != _NOBODY)
-        clients = _grouped(wanted, lambda start: (start.want, _version(start)))
+        clients = grouped(wanted, lambda start: (start.want, _version(start)))
         self.clients = [sorted(tries, key=lambda start: start.number) for tries in clients.values()]
         reads = sorted(filter(is_status_read, log.exchanges), key=lambda read: read.done_at)
-        self.reads = _grouped(reads, _version)
+        self.reads = grouped(reads, _version)
         self.own_refs = frozenset(action.ref for action in log.templates if action.action == "published")
         self.slack_s = 2 * max((worker.clock_error_s for worker in log.workers), default=0.0)
         self._builds = {(build.want, _version(build)): build for build in log.builds}
-        at_rest = _grouped((read for read in reads if read.body["status"] in AT_REST), _version)
+        at_rest = grouped((read for read in reads if read.body["status"] in AT_REST), _version)
         self._rest_ends = {version: first_ends(rests) for version, rests in at_rest.items()}
         ready = (read for read in reads if read.body["status"] == "ready")
-        self._ready_at = {version: own[0].done_at for version, own in _grouped(ready, _version).items()}
+        self._ready_at = {version: own[0].done_at for version, own in grouped(ready, _version).items()}
         self._moments = {
             account: (sorted(start.sent_at for start in starts), sorted(start.done_at for start in starts))
             for account, starts in self.by_account.items()
@@ -134,7 +134,8 @@ def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float
     return lambda at_s: latest[bisect_left(sent_at, at_s)]
 
 
-def _grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
+def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
+    """The rows by their key, in their order."""
     found: dict[_Key, list[_Row]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
@@ -271,7 +272,7 @@ def build_stays(record: Record) -> Iterator[Judgement]:
     kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
     cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
     cancels += [(_version(build), build.accepted_at) for build in record.log.builds if build.end == "cancelled"]
-    cancels_of = _grouped(cancels, lambda cancel: cancel[0])
+    cancels_of = grouped(cancels, lambda cancel: cancel[0])
     for build in record.log.builds:
         own = cancels_of.get(_version(build), ())
         if build.end == "vanished" and any(at_s < build.ended_at for _, at_s in own):

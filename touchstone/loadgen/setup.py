@@ -30,7 +30,7 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
-# How often it is checked during a wait whether the run was stopped.
+# How often a wait checks whether the run was stopped.
 _CHECK_S = 0.1
 
 _Thing = TypeVar("_Thing")
@@ -46,7 +46,7 @@ def never() -> bool:
 
 
 class StoppableClock(WallClock):
-    """Time as it passes, and waits that end when the run is stopped."""
+    """Time as it passes; waits end with `Stopped` when the run is stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,20 +57,12 @@ class StoppableClock(WallClock):
         return self.stopped()
 
     def check(self) -> None:
-        """Ends what goes on where the run was stopped.
-
-        Raises:
-            Stopped: it was.
-        """
+        """Raises `Stopped` where the run was stopped."""
         if self.stopped():
             raise Stopped
 
     def rest(self, seconds: float) -> None:
-        """Waits.
-
-        Raises:
-            Stopped: the run was stopped meanwhile.
-        """
+        """Waits."""
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
             self.check()
@@ -85,11 +77,7 @@ class _Ledger(Ledger):
         self._count = count
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be.
-
-        Raises:
-            Stopped: no more is to be deleted.
-        """
+        """*template* was deleted, or could not be."""
         super().removed(template, gone=gone, sure=sure)
         self._count()
 
@@ -173,11 +161,7 @@ class SettingUp:
         return Stage(roles, contents)
 
     def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
-        """One after the other; reports how many are done.
-
-        Raises:
-            Stopped: the run was stopped.
-        """
+        """One after the other; reports how many are done, and ends with `Stopped` where the run was stopped."""
         for done, thing in enumerate(things):
             self._report(doing, done, len(things))
             self.clock.check()

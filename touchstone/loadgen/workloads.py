@@ -80,7 +80,7 @@ class Scenario:
         says: What it does, in one sentence.
         arrivals: The arrival curve as text, or ``at once``: then *builds* say how many.
         duration_s: How long arrivals are scheduled for.
-        mix: Weights of the actions among the arrivals.
+        mix: Weights of the actions among the arrivals, none of them zero.
         builds: How many builds it is about, where the arrivals do not tell.
         watchers: Followers of each build.
         build_s: Seconds that the steps of a build take.
@@ -195,7 +195,6 @@ class Options:
     """What one load run is to do: a scenario with the caller's wishes in it.
 
     Attributes:
-        mix: Weights of the actions, none of them zero.
         users: Clients that send one request after the other; only in a closed model.
         max_requests: Requests that the run may send, set-up and clean-up not counted; None for no bound.
     """

@@ -132,8 +132,8 @@ def _overlays(both: Comparison) -> tuple[Chart, ...]:
     """For each operation that both load runs timed, their percentile curves over each other."""
     if not both.is_load:
         return ()
-    shown = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
-    pairs = [(one.name, [span for span in one.spans if span]) for one in shown if all(one.spans)]
+    drawn = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
+    pairs = [(one.name, [span for span in one.spans if span]) for one in drawn if all(one.spans)]
     nines = nines_of(span.count for _, spans in pairs for span in spans)
     return tuple(
         percentile_chart(
@@ -210,7 +210,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    apart = asdict(change.apart) if change.apart else None
+    apart = change.apart._asdict() if change.apart else None
     sides = {"a": change.before, "b": change.after}
     values = {side: value if isfinite(value) else None for side, value in sides.items()}
     return fields(change, "statistic") | values | {"apart": apart, "verdict": change.verdict}
@@ -249,7 +249,6 @@ def describe_apart(change: Change) -> str:
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    bounds = (change.apart.value, change.apart.low, change.apart.high)
     # A hair above -100 % is not all of it.
-    value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in bounds)
+    value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in change.apart)
     return f"{value}{unit} ({low} to {high})"

@@ -270,7 +270,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
     sides = _Side(before), _Side(after)
     is_load, is_timed = before.workload is not None, all(side.is_timed for side in sides)
     names = [{window.operation for window in side.windows} for side in sides]
-    shown = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
+    compared = [ALL, *sorted(names[0] | names[1])] if is_load else sorted(names[0] & names[1])
     works = _work(before), _work(after)
     pairs = ((what, works[0].get(what, "–"), works[1].get(what, "–")) for what in works[0] | works[1])
     return Comparison(
@@ -282,7 +282,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
         is_timed=is_timed,
         operations=tuple(
             _operation(name, sides, is_load=is_load, is_timed=is_timed, seed=SEED + 10 * place)
-            for place, name in enumerate(shown)
+            for place, name in enumerate(compared)
         ),
         capacities=(capacity(before), capacity(after)) if is_load else (None, None),
         block_s=(sides[0].block_s, sides[1].block_s),
@@ -471,21 +471,20 @@ def _time_changes(
     runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
 ) -> tuple[Change, ...]:
     """For each percentile its change."""
-    strays = resampling.ratios(runs[0], runs[1], shares, seed)
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []
-    for share, (low, high) in zip(shares, strays, strict=True):
-        first, second = (span.at(share) for span in spans)
-        before, after = first.value_s, second.value_s
+    for share, apart in zip(shares, resampling.ratios(runs[0], runs[1], shares, seed), strict=True):
+        before, after = (span.at(share).value_s for span in spans)
         need = math.ceil(round(FEW / (1 - share), 6))
         lack = Lack(samples, need, "sample") if samples < need else blocks
-        apart, verdict = None, TOO_FEW if lack else UNCERTAIN
-        if not lack and before and after and all(map(math.isfinite, (low, high, before, after))):
-            value = math.log(after / before)
-            apart = Interval(*(math.expm1(bound) for bound in (value, value + low, value + high)))
+        verdict, is_known = UNCERTAIN, before and after and all(map(math.isfinite, (before, after, apart.high)))
+        if lack:
+            verdict = TOO_FEW
+        elif is_known:
             verdict = _verdict(apart, "faster", "slower", MATTERS)
-        found.append(Change(first.key, before, after, apart, verdict, lack))
+        known = apart if is_known and not lack else None
+        found.append(Change(spans[0].at(share).key, before, after, known, verdict, lack))
     return tuple(found)
 
 

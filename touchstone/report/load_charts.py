@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,36 +48,19 @@ _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
 
 
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """Charts of a load run, None where there is nothing to draw, and its sentences by name.
-
-    Attributes:
-        starts: Starts over time, where builds were started.
-        requests: All requests over time.
-        latency: One for each operation, all of them together first where there are several.
-    """
-
-    texts: Mapping[str, str]
-    starts: Chart | None
-    flight: Chart | None
-    requests: Chart | None
-    latency: tuple[Chart, ...]
-
-
-def pictures(load: LoadView) -> Pictures:
-    """The charts and sentences of a load run."""
+def pictures(load: LoadView) -> dict[str, Any]:
+    """The sentences of a load run by name, and its charts by what they show; None where there is nothing to draw."""
     found = load.capacity
     builds_end_s = found.steps[-1].at_s if found and found.steps else 0.0
     near = columns_between(load.origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
     whole = columns_between(load.origin_s, max([builds_end_s, *(window.at_s + 1.0 for window in load.windows)]))
-    return Pictures(
-        texts=load_sentences.describe(load),
-        starts=starts_chart(load.attempts, near) if found else None,
-        flight=flight_chart(found, near) if found and found.steps else None,
-        requests=requests_chart(load, whole) if load.windows else None,
-        latency=latency_charts(load.numbers),
-    )
+    return {
+        "texts": load_sentences.describe(load),
+        "starts": starts_chart(load.attempts, near) if found else None,
+        "flight": flight_chart(found, near) if found and found.steps else None,
+        "requests": requests_chart(load, whole) if load.windows else None,
+        "latency": latency_charts(load.numbers),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +182,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
         for refusal, at in zip(found.refusals, refused_at, strict=True)
     )
-    for is_below, number, css, key, said in (
+    for is_below, number, css, key, meanwhile in (
         (False, full, "r-full", "start refused, no room", "so many were"),
         (True, below, "r-below", "start refused though there was room", "fewer were"),
     ):
@@ -210,7 +194,7 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
             )
             shapes.append(Shape("".join(path), css))
             keys.append(Key(css, key, "tick"))
-            caption += f"; {plural(number, 'start')} refused while {said}"
+            caption += f"; {plural(number, 'start')} refused while {meanwhile}"
     is_range = found.at_most is not None and found.at_most > found.at_least
     known = f"capacity {found.at_least}{f' to {found.at_most}' if is_range else ''}"
     return Chart(

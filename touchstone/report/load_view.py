@@ -9,7 +9,7 @@ from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
-from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, Statistic, measured, scope_text, value_text
+from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, scope_text, value_text
 
 _HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
 _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
@@ -17,66 +17,28 @@ _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
-    """One threshold and what was measured, as reports show it.
+    """One threshold, as reports show it.
 
     Attributes:
-        reading: What was measured.
+        operation: In words.
+        says: What is limited, in words.
+        bound: ``at most`` or ``at least``.
         limit: With its unit.
+        measured: With its unit.
         margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
             nothing was measured or the limit is zero.
+        margin: The same in words.
+        reading: What was measured.
     """
 
+    operation: str
+    says: str
+    bound: str
+    limit: str
+    measured: str
+    margin_share: float | None
+    margin: str
     reading: Reading
-
-    @property
-    def _statistic(self) -> Statistic:
-        return STATISTICS[self.reading.limit.statistic]
-
-    @property
-    def operation(self) -> str:
-        """What it is about."""
-        return scope_text(self.reading.limit.operation)
-
-    @property
-    def says(self) -> str:
-        """What is limited, in words."""
-        return self._statistic.says
-
-    @property
-    def bound(self) -> str:
-        """``at most`` or ``at least``."""
-        return "at least" if self._statistic.is_floor else "at most"
-
-    @property
-    def limit(self) -> str:
-        """The limit with its unit."""
-        return value_text(replace(self.reading, value=self.reading.limit.value))
-
-    @property
-    def measured(self) -> str:
-        """The value with its unit."""
-        return value_text(self.reading)
-
-    @property
-    def margin_share(self) -> float | None:
-        """How far the value is inside its limit."""
-        limit, value = self.reading.limit.value, self.reading.value
-        if value is None or not limit:
-            return None
-        return (value - limit) / limit if self._statistic.is_floor else (limit - value) / limit
-
-    @property
-    def margin(self) -> str:
-        """The margin in words."""
-        share, is_floor = self.margin_share, self._statistic.is_floor
-        if share is None:
-            return "–"
-        if not share:
-            return "just met"
-        if share > 0 and not is_floor:
-            return "over 99.9 % left" if 0 < 1 - share < _HARDLY else f"{percentage(min(share, 1.0))} left"
-        times = 1 + share if is_floor else 1 - share
-        return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'least' if is_floor else 'limit'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +98,30 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
 
 def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
     """Thresholds as reports show them, what matters most first."""
-    return tuple(map(LimitLine, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
+    return tuple(map(_line, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
+
+
+def _line(reading: Reading) -> LimitLine:
+    statistic, limit, value = STATISTICS[reading.limit.statistic], reading.limit.value, reading.value
+    share = None
+    if value is not None and limit:
+        share = (value - limit) / limit if statistic.is_floor else (limit - value) / limit
+    return LimitLine(
+        operation=scope_text(reading.limit.operation),
+        says=statistic.says,
+        bound="at least" if statistic.is_floor else "at most",
+        limit=value_text(replace(reading, value=limit)),
+        measured=value_text(reading),
+        margin_share=share,
+        margin=_margin_text(share, is_floor=statistic.is_floor),
+        reading=reading,
+    )
+
+
+def _margin_text(share: float | None, *, is_floor: bool) -> str:
+    if not share:
+        return "–" if share is None else "just met"
+    if share > 0 and not is_floor:
+        return "over 99.9 % left" if 0 < 1 - share < _HARDLY else f"{percentage(min(share, 1.0))} left"
+    times = 1 + share if is_floor else 1 - share
+    return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'least' if is_floor else 'limit'}"

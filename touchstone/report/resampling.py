@@ -9,7 +9,6 @@ their quotient, so that nothing becomes less by more than 100 %; shares by their
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ _PER_E_FOLD = 400  # cells of durations are a quarter of a per cent wide; what i
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A difference, and the bounds that it lies within unless chance played an uncommon trick."""
 
     value: float
@@ -83,10 +81,10 @@ def telling(blocks: Floats) -> int:
     return int(np.count_nonzero(blocks.reshape(len(blocks), -1).sum(axis=1)))
 
 
-def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[tuple[float, float]]:
-    """For each of *shares*, how far the logarithm of the quotient of the quantiles strays below and above its value."""
+def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
+    """For each of *shares*, by what share of the first of two quantiles the second is longer; never below -1."""
     logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
-    return _strays((before.counts, after.counts), logs, seed)
+    return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
 
 
 def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
@@ -96,10 +94,8 @@ def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
         before: Of one run, for each block what is counted, and what it is counted among.
         after: Of the other run.
     """
-    ((low, high),) = _strays((before, after), (_quotient, _quotient), seed)
-    values = [float(np.nan_to_num(_quotient(run.sum(axis=0, keepdims=True)))[0, 0]) for run in (before, after)]
-    apart = values[1] - values[0]
-    return Interval(apart, max(apart + low, -1.0), min(apart + high, 1.0))
+    ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
+    return Interval(value, max(low, -1.0), min(high, 1.0))
 
 
 def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
@@ -109,10 +105,8 @@ def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
     """
     halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
     logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
-    ((low, high),) = _strays((before, after), logs, seed)
-    first, second = (float(part / whole) for part, whole in (before.sum(axis=0), after.sum(axis=0)))
-    apart = math.log(second / first)
-    return Interval(*(math.expm1(bound) for bound in (apart, apart + low, apart + high)))
+    (apart,) = _apart((before, after), logs, seed)
+    return Interval(*map(math.expm1, apart))
 
 
 def _quotient(sums: Floats) -> Floats:
@@ -122,21 +116,22 @@ def _quotient(sums: Floats) -> Floats:
     return found
 
 
-def _strays(
-    runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int
-) -> list[tuple[float, float]]:
-    """Of each value how far the difference of two runs strays, 0 included; endlessly where blocks vary unknowably."""
-    strays = []
+def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int) -> list[Interval]:
+    """How far each value of a statistic is apart in two runs; endless where blocks vary unknowably."""
+    strays, values = [], []
     for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
         chance = np.random.default_rng(seed + number)
         drawn = chance.multinomial(len(run), np.full(len(run), 1 / len(run)), size=ROUNDS) @ run
-        strays.append(statistic(drawn) - statistic(run.sum(axis=0, keepdims=True)))
+        values.append(statistic(run.sum(axis=0, keepdims=True)))
+        strays.append(statistic(drawn) - values[-1])
+    apart = np.nan_to_num(values[1] - values[0])[0]
     blocks = min(map(telling, runs))
     if blocks < 2:
-        return [(-math.inf, math.inf)] * strays[0].shape[1]
+        return [Interval(float(value), -math.inf, math.inf) for value in apart]
     tail = (1 - CONFIDENCE) / 2
     bounds = np.nanquantile(strays[1] - strays[0], [tail, 1 - tail], axis=0) * _widening(blocks)
-    return [(min(float(low), 0.0), max(float(high), 0.0)) for low, high in bounds.T]
+    low, high = apart + np.minimum(bounds[0], 0.0), apart + np.maximum(bounds[1], 0.0)
+    return [Interval(*map(float, one)) for one in zip(apart, low, high, strict=True)]
 
 
 def _widening(blocks: int) -> float:
