@@ -344,10 +344,10 @@ def test_faults_and_variants_have_their_names(api: Ask) -> None:
         ({"variant": "no-retry-afer"}, "variant 'no-retry-afer': there is none; did you mean no-retry-after?"),
         ({"fault": "log-times-out", "variant": "no-retry-after"}, "fault and variant: a twin has one of them"),
         ({"variant": "no-retry-after", "retry_after": "date"}, "retry_after: no-retry-after needs none; leave"),
-        ({"plan": "scal"}, "plan: found 'scal'; expected scale or hacker; did you mean scale?"),
+        ({"plan": "scal"}, "plan: found 'scal'; expected scale or hacker"),
         (
             {"retry_after": "second"},
-            "retry_after: found 'second'; expected seconds, date or none; did you mean seconds?",
+            "retry_after: found 'second'; expected seconds, date or none",
         ),
         ({"rate": 2}, "rate: found 2; expected [FAMILY:]LIMIT/SECONDS"),
         ({"rate": "2"}, "rate: found '2'; expected [FAMILY:]LIMIT/SECONDS"),

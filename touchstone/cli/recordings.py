@@ -13,6 +13,7 @@ from rich.console import Console
 
 from touchstone.check import runner
 from touchstone.check.handover import Errand
+from touchstone.check.job import Outcome
 from touchstone.cli.live import progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples
 from touchstone.cli.plans import print_plan, print_report
@@ -76,15 +77,9 @@ class Record(Run):
         with progress_on(Console(stderr=True)) as progress:
             argv = ["touchstone", *sys.argv[1:]]
             outcome, written = recorder.record(settings, names, folder, argv, progress, conclude)
-        for one in written:
-            _say(console, str(one))
         footer = read(outcome.run_log).footer
         ended = (outcome.exit_code, footer.reason if footer else "")
-        code, reason = recorder.ending(*ended, written, self.scenarios or ())
-        print_report(outcome.run_log, outcome.folder, console, ends=False)
-        console.print()
-        _say(console, f"exit {code}: {reason}")
-        return code
+        return _end(console, outcome, map(str, written), *recorder.ending(*ended, written, self.scenarios or ()))
 
 
 @app.command(epilog=examples("replay", "replay session.har --as primary=ORGO_API_KEY --strict"))
@@ -145,12 +140,18 @@ class Drift(Run):
             return 0
         with progress_on(Console(stderr=True)) as progress:
             found = drifting.compare(settings, before, ["touchstone", *sys.argv[1:]], progress, conclude)
-        print_report(found.outcome.run_log, found.outcome.folder, console, ends=False)
-        console.print()
-        for line in [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]:
-            _say(console, line)
-        _say(console, f"exit {found.exit_code}: {found.reason}")
-        return found.exit_code
+        lines = [*found.changes, *(f"{name}: not compared: {why}" for name, why in found.uncompared.items())]
+        return _end(console, found.outcome, lines, found.exit_code, found.reason)
+
+
+def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, reason: str) -> int:
+    """Prints the report of a run, what became of its scenarios, and the last line."""
+    print_report(outcome.run_log, outcome.folder, console, ends=False)
+    console.print()
+    for line in lines:
+        _say(console, line)
+    _say(console, f"exit {code}: {reason}")
+    return code
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
