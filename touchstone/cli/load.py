@@ -201,19 +201,13 @@ def _length_s(arrivals: str, chosen: Scenario) -> float:
     return float(math.floor(curve.at_s[-1]) + 1) if isinstance(curve, Trace) else chosen.duration_s
 
 
-# --- the plan --------------------------------------------------------------------------------------------------------
-
 _SPANS = 12
 # Where the embedded twin would listen: nothing is sent to it.
 _ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Console) -> None:
-    """Prints a schedule by second, and what it costs in builds, requests and seconds.
-
-    Raises:
-        UsageError: it may not be carried out.
-    """
+    """Prints a schedule by second, and its cost; a `UsageError` where it may not be carried out."""
     loading.check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target

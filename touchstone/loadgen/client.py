@@ -1,7 +1,6 @@
-"""The HTTP client of a load: connections of geventhttpclient, the parser llhttp, and bounds on what is read.
+"""The HTTP client of a load: geventhttpclient's connections, the parser llhttp, and bounds on all that is read.
 
-Locust's own FastHttpSession sits on the same connections, but reads a head of any length into memory, joins the pieces
-of a stream and regroups header lines. So does geventhttpclient's response, and its parser lets nothing be lenient.
+Locust's FastHttpSession bounds no head, joins the pieces of a stream and regroups header lines.
 """
 
 import contextlib
@@ -27,43 +26,24 @@ from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE
 from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.tls import trusting
 
-# An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
+# An idle connection is not used again after this: see touchstone/target/connections.py.
 LONGEST_IDLE_S = 3.0
 
-# Connections at a time; a load has no more requests under way.
 MAX_CONNECTIONS = 10_000
-
 _PIECE_BYTES = 65_536
-# RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.
-_REPEATABLE = frozenset({"GET", "HEAD"})
-_NO_BODY = frozenset({204, 304})
-# What is said of a request that was under way when the client was closed, or came later.
 _CLOSED = "PoolTimeout: the client was closed before the answer was complete"
 # What this machine ran out of: the server is not to blame.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 # About a kilobyte each; when there are so many, all are prepared anew.
 MAX_PREPARED = 50_000
-# Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
+# Of a longer body a load keeps the beginning: to mark its secrets would take longer than to get it.
 LONG_BODY_BYTES = 256 * 1024
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# RFC 9110 8.6: whose requests say how long they are also where they have no content.
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
-
-
-# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
-    """A request that is ready to be sent any number of times. What holds a key is not in its repr.
-
-    Attributes:
-        wire: The whole request in HTTP/1.1; the connection stays open after it.
-        request: What is asked for, without secrets.
-        note: See `touchstone.facts.exchange.Exchange`.
-    """
+    """A request that is ready to be sent any number of times; its bytes in HTTP/1.1 may hold a key."""
 
     operation: str
     ref: str | None
@@ -75,31 +55,19 @@ class PreparedRequest:
 
 
 class Requests:
-    """Prepares the requests to one target; equal calls get one of them.
-
-    Args:
-        url: Base URL of the target without a trailing slash.
-
-    Attributes:
-        secrets: Every value that must not reach an exchange.
-    """
+    """Prepares the requests to the target at *url*, without a trailing slash; equal calls get the same one."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         base = urlsplit(url)
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
         self._base_path = base.path
-        # No sign-in, and no port that goes without saying.
-        host = base.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(base.scheme, ""))
+        host = base.netloc.rpartition("@")[2].removesuffix(":443" if base.scheme == "https" else ":80")
         self._host = host if host.isascii() else host.encode("idna").decode("ascii")
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
-        """The request that *call* asks for.
-
-        Raises:
-            LookupError: the run has no such key.
-        """
+        """The request that *call* asks for; raises `LookupError` where the run has no such key."""
         key = (
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
@@ -120,9 +88,9 @@ class Requests:
         return self._prepared[key]
 
     def _wire(self, asked: Asked) -> bytes:
-        # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
+        # RFC 9110 12.5.3: without Accept-Encoding any may be sent; 8.6: when Content-Length is 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        if asked.body or asked.method in _WITH_LENGTH:
+        if asked.body or asked.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(len(asked.body))
         lines = [f"{asked.method} {self._base_path}{asked.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in (headers | dict(asked.headers)).items()]
@@ -160,9 +128,6 @@ class Requests:
         )
 
 
-# --- connections ------------------------------------------------------------------------------------------------------
-
-
 class Broken(Exception):
     """There is no complete answer; the text is what `Answer.error` becomes."""
 
@@ -176,7 +141,7 @@ class _Left(Exception):
 
 
 class Connections:
-    """The connections to one origin. Each greenlet that sends gets one of its own, the one that was used last first.
+    """The connections to one origin, of which the one that was used last is taken first.
 
     Args:
         timeout_s: Longest wait for a connection, and again for the whole answer.
@@ -210,24 +175,20 @@ class Connections:
         self._clock = clock
         self._bounds = bounds
         self._closed = self._left = False
-        # Connections that wait for an answer, and whether it is a stream that has begun.
+        # Whether the answer that a connection waits for is a stream that has begun.
         self._busy: dict[Any, bool] = {}
-        # Connections that wait for another request, each with when it is too old for one, by the monotonic clock.
+        # With when each is too old to be used again, by the monotonic clock.
         self._idle: list[tuple[Any, float]] = []
-        # Whether the server was found to close a connection that was kept.
         self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        """Sends a request and reads its answer; the answer tells what goes wrong.
+        """Sends a request and reads its answer, which holds what goes wrong as well.
 
-        Where a kept connection ends without a word, a request that may come twice is sent once more on a new one.
-
-        Args:
-            stream_s: For a stream: it is left alone so many seconds after its head. An answer with a length is read to
-                its end like any other.
+        Where a kept connection ends without an answer, a request that may be repeated is sent once more on a new one. A
+        stream, an answer without a length, is left *stream_s* after its head.
         """
         answer = Answer(sent_at=self._clock())
-        may_repeat = method in _REPEATABLE
+        may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
         try:
             kept = self._kept() if may_repeat or not self._closes_early else None
             try:
@@ -263,7 +224,6 @@ class Connections:
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _kept(self) -> Any | None:
-        """A connection that was kept and may be used again."""
         while self._idle:
             sock, until_at = self._idle.pop()
             is_young = time.monotonic() < until_at
@@ -291,7 +251,6 @@ class Connections:
         return sock
 
     def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
-        """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
         wait_s = max(self._timeout_s, stream_s)
         parser = Parser(self._bounds)
         self._busy[sock] = is_kept = False
@@ -363,14 +322,11 @@ class Connections:
 
 
 class Parser:
-    """Reads one answer from the bytes of a connection, in whatever pieces they come.
-
-    It lets pass what the client of a check does, which RFC 9112 leaves to whoever reads.
+    """Reads one answer from the bytes of a connection, as leniently as the client of a check does.
 
     Attributes:
         head: None until it is complete; interim ones are left out.
         has_open_end: Whether the head does not say how long the body is.
-        done: Whether the answer is complete.
         keeps_alive: Whether the connection may be used for another request.
         problem: What is wrong with the body behind what was taken of it.
     """
@@ -398,7 +354,7 @@ class Parser:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Takes what arrived; nothing says that the server has closed.
+        """Takes what arrived; no data is the end of the connection.
 
         Raises:
             Broken: it is no answer, is beyond a bound, or ended too early.
@@ -445,8 +401,6 @@ class Parser:
             bound = self._bounds.told("max_headers")
             raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
-    # --- what the parser calls ---------------------------------------------------------------------------------------
-
     def on_status(self, text: bytes) -> None:
         """Takes a part of what stands behind the status code."""
         if self.head is None:
@@ -467,7 +421,7 @@ class Parser:
         self.head = Head(status, tuple(self._headers))
         framing = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}
         codings = framing.get("transfer-encoding", "").rpartition(",")[2].strip().lower()
-        self.has_open_end = status not in _NO_BODY and ("content-length" not in framing or bool(codings))
+        self.has_open_end = status not in (204, 304) and ("content-length" not in framing or bool(codings))
         self._ends_with_connection = self.has_open_end and codings != "chunked"
 
     def on_body(self, data: bytes) -> None:
@@ -506,7 +460,7 @@ def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
 
 
 def _is_quiet(sock: Any) -> bool:
-    """Whether nothing has come on a connection since its last answer, not even its end."""
+    """Whether nothing, not even its end, has come on a connection since its last answer."""
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
@@ -520,7 +474,7 @@ def _is_quiet(sock: Any) -> bool:
 
 
 def _decoded(value: bytes) -> str:
-    """The text of a header's value, read as httpx reads it."""
+    """The text of a header's value, as httpx reads it."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

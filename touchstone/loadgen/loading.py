@@ -1,7 +1,4 @@
-"""Runs a load: set-up, Locust as a child process, clean-up, judgement.
-
-The parent sends only what the set-up and the clean-up take.
-"""
+"""Runs a load: set-up and clean-up in this process, Locust as a child process, and the judgement."""
 
 import dataclasses
 import json
@@ -43,7 +40,6 @@ LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
-# What whoever interrupted a run may want to know while it is cleared up.
 _LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
@@ -58,8 +54,6 @@ class Wish:
         processes: Workers on this machine; 1 for none besides the process itself.
         expects: Workers on other machines that a master waits for; 0 for none.
         allows: The host that load may be put on though it is not this machine.
-        aborts: Whether a broken threshold ends the run.
-        thresholds: File of thresholds in the place of the bundled one.
         web_port: Port of Locust's own page while the run lasts; None for none.
     """
 
@@ -141,10 +135,10 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
 
 
 def check_allowed(url: str, allows: str) -> None:
-    """Makes sure that a load may be put on the host of *url*: this machine, or the one that the caller named.
+    """Makes sure that a load may be put on the host of *url*.
 
     Raises:
-        UsageError: it is another one.
+        UsageError: it is neither this machine nor the one that the caller named.
     """
     host = urlsplit(url).hostname or ""
     if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
@@ -220,8 +214,6 @@ class StagedJob(Job):
 
 
 class _Load(StagedJob):
-    """A load run."""
-
     errand = Errand(command="load")
     child = ("Locust", "locust.log")
 
@@ -324,18 +316,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-# --- a worker on a machine of its own: its master gives it its part, its own settings the target and the keys ---------
-
-
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
     """Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
 
-    It reports to the master, which has the run log; what Locust itself prints is in ``locust.log``. Locust tries for
-    five minutes to find the master: that may come up after its workers.
+    Locust, whose output is in ``locust.log``, tries for five minutes to find the master: it may come up after workers.
 
     Raises:
-        UsageError: there is no target to send to, the load is not allowed there, the folder cannot be written, or the
-            host of the master is none, or has been unknown until the last try.
+        UsageError: there is no target, the load is not allowed there, the folder cannot be written, or the host of the
+            master is none or unknown.
         TargetError: it found no master, had no part in the run, or did not come to its end.
     """
     check_host(master)
@@ -371,11 +359,7 @@ def failure(output: Path, ended: int, master: str, port: int) -> UsageError | Ta
 
 
 def check_host(master: str) -> None:
-    """Makes sure that *master* may be a host. Whether it is known shows later.
-
-    Raises:
-        UsageError: it cannot be one.
-    """
+    """A `UsageError` where *master* cannot be a host; whether it is known shows later."""
     try:
         ip_address(master)
     except ValueError:

@@ -38,29 +38,23 @@ from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time
 
 # From when all are ready to the first arrival at least: everybody is to know before it is due.
 LEAD_S = 0.5
-
 # A limit is not judged until windows so much later than the first one have come: a target may warm up.
 ABORT_AFTER_S = 5.0
-# Nor with fewer samples. A share above its limit is no chance where that is as improbable as one in a million: the
-# exponent of its probability.
+# Nor with fewer samples, nor a share whose probability is above exp(-_CERTAINTY), one in a million.
 _FEWEST = 20
 _CERTAINTY = 14.0
-
-# How often it is checked whether the run has to be stopped, and whether everybody is still there.
 WATCH_S = 0.25
-
 # Whoever is stopped reports all within this, or is lost.
 STOP_S = 8.0
 
 
 @dataclass
 class Member:
-    """One worker, as its master knows it.
+    """One worker, as its master knows it; its number is counted from 0.
 
     Attributes:
-        number: Which one of the workers it is, from 0.
-        state: ``lost`` where nothing is heard of it any more, or it ended before its part did; ``after`` while it does
-            what comes after all arrivals, or knows that another one does.
+        state: ``lost`` where it is gone, or ended before its part did; ``after`` while it does what comes after all
+            arrivals, or knows that another one does.
         known: How it fares, as far as it has reported.
     """
 
@@ -94,16 +88,13 @@ class Member:
 
 
 class Master:
-    """The master of one run.
+    """The master of one run, whose log this process writes.
 
     Args:
         send: Sends a message to one worker.
         present: The workers that are still there.
         end: Ends the run; called once.
         waits: Whether a worker that is gone before the run begins may be followed by another one.
-
-    Attributes:
-        log: The run log, which this process writes.
     """
 
     def __init__(
@@ -138,11 +129,7 @@ class Master:
             self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
-        """Has nothing more sent, and ends the run as soon as all workers have reported. Once is enough.
-
-        Args:
-            why: What a reader of the report should know about it.
-        """
+        """Has nothing more sent, and ends the run when all workers have reported; *why* goes into the report."""
         if self._stopping:
             return
         self._stopping = True
@@ -177,8 +164,7 @@ class Master:
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
         """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
 
-        Args:
-            clock: How wrong it is, doubled, and the value of its own clock at run second 0; None for the master's.
+        *clock* is how wrong its clock is, doubled, and its value at run second 0; None for the master's clock.
         """
         trip_s, origin = clock or (0.0, self._go.origin)
         part = deal(self._go, self._plan, number)
@@ -229,7 +215,6 @@ class Master:
         self._move_on()
 
     def _take(self, worker: Member, event: dict[str, Any]) -> None:
-        """Takes an event of the run log that a worker has reported."""
         self.log.write(event)
         fact = decode(event)
         worker.note(fact)
@@ -264,7 +249,6 @@ class Master:
                 self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
 
     def _miss(self, worker: Member) -> None:
-        """Does without a worker that is gone."""
         if worker.is_under_way:
             self.log.write(worker.lose("nothing was heard from it any more", self._now()))
             self._move_on()
@@ -287,10 +271,9 @@ class Master:
 
 
 class Watchdog:
-    """Says while a load goes on that a limit is broken, so that the run may be stopped.
+    """Says during a load that a limit is broken, so that the run may be stopped.
 
-    A share of requests counts where it is above its limit by more than chance. What needs the whole run is not judged:
-    throughput, and what has grown.
+    A share of requests counts where it is above its limit by more than chance; what needs the whole run is not judged.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -333,8 +316,7 @@ class Watchdog:
 def _is_above(share: float, limit: float, count: int) -> bool:
     """Whether a share of *count* is above its limit by more than chance.
 
-    Source: Hoeffding, Probability Inequalities for Sums of Bounded Random Variables, theorem 1: so large a share has a
-    probability of at most exp(-count * divergence), for any count.
+    Source: Hoeffding 1963, theorem 1: such a share has a probability of at most exp(-count * divergence).
     """
     if share <= limit or limit >= 1:
         return False

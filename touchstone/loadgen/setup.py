@@ -30,7 +30,6 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
-# How often a wait checks whether the run was stopped.
 _CHECK_S = 0.1
 
 _Thing = TypeVar("_Thing")
@@ -41,7 +40,7 @@ class Stopped(Exception):
 
 
 def never() -> bool:
-    """That nobody stops anything."""
+    """Never true."""
     return False
 
 
@@ -70,14 +69,12 @@ class StoppableClock(WallClock):
 
 
 class _Ledger(Ledger):
-    """The journal of a run, which counts what is removed."""
-
     def __init__(self, *arguments: Any, count: Callable[[], None]) -> None:
         super().__init__(*arguments)
         self._count = count
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be."""
+        """Records that *template* was deleted, or could not be."""
         super().removed(template, gone=gone, sure=sure)
         self._count()
 
@@ -161,7 +158,7 @@ class SettingUp:
         return Stage(roles, contents)
 
     def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
-        """One after the other; reports how many are done, and ends with `Stopped` where the run was stopped."""
+        """One after the other, each reported; ends with `Stopped` where the run was stopped."""
         for done, thing in enumerate(things):
             self._report(doing, done, len(things))
             self.clock.check()
@@ -226,7 +223,7 @@ class SettingUp:
         """Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
 
         Args:
-            log: What the run recorded: what ended needs no cancel, nor what no worker started. None where it is lost.
+            log: What the run recorded, which spares cancels; None where it is lost.
             stopped: Once it is true, all else is left to a sweep.
 
         Returns:
@@ -270,7 +267,6 @@ class SettingUp:
             )
 
     def _warn_left(self) -> None:
-        """Says what a clean-up leaves that was stopped."""
         left = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in left:
