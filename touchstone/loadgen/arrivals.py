@@ -93,12 +93,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Arrivals at given times, in seconds since the run began and in order.
-
-    Attributes:
-        actions: What each of them is; empty where the file does not say.
-        lines: The line of the file that each of them stands in.
-    """
+    """Arrivals at given times, in seconds since the run began; their actions where the file has them, and its lines."""
 
     path: str
     at_s: tuple[float, ...]
@@ -123,14 +118,12 @@ Arrivals = Curve | Trace
 
 
 def parse(text: str, duration_s: float) -> Arrivals:
-    """The arrivals that a text describes; a ramp or a staircase takes *duration_s* unless the text says otherwise.
-
-    Raises:
-        UsageError: the text describes nothing, or a trace cannot be read.
-    """
+    """The arrivals that a text describes, by default over *duration_s*; a `UsageError` where it cannot be read."""
     kind, _, rest = text.partition(":")
     if kind == "trace":
-        return read_trace(checked(PLACE, rest, _path))
+        if not rest:
+            raise UsageError(f"{PLACE}: found a trace without a file; expected trace:FILE, a file of arrival times")
+        return read_trace(Path(rest))
     if kind == "poisson":
         curve = checked(PLACE, text, lambda _: _curve(rest, duration_s, "poisson:"))
         return Curve(f"poisson:{curve.text.removeprefix('constant:')}", curve.pieces, is_poisson=True)
@@ -138,11 +131,7 @@ def parse(text: str, duration_s: float) -> Arrivals:
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
-    """When each arrival is due: in order, from 0 on and before *duration_s*; the same for the same seed.
-
-    Raises:
-        UsageError: there is none, or there are too many for one run.
-    """
+    """When each arrival is due, in order and before *duration_s*; a `UsageError` where there is none, or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
         raise UsageError(
@@ -154,12 +143,6 @@ def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
     if not len(found):
         raise UsageError(f"{PLACE}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
     return found
-
-
-def _path(value: object) -> Path:
-    if not value:
-        raise Unfit("trace:FILE, a file of arrival times", found="a trace without a file")
-    return Path(str(value))
 
 
 def _curve(text: str, duration_s: float, before: str = "") -> Curve:
@@ -251,9 +234,6 @@ def read_trace(path: Path) -> Trace:
         at_s.append(_trace_time(values.get("at_s", ""), at_s[-1], f"{path}:{number}"))
         if "operation" in columns:
             actions.append(values.get("operation", ""))
-            if not actions[-1]:
-                expected = "an action of the scenario, such as read"
-                raise UsageError(f"{path}:{number}: the column operation is empty; expected {expected}")
     return Trace(str(path), tuple(at_s[1:]), tuple(actions), tuple(number for number, _ in rows))
 
 

@@ -136,19 +136,12 @@ class _Unanswered(Broken):
     """The connection ended before the first byte of an answer."""
 
 
-class _Left(Exception):
-    """The time for a stream is over."""
-
-
 class Connections:
-    """The connections to one origin, of which the one that was used last is taken first.
+    """The connections to one origin; a `UsageError` where that is none of HTTP.
 
     Args:
         timeout_s: Longest wait for a connection, and again for the whole answer.
         clock: Gives the times of the answers in seconds.
-
-    Raises:
-        UsageError: the URL is none of HTTP.
     """
 
     def __init__(
@@ -175,17 +168,15 @@ class Connections:
         self._clock = clock
         self._bounds = bounds
         self._closed = self._left = False
-        # Whether the answer that a connection waits for is a stream that has begun.
-        self._busy: dict[Any, bool] = {}
-        # With when each is too old to be used again, by the monotonic clock.
-        self._idle: list[tuple[Any, float]] = []
+        self._busy: dict[Any, bool] = {}  # whether its answer is a stream that has begun
+        self._idle: list[tuple[Any, float]] = []  # until when it may be used again, by the monotonic clock
         self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
         """Sends a request and reads its answer, which holds what goes wrong as well.
 
-        Where a kept connection ends without an answer, a request that may be repeated is sent once more on a new one. A
-        stream, an answer without a length, is left *stream_s* after its head.
+        Where a kept connection ends without an answer, a GET is sent once more. A stream is left *stream_s* after its
+        head.
         """
         answer = Answer(sent_at=self._clock())
         may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
@@ -234,7 +225,6 @@ class Connections:
         return None
 
     def _connected(self) -> Any:
-        """A new connection. Requests that are small are sent on it at once."""
         if self._closed:
             raise Broken(_CLOSED)
         try:
@@ -285,14 +275,12 @@ class Connections:
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
-        answer.closed = "server"
+        answer.closed, over = "server", Broken()
         try:
-            with gevent.Timeout(stream_s, _Left):
+            with gevent.Timeout(stream_s, over):
                 self._take_body(sock, parser, answer, is_stream=True)
-        except _Left:
-            answer.closed = "client"
-        except Broken:
-            if not self._left:
+        except Broken as broken:
+            if broken is not over and not self._left:
                 raise
             answer.closed = "client"
 
@@ -354,11 +342,7 @@ class Parser:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Takes what arrived; no data is the end of the connection.
-
-        Raises:
-            Broken: it is no answer, is beyond a bound, or ended too early.
-        """
+        """Takes what arrived, or b"" for the end; `Broken` where it is no answer, ended too early or beyond a bound."""
         if not data:
             self._end()
             return
@@ -441,7 +425,6 @@ class Parser:
 
 
 def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
-    """Sends a request and reads the head of its answer."""
     try:
         sock.sendall(wire)
     except OSError as error:
@@ -474,8 +457,7 @@ def _is_quiet(sock: Any) -> bool:
 
 
 def _decoded(value: bytes) -> str:
-    """The text of a header's value, as httpx reads it."""
-    try:
+    try:  # as httpx reads it
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")

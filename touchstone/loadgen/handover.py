@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from touchstone.check.handover import Handover
 from touchstone.config import UNBOUNDED_BUILDS
 from touchstone.facts.events import Limit
-from touchstone.loadgen.plan import ARRIVAL, Plan, Stage, builders
+from touchstone.loadgen.plan import ARRIVAL, Plan, Stage
 from touchstone.loadgen.workloads import Options
 
 # What a worker prints for whoever started it.
@@ -89,7 +89,7 @@ GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 def deal(go: Go, plan: Plan, number: int) -> Part:
     """One worker's part; it may begin the builds of its arrivals and its share of the rest, or its share of too few."""
     shares = [plan.schedule.share(each, go.workers) for each in range(go.workers)]
-    own = [builders(share, "own", "shared") for share in shares]
+    own = [share.builders("own", "shared") for share in shares]
     after = min(plan.builds_after, go.builds)
     spare = go.builds - after - sum(own)
     builds = own[number] + share_of(spare, number, go.workers)

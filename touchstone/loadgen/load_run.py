@@ -80,10 +80,7 @@ class Reply:
 
 
 class Collector:
-    """What one worker has to report: samples by second, and everything else in order.
-
-    Its counts are those of `touchstone.facts.events.Worker`.
-    """
+    """What one worker has to report; its counts are those of `touchstone.facts.events.Worker`."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -240,7 +237,6 @@ class LoadRun:
         return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
-        """Takes one request out of the budget; whether there was room for it."""
         most = self._most_requests
         if most is None or self._taken < most:
             self._taken += 1
@@ -254,13 +250,9 @@ class LoadRun:
         return False
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
-        """Sends one request, follows it to its end where it is a stream, and has it timed and judged.
+        """Sends a request, times it and judges it; a `Stopped` where nothing more is sent.
 
-        Args:
-            paced: Whether it is the first request of an arrival, which was admitted.
-
-        Raises:
-            Stopped: nothing more is sent.
+        *paced* says that it is the first request of an arrival, which was admitted.
         """
         if self.stopped.is_set() or not (paced or self._take()):
             self.collector.undone += not self.stopped.is_set()
@@ -328,7 +320,7 @@ class LoadRun:
         share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
         self._cpu_s, self._cpu_at = cpu_s, now_at
         part, collector = self.part, self.collector
-        self.collector.write(
+        collector.write(
             Worker(
                 number=part.number,
                 state=state,

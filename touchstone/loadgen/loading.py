@@ -75,11 +75,7 @@ class Wish:
 def load(
     settings: Settings, options: Options, wish: Wish, argv: Sequence[str], progress: Progress, conclude: Conclude
 ) -> Outcome:
-    """Puts a load on the target of *settings* and judges what came back.
-
-    Raises:
-        UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
-    """
+    """Puts a load on the target of *settings* and judges what came back; its errors are those of `check_terms`."""
     with unsent():
         name, file = options.scenario.name, wish.thresholds
         limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
@@ -89,11 +85,7 @@ def load(
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
-    """Makes sure that a load may be put on the target, and costs no more than was allowed.
-
-    Raises:
-        UsageError: it may not, or costs more.
-    """
+    """A `UsageError` where a load may not be put on the target, or costs more than was allowed."""
     target, options = settings.target, drawn_up.options
     if target.url:
         check_allowed(target.url, wish.allows)
@@ -135,11 +127,7 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
 
 
 def check_allowed(url: str, allows: str) -> None:
-    """Makes sure that a load may be put on the host of *url*.
-
-    Raises:
-        UsageError: it is neither this machine nor the one that the caller named.
-    """
+    """A `UsageError` where the host of *url* is neither this machine nor the one that the caller named."""
     host = urlsplit(url).hostname or ""
     if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
         raise UsageError(
@@ -175,7 +163,11 @@ class StagedJob(Job):
 
     def work(self) -> Footer:
         """Sets up, and has the child send."""
-        self.stage = SettingUp(self.settings, self.run_id, self.run_log, self._progress_of_stage)
+
+        def report(event: dict[str, Any]) -> None:
+            self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
+
+        self.stage = SettingUp(self.settings, self.run_id, self.run_log, report)
         return self.send(self.stage)
 
     @abstractmethod
@@ -208,9 +200,6 @@ class StagedJob(Job):
 
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
         """What is done with the run log as it is when the child has ended."""
-
-    def _progress_of_stage(self, event: dict[str, Any]) -> None:
-        self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
 
 
 class _Load(StagedJob):
@@ -262,7 +251,8 @@ class _Load(StagedJob):
             aborts=self._wish.aborts,
             workers=self._wish.workers,
         )
-        memory: list[Worker] = []
+        target, memory = self.settings.target, list[Worker]()
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
 
         def measure() -> None:
             """Notes how much memory this process has, which the embedded twin lives in."""
@@ -272,19 +262,13 @@ class _Load(StagedJob):
 
         try:
             command = locust_command(self._plan.options.scenario.name, self._wish)
-            return self.run_child(command, handover, self._most_seconds(), measure)
+            return self.run_child(command, handover, min(most_s, self.settings.max_seconds or most_s), measure)
         finally:
             with suppress(OSError):  # its folder may be gone
                 go_file.unlink(missing_ok=True)
-            if self.settings.target.embedded and self.run_log.exists():
+            if target.embedded and self.run_log.exists():
                 with suppress(RunLogError), RunLogWriter(self.run_log, drops=True) as writer:
                     writer.write(*memory)
-
-    def _most_seconds(self) -> float:
-        """After how many seconds the load is ended, whatever keeps it."""
-        target = self.settings.target
-        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
-        return min(most_s, self.settings.max_seconds or most_s)
 
 
 def locust_command(scenario: str, wish: Wish) -> list[str]:
@@ -298,7 +282,9 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
         bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
         command += ["--master", "--expect-workers", str(wish.expects), *bound]
     elif wish.processes > 1:
-        port = str(_free_port())
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
         command += ["--processes", str(wish.processes)]
         command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         command += ["--master-host", "127.0.0.1", "--master-port", port]
@@ -308,12 +294,6 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
 def _locust(scenario: str) -> list[str]:
     locustfile = str(load_dir() / f"{scenario}.py")
     return [sys.executable, "-m", "locust", "--config", os.devnull, "-f", locustfile, "--host", "-"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:

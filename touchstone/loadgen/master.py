@@ -234,7 +234,6 @@ class Master:
             self._finish()
 
     def _watch(self) -> None:
-        """Notices workers that are gone, and what else ends a run before its time."""
         while not self._ended:
             gevent.sleep(WATCH_S)
             present = set(self._present())

@@ -71,6 +71,10 @@ class Schedule:
         found = np.bincount(self.rows["action"], minlength=len(_NAMES))
         return {name: int(count) for name, count in zip(_NAMES, found, strict=True) if count}
 
+    def builders(self, *builds: str) -> int:
+        """How many arrivals may begin such a build."""
+        return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
+
     def share(self, worker: int, workers: int) -> "Schedule":
         """What one of several workers, counted from 0, is to send: the arrivals are dealt action by action."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
@@ -97,13 +101,9 @@ def draw_up(options: Options) -> Schedule:
 
 
 def assign(count: int, weights: Mapping[str, float], seed: int | None = None) -> NDArray[np.intp]:
-    """The action of each of *count* arrivals, as its place in *weights*, which are 0 or more and not all 0.
-
-    Without a seed each action is spread evenly over the arrivals; with one each arrival draws its own.
-    """
+    """The action of each of *count* arrivals, as its place in *weights*: at even distances, or drawn with *seed*."""
     shares = np.array([*weights.values()]) / math.fsum(weights.values())
     if seed is not None:
-        # Stream 0 of the seed is that of the arrivals.
         return np.random.default_rng((seed, 1)).choice(len(shares), size=count, p=shares)
     numbers = np.floor(shares * count + 1e-9).astype(int)
     numbers[np.argsort(numbers - shares * count, kind="stable")[: count - numbers.sum()]] += 1
@@ -227,7 +227,7 @@ class Plan:
 
     def builds(self) -> int:
         """How many builds the run may begin."""
-        return self._ready + self.builds_after + self._count("own") + self._count("shared")
+        return self._ready + self.builds_after + self.schedule.builders("own", "shared")
 
     @property
     def builds_after(self) -> int:
@@ -238,30 +238,27 @@ class Plan:
         """How many requests the load sends where nothing is refused."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
-        return firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
+        return firsts + polls * self.schedule.builders("own") + self._is_storm * AFTERMATH_BURST
 
     def around(self) -> int:
         """How many requests set up and clear up. What clients race for is cancelled: nobody has seen it end."""
-        each = _AROUND + bool(self._count("shared"))
+        each = _AROUND + bool(self.schedule.builders("shared"))
         return _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
 
     def least_s(self) -> float:
         """How long steps of builds and arrivals take where nothing else does."""
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
-            return schedule.duration_s if len(schedule) > self._count("own") + self._count("shared") else build_s
+            return schedule.duration_s if len(schedule) > self.schedule.builders("own", "shared") else build_s
         over_s = schedule.rows["due_s"] + build_s * _LASTS[schedule.rows["action"]]
         return math.floor(10 * float(np.max(over_s))) / 10
 
     def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
-        """How long it takes at worst, but for slow answers: each start is refused, and each build takes all its time.
-
-        The log of a build that does not end is followed for *cancel_timeout_s* longer.
-        """
+        """How long it takes at worst, but for slow answers: starts are refused, and builds take all their time."""
         most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
-        if self._count("own"):
+        if self.schedule.builders("own"):
             most_s += wait_s + build_timeout_s
-        elif self._count("shared"):
+        elif self.schedule.builders("shared"):
             most_s += wait_s + self.options.build_s
         if any(ACTIONS[name].follows for name in self.schedule.counts):
             most_s += cancel_timeout_s
@@ -271,11 +268,7 @@ class Plan:
 
     @property
     def _is_storm(self) -> bool:
-        """Whether something comes after the arrivals, see load/aftermath.py, which one more version is built for."""
         return self.options.scenario.name == "storm"
-
-    def _count(self, builds: str) -> int:
-        return builders(self.schedule, builds)
 
     @property
     def _ready(self) -> int:
@@ -284,10 +277,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The versions of a run: refs by role, see `Need`, in the order of their use, and what the rules know of each.
-
-    Roles of the second key end in ``-second``.
-    """
+    """A run's versions: refs by role, see `Need`; those of the second key have a role that ends in ``-second``."""
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contents: Mapping[str, Content] = field(default_factory=dict)
@@ -298,19 +288,10 @@ class Stage:
 
 
 def plan(options: Options) -> Plan:
-    """The plan of a run; the same options give the same plan.
-
-    Raises:
-        UsageError: the arrivals cannot be read, or what they come to is nothing, too much, or makes no sense.
-    """
+    """The plan of a run, the same for the same options; a `UsageError` where it comes to nothing or too much."""
     schedule = draw_up(options)
-    _few_enough(builders(schedule, "own"), options, "builds", MAX_BUILDS)
+    _few_enough(schedule.builders("own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))
-
-
-def builders(schedule: Schedule, *builds: str) -> int:
-    """How many arrivals may begin such a build."""
-    return sum(number for name, number in schedule.counts.items() if ACTIONS[name].builds in builds)
 
 
 def _needs(options: Options, schedule: Schedule) -> list[Need]:
@@ -332,7 +313,6 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
 
 
 def _own(options: Options, action: str, nth: int) -> Need:
-    """The version of an arrival that builds, the *nth* one of this action, from 0."""
     if ACTIONS[action].is_followed:
         return Need("own", action, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1)
     if action == "cancel":
@@ -341,5 +321,4 @@ def _own(options: Options, action: str, nth: int) -> Need:
 
 
 def _rooms(storm: Schedule) -> int:
-    """How many builds may fill the host after a storm; with one more than the host admits their client is refused."""
     return min(max(_LEAST_ROOM, len(storm) // 2 - 2), _MOST_ROOM)

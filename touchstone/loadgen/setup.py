@@ -127,11 +127,7 @@ class SettingUp:
             self.clock.stopped, self._held = never, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
-        """Publishes *needs* and builds what has to be ready; no more than a part of it once *stopped* is true.
-
-        Raises:
-            TargetError: the target did not do its part.
-        """
+        """Publishes *needs* and builds what has to be ready, until *stopped*; a `TargetError` where that fails."""
         roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
@@ -158,7 +154,6 @@ class SettingUp:
         return Stage(roles, contents)
 
     def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
-        """One after the other, each reported; ends with `Stopped` where the run was stopped."""
         for done, thing in enumerate(things):
             self._report(doing, done, len(things))
             self.clock.check()
@@ -220,14 +215,11 @@ class SettingUp:
         return self._log.lost is not None
 
     def clear(self, log: RunLog | None, stopped: Callable[[], bool] = never) -> bool:
-        """Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
+        """Cancels what may be building and deletes what was published; whether nothing is left.
 
         Args:
             log: What the run recorded, which spares cancels; None where it is lost.
             stopped: Once it is true, all else is left to a sweep.
-
-        Returns:
-            Whether nothing is left.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
@@ -259,12 +251,8 @@ class SettingUp:
             if 200 <= exchange.status < 300 or exchange.status in (404, 409):
                 self._journal.settled(ref)
         if running := sorted(self._journal.builds):
-            self._log.write(
-                Remark(
-                    f"{plural(len(running), 'build')} may still be running, as cancels were not answered, "
-                    f"such as {running[0]}; `touchstone sweep` tries again"
-                )
-            )
+            left = f"{plural(len(running), 'build')} may still be running, as cancels were not answered"
+            self._log.write(Remark(f"{left}, such as {running[0]}; `touchstone sweep` tries again"))
 
     def _warn_left(self) -> None:
         left = {*self._journal.refs}
@@ -273,12 +261,8 @@ class SettingUp:
                 sure = self._exam.publications.standing(template) == "there"
                 Ledger.removed(self._ledger, template, gone=False, sure=sure)
         if number := len(left.union(self._journal.builds)):
-            self._log.write(
-                Remark(
-                    f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
-                    "`touchstone sweep` removes them"
-                )
-            )
+            left_behind = f"{plural(number, 'version')} may be left, and builds of them"
+            self._log.write(Remark(f"the clean-up was stopped: {left_behind}; `touchstone sweep` removes them"))
 
     def close(self) -> None:
         """Closes connections and files."""
@@ -290,10 +274,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Those of *refs* that surely nothing builds.
-
-    What a worker did not report to its end it may have started as well. A start without a connection began nothing.
-    """
+    """Those of *refs* that surely nothing builds: ended, or not started by any worker that reported to its end."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

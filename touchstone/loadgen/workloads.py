@@ -29,23 +29,14 @@ class Action:
 
 
 ACTIONS: Mapping[str, Action] = {
-    # reads the status of a version that is ready
     "read": Action("getBuild"),
-    # starts a build of its own, backs off while it is refused, and polls it to its end
     "start": Action(builds="own", lasts=True),
-    # starts a build, cancels it half-way, and polls until it has settled
     "cancel": Action(builds="own", follow_ups=1),
-    # starts a build and follows its log to the end
     "stream": Action(builds="own", lasts=True, follow_ups=1, is_followed=True, follows=True),
-    # starts and cancels a version that others start and cancel as well, and reads it
     "race": Action(builds="shared", follow_ups=2),
-    # starts one of the few builds that many watch, and polls it to its end
     "host": Action(builds="own", lasts=True, is_followed=True),
-    # follows the log of one of the few builds
     "watch": Action("streamBuildEvents", follows=True),
-    # starts a version that is ready, with the first key
     "modest": Action(),
-    # starts a version that is ready, with the second key
     "greedy": Action(),
 }
 
@@ -227,11 +218,7 @@ def scenario(name: str) -> Scenario:
 
 
 def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
-    """The weights that ``action=weight,…`` names; an action that it does not name has none.
-
-    Raises:
-        UsageError: an action is not one of the scenario's, or named twice, or a weight is no number from 0 on.
-    """
+    """The weights of ``action=weight,…``, 0 or more; a `UsageError` where an action is unknown, or a weight none."""
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))
