@@ -7,7 +7,7 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
@@ -45,13 +45,11 @@ LONG_BODY_BYTES = 256 * 1024
 class PreparedRequest:
     """A request that is ready to be sent any number of times; its bytes in HTTP/1.1 may hold a key."""
 
+    call: Call = field(repr=False)
     operation: str
     ref: str | None
-    credential: Credential
-    method: str
     wire: bytes = field(repr=False)
     request: Request
-    note: Mapping[str, Any]
 
 
 class Requests:
@@ -76,15 +74,8 @@ class Requests:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
             asked = self._wording.asked(call)
-            self._prepared[key] = PreparedRequest(
-                operation=asked.operation,
-                ref=asked.ref,
-                credential=call.credential,
-                method=asked.method,
-                wire=self._wire(asked),
-                request=self._wording.request(asked),
-                note=dict(call.note),
-            )
+            request = self._wording.request(asked)
+            self._prepared[key] = PreparedRequest(call, asked.operation, asked.ref, self._wire(asked), request)
         return self._prepared[key]
 
     def _wire(self, asked: Asked) -> bytes:
@@ -102,7 +93,7 @@ class Requests:
             seq=seq,
             operation=request.operation,
             ref=request.ref,
-            credential=request.credential,
+            credential=request.call.credential,
             case=case,
             sent_at=answer.sent_at,
             head_at=answer.head_at if answer.head else answer.done_at,
@@ -111,7 +102,7 @@ class Requests:
             response=self._response(answer),
             error=self.secrets.text(answer.error),
             closed=answer.closed,
-            note=dict(request.note),
+            note=dict(request.call.note),
         )
 
     def _response(self, answer: Answer) -> Response | None:

@@ -1,6 +1,7 @@
 """One worker's part of a load run: joins its master, sends requests, times them, has them judged, and reports."""
 
 import gc
+import itertools
 import json
 import random
 import time
@@ -126,18 +127,12 @@ class Collector:
 
 
 class LoadRun:
-    """What the clients of one worker share.
-
-    Attributes:
-        began_at: Run second at which the schedule begins, once it is known.
-        starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
-        is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
-    """
+    """What the clients of one worker share."""
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
         self.rows = part.assigned.tolist()
-        self.began_at = 0.0
+        self.began_at = 0.0  # the run second at which the schedule begins
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
@@ -147,6 +142,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
+        # By build that many watch: when it was accepted, in run seconds, or None where its start is given up.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
         stage = self.go.stage
@@ -155,7 +151,8 @@ class LoadRun:
         self._most_requests = None if most is None else share_of(most, part.number, self.go.workers)
         self.is_over_budget = False
         self._over_at: float | None = None
-        self._taken = self._in_flight = self._number = self._kept = self._kept_reads = 0
+        self._numbers = itertools.count(self.go.first_seq + part.number, self.go.workers)
+        self._taken = self._in_flight = self._kept = self._kept_reads = 0
         self._room = Room(target.bounds.max_total_bytes // self.go.workers)
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
@@ -266,11 +263,10 @@ class LoadRun:
             raise Stopped
         self.builds.sends(call)
         request = self.requests.prepared(call)
-        self._number += 1
-        seq = self.go.first_seq + (self._number - 1) * self.go.workers + self.part.number
+        seq = next(self._numbers)
         self._in_flight += 1
         try:
-            answer = self.connections.send(request.method, request.wire, call.stream_s)
+            answer = self.connections.send(request.request.method, request.wire, call.stream_s)
         finally:
             self._in_flight -= 1
         cut_off = self._is_cut and bool(answer.error)
@@ -308,7 +304,7 @@ class LoadRun:
     def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, seq, self.case)
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if findings or request.note or has_room:
+        if findings or request.call.note or has_room:
             self._kept += 1
             self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:

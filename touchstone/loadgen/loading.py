@@ -97,20 +97,12 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
     allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
-    needs_second = options.scenario.needs_second
+    more = f"raise --max-builds, or {options.advice}"
+    needs_second, is_second_known = options.scenario.needs_second, target.embedded or target.second_api_key
     objections = (
-        (
-            builds > target.max_builds,
-            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {options.advice}",
-        ),
-        (
-            sends > most,
-            f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}",
-        ),
-        (
-            needs_second and not target.embedded and not target.second_api_key,
-            f"needs two keys; {second_key_advice(target)}",
-        ),
+        (builds > target.max_builds, f"plans {builds} builds, and {target.max_builds} are allowed; {more}"),
+        (sends > most, f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}"),
+        (needs_second and not is_second_known, f"needs two keys; {second_key_advice(target)}"),
         (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
         (
             options.build_s >= limit_s,
@@ -215,13 +207,11 @@ class _Load(StagedJob):
         self._plan, self._wish, self._limits = plan, wish, limits
 
     def work(self) -> Footer:
-        """Writes down what is to be done, and does it."""
         with RunLogWriter(self.run_log) as writer:
             writer.write(self._plan.workload(0.0, self._wish.workers, self._limits))
         return super().work()
 
     def send(self, stage: SettingUp) -> Footer:
-        """Publishes what the plan needs, and has Locust send."""
         stage.smoke(self.is_stopped)
         built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
@@ -237,7 +227,6 @@ class _Load(StagedJob):
         return self.child_ended(self._run_locust(go))
 
     def judge(self, footer: Footer) -> Footer:
-        """Judges the samples against thresholds and invariants."""
         return judge_load_run(self.run_log, self.settings, footer, own_limits=self._wish.thresholds is not None)
 
     def _run_locust(self, go: Go) -> int:

@@ -74,31 +74,22 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
             runner.quit()
 
         _on_interrupt(environment, end)
-    elif isinstance(runner, MasterRunner):
-        _lead_workers(environment, runner, handover)
+        return
+    if isinstance(runner, MasterRunner):
+        master = Master(
+            handover,
+            lambda client, data: runner.send_message(MESSAGE, data, client),
+            lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
+            lambda: _end(environment),
+            # Processes of this machine are started once; on other machines somebody may start one more.
+            waits=not getattr(environment.parsed_options, "processes", None),
+        )
+        runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
     else:
         worker = _worker(environment, handover, lambda data: master.receive(LOCAL, data))
         master = Master(
             handover, lambda _client, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment)
         )
-        _lead(environment, master)
-
-
-def _lead_workers(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
-    # Processes of this machine are started once; on other machines somebody may start one more.
-    waits = not getattr(environment.parsed_options, "processes", None)
-    master = Master(
-        handover,
-        lambda client, data: runner.send_message(MESSAGE, data, client),
-        lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
-        lambda: _end(environment),
-        waits=waits,
-    )
-    runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
-    _lead(environment, master)
-
-
-def _lead(environment: Environment, master: Master) -> None:
     _on_interrupt(environment, master.stop)
     _on(environment.events.quit, master.log.close)
 

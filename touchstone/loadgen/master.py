@@ -1,20 +1,12 @@
 """The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
 
-Master and workers exchange messages of one kind; what is in one tells what it is. A worker sends
+A worker sends ``join`` with what it was started for and knows of the master's clock, and its ``state``: ready, running,
+drained (its arrivals are over), final (it has reported all), or unfit, with a reason; with it come events of the run
+log, or ``started``: a build, and whether its start was accepted.
 
-    join       that it is there, with what it was started for, and what it knows of the master's clock
-    state      ready, running, drained (its arrivals are over), final (it has reported all), or unfit, with a reason;
-               with events of the run log, or with ``started``: a build, and whether its start was accepted
-
-and is sent
-
-    part       its part of the run
-    refused    why it has none
-    now        the master's clock: it is to join again, once it knows that well enough
-    began_at   run second at which the schedule begins
-    started    another worker's start of a build
-    after      that all arrivals are over, and whether it does what comes after them
-    stop       that nothing more is to be sent
+It is sent its ``part`` of the run, or why it is ``refused``; ``now``, the master's clock, after which it joins again;
+``began_at``, the run second at which the schedule begins; ``started`` of another worker; ``after``, that all arrivals
+are over, and whether it does what comes then; and ``stop``.
 """
 
 import math
@@ -49,7 +41,7 @@ STOP_S = 8.0
 
 
 @dataclass
-class Member:
+class _Member:
     """One worker, as its master knows it; its number is counted from 0.
 
     Attributes:
@@ -65,11 +57,9 @@ class Member:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it has begun, and has not reported all."""
         return self.state in ("running", "drained", "after")
 
     def note(self, fact: object) -> None:
-        """Takes what it has reported."""
         known = self.known
         if isinstance(fact, Worker):
             self.known = replace(fact, sent=known.sent, unsent=known.unsent)
@@ -114,7 +104,7 @@ class Master:
         self._end = end
         self._waits = waits
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
-        self._workers: dict[str, Member] = {}
+        self._workers: dict[str, _Member] = {}
         self._begun = self._stopping = self._ended = False
         self._limits = handover.limits
         self._watchdog = Watchdog(self._limits if handover.aborts else ())
@@ -171,7 +161,7 @@ class Master:
         part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
         known = Worker(number, "running", 0.0, 0, 0, len(part.assigned))
         known = replace(known, clock_offset_s=part.clock_offset_s, clock_error_s=part.clock_error_s)
-        self._workers[client] = Member(client, number, known)
+        self._workers[client] = _Member(client, number, known)
         self._send(client, {"part": PART.dump_python(part)})
 
     def _begin_if_all(self) -> None:
@@ -191,7 +181,7 @@ class Master:
         self.log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
         self.stop()
 
-    def _report(self, worker: Member, data: dict[str, Any]) -> None:
+    def _report(self, worker: _Member, data: dict[str, Any]) -> None:
         state = data["state"]
         if state == "unfit":
             self._fail(f"worker {worker.number} cannot take part: {data['reason']}", f"worker-{worker.number}")
@@ -214,7 +204,7 @@ class Master:
             worker.state = state
         self._move_on()
 
-    def _take(self, worker: Member, event: dict[str, Any]) -> None:
+    def _take(self, worker: _Member, event: dict[str, Any]) -> None:
         self.log.write(event)
         fact = decode(event)
         worker.note(fact)
@@ -247,7 +237,7 @@ class Master:
             if most_s is not None and self._now() >= most_s and not self._stopping:
                 self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
 
-    def _miss(self, worker: Member) -> None:
+    def _miss(self, worker: _Member) -> None:
         if worker.is_under_way:
             self.log.write(worker.lose("nothing was heard from it any more", self._now()))
             self._move_on()

@@ -44,7 +44,7 @@ def never() -> bool:
     return False
 
 
-class StoppableClock(WallClock):
+class _Clock(WallClock):
     """Time as it passes; waits end with `Stopped` when the run is stopped."""
 
     def __init__(self) -> None:
@@ -52,16 +52,13 @@ class StoppableClock(WallClock):
         self.stopped: Callable[[], bool] = never
 
     def is_stopped(self) -> bool:
-        """Whether the run was stopped."""
         return self.stopped()
 
     def check(self) -> None:
-        """Raises `Stopped` where the run was stopped."""
         if self.stopped():
             raise Stopped
 
     def rest(self, seconds: float) -> None:
-        """Waits."""
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
             self.check()
@@ -74,7 +71,6 @@ class _Ledger(Ledger):
         self._count = count
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Records that *template* was deleted, or could not be."""
         super().removed(template, gone=gone, sure=sure)
         self._count()
 
@@ -98,7 +94,7 @@ class SettingUp:
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
-        self.clock = StoppableClock()
+        self.clock = _Clock()
         known = (target, self._contract, self._record)
         self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""

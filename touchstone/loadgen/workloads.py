@@ -89,20 +89,17 @@ class Scenario:
 
     def heeds(self, flag: str) -> bool:
         """Whether a flag, by its name without dashes, changes anything about the scenario."""
-        match flag:
-            case "builds" | "watchers":
-                return bool(getattr(self, flag))
-            case "lines":
-                return any(ACTIONS[action].is_followed for action in self.mix)
-            case "rate" | "arrivals":
-                return not self.watchers
-            case "mix":
-                return len(self.mix) > 1 and not self.watchers
-            case "build-s":
-                return not self.needs_second
-            case "users":  # of a closed model, which leaves nothing of what is due at once or in turns
-                return self.arrivals != AT_ONCE and not self.needs_second
-        return True
+        uses = {
+            "builds": self.builds,
+            "watchers": self.watchers,
+            "lines": any(ACTIONS[action].is_followed for action in self.mix),
+            "rate": not self.watchers,
+            "arrivals": not self.watchers,
+            "mix": len(self.mix) > 1 and not self.watchers,
+            "build-s": not self.needs_second,
+            "users": self.arrivals != AT_ONCE and not self.needs_second,
+        }
+        return bool(uses.get(flag, True))
 
 
 AT_ONCE = "at once"
