@@ -40,19 +40,12 @@ _TELLING = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One build on the clock of the run.
+    """One build on the clock of the run."""
 
-    Attributes:
-        may_from_at: When its start was sent.
-        sure_from_at: When its start had been answered.
-        sure_to_at: When a read showed it running last, or until when its steps lasted; *sure_from_at* at least.
-        may_to_at: When a read showed its end; infinite where none did.
-    """
-
-    may_from_at: float
-    sure_from_at: float
-    sure_to_at: float
-    may_to_at: float
+    may_from_at: float  # when its start was sent
+    sure_from_at: float  # when its start had been answered
+    sure_to_at: float  # when a read showed it running last, or until when its steps lasted; `sure_from_at` at least
+    may_to_at: float  # when a read showed its end; infinite where none did
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +58,7 @@ class Step:
 
 
 class InFlight:
-    """The builds of a run.
-
-    Attributes:
-        most: The most that were surely in flight at once.
-    """
+    """The builds of a run, `most` of which were surely in flight at once."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         self._sure_from = sorted(life.sure_from_at for life in lives)
@@ -117,17 +106,11 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One build cancelled while the host refused.
+    """One build cancelled while the host refused."""
 
-    Attributes:
-        held_s: From the first of the refusals while nothing ended to the last one.
-        swap_s: From the last of them to the answer to the start that followed the cancel.
-        let_in: Whether that start was served.
-    """
-
-    held_s: float
-    swap_s: float
-    let_in: bool
+    held_s: float  # from the first of the refusals while nothing ended to the last one
+    swap_s: float  # from the last of them to the answer to the start that followed the cancel
+    let_in: bool  # whether that start was served
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +120,13 @@ class Room:
     See load/room.py for what it does. A rate limit alone cannot look like a full host to it: it would have to let one
     start in soon after each cancel, whenever that comes, and to refuse for longer than that where no build was
     cancelled.
-
-    Attributes:
-        idle: Starts that were refused before it had a build in flight.
-        inside: Builds of its own that were in flight when it was refused, or when it had no version left.
-        refused: Starts that were refused while nothing ended; 0 where it filled nothing.
-        unbidden: Starts that were served though nothing of its own had ended.
-        turns: Cancels that were seen to end a build, in order.
     """
 
-    idle: int
-    inside: int
-    refused: int
-    unbidden: int
-    turns: tuple[Turn, ...]
+    idle: int  # starts that were refused before it had a build in flight
+    inside: int  # builds of its own that were in flight when it was refused, or when it had no version left
+    refused: int  # starts that were refused while nothing ended; 0 where it filled nothing
+    unbidden: int  # starts that were served though nothing of its own had ended
+    turns: tuple[Turn, ...]  # cancels that were seen to end a build, in order
 
     @property
     def is_full_host(self) -> bool:
@@ -222,80 +198,47 @@ def _turn(starts: Sequence[Exchange]) -> Turn | None:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One start that needed room and was refused.
+    """One start that needed room and was refused."""
 
-    Attributes:
-        at_s: When the answer had arrived, since the run started.
-        sure: Builds that were surely in flight then.
-        at_most: Builds that may have been in flight while it was under way.
-        below: Whether those are fewer than were in flight at another time, so that there was room.
-    """
-
-    at_s: float
-    sure: int
-    at_most: int
-    below: bool
+    at_s: float  # when the answer had arrived, since the run started
+    sure: int  # builds that were surely in flight then
+    at_most: int  # builds that may have been in flight while it was under way
+    below: bool  # whether those are fewer than were in flight at another time, so that there was room
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What became of the clients that wanted a build of their own; of all clients where none did.
+    """What became of the clients that wanted a build of their own; of all clients where none did."""
 
-    Attributes:
-        wanted: How many there were; each of them is in one of the six numbers that follow.
-        at_once: Let in at their first try.
-        later: Let in at a later one, after waiting from *wait_p50_s* in the middle up to *wait_max_s*.
-        gave_up: Ended their tries without a build, since they had waited long enough.
-        still_trying: Refused, and would have come back, or not answered yet, when the run ended.
-        turned_away: Refused, and never meant to come back.
-        failed: Got neither a build nor a refusal at last, but an error or no answer.
-        tries: Tries of all of them.
-    """
-
-    wanted: int
-    at_once: int
-    later: int
-    gave_up: int
-    still_trying: int
-    turned_away: int
-    failed: int
+    wanted: int  # how many there were; each of them is in one of the six numbers that follow
+    at_once: int  # let in at their first try
+    later: int  # let in at a later one, after waiting from `wait_p50_s` in the middle up to `wait_max_s`
+    gave_up: int  # ended their tries without a build, since they had waited long enough
+    still_trying: int  # refused, and would have come back, or not answered yet, when the run ended
+    turned_away: int  # refused, and never meant to come back
+    failed: int  # got neither a build nor a refusal at last, but an error or no answer
     wait_p50_s: float
     wait_max_s: float
-    tries: int
+    tries: int  # tries of all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a run says about the capacity.
-
-    Attributes:
-        at_least: The most builds that were surely in flight at once.
-        at_most: The fewest that may have been in flight when a start was refused for want of room; None where nothing
-            says that one was.
-        admitted: Starts that were let in and needed room.
-        busiest: By length in seconds, the most that were let in within such a time.
-        refusals: In order of time.
-        refused_needless: Starts that needed no room and were refused all the same.
-        refused_unsure: Starts that were refused and of which nobody knows whether they needed room.
-        steps: Builds in flight over time.
-        room: What a client saw that cancelled builds when the host refused; None where none did.
-        messages: What refusals said, as far as they were kept: hints of the target, and no proof.
-        is_torn: Whether a worker was lost, of whose builds nobody knows.
-    """
+    """What a run says about the capacity."""
 
     finding: Finding
-    at_least: int
-    at_most: int | None
-    admitted: int
-    busiest: dict[int, int]
-    refusals: tuple[Refusal, ...]
-    refused_needless: int
-    refused_unsure: int
-    steps: tuple[Step, ...]
+    at_least: int  # the most builds that were surely in flight at once
+    at_most: int | None  # the fewest that may have been in flight at a refusal for want of room; None without one
+    admitted: int  # starts that were let in and needed room
+    busiest: dict[int, int]  # by length in seconds, the most that were let in within such a time
+    refusals: tuple[Refusal, ...]  # in order of time
+    refused_needless: int  # starts that needed no room and were refused all the same
+    refused_unsure: int  # starts that were refused and of which nobody knows whether they needed room
+    steps: tuple[Step, ...]  # builds in flight over time
     clients: Clients
-    room: Room | None
-    messages: tuple[str, ...]
-    is_torn: bool
+    room: Room | None  # what a client saw that cancelled builds when the host refused; None where none did
+    messages: tuple[str, ...]  # what refusals said, as far as they were kept: hints of the target, and no proof
+    is_torn: bool  # whether a worker was lost, of whose builds nobody knows
 
     @property
     def refused_full(self) -> int:

@@ -84,15 +84,10 @@ UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone 
 
 @dataclass(slots=True)
 class _Verdict:
-    """What the rules say of some fingerprints, and of how many answers.
+    """What the rules say of some fingerprints, and of how many answers."""
 
-    Attributes:
-        judgements: Without evidence, each once.
-        is_partial: Whether most of the body was not judged.
-    """
-
-    judgements: tuple[Judgement, ...]
-    is_partial: bool
+    judgements: tuple[Judgement, ...]  # without evidence, each once
+    is_partial: bool  # whether most of the body was not judged
     count: int = 0
 
 

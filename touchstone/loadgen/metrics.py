@@ -67,25 +67,15 @@ def is_timed(window: Window) -> bool:
 
 @dataclass(slots=True)
 class Totals:
-    """The sum of the windows of one operation and outcome, or of all of them.
+    """The sum of the windows of one operation and outcome, or of all of them."""
 
-    Attributes:
-        operation: operationId, or ALL.
-        outcome: See `touchstone.facts.sample.Sample`, or ALL.
-        times: Response times; of all outcomes those of answers, of all operations without LASTING ones.
-        service: The same as *times*, counted from sending.
-        late: Lateness of the requests that the schedule paced.
-        kinds: Requests, and unsent arrivals, by what came of them.
-        unanswered: Requests without an answer, those of *times* had they been answered.
-    """
-
-    operation: str
-    outcome: str = ALL
-    times: Histogram = field(default_factory=Histogram)
-    service: Histogram = field(default_factory=Histogram)
-    late: Histogram = field(default_factory=Histogram)
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    unanswered: int = 0
+    operation: str  # operationId, or ALL
+    outcome: str = ALL  # see `touchstone.facts.sample.Sample`, or ALL
+    times: Histogram = field(default_factory=Histogram)  # of ALL outcomes those of answers, without LASTING ones
+    service: Histogram = field(default_factory=Histogram)  # the same as `times`, counted from sending
+    late: Histogram = field(default_factory=Histogram)  # lateness of the requests that the schedule paced
+    kinds: Counter[Kind] = field(default_factory=Counter)  # requests, and unsent arrivals, by what came of them
+    unanswered: int = 0  # requests without an answer, those of `times` had they been answered
 
     def add(self, window: Window) -> None:
         """Adds a window; one of another operation or outcome is left out."""
@@ -138,16 +128,11 @@ def name_of(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended.
+    """The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended."""
 
-    Attributes:
-        share: From 0 to 1.
-        sure: Whether enough samples lie beyond it.
-    """
-
-    share: float
+    share: float  # from 0 to 1
     value_s: float
-    sure: bool
+    sure: bool  # whether enough samples lie beyond it
 
     @property
     def name(self) -> str:
@@ -162,20 +147,14 @@ class Percentile:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Durations of one kind, such as all response times of an operation.
+    """Durations of one kind, such as all response times of an operation."""
 
-    Attributes:
-        count: Durations that are known; minimum, mean and maximum are of them.
-        cells: What they were taken from; read only.
-        never: Requests without an answer: they count in percentiles as if they took for ever.
-    """
-
-    count: int
+    count: int  # durations that are known; minimum, mean and maximum are of them
     min_s: float
     mean_s: float
     max_s: float
-    cells: Histogram
-    never: int = 0
+    cells: Histogram  # what they were taken from; read only
+    never: int = 0  # requests without an answer: they count in percentiles as if they took for ever
 
     @classmethod
     def of(cls, cells: Histogram, never: int = 0) -> Self | None:
@@ -196,27 +175,16 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests of one operation that turned out alike, or all of them.
+    """Requests of one operation that turned out alike, or all of them."""
 
-    Attributes:
-        operation: operationId, or ALL.
-        outcome: See `touchstone.facts.sample.Sample`, or ALL.
-        count: Requests that were sent.
-        share: Of the requests of the operation; of all requests where *outcome* is ALL.
-        rate_per_s: Mean over the time that was measured.
-        response: From due to done; None in a closed model, where nothing is due, and without requests.
-        service: From sent to done.
-        late: From due to sent, of requests that the schedule set the moment for.
-    """
-
-    operation: str
-    outcome: str
-    count: int
-    share: float
-    rate_per_s: float
-    response: Times | None
-    service: Times | None
-    late: Times | None
+    operation: str  # operationId, or ALL
+    outcome: str  # see `touchstone.facts.sample.Sample`, or ALL
+    count: int  # requests that were sent
+    share: float  # of the requests of the operation; of all requests where `outcome` is ALL
+    rate_per_s: float  # mean over the time that was measured
+    response: Times | None  # from due to done; None in a closed model, where nothing is due, and without requests
+    service: Times | None  # from sent to done
+    late: Times | None  # from due to sent, of requests that the schedule set the moment for
 
     @property
     def times(self) -> Times | None:
@@ -231,16 +199,11 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """All requests of one operation, or of all operations together.
-
-    Attributes:
-        outcomes: By what came of them, in the order of their names; empty for all operations together.
-        kinds: How many requests got which kind of answer; ``unsent`` ones are in no other number here.
-    """
+    """All requests of one operation, or of all operations together."""
 
     whole: Traffic
-    outcomes: tuple[Traffic, ...]
-    kinds: dict[Kind, int]
+    outcomes: tuple[Traffic, ...]  # by what came of them, in the order of their names; empty for all operations
+    kinds: dict[Kind, int]  # how many requests got which kind of answer; ``unsent`` ones are in no other number here
 
     @property
     def name(self) -> str:
@@ -265,21 +228,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The numbers of a load run.
+    """The numbers of a load run."""
 
-    Attributes:
-        total: All operations together.
-        operations: Those with requests, in the order of their names.
-        measured_s: What rates are means over: from the first arrival to the last answer, or to the end of the schedule.
-        timed: Whether there was a schedule, and thus a response time and a lateness.
-        until: Which of the two *measured_s* ends with, in words.
-    """
-
-    total: Operation
-    operations: tuple[Operation, ...]
-    measured_s: float
-    timed: bool
-    until: str
+    total: Operation  # all operations together
+    operations: tuple[Operation, ...]  # those with requests, in the order of their names
+    measured_s: float  # what rates are means over, from the first arrival to what `until` says
+    timed: bool  # whether there was a schedule, and thus a response time and a lateness
+    until: str  # the last answer, or the end of the schedule
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -454,52 +409,30 @@ def _too_few(what: str, first: int, last: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """How one worker fared.
+    """How one worker fared."""
 
-    Attributes:
-        last: What it reported last, or whoever missed it.
-        late: How late it sent what the schedule set the moment for.
-        cpu_share: The highest that it reported; 1 is a whole core.
-        rss_bytes: The highest that it reported.
-    """
-
-    last: Worker
-    late: Times | None
-    cpu_share: float
-    rss_bytes: int
+    last: Worker  # what it reported last, or whoever missed it
+    late: Times | None  # how late it sent what the schedule set the moment for
+    cpu_share: float  # the highest that it reported; 1 is a whole core
+    rss_bytes: int  # the highest that it reported
 
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How the generator kept to its schedule.
+    """How the generator kept to its schedule."""
 
-    Attributes:
-        scheduled: Arrivals that the schedule holds.
-        sent: Those of them that were sent.
-        unsent: Those that came due and could not be sent.
-        late: From due to sent, over all workers; None in a closed model.
-        behind_from_s: From when on a worker could not keep up, since the run started; None where each could.
-        behind_s: How late one was at most.
-        workers: In the order of their numbers.
-        unwatched: Watchers that sent nothing, since the start of their build was not accepted.
-        over_budget: Those of the unsent arrivals that came due when the allowed requests were used up.
-        spent_at_s: From when on nobody had a request left, since the run started; None where somebody always had one.
-        allowed: Requests that --max-requests allows; None for any number.
-        undone: Clients that had still to go on when the run, or its requests, ended.
-    """
-
-    scheduled: int
-    sent: int
-    unsent: int
-    late: Times | None
-    behind_from_s: float | None
-    behind_s: float
-    workers: tuple[WorkerLine, ...]
-    unwatched: int
-    over_budget: int
-    spent_at_s: float | None
-    allowed: int | None
-    undone: int
+    scheduled: int  # arrivals that the schedule holds
+    sent: int  # those of them that were sent
+    unsent: int  # those that came due and could not be sent
+    late: Times | None  # from due to sent, over all workers; None in a closed model
+    behind_from_s: float | None  # from when on a worker could not keep up, since the run started; None where each could
+    behind_s: float  # how late one was at most
+    workers: tuple[WorkerLine, ...]  # in the order of their numbers
+    unwatched: int  # watchers that sent nothing, since the start of their build was not accepted
+    over_budget: int  # those of the unsent arrivals that came due when the allowed requests were used up
+    spent_at_s: float | None  # from when on nobody had a request left, since the run started; None if never
+    allowed: int | None  # requests that --max-requests allows; None for any number
+    undone: int  # clients that had still to go on when the run, or its requests, ended
 
     @property
     def is_spent(self) -> bool:

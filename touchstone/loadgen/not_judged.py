@@ -32,15 +32,10 @@ _WAITED_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is said of a load run as a whole, each part in the form in which a run log takes it.
+    """What is said of a load run as a whole, each part in the form in which a run log takes it."""
 
-    Attributes:
-        findings: One for each occasion; occasions of one disagreement have the same id.
-        judgements: Held and indeterminate ones.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    judgements: list[Judgement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # one for each occasion, with the same id for the same fault
+    judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate ones
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -58,15 +53,10 @@ def again(header: Header) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ended a run before its time.
+    """What ended a run before its time."""
 
-    Attributes:
-        cause: A main clause, such as ``the run was interrupted by SIGTERM``.
-        advice: What to do; empty where the caller knows, or nothing would help.
-    """
-
-    cause: str
-    advice: str = ""
+    cause: str  # a main clause, such as ``the run was interrupted by SIGTERM``
+    advice: str = ""  # what to do; empty where the caller knows, or nothing would help
 
     @property
     def whole(self) -> str:
@@ -89,19 +79,12 @@ def ending(log: RunLog) -> Ending | None:
 
 @dataclass(frozen=True, slots=True)
 class Fallen:
-    """A silence up to the end of a run.
+    """A silence up to the end of a run."""
 
-    Attributes:
-        from_s: The second of the run after the last one with an answer.
-        unanswered: Requests that were due from then on and got no answer.
-        cut_off: Those of them that waited for one when the run was stopped.
-        in_all: Requests of the whole run that got no answer.
-    """
-
-    from_s: int
-    unanswered: int
-    cut_off: int
-    in_all: int
+    from_s: int  # the second of the run after the last one with an answer
+    unanswered: int  # requests that were due from then on and got no answer
+    cut_off: int  # those of them that waited for one when the run was stopped
+    in_all: int  # requests of the whole run that got no answer
 
 
 def fallen(windows: Sequence[Window]) -> Fallen | None:
@@ -119,17 +102,11 @@ def fallen(windows: Sequence[Window]) -> Fallen | None:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A time in which nobody was answered, though somebody waited all along, and after which somebody was.
+    """A time in which nobody was answered, though somebody waited all along, and after which somebody was."""
 
-    Attributes:
-        from_s: Whole second since the run started from which on nobody was answered.
-        to_s: Whole second in which the first one after it was.
-        waiting: Requests that were due before its end, and answered after it or never.
-    """
-
-    from_s: float
-    to_s: float
-    waiting: int
+    from_s: float  # whole second since the run started from which on nobody was answered
+    to_s: float  # whole second in which the first one after it was
+    waiting: int  # requests that were due before its end, and answered after it or never
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:

@@ -66,20 +66,13 @@ Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One statistic.
+    """One statistic."""
 
-    Attributes:
-        name: As in load/thresholds.toml, with its unit.
-        claim: The claim that a limit on it decides.
-        says: What it is, for messages.
-        quantile: Of a percentile, the share of answers that take no longer; else None.
-    """
-
-    name: str
-    claim: str
+    name: str  # as in load/thresholds.toml, with its unit
+    claim: str  # the claim that a limit on it decides
     sort: Sort
-    says: str
-    quantile: float | None = None
+    says: str  # what it is, for messages
+    quantile: float | None = None  # of a percentile, the share of answers that take no longer; else None
 
     @property
     def is_floor(self) -> bool:
@@ -129,20 +122,13 @@ def _time_of(statistic: Statistic, times: Histogram, never: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One limit and what was measured.
-
-    Attributes:
-        value: In the unit of the limit; None where it could not be measured.
-        count: Samples that it rests on.
-        verdict: ``not-applicable`` where the run had nothing that the limit is about.
-        reason: Why there is no verdict, or what a reader of the value should know.
-    """
+    """One limit and what was measured."""
 
     limit: Limit
-    value: float | None
-    count: int
-    verdict: Kept
-    reason: str = ""
+    value: float | None  # in the unit of the limit; None where it could not be measured
+    count: int  # samples that it rests on
+    verdict: Kept  # ``not-applicable`` where the run had nothing that the limit is about
+    reason: str = ""  # why there is no verdict, or what a reader of the value should know
 
 
 @dataclass(frozen=True, slots=True)

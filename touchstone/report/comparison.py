@@ -61,24 +61,14 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statistic in two runs.
+    """One statistic in two runs."""
 
-    Attributes:
-        statistic: Its name with its unit.
-        before: In the first run.
-        after: In the second run.
-        apart: How far they are apart, with its interval: of times and rates as a share of *before*, of shares as they
-            are; None where that cannot be said.
-        verdict: What is to be said of it.
-        lack: What there is too little of; None where there is enough.
-    """
-
-    statistic: str
-    before: float
-    after: float
-    apart: Interval | None
-    verdict: Verdict
-    lack: Lack | None = None
+    statistic: str  # its name with its unit
+    before: float  # in the first run
+    after: float  # in the second run
+    apart: Interval | None  # of times and rates as a share of `before`, of shares as they are; None if unknown
+    verdict: Verdict  # what is to be said of it
+    lack: Lack | None = None  # what there is too little of; None where there is enough
 
     @property
     def tells(self) -> bool:
@@ -93,20 +83,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class OperationChange:
-    """One operation in two runs.
-
-    Attributes:
-        counts: Requests in either run; None where a run never used it.
-        spans: How long answers took in either run; None where nothing shows it.
-        times: Of each percentile.
-        counted: Of the throughput and of shares; empty where the runs were no load.
-    """
+    """One operation in two runs."""
 
     name: str
-    counts: tuple[int | None, int | None]
-    spans: tuple[Times | None, Times | None]
-    times: tuple[Change, ...]
-    counted: tuple[Change, ...]
+    counts: tuple[int | None, int | None]  # requests in either run; None where a run never used it
+    spans: tuple[Times | None, Times | None]  # how long answers took in either run; None where nothing shows it
+    times: tuple[Change, ...]  # of each percentile
+    counted: tuple[Change, ...]  # of the throughput and of shares; empty where the runs were no load
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +123,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChanges:
-    """What two runs say differently about claims.
-
-    Attributes:
-        turned: Claims with another verdict, in the order of the second run's ledger.
-        only_before: Claims that the second run was not to judge, of those that it does not know any more.
-        only_after: Claims that the first run was not to judge, of those that it did not know.
-        new: Findings of the second run alone, about claims that the first one was asked for as well.
-        gone: Findings of the first run alone, about claims that the second one was asked for as well.
-        unasked: How many claims only one of the two runs was asked for, by ``--claims``.
-    """
+    """What two runs say differently about claims."""
 
     before: RunVerdict
     after: RunVerdict
-    turned: tuple[Turn, ...]
-    only_before: tuple[ClaimVerdict, ...]
-    only_after: tuple[ClaimVerdict, ...]
-    new: tuple[Finding, ...]
-    gone: tuple[Finding, ...]
-    unasked: int
+    turned: tuple[Turn, ...]  # claims with another verdict, in the order of the second run's ledger
+    only_before: tuple[ClaimVerdict, ...]  # that the second run does not know, though it was asked for all such
+    only_after: tuple[ClaimVerdict, ...]  # that the first run did not know, though it was asked for all such
+    new: tuple[Finding, ...]  # findings of the second run alone, about claims that the first one was asked for as well
+    gone: tuple[Finding, ...]  # findings of the first run alone, about claims that the second one was asked for as well
+    unasked: int  # how many claims only one of the two runs was asked for, by ``--claims``
 
     def turned_by(self, group: str) -> tuple[Turn, ...]:
         """The claims with another verdict of which this became."""
@@ -178,28 +152,18 @@ class ClaimChanges:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs of one kind.
-
-    Attributes:
-        unlike: What the two had not in common to do.
-        is_load: Whether they are load runs.
-        is_timed: Whether times are response times; else there are service times only.
-        operations: Of load runs all of them together first, then each that one of the runs used; of others those that
-            both used.
-        block_s: Seconds in a block of either run.
-        rated_s: Seconds that the throughput of either run is over.
-    """
+    """Two runs of one kind."""
 
     before: RunLog
     after: RunLog
     claims: ClaimChanges
-    unlike: tuple[Mismatch, ...]
-    is_load: bool
-    is_timed: bool
-    operations: tuple[OperationChange, ...]
+    unlike: tuple[Mismatch, ...]  # what the two had not in common to do
+    is_load: bool  # whether they are load runs
+    is_timed: bool  # whether times are response times; else there are service times only
+    operations: tuple[OperationChange, ...]  # of load runs ALL, and each that either used; else those of both
     capacities: tuple[Capacity | None, Capacity | None]
-    block_s: tuple[int, int]
-    rated_s: tuple[int, int]
+    block_s: tuple[int, int]  # seconds in a block of either run
+    rated_s: tuple[int, int]  # seconds that the throughput of either run is over
 
     @property
     def has_new_failure(self) -> bool:

@@ -65,17 +65,11 @@ def pictures(load: LoadView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns of equal width.
+    """Columns of equal width."""
 
-    Attributes:
-        origin_s: Where the first one begins, since the run started.
-        width_s: Whole seconds that each has.
-        count: How many there are.
-    """
-
-    origin_s: int
-    width_s: int
-    count: int
+    origin_s: int  # where the first one begins, since the run started
+    width_s: int  # whole seconds that each has
+    count: int  # how many there are
 
     def column(self, at_s: float) -> int:
         """The column that a moment falls into; the nearest one where it falls into none."""

@@ -17,54 +17,32 @@ _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
-    """One threshold, as reports show it.
+    """One threshold, as reports show it."""
 
-    Attributes:
-        operation: In words.
-        says: What is limited, in words.
-        bound: ``at most`` or ``at least``.
-        limit: With its unit.
-        measured: With its unit.
-        margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
-            nothing was measured or the limit is zero.
-        margin: The same in words.
-        reading: What was measured.
-    """
-
-    operation: str
-    says: str
-    bound: str
-    limit: str
-    measured: str
-    margin_share: float | None
-    margin: str
-    reading: Reading
+    operation: str  # in words
+    says: str  # what is limited, in words
+    bound: str  # ``at most`` or ``at least``
+    limit: str  # with its unit
+    measured: str  # with its unit
+    margin_share: float | None  # how far inside its limit, as a share of it, below zero beyond; None if unknown
+    margin: str  # the same in words
+    reading: Reading  # what was measured
 
 
 @dataclass(frozen=True, slots=True)
 class LoadView:
-    """The load of a run.
-
-    Attributes:
-        limits: Broken ones first, then those that could not be judged.
-        capacity: None where the run started no builds.
-        windows: What charts are drawn from, as are *attempts*.
-        asked: Starts of the client that asks the limit at the end of a storm; how many of them were refused, and how
-            many ended with 5xx or without an answer.
-        silence: What the run ended in where the target answered nobody any more.
-        pauses: When it answered nobody for a while, and then did again.
-    """
+    """The load of a run."""
 
     workload: Workload
     numbers: Metrics
     kept: Punctuality
-    capacity: Capacity | None
-    limits: tuple[LimitLine, ...]
-    windows: tuple[Window, ...]
+    capacity: Capacity | None  # None where the run started no builds
+    limits: tuple[LimitLine, ...]  # broken ones first, then those that could not be judged
+    windows: tuple[Window, ...]  # what charts are drawn from, as are `attempts`
     attempts: tuple[Attempt, ...]
-    asked: tuple[int, int, int]
-    silence: Fallen | None
-    pauses: tuple[Pause, ...]
+    asked: tuple[int, int, int]  # starts of the closing client of a storm, those refused, and those that failed
+    silence: Fallen | None  # what the run ended in where the target answered nobody any more
+    pauses: tuple[Pause, ...]  # when it answered nobody for a while, and then did again
 
     @property
     def origin_s(self) -> int:

@@ -40,15 +40,10 @@ class Interval(NamedTuple):
 
 
 class Durations(NamedTuple):
-    """How many durations of which length each block of a run holds.
+    """How many durations of which length each block of a run holds."""
 
-    Attributes:
-        counts: A row for each block, a column for each length.
-        lengths_s: Of the columns, ascending.
-    """
-
-    counts: Floats
-    lengths_s: Floats
+    counts: Floats  # a row for each block, a column for each length
+    lengths_s: Floats  # of the columns, ascending
 
 
 def block_s(seconds: int) -> int:
