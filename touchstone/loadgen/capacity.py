@@ -1,13 +1,7 @@
 """Where the capacity of a target is, as far as a load run can tell from outside, and what happened beyond it; pure.
 
-A refusal may come from a full host or from a rate limit, and an answer does not say which. A full host refuses while
-the most builds are in flight, and a rate limit whatever is; where builds take about as long, one looks like the other.
-What separates them is a client that cancels builds (see `Room`). Only builds of the run count, since those of others
-are not seen.
-
-A build begins between the sending of its start and the answer, and it ends between the last read that showed it running
-and the first that showed its end. So every number of builds in flight is two: those that surely were, and those that
-may have been.
+A full host and a rate limit refuse alike; only a client that cancels builds tells them apart (see `Room`). When a build
+begins and ends is known to a read only, so that each number of builds in flight is two: the sure and the possible.
 """
 
 from bisect import bisect_left, bisect_right
@@ -87,11 +81,7 @@ class InFlight:
 
 
 def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """The lives of *builds*, each from the attempt that began it.
-
-    Args:
-        steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
-    """
+    """The lives of *builds* by the attempts that began them; *steps_s* is how long the steps of a ready one take."""
     served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
@@ -115,11 +105,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a client of its own shows about a refusal at the end of a storm: whether want of room is why.
+    """What the client of load/room.py learnt about a refusal at the end of a storm.
 
-    See load/room.py for what it does. A rate limit alone cannot look like a full host to it: it would have to let one
-    start in soon after each cancel, whenever that comes, and to refuse for longer than that where no build was
-    cancelled.
+    A rate limit looks like a full host only if it lets one start in soon after each cancel, and none without a cancel.
     """
 
     idle: int  # starts that were refused before it had a build in flight
@@ -130,10 +118,7 @@ class Room:
 
     @property
     def is_full_host(self) -> bool:
-        """Whether enough cancels let a start in, and nothing else did.
-
-        One that was refused after its cancel may have met a rate limit as well: that takes nothing from the others.
-        """
+        """Whether enough cancels let a start in, and nothing else did."""
         followed = [turn for turn in self.turns if turn.let_in]
         if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
@@ -147,12 +132,12 @@ class Room:
 
     @property
     def refused_after_cancel(self) -> int:
-        """Starts that were refused though one build fewer was in flight than when the client was refused first."""
+        """Starts that were refused right after a cancel."""
         return len(self.turns) - self.let_in
 
     @property
     def refused_with_room(self) -> int:
-        """Refusals that want of room does not explain: with nothing in flight, after a cancel, or beside one more."""
+        """Refusals that want of room does not explain."""
         return self.idle + self.refused_after_cancel + self.unbidden
 
     @property
@@ -316,10 +301,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
 
 
 def _is_rate(log: RunLog) -> bool:
-    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room.
-
-    One that leaves starts alone that need no room does not refuse such a start.
-    """
+    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room."""
     of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
     for starts in Record(log).by_account.values():
         decided = [start for start in starts if start.is_served or start.is_refused]
@@ -332,10 +314,7 @@ def _is_rate(log: RunLog) -> bool:
 
 
 def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
-    """What kept refusals of starts say, each once, those that say it most often first.
-
-    Those of the client that met a limit on purpose tell nothing about the others.
-    """
+    """What kept refusals of starts say, the most frequent first, but for the client that met a limit on purpose."""
     found = Counter[str]()
     for exchange in exchanges:
         if exchange.operation == "startBuild" and exchange.status == 429 and "limit" not in exchange.note:
@@ -365,7 +344,6 @@ _ENDS = ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")
 
 
 def _end_of(tries: Sequence[Attempt]) -> str:
-    """What became of a client, by its tries."""
     last = tries[-1]
     if any(attempt.is_served for attempt in tries):
         return "at_once" if tries[0].is_served else "later"

@@ -1,8 +1,6 @@
 """Judges a load run: every answer while it goes on, and when it is over its stories, the whole, and the thresholds.
 
-Under load thousands of answers are alike: the same request, the same status, the same body. A rule that reads only the
-bytes of one exchange says the same of all of them, so that each response fingerprint is judged once. It holds all that
-such a rule can read; tests hold the two together.
+A rule that reads only the bytes of one exchange says the same of all that are alike: each fingerprint is judged once.
 """
 
 import dataclasses
@@ -94,9 +92,6 @@ class _Verdict:
 class AnswerJudge:
     """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it.
 
-    Args:
-        history: What the run did before it: the contract, what was given and published. It does not grow.
-
     Attributes:
         findings: By id, as each first came up.
         failed: The first error of each rule that failed, by the rule's id.
@@ -127,11 +122,7 @@ class AnswerJudge:
     def judge(
         self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
-        """Judges one answer.
-
-        Returns:
-            The findings that came up for the first time, and the exchange where one had to be made.
-        """
+        """The findings that an answer shows for the first time, and the exchange where one had to be made."""
         fingerprint = self.fingerprint(request, answer)
         verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:
@@ -204,7 +195,7 @@ class AnswerJudge:
                 yield finding
 
     def _verdict(self, judgements: Iterable[Judgement], *, is_partial: bool) -> _Verdict:
-        """The one verdict of all fingerprints of which the rules say the same: there are a few."""
+        """The one verdict of all fingerprints of which the rules say the same."""
         alike = tuple(
             dict.fromkeys(
                 dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
@@ -241,9 +232,6 @@ def _id(judgement: Judgement) -> str:
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
     """Writes what the rules say of a run that is over into its log.
 
-    Args:
-        own_limits: Whether the caller set the thresholds.
-
     Returns:
         The footer, with an exit code of 3 where the run did not show what it was to show.
     """
@@ -275,7 +263,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
 
 
 def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
-    """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
+    """Judges each version that was kept whole by its story, and set-up and clean-up by every rule."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
@@ -303,7 +291,7 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
 
 
 def _partial(log: RunLog) -> set[str]:
-    """The versions of which not everything was kept. A single exchange may be there all the same, as evidence."""
+    """The versions of which not everything was kept."""
     if _is_cut(log):
         return {exchange.ref for exchange in log.exchanges if exchange.ref}
     kept = {exchange.seq for exchange in log.exchanges}
@@ -320,12 +308,11 @@ def _is_cut(log: RunLog) -> bool:
 
 
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
-    """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
+    """Writes an error of ours, so that the run does not look like a pass."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 
 def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
-    """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
     judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
@@ -341,16 +328,10 @@ def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
-    """What could not be judged and why, in one line: of the first the reason, of others the name; empty where all was.
+    """Why a run that breaks nothing is no pass: the first thing not judged with its reason, and the names of others.
 
-    A run that breaks nothing is a pass only where what it was made for was judged. So it is none where a claim that
-    the scenario is for has no verdict, where one of the invariants stays open though the run had occasion to judge it,
-    where the generator kept a threshold from being judged, and where a threshold that the caller set himself was not
-    judged. A threshold of ours that has too few samples in a short run is reported, and stops nothing.
-
-    Args:
-        log: The run with all judgements.
-        own_limits: Whether the caller set the thresholds.
+    That is a claim that the scenario is for, an invariant that stays open, or a limit that the generator kept from
+    being judged. Limits with too few samples count only where the caller set them himself (*own_limits*).
     """
     assert log.workload is not None
     shows = scenario(log.workload.scenario).shows

@@ -1,7 +1,6 @@
 """From windows of samples to numbers: how often, how fast, how long and how punctually; pure.
 
-Counts are of all requests. Times of several outcomes together are those of answers that the contract foresees: a
-refusal (429) is short and shows nothing about what was asked for, and a quick 500 must not make a percentile better.
+Counts are of all requests. Times of several outcomes together are of answers that the contract foresees and no 429.
 """
 
 from collections import Counter
@@ -297,16 +296,11 @@ def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
 
 
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
-    """Requests of the schedule that were served, in a second.
+    """Requests of the schedule that were served, in a second, had each answer come *sooner_s* sooner.
 
-    Answers after the end of the schedule must make no target look faster than it is, nor a few of them one that keeps
-    up slower. So the rate is the highest of those up to the end of the schedule, and up to each later moment: what was
-    answered by then, over the time until then. A window counts from when its last answer had come. How long a log is
-    followed is how long its build takes: it counts from when it was due.
-
-    Args:
-        windows: Those of the schedule, which is longer than no time at all.
-        sooner_s: How much sooner each answer might have come.
+    The highest rate of those up to the end of the schedule, which is longer than no time, and up to each later answer:
+    late answers make no target look faster, nor a few of them one that keeps up slower. Followed logs count from when
+    due.
     """
     length_s = workload.duration_s
 
@@ -332,10 +326,7 @@ _SHORT_S, _SMALL_BYTES = 0.01, 100.0
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """The growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
-
-    Of the time and the length of answers it is the largest of those that are alike.
-    """
+    """The growth from the first fifth of a run to its last as a share of the first, or of requests for errors."""
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
@@ -377,7 +368,7 @@ def _most_grown(
     least: float,
     written: Callable[[float], str],
 ) -> Growth:
-    """The largest growth of a group; operations are never mixed, since another mix of requests is no growth."""
+    """The largest growth of a group of windows that are alike."""
     groups: dict[str, list[Window]] = {}
     for window in windows:
         groups.setdefault(name_of(window), []).append(window)

@@ -110,10 +110,7 @@ class Pause:
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
-    """The pauses of a run that are SILENT_S long at least, in their order.
-
-    Windows show to the second when a request was due, and so when it was answered: a pause is what surely was one.
-    """
+    """The pauses of a run that are SILENT_S long at least, in their order; windows show them to the second."""
     sent = [window for window in windows if window.outcome != UNSENT and window.operation not in LASTING]
     answered = {min((window.at_s for window in sent), default=0) - 1}
     for window in filter(_is_answered, windows):
@@ -175,10 +172,7 @@ def unasked(log: RunLog) -> list[Notice]:
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
-    """That some had nothing to watch, since no start of their build was accepted, and which claims that leaves open.
-
-    Whoever reads that every watcher got the whole log must know how many were none.
-    """
+    """That some watchers had no build to watch, and which claims that leaves open."""
     assert log.workload is not None
     number = punctuality(log).unwatched
     if not number:
@@ -239,7 +233,6 @@ def idle_reason(claim: str, log: RunLog) -> str:
 
 
 def _unrefused(log: RunLog, ended: Ending | None) -> str:
-    """That no start of the load was refused, or why nobody came back who was; empty where neither is so."""
     refused = [attempt for attempt in log.attempts if attempt.status == 429]
     failed = sum(attempt.status >= 500 or not attempt.status for attempt in log.attempts)
     if refused and all(attempt.retry_after_s is None for attempt in refused):

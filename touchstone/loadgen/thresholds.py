@@ -1,22 +1,13 @@
 """The statistics that a threshold may be about, and what was measured of them under load against its limits; pure.
 
-What is measured, of the requests of an operation or of all of them:
+- *Times* are response times of answers that the contract foresees; in a closed model they count from sending. A request
+  without an answer, and an arrival that could not be sent, count as ones that take for ever.
+- A percentile needs as many samples as have one beyond it, p99 a hundred.
+- *error_share* is of requests sent, *late_share* and *unsent_share* of arrivals due; 429 is no error.
+- *…_drift_share* is the growth from the first fifth of the run to its last.
 
-- *Times* are response times, from the moment at which a request was due, of answers that the contract foresees; see
-  `touchstone.loadgen.metrics`. In a closed model nothing is due: the time counts from sending, and the reading says so.
-  A request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent; one
-  that --max-requests left no room for counts for nothing.
-- A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
-- *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
-- *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
-- *throughput_per_s*: requests served a second. Its limit is the least that is allowed.
-- *…_drift_share*: the growth from the first fifth of the run to its last.
-
-A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
-at p99 than a tenth of the limit on a time, or so late that a throughput was missed, unless the limit is broken without
-that; where --max-requests kept it from sending; where a worker was lost; and where the run, or its requests, ended
-before its schedule did, or its clients were done, and the limit was kept until then. A claim holds only where each of
-its limits is kept.
+A reading is indeterminate where the generator was late (on a time: by more than a tenth of the limit at p99), where
+--max-requests kept it from sending, where a worker was lost, and where the run ended before its schedule.
 """
 
 import functools
@@ -133,7 +124,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A value; where it is None or doubtful, *doubt* says why, and *breach* why it is beyond its limit all the same."""
+    """A value; *doubt* says why it is None or doubtful, and *breach* why it is beyond its limit all the same."""
 
     value: float | None
     count: int
@@ -241,7 +232,6 @@ class _Run:
         return _Measured(value, count, "", remark)
 
     def _late(self, limit: Limit) -> Histogram:
-        """How late the generator was; what no schedule paces is held up by other requests of its clients."""
         return self._of(limit.operation).late if self._of(limit.operation).late.cells else self._of(ALL).late
 
     def _rate(self, limit: Limit, statistic: Statistic) -> _Measured:
@@ -339,11 +329,7 @@ def value_text(reading: Reading) -> str:
 
 
 def bundled_thresholds() -> Path:
-    """The thresholds that travel with the package.
-
-    Raises:
-        ContractError: they are not there.
-    """
+    """The thresholds that travel with the package; ContractError where they are not there."""
     return load_dir() / "thresholds.toml"
 
 

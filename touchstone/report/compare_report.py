@@ -34,11 +34,7 @@ _NAMES = {"throughput_per_s": "served a second", "error_share": "errors", "refus
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
-    """Writes the comparison to *console*; the last line says what it comes to.
-
-    Args:
-        page: Where the report for a browser is.
-    """
+    """Writes the comparison to *console*, whose last line says what it comes to; *page* is the report for a browser."""
     claims = both.claims
     lengths = (log.footer.duration_s if log.footer else 0.0 for log in (both.before, both.after))
     render_text(

@@ -1,8 +1,4 @@
-"""Two runs beside each other: what may be compared, and all that differs between them beyond noise; pure.
-
-What varied within each run is noise; another machine or a busy neighbour is not in it, and so a difference may come
-from that.
-"""
+"""Two runs beside each other: what may be compared, and all that differs beyond what varied within each run; pure."""
 
 import math
 from collections.abc import Sequence
@@ -302,7 +298,6 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
 
 
 def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
-    """Those of one run alone, about claims that the other one was asked for as well."""
     known = {finding.id for finding in other.findings}
     return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
 
@@ -320,11 +315,7 @@ _OPTIONS = {
 
 
 def _work(log: RunLog) -> dict[str, str]:
-    """What a run was to do, in words, as far as a difference may come from it.
-
-    What says nothing about a load is left out: a seed, the folder that a trace lies in, the port of a server on this
-    machine, weights that come to the same shares, and options that the scenario or the model has no use for.
-    """
+    """What a run was to do, as far as a difference may come from it; trace folders and local ports are left out."""
     workload, header = log.workload, log.header
     if workload is None:
         work = {"profile": header.profile, "claims": header.claims_glob, "seed": str(header.seed)}
@@ -357,10 +348,7 @@ def _work(log: RunLog) -> dict[str, str]:
 class _Side:
     """One run, its seconds cut into blocks; those left over at the end are part of the last whole block.
 
-    Attributes:
-        windows: Of a run that was no load, those of its answers that were no refusal, but for followed logs.
-        is_timed: Whether they have response times.
-        scheduled_s: For how many seconds arrivals were scheduled; all of them where all arrive at once.
+    Of a run that was no load, the windows hold its answers that were no refusal, but for followed logs.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -390,10 +378,7 @@ class _Side:
         return resampling.durations(parts, self.blocks)
 
     def counted(self, statistic: str, name: str) -> Floats:
-        """For each block what a statistic counts, and what it counts it among: requests sent, or seconds.
-
-        A rate is that of the schedule: what is still polled afterwards makes a short run no slower than a long one.
-        """
+        """For each block what a statistic counts, and what it counts it among: requests sent, or scheduled seconds."""
         part, sent, seconds = np.zeros((3, self.blocks))
         is_rate = statistic.endswith("_per_s")
         until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
@@ -434,7 +419,6 @@ def _operation(name: str, sides: Sequence[_Side], *, is_load: bool, is_timed: bo
 def _time_changes(
     runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
 ) -> tuple[Change, ...]:
-    """For each percentile its change."""
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []

@@ -51,12 +51,7 @@ class LoadView:
 
 
 def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
-    """The view of the load, or None where the run was no load run.
-
-    Args:
-        log: The facts of the run.
-        readings: What each threshold came to; worked out where they are not given.
-    """
+    """The view of the load, or None where the run was no load run; *readings* are worked out if not given."""
     if log.workload is None:
         return None
     statuses = [start.status for start in limit_starts(log)]
