@@ -24,12 +24,9 @@ Finding = Literal[
     "both",  # the same, though cancels let others in
     "unclear",  # the same, and nothing explains it
 ]
-SPANS_S = (1, 10, 60)
 _MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
-# So many turns have to go the same way, with and without a wait before the cancel.
-_LEAST_TURNS = 3
-# A wait is one that tells if it is so many times as long as another turn needed to let a start in.
-_TELLING = 2.0
+_LEAST_TURNS = 3  # so many turns have to go the same way, with and without a wait before the cancel
+_TELLING = 2.0  # a wait is one that tells if it is so many times as long as another turn needed to let a start in
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +137,6 @@ class Room:
         """Refusals that want of room does not explain."""
         return self.idle + self.refused_after_cancel + self.unbidden
 
-    @property
-    def at_least(self) -> int:
-        """The most builds of its own that were in flight at once."""
-        return self.inside + min(self.unbidden, 1)
-
 
 def room(log: RunLog) -> Room | None:
     """What that client saw; None where there was none."""
@@ -251,7 +243,7 @@ def capacity(log: RunLog) -> Capacity | None:
     flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
     filled = room(log)
-    at_least = max(flight.most, filled.at_least if filled else 0)
+    at_least = max(flight.most, filled.inside + min(filled.unbidden, 1) if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
     is_torn = any(worker.state == "lost" for worker in log.workers)
     finding = _finding(log, refusals, filled, is_torn=is_torn)
@@ -264,7 +256,7 @@ def capacity(log: RunLog) -> Capacity | None:
         admitted=len(served_at),
         busiest={
             span_s: max((bisect_right(served_at, at + span_s) - n for n, at in enumerate(served_at)), default=0)
-            for span_s in SPANS_S
+            for span_s in (1, 10, 60)
         },
         refusals=refusals,
         refused_needless=sum(attempt.is_refused and attempt.fresh is False for attempt in log.attempts),
@@ -296,7 +288,6 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
         return "both" if has_room else "capacity"
     if not has_room:
         return "either"
-    # What needs no room is refused by a rate limit for sure, whatever its kind.
     return "rate" if needless == has_room == len(refused) or _is_rate(log) else "unclear"
 
 

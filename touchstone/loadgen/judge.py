@@ -38,10 +38,8 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 
-# A rule is inline where what it says of an exchange depends on nothing but the contract, the templates that were given,
-# the request, status, body, error and who closed, and of the response's headers on those in READ_HEADERS.
-# `protocol.answered` also asks whether a connection failed before, to say so once; here those of an operation are
-# alike. By subject:
+# By subject the rules that read only the contract, the templates that were given, the request, and of the response the
+# status, body, error, closing, and the headers in READ_HEADERS.
 _INLINE = {
     "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
     "access": ("refused-key", "refusal-text", "accepted-key", "publish-plan"),
@@ -52,30 +50,22 @@ _INLINE = {
 }
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# The others look at what else the run sent and when: at publishes of an odd name, at lines of other builds and what was
-# begun before, at starts that might still be in the way. A rule that is new is among them until it is listed above.
+# The others read what else the run sent, and when. A new rule is among them until it is listed above.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
-# These read the head and the length of an answer, and look for a key; a long body is judged by no others.
+# The rules for a long body: they read the head and the length of an answer, and look for a key.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
-# They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
-_NEED_EVERY_START = frozenset({"room.free"})
+_NEED_EVERY_START = frozenset({"room.free"})  # where not every start was kept, the load rules judge instead
 
-# The fields of a head that inline rules read. All others may differ from answer to answer without meaning anything, but
-# for a key.
-READ_HEADERS = frozenset({"content-type", "retry-after"})
-# What rules about the size of a request tell apart.
-LARGE_BODY_BYTES = 65_536
-# When so many are known, all are judged anew.
-MAX_FINGERPRINTS = 50_000
-# A longer body is known by its digest, or so many fingerprints could fill the memory.
-_LONGEST_KEPT_BYTES = 1_024
+READ_HEADERS = frozenset({"content-type", "retry-after"})  # what inline rules read; all others but a key mean nothing
+LARGE_BODY_BYTES = 65_536  # what rules about the size of a request tell apart
+MAX_FINGERPRINTS = 50_000  # when so many are known, all are judged anew
+_LONGEST_KEPT_BYTES = 1_024  # a longer body is known by its digest, or so many fingerprints could fill the memory
 # A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-# What was not judged is named so often, besides the first, whose reason is given; the report has those of all.
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # of what was not judged, besides the first
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
 UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
 
@@ -116,7 +106,6 @@ class AnswerJudge:
         self._secrets = requests.secrets
         self._known: dict[object, _Verdict] = {}
         self._verdicts: dict[object, _Verdict] = {}
-        # The same few header lines come with each answer.
         self._hides_key = functools.lru_cache(maxsize=1024)(self._holds_key)
 
     def judge(
@@ -146,7 +135,6 @@ class AnswerJudge:
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
             if error.startswith(NOT_REACHED):
-                # Whatever version was asked of a server that is gone; how often is told of each operation.
                 return request.operation, len(request.request.body) > LARGE_BODY_BYTES
             return request, error.split(" ", 1)[0]
         if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):

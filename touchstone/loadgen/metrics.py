@@ -32,21 +32,16 @@ _KIND_OF: dict[str, Kind] = {
     "429": "refused",
 }
 
-# All operations together.
-ALL = "*"
-# How long a log is followed is how long its build takes: such times are reported alone, not among all operations.
-LASTING = frozenset({"streamBuildEvents"})
-# An arrival that is sent later than this is late.
-LATE_S = 0.05
-# The number of the entry that holds the memory of the embedded target, beside those of the workers.
-TARGET = -1
+ALL = "*"  # all operations together
+LASTING = frozenset({"streamBuildEvents"})  # takes as long as a build: its times are not among those of all
+LATE_S = 0.05  # an arrival that is sent later than this is late
+TARGET = -1  # the number of the entry that holds the memory of the embedded target, beside those of the workers
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it may be a few places off
 
 BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
-# What comes so much of the schedule after its end is as if it had come in time: the last requests are due just before.
-_AFTER_SHARE = 0.01
+_AFTER_SHARE = 0.01  # an answer that comes so much of the schedule after its end is in time
 
 
 def kind_of(outcome: str) -> Kind:
@@ -57,11 +52,6 @@ def kind_of(outcome: str) -> Kind:
 def is_answer(outcome: str) -> bool:
     """Whether an outcome is an answer that the contract foresees, and no refusal: its time counts."""
     return kind_of(outcome) in ("served", "declined")
-
-
-def is_timed(window: Window) -> bool:
-    """Whether its samples show how long an answer takes."""
-    return is_answer(window.outcome)
 
 
 @dataclass(slots=True)
@@ -87,7 +77,7 @@ class Totals:
             return
         if self.outcome == ALL and window.outcome == NO_ANSWER:
             self.unanswered += window.count
-        elif self.outcome != ALL or is_timed(window):
+        elif self.outcome != ALL or is_answer(window.outcome):
             self.times.merge(window.response)
             self.service.merge(window.service)
 
@@ -313,16 +303,13 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-# A growth below zero where it became less, None where it is not known; the samples that it rests on; and why it is not
-# known, or what has grown most.
-Growth = tuple[float | None, int, str]
+Growth = tuple[float | None, int, str]  # None if not known; samples; why it is not known, or what has grown most
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
-# What lies below these is not to be distinguished from noise: a growth of it counts as one from here.
-_SHORT_S, _SMALL_BYTES = 0.01, 100.0
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # what is less is noise: growth counts from here
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
@@ -330,7 +317,7 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
-        timed = [window for window in windows if is_timed(window)]
+        timed = [window for window in windows if is_answer(window.outcome)]
         return _most_grown(timed, "{0.operation}".format, log.workload, _median_s, _SHORT_S, brief)
     if statistic == "bytes_drift_share":
         served = [window for window in windows if kind_of(window.outcome) == "served"]
@@ -341,7 +328,6 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
         if min(first.sent, last.sent) < _FEWEST_REQUESTS:
             return (None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
         return (last.error_share - first.error_share, first.sent + last.sent, "")
-    # The embedded target reports its memory as a worker with the number TARGET.
     of_target = [worker for worker in log.workers if worker.number == TARGET]
     if not of_target:
         return (None, 0, "the memory of a server can be seen only where it is the embedded twin")
@@ -357,7 +343,7 @@ def _median_s(windows: list[Window]) -> float:
 
 
 def _mean_bytes(windows: list[Window]) -> float:
-    return sum(window.body_bytes for window in windows) / max(sum(window.count for window in windows), 1)
+    return sum(window.body_bytes for window in windows) / sum(window.count for window in windows)
 
 
 def _most_grown(

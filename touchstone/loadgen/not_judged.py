@@ -15,19 +15,14 @@ from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
 from touchstone.loadgen.workloads import scenario
 
-# What the log says where a threshold ended the run; the end of the case that --max-seconds leaves.
-ABORTED = "stopped by --abort-on-fail"
-SECONDS = "seconds"
-
-# What only a storm shows, by one client that asks the limit at its end.
-ASKED_AT_THE_END = "limit.reads-are-not-charged"
+ABORTED = "stopped by --abort-on-fail"  # what the log says where a threshold ended the run
+SECONDS = "seconds"  # the end of the id of the case that --max-seconds leaves
+ASKED_AT_THE_END = "limit.reads-are-not-charged"  # only a storm shows it, by its closing client
 STORM = "storm"
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
 
-# Fewer requests than these may go astray without a word.
-_FEWEST = 3
-# What was cut off shows a silence only where some of it had waited for so long: slow answers are no silence.
-_WAITED_S = 2.0
+_FEWEST = 3  # fewer requests than these may go astray without a word
+_WAITED_S = 2.0  # a request cut off after less shows no silence, but a slow answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +115,6 @@ def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
     for last_s, first_s in pairwise(sorted(answered)):
         if first_s - last_s > SILENT_S:
             waits = [(window.at_s + 1, number) for window in sent if (number := _waiting(window, last_s + 1, first_s))]
-            # A target that nobody asks is silent, too, and it is not to blame.
             from_s = max(last_s + 1, min((at_s for at_s, _ in waits), default=first_s))
             waiting = sum(number for _, number in waits)
             if first_s - from_s >= SILENT_S and waiting >= _FEWEST:

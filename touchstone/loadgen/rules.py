@@ -27,8 +27,7 @@ from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle
 from touchstone.rules.judge import finding_at
 from touchstone.rules.timeline import first_ends, is_status_read
 
-# The account that a key belongs to, and the version that it sees under a ref.
-Version = tuple[str, str]
+Version = tuple[str, str]  # the account that a key belongs to, and the version that it sees under a ref
 _Row = TypeVar("_Row")
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -39,16 +38,11 @@ _UNKNOWN = {
     "silent": "the target answered nobody any more",
     "unfinished": "the run ended first",
 }
-# One refusal after a whole wait may be somebody else's load on the host; a second one is not taken for chance.
-_IN_VAIN = 2
-# A limit that counts refused starts, too, ends only after a rest as long as its window. Where it does not say when to
-# come back, waits that are shorter prove nothing.
-_RESTED_S = 4.0
+_IN_VAIN = 2  # one refusal after a whole wait may be somebody else's load on the host
+_RESTED_S = 4.0  # without Retry-After a shorter wait proves nothing
 _FEWEST_STARTS = 5
-# One refusal may be chance.
-_FEWEST_REFUSALS = 2
-# The client of a start that none of the schedule sent.
-_NOBODY = -1
+_FEWEST_REFUSALS = 2  # one refusal may be chance
+_NOBODY = -1  # the client of a start that none of the schedule sent
 
 
 class Record:
@@ -153,8 +147,6 @@ def _attempt_of(e: Exchange) -> Attempt:
     return Attempt(_NOBODY, 1, e.ref or "", e.credential, "", False, *times, e.status, wait_s, gave_up=False, seq=e.seq)
 
 
-# Whether a rate explains refusals
-
 _SHORTEST_S = 0.001
 _STEP = 1.05  # each length that is tried is so many times the one before it
 _STRADDLED = 2
@@ -212,7 +204,6 @@ class _Counted:
 
     def most_served(self, window_s: float) -> int:
         """The most starts that surely counted within a window in which one was served, itself among them."""
-        # Surely within: sent after the window began, and answered before the served one was sent.
         over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
         early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
         return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0
@@ -220,9 +211,6 @@ class _Counted:
 
 def _times(starts: Iterable[Attempt]) -> _Times:
     return np.array([(start.sent_at, start.done_at) for start in starts], dtype=np.float64).reshape(-1, 2)
-
-
-# The rules
 
 
 def _held(operation: str, *evidence: int) -> Judgement:

@@ -42,12 +42,9 @@ from touchstone.loadgen.workloads import SCENARIOS
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
-# A generator that is later at p99 than this share of a limit on a time cannot judge it.
-LATE_TOLERATED_SHARE = 0.1
-# More arrivals than this without a time leave a mean unknown.
-_UNTIMED_TOLERATED_SHARE = 0.001
-# What a caller who allows so many requests and no more decides himself.
-_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")
+LATE_TOLERATED_SHARE = 0.1  # a generator that is later at p99 than this share of a limit on a time cannot judge it
+_UNTIMED_TOLERATED_SHARE = 0.001  # more arrivals than this without a time leave a mean unknown
+_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # what --max-requests decides
 _HIGHEST_LIMIT = 1e300
 
 Thresholds = dict[str, tuple[Limit, ...]]  # by scenario

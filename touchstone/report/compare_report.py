@@ -21,7 +21,7 @@ from touchstone.report.charts import Chart
 from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, OperationChange
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
-from touchstone.report.load_sentences import describe_capacity, describe_workload
+from touchstone.report.load_sentences import sentence
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
@@ -62,7 +62,7 @@ def _values(both: Comparison) -> Mapping[str, Any]:
     return {
         "both": both,
         "runs": [(letter, log, describe_run(log)) for letter, log in zip("AB", logs, strict=True)],
-        "describe_capacity": describe_capacity,
+        "sentence": sentence,
         "limits": limits,
         "resampling": resampling,
         "few": FEW,
@@ -120,7 +120,6 @@ def render(both: Comparison) -> str:
         apart=describe_apart,
         statistic=describe_statistic,
         value=describe_value,
-        describe_workload=describe_workload,
     )
 
 

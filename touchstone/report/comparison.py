@@ -37,11 +37,9 @@ Verdict = Literal[
 NOISE: Verdict = "no difference beyond noise"
 UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
-# Where these are not excluded nobody says that there is no difference: one by half, or by a tenth of all requests.
-MATTERS, MATTERS_POINTS = 0.5, 0.1
+MATTERS, MATTERS_POINTS = 0.5, 0.1  # a difference by less is none, as a share and in points
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
 
-# What became of a claim, in the order in which reports have it.
 GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
 NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
@@ -302,7 +300,6 @@ def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
     return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
 
 
-# By option what people call it.
 _OPTIONS = {
     "mix": "mix",
     "users": "clients",
@@ -325,7 +322,6 @@ def _work(log: RunLog) -> dict[str, str]:
     is_local = is_loopback(urlsplit(header.target.url).hostname or "")
     url = "a server on this machine" if is_local else header.target.url
     work = {
-        # The embedded twin has another port each time, and is the same server all the same.
         "target": "the embedded twin" if header.target.kind == "embedded" else url,
         "scenario": workload.scenario,
         "model": workload.model,
