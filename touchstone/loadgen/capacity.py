@@ -327,11 +327,8 @@ def _clients(attempts: Iterable[Attempt]) -> Clients:
         wait_p50_s=waits_s[len(waits_s) // 2] if waits_s else 0.0,
         wait_max_s=max(waits_s, default=0.0),
         tries=sum(map(len, tries.values())),
-        **{name: ends[name] for name in _ENDS},
+        **{name: ends[name] for name in ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")},
     )
-
-
-_ENDS = ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")
 
 
 def _end_of(tries: Sequence[Attempt]) -> str:

@@ -122,7 +122,13 @@ class AnswerJudge:
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        verdict = self._verdict(judgements, is_partial=is_partial)
+        alike = tuple(  # there are few: most fingerprints share theirs
+            dict.fromkeys(
+                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
+                for j in judgements
+            )
+        )
+        verdict = self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
         verdict.count += 1
         if fingerprint is not None:
             if len(self._known) >= MAX_FINGERPRINTS:
@@ -181,16 +187,6 @@ class AnswerJudge:
                 finding = finding_of(judgement, exchange, self._ledger, self._sources)
                 self.findings[finding.id] = finding
                 yield finding
-
-    def _verdict(self, judgements: Iterable[Judgement], *, is_partial: bool) -> _Verdict:
-        """The one verdict of all fingerprints of which the rules say the same."""
-        alike = tuple(
-            dict.fromkeys(
-                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
-                for j in judgements
-            )
-        )
-        return self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
@@ -279,7 +275,6 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
 
 
 def _partial(log: RunLog) -> set[str]:
-    """The versions of which not everything was kept."""
     if _is_cut(log):
         return {exchange.ref for exchange in log.exchanges if exchange.ref}
     kept = {exchange.seq for exchange in log.exchanges}
@@ -296,7 +291,6 @@ def _is_cut(log: RunLog) -> bool:
 
 
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
-    """Writes an error of ours, so that the run does not look like a pass."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 

@@ -200,11 +200,6 @@ class Operation:
         return self.whole.operation
 
     @property
-    def unsent(self) -> int:
-        """Arrivals that came due and could not be sent."""
-        return self.kinds["unsent"]
-
-    @property
     def error_share(self) -> float:
         """The share of requests without an answer, or with a 5xx or another status that nobody expects."""
         return self.kinds["error"] / self.whole.count if self.whole.count else 0.0

@@ -456,21 +456,16 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
         return _unclear(_START, last, why=f"{why}; at least {_FEWEST_STARTS} of each: run longer")
     counts = f"{len(refused)} of {len(beside)} starts refused beside the greedy key, none of {len(alone)} alone"
     if len(refused) >= _FEWEST_REFUSALS:
-        if _explained(beside, record):
+        again_in_vain = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
+        keys = list(record.by_account.values())
+        if len(again_in_vain) < _FEWEST_REFUSALS and rate_explains(
+            keys, lambda start: not start.fresh and record.has_room(start), record.slack_s
+        ):
             return _unclear(_START, last, why=f"{counts}; the key may have used up a rate of its own")
         expected = "starts served beside as they were alone"
         return _broken(_START, alone[-1].seq, refused[0].seq, last, expected=expected, actual=counts)
     others = sum(not start.is_served for start in beside)
     return _unclear(_START, last, why=f"{counts}, {others} not served; too few to tell") if others else None
-
-
-def _explained(beside: list[Attempt], record: Record) -> bool:
-    """Whether the key may have used up a rate of its own."""
-    pairs = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
-    if len(pairs) >= _FEWEST_REFUSALS:
-        return False
-    keys = list(record.by_account.values())
-    return rate_explains(keys, lambda start: not start.fresh and record.has_room(start), record.slack_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,17 +26,7 @@ from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import (
-    ALL,
-    LATE_S,
-    TARGET,
-    Totals,
-    growth,
-    of_schedule,
-    punctuality,
-    throughput,
-    totals,
-)
+from touchstone.loadgen.metrics import ALL, LATE_S, TARGET, Totals, growth, of_schedule, punctuality, throughput, totals
 from touchstone.loadgen.not_judged import Ruling, again, ending
 from touchstone.loadgen.workloads import SCENARIOS
 from touchstone.rules.judge import finding_at
@@ -138,8 +128,6 @@ def measured(log: RunLog) -> tuple[Reading, ...]:
 
 
 class _Run:
-    """What readings of one run share."""
-
     def __init__(self, log: RunLog, workload: Workload) -> None:
         self._log = log
         self._workload = workload

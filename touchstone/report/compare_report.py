@@ -57,7 +57,6 @@ def write(both: Comparison, console: Console, page: Path | None = None, exit_cod
 
 
 def _values(both: Comparison) -> Mapping[str, Any]:
-    """What the templates of the terminal and of the page have in common."""
     logs = (both.before, both.after)
     return {
         "both": both,
@@ -124,7 +123,6 @@ def render(both: Comparison) -> str:
 
 
 def _overlays(both: Comparison) -> tuple[Chart, ...]:
-    """For each operation that both load runs timed, their percentile curves over each other."""
     if not both.is_load:
         return ()
     drawn = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
@@ -152,7 +150,6 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
         for group, turns in ((group, claims.turned_by(group)) for group in GROUPS)
     }
     lists |= {"removed": list(map(_claim, claims.only_before)), "added": list(map(_claim, claims.only_after))}
-    findings = {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))}
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "exit_code": exit_code,
@@ -166,7 +163,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
             "gone_findings": len(claims.gone),
         },
         "claims": lists,
-        "findings": findings,
+        "findings": {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))},
         "answers": [],
     }
     if both.is_load:
@@ -183,16 +180,11 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
 
 
 def _run(log: RunLog, verdict: RunVerdict) -> dict[str, Any]:
-    header = log.header
     return {
-        "id": header.run_id,
-        "command": header.command,
-        "target": header.target.name,
-        "url": header.target.url,
-        "started_at": header.started_at,
+        **fields(log.header, "id=run_id command target=target.name url=target.url started_at"),
         "duration_s": log.footer.duration_s if log.footer else None,
         **fields(verdict, "exit_code", "reason"),
-        **fields(header, "contract_sha256", "tool_version"),
+        **fields(log.header, "contract_sha256", "tool_version"),
     }
 
 

@@ -167,7 +167,6 @@ class Comparison:
 
     @property
     def _changes(self) -> list[Change]:
-        """What is to be said of the statistics of two load runs."""
         operations = self.operations if self.is_load else ()
         return [change for one in operations for change in (*one.times, *one.counted) if change.tells]
 

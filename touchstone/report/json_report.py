@@ -100,7 +100,8 @@ def _load(load: LoadView) -> dict[str, Any]:
 
 def _operation(one: Operation) -> dict[str, Any]:
     outcomes = {row.outcome: _traffic(row) for row in one.outcomes}
-    return {**_traffic(one.whole), **fields(one, "unsent error_share refused_share kinds"), "outcomes": outcomes}
+    shares = fields(one, "error_share refused_share kinds")
+    return {**_traffic(one.whole), "unsent": one.kinds["unsent"], **shares, "outcomes": outcomes}
 
 
 def _traffic(row: Traffic) -> dict[str, Any]:
