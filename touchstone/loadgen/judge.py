@@ -80,12 +80,7 @@ class _Verdict:
 
 
 class AnswerJudge:
-    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it.
-
-    Attributes:
-        findings: By id, as each first came up.
-        failed: The first error of each rule that failed, by the rule's id.
-    """
+    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it."""
 
     def __init__(
         self,
@@ -95,8 +90,8 @@ class AnswerJudge:
         rules: Sequence[Rule[Exchange]] = INLINE_RULES,
         sources: KeySources = USUAL,
     ) -> None:
-        self.findings: dict[str, Finding] = {}
-        self.failed: dict[str, str] = {}
+        self.findings: dict[str, Finding] = {}  # by id, as each first came up
+        self.failed: dict[str, str] = {}  # by the id of a rule, its first error
         self._history = history
         self._ledger = ledger
         self._sources = sources

@@ -469,8 +469,6 @@ def punctuality(log: RunLog) -> Punctuality:
 
 def last_reports(workers: Iterable[Worker]) -> list[Worker]:
     """What each worker reported last, or whoever missed it, in the order of their numbers."""
-    last: dict[int, Worker] = {}
-    for worker in sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running")):
-        if worker.number != TARGET:
-            last[worker.number] = worker
+    ordered = sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running"))
+    last = {worker.number: worker for worker in ordered if worker.number != TARGET}
     return [last[number] for number in sorted(last)]

@@ -46,12 +46,7 @@ _NOBODY = -1  # the client of a start that none of the schedule sent
 
 
 class Record:
-    """What a load run did to each version and what it read of it, by version, account and client.
-
-    Attributes:
-        starts: In the order in which they were sent, those of set-up and of the closing client among them.
-        slack_s: By how much points in time of two workers may be wrong to each other.
-    """
+    """What a load run did to each version and what it read of it, by version, account and client."""
 
     def __init__(self, log: RunLog) -> None:
         self.log = log
@@ -67,6 +62,7 @@ class Record:
         reads = sorted(filter(is_status_read, log.exchanges), key=lambda read: read.done_at)
         self.reads = grouped(reads, _version)
         self.own_refs = frozenset(action.ref for action in log.templates if action.action == "published")
+        # By how much points in time of two workers may be wrong to each other.
         self.slack_s = 2 * max((worker.clock_error_s for worker in log.workers), default=0.0)
         self._builds = {(build.want, _version(build)): build for build in log.builds}
         at_rest = grouped((read for read in reads if read.body["status"] in AT_REST), _version)
@@ -160,12 +156,11 @@ def rate_explains(
 ) -> bool:
     """Whether a limit of each key explains which of its starts were refused, but for a single one.
 
-    Whatever the numbers of a limit are, and however it counts, in a stretch of time as long as its window a key is
-    served at most twice what the limit allows (where windows follow each other, the end of one and the beginning of the
-    next), and a start is refused only after as many as it allows. That holds for windows that follow the clock or open
-    with a start, for a log of the last starts, and for a bucket of tokens, whose window is the time in which it fills.
-    So no limit explains a run if, for windows of each length, twice the fewest starts before a refusal are less than
-    the most that were served. All keys are taken to have the same limit. One that counts refused starts is tried, too.
+    Whatever the numbers of a limit are, and however it counts, in a stretch as long as its window a key is served at
+    most twice what it allows (the end of one window and the beginning of the next), and a start is refused only after
+    as many as it allows. So no limit explains a run if, for windows of each length, twice the fewest starts before a
+    refusal are less than the most that were served. All keys have the same limit; one that counts refused starts is
+    tried, too.
 
     Args:
         keys: The starts of each key, in the order in which they were sent.
