@@ -50,8 +50,8 @@ class LoadView:
         return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 
-def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
-    """The view of the load, or None where the run was no load run; *readings* are worked out if not given."""
+def load_view(log: RunLog) -> LoadView | None:
+    """The view of the load, or None where the run was no load run."""
     if log.workload is None:
         return None
     statuses = [start.status for start in limit_starts(log)]
@@ -60,7 +60,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         numbers=metrics(log),
         kept=punctuality(log),
         capacity=capacity(log),
-        limits=limit_lines(measured(log) if readings is None else readings),
+        limits=limit_lines(measured(log)),
         windows=log.windows,
         attempts=log.attempts,
         asked=(len(statuses), statuses.count(429), sum(status >= 500 or not status for status in statuses)),
