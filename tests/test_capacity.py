@@ -132,10 +132,8 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    assert (
-        sentence("capacity", found)
-        == "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
-    )
+    text = "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
+    assert sentence("capacity", found) == text
 
 
 def test_limit_met_at_the_end_leaves_the_capacity_open() -> None:
