@@ -1,7 +1,4 @@
-"""The child's side of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked.
-
-`python -m touchstone.limiter.probe` runs it.
-"""
+"""The child of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked."""
 
 import gc
 import math
@@ -37,18 +34,13 @@ CASE = "probe"
 
 # Exchanges that are kept and judged, as far as there is room.
 MOST_KEPT = 5_000
-# From the end of one trial of the search for a knee to the next one, at least.
+# Between two trials of the search for a knee, at least.
 BETWEEN_S = 0.25
-# What ends later is left to whoever clears up.
+# Builds that take longer to end are left to the clean-up.
 LEAVE_S = 3.0
 
-# A stimulus is to begin when it is thought of, and not before.
-THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
-
-# What the process ends with where nobody could ask anything; and where somebody stopped it.
+# What the process ends with where it could ask nothing, and where it was stopped.
 FAULTY, INTERRUPTED = 2, 130
-# Whoever waits for an answer is to notice it at once, whatever another thread computes.
-_SWITCH_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +51,6 @@ class ProbeHandover(Handover):
         refs: The versions that may be started, none of which is built; of another operation, the one that is read.
         origin: The machine's monotonic clock at run second 0.
         until_at: Run second at which nothing more is sent.
-        first_seq: Exchanges are numbered from here.
-        spent_builds: Builds that began before it, or may have.
     """
 
     by_hand = ("probe", "touchstone probe")
@@ -73,7 +63,7 @@ class ProbeHandover(Handover):
 
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
-    """What a run log says that a probe may cost, as an object.
+    """The terms of a probe from its run log.
 
     Raises:
         UsageError: another version of touchstone wrote it.
@@ -102,7 +92,6 @@ class ProbeRun:
         self._sender = Sender(
             probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, handover.first_seq
         )
-        self._thinks_s = 0.0
         self._unkept: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
@@ -115,7 +104,7 @@ class ProbeRun:
         return self._log.lost is not None
 
     def run(self) -> None:
-        """Sends and hears until nothing more is asked, or may be; whatever happens, writes what is known."""
+        """Sends until nothing more is asked, or may be; writes what is known, whatever happens."""
         self._attempt(self._go)
         if self.bounds.why:  # what ends the search for a knee does not end what was before
             self._brain.stop(self.bounds.why)
@@ -138,7 +127,7 @@ class ProbeRun:
             self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
 
     def _go(self) -> None:
-        number = self._replayed()
+        number, thinks_s = self._replayed(), 0.0
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
         self._link.send(self._link.prepared(other, self._handover.refs[0]))
         gc.collect()
@@ -147,9 +136,9 @@ class ProbeRun:
             if self._pool:
                 self._pool.settle()
             began_at = self.now()
-            # What is sent begins when it is known: to think of it takes as long as last time.
-            stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
-            self._thinks_s = THINKS_TIMES * (self.now() - began_at)
+            # What is sent begins when it is known: to think of it takes about as long as last time.
+            stimulus = self._brain.ask(began_at + min(1.25 * thinks_s, 10.0))
+            thinks_s = self.now() - began_at
             if stimulus is None:
                 break
             number += 1
@@ -163,7 +152,7 @@ class ProbeRun:
             self._hear(number, stimulus, answers)
 
     def _seek(self) -> None:
-        """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
+        """Looks for the knee where the limiter is known for sure."""
         story, identity, bounds = _story(self._handover), self._brain.known(), self.bounds
         terms = story.probing.knee
         assert terms is not None
@@ -213,16 +202,15 @@ class ProbeRun:
         self._brain.hear(stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self.bounds
-        heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(heard)
+        counts = bounds.requests, bounds.refused, bounds.spent_builds
+        self._log.write(Heard(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Writes one answer down; its exchange follows when there is time."""
+        """Writes an answer down; its exchange follows after the stimulus."""
         self._log.write(answered)
         self._unkept.append((prepared, reply, answered.seq))
 
     def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
-        """Writes an exchange down, as long as there is room; it is judged when the probe is over."""
         if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
             self._left -= 1
             self._log.write(self._link.exchange(prepared, reply, seq, CASE))
@@ -238,7 +226,7 @@ def _story(handover: ProbeHandover) -> ProbeStory:
 def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     """Runs the probe that the environment asks for; the exit code of the process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(0.0005)  # seconds: who waits for an answer notices it at once, whatever else computes
     hold_lifeline(os.environ)
     try:
         run = ProbeRun(ProbeHandover.received(), brain)

@@ -22,15 +22,12 @@ STARTS = "startBuild"
 MOST_OTHERS = 5
 _NO_ENTRY = frozenset({401, 403})
 
-# So long before a request is due its connection is looked at, and from here on nothing is slept through.
+# Before a request is due: when its connection is opened, and when sleeping ends.
 _AHEAD_S, _AWAKE_S = 0.3, 0.002
-
-# Before anything is sent, and before a start that is to be alone, builds that were cancelled are waited for so long.
-_SETTLE_S = 5.0
+# The longest wait for builds that were cancelled, and for the cancel before a start to be sent.
+_SETTLE_S, _CANCEL_S = 5.0, 1.0
 _CANCELS = 5
-# So long a start waits at most until the cancel before it is sent.
-_CANCEL_S = 1.0
-# Connections beside those of starts: cancels that may be on their way at once without one that has to be opened.
+# Connections beside those of starts, for cancels.
 _BESIDE = 8
 
 Record = Callable[[Answered, Prepared, Reply], None]
@@ -39,20 +36,14 @@ Record = Callable[[Answered, Prepared, Reply], None]
 class Bounds:
     """The budget of a probe in requests, builds and seconds; usable from several threads.
 
-    Args:
-        until_at: When the seconds are over, in run seconds.
-        spent_builds: Builds that began before, or may have.
-
     Attributes:
         ended: Set when nothing more is to be sent.
-        why: Why that is so.
-        failure: In a sentence, where the target cannot be judged.
+        failure: Why the target cannot be judged, in a sentence.
         requests: Limited requests that were sent, of this session and those before it.
-        refused: Those of them that were refused.
         spent_builds: Builds that began, or may have.
     """
 
-    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int = 0) -> None:
+    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int) -> None:
         self.ended = threading.Event()
         self.why: Why = ""
         self.failure = ""
@@ -82,7 +73,7 @@ class Bounds:
         return left
 
     def wait_until(self, at: float) -> bool:
-        """Waits until a moment, and not a millisecond longer; whether the probe still goes on then."""
+        """Waits until a moment in run seconds; whether the probe still goes on then."""
         left_s = at - _AWAKE_S - self._now()
         if self.ended.wait(left_s) if left_s > 0 else self.ended.is_set():
             return False
@@ -113,11 +104,8 @@ class Bounds:
 class Pool:
     """The versions that a probe starts, each again only when its last build was cancelled and is seen to have ended.
 
-    A start that joins a build which still runs says nothing about a limiter.
-
-    Args:
-        link: Sends requests that are not limited.
-        settle_s: A build that reads as running for so much longer after its cancel is given up.
+    A start that joins a build which still runs says nothing about a limiter. A build that reads as running for more
+    than *settle_s* after its cancel is given up.
     """
 
     def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
@@ -128,17 +116,17 @@ class Pool:
         self._closed = threading.Event()
 
     def take(self, count: int, stopped: threading.Event) -> list[str]:
-        """So many versions that can be started, as soon as there are; fewer where no more will come."""
+        """Waits for so many versions that can be started; fewer where no more will come."""
         while len(self._free) < count and self._leaving and not stopped.is_set():
             time.sleep(0.005)
         return [self._free.popleft() for _ in range(min(count, len(self._free)))]
 
     def give_back(self, refs: Sequence[str]) -> None:
-        """These were not started after all."""
+        """Takes back versions that were not started after all."""
         self._free.extendleft(reversed(refs))
 
     def started(self, ref: str, *, holds: bool) -> None:
-        """A build of *ref* runs, or may: it is left in flight, or cancelled at once beside all else."""
+        """Leaves a build of *ref*, which may run, in flight, or cancels it."""
         if holds:
             self._held.append(ref)
         else:
@@ -151,11 +139,11 @@ class Pool:
         wait([self._spawn(self._held.popleft()) for _ in range(min(count, len(self._held)))])
 
     def settle(self, within_s: float = _SETTLE_S) -> None:
-        """Waits until no build is on its way to end, so that none takes room from what is sent next."""
+        """Waits until no build is on its way to end."""
         wait(self._leaving.copy(), within_s)
 
     def close(self, within_s: float) -> None:
-        """Cancels all that is in flight; what takes longer is left to whoever clears up."""
+        """Cancels all that is in flight."""
         while self._held:
             self._spawn(self._held.popleft())
         self.settle(within_s)
@@ -168,7 +156,6 @@ class Pool:
         return future
 
     def _leave(self, ref: str, cancelled: threading.Event | None) -> None:
-        """Cancels the build of *ref*, and waits for its end."""
         for wait_s, _ in zip(back_off_s(), range(_CANCELS), strict=False):
             reply = self._link.send(self._link.prepared("cancelBuild", ref), sent=cancelled)
             if 200 <= reply.whole_status < 300 or reply.whole_status in (404, 409):
@@ -179,7 +166,7 @@ class Pool:
                 return
 
     def _ended(self, ref: str) -> bool:
-        """Whether the build of *ref* is seen not to run any more, and another one can be started."""
+        """Waits until a build does not run any more; whether another one can be started then."""
         began_at = self._link.now()
         while (waited_s := self._link.now() - began_at) <= self._settle_s and not self._closed.is_set():
             reply = self._link.send(self._link.prepared("getBuild", ref))
@@ -192,24 +179,10 @@ class Pool:
 
 
 class Sender:
-    """Sends stimuli.
-
-    Args:
-        pool: The versions to be started; None where nothing is.
-        ref: The version that is read where nothing is started.
-        record: Is given each limited request and what came of it, as soon as that is there.
-        first_seq: Requests are numbered from here.
-    """
+    """Sends stimuli: starts of the versions in *pool*, or reads of *ref* where there is none."""
 
     def __init__(
-        self,
-        operation: str,
-        link: Link,
-        pool: Pool | None,
-        ref: str,
-        bounds: Bounds,
-        record: Record,
-        first_seq: int,
+        self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, record: Record, first_seq: int
     ) -> None:
         self._operation, self._link, self._pool, self._ref = operation, link, pool, ref
         self._bounds, self._record = bounds, record
@@ -218,14 +191,12 @@ class Sender:
         self._lock = threading.Lock()
 
     def next_seq(self) -> int:
-        """The number of the next exchange, which is another one then."""
+        """Takes the number of the next exchange."""
         self._seq += 1
         return self._seq - 1
 
     def send(self, number: int, stimulus: Stimulus) -> tuple[Answer, ...]:
-        """
-        Sends a stimulus, as much of it as there is room for; what was answered, in the order in which it was sent.
-        """
+        """Sends as much of a stimulus as there is room for; what was answered, in the order in which it was sent."""
         self._number, self._answers = number, []
         if self._pool and stimulus.frees:
             self._pool.release(stimulus.frees)
@@ -235,7 +206,7 @@ class Sender:
         return in_order(self._answers)
 
     def _in_turn(self, segment: Segment) -> bool:
-        """Sends each after the answer to the one before it; whether the probe goes on after it."""
+        """Sends each after the answer to the one before it; whether the probe goes on."""
         took_s: list[float] = []
         for at in segment.at:
             if segment.alone and self._pool:
@@ -251,7 +222,7 @@ class Sender:
         return not self._bounds.ended.is_set()
 
     def _together(self, segment: Segment) -> bool:
-        """The same with none of them waiting for another one: each in a thread of its own."""
+        """Sends each in a thread of its own; whether the probe goes on."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
         for at, ref in zip(segment.at, refs, strict=False):
@@ -269,7 +240,7 @@ class Sender:
         return len(refs) == len(segment.at) and not self._bounds.ended.is_set()
 
     def _ready(self, at: float, count: int) -> list[str]:
-        """The versions for so many requests, now that they are due; fewer where there is room for fewer."""
+        """Waits until requests are due; their versions, fewer where there is room for fewer."""
         bounds, pool, link = self._bounds, self._pool, self._link
         count = min(count, bounds.room(at))
         refs = pool.take(count, bounds.ended) if pool else [self._ref] * count
@@ -286,14 +257,13 @@ class Sender:
         return []
 
     def _answered(self, ref: str, seq: int, segment: Segment, stream: int) -> Answered:
-        """What comes of a request that is sent now."""
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
         status = reply.whole_status
         answer = Answer(
             sent_at=round(reply.sent_at, 6),
             done_at=round(reply.done_at, 6),
-            accepted=is_let_through(self._operation, status),
+            accepted=_is_let_through(self._operation, status),
             retry_after_s=reply.retry_after_s,
             quota=quota(reply.headers),
             stream=stream,
@@ -310,12 +280,6 @@ class Sender:
         return answered
 
 
-def is_let_through(operation: str, status: int) -> bool:
-    """
-    Whether an answer shows that a limiter let its request through: a build that is promised, a read that is answered.
-
-    What a key may not do no limiter has seen.
-    """
-    if operation == STARTS:
-        return 200 <= status < 300
-    return 200 <= status < 500 and status not in (401, 403, 429)
+def _is_let_through(operation: str, status: int) -> bool:
+    """Whether a build is promised, or a read is answered; what a key may not do reached no limiter."""
+    return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})

@@ -16,20 +16,16 @@ from touchstone.target.bounds import Room
 _AHEAD_S = 0.1
 # Connections that are open when a trial begins, beside those that answers at the limit keep busy.
 _SPARE, _MOST_AHEAD = 8, 256
-# An answer is waited for so long, and so many limits: one that takes longer has missed its limit anyway.
+# The longest wait for an answer, and in limits.
 _WAIT_S, _WAIT_LIMITS = 5.0, 4.0
-# Answers of one trial that are kept and judged, where each differs.
+# Different answers of one trial that are kept and judged.
 _MOST_DISTINCT = 50
-# How fast answers come is measured from here on: the first ones are not there at once.
+# The rate of answers is measured from this share of a trial on: the first ones are not there at once.
 _STEADY_FROM = 1 / 3
 
 
 class OpenLoop:
-    """One trial: reads go out when they are due, whatever became of those before them.
-
-    Attributes:
-        distinct: The first of answers that are alike, by what they are alike in; as many as there is room for.
-    """
+    """One trial: reads go out when they are due. *distinct* has the first of answers that are alike."""
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
         self.distinct: dict[str, Reply] = {}
@@ -41,16 +37,15 @@ class OpenLoop:
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
-        """Sends its reads, until it cannot show anything else any more."""
+        """Sends its reads, until nothing that follows would change what it shows."""
         link, due_s = self._link, due_times(self._trial)
         link.open(min(int(self._trial.rate_per_s * self._slo_s) + _SPARE, _MOST_AHEAD))
         began_at = link.now() + _AHEAD_S
-        flights: list[Future[Any]] = []
-        stopped = False
+        flights, stopped = list[Future[None]](), False
         for due_at in began_at + due_s:
             if due_at > until_at:
                 bounds.end("budget")
-            stopped = bounds.ended.wait(max(0.0, due_at - link.now())) or self._is_lost
+            stopped = bounds.ended.wait(max(0.0, due_at - link.now())) or self._is_lost()
             if stopped:
                 break
             flights.append(link.spawn(self._read, float(due_at)))
@@ -58,9 +53,7 @@ class OpenLoop:
             flight.result()
         return self._outcome(began_at, float(due_s[-1]), is_stopped=stopped)
 
-    @property
     def _is_lost(self) -> bool:
-        """Whether nothing that follows would change what the trial shows."""
         most = self._trial.most_missed
         return bool(self._refused or self._barred or (most is not None and self._missed > most))
 
@@ -76,7 +69,6 @@ class OpenLoop:
                 self.distinct[key] = reply
 
     def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
-        """What became of them all."""
         reads = sorted(self._reads, key=lambda each: each[0])
         due = np.array([at for at, _ in reads]) - began_at
         done = np.array([reply.done_at for _, reply in reads]) - began_at
