@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.facts.wording import brief, chance_words, figure, percentage, plural
 
-_NOUNS = {"startBuild": "build", "getBuild": "read", "getTemplate": "read"}
 _UNITS = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86400.0: "a day"}
 
 WHY_WORDS = {
@@ -46,7 +45,7 @@ _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "cloc
 
 def noun(operation: str) -> str:
     """What one request of an operation is called, such as ``build``."""
-    return _NOUNS.get(operation, "request")
+    return "build" if operation == "startBuild" else "read"
 
 
 def describe_family(family: str) -> str:

@@ -10,17 +10,7 @@ from touchstone.facts.probe_events import Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure, plural
 from touchstone.limiter.knee import why_words
 from touchstone.limiter.pace import Pace, pace
-from touchstone.report.probe_sentences import (
-    describe_cost,
-    describe_family,
-    describe_free,
-    describe_limiter,
-    describe_numbers,
-    describe_others,
-    describe_rate,
-    noun,
-    sentence,
-)
+from touchstone.report import probe_sentences as sentences
 
 _NUMBER_NAMES = {
     "limit": "limit",
@@ -67,11 +57,11 @@ def advice(identity: Identity, operation: str) -> Advice:
     text = template.render(
         pace=safest,
         identity=identity,
-        what=noun(operation),
+        what=sentences.noun(operation),
         retry_after=retry_after,
-        families=["+".join(map(describe_family, name.split("+"))) for name in families],
-        cost=describe_cost(identity.cost),
-        rate=describe_rate,
+        families=["+".join(map(sentences.describe_family, name.split("+"))) for name in families],
+        cost=sentences.describe_cost(identity.cost),
+        rate=sentences.describe_rate,
     )
     return Advice(safest, rate_per_s, families, retry_after, tuple(filter(None, text.splitlines())))
 
@@ -150,7 +140,7 @@ class ProbeView:
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
         """A row for each number or option: its name, whose it is, its value, and its 95 % interval where it has one."""
         for tier in self.identity.tiers:
-            family, values = describe_family(tier.family), describe_numbers(tier, self.noun)
+            family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, self.noun)
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # which says the same of a bucket
             for name, value in values.items():
@@ -172,7 +162,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     if story is None:
         return None
     heeded = [one.answer for one in story.answers if one.heeded]
-    operation, what = story.probing.operation, noun(story.probing.operation)
+    operation, what = story.probing.operation, sentences.noun(story.probing.operation)
     found = story.identified or Identified(Identity((), (), _spent(heeded), why="interrupted"))
     identity = found.identity
     return ProbeView(
@@ -182,10 +172,10 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
         failed=tuple(one.answer for one in story.answers if not one.heeded),
         identity=identity,
         steps=tuple(found.steps),
-        sentence=sentence(identity, operation),
-        limiter=describe_limiter(identity.tiers, what),
-        tried=list(describe_free(identity)) if identity.tiers else [],
-        others=describe_others(identity.others_share),
+        sentence=sentences.sentence(identity, operation),
+        limiter=sentences.describe_limiter(identity.tiers, what),
+        tried=list(sentences.describe_free(identity)) if identity.tiers else [],
+        others=sentences.describe_others(identity.others_share),
         advice=advice(identity, operation),
         knee=_knee_of(story),
     )

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from touchstone.check.handover import Errand
@@ -35,11 +34,13 @@ from touchstone.types import Conclude, Progress
 
 # Versions besides those whose builds are left in flight: so many builds may be on their way to end.
 SPARE = 32
+# How long the builds of a probe last, in seconds, unless they are cancelled.
+BUILD_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be found out; on *allows* too, which is not this machine, and going on with what *past* recorded."""
+    """What is to be found out, on this machine or on *allows*; *past* is the run log of an interrupted probe."""
 
     operation: str
     terms: Terms
@@ -64,7 +65,7 @@ def builds_s(settings: Settings) -> float:
     target = settings.target
     if target.publish == "never":
         return 0.0
-    return 300.0 if target.embedded else min(300.0, round(0.9 * target.build_timeout_s, 1))
+    return BUILD_S if target.embedded else min(BUILD_S, round(0.9 * target.build_timeout_s, 1))
 
 
 def check_terms(settings: Settings, wish: Wish) -> None:
@@ -139,7 +140,18 @@ class _Probe(StagedJob):
         stage.last_seq = max([stage.last_seq, *(a.seq for a in answers), *(e.seq for e in log.exchanges)])
 
     def judge(self, footer: Footer) -> Footer:
-        return judge_probe_run(self.run_log, self.settings, footer)
+        log = read(self.run_log)
+        with RunLogWriter(self.run_log) as writer:
+            _judge_exchanges(log, self.settings, writer)
+            log = read(self.run_log)
+            _note_unjudged(log, writer)
+            if odd := _odd(log.probe):
+                writer.write(Remark(odd))
+            if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
+                footer = dataclasses.replace(footer, exit_code=3, reason=reason)
+            if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
+                writer.write(Remark(footer.reason))
+        return footer
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session received; the run second at which time is up."""
@@ -165,26 +177,6 @@ class _Probe(StagedJob):
 def probe_command() -> list[str]:
     """The command line of the child process."""
     return [sys.executable, "-m", "touchstone.limiter.probe"]
-
-
-def judge_probe_run(run_log: Path, settings: Settings, footer: Footer) -> Footer:
-    """Writes what the rules say of a run into its log.
-
-    Returns:
-        The footer, with an exit code of 3 where the limiter is not known, or the knee that was looked for.
-    """
-    log = read(run_log)
-    with RunLogWriter(run_log) as writer:
-        _judge_exchanges(log, settings, writer)
-        log = read(run_log)
-        _note_unjudged(log, writer)
-        if odd := _odd(log.probe):
-            writer.write(Remark(odd))
-        if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
-            footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-        if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
-            writer.write(Remark(footer.reason))
-    return footer
 
 
 def unsure(story: ProbeStory | None) -> str:

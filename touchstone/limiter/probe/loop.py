@@ -1,6 +1,7 @@
 """The child of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked."""
 
 import gc
+import itertools
 import math
 import os
 import signal
@@ -89,8 +90,9 @@ class ProbeRun:
         self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
+        self._seqs = itertools.count(handover.first_seq)
         self._sender = Sender(
-            probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, handover.first_seq
+            probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, self._seqs
         )
         self._unkept: list[tuple[Prepared, Reply, int]] = []
 
@@ -176,7 +178,7 @@ class ProbeRun:
             reads = OpenLoop(trial, terms.slo_s, self._link, prepared)
             outcome = reads.run(bounds, until_at)
             for reply in reads.distinct.values():
-                self._keep(prepared, reply, self._sender.next_seq())
+                self._keep(prepared, reply, next(self._seqs))
             self._log.write(search.hear(trial, outcome))
         if bounds.ended.is_set():
             search.stop("seconds" if bounds.why == "budget" else "interrupted")

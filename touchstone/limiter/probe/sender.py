@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -182,18 +182,13 @@ class Sender:
     """Sends stimuli: starts of the versions in *pool*, or reads of *ref* where there is none."""
 
     def __init__(
-        self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, record: Record, first_seq: int
+        self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, keep: Record, seqs: Iterator[int]
     ) -> None:
         self._operation, self._link, self._pool, self._ref = operation, link, pool, ref
-        self._bounds, self._record = bounds, record
-        self._seq, self._number = first_seq, 0
+        self._bounds, self._keep = bounds, keep
+        self._seqs, self._number = seqs, 0
         self._answers: list[Answered] = []
         self._lock = threading.Lock()
-
-    def next_seq(self) -> int:
-        """Takes the number of the next exchange."""
-        self._seq += 1
-        return self._seq - 1
 
     def send(self, number: int, stimulus: Stimulus) -> tuple[Answer, ...]:
         """Sends as much of a stimulus as there is room for; what was answered, in the order in which it was sent."""
@@ -214,7 +209,7 @@ class Sender:
             refs = self._ready(at, 1)
             if not refs:
                 return False
-            answered = self._answered(refs[0], self.next_seq(), segment, 0)
+            answered = self._answered(refs[0], next(self._seqs), segment, 0)
             answer = answered.answer
             took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
             if answered.heeded and segment.ends_with(accepted=answer.accepted, took_s=took_s):
@@ -232,7 +227,7 @@ class Sender:
             new = [each for each in self._answers[before:] if each.heeded] if at > segment.at[0] else []
             if any(segment.until == ("accepted" if each.answer.accepted else "refused") for each in new):
                 break
-            flights.append(self._link.spawn(self._answered, ref, self.next_seq(), segment, len(flights)))
+            flights.append(self._link.spawn(self._answered, ref, next(self._seqs), segment, len(flights)))
         for flight in flights:
             flight.result()
         if self._pool:
@@ -276,7 +271,7 @@ class Sender:
                 self._pool.give_back([ref])
             self._answers.append(answered)
             self._bounds.take(answered)
-            self._record(answered, prepared, reply)
+            self._keep(answered, prepared, reply)
         return answered
 
 
