@@ -20,13 +20,8 @@ _BRACKET, _CONFIRM = 800, 2_500
 # At a step above the capacity it takes half as many times the limit until answers take longer.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
-# A target is overloaded that answers less than this share of what comes a second.
-_OVERLOADED = 0.85
 # So many trials in a row whose failure is the generator's, and there is no verdict.
 MOST_LATE = 4
-_MOST_STEPS_DOWN = 6
-# The first rate keeps a server that answers one after the other busy half of the time.
-_HALF_BUSY, _FIRST_LEAST, _FIRST_MOST = 0.5, 1.0, 50.0
 _FLOOR = 1 / 16
 # A bracketing trial that would take longer because of the limiter is not made.
 _LONG_S = 60.0
@@ -58,8 +53,8 @@ class Search:
     def __init__(self, terms: KneeTerms, rest_s: float, ceiling_per_s: float, seed: int) -> None:
         self.tried: list[Tried] = []
         self._terms, self._ceiling, self._seed = terms, ceiling_per_s, seed
-        usual = _HALF_BUSY / rest_s if rest_s > 0 else _FIRST_LEAST
-        self._first = min(max(usual, _FIRST_LEAST), _FIRST_MOST, ceiling_per_s)
+        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # of a server that answers one after the other
+        self._first = min(max(half_busy, 1.0), 50.0, ceiling_per_s)
         self._capacity: float | None = None
         self._high = math.inf
         self._confirmed: tuple[float, Outcome] | None = None
@@ -171,7 +166,7 @@ class Search:
 
     def _confirm(self, rate: float) -> _Steps:
         """Steps down until a rate is kept for longer, and up where surely less than half of what may miss does."""
-        for steps_down in range(_MOST_STEPS_DOWN):
+        for steps_down in range(6):
             outcome = yield "confirm", rate
             while _is_kept(outcome):
                 self._confirmed = rate, outcome
@@ -246,7 +241,7 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
 
 
 def _is_overloaded(outcome: Outcome) -> bool:
-    return outcome.done_per_s < _OVERLOADED * outcome.due_per_s
+    return outcome.done_per_s < 0.85 * outcome.due_per_s
 
 
 def _is_kept(outcome: Outcome) -> bool:

@@ -112,11 +112,9 @@ def _spaced(
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """What the limiters that were found let through of reads that come by chance.
+    """The highest mean rate a second at which reads that come by chance are let through, and the rest before them.
 
-    Returns:
-        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds of rest
-        after which all of it is there again.
+    The rate is 0 where any may be refused, infinite without a limiter; the rest is in seconds.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]

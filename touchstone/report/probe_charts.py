@@ -5,21 +5,8 @@ from collections.abc import Callable, Sequence
 from touchstone.facts.identity import Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.report.charts import (
-    SIDE,
-    Axis,
-    Chart,
-    Key,
-    Linear,
-    Log,
-    Note,
-    Shape,
-    Tick,
-    clock_axis,
-    height,
-    line,
-    place,
-)
+from touchstone.report import charts
+from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.probe_sentences import describe_family
 from touchstone.report.probe_view import KneeView, ProbeView
 
@@ -37,7 +24,7 @@ def pictures(probe: ProbeView) -> dict[str, Chart | None]:
     begin = min((answer.sent_at for answer in every), default=0.0)
     end = max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)])
     length_s = max(end - begin, 1e-3)
-    axis = clock_axis(length_s, "the first request")
+    axis = charts.clock_axis(length_s, "the first request")
 
     def at_x(at: float) -> int:
         return place(min(max((at - begin) / length_s, 0.0), 1.0))

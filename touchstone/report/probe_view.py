@@ -13,10 +13,8 @@ from touchstone.limiter.pace import Pace, pace
 from touchstone.report import probe_sentences as sentences
 
 _NUMBER_NAMES = {
-    "limit": "limit",
     "window_s": "window",
     "rate_per_s": "rate",
-    "burst": "burst",
     "gap_s": "gap",
     "block_s": "shut for",
     "delay": "answered at once",
@@ -144,7 +142,7 @@ class ProbeView:
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # which says the same of a bucket
             for name, value in values.items():
-                yield _NUMBER_NAMES[name], family, value, _ends(name, tier.numbers[name])
+                yield _NUMBER_NAMES.get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
                 if name not in values:
                     yield name, family, value, ""

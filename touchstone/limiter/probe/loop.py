@@ -33,16 +33,6 @@ from touchstone.target.bounds import Room, head_bytes
 
 CASE = "probe"
 
-# Exchanges that are kept and judged, as far as there is room.
-MOST_KEPT = 5_000
-# Between two trials of the search for a knee, at least.
-BETWEEN_S = 0.25
-# Builds that take longer to end are left to the clean-up.
-LEAVE_S = 3.0
-
-# What the process ends with where it could ask nothing, and where it was stopped.
-FAULTY, INTERRUPTED = 2, 130
-
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
@@ -87,7 +77,8 @@ class ProbeRun:
         self._brain = brain(terms)
         self.bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         self._link = Link(target.url or "", target, Contract.load(), self.now)
-        self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
+        # Exchanges that are kept and judged.
+        self._room, self._left = Room(target.bounds.max_total_bytes), 5_000
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
         self._seqs = itertools.count(handover.first_seq)
@@ -118,7 +109,7 @@ class ProbeRun:
                 self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(self.bounds.failure)))
         finally:
             if self._pool:
-                self._pool.close(LEAVE_S)
+                self._pool.close()
             self._link.close()
             self._log.close()
 
@@ -169,7 +160,7 @@ class ProbeRun:
         if not identity.sure:
             search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
         prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
-        rest_s, until_at = max(rest_s, BETWEEN_S), self._handover.until_at
+        rest_s, until_at = max(rest_s, 0.25), self._handover.until_at
         while not bounds.ended.is_set():
             trial = search.ask(until_at - self.now() - rest_s)
             if trial is None or bounds.ended.wait(rest_s):
@@ -226,7 +217,7 @@ def _story(handover: ProbeHandover) -> ProbeStory:
 
 
 def main(brain: Callable[[Terms], Probe] = Probe) -> int:
-    """Runs the probe that the environment asks for; the exit code of the process."""
+    """Runs the probe that the environment asks for; the exit code is 2 where nothing could be sent."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
     sys.setswitchinterval(0.0005)  # seconds: who waits for an answer notices it at once, whatever else computes
     hold_lifeline(os.environ)
@@ -236,10 +227,10 @@ def main(brain: Callable[[Terms], Probe] = Probe) -> int:
         run.run()
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
-        return FAULTY
+        return 2
     if run.is_lost:
         return UNWRITTEN
-    return INTERRUPTED if run.bounds.why == "interrupted" and not run.bounds.failure else 0
+    return 130 if run.bounds.why == "interrupted" and not run.bounds.failure else 0
 
 
 def _wait_for_interrupt(bounds: Bounds) -> None:

@@ -20,15 +20,8 @@ STARTS = "startBuild"
 
 # So many answers in a row that tell nothing of a limiter are no accident.
 MOST_OTHERS = 5
-_NO_ENTRY = frozenset({401, 403})
-
 # Before a request is due: when its connection is opened, and when sleeping ends.
 _AHEAD_S, _AWAKE_S = 0.3, 0.002
-# The longest wait for builds that were cancelled, and for the cancel before a start to be sent.
-_SETTLE_S, _CANCEL_S = 5.0, 1.0
-_CANCELS = 5
-# Connections beside those of starts, for cancels.
-_BESIDE = 8
 
 Record = Callable[[Answered, Prepared, Reply], None]
 
@@ -95,7 +88,7 @@ class Bounds:
             self.recall(answered)
             self._others = 0 if answered.heeded else self._others + 1
         what = f"status {answered.status}" if answered.status else "no answer"
-        if answered.status in _NO_ENTRY:
+        if answered.status in {401, 403}:
             self.end("interrupted", f"a request was answered with {what}: the key may not do this; give another one")
         elif self._others >= MOST_OTHERS:
             self.end("interrupted", f"{self._others} requests in a row told nothing of a limiter, the last with {what}")
@@ -132,21 +125,21 @@ class Pool:
         else:
             cancelled = threading.Event()
             self._spawn(ref, cancelled)
-            cancelled.wait(_CANCEL_S)  # the next start comes after it: a target may have room for few builds
+            cancelled.wait(1.0)  # the next start comes after it: a target may have room for few builds
 
     def release(self, count: int) -> None:
         """Cancels so many of the builds in flight, and waits until they have ended."""
         wait([self._spawn(self._held.popleft()) for _ in range(min(count, len(self._held)))])
 
-    def settle(self, within_s: float = _SETTLE_S) -> None:
+    def settle(self, within_s: float = 5.0) -> None:
         """Waits until no build is on its way to end."""
         wait(self._leaving.copy(), within_s)
 
-    def close(self, within_s: float) -> None:
-        """Cancels all that is in flight."""
+    def close(self) -> None:
+        """Cancels all that is in flight; builds that take longer to end are left to the clean-up."""
         while self._held:
             self._spawn(self._held.popleft())
-        self.settle(within_s)
+        self.settle(3.0)
         self._closed.set()
 
     def _spawn(self, ref: str, cancelled: threading.Event | None = None) -> "Future[Any]":
@@ -156,7 +149,7 @@ class Pool:
         return future
 
     def _leave(self, ref: str, cancelled: threading.Event | None) -> None:
-        for wait_s, _ in zip(back_off_s(), range(_CANCELS), strict=False):
+        for wait_s, _ in zip(back_off_s(), range(5), strict=False):
             reply = self._link.send(self._link.prepared("cancelBuild", ref), sent=cancelled)
             if 200 <= reply.whole_status < 300 or reply.whole_status in (404, 409):
                 if self._ended(ref):
@@ -242,7 +235,8 @@ class Sender:
         if count and not refs and not bounds.ended.is_set():
             bounds.end("interrupted", "no version is left that can be started: builds do not end when cancelled")
         if refs and bounds.wait_until(at - _AHEAD_S):
-            link.open(len(refs) + (_BESIDE if pool and link.now() < at else 0))
+            beside = 8 if pool and link.now() < at else 0  # for cancels
+            link.open(len(refs) + beside)
             for ref in refs:
                 link.prepared(self._operation, ref)  # made now, and not when it is due
             if bounds.wait_until(at) and bounds.room(at) > 0:

@@ -12,20 +12,16 @@ from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.sender import Bounds
 from touchstone.target.bounds import Room
 
-# From the decision about a trial until it begins.
-_AHEAD_S = 0.1
 # Connections that are open when a trial begins, beside those that answers at the limit keep busy.
 _SPARE, _MOST_AHEAD = 8, 256
 # The longest wait for an answer, and in limits.
 _WAIT_S, _WAIT_LIMITS = 5.0, 4.0
-# Different answers of one trial that are kept and judged.
-_MOST_DISTINCT = 50
 # The rate of answers is measured from this share of a trial on: the first ones are not there at once.
 _STEADY_FROM = 1 / 3
 
 
 class OpenLoop:
-    """One trial: reads go out when they are due. *distinct* has the first of answers that are alike."""
+    """One trial: reads go out when they are due. *distinct* has the first of answers that are alike, to judge."""
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
         self.distinct: dict[str, Reply] = {}
@@ -40,7 +36,7 @@ class OpenLoop:
         """Sends its reads, until nothing that follows would change what it shows."""
         link, due_s = self._link, due_times(self._trial)
         link.open(min(int(self._trial.rate_per_s * self._slo_s) + _SPARE, _MOST_AHEAD))
-        began_at = link.now() + _AHEAD_S
+        began_at = link.now() + 0.1
         flights, stopped = list[Future[None]](), False
         for due_at in began_at + due_s:
             if due_at > until_at:
@@ -65,7 +61,7 @@ class OpenLoop:
             self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
             self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
             key = str((reply.status, reply.body, reply.error, [each for each in reply.headers if each[0] != "date"]))
-            if len(self.distinct) < _MOST_DISTINCT and key not in self.distinct and self._room.take(len(reply.body)):
+            if len(self.distinct) < 50 and key not in self.distinct and self._room.take(len(reply.body)):
                 self.distinct[key] = reply
 
     def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
