@@ -26,8 +26,7 @@ from touchstone.limiter.identify import Probe
 from touchstone.limiter.knee import Search
 from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
-from touchstone.limiter.probe.sender import STARTS, Bounds, Pool, Sender
-from touchstone.limiter.probe.trials import OpenLoop
+from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
 from touchstone.limiter.terms import Terms
 from touchstone.target.bounds import Room, head_bytes
 
@@ -223,7 +222,12 @@ def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     hold_lifeline(os.environ)
     try:
         run = ProbeRun(ProbeHandover.received(), brain)
-        threading.Thread(target=_wait_for_interrupt, args=(run.bounds,), daemon=True).start()
+
+        def wait_for_interrupt() -> None:
+            signal.sigwait({signal.SIGINT})
+            run.bounds.end("interrupted")
+
+        threading.Thread(target=wait_for_interrupt, daemon=True).start()
         run.run()
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
@@ -231,8 +235,3 @@ def main(brain: Callable[[Terms], Probe] = Probe) -> int:
     if run.is_lost:
         return UNWRITTEN
     return 130 if run.bounds.why == "interrupted" and not run.bounds.failure else 0
-
-
-def _wait_for_interrupt(bounds: Bounds) -> None:
-    signal.sigwait({signal.SIGINT})
-    bounds.end("interrupted")
