@@ -24,8 +24,7 @@ from touchstone.report.write import conclude
 
 app = typer.Typer()
 
-# Of what is left for one reason so many are named; the journal has them all.
-NAMED = 3
+NAMED = 3  # templates that are left for one reason; the journal has all
 
 
 @command(

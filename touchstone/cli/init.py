@@ -1,4 +1,4 @@
-"""The command that a project begins with: writes its settings, with what holds without them, and a workflow."""
+"""The command that a project begins with: init writes its settings and a workflow."""
 
 import json
 import re
@@ -18,7 +18,6 @@ app = typer.Typer()
 
 SETTINGS = "touchstone.toml"
 EXAMPLE_URL = "https://staging.example.test/api"
-# Where each pipeline looks for its file.
 WORKFLOWS = {"github": ".github/workflows/touchstone.yml", "gitlab": ".gitlab-ci.yml"}
 
 _STARTERS = Path(__file__).resolve().parent / "starters"

@@ -5,7 +5,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from touchstone.errors import HarnessError
 
 
 def examples(*lines: str) -> str:
-    """What stands at the end of a command's help: lines to copy, of which none is broken."""
+    """The end of a command's help: lines to copy, of which none is broken."""
     return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
 
 
@@ -63,16 +63,10 @@ class Place:
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
-        """The merged settings.
-
-        Args:
-            doing: What the command does with the embedded twin, such as ``judging``.
-            builds: See `config.load`.
-        """
+        """The merged settings, see `config.load`; *doing* is what the command does with the embedded twin."""
         flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
-        folder = _overlooked(flags, os.environ, Path.cwd())
-        if doing and folder:
+        if doing and (folder := _overlooked(flags, os.environ, Path.cwd())):
             from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - seldom
 
             say_fitted(Console(stderr=True), f"no touchstone.toml here, but in {folder}: {doing} the embedded twin")
@@ -97,7 +91,7 @@ class SeededRun(Run):
 
 
 def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The nearest folder above with a settings file, up to a checkout's root; None where nothing was overlooked."""
+    """The nearest folder above with a settings file, up to a checkout's root, where no target is chosen."""
     chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
@@ -110,23 +104,13 @@ def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | N
     return None
 
 
-class Command(Protocol):
-    """A dataclass of options; *run* does what they say, and gives the exit code."""
-
-    def run(self) -> int: ...  # noqa: D102 - said above
+C = TypeVar("C", bound=type[Any])
 
 
-C = TypeVar("C", bound=Command)
+def command(app: typer.Typer, *lines: str) -> Callable[[C], C]:
+    """Makes a dataclass with a method *run*, which returns the exit code, a command of *app* with example *lines*."""
 
-
-def command(app: typer.Typer, *lines: str) -> Callable[[type[C]], type[C]]:
-    """Makes a dataclass a command of *app*: its fields are the options, its name and docstring those of the command.
-
-    Args:
-        lines: Examples for the end of its help.
-    """
-
-    def add(options: type[C]) -> type[C]:
+    def add(options: C) -> C:
         def call(**given: Any) -> None:
             raise typer.Exit(options(**given).run())
 

@@ -18,11 +18,7 @@ from touchstone.report.view import View, view
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
-    """Prints the plan that the contract tests made of themselves: a row a case, then the sums.
-
-    Args:
-        shared: Whether the cases share ready versions, one of each of two accounts that is kept to the end.
-    """
+    """Prints a plan of contract tests: a row a case, then the sums; *shared* where the cases share ready versions."""
     cases: list[dict[str, Any]] = json.loads(text)
     target, rows = settings.target, list[dict[str, Any]]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
@@ -51,12 +47,7 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
 def print_report(
     run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
 ) -> None:
-    """Prints where the reports of a run are and what is in them, and tells a job of GitHub Actions.
-
-    Args:
-        before: Makes a line that stands before the report.
-        how: What `report.text.write` takes.
-    """
+    """Prints the report of a run after a line of *before*; GitHub Actions has it, too. *how* is for `write_text`."""
     say_whole(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
     github.publish(run, folder)

@@ -1,6 +1,5 @@
 """The command that breaks the twin and sees whether it is found out: argv in, exit code out."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +62,7 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """The servers to try: all, or those of the sort that a glob is given for; refuses a glob for nothing."""
+        """The servers to try: all, or those of the sort that a glob is given for; UsageError if one matches none."""
         chosen: list[Candidate] = []
         if self.fault or self.variant is None:
             glob = self.fault or "*"
@@ -76,18 +75,15 @@ class Prove:
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
         """Tries the chosen servers, and writes proof.json and proof.html also where it is interrupted."""
-        wanted = self.candidates()
-        run_id = new_run_id()
+        wanted, run_id = self.candidates(), new_run_id()
         folder = self.report_dir or Path("reports") / f"prove-{run_id}"
         make_folder(folder)
         started_at, began = utc(), time.monotonic()
         trials: list[Trial] = []
-        lock = threading.Lock()
 
         def remember(trial: Trial) -> None:
-            with lock:
-                trials.append(trial)
-                progress(trial, len(wanted) - len(trials))
+            trials.append(trial)
+            progress(trial, len(wanted) - len(trials))
 
         interrupted = False
         try:
@@ -114,7 +110,7 @@ class Prove:
         return proof, folder
 
     def _list(self) -> None:
-        """Prints each server that would be tried, and the faults that load alone shows, which no proof tries."""
+        """Prints the servers to try, and the faults that only a load shows, which no proof tries."""
         of_faults = not self.generated and (self.fault is not None or self.variant is None)
         under_load = catalogue.under_load(self.fault or "*") if of_faults else []
         console = Console()
@@ -130,7 +126,7 @@ class Prove:
 
 @contextmanager
 def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
+    """Shows each outcome of a proof and how many are to come; off a terminal only failures, and every 50th."""
     with changing_on(console) as change:
 
         def show(trial: Trial, to_come: int) -> None:
@@ -150,7 +146,6 @@ def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
 
 
 def _print(chosen: list[Candidate], console: Console) -> None:
-    """Prints each server with what it does and what it has to break, or what permits it."""
     subjects = [candidate.subject for candidate in chosen]
     rows = [
         (one.name, one.kind or one.sort, one.says, ", ".join(one.breaks) if one.is_fault else one.permits)

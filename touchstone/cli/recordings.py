@@ -28,8 +28,6 @@ from touchstone.report.write import conclude
 
 app = typer.Typer()
 
-# Puts recordings in the place of a target.
-REPLAY_PLUGIN = "touchstone.recordings.replay_run"
 _BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
@@ -103,15 +101,22 @@ def replay(
     Files of browsers, proxies and schemathesis are judged as they are.
     """
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
-    # What is wrong with a file is said before anything runs.
+    # A fault in a file ends the command before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
     strict = origins == {"touchstone"} if strict is None else strict
-    # Who recorded with keys of the environment may have left one of them in a body.
+    # Bodies may hold keys of the environment that recorded them.
     unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN, accounts)
+    errand = Errand(
+        "replay",
+        "replay",
+        tuple(str(path.absolute()) for path in paths),
+        speed,
+        "touchstone.recordings.replay_run",
+        accounts,
+    )
     console = Console()
     with progress_on(Console(stderr=True)) as progress:
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
@@ -145,27 +150,21 @@ class Drift(Run):
 
 
 def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, reason: str) -> int:
-    """Prints the report of a run, what became of its scenarios, and the last line."""
+    """Prints the report of a run, the results of its scenarios, and the last line."""
     print_report(outcome.run_log, outcome.folder, console, ends=False)
     console.print()
-    for line in lines:
-        _say(console, line)
-    _say(console, f"exit {code}: {reason}")
+    for line in [*lines, f"exit {code}: {reason}"]:
+        say(console, one_line(line))
     return code
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
-    """A word of the command line, with a marker for a key in one of the *options* for accounts."""
+    """A word of the command line, with a marker in place of a key of the account *options*."""
     for option in options:
         role, _, key = option.partition("=")
         if key not in os.environ:
             word = word.replace(option, f"{role}=<key:{role}>")
     return word
-
-
-def _say(console: Console, text: str) -> None:
-    """Prints what a target or a file may have put anything into."""
-    say(console, one_line(text))
 
 
 recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
@@ -186,9 +185,8 @@ def lint(
     )
     console = Console()
     for remark in remarks:
-        _say(console, str(remark))
+        say(console, one_line(str(remark)))
     faults = sum(remark.is_fault for remark in remarks)
-    code = int(faults > 0)
     numbers = {"recording": len(reader.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
-    _say(console, f"exit {code}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
-    raise typer.Exit(code)
+    say(console, f"exit {int(faults > 0)}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
+    raise typer.Exit(int(faults > 0))

@@ -1,4 +1,4 @@
-"""The commands that read run logs: report renders one again, compare says what is different between two."""
+"""The commands that read run logs: report renders one again, compare describes the differences of two."""
 
 import os
 from pathlib import Path
@@ -81,7 +81,6 @@ def compare(
 
 
 def _file(path: Path) -> Path:
-    """The run log that a path of the command line means."""
     file = path / "runlog.jsonl" if path.is_dir() else path
     if not file.exists():
         raise UsageError(f"{file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
