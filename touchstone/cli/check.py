@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
@@ -22,7 +22,7 @@ from touchstone.facts.wording import was
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
-app = typer.Typer()
+app = Typer()
 
 NAMED = 3  # templates that are left for one reason; the journal has all
 
@@ -43,18 +43,15 @@ class Check(SeededRun):
     Without --target and --url the embedded twin is started and judged.
     """
 
-    profile: Annotated[Profile | None, typer.Option(help="How much is generated.  [default: standard]")] = None
+    profile: Annotated[Profile | None, Option(help="How much is generated.  [default: standard]")] = None
     claims: Annotated[
-        str | None,
-        typer.Option(help="Only claims that match this glob, such as 'cancel.*'.", autocompletion=claim_ids),
+        str | None, Option(help="Only claims that match this glob, such as 'cancel.*'.", autocompletion=claim_ids)
     ] = None
     last_failed: Annotated[
-        bool,
-        typer.Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did."),
+        bool, Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did.")
     ] = False
     baseline: Annotated[
-        Path | None,
-        typer.Option(help="File of known broken claims: they may be broken, and fail the run once they hold."),
+        Path | None, Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
     ] = None
     write_baseline: WriteBaseline = None
 

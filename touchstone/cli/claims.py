@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.text import Text
+from typer import Argument, Option, Typer
 
 from touchstone.cli.options import Reports, claim_ids, examples
 from touchstone.contract import claims as ledger_of_claims
@@ -24,7 +24,7 @@ from touchstone.report.terminal import say, table
 from touchstone.rules import catalogue as rules
 from touchstone.target.call import fill
 
-app = typer.Typer()
+app = Typer()
 
 BASE_URL = "https://www.orgo.ai/api"
 EXAMPLE_REF = "default/claude-code@1.0.0"
@@ -41,10 +41,8 @@ OPERATIONS = {
 
 @app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
 def list_claims(
-    glob: Annotated[str, typer.Argument(help="Only claims that match this glob.", autocompletion=claim_ids)] = "*",
-    excluded: Annotated[
-        bool, typer.Option("--excluded", help="Show what is deliberately not judged, and why.")
-    ] = False,
+    glob: Annotated[str, Argument(help="Only claims that match this glob.", autocompletion=claim_ids)] = "*",
+    excluded: Annotated[bool, Option("--excluded", help="Show what is deliberately not judged, and why.")] = False,
     report_dir: Reports = None,
 ) -> None:
     """List the claims and their latest verdicts."""
@@ -59,8 +57,7 @@ def list_claims(
 @app.command(epilog=examples("explain cancel.in-flight-is-202"))
 def explain(
     claim: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids),
+        str, Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids)
     ],
 ) -> None:
     """Explain one claim: source, checks, verdict, curl."""

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.cli.options import examples, say
 from touchstone.config import EMBEDDED, Url, find, kind
@@ -14,7 +14,7 @@ from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError
 from touchstone.facts.output import write_whole
 
-app = typer.Typer()
+app = Typer()
 
 SETTINGS = "touchstone.toml"
 EXAMPLE_URL = "https://staging.example.test/api"
@@ -37,12 +37,10 @@ _WHEEL = (
     )
 )
 def init(
-    target: Annotated[str, typer.Option(help="What the target is called.")] = "staging",
-    url: Annotated[str | None, typer.Option(help="Base URL of the target.  [default: one to be replaced]")] = None,
-    ci: Annotated[
-        Literal["github", "gitlab", "none"], typer.Option(help="Whose pipeline to write a file for.")
-    ] = "github",
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    target: Annotated[str, Option(help="What the target is called.")] = "staging",
+    url: Annotated[str | None, Option(help="Base URL of the target.  [default: one to be replaced]")] = None,
+    ci: Annotated[Literal["github", "gitlab", "none"], Option(help="Whose pipeline to write a file for.")] = "github",
+    force: Annotated[bool, Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write touchstone.toml and a workflow for a pipeline.
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import typer
 from rich.console import Console
+from typer import Context, Exit, Option, Typer
 
 from touchstone import config
 from touchstone.config import DEFAULT_MAX_BUILDS, EMBEDDED, UNBOUNDED_BUILDS, Flags, Settings
@@ -25,7 +25,7 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _targets(ctx: typer.Context) -> Iterator[str]:
+def _targets(ctx: Context) -> Iterator[str]:
     yield EMBEDDED
     try:
         yield from config.find(ctx.params.get("config"), Path.cwd()).table.targets
@@ -40,12 +40,12 @@ def claim_ids() -> list[str]:
     return list(claims.load())
 
 
-ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
-Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
+ReportDir = Annotated[Path | None, Option(help="Folder for the results.  [default: reports/<run id>]")]
+Reports = Annotated[Path | None, Option(help="Where earlier runs left their results.  [default: reports]")]
 WriteBaseline = Annotated[
-    Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
+    Path | None, Option(help="Put the broken claims into this baseline, and take out those that hold.")
 ]
-Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
+Strict = Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")]
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 
 
@@ -53,13 +53,9 @@ _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]
 class Place:
     """Which target, and where results go."""
 
-    target: Annotated[str | None, typer.Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
-    url: Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = (
-        None
-    )
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = (
-        None
-    )
+    target: Annotated[str | None, Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
+    url: Annotated[str | None, Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = None
+    config: Annotated[Path | None, Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = None
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
@@ -78,16 +74,16 @@ class Run(Place):
     """The options of every command that sends something."""
 
     strict: Strict = None
-    plan: Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")] = None
-    max_builds: Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
-    max_seconds: Annotated[float | None, typer.Option(help="Seconds that the run may take.")] = None
+    plan: Annotated[bool | None, Option("--plan", help="Say what would run and cost; send nothing.")] = None
+    max_builds: Annotated[int | None, Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
+    max_seconds: Annotated[float | None, Option(help="Seconds that the run may take.")] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeededRun(Run):
     """The same, and a seed."""
 
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is generated.")] = None
+    seed: Annotated[int | None, Option(help="Seed of everything that is generated.")] = None
 
 
 def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -107,12 +103,12 @@ def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | N
 C = TypeVar("C", bound=type[Any])
 
 
-def command(app: typer.Typer, *lines: str) -> Callable[[C], C]:
+def command(app: Typer, *lines: str) -> Callable[[C], C]:
     """Makes a dataclass with a method *run*, which returns the exit code, a command of *app* with example *lines*."""
 
     def add(options: C) -> C:
         def call(**given: Any) -> None:
-            raise typer.Exit(options(**given).run())
+            raise Exit(options(**given).run())
 
         signature = inspect.signature(options)
         call.__doc__ = options.__doc__

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.check.job import make_folder, new_run_id, utc
 from touchstone.cli.live import changing_on, is_watched
@@ -25,7 +25,7 @@ from touchstone.report.proof_report import ProofRun, ProofView, proof_view, rend
 from touchstone.report.proof_report import write as write_proof
 from touchstone.report.terminal import table
 
-app = typer.Typer()
+app = Typer()
 
 
 @command(app, "prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8")
@@ -36,19 +36,15 @@ class Prove:
     The examination is run against each fault and each variant of the twin.
     """
 
-    fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
-    variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None
-    generated: Annotated[bool, typer.Option("--generated", help="The derived faults instead of the named ones.")] = (
-        False
-    )
-    jobs: Annotated[int, typer.Option(help="Examinations at a time.", min=1, max=64)] = 2
-    whole: Annotated[bool, typer.Option("--whole", help="Go on after a fault is proven.")] = False
-    profile: Annotated[Profile, typer.Option(help="Profile for variants.")] = "quick"
-    seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 1
-    report_dir: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")] = (
-        None
-    )
-    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried, and faults for load.")] = False
+    fault: Annotated[str | None, Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
+    variant: Annotated[str | None, Option(help="Only variants that match this glob.")] = None
+    generated: Annotated[bool, Option("--generated", help="The derived faults instead of the named ones.")] = False
+    jobs: Annotated[int, Option(help="Examinations at a time.", min=1, max=64)] = 2
+    whole: Annotated[bool, Option("--whole", help="Go on after a fault is proven.")] = False
+    profile: Annotated[Profile, Option(help="Profile for variants.")] = "quick"
+    seed: Annotated[int, Option(help="Seed of everything that is generated.")] = 1
+    report_dir: Annotated[Path | None, Option(help="Folder for the results.  [default: reports/prove-<id>]")] = None
+    list_names: Annotated[bool, Option("--list", help="List what would be tried, and faults for load.")] = False
 
     def run(self) -> int:
         """Proves it."""

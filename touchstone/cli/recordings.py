@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Argument, Exit, Option, Typer
 
 from touchstone.check import runner
 from touchstone.check.handover import Errand
@@ -26,17 +26,16 @@ from touchstone.recordings.replay import KEYS
 from touchstone.report.terminal import say, table
 from touchstone.report.write import conclude
 
-app = typer.Typer()
+app = Typer()
 
 _BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
-    list[Path] | None,
-    typer.Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]"),
+    list[Path] | None, Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]")
 ]
 As = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--as",
         metavar="ROLE=KEY",
         help="Whose a key in a file of others is: primary, second, restricted or unknown; a key or its variable.",
@@ -52,12 +51,12 @@ class Record(Run):
     A scenario that is answered otherwise than it expects is not recorded.
     """
 
-    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None
+    scenarios: Annotated[list[str] | None, Argument(help="Scenarios.  [default: all]")] = None
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
+        Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
     ] = None
-    list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False
+    list_names: Annotated[bool, Option("--list", help="List the scenarios; send nothing.")] = False
 
     def run(self) -> int:
         """Records them."""
@@ -85,12 +84,12 @@ def replay(
     files: Files = None,
     as_: As = None,
     speed: Annotated[
-        float, typer.Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
+        float, Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
     ] = 0.0,
     report_dir: ReportDir = None,
     strict: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--strict/--no-strict",
             help="Broken should claims fail the run, too.  [default: where no file was made by others]",
         ),
@@ -122,7 +121,7 @@ def replay(
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
-    raise typer.Exit(outcome.exit_code)
+    raise Exit(outcome.exit_code)
 
 
 @command(app, "drift --target staging --plan", "drift --target staging recordings/staging")
@@ -167,7 +166,7 @@ def _without_keys(word: str, options: Iterable[str]) -> str:
     return word
 
 
-recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
+recordings_app = Typer(no_args_is_help=True, help="Look after recordings.")
 app.add_typer(recordings_app, name="recordings")
 
 
@@ -176,7 +175,7 @@ def lint(
     files: Files = None,
     as_: As = None,
     max_age: Annotated[
-        float | None, typer.Option(help="Days from which on the age of a recording is a fault.", min=0)
+        float | None, Option(help="Days from which on the age of a recording is a fault.", min=0)
     ] = None,
 ) -> None:
     """Look for what is wrong with recordings: format, contract, rules, secrets, age."""
@@ -189,4 +188,4 @@ def lint(
     faults = sum(remark.is_fault for remark in remarks)
     numbers = {"recording": len(reader.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
     say(console, f"exit {int(faults > 0)}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
-    raise typer.Exit(int(faults > 0))
+    raise Exit(int(faults > 0))
