@@ -123,12 +123,6 @@ def _from(variable: str, whose: str) -> Any:
     return _is(variable, f"The environment variable that holds the key of {whose}.")
 
 
-class _Table(BaseModel):
-    """A table of the file; the description of a field is what its key means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 @pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Templates:
     """Refs to use where the run must not publish, by what their builds do."""
@@ -143,8 +137,8 @@ class Templates:
                 raise Unfit("it in one list", found=f"{quoted(ref)}, which is both buildable and failing")
 
 
-class TargetTable(_Table):
-    """The table ``[targets.NAME]``."""
+class TargetTable(BaseModel, extra="forbid", frozen=True):
+    """The table ``[targets.NAME]``; descriptions are the meanings of the keys."""
 
     url: Url = Field(description="Base URL without a trailing slash.")
     api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
@@ -179,8 +173,8 @@ class TargetTable(_Table):
         return self
 
 
-class RunTable(_Table):
-    """The top of the file."""
+class RunTable(BaseModel, extra="forbid", frozen=True):
+    """The top of the file; descriptions are the meanings of the keys."""
 
     target: TargetName = _is(EMBEDDED, "What is judged; twin is the embedded server.")
     report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
@@ -358,10 +352,12 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
     run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True))
+    # XDG Base Directory Specification: a relative path is invalid and ignored.
+    homes = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
     return Settings(
         target=target,
         report_dir=cwd / run.report_dir if run.report_dir else None,
-        state_dir=_state_dir(environ),
+        state_dir=next((home / "touchstone" / "journals" for home in homes if home.is_absolute()), None),
         plan=bool(flags.plan),
         claims_glob=run.claims,
         baseline=cwd / run.baseline if run.baseline else None,
@@ -428,9 +424,3 @@ def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mappin
         if Secrets({name: key}).text(values["url"]) != values["url"]:
             raise UsageError(f"{url_place}: found a URL with {name} in it (not shown); expected one without any key")
     return {**found, "key_sources": KeySources(*sources)}
-
-
-def _state_dir(environ: Mapping[str, str]) -> Path | None:
-    # XDG Base Directory Specification: a relative path is invalid and ignored.
-    folders = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
-    return next((folder / "touchstone" / "journals" for folder in folders if folder.is_absolute()), None)

@@ -13,9 +13,8 @@ from typer import Option, Typer
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
 from touchstone.check.sweep import sweep
-from touchstone.cli.live import progress_on
+from touchstone.cli.live import print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, say
-from touchstone.cli.plans import print_plan, print_report
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.wording import was
@@ -23,8 +22,6 @@ from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
 app = Typer()
-
-NAMED = 3  # templates that are left for one reason; the journal has all
 
 
 @command(
@@ -96,8 +93,8 @@ class Sweep(Place):
             for ref, why in one.left.items():
                 reasons[why].append(ref)
         for why, refs in reasons.items():
-            more = f" and {len(refs) - NAMED} more" if len(refs) > NAMED else ""
-            say_fitted(out, f"could not be removed: {', '.join(refs[:NAMED])}{more}: {why}")
+            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal has all
+            say_fitted(out, f"could not be removed: {', '.join(refs[:3])}{more}: {why}")
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
         ending = f"{removed} templates removed, {left} left"
         ending += f"; {gone} {was(gone)} gone already" if gone else ""

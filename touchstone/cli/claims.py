@@ -26,9 +26,6 @@ from touchstone.target.call import fill
 
 app = Typer()
 
-BASE_URL = "https://www.orgo.ai/api"
-EXAMPLE_REF = "default/claude-code@1.0.0"
-
 # Operations by the first part of a claim's id, for its curl line.
 OPERATIONS = {
     **dict.fromkeys(("start", "reuse", "limit"), "startBuild"),
@@ -158,6 +155,6 @@ def checks_of(claim_id: str) -> list[str]:
 def example_curl(claim: Claim) -> str:
     """A request of the kind that the claim is about, against the documented address."""
     operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
-    url = BASE_URL + fill(operation.path, EXAMPLE_REF)
+    url = "https://www.orgo.ai/api" + fill(operation.path, "default/claude-code@1.0.0")
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)
     return command(Request(operation.method, url, headers), stream=operation.id == "streamBuildEvents")

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+from jinja2 import Template
 from rich.console import Console
 from typer import Option, Typer
 
@@ -21,14 +22,6 @@ EXAMPLE_URL = "https://staging.example.test/api"
 WORKFLOWS = {"github": ".github/workflows/touchstone.yml", "gitlab": ".gitlab-ci.yml"}
 
 _STARTERS = Path(__file__).resolve().parent / "starters"
-_SECRETS = {
-    "github": "store ORGO_API_KEY as a secret of the repository: Settings > Secrets and variables > Actions",
-    "gitlab": "store ORGO_API_KEY as a masked variable of the project (Settings > CI/CD), and plan a schedule",
-}
-_WHEEL = (
-    "store two variables there: TOUCHSTONE_WHEEL, the wheel to install, as a path in the repository or an https "
-    "address, and TOUCHSTONE_SHA256, its SHA-256"
-)
 
 
 @app.command(
@@ -56,16 +49,10 @@ def init(
     for name, starter in starters.items():
         text = (_STARTERS / starter).read_text(encoding="utf-8")
         write_whole(Path(name), text.replace("%TARGET%", target).replace("%URL%", address))
-    steps = [
-        *([] if url else [f"set url in {SETTINGS}, which is {EXAMPLE_URL} now"]),
-        "touchstone check: judges the embedded twin, and shows that all is installed",
-        "export ORGO_API_KEY=<your key>",
-        f"touchstone check --target {target} --plan: says what it would do and cost, and sends nothing",
-        f"touchstone check --target {target}: judges it",
-        *([_SECRETS[ci], _WHEEL] if ci in _SECRETS else []),
-    ]
+    steps = Template((_STARTERS / "next.txt.j2").read_text(encoding="utf-8"), trim_blocks=True)
+    lines = steps.render(url=url, settings=SETTINGS, example_url=EXAMPLE_URL, target=target, ci=ci).splitlines()
     wrote = [f"wrote {name}" for name in starters]
-    todo = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
+    todo = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
     say(Console(), "\n".join([*wrote, "", "What to do next:", *todo]))
 
 

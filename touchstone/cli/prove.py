@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -59,15 +60,18 @@ class Prove:
 
     def candidates(self) -> list[Candidate]:
         """The servers to try: all, or those of the sort that a glob is given for; UsageError if one matches none."""
-        chosen: list[Candidate] = []
+        chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
             found = catalogue.derived(glob, self.seed) if self.generated else catalogue.named(glob)
-            chosen += _some(found, "--fault", glob)
+            chosen[f"--fault {glob!r}"] = found
         if self.variant or (self.fault is None and not self.generated):
             glob = self.variant or "*"
-            chosen += _some(catalogue.variants(glob, self.profile), "--variant", glob)
-        return chosen
+            chosen[f"--variant {glob!r}"] = catalogue.variants(glob, self.profile)
+        for flag, found in chosen.items():
+            if not found:
+                raise UsageError(f"{flag}: matches nothing; `touchstone prove --list` shows all names")
+        return list(chain.from_iterable(chosen.values()))
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
         """Tries the chosen servers, and writes proof.json and proof.html also where it is interrupted."""
@@ -133,12 +137,6 @@ def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
             change(f"{to_come} to come; {trial.state}: {trial.subject.name}")
 
         yield show
-
-
-def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
-    if not found:
-        raise UsageError(f"{flag} {glob!r}: matches nothing; `touchstone prove --list` shows all names")
-    return found
 
 
 def _print(chosen: list[Candidate], console: Console) -> None:

@@ -14,9 +14,8 @@ from typer import Argument, Exit, Option, Typer
 from touchstone.check import runner
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
-from touchstone.cli.live import progress_on
+from touchstone.cli.live import print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples
-from touchstone.cli.plans import print_plan, print_report
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural

@@ -50,7 +50,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart; *caption* also describes it to those who do not see it, *key_name* is the subject of all keys."""
+    """One chart; *caption* also describes it to those who do not see it."""
 
     title: str
     caption: str
@@ -60,7 +60,6 @@ class Chart:
     keys: tuple[Key, ...] = ()
     notes: tuple[Note, ...] = ()
     height_px: int = 200
-    key_name: str = ""
 
 
 class Linear:

@@ -36,7 +36,7 @@ _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
 
 Kind = Literal["error", "warning"]
-Remark = tuple[Kind, str, str]  # kind, title and message of an annotation
+Remark = tuple[Kind, str, str]  # with title and message of an annotation
 
 
 class Inert:

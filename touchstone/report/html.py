@@ -20,7 +20,6 @@ from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check
 
 MAX_FINDINGS = 60  # in full; the others in short
-MAX_NAMED = 3  # broken claims at the top
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
 _HEADLINES = {
@@ -54,14 +53,14 @@ def render(view: View) -> str:
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
         numbers=numbers,
-        named=[unknown[claim] for claim in numbers if claim in unknown][:MAX_NAMED],
+        named=[unknown[claim] for claim in numbers if claim in unknown][:3],
         unknown=len(unknown),
         symbols=SYMBOLS,
     )
 
 
 def headline_of(view: View) -> tuple[str, str]:
-    """The verdict on a run, or what it has in the place of one, and its headline."""
+    """The tone and the headline of a run."""
     is_broken = any(
         item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
         for item in view.verdict.claims

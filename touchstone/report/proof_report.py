@@ -17,11 +17,10 @@ from touchstone.contract.claims import Claim
 from touchstone.facts.wording import plural
 from touchstone.proof.result import State, Trial, median
 from touchstone.report import html
-from touchstone.report.json_report import fields
+from touchstone.report.json_report import SCHEMA_VERSION, fields
 from touchstone.report.terminal import render as render_text
 from touchstone.report.terminal import table
 
-SCHEMA_VERSION = 1
 Cell = Literal["proves", "also", "noise", "missing"]
 
 
@@ -234,7 +233,15 @@ def render(view: ProofView) -> str:
     tone, headline = headline_of(view)
     # Faults are columns of the picture, and so are legitimate servers that were accused.
     columns = [trial for trial in view.trials if trial.subject.is_fault or trial.state == "accused"]
-    columns.sort(key=lambda trial: _first(view, trial))
+    places = {row.claim.id: place for place, row in enumerate(view.claims)}
+
+    def first(trial: Trial) -> int:
+        """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
+        cells = view.cells[trial.subject.name]
+        due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
+        return min((places[claim] for claim in due or cells), default=len(places))
+
+    columns.sort(key=first)
     touched = {claim for trial in columns for claim in view.cells[trial.subject.name]}
     subjects = [row for row in view.claims if view.run.complete or row.by or row.also]
     return html.page(
@@ -254,11 +261,3 @@ def render(view: ProofView) -> str:
         endings=ENDINGS,
         symbols=html.SYMBOLS,
     )
-
-
-def _first(view: ProofView, trial: Trial) -> int:
-    """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
-    cells = view.cells[trial.subject.name]
-    due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
-    first = next(iter([*due, *cells]), "")
-    return next((place for place, row in enumerate(view.claims) if row.claim.id == first), len(view.claims))
