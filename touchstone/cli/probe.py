@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from touchstone.cli.live import probe_progress_on
+from touchstone.cli.live import print_report, probe_progress_on
 from touchstone.cli.options import SeededRun, command
-from touchstone.cli.plans import print_report
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
