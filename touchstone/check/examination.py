@@ -1,8 +1,6 @@
 """Drives a target into the situations that the rules judge: patient starts, bounded waits, simultaneous calls.
 
-It asserts nothing. What cannot be brought about ends the case with `Unsuited`, which says why and for which verdict. A
-wait that ended in vain before is cut short the next time and given up in the end; the rules look at the times of the
-exchanges, so that a wait which was cut accuses nobody.
+It asserts nothing: what cannot be brought about ends the case with `Unsuited`, and waits in vain are cut short.
 """
 
 import threading
@@ -75,7 +73,7 @@ class Ledger:
         self._transport = transport
 
     def intend(self, template: Template) -> None:
-        """*template* is about to be published."""
+        """Writes down that *template* is about to be published."""
         if self._journal:
             self._journal.intend(template.ref, template.owner)
 
@@ -84,10 +82,7 @@ class Ledger:
         self._write(template, digest, "published")
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be; *sure* is whether it ever was on the target.
-
-        The journal keeps a ref until nobody has a version of that name.
-        """
+        """Writes down that *template* was deleted, or not; *sure* is whether it ever was on the target."""
         if gone and self._journal:
             self._journal.removed(template.ref, template.owner)
         self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
@@ -100,12 +95,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build log.
-
-    Attributes:
-        live: Whether its build ran when it was opened.
-        until: Set where nobody wants the rest of the log.
-    """
+    """One follower of a build log; *live* is whether its build ran at its opening, *until* is set to leave it."""
 
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
@@ -120,7 +110,7 @@ class Following:
             return self.future.result()
 
     def leave(self) -> None:
-        """Follows no longer. The exchange stays to be asked for; one that was interrupted before it began never was."""
+        """Follows no longer."""
         self.until.set()
         self.future.cancel()
 
@@ -144,11 +134,7 @@ class Publications:
         self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
 
     def hear(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
-        """What *send* makes of *call*.
-
-        Raises:
-            Unsuited: it was not sent.
-        """
+        """What *send* makes of *call*; Unsuited where it was not sent."""
         if call.operation != "publishTemplate":
             return send(call)
         # What should let nobody in counts as the first account's.
@@ -277,7 +263,6 @@ class Examination:
         return next((template.owner for template in self.templates if template.ref == ref), "primary")
 
     def _lasts_s(self, ref: str | None) -> float:
-        """Seconds that a build of the version takes at least, as far as that is known."""
         return max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
 
     def _note(self, exchange: Exchange) -> None:
@@ -292,11 +277,7 @@ class Examination:
             self._dying.add(ref)
 
     def patiently(self, call: Call) -> Exchange:
-        """Sends a request and waits out each 429 as the documentation advises.
-
-        Raises:
-            Unsuited: it is still refused after the target's patience_s.
-        """
+        """Sends a request and waits out each 429; Unsuited where it is refused for longer than patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.vain.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
@@ -344,8 +325,7 @@ class Examination:
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
-        """
-        Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
+        """Polls the status until it is one of *until*, at most *within_s* seconds, by default build_timeout_s.
 
         The last read is returned whatever it says: a build that never ends is a finding, not an error here.
 
@@ -377,7 +357,6 @@ class Examination:
             self.rest(poll_s(waited_s))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
-        """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
         limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _ODD)
@@ -402,11 +381,7 @@ class Examination:
         return following
 
     def closed(self, following: Following, most_s: float | None = None) -> Exchange:
-        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
-
-        Args:
-            most_s: How long it is waited for in the place of that.
-        """
+        """The whole stream, once the server has closed it; left after *most_s* seconds, cancel_timeout_s by default."""
         limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
         exchange = following.result(limit_s)
@@ -417,11 +392,7 @@ class Examination:
         return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
-        """The whole stream of a build whose status nobody reads, so that the build may take its time besides.
-
-        Raises:
-            Unsuited: builds do not end.
-        """
+        """The whole stream of a build whose status nobody reads; Unsuited where builds do not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
@@ -433,7 +404,6 @@ class Examination:
         return exchange
 
     def _log_s(self, most_s: float, *, live: bool) -> float:
-        """How long the end of a log is waited for, which was opened while its build ran or not."""
         return self.vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
 
     # --- templates ---------------------------------------------------------------------------------------------------
@@ -449,11 +419,7 @@ class Examination:
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
     ) -> Exchange:
-        """Publishes *template*, journal first, and takes any answer.
-
-        Raises:
-            Unsuited: the target is set up with ``publish = "never"``.
-        """
+        """Publishes *template*, journal first, and takes any answer; Unsuited with ``publish = "never"``."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         self.register(template)
@@ -478,11 +444,7 @@ class Examination:
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """A new template, published.
-
-        Raises:
-            Unsuited: publishing did not work, so nothing can be shown with it.
-        """
+        """A new template, published; Unsuited where that did not work."""
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
@@ -507,11 +469,7 @@ class Examination:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
-        """The ready version that cases share; built on first use.
-
-        Raises:
-            Unsuited: it could not be built.
-        """
+        """The ready version that cases share, built on first use; Unsuited where it could not be built."""
         purpose = f"ready-{owner}"
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
@@ -533,11 +491,7 @@ class Examination:
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
-        """A ref that does not exist: another version of the shared ready one, another name, or another namespace.
-
-        Args:
-            like: What is varied in the place of the shared ready one.
-        """
+        """A ref that does not exist: another version, name or namespace of *like*, by default the shared ready one."""
         name = f"touchstone-{self.run_id}-absent"
         if part == "name":
             return f"default/{name}@{VERSION}"

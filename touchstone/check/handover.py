@@ -22,12 +22,7 @@ HANDOVER = "TOUCHSTONE_CHILD"
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What every such process is to know.
-
-    Attributes:
-        settings: Those of the run, with keys, of a target that listens.
-        run_log: Path of the run log, header already written.
-    """
+    """What every child is to know: the settings with keys, and the path of a run log whose header is written."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     # What it says of itself where a person starts it, and the command that is to be run instead.
@@ -42,11 +37,7 @@ class Handover:
 
     @classmethod
     def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The hand-over that this process was started with.
-
-        Raises:
-            UsageError: there is none, or that of something else: the process was started by hand.
-        """
+        """The hand-over that this process was started with; UsageError where it was started by hand."""
         try:
             found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
         except (ValueError, RecursionError):  # what is there may hold keys, and is not shown
@@ -99,12 +90,7 @@ CHECK = Errand()
 
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
-    """What a process that runs the contract tests is to do.
-
-    Attributes:
-        latency_s: What a status read takes, as measured by the smoke test.
-        quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
-    """
+    """What a process that runs the contract tests is to do; with a *quarry* it stops once that is found."""
 
     run_id: str = ""
     latency_s: float = 0.0
@@ -118,11 +104,7 @@ class CheckHandover(Handover):
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
-    """Ends this process as soon as its parent is gone: an orphan would go on sending what nobody cleans up.
-
-    Args:
-        under_gevent: Whether to wait in gevent's pool of threads, as a process of Locust has to.
-    """
+    """Ends this process as soon as its parent is gone; *under_gevent* is set in a process of Locust."""
     number = environ.get(LIFELINE_VARIABLE)
     if number and under_gevent:
         import gevent  # noqa: PLC0415 - only where Locust runs

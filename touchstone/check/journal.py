@@ -1,7 +1,6 @@
 """The journal of what a run creates on a target: written before it is created, gone when all of it is removed.
 
-A run holds a lock on its journal for as long as it lives. So a sweep can tell the journal of a killed run, whose lock
-is free, from that of a run at work. A line is on disk before the request that it announces is sent.
+A run holds a lock on its journal for as long as it lives, so that a sweep can tell the journal of a killed run.
 """
 
 import contextlib
@@ -34,9 +33,8 @@ class JournalState:
     """What the lines of a journal add up to.
 
     Attributes:
-        run_id: From the header; empty where there is none that this version understands.
-        owners: By template that may be there, in the order of creation: the roles of the keys that made it; none where
-            the lines do not say.
+        run_id: Empty where there is no header that this version understands.
+        owners: By template that may be there, in the order of creation: the roles of the keys that made it.
         builds: Versions whose build may be under way, also of templates that the run did not create.
     """
 
@@ -69,11 +67,7 @@ class JournalState:
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:
-        """Adds one line.
-
-        Args:
-            by: The role of the key; empty where the line does not say, and for all keys where something is removed.
-        """
+        """Adds one line; *by* is the role of the key, and empty for all keys where something is removed."""
         if step in {"intend", "created"}:  # earlier versions wrote both
             self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
@@ -104,10 +98,7 @@ def whole_lines(data: bytes) -> bytes:
 
 
 class Journal:
-    """The open journal of a live run; usable from several threads.
-
-    Obtained from `Journal.open` or `Journal.resume`; as a context manager it lets go of its lock at the end.
-    """
+    """The open journal of a live run; usable from several threads, and as a context manager."""
 
     def __init__(self, descriptor: int, state: JournalState) -> None:
         self.path = state.path
@@ -117,11 +108,7 @@ class Journal:
 
     @classmethod
     def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
-        """A new journal, locked and on disk.
-
-        Args:
-            state_dir: Where journals go.
-            fallback: Where this one goes if *state_dir* is None or cannot be written.
+        """A new journal, locked and on disk, in *state_dir* or else in *fallback*.
 
         Raises:
             UsageError: no folder is one, or the run has a journal already.
@@ -173,11 +160,7 @@ class Journal:
         return cls(descriptor, JournalState.after(lines, leftover.path))
 
     def intend(self, ref: str, by: str = "") -> None:
-        """Says that the run is about to create the template *ref*.
-
-        Args:
-            by: The role of the key that it is created with, never the key; empty where nobody knows.
-        """
+        """Says that the run is about to create the template *ref* with the key of the role *by*."""
         self._write("intend", ref, by=by)
 
     def started(self, *refs: str) -> None:
@@ -189,11 +172,7 @@ class Journal:
         self._write("settled", *refs)
 
     def removed(self, ref: str, by: str = "") -> None:
-        """Says that the template *ref* and its build are gone.
-
-        Args:
-            by: The role of the key whose version it is; empty for all versions of that name.
-        """
+        """Says that the template *ref* and its build are gone; for all keys where *by* is empty."""
         self._write("removed", ref, by=by)
 
     @property
@@ -243,13 +222,7 @@ class Journal:
 def leftovers(
     *folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None
 ) -> list[JournalState]:
-    """The journals of runs that are no longer alive, oldest first.
-
-    Args:
-        folders: The state folder, and those that `Journal.open` may have fallen back on; None and missing ones count
-            as empty.
-        refused: Called with each file that is not taken for a journal of this user, and why.
-    """
+    """The journals of runs that are no longer alive, oldest first; *refused* gets each file that is none, and why."""
     found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
     for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id says when the run began

@@ -23,18 +23,13 @@ TRIES = 2
 
 
 def smoke(transport: Transport, source: str = USUAL.primary) -> float:
-    """Makes sure that the target is reachable, takes the key and is a template build API.
+    """Makes sure that the target is reachable, takes the key and is a template build API; seconds of a request.
 
-    Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
-    wrongly: a target with a fault is to be judged. Where the key seems not to matter, a third request shows whether the
-    server knows the paths of this API at all. Where something is still in the way, one documented success, which takes
-    the key, shows that it is this API all the same.
+    One request has the key and one has not; a target with a fault may answer one of the two wrongly. Where something is
+    in the way, a documented success shows that it is this API all the same.
 
     Args:
         source: Where the key comes from, see `KeySources`.
-
-    Returns:
-        Seconds that the faster of the two requests took.
 
     Raises:
         TargetError: unreachable, key refused, or another API.
@@ -49,7 +44,6 @@ def smoke(transport: Transport, source: str = USUAL.primary) -> float:
 
 
 def _problem(transport: Transport, with_key: Exchange, without_key: Exchange, source: str) -> str:
-    """What is in the way of judging the target; empty where nothing is."""
     for exchange in (with_key, without_key):
         if exchange.response is None:
             return f"no answer: {exchange.error}; check the URL and that the server runs"
@@ -103,11 +97,7 @@ def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
 
 
 def check_given(transport: Transport, target: TargetSettings) -> None:
-    """Reads each version that the run is to use and does not publish, with the key that it is to be used with.
-
-    Raises:
-        TargetError: there is none; a server that denies one of its two pages only is to be judged.
-    """
+    """Reads each version that the run uses and does not publish; TargetError where both its pages answer 404."""
     for name, ref, credential in _used(target):
         pages = (Call("getBuild", ref, credential), Call("getTemplate", ref, credential))
         if all(transport.send(page, "smoke").status == 404 for page in pages):
@@ -130,11 +120,7 @@ MORE_TRIES = 2
 
 
 class PlanWatch:
-    """What the main key is answered where it takes the Scale plan.
-
-    Attributes:
-        is_barred: Whether the key is known to be refused for its plan, whatever it publishes or builds.
-    """
+    """Whether the main key is known to be refused for its plan, whatever it publishes or builds."""
 
     def __init__(self) -> None:
         self.is_barred = False

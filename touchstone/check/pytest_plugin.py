@@ -1,7 +1,4 @@
-"""Runs the contract tests under pytest: gives them an examination, judges what they did, writes the run log.
-
-A case asserts nothing. When it is over, the rules have spoken about each of its exchanges; a broken claim fails it.
-"""
+"""Runs the contract tests under pytest: gives them an examination, judges what they did, writes the run log."""
 
 import contextlib
 import inspect
@@ -72,10 +69,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
-    """Keeps the cases of the profile that concern a selected claim, and writes down which ones these are.
-
-    They are chosen before anybody else may leave some out.
-    """
+    """Chooses the cases before anybody else may leave some out, and writes down which ones these are."""
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
@@ -123,10 +117,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Once a proof has found what it is after, what it may still accuse is looked for in the cheapest order.
-
-    Where nothing can be written down any more, or the key may not build, the rest is left out.
-    """
+    """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
     result = yield
     run, session = item.config.stash[RUN], item.session
     if run.is_lost:

@@ -36,13 +36,7 @@ UNSHOWN = (
 
 
 class Run:
-    """One run of the contract tests in this process.
-
-    Attributes:
-        is_replay: Whether recordings are in the place of a target.
-        suspects: The versions that findings are about.
-        declared: The claims that cases set out to show.
-    """
+    """One run of the contract tests in this process; *suspects* are the versions that findings are about."""
 
     is_replay = False
 
@@ -121,10 +115,7 @@ class Run:
         """Sees what was not judged when it came; nothing, unless recordings are replayed."""
 
     def say(self, judgements: list[Judgement]) -> None:
-        """Takes what another judge than the rules says about exchanges of the running case.
-
-        Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
-        """
+        """Takes what another judge says about exchanges of the running case that no rule found fault with."""
         with self._lock:
             known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
@@ -147,10 +138,7 @@ class Run:
         return known
 
     def has_trouble(self) -> bool:
-        """Whether anything has been found in the running case: what follows may then be a consequence of it.
-
-        Only stories that went on since the last time are told again; all of them are when the case ends.
-        """
+        """Whether anything has been found in the running case: what follows may be a consequence of it."""
         with self._lock:
             self._judgements += self.judge.tell(self._news)
             self._news = {}

@@ -41,10 +41,7 @@ def check(
     twin: TwinSettings = EMBEDDED_TWIN,
     errand: Errand = CHECK,
 ) -> Outcome:
-    """Runs the contract tests against the target of *settings*, or on recordings, and judges every claim.
-
-    Args:
-        twin: How the embedded twin behaves, where the target is embedded.
+    """Runs the contract tests and judges every claim.
 
     Raises:
         UsageError: the report folder is none, no claim matches, or the baseline cannot be read as one.
@@ -57,8 +54,6 @@ def check(
 
 
 class _Check(Job):
-    """A run of the contract tests."""
-
     def work(self) -> Footer:
         """Makes sure that the target can be judged, and runs the cases in a child process."""
         errand, settings, latency_s = self.errand, self.settings, 0.0
@@ -80,7 +75,7 @@ class _Check(Job):
         return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
 
     def _refused(self) -> Footer:
-        """The footer of a run whose cases did not begin: what pytest says last of an error, where it says so."""
+        """The footer of a run whose cases did not begin, with the last error of pytest."""
         output = self.folder / self.child[1]
         lines = output.read_text("utf-8", "replace").splitlines() if output.exists() else []
         reasons = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
@@ -101,11 +96,7 @@ class _Check(Job):
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
-    """What a run would do, as the JSON text that the child writes; nothing is sent.
-
-    Raises:
-        UsageError: the cases could not be listed, or the baseline cannot be read as one.
-    """
+    """What a run would do, as JSON text; nothing is sent. UsageError where cases or baseline cannot be read."""
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))

@@ -1,8 +1,6 @@
 """Schemathesis as a generator of requests and as a second judge of single answers.
 
-Its cases go through our transport, so that our rules see them like any other exchange. Two things are changed on the
-way: most paths name a version that exists, since a generator does not know which do; and whatever could create, start
-or delete something keeps to names of this run, since a generator does not know whose the others are.
+Most paths are changed to name a version that exists, and whatever could change something to names of this run.
 """
 
 import json
@@ -70,11 +68,7 @@ _OURS = frozenset({"authorization", "content-length", "host", "connection", "use
 
 
 def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
-    """The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
-
-    Args:
-        publishes: Whether there are cases of the operation that publishes.
-    """
+    """The contract as a source of cases: examples, coverage and fuzzing, the same for one seed."""
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -88,11 +82,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends one generated case; None where it could reach what is not ours.
-
-    Args:
-        number: Counts the cases of an operation; decides whether the path stays as generated.
-    """
+    """Sends case *number* of an operation; None where it could reach what is not ours."""
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -122,10 +112,7 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
 
 
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
-    """What was refused need not be removed; what a server made of a document under another name of the run must be.
-
-    A name that is not the run's is left alone, whatever the server says: it may be somebody else's version.
-    """
+    """Forgets what was refused, and registers what a server made under another name of this run."""
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
     created = exchange.body.get("ref")
@@ -190,7 +177,6 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
 
 
 def _ready(exam: Examination) -> Template | None:
-    """The version to aim at; None where none becomes ready: Hypothesis takes exceptions for failures to replay."""
     try:
         return exam.ready()
     except Unsuited:
@@ -198,10 +184,7 @@ def _ready(exam: Examination) -> Template | None:
 
 
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name at all.
-
-    JSON is YAML, so the new document fits either media type.
-    """
+    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name."""
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, ValueError, RecursionError):

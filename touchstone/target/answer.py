@@ -25,9 +25,8 @@ class Answer:
         head: None where no complete head came.
         body: What came of the body, transfer coding removed.
         chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
-        sent_at: When the client began with it: before a connection was opened for it, where none was free.
+        sent_at: When the client began with it, before a connection was opened for it.
         head_at: When the head was complete; equals *done_at* without one.
-        done_at: When the last byte had arrived or the request was given up.
         error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.
         closed: Of a stream: who ended it; ``client`` where it was still open when its time was up.
     """

@@ -37,14 +37,11 @@ class Bounds:
     Attributes:
         max_head_bytes: Of a head, with all interim answers before it; Node lets one have 16 KiB.
         max_headers: Lines of a head; 100 are what Apache and Python's own client let through.
-        max_body_bytes: Of a body that is no stream, and of what it is once it is unpacked.
+        max_body_bytes: Of a body that is no stream, packed or unpacked.
         max_stream_bytes: The same for a stream.
-        max_line_bytes: Of a line of a stream.
         max_json_depth: Arrays and objects within each other.
-        max_json_values: Values of one text of JSON, counted by its commas and opening brackets: read, they take many
-            times their bytes.
-        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each: rules
-            look back at them, and a run log holds them.
+        max_json_values: Values of one text of JSON, counted by its commas and opening brackets.
+        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each.
     """
 
     max_head_bytes: int = 64 * 1024
@@ -124,12 +121,7 @@ def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where JSON goes beyond a bound.
-
-    Attributes:
-        at: The length of what comes before that.
-        problem: What is wrong, with the bound.
-    """
+    """Where JSON goes beyond a bound: the length of what comes before that, and what is wrong."""
 
     at: int
     problem: str

@@ -17,11 +17,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """Time as it passes.
-
-    Attributes:
-        origin: The machine's monotonic clock when the run began.
-    """
+    """Time as it passes; *origin* is the machine's monotonic clock when the run began."""
 
     def __init__(self) -> None:
         self.origin = time.monotonic()
@@ -36,11 +32,7 @@ class WallClock:
 
 
 class RecordedClock:
-    """Time as it passed when a recording was made; usable from several threads.
-
-    Args:
-        speed: How many times as fast waits are as they were; infinite for no waits at all.
-    """
+    """Time as it passed in a recording; waits are *speed* times as fast, and infinite is for no waits at all."""
 
     def __init__(self, speed: float = math.inf) -> None:
         self._speed = speed

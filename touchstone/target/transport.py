@@ -1,7 +1,4 @@
-"""Sends requests to a target and turns each into an exchange.
-
-Secrets are replaced before an exchange is made, so nothing downstream ever holds one.
-"""
+"""Sends requests to a target and turns each into an exchange, which never holds a secret."""
 
 import contextlib
 import itertools
@@ -38,15 +35,12 @@ class Transport:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
         request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
-        wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
-            answered with, what is known of that one besides its bytes is taken over.
+        wire: What carries requests in the place of the network; it may put the recorded exchange in `SERVED`.
         stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
-        bounds: How much of an answer is read.
 
     Attributes:
         resent: How many requests were sent a second time, as the server had closed their connection just before.
-        cut: How many bodies were cut because all answers together are too long.
-        cut_heads: The same of heads.
+        cut: How many bodies were cut because all answers together are too long; *cut_heads* the same of heads.
     """
 
     def __init__(
@@ -91,7 +85,7 @@ class Transport:
 
     @property
     def remark(self) -> str:
-        """What the reader of the reports should know of how requests were sent; empty where there is nothing to say."""
+        """What the reader of the reports should know of how requests were sent; empty for nothing."""
         beyond = f"as all are longer than {self._bounds.told('max_total_bytes')}"
         counts = (
             (self.resent, "read", "reads", "sent again, as the server had closed a kept-up connection just before"),
@@ -118,10 +112,7 @@ class Transport:
         return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
-        """Sends *call* and waits for the whole answer, or for the end of its stream.
-
-        An answer that does not come is part of the exchange, not an exception.
-        """
+        """Sends *call* and waits for the whole answer or the end of its stream; a missing answer is no exception."""
         asked = self._wording.asked(call)
         seq, sent_at = next(self._seq), self.now()
         outcome = self._exchange(asked, call)
@@ -177,10 +168,7 @@ class Transport:
         return outcome
 
     def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
-        """The answer, of which only the head has been read.
-
-        A server may close a kept-up connection whenever it likes; where it did so just before a request that changes
-        nothing, and has not said a word, the request is sent once more on a connection of its own.
+        """The head of an answer; what is safe is sent again where its connection was closed before.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
@@ -285,7 +273,6 @@ class _Outcome:
 
 
 def _add(chunks: list[Chunk], chunk: Chunk) -> None:
-    """Adds a piece; of very many, those that come at the same time are one: each has a weight of its own in memory."""
     if len(chunks) < _MANY_PIECES or chunk.at_s - chunks[-1].at_s > _SAME_TIME_S:
         chunks.append(chunk)
     else:
