@@ -1,7 +1,4 @@
-"""Claims that earlier runs found broken: those in a baseline, and those of the newest run log.
-
-A baseline is a text file with one id a line; what follows a # is for its readers.
-"""
+"""Claims that earlier runs found broken: those in a baseline, one id a line, and those of the newest run log."""
 
 import dataclasses
 import json

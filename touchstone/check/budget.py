@@ -1,7 +1,4 @@
-"""What ends a run or a wait early: spent builds and time, waits in vain, a target that answers nobody any more.
-
-A build is reserved before the request that may begin it.
-"""
+"""What ends a run or a wait early: spent builds and time, waits in vain, a target that answers nobody any more."""
 
 import threading
 from collections import Counter
@@ -15,9 +12,9 @@ from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
 # Whoever waits for the end of a build gives up when nobody has been answered for so long; a pause is as long at least.
 SILENT_S = 10.0
-# After so many requests in a row, of whatever case, that nobody answers the cases that are left are not tried.
+# After so many unanswered requests in a row, of whatever case, the cases that are left are not tried.
 UNHEARD_REQUESTS = 10
-# Once nobody has answered so many removals in a row the rest is left to a sweep: each would take its whole timeout.
+# After so many unanswered removals in a row the rest is left to a sweep.
 SILENT_REMOVALS = 3
 
 
@@ -43,8 +40,7 @@ class Silence:
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
-# Once a wait was in vain, the next ones are shorter by this share; after so many in a row there is none any more. A
-# target that never has room, or whose builds never end, would otherwise cost its whole patience in every case.
+# Once a wait was in vain, the next ones take this share of it; after so many in a row there is none any more.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
 # No wait is cut to less than so many times the longest one that ended well.
 _SURE_TIMES = 2

@@ -42,7 +42,6 @@ class Quarry:
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
-# What goes wrong anyway is to be found before what is special, or it would be blamed on what is special.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 

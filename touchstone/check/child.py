@@ -17,10 +17,7 @@ from touchstone.facts.runlog import follow
 from touchstone.facts.second_look import looked_over
 from touchstone.types import Progress
 
-# What a child prints goes into a file, and files are UTF-8 whatever the locale is.
-UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
-# Where things are, whom to trust, and which Python this is: a child runs the same package as its parent. Any other
-# variable may change which cases run, or how, such as PYTEST_ADDOPTS or one of Locust's own.
+# Any other variable, such as PYTEST_ADDOPTS or one of Locust's own, may change which cases run, or how.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -104,7 +101,7 @@ def watched(
         child = subprocess.Popen(
             command,
             cwd=cwd,
-            env=dict(environment) | UTF8_OUTPUT | {LIFELINE_VARIABLE: str(lifeline)},
+            env=dict(environment) | {"PYTHONIOENCODING": "utf-8:backslashreplace", LIFELINE_VARIABLE: str(lifeline)},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

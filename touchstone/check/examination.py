@@ -1,7 +1,4 @@
-"""Drives a target into the situations that the rules judge: patient starts, bounded waits, simultaneous calls.
-
-It asserts nothing: what cannot be brought about ends the case with `Unsuited`, and waits in vain are cut short.
-"""
+"""Drives a target into the situations that the rules judge; it asserts nothing, and ends a case with `Unsuited`."""
 
 import threading
 from collections import Counter, defaultdict
@@ -26,7 +23,6 @@ from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.connections import in_background
 from touchstone.target.transport import Transport
 
-# What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
 
 
@@ -57,25 +53,19 @@ class Unsuited(Exception):
         self.reason = reason
 
 
+@dataclass
 class Ledger:
     """Writes what happens to templates into the journal and the run log, as far as a run has these."""
 
-    def __init__(
-        self,
-        run_id: str = "",
-        journal: Journal | None = None,
-        log: RunLogWriter | None = None,
-        transport: Transport | None = None,
-    ) -> None:
-        self._run_id = run_id
-        self._journal = journal
-        self._log = log
-        self._transport = transport
+    run_id: str = ""
+    journal: Journal | None = None
+    log: RunLogWriter | None = None
+    transport: Transport | None = None
 
     def intend(self, template: Template) -> None:
         """Writes down that *template* is about to be published."""
-        if self._journal:
-            self._journal.intend(template.ref, template.owner)
+        if self.journal:
+            self.journal.intend(template.ref, template.owner)
 
     def published(self, template: Template, digest: str) -> None:
         """*template* was published."""
@@ -83,14 +73,14 @@ class Ledger:
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """Writes down that *template* was deleted, or not; *sure* is whether it ever was on the target."""
-        if gone and self._journal:
-            self._journal.removed(template.ref, template.owner)
+        if gone and self.journal:
+            self.journal.removed(template.ref, template.owner)
         self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
 
     def _write(self, template: Template, digest: str, action: TemplateDeed) -> None:
-        if self._log and self._transport:
-            purpose = template.name.removeprefix(f"touchstone-{self._run_id}-")
-            self._log.write(TemplateAction(template.ref, purpose, digest, action, round(self._transport.now(), 6)))
+        if self.log and self.transport:
+            purpose = template.name.removeprefix(f"touchstone-{self.run_id}-")
+            self.log.write(TemplateAction(template.ref, purpose, digest, action, round(self.transport.now(), 6)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +106,6 @@ class Following:
 
 
 Standing = Literal["absent", "unsure", "there"]
-
-# No word on it: the one may come while the server works on, and the other means that something is there.
-_OPEN = frozenset({408, 409})
 
 
 class Publications:
@@ -151,7 +138,8 @@ class Publications:
         else:
             if 200 <= exchange.status < 300:
                 standing = "there"
-            elif 400 <= exchange.status < 500 and exchange.status not in _OPEN:
+            # After 408 a server may work on, and 409 means that something is there.
+            elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
                 standing = "absent"
             return exchange
         finally:
@@ -172,14 +160,13 @@ class Publications:
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
 # So long a log is followed where its end is not waited for any more.
 _GLANCE_S = 1.0
-# A state that no page knows.
-_ODD = "without a documented status"
+_UNDOCUMENTED = "without a documented status"
 
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-# A version to share that does not become ready is built anew as often as this, and then not again in every case.
+# How often a version to share that does not become ready is built anew.
 READY_TRIES = 3
 
 
@@ -242,8 +229,9 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            reason = f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
-            raise Unsuited("could-not-run", reason)
+            raise Unsuited(
+                "could-not-run", f"the last {limits.UNHEARD_REQUESTS} requests had no answer; the run gave up"
+            )
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
             raise Unsuited("could-not-run", limits.SPENT)
@@ -325,9 +313,7 @@ class Examination:
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
-        """Polls the status until it is one of *until*, at most *within_s* seconds, by default build_timeout_s.
-
-        The last read is returned whatever it says: a build that never ends is a finding, not an error here.
+        """Polls the status until it is one of *until*, for *within_s* or build_timeout_s at most; the last read.
 
         Raises:
             Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
@@ -348,7 +334,7 @@ class Examination:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
-            stuck = status if status in STATUSES else _ODD
+            stuck = status if status in STATUSES else _UNDOCUMENTED
             if status == "building" and ref in self._dying - self._running:
                 stuck = "cancelling"
             if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
@@ -359,10 +345,11 @@ class Examination:
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
-        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _ODD)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _UNDOCUMENTED)
         if not limit_s:
-            reason = f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
-            raise Unsuited("could-not-run", reason)
+            raise Unsuited(
+                "could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
+            )
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
@@ -372,7 +359,6 @@ class Examination:
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
         """Follows the build log in another thread; returns once the answer's head is there."""
         following, opened = Following(ref in self._running), threading.Event()
-        # Known before anything is waited for: an interrupt would leave it for good.
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
@@ -534,7 +520,6 @@ class Examination:
         return gone
 
     def _try(self, call: Call) -> Exchange | None:
-        try:
+        with suppress(Unsuited):
             return self.patiently(call)
-        except Unsuited:
-            return None
+        return None

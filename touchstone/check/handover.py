@@ -1,7 +1,4 @@
-"""What a parent process hands over to the child that does the work of a run, and how the child notices that it is gone.
-
-The hand-over goes through the child's environment: it holds keys, which no file and no command line may.
-"""
+"""What a run hands over to its child, in the environment, as it holds keys; the child notices when the run is gone."""
 
 import contextlib
 import json
@@ -25,7 +22,7 @@ class Handover:
     """What every child is to know: the settings with keys, and the path of a run log whose header is written."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    # What it says of itself where a person starts it, and the command that is to be run instead.
+    # Its name where a person starts it, and the command to run instead.
     by_hand: ClassVar[tuple[str, str]] = ("contract_tests", "touchstone check")
 
     settings: Settings

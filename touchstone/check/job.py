@@ -34,23 +34,16 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Limits wide enough not to slow a check down and tight enough to be met, one digest for equal content.
+# Limits wide enough not to slow a check down and tight enough to be met.
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
 )
-# What recordings are made of by default: limits that few starts and builds meet, answers that repeat, and a latency
-# that makes requests overlap which are sent at the same moment.
-RECORDED_TWIN = TwinSettings(
-    build_s=0.05,
-    settle_s=0.2,
-    rate=RateLimit.parse("10/1"),
-    capacity=2,
-    latency_s=0.005,
-    digest_scope="content",
-    seed=1,
+# Limits that few starts and builds meet, answers that repeat, and a latency that makes simultaneous requests overlap.
+RECORDED_TWIN = dataclasses.replace(
+    EMBEDDED_TWIN, settle_s=0.2, rate=RateLimit.parse("10/1"), capacity=2, latency_s=0.005, seed=1
 )
 # Limits that a storm meets, and the greedy key of two, while a modest client does not.
-LOAD_TWIN = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("12/1"), capacity=4, digest_scope="content")
+LOAD_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("12/1"))
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
 RESTRICTED_REF = "default/legacy-demo@1.0.0"
@@ -196,9 +189,6 @@ def utc() -> str:
 # --- the skeleton -----------------------------------------------------------------------------------------------------
 
 UNFINISHED = "the run log could not be written any more, and the run was ended"
-# What an unfinished run left on its target, by whether all was removed.
-LEFT = {True: "nothing is left on the target", False: "what is left on the target, `touchstone sweep` removes"}
-
 REACHED_ITS_END = Footer("", 0.0, 0, "")
 
 
@@ -277,7 +267,8 @@ class Job(ABC):
             footer = failed(str(error), error.exit_code)
         finally:
             clean = self.clear()
-        return failed(f"{UNFINISHED}; {LEFT[clean]}") if self.is_unwritten else footer
+        left = "nothing is left on the target" if clean else "what is left on the target, `touchstone sweep` removes"
+        return failed(f"{UNFINISHED}; {left}") if self.is_unwritten else footer
 
     def run_child(
         self,
@@ -288,7 +279,6 @@ class Job(ABC):
     ) -> int:
         """Runs the child process until it ends, see `watched`; returns its exit code, negative for a signal."""
         state = self.settings.state_dir
-        # Where Hypothesis keeps its tables from run to run: not in the folder of whoever runs this.
         tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str((state.parent if state else self.folder) / "hypothesis")}
         environment = tables | child_environment(handover, os.environ)
         output = self.folder / self.child[1]

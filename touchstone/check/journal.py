@@ -1,7 +1,4 @@
-"""The journal of what a run creates on a target: written before it is created, gone when all of it is removed.
-
-A run holds a lock on its journal for as long as it lives, so that a sweep can tell the journal of a killed run.
-"""
+"""The journal of what a run creates: written before, locked while the run lives, gone when all is removed."""
 
 import contextlib
 import fcntl
@@ -22,10 +19,8 @@ Step = Literal["intend", "started", "settled", "removed"]
 
 SUFFIX = ".journal.jsonl"
 _RUN_ID = re.compile(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}")
-# What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
+# What has to be on the disk before a request is sent.
 _BEFORE: tuple[Step, ...] = ("intend", "started")
-# A journal is opened as it lies there: through no symbolic link, and without waiting for whoever writes into a pipe.
-_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(slots=True)
@@ -246,7 +241,7 @@ def _opened(path: Path, flags: int) -> int | None:
     """A locked descriptor of a journal; None where it is gone, or no file of ours, or its run is alive."""
     with contextlib.ExitStack() as stack:
         try:
-            descriptor = open_regular(path, flags | _NO_LINK)
+            descriptor = open_regular(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(descriptor)

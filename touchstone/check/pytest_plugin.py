@@ -24,8 +24,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-# A case whose occasion did not arise, because a build was over too soon or a request came too late, is tried again
-# with builds that take this much longer.
+# A case whose occasion did not arise is tried again with builds that take this much longer.
 STRETCH = 4.0
 
 RUN = pytest.StashKey[Run]()
@@ -77,7 +76,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[RUN].declared = {claim for item in items for claim in item.stash[CASE].claims}
     else:
         _choose(config, handover, items)
-    # A proof leaves cases out once it has found what it is after.
     if handover.mode != "plan" and not handover.quarry:
         config.stash[RUN].log.write(Selected(tuple(item.stash[CASE].id for item in items)))
     return (yield)
@@ -200,7 +198,6 @@ def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
             run.exam.case = "clean-up"  # what is recorded is what the scenario sent
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
-    # What a key is refused for its plan breaks no claim.
     return [] if run.plan.is_barred else run.conclude(case.id)
 
 

@@ -27,8 +27,8 @@ from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
-# What pytest ends with where it does not even begin, and how it says why.
-_REFUSED, _ERROR = 4, "ERROR: "
+# What pytest ends with where it does not even begin.
+_REFUSED = 4
 # An event that is in no run log: what a status read of the target takes, and where the run log is.
 MEASURED = "measured"
 
@@ -78,7 +78,7 @@ class _Check(Job):
         """The footer of a run whose cases did not begin, with the last error of pytest."""
         output = self.folder / self.child[1]
         lines = output.read_text("utf-8", "replace").splitlines() if output.exists() else []
-        reasons = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+        reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
         return failed(f"{reasons[-1]}; see {output}") if reasons else self.ended_with(_REFUSED)
 
     def clear(self) -> bool:
@@ -117,30 +117,22 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-# Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
-# as the search for leaked resources does, which is no concern of an examination.
-_PLUGINS = (
-    "_hypothesis_pytestplugin",
-    "schemathesis.pytest.plugin",
-    "touchstone.check.pytest_plugin",
-    "no:unraisableexception",
-    "no:threadexception",
-)
-# What plays scenarios generates nothing and does without the plugins that do.
-_SCENARIOS = "test_scenarios.py"
-_GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin"})
+# What plays scenarios does without these.
+_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")
+# Others that are installed would disturb the order of the cases or cost time, as the search for leaked resources does.
+_PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 
 
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:
     """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
     tests = contract_tests_dir()
     plays = errand.mode in ("record", "replay")
-    plugins = [*(plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)), errand.plugin]
+    plugins = [*(() if plays else _GENERATORS), *_PLUGINS, *filter(None, [errand.plugin])]
     return [
         "--disable-plugin-autoload",
-        *(argument for plugin in plugins if plugin for argument in ("-p", plugin)),
+        *(argument for plugin in plugins for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
         *("--quiet", "--tb=short", "--assert=plain"),
-        str(tests / _SCENARIOS if plays else tests),
+        str(tests / "test_scenarios.py" if plays else tests),
     ]

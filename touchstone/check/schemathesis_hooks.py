@@ -1,7 +1,4 @@
-"""Schemathesis as a generator of requests and as a second judge of single answers.
-
-Most paths are changed to name a version that exists, and whatever could change something to names of this run.
-"""
+"""Schemathesis as a generator of requests, which keep to versions of this run, and as a second judge of answers."""
 
 import json
 import re
@@ -36,7 +33,6 @@ MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 WILD_EVERY = 3
 
 _RETRY_AFTER = "limit.retry-after-is-valid"
-
 # Each check, and the claim that it judges: by operation where there is one, and of all others.
 CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
@@ -132,14 +128,16 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         headers.setdefault(header.lower(), []).append(value)
     request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
     response = SchemathesisResponse(exchange.status, headers, got.body, request, exchange.elapsed_s, verify=True)
+    # What is wrong with a document has a list of its own beside the text in error.
+    listed = exchange.operation == "publishTemplate" and exchange.status == 422 and "errors" in exchange.body
+    error_claim = "publish.invalid-is-422" if listed else "error.has-the-documented-shape"
     found = []
     for name, (check, claims, otherwise) in CHECKS.items():
         claim = claims.get(exchange.operation, otherwise)
         if exchange.status >= 400:
-            claim = _error_claim(exchange, name, otherwise)
-        if exchange.status == 429 and claim != _RETRY_AFTER:
-            continue
-        if claim == _RETRY_AFTER and got.header("Retry-After") is None:
+            claim = error_claim if name == "response_schema_conformance" else otherwise
+        waits = claim == _RETRY_AFTER
+        if (exchange.status == 429 and not waits) or (waits and got.header("Retry-After") is None):
             continue
         common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
         try:
@@ -150,14 +148,6 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
             actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
             found.append(Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual))
     return found
-
-
-def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
-    if name != "response_schema_conformance":
-        return otherwise
-    # What is wrong with a document has a list of its own beside the text in error.
-    listed = exchange.operation == "publishTemplate" and exchange.status == 422
-    return "publish.invalid-is-422" if listed and "errors" in exchange.body else "error.has-the-documented-shape"
 
 
 def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:

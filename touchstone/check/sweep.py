@@ -1,7 +1,4 @@
-"""Removes what a killed run left on its target: versions with names of that run, which its journal lists.
-
-A journal may be planted: what else it lists is left, and so is a file that others can write.
-"""
+"""Removes what a killed run left: versions with names of that run, in a journal that nobody else can write."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing

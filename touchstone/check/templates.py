@@ -17,10 +17,8 @@ from touchstone.target.call import Call
 Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
-# What failing steps end with, one after the other.
 _EXIT_STATUSES = (1, 2, 127, 255)
-
-# What lines of a build end with, one after the other: letters, quotes and what looks like markup or a frame of a log.
+# What lines of a build end with, one after the other.
 _ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
 # How hardware is written in the short form (templates/schema#sugar).

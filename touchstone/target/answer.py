@@ -22,7 +22,6 @@ class Answer:
     """One answer, or why there is none. Times are seconds of the clock that the client was given.
 
     Attributes:
-        head: None where no complete head came.
         body: What came of the body, transfer coding removed.
         chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
         sent_at: When the client began with it, before a connection was opened for it.

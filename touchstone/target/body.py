@@ -67,9 +67,8 @@ class Intake:
         self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
         self._most: int = getattr(bounds, self._bound)
         self._line_bytes = self._wire_bytes = 0
-        self._codings = [
-            name.strip() for key, value in headers if key.lower() == "content-encoding" for name in value.split(",")
-        ]
+        values = [value for key, value in headers if key.lower() == "content-encoding"]
+        self._codings = [name.strip() for name in ",".join(values).split(",")]
         self._packings: list[_Deflated] | None = None
 
     def take(self, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-# Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
+# Of a body that is beyond its bound so much is kept: as much as a run log holds.
 KEPT_BYTES = 64 * 1024
 
 # So much is kept of each head and each body when all that a run may keep is used up.
@@ -16,7 +16,7 @@ _NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location",
 _NEEDED |= {"content-length", "content-encoding"}
 _MOST_VALUE_CHARS = 200
 
-# The parser beneath httpx holds no longer head, whatever it is told: a bound above it would not be the one that is hit.
+# The parser beneath httpx holds no longer head.
 LONGEST_HEAD_BYTES = 100 * 1024
 
 # As much as RFC 9112 3 asks of a request line.
@@ -26,8 +26,6 @@ STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} 
 # A string is passed over as a whole, also one that never ends; what it holds is no nesting, and no comma of an array.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
 _OPENING = frozenset({b"[", b"{"})
-_CLOSING = frozenset({b"]", b"}"})
-_COUNTED = _OPENING | {b","}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,8 @@ class Bounds:
             return None
         depth = values = 0
         for mark in _MARK.finditer(body):
-            depth += (mark[0] in _OPENING) - (mark[0] in _CLOSING)
-            values += mark[0] in _COUNTED
+            depth += (mark[0] in _OPENING) - (mark[0] in (b"]", b"}"))
+            values += mark[0] in _OPENING or mark[0] == b","
             if depth > self.max_json_depth:
                 return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
             if values > self.max_json_values:

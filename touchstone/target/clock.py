@@ -3,17 +3,6 @@
 import math
 import threading
 import time
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """What a run takes its times from."""
-
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def rest(self, seconds: float) -> None:
-        """Waits."""
 
 
 class WallClock:

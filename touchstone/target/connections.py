@@ -1,7 +1,4 @@
-"""What requests travel on: connections that keep to a deadline, and a client that remembers nothing.
-
-A deadline bounds how long an answer may take as a whole: a time-out for each piece never strikes where a server drips.
-"""
+"""What requests travel on: connections that keep to a deadline for the whole answer, and a client without memory."""
 
 import threading
 import time

@@ -14,7 +14,7 @@ from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Asked, Call, Keys, Wording
-from touchstone.target.clock import Clock, WallClock
+from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
 # Where a wire says which recorded exchange it served: a list that each request carries.
@@ -24,7 +24,6 @@ SERVED = "touchstone.served"
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
 # RFC 9110 9.2.1: what changes nothing may be sent again where a kept-up connection turns out to be closed.
 _SAFE = frozenset({"GET", "HEAD"})
-# How a connection ends that the server closed.
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -37,10 +36,6 @@ class Transport:
         request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
         wire: What carries requests in the place of the network; it may put the recorded exchange in `SERVED`.
         stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
-
-    Attributes:
-        resent: How many requests were sent a second time, as the server had closed their connection just before.
-        cut: How many bodies were cut because all answers together are too long; *cut_heads* the same of heads.
     """
 
     def __init__(
@@ -51,7 +46,7 @@ class Transport:
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
         wire: httpx.BaseTransport | None = None,
-        clock: Clock | None = None,
+        clock: WallClock | RecordedClock | None = None,
         stopped: Callable[[], bool] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
@@ -59,7 +54,7 @@ class Transport:
         self.keys = keys
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
-        self.clock = clock or WallClock()
+        self.clock: WallClock | RecordedClock = clock or WallClock()
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
@@ -70,6 +65,7 @@ class Transport:
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
         self._kept = self._keeping
         self._room = Room(bounds.max_total_bytes)
+        # How many requests were sent a second time, and how many bodies and heads were cut for want of room.
         self.resent = self.cut = self.cut_heads = 0
 
     def _client(self, kept: int) -> httpx.Client:
