@@ -140,6 +140,7 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
 def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
     """Run log and run id of the check of the target that began last; a file that is no run log is passed over."""
     found: list[tuple[str, float, Path, str]] = []
+    wanted = "" if settings.target.embedded else settings.target.url  # an embedded twin listens elsewhere each time
     places = ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/")
     for path in (path for folder in folders for place in places for path in folder.glob(f"{place}runlog.jsonl")):
         try:
@@ -149,13 +150,6 @@ def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | N
             written_at = path.stat().st_mtime
         except (ValueError, RecursionError, OSError):  # what pydantic says of another file is a ValueError
             continue
-        if header.command == "check" and _is_same(header, settings):
+        if header.command == "check" and wanted == ("" if header.target.kind == "embedded" else header.target.url):
             found.append((header.started_at, written_at, path, header.run_id))
     return max(found)[2:] if found else None
-
-
-def _is_same(header: Header, settings: Settings) -> bool:
-    """Whether a run was about the target of *settings*; an embedded twin listens elsewhere each time."""
-    if settings.target.embedded or header.target.kind == "embedded":
-        return settings.target.embedded and header.target.kind == "embedded"
-    return header.target.url == settings.target.url

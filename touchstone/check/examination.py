@@ -67,17 +67,14 @@ class Ledger:
         if self.journal:
             self.journal.intend(template.ref, template.owner)
 
-    def published(self, template: Template, digest: str) -> None:
-        """*template* was published."""
-        self._write(template, digest, "published")
-
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         """Writes down that *template* was deleted, or not; *sure* is whether it ever was on the target."""
         if gone and self.journal:
             self.journal.removed(template.ref, template.owner)
-        self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
+        self.write(template, "deleted" if gone else "left" if sure else "may-be-left")
 
-    def _write(self, template: Template, digest: str, action: TemplateDeed) -> None:
+    def write(self, template: Template, action: TemplateDeed, digest: str = "") -> None:
+        """Writes into the run log what became of *template*."""
         if self.log and self.transport:
             purpose = template.name.removeprefix(f"touchstone-{self.run_id}-")
             self.log.write(TemplateAction(template.ref, purpose, digest, action, round(self.transport.now(), 6)))
@@ -156,7 +153,6 @@ class Publications:
         return "absent" if answers["absent"] and not answers["unsure"] else "unsure"
 
 
-# What a wait is for: the end of a log that was opened while its build ran, or not.
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
 # So long a log is followed where its end is not waited for any more.
 _GLANCE_S = 1.0
@@ -230,7 +226,7 @@ class Examination:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
             raise Unsuited(
-                "could-not-run", f"the last {limits.UNHEARD_REQUESTS} requests had no answer; the run gave up"
+                "could-not-run", f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
             )
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
@@ -413,7 +409,7 @@ class Examination:
         call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)
         exchange = self.patiently(call)
         if 200 <= exchange.status < 300:
-            self.ledger.published(template, str(exchange.body.get("digest", "")))
+            self.ledger.write(template, "published", str(exchange.body.get("digest", "")))
         return exchange
 
     def register(self, template: Template) -> None:

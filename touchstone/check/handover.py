@@ -94,11 +94,6 @@ class CheckHandover(Handover):
     errand: Errand = CHECK
     quarry: Quarry | None = None
 
-    @property
-    def mode(self) -> Mode:
-        """What the process does with its cases."""
-        return self.errand.mode
-
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
     """Ends this process as soon as its parent is gone; *under_gevent* is set in a process of Locust."""

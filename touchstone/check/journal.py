@@ -18,7 +18,6 @@ from touchstone.errors import HarnessError, OutputError, UsageError, is_misplace
 Step = Literal["intend", "started", "settled", "removed"]
 
 SUFFIX = ".journal.jsonl"
-_RUN_ID = re.compile(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}")
 # What has to be on the disk before a request is sent.
 _BEFORE: tuple[Step, ...] = ("intend", "started")
 
@@ -79,7 +78,7 @@ class JournalState:
 
 def is_run_id(text: str) -> bool:
     """Whether *text* has the form of a run id: when the run began, and six hexadecimal digits."""
-    return _RUN_ID.fullmatch(text) is not None
+    return re.fullmatch(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}", text) is not None
 
 
 def header(run_id: str, target_url: str) -> dict[str, Any]:
@@ -114,12 +113,10 @@ class Journal:
         for folder in filter(None, (state_dir, fallback)):
             try:
                 return cls._create(folder, run_id, target_url)
-            except FileExistsError as error:
-                if error.filename2:
+            except OSError as error:
+                if isinstance(error, FileExistsError) and error.filename2:
                     reason = f"run {run_id!r} has a journal already; give this run its own id"
                     raise UsageError(f"{error.filename2}: {reason}") from None
-                reasons.append(f"{folder}: {error.strerror}")
-            except OSError as error:
                 reasons.append(f"{folder}: {error.strerror}")
                 kind = kind if is_misplaced(error) else OutputError
         found = "; ".join(reasons) or "no folder is known"

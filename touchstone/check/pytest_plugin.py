@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         handover = config.stash[HANDOVER] = CheckHandover.received()
         hold_lifeline(os.environ)
-        if handover.mode != "plan" and RUN not in config.stash:
+        if handover.errand.mode != "plan" and RUN not in config.stash:
             config.stash[RUN] = Run(handover)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
@@ -72,11 +72,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
-    if handover.mode in ("record", "replay"):
+    if handover.errand.mode in ("record", "replay"):
         config.stash[RUN].declared = {claim for item in items for claim in item.stash[CASE].claims}
     else:
         _choose(config, handover, items)
-    if handover.mode != "plan" and not handover.quarry:
+    if handover.errand.mode != "plan" and not handover.quarry:
         config.stash[RUN].log.write(Selected(tuple(item.stash[CASE].id for item in items)))
     return (yield)
 
@@ -92,7 +92,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
         items.sort(key=lambda item: item.stash[CASE].place(quarry))
     else:
         items.sort(key=lambda item: item.path.name != GENERAL_CASES)
-    if handover.mode == "plan":
+    if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
         rows = [{"case": c.id, "claims": c.claims, "builds": c.builds, "requests": c.requests} for c in cases]
         Path(handover.run_log).write_text(json.dumps(rows), encoding="utf-8")
@@ -194,7 +194,7 @@ def _need_publishing(run: Run, case: Declared) -> None:
 
 def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
     if not interrupted and not run.is_replay:
-        if run.handover.mode == "record":
+        if run.handover.errand.mode == "record":
             run.exam.case = "clean-up"  # what is recorded is what the scenario sent
         with contextlib.suppress(Unsuited):
             run.exam.quieten()

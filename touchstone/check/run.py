@@ -30,9 +30,7 @@ from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
-UNSHOWN = (
-    "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
-)
+UNSHOWN = "not shown by these scenarios; others may show it, and all contract tests do with a live target"
 
 
 class Run:
@@ -76,8 +74,7 @@ class Run:
 
     def _open_journal(self) -> Journal | None:
         url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
-        folder = Path(self.handover.run_log).parent
-        return Journal.open(self.handover.run_id, url, self.settings.state_dir, folder)
+        return Journal.open(self.handover.run_id, url, self.settings.state_dir, Path(self.handover.run_log).parent)
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
@@ -191,14 +188,10 @@ class Run:
             self.transport.close()
             if self.transport.remark:
                 self._warn(self.transport.remark)
-            if self.handover.mode == "run":
+            if self.handover.errand.mode == "run":
                 lacking = self.lacking()
-                notices = [
-                    (claim.id, lacking[need])
-                    for claim in self.selected.values()
-                    for need in sorted(claim.needs)
-                    if lacking[need]
-                ]
+                needed = [(claim.id, lacking[need]) for claim in self.selected.values() for need in sorted(claim.needs)]
+                notices = [(claim, reason) for claim, reason in needed if reason]
             else:  # what nobody set out to show, and nothing showed, is not what scenarios are for
                 notices = [(claim, UNSHOWN) for claim in self.selected.keys() - self._clear - self.declared]
             self.log.write(*(Notice(claim, "not-applicable", reason) for claim, reason in notices))
@@ -212,13 +205,11 @@ class Run:
 def given_contents(settings: Settings) -> dict[str, Content]:
     """The templates that the user named, as the rules know them."""
     templates, always = settings.target.templates, float("-inf")
-    given: list[tuple[tuple[str, ...], Credential, Outcome]] = [
-        (templates.buildable, "primary", "ready"),
-        (templates.failing, "primary", "failed"),
-        (templates.restricted, "restricted", "unknown"),
+    given: list[tuple[str, Credential, Outcome]] = [
+        *((ref, "primary", "ready") for ref in templates.buildable),
+        *((ref, "primary", "failed") for ref in templates.failing),
+        *((ref, "restricted", "unknown") for ref in templates.restricted),
     ]
     return {
-        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always)
-        for refs, owner, outcome in given
-        for ref in refs
+        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always) for ref, owner, outcome in given
     }

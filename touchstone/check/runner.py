@@ -27,8 +27,7 @@ from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
-# What pytest ends with where it does not even begin.
-_REFUSED = 4
+_REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
 # An event that is in no run log: what a status read of the target takes, and where the run log is.
 MEASURED = "measured"
 
@@ -70,16 +69,12 @@ class _Check(Job):
         ended = self.run_child(_command(errand), handover, settings.max_seconds)
         if ended == BARRED:
             return failed(barred(settings.target))
-        if ended == _REFUSED:
-            return self._refused()
-        return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
-
-    def _refused(self) -> Footer:
-        """The footer of a run whose cases did not begin, with the last error of pytest."""
         output = self.folder / self.child[1]
-        lines = output.read_text("utf-8", "replace").splitlines() if output.exists() else []
-        reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        return failed(f"{reasons[-1]}; see {output}") if reasons else self.ended_with(_REFUSED)
+        if ended == _REFUSED and output.exists():  # the last error says why no case began
+            lines = output.read_text("utf-8", "replace").splitlines()
+            if reasons := [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]:
+                return failed(f"{reasons[-1]}; see {output}")
+        return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
 
     def clear(self) -> bool:
         """Removes what a child that did not come to its end left; what cannot be removed stays in the journal."""

@@ -90,8 +90,10 @@ class _Sweeper:
         self._error = ""
 
     def sweep(self) -> Swept:
-        leftover = self._leftover
-        left = self._foreign()
+        leftover, templates = self._leftover, self._exam.target.templates
+        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+        builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
+        left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
         removed: list[str] = []
         gone: list[str] = []
         for ref in leftover.builds:
@@ -109,13 +111,6 @@ class _Sweeper:
                 except _Left as error:
                     left[ref] = str(error)
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
-
-    def _foreign(self) -> dict[str, str]:
-        """The refs that the run cannot have made, each with the reason why it is left."""
-        leftover, templates = self._leftover, self._exam.target.templates
-        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
-        builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
-        return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
 
     def _remove(self, ref: str) -> bool:
         """Removes the version of each account that may have it; whether it was there. _Left where it may still be."""

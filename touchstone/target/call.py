@@ -24,14 +24,10 @@ class Keys:
 
     def headers(self, credential: Credential) -> dict[str, str]:
         """The Authorization header for *credential*, empty where none is sent; LookupError without such a key."""
-        match credential:
-            case "none" | "query":
-                return {}
-            case "malformed":
-                return {"Authorization": f"Basic {self.primary}"}
-            case "lowercase-scheme":
-                return {"Authorization": f"bearer {self.primary}"}
-        return {"Authorization": f"Bearer {self.value(credential)}"}
+        if credential in ("none", "query"):
+            return {}
+        scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
+        return {"Authorization": f"{scheme} {self.primary}" if scheme else f"Bearer {self.value(credential)}"}
 
     def value(self, credential: Credential) -> str:
         """The key behind *credential*."""
@@ -181,7 +177,5 @@ def fill(template: str, ref: str | None) -> str:
         return template
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
-    parts = {"{namespace}": namespace, "{name}": name, "{version}": version}
-    for placeholder, value in parts.items():
-        template = template.replace(placeholder, quote(value, safe=""))
-    return template
+    parts = {"namespace": namespace, "name": name, "version": version}
+    return template.format_map({part: quote(value, safe="") for part, value in parts.items()})

@@ -60,7 +60,6 @@ class Secrets:
             self._markers.setdefault(value.encode("utf-8", "surrogatepass"), marker(name).encode())
         self._marks = re.compile(b"(%b)" % b"|".join(map(re.escape, sorted(set(self._markers.values())))))
         self._prepare()
-        # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
 
     def __repr__(self) -> str:
@@ -92,11 +91,8 @@ class Secrets:
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
-        if name in _COOKIE_HEADERS:
-            return REDACTED if marked else marked
-        if name in _KEY_HEADERS and not _is_marked_only(marked):
-            return REDACTED
-        return marked
+        is_foreign = marked if name in _COOKIE_HEADERS else name in _KEY_HEADERS and not _is_marked_only(marked)
+        return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
         """Encodes the secrets and compiles the search for them."""
