@@ -14,8 +14,7 @@ from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 SILENT_S = 10.0
 # After so many unanswered requests in a row, of whatever case, the cases that are left are not tried.
 UNHEARD_REQUESTS = 10
-# After so many unanswered removals in a row the rest is left to a sweep.
-SILENT_REMOVALS = 3
+SILENT_REMOVALS = 3  # After so many unanswered removals in a row the rest is left to a sweep
 
 
 class Silence:
@@ -42,8 +41,7 @@ UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
 # Once a wait was in vain, the next ones take this share of it; after so many in a row there is none any more.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
-# No wait is cut to less than so many times the longest one that ended well.
-_SURE_TIMES = 2
+_SURE_TIMES = 2  # No wait is cut to less than so many times the longest one that ended well
 
 
 class Vain:

@@ -162,8 +162,7 @@ _UNDOCUMENTED = "without a documented status"
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-# How often a version to share that does not become ready is built anew.
-READY_TRIES = 3
+READY_TRIES = 3  # How often a version to share that does not become ready is built anew
 
 
 def transport_to(

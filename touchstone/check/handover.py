@@ -46,12 +46,9 @@ class Handover:
 
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
-# What a child ends with whose run log takes no more: what it did after that is not in it.
-UNWRITTEN = 74
-# What a child ends with whose main key may neither publish nor build.
-BARRED = 75
-# What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
-ORPHANED = 3
+UNWRITTEN = 74  # What a child ends with whose run log takes no more: what it did after that is not in it
+BARRED = 75  # What a child ends with whose main key may neither publish nor build
+ORPHANED = 3  # What a process ends with when its parent died: nobody reads it, it only must not look like a pass
 
 
 Mode = Literal[

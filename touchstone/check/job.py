@@ -119,9 +119,8 @@ def _written_in(folder: Path) -> Iterator[None]:
 def folder_name(text: str, place: str, option: str) -> str:
     """A *text* of a file at *place*, fit to name a folder; UsageError, which advises *option*, where it is not."""
     if not _FOLDER.fullmatch(text):
-        raise UsageError(
-            f"{place}: {quoted(text)} would name a folder; expected letters, digits, ., - and _; give {option}"
-        )
+        found = f"{place}: {quoted(text)} would name a folder"
+        raise UsageError(f"{found}; expected letters, digits, ., - and _; give {option}")
     return text
 
 

@@ -14,8 +14,7 @@ from touchstone.target.transport import Transport
 
 # Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
 REF = "default/touchstone-smoke-test@1.0.0"
-# The page on curated versions shows this one.
-CURATED = "system/claude-code@1.0.0"
+CURATED = "system/claude-code@1.0.0"  # The page on curated versions shows this one
 # No API has this path.
 NOWHERE = "/touchstone-smoke-test/nowhere"
 TRIES = 2
@@ -107,8 +106,7 @@ def check_given(transport: Transport, target: TargetSettings) -> None:
 
 
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
-# A server may refuse a right key now and then: so many more tries have to be refused as well.
-MORE_TRIES = 2
+MORE_TRIES = 2  # A server may refuse a right key now and then: so many more tries have to be refused as well
 
 
 class PlanWatch:

@@ -24,8 +24,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-# A case whose occasion did not arise is tried again with builds that take this much longer.
-STRETCH = 4.0
+STRETCH = 4.0  # A case whose occasion did not arise is tried again with builds that take this much longer
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()

@@ -112,8 +112,7 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-# What plays scenarios does without these.
-_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")
+_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # What plays scenarios does without these
 # Others that are installed would disturb the order of the cases or cost time, as the search for leaked resources does.
 _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 

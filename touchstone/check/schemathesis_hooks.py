@@ -30,8 +30,7 @@ from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
-# One in so many generated paths is left as it came; the others name the shared ready version.
-WILD_EVERY = 3
+WILD_EVERY = 3  # One in so many generated paths is left as it came; the others name the shared ready version
 
 _MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"

@@ -14,8 +14,7 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Where a journal says this, the target was the twin inside the run itself and ended with it.
-EMBEDDED_URL = "embedded"
+EMBEDDED_URL = "embedded"  # Where a journal says this, the target was the twin inside the run itself and ended with it
 
 OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from touchstone.facts.exchange import Closed
 from touchstone.target.bounds import head_bytes
 
-# What `Answer.error` begins with where no connection came about.
-NOT_REACHED = ("ConnectError", "ConnectTimeout")
+NOT_REACHED = ("ConnectError", "ConnectTimeout")  # What `Answer.error` begins with where no connection came about
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
-# What is asked for, and all that is unpacked.
-ACCEPTED = "gzip, deflate"
+ACCEPTED = "gzip, deflate"  # What is asked for, and all that is unpacked
 # So much beyond what is kept of a body goes along until its secrets are marked: one may begin before the cut.
 BEYOND_BYTES = 4096
 _MAX_CODINGS = 3

@@ -5,19 +5,16 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-# Of a body that is beyond its bound so much is kept: as much as a run log holds.
-KEPT_BYTES = 64 * 1024
+KEPT_BYTES = 64 * 1024  # Of a body that is beyond its bound so much is kept: as much as a run log holds
 
-# So much is kept of each head and each body when all that a run may keep is used up.
-LEAST_KEPT_BYTES = 4 * 1024
+LEAST_KEPT_BYTES = 4 * 1024  # So much is kept of each head and each body when all that a run may keep is used up
 
 # Of a head that is cut: fields that rules look at are kept, and of a value no more than this.
 _NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
 _NEEDED |= {"content-length", "content-encoding"}
 _MOST_VALUE_CHARS = 200
 
-# The parser beneath httpx holds no longer head.
-LONGEST_HEAD_BYTES = 100 * 1024
+LONGEST_HEAD_BYTES = 100 * 1024  # The parser beneath httpx holds no longer head
 
 # As much as RFC 9112 3 asks of a request line.
 MAX_STATUS_LINE_BYTES = 8_000

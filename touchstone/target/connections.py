@@ -41,8 +41,7 @@ class Deadline(threading.local):
     _until: threading.Event | None = None
     _head_bytes = _FOREVER
     heard_bytes = 0
-    # Of the status line, as long as it has no end.
-    _line_bytes: int | None = None
+    _line_bytes: int | None = None  # Of the status line, as long as it has no end
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
@@ -176,8 +175,7 @@ class _BoundedStream(httpcore.NetworkStream):
 # An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
 # request that meets the closing would look like one that was not answered.
 LONGEST_IDLE_S = 3.0
-# Where an answer says how many bytes came behind its end.
-SURPLUS_BYTES = "touchstone.surplus_bytes"
+SURPLUS_BYTES = "touchstone.surplus_bytes"  # Where an answer says how many bytes came behind its end
 
 
 class Wire(httpx.HTTPTransport):

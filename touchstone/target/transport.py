@@ -17,8 +17,7 @@ from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
-# Where a wire says which recorded exchange it served: a list that each request carries.
-SERVED = "touchstone.served"
+SERVED = "touchstone.served"  # Where a wire says which recorded exchange it served: a list that each request carries
 
 # A stream in more pieces than these is kept in coarser ones.
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
