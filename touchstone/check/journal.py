@@ -56,8 +56,7 @@ class JournalState:
                 case {"journal": 1, "run_id": str(run_id), "target_url": str(url)} if number == 0:
                     state.run_id, state.target_url = run_id, url
                 case {"step": str(step), "ref": str(ref)}:
-                    by = values.get("by", "")
-                    state.take(step, ref, by if isinstance(by, str) else "")
+                    state.take(step, ref, by if isinstance(by := values.get("by"), str) else "")
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:

@@ -73,10 +73,9 @@ def _serves(transport: Transport) -> bool:
 
 
 def _speaks_of_builds(exchange: Exchange) -> bool:
-    error, status = exchange.body.get("error"), exchange.body.get("status")
     if exchange.status == 200:
-        return isinstance(status, str) and status in STATUSES
-    return isinstance(error, str)
+        return str(exchange.body.get("status")) in STATUSES
+    return isinstance(exchange.body.get("error"), str)
 
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:

@@ -269,5 +269,4 @@ def _is_marked_only(value: str) -> bool:
     rest = _MARKER.sub("", value).strip().lower()
     if rest in _SCHEMES:
         return True
-    altered = rest.removeprefix("bearer").strip()
-    return _MARKER.search(value) is not None and len(altered) < MIN_SECRET_LENGTH
+    return bool(_MARKER.search(value)) and len(rest.removeprefix("bearer").strip()) < MIN_SECRET_LENGTH

@@ -11,6 +11,7 @@ import httpx
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
+from touchstone.facts.wording import was
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Asked, Call, Keys, Wording
@@ -87,11 +88,8 @@ class Transport:
             (self.cut, "long body", "long bodies", f"cut and not judged, {beyond}"),
             (self.cut_heads, "long head", "long heads", f"cut in the run log, {beyond}"),
         )
-        return "; ".join(
-            f"1 {one} was {what}" if number == 1 else f"{number} {many} were {what}"
-            for number, one, many, what in counts
-            if number
-        )
+        named = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
+        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in named)
 
     def number_from(self, seq: int) -> None:
         """Numbers the exchanges that follow from *seq* on."""
