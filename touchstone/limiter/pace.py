@@ -1,7 +1,4 @@
-"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure.
-
-The pace of each family is proven against the limiters of the twin in tests/report/test_probe_advice.py.
-"""
+"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure."""
 
 import math
 from collections.abc import Iterable
@@ -10,12 +7,9 @@ from functools import reduce
 
 from touchstone.facts.identity import Identity, Tier
 
-# Kept off the edge of what was measured: two requests of a client do not travel equally long.
-_MARGIN = 1.02
-# Where a limiter forgives nothing, what comes closer together than it was sent is refused: so much more, or a tenth.
-_JITTER_S, _JITTER_SHARE = 0.01, 0.1
-# Of a rate of which next to nothing is known, at least so much is taken for granted.
-_LEAST_SHARE = 0.02
+_MARGIN = 1.02  # kept off the edge of what was measured: two requests do not travel equally long
+_JITTER_S, _JITTER_SHARE = 0.01, 0.1  # so much more, or a tenth, where a limiter forgives nothing
+_LEAST_SHARE = 0.02  # of a rate of which next to nothing is known
 # Requests that come by chance: off the edge by so much, and beyond it by so many standard deviations at most.
 _USED, _UNLIKELY = 0.95, 4.0
 _MOST_OTHERS = 0.95
@@ -23,28 +17,16 @@ _MOST_OTHERS = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a client is never refused.
+    """How a client is never refused; None stands for any number of requests or builds."""
 
-    Attributes:
-        spacing_s: Seconds from one request to the next; 0 where the limiter does not count over time.
-        burst: Requests that it may send at once after a rest; None for any number.
-        rest_s: Seconds without a request before a burst.
-        after_s: Seconds from a burst to the next request.
-        free_s: Seconds after a refusal in which nothing is sent, and after which one is let through; None where that
-            depends on an answer or on the end of a build.
-        harmful: Whether a request that is refused makes the wait longer.
-        at_once: Requests that may be under way; None for any number.
-        in_flight: Builds that may be in flight; None for any number.
-    """
-
-    spacing_s: float = 0.0
-    burst: int | None = None
-    rest_s: float = 0.0
-    after_s: float = 0.0
-    free_s: float | None = None
-    harmful: bool = False
-    at_once: int | None = None
-    in_flight: int | None = None
+    spacing_s: float = 0.0  # from one request to the next; 0 where the limiter does not count over time
+    burst: int | None = None  # requests at once after a rest
+    rest_s: float = 0.0  # without a request before a burst
+    after_s: float = 0.0  # from a burst to the next request
+    free_s: float | None = None  # after a refusal; None where an answer or the end of a build decides
+    harmful: bool = False  # a request that is refused makes the wait longer
+    at_once: int | None = None  # requests under way
+    in_flight: int | None = None  # builds
 
     def beside(self, others_share: float) -> "Pace":
         """The pace beside somebody else who takes a part of what there is."""
@@ -131,11 +113,9 @@ def _spaced(
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """What the limiters that were found let through of reads that come by chance.
+    """The highest mean rate a second of reads that come by chance, and the seconds after which all of it is back.
 
-    Returns:
-        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds without
-        a read after which all of it is there again.
+    The rate is 0 where any read may be refused, and infinite without a limiter.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]
