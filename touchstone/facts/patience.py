@@ -33,9 +33,7 @@ def poll_s(waited_s: float) -> float:
 def retry_after_s(response: Response | None) -> float | None:
     """Seconds that Retry-After asks to wait from the arrival of *response*; None where it asks for none that is valid.
 
-    A date counts from the answer's own Date, so that the clocks of the two sides need not agree.
-
-    Source: RFC 9110, 10.2.3.
+    A date counts from the answer's own Date: the two clocks need not agree. Source: RFC 9110, 10.2.3.
     """
     value = response.header("Retry-After") if response else None
     if response is None or value is None:

@@ -114,7 +114,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about another account's version; publishing makes a version of one's own and is left out.
+    """Judges each request about another account's version, but publishing, which makes a version of one's own.
 
     For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
     """
@@ -133,10 +133,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's.
-
-    A cancel may be told that nothing is building, or that there is no such version (facts 7.14).
-    """
+    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
@@ -156,13 +153,11 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
 
 
 def _described(exchange: Exchange, unlike: Exchange) -> str:
-    """What an answer says, and the headers that the other one has not."""
     more = sorted(_header_names(exchange) - _header_names(unlike))
     return describe(exchange) + (f" with {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
-    """What an answer says, whatever the version is called and whichever request it is."""
     body = {name: value for name, value in exchange.body.items() if name != "request_id"}
     text = json.dumps(body, sort_keys=True)
     for part in sorted(filter(None, parts(exchange.ref or "")), key=len, reverse=True):

@@ -1,12 +1,7 @@
 """Finds the claim that an impossible status breaks, and what made a version come or go although it was refused.
 
-The most special claim that fits is to blame, unless the same thing happens where nothing special was done: a version
-that stops being ready after somebody else's cancel says something about cancels, but not on a server where ready
-versions stop being ready without one. These scans are made only once something is wrong.
-
-A refused request that acted all the same is found late, by what the owner is answered afterwards, and looks like
-something else: a version that is gone like one that its owner is not shown, one that is there like one that should not
-be found.
+The most special claim that fits is to blame, unless the same happens where nothing special was done. A refused request
+that acted is found by what the owner is answered afterwards.
 """
 
 from collections.abc import Iterator
@@ -123,7 +118,6 @@ def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> 
 
 
 def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
     cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.status in {202, 404})
     return any(cancels_of_others(ref, since_at, until_at, cancels))
 
@@ -235,7 +229,6 @@ def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchan
 
 
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
-    """The last start between the last read and *read* that was acknowledged, with a build or with a golden."""
     since_at = walk.last_read.done_at if walk.last_read else NEVER_AT
     acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
     starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
@@ -243,7 +236,6 @@ def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
 
 
 def _idle_cancel(walk: Walk) -> _Blamed | None:
-    """The cancel that found nothing, where no read since has shown that it changed nothing."""
     cancel, last = walk.idle_cancel, walk.last_read
     if cancel is None or (last and last.sent_at >= cancel.done_at):
         return None
@@ -344,7 +336,6 @@ def _is_telling(exchange: Exchange, history: History) -> bool:
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
-    """Whether the operation is also served for a version that nobody ever tried to publish."""
     served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
     tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
     return any(not (ref.startswith("system/") or was_written(ref, history)) for ref in served - tried)

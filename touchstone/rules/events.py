@@ -1,8 +1,4 @@
-"""
-Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
-
-How a log goes together with the life of its build is judged in `logs.py`.
-"""
+"""Judges each build log by itself: media type, framing, frames, times, end, whose lines it holds; see `logs.py`."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -180,7 +176,6 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
 
 
 def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
-    """Whether a build of *content* itself was begun and seen ready before *exchange*."""
     story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
     begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
     reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)

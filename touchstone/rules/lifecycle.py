@@ -1,7 +1,6 @@
-"""The life-cycle rule: replays the story of a version and judges each answer against what its builds can have become.
+"""Replays the story of a version and judges each answer by what its builds can have become.
 
-Starts and cancels are judged by the states that the version can be in, reads by what its builds can have become. Of a
-success that is no JSON object only the status is judged.
+Of a success that is no JSON object only the status is judged.
 """
 
 from collections.abc import Iterator
@@ -70,10 +69,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """Moves the walk by an accepted start, or publish with auto_build, that answered *status*.
-
-    No other request than starts can have taken effect meanwhile, and they lead back to nothing.
-    """
+    """Moves the walk by an accepted start, or publish with auto_build, beside which only starts took effect."""
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
@@ -113,13 +109,11 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
 
 
 def _was_served(walk: Walk, start: Exchange) -> bool:
-    """Whether the account had a start accepted before, which shows that its plan includes building."""
     earlier = (e for e in walk.history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
     return any(e.credential == start.credential and e.done_at <= start.sent_at for e in earlier)
 
 
 def _beside(walk: Walk, start: Exchange) -> list[Exchange]:
-    """The owner's other starts that overlap with *start*."""
     starts = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e is not start)
     return [e for e in starts if e.overlaps(start) and walk.owns(e)]
 
@@ -143,7 +137,6 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """A start that has to begin a build."""
     claim = "start.fresh-is-building"
     if walk.settled:
         claim = "start.after-cancel-builds-again"
@@ -271,7 +264,6 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
 
 
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
-    """Whether the whole version is not found around the time of a cancel, which other claims tell."""
     telling = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
     before = [e for e in telling if e.done_at <= cancel.sent_at][-1:]
     after = [e for e in telling if e.sent_at >= cancel.done_at][:1]
@@ -432,10 +424,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
 
 @story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
-    """Each answer about *ref* agrees with a possible course of its builds.
-
-    Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
-    """
+    """Each answer about *ref* agrees with a possible course of its builds; a name of several accounts is left out."""
     owners = {content.owner for content in history.contents(ref)}
     # An account below the Scale plan builds nothing, which is judged by what its plan allows.
     if len(owners) != 1 or "restricted" in owners:
@@ -512,7 +501,6 @@ def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
 
 
 def _blurred(walk: Walk, flight: Flight) -> None:
-    """The request took effect in any order with others, or may have."""
     walk.possible |= flight.window | walk.effect(flight.exchange, flight.window)
     walk.doubt()
     if flight.exchange.operation == "startBuild":
@@ -522,7 +510,6 @@ def _blurred(walk: Walk, flight: Flight) -> None:
 
 
 def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
-    """What the version holds was put there, replaced or taken away."""
     exchange = flight.exchange
     clear = 200 <= exchange.status < 300 and not flight.beside & EXCHANGING
     if not clear or exchange.operation == "deleteTemplate":

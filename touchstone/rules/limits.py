@@ -1,7 +1,6 @@
-"""Judges what a limit does: how a 429 looks, and what it does to one's own starts, to other keys and to reads.
+"""Judges how a 429 looks, and what a limit does to one's own starts, to other keys and to reads.
 
-The shape of a 429 is judged wherever one is met. For the rest a driver provokes one in rounds, see `history.py`. A
-start has to be served once nothing can be in its way any more, and while a build runs already or a log is open.
+The shape of a 429 is judged wherever one comes. For the rest a driver provokes one in rounds, see `history.py`.
 """
 
 import re
@@ -86,10 +85,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """Each round that met a limit after another one had ended with a start served, and the seconds that its key rested.
-
-    They count from the last refusal, when nothing was left, so a limiter has gained at least as much in a longer rest.
-    """
+    """Each round that met a limit after a served start, and the seconds that its key rested since the last refusal."""
     for before, after in pairwise(rounds(ref, history)):
         served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
         refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]
@@ -153,12 +149,7 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a start that is refused otherwise than by 429, where the same one was served before and is served after it.
-
-    The version was ready all the time, or it is one of a round of builds, which nothing stands in the way of: nothing
-    but a limit is left to explain such a refusal.
-    """
+    """Judges a start refused otherwise than by 429, between served ones that nothing but a limit can stop."""
     for served, refused, after in _refused_between(ref, history):
         expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
@@ -175,10 +166,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Refused starts, with the ones before and after them that were served.
-
-    They are of a version that was ready all the time, or the first ones refused of a round of builds.
-    """
+    """Refused starts of a ready version, or the first of a round of builds, with the served ones around them."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -210,10 +198,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @story_rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start that a limit refused by chance, and the next one of the same version, which was served.
-
-    A second refusal proves nothing here: builds of the run may still be in flight.
-    """
+    """Judges a start that a limit refused by chance by the next one; a second refusal proves nothing."""
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and "limit" not in e.note]
     for refused, after in pairwise(sorted(starts, key=lambda e: e.sent_at)):
         waited = refused.status == 429 and after.sent_at >= refused.done_at and waited_enough(refused, after)
@@ -269,10 +254,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start by another key between two refused ones of the first.
-
-    A host that is full refuses builds to every key. Only two rounds of builds in a row tell that from a shared limit.
-    """
+    """Judges another key's start between refused ones; two rounds of builds tell a full host from a shared limit."""
     claim = "limit.is-per-key"
     others_refused = 0
     for each in rounds(ref, history):
@@ -353,8 +335,7 @@ _IN_VAIN = 2
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges a start that is refused after waits as documented, and after all builds of the run must be over.
 
-    No start was served, to whatever key, for as long as a build and its cancel may take at most: what still keeps the
-    room, or counts as a start, is nothing that the run has left there.
+    No start was served, to whatever key, for as long as a build and its cancel may take at most.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
@@ -403,8 +384,7 @@ class _Build:
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges starts that were answered no sooner than a build that ran already can have ended.
 
-    It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
-    and the other starts are far quicker.
+    Most starts beside such a build, or an open log, have to wait so, and the others have to be far quicker.
     """
     starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
@@ -458,7 +438,6 @@ def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
 
 
 def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
-    """The log that was open last of those that this account followed when *start* was sent."""
     own = (e for e in logs if e.credential == start.credential and e.head_at <= start.sent_at)
     last = max((e for e in own if e.done_at >= start.sent_at + _TELLING_S), key=lambda e: e.done_at, default=None)
     return (start, last, last.done_at) if last else None

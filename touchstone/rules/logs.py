@@ -1,8 +1,6 @@
 """Judges build logs as a whole: when they are open, what they hold, and what they say about when things happened.
 
-Most are judged where the owner of a version followed while reads showed what its build did. What a log holds is judged
-by what else is known of its build: how it ended, what it printed, how long it took; and only of logs that were followed
-from a moment at which the build surely ran to the end, unless the server cut them short.
+A log is judged by what reads show of its build, and only from a moment at which that surely ran to the end.
 """
 
 import re
@@ -49,20 +47,13 @@ _CLOSES, _CLOSED = "events.close-at-the-end", "a log that closes when its build 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build that surely ran.
-
-    Attributes:
-        running: Why the build ran when the log was opened.
-        end: The first read after the opening that shows the build over; None where that is not known.
-        cut_short: An exchange that shows that the server ended the log before the build, and how; None without that.
-        whole: The log from the opening to the end, or None where something of it is missing.
-    """
+    """One follower of a build that surely ran."""
 
     stream: Exchange
-    running: Running
-    end: Exchange | None
-    cut_short: tuple[Exchange, str] | None
-    whole: Log | None
+    running: Running  # Why the build ran when the log was opened.
+    end: Exchange | None  # The first read after the opening that shows the build over; None where that is not known.
+    cut_short: tuple[Exchange, str] | None  # What shows that the server ended the log too early, and how.
+    whole: Log | None  # The log from the opening to the end, or None where something of it is missing.
 
 
 def followings(ref: str, history: History) -> Iterator[Following]:
@@ -186,10 +177,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
-
-    It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
-    """
+    """Judges that the log of a joined build does not end on a cancel that nobody asked for while it still builds."""
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
     for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
@@ -270,10 +258,7 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
-
-    What is to fail prints before that, too.
-    """
+    """Judges that what a build prints is in its log once; twice, after simultaneous starts, shows two builds."""
     for following, log, end in wholes(ref, history):
         running = following.running
         marker = running.content.marker
@@ -379,7 +364,6 @@ def _ends_so(last: dict[str, Any], claim: str) -> bool:
 
 
 def _came_in_time(following: Following, history: History) -> bool:
-    """Whether the log was open before its build can have come to what it prints."""
     after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
     return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
 

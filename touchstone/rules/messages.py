@@ -1,8 +1,4 @@
-"""What requests ask for and what answers are, before anybody asks what they mean.
-
-Of a request: which operation, of which version, and what about it is so unusual that other answers are fair. Of an
-answer: its media type, its JSON, the error that it may be.
-"""
+"""What requests ask for and what answers are, before anybody asks what they mean."""
 
 import functools
 import re
@@ -48,11 +44,7 @@ def garbled(exchange: Exchange) -> bool:
 
 
 def error_problem(response: Response) -> str:
-    """Why an answer is not the documented error body; empty where it is.
-
-    Source:
-        troubleshooting#errors; facts 7.16: only error is required.
-    """
+    """Why an answer is not the documented error body (troubleshooting#errors; facts 7.16); empty where it is."""
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"

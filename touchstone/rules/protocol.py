@@ -104,10 +104,7 @@ def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("protocol.wrong-method", "http.wrong-method-is-405")
 def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the answer to a method that a known path does not have.
-
-    Whether the key, the version or the limit is looked at first is nobody's promise, so their refusals pass, too.
-    """
+    """Judges the answer to a method that a known path lacks; what else may be checked first passes, too."""
     if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
     if exchange.status == 405:
@@ -118,11 +115,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each HEAD by the nearest GET of the same address with the same key.
-
-    Whether a build has a log depends on the moment, so a HEAD of events is judged only where it makes the server fail.
-    A GET that makes the server fail says nothing of what HEAD should say.
-    """
+    """Judges each HEAD by the nearest GET with the same key; of a log, which comes and goes, only failures."""
     story = history.story(ref)
     for head in (e for e in story if e.request.method == "HEAD" and judgeable(e)):
         expected = "the status of GET and no body, or 405"
@@ -156,11 +149,7 @@ def _tells_nothing(get: Exchange, history: History) -> bool:
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
-
-    Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
-    length. So several GETs have to agree on all of it.
-    """
+    """The Content-Length of *head* that no GET has, where several GETs agree. RFC 9110 8.6: it is the one of GET."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}

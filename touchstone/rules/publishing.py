@@ -1,7 +1,6 @@
 """Judges publishing: what each publish is answered, by what the version held before, and what it changed.
 
-Nothing is known of what a version held where publishes and deletes overlapped or failed, or where several accounts
-have a version of one name.
+Nothing is known where publishes and deletes overlapped or failed, or several accounts have the name.
 """
 
 import functools
@@ -68,7 +67,6 @@ class Shelf:
 
     @functools.cached_property
     def _shown(self) -> list[tuple[Exchange, Exchange | None]]:
-        """Each answer with the publish whose content stood."""
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
@@ -130,7 +128,6 @@ def _shows(exchange: Exchange) -> bool:
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
-    """Whether the order of a change and an exchange is in doubt."""
     # What a delete did not find it took away by its answer, if at all.
     acted_at = change.done_at if change.status == 404 else acted_by(change)
     return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
@@ -138,10 +135,7 @@ def _touches(change: Exchange, exchange: Exchange) -> bool:
 
 @story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
-
-    Facts 7.37: 200 is seen as well.
-    """
+    """Judges the first publish of a version, or since its delete at rest. Facts 7.37: 200 is seen as well."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
@@ -266,10 +260,7 @@ def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """What the version can hold after an accepted publish, by the publishes that put it there.
-
-    Other content needs force, and may have been ignored without it, or with it where reads show that.
-    """
+    """What the version can hold after a publish; other content may be ignored without force, or if reads show it."""
     yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
