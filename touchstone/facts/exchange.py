@@ -60,8 +60,7 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The first value of header *name*, any case, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
         """The body as JSON; ValueError where it is not JSON in UTF-8."""

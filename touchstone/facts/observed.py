@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-# A limiter's own clock ticks in milliseconds, and so does what happens between a socket and it.
-LEAST_BLUR_S = 0.0006
-# How much of the quickest answer's time may have been spent on either side of the limiter.
-LEG_SHARE = 0.1
+LEAST_BLUR_S = 0.0006  # A limiter's own clock ticks in milliseconds, and so does what happens between a socket and it.
+LEG_SHARE = 0.1  # How much of the quickest answer's time may have been spent on either side of the limiter.
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from touchstone.facts.identity import Identity, Interval, Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 
-# The percentile that is to stay within the limit, as the share of reads that may miss it.
-MISS_SHARE = 0.01
+MISS_SHARE = 0.01  # The percentile that is to stay within the limit, as the share of reads that may miss it.
 
 Stage = Literal["capacity", "bracket", "confirm"]
 Mark = Literal[

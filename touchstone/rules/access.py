@@ -37,10 +37,8 @@ _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "malformed": ("auth.malformed-header-is-401", "", ""),
     "query": ("auth.query-key-is-401", "", ""),
 }
-# What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
-_BODY_REFUSALS = frozenset({400, 413, 415, 422})
-# Fewer answers than this have a header by chance.
-_FEWEST_ALIKE = 2
+_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # of a body that cannot be taken, maybe before the key is looked at
+_FEWEST_ALIKE = 2  # Fewer answers than this have a header by chance.
 
 
 @rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
@@ -54,9 +52,10 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
         if exchange.status in SUCCESS:
             yield broken(claim, exchange, expected="401")
         return
-    if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
-        return
-    yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
+    unread = exchange.operation == "publishTemplate" and "content" not in exchange.note
+    before_the_key = _BODY_REFUSALS if unread else excused(exchange, history.contract)
+    if operation_of(exchange, history.contract) is not None and exchange.status not in before_the_key:
+        yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
@@ -179,9 +178,3 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             same = other.body["status"] == status
             if same or not begins_anyway(history):
                 yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
-
-
-def _refused_before_the_key(exchange: Exchange, history: History) -> bool:
-    if exchange.operation == "publishTemplate" and "content" not in exchange.note:
-        return exchange.status in _BODY_REFUSALS
-    return exchange.status in excused(exchange, history.contract)

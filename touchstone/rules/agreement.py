@@ -107,8 +107,7 @@ def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
 
 
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
-    joined = _joined(history.once(Timeline, ref), read)
-    if len(joined) < 2:
+    if len(_joined(history.once(Timeline, ref), read)) < 2:
         return False
     courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))

@@ -104,17 +104,13 @@ def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
             if is_read(one, history) and is_read(other, history) and one.done_at <= other.sent_at:
                 disturbed = lasted_to_at > one.sent_at or next_at < other.done_at
-                if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
+                if not disturbed and not any(cancels_of_others(ref, one.sent_at, other.done_at, history.cancels)):
                     found.append((one, other))
     return tuple(found)
 
 
 def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:
     return (e for e in history.story(exchange.ref or "") if e.sent_at < exchange.done_at)
-
-
-def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    return any(cancels_of_others(ref, since_at, until_at, history.cancels))
 
 
 def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
@@ -143,7 +139,9 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
         # That it was over follows from a cancel alone; no read has shown how it ended.
         return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
-        return _lost_failure(walk, last)
+        anyway = changes_anyway(walk.history, walk.ref)
+        suspect = None if anyway else _refusal(walk, STARTS) or _idle_cancel(walk)
+        return suspect or ("status.failed-stays-failed", last)
     if State.BUILDING in before and walk.build:
         return _wrong_end(walk, read, status)
     if status == "not_built" and (start := _last_start(walk, read)):
@@ -167,15 +165,6 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     if not last:
         return "status.unbuilt-is-not-built", ()
     return "status.changes-only-by-a-start", last
-
-
-def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
-    if not changes_anyway(walk.history, walk.ref):
-        if suspect := _refusal(walk, STARTS):
-            return suspect
-        if suspect := _idle_cancel(walk):
-            return suspect
-    return "status.failed-stays-failed", last
 
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
@@ -215,17 +204,13 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
         if build.joined:
             return "start.while-building-is-harmless", (build.start, build.joined)
         since = build.start if first or walk.last_read is None else walk.last_read
-        if not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, since, read)):
+        idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
+        elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, idle), None)
+        if elsewhere and not vanishes_anyway(walk.history):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
-
-
-def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
-    """A cancel of another version of the owner that found nothing, between two exchanges about this one."""
-    idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
-    return next(cancels_of_others(walk.ref, last.done_at, read.sent_at, idle), None)
 
 
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:

@@ -64,8 +64,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
         expected = "status ready, as another version with this digest is built"
         yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected)
         if ready:
-            flagged = start.body.get("reused") is True
-            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true")
+            yield judged("reuse.is-flagged", start.body.get("reused") is True, read, start, expected="reused true")
 
 
 def _against_published(

@@ -20,8 +20,7 @@ _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
 # Phases that end a build by their name; a failed build ends on any phase with the level error (facts 7.28).
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})
-# How terminals are told colours.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # How terminals are told colours.
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,8 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
         return
     kind = media_type(response)
     if kind or response.body:
-        yield judged(
-            "events.media-type", kind == EVENT_STREAM, exchange, expected=EVENT_STREAM, actual=kind or "no Content-Type"
-        )
+        claim, actual = "events.media-type", kind or "no Content-Type"
+        yield judged(claim, kind == EVENT_STREAM, exchange, expected=EVENT_STREAM, actual=actual)
 
 
 @rule("events.framing", "events.framing")
@@ -60,9 +59,8 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if log is None or not log.events:
         return
     data, problem = log.misread or ("", "")
-    fits = log.misread is None
-    actual = f"data {render(data)} {problem}"
-    yield judged("events.json-per-frame", fits, exchange, expected="one JSON object in each frame", actual=actual)
+    actual, expected = f"data {render(data)} {problem}", "one JSON object in each frame"
+    yield judged("events.json-per-frame", log.misread is None, exchange, expected=expected, actual=actual)
 
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())

@@ -32,8 +32,7 @@ from typing import Any, Literal, TypeVar
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 
-# Whose keys are accepted: what a server takes from any other one is nobody's version.
-_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})
+_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # others have no versions, whatever a server says
 
 Outcome = Literal["ready", "failed", "unknown"]
 
@@ -149,8 +148,7 @@ class History:
             return False
         # A publish that may have worked and was not answered is over nobody knows when.
         published_by = max((p.done_at if 200 <= p.status < 500 else float("inf") for p in publishes), default=0.0)
-        gone = any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes)
-        return False if gone else None
+        return False if any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes) else None
 
     def owner(self, ref: str) -> Credential | None:
         """Whose version *ref* is, or None for one that this run does not know."""

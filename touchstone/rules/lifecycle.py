@@ -29,8 +29,7 @@ from touchstone.rules.walk import (
     lost,
 )
 
-# A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
-SHORTEST_TELLING_SLEEP_S = 0.1
+SHORTEST_TELLING_SLEEP_S = 0.1  # A shorter wait is no evidence: a slow network explains it as well.
 
 # What the walk judges, by the subjects of the claims.
 _CLAIMS = {
@@ -125,8 +124,7 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):
-        claim, expected = "limit.refused-start-starts-nothing", "no build by a refused start"
-        yield broken(claim, *late, start, expected=expected)
+        yield broken("limit.refused-start-starts-nothing", *late, start, expected="no build by a refused start")
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
     elif status == "ready" and walk.replaced and walk.build is None and (claimed or walk.reads_as(start) == "ready"):
@@ -199,8 +197,7 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
         return
     yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready")
     if status == "ready":
-        flagged = start.body.get("reused") is True
-        yield judged("reuse.is-flagged", flagged, start, expected="reused true")
+        yield judged("reuse.is-flagged", start.body.get("reused") is True, start, expected="reused true")
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
@@ -215,8 +212,7 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409")
 
 
-# What is found wherever the version is.
-_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
+_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})  # What is found wherever the version is.
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
@@ -238,8 +234,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404")
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
-        idle = cancel.body.get("status") == "idle"
-        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}')
+        yield judged("cancel.says-idle", cancel.body.get("status") == "idle", cancel, expected='{"status": "idle"}')
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
@@ -276,8 +271,7 @@ def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
     return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
-# The status may be kept elsewhere than the build and learn of its end a little later.
-_LATE_S = 0.5
+_LATE_S = 0.5  # The status may be kept elsewhere than the build and learn of its end a little later.
 
 
 def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
@@ -296,7 +290,9 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
         if walk.cancel and State.CANCELLING not in walk.possible:
             walk.settled, walk.cancel = walk.possible <= STARTABLE, None
-    walk.read_done(read)
+    walk.last_read, walk.denied = read, None
+    walk.refused_late = walk.limited()
+    walk.refused.clear()
 
 
 def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:

@@ -120,18 +120,12 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
             yield exchange
 
 
-# One refusal after an honest wait may be another account's load on the host; the second one in a run is not chance.
-_REFUSED_WAITS = 2
-# A refused key and a version that is not found have claims of their own; the last one is what a limit says.
-_NOT_OF_A_LIMIT = frozenset({401, 404, 429})
-# Fewer starts than this are served in a burst by chance.
-_SMALLEST_BURST = 3
-# An aligned window may serve twice its size in a burst across its edge, so that a third of a burst proves a charge.
-_READS_PER_START = 3
-# For the same reason a burst is taken for more windows than it can have crossed.
-_WINDOWS_PER_BURST = 3
-# Starts of the other key that lie further back than this, or than the first key needed to recover, cannot count.
-_LONGEST_WINDOW_S = 60.0
+_REFUSED_WAITS = 2  # One refusal after an honest wait may be another account's load; the second one is not chance.
+_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is what a limit says
+_SMALLEST_BURST = 3  # Fewer starts than this are served in a burst by chance.
+_READS_PER_START = 3  # An aligned window may serve twice its size across its edge; a third of a burst proves a charge.
+_WINDOWS_PER_BURST = 3  # For the same reason a burst is taken for more windows than it can have crossed.
+_LONGEST_WINDOW_S = 60.0  # The other key's starts further back, or than the first key took to recover, do not count.
 
 
 @rule("limits.shape", "limit.has-the-error-shape")
@@ -224,9 +218,8 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
             refused.append((before, retry))
     if len(refused) >= _REFUSED_WAITS:
         before, retry = refused[-1]
-        actual = (
-            f"{len(refused)} starts refused again after the whole wait, the last after {gap_s(before, retry):.1f} s"
-        )
+        last_s = gap_s(before, retry)
+        actual = f"{len(refused)} starts refused again after the whole wait, the last after {last_s:.1f} s"
         yield broken(claim, before, retry, expected="served after waiting as long as Retry-After says", actual=actual)
     elif refused:
         yield unclear(claim, *refused[0], why="refused once after the whole wait; others may have used the host")
@@ -327,8 +320,7 @@ def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: Hi
 
 
 _ROOM_CLAIM = "limit.ends-after-back-off"
-# So many waits in a row: one may have met what somebody else does on the host.
-_IN_VAIN = 2
+_IN_VAIN = 2  # So many waits in a row: one may have met what somebody else does on the host.
 
 
 @rule("room.free", _ROOM_CLAIM)
@@ -348,8 +340,7 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     refused = [*own[-_IN_VAIN:], exchange]
     if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
-        expected = f"a start served, as none was for {longest_s:g} s"
-        yield broken(_ROOM_CLAIM, *refused, expected=expected)
+        yield broken(_ROOM_CLAIM, *refused, expected=f"a start served, as none was for {longest_s:g} s")
 
 
 def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
@@ -359,12 +350,9 @@ def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
 
 
 _WAIT_CLAIM = "start.does-not-wait"
-# A shorter wait is no evidence: a slow network explains it as well.
-_TELLING_S = 0.2
-# A start that waits takes so many times as long as one that has nothing to wait for.
-_TIMES_AS_LONG = 3
-# One or two slow answers may be chance.
-_FEWEST = 2
+_TELLING_S = 0.2  # A shorter wait is no evidence: a slow network explains it as well.
+_TIMES_AS_LONG = 3  # A start that waits takes so many times as long as one that has nothing to wait for.
+_FEWEST = 2  # One or two slow answers may be chance.
 
 # A start, what it can have waited for, and when that is over at the soonest: a build by its start, or an open log.
 _Beside = tuple[Exchange, Exchange, float]
@@ -403,9 +391,6 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
                 what = "log" if other.operation == "streamBuildEvents" else "build"
                 actual = f"{describe(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
                 yield broken(_WAIT_CLAIM, other, start, expected="an answer while builds run", actual=actual)
-
-
-# These are about all versions: worked out once for all of them, since a load run has thousands.
 
 
 def _accepted_starts(history: History) -> tuple[Exchange, ...]:

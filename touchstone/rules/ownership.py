@@ -42,8 +42,7 @@ Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
 
-# Names that a run gives: touchstone-<run id>-<purpose>. An account can have versions under any other name.
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; accounts may have any other name
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
@@ -79,22 +78,16 @@ def sole_owner(ref: str, history: History) -> Credential | None:
 
 def surely_missing(ref: str, history: History) -> bool:
     """Whether a version that this run never had cannot be one that the account has anyway."""
-    if not _OF_A_RUN.fullmatch(parts(ref)[1]):
-        return False
-    return not was_written(ref, history)
+    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
 
 
-# Where in a document a value stands.
-_Path = tuple[str, ...]
+_Path = tuple[str, ...]  # Where in a document a value stands.
 
 
 def document_problem(exchange: Exchange, ref: str, history: History) -> str:
     """In words, what is wrong with the answer to a template read of *ref* by its owner; empty where nothing is."""
-    return (
-        _template_problem(exchange, ref)
-        or _content_problem(exchange, ref, history)
-        or _foreign_value(exchange, ref, history)
-    )
+    problem = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
+    return problem or _foreign_value(exchange, ref, history)
 
 
 def _template_problem(exchange: Exchange, ref: str) -> str:
@@ -215,8 +208,7 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
 
 
-# Read as GET /templates/global/…, which lists the versions of a curated template and is no part of the contract.
-_LISTING_NAMESPACE = "global"
+_LISTING_NAMESPACE = "global"  # GET /templates/global/… lists a curated template's versions, outside the contract
 
 # What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
@@ -282,8 +274,7 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
         telling = exchange.status in SUCCESS or exchange.status == 404
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
-            claim = "lookup.existing-version-is-found"
-            yield judged(claim, fits, exchange, expected="anything but 404")
+            yield judged("lookup.existing-version-is-found", fits, exchange, expected="anything but 404")
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
@@ -330,8 +321,7 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.status != 200:
             yield judged_unless_limited(claim, False, exchange, "200")
         elif not garbled(exchange):
-            expected = "ref, digest and document of the version"
-            actual = document_problem(exchange, ref, history)
+            expected, actual = "ref, digest and document of the version", document_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
 
 

@@ -21,9 +21,6 @@ _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-onl
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
 
 
-_SHOWING = frozenset({"startBuild", "getBuild", "getTemplate"})
-
-
 class Shelf:
     """The publishes and deletes of one version, and the owner's answers that show what it holds."""
 
@@ -53,8 +50,7 @@ class Shelf:
     def deleted_before(self, publish: Exchange) -> Exchange | None:
         """The owner's delete that surely left nothing there until *publish*, or None."""
         last = self._last_change(publish)
-        deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
-        return last if deleted else None
+        return last if last and last.operation == "deleteTemplate" and last.status in SUCCESS else None
 
     def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
         """Whether a delete can have acted while either of two exchanges was on its way."""
@@ -122,9 +118,11 @@ def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
 
 
 def _shows(exchange: Exchange) -> bool:
-    if exchange.operation not in _SHOWING or exchange.request.method not in {"GET", "POST"}:
-        return False
-    return exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
+    shows = exchange.operation in {"startBuild", "getBuild", "getTemplate"} and exchange.request.method in {
+        "GET",
+        "POST",
+    }
+    return shows and exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
@@ -165,8 +163,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
                 yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
-                expected = "no conflict with the same content"
-                yield broken(_SPELLING, before, publish, expected=expected)
+                yield broken(_SPELLING, before, publish, expected="no conflict with the same content")
         else:
             yield broken(_IDENTICAL, before, publish, expected="201 or 200")
 
@@ -184,8 +181,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
         elif not publish.note.get("force"):
             if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
                 continue
-            fits = publish.status == 409
-            yield judged("publish.other-content-is-409", fits, before, publish, expected="409")
+            yield judged("publish.other-content-is-409", publish.status == 409, before, publish, expected="409")
         elif publish.status not in SUCCESS:
             yield broken("publish.force-replaces", before, publish, expected="201 or 200")
         else:
@@ -303,14 +299,11 @@ def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Jud
 
 def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     answer = publish.body.get("auto_build")
-    if not publish.body:
-        return
-    if "auto_build" not in publish.body:
-        expected = "auto_build with the status of the build"
-        yield broken(_STARTS, publish, expected=expected)
+    if publish.body and "auto_build" not in publish.body:
+        yield broken(_STARTS, publish, expected="auto_build with the status of the build")
         return
     if not isinstance(answer, str):
-        return  # A value of another type tells nothing; publish.body-is-documented tells this.
+        return  # publish.body-is-documented tells this.
     # Facts 7.40, 7.41: a build that a limit refuses may be told in any words.
     if answer not in {"building", "ready"}:
         yield unclear(_STARTS, publish, why=f"auto_build is {render(answer)}, which does not claim a build")
@@ -319,11 +312,9 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     if read is None or timeline.content(publish.done_at, read.done_at) is None:
         return
     if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in timeline.cancels):
-        status = read.body["status"]
-        expected = "status building, ready or failed"
-        yield judged(
-            _STARTS, status != "not_built", publish, read, expected=expected, actual=f"status {render(status)}"
-        )
+        status, expected = read.body["status"], "status building, ready or failed"
+        actual = f"status {render(status)}"
+        yield judged(_STARTS, status != "not_built", publish, read, expected=expected, actual=actual)
 
 
 def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history: History) -> Iterator[Judgement]:

@@ -19,8 +19,7 @@ UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
-# A build step `sleep N` may end a little early by another clock; nothing is concluded from the last tenth.
-CLOCK_SHARE = 0.9
+CLOCK_SHARE = 0.9  # A step `sleep N` may end a little early by another clock: the last tenth is no evidence.
 
 NEVER_AT = float("-inf")
 
@@ -195,12 +194,6 @@ class Walk:
             elif exchange.status == 429 and exchange.operation == "startBuild":
                 claims["limit.refused-start-starts-nothing"] = exchange
         return claims
-
-    def read_done(self, read: Exchange) -> None:
-        """Takes note of a read that was judged: what was refused before it shows up late, if at all."""
-        self.last_read, self.denied = read, None
-        self.refused_late = self.limited()
-        self.refused.clear()
 
     def limited(self) -> list[Exchange]:
         """The starts that a limit refused since the last build began."""
