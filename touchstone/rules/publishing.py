@@ -118,10 +118,8 @@ def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
 
 
 def _shows(exchange: Exchange) -> bool:
-    shows = exchange.operation in {"startBuild", "getBuild", "getTemplate"} and exchange.request.method in {
-        "GET",
-        "POST",
-    }
+    about = exchange.operation in ("startBuild", "getBuild", "getTemplate")
+    shows = about and exchange.request.method in {"GET", "POST"}
     return shows and exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
 
 
