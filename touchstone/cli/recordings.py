@@ -22,7 +22,7 @@ from touchstone.facts.wording import one_line, plural
 from touchstone.recordings import drifting, linting, reader, recorder
 from touchstone.recordings.recording import BASE_URL
 from touchstone.recordings.replay import KEYS
-from touchstone.report.terminal import say, table
+from touchstone.report.terminal import say
 from touchstone.report.write import conclude
 
 app = Typer()
@@ -61,7 +61,10 @@ class Record(Run):
         """Records them."""
         console = Console()
         if self.list_names:
-            table(console, ("scenario", "shows"), recorder.scenarios().items())
+            scenarios = recorder.scenarios()
+            width = max(map(len, scenarios)) + 2
+            for name, story in scenarios.items():
+                say(console, f"{name:<{width}}{story}")
             return 0
         settings = self.settings("recording")
         names = recorder.chosen(self.scenarios or ())
