@@ -27,7 +27,7 @@ from touchstone.errors import RunLogError, TargetError, UsageError, unsent
 from touchstone.facts.events import Footer, Limit, RunLog, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.handover import JOINED, REFUSAL, Go, LoadHandover, rss_bytes
+from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
@@ -48,14 +48,7 @@ _ADVICE = "the name or the address of the machine where --master is"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a load is to be driven, besides what it consists of.
-
-    Attributes:
-        processes: Workers on this machine; 1 for none besides the process itself.
-        expects: Workers on other machines that a master waits for; 0 for none.
-        allows: The host that load may be put on though it is not this machine.
-        web_port: Port of Locust's own page while the run lasts; None for none.
-    """
+    """How a load is to be driven; *expects* is the number of workers on other machines, 0 where there is no master."""
 
     processes: int = 1
     expects: int = 0
@@ -231,7 +224,7 @@ class _Load(StagedJob):
 
     def _run_locust(self, go: Go) -> int:
         go_file = self.run_log.with_name("go.json").absolute()
-        write_whole(go_file, json.dumps(go.public()))
+        write_whole(go_file, json.dumps(GO.dump_python(go, mode="json")))
         handover = LoadHandover(
             settings=self.settings,
             run_log=str(self.run_log.absolute()),
