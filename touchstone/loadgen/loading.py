@@ -115,10 +115,8 @@ def check_allowed(url: str, allows: str) -> None:
     """A `UsageError` where the host of *url* is neither this machine nor the one that the caller named."""
     host = urlsplit(url).hostname or ""
     if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
-        raise UsageError(
-            f"{url}: a load on another machine than this one; "
-            f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
-        )
+        advice = f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
+        raise UsageError(f"{url}: a load on another machine than this one; {advice}")
 
 
 def is_loopback(host: str) -> bool:
