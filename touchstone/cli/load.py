@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from touchstone.check.job import at_twin
-from touchstone.cli.live import load_progress_on
+from touchstone.cli.live import load_progress_on, print_report
 from touchstone.cli.options import SeededRun, command
-from touchstone.cli.plans import print_report
 from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
