@@ -33,7 +33,7 @@ from touchstone.facts.runlog import RunLogWriter, read  # noqa: E402 - the same
 from touchstone.facts.sample import NO_ANSWER, Sample, Window  # noqa: E402 - the same
 from touchstone.loadgen import load_run as working  # noqa: E402 - the same
 from touchstone.loadgen import master as conducting  # noqa: E402 - the same
-from touchstone.loadgen.handover import PART, Go, LoadHandover, Part, deal  # noqa: E402 - the same
+from touchstone.loadgen.handover import GO, PART, Go, LoadHandover, Part, deal  # noqa: E402 - the same
 from touchstone.loadgen.load_run import LoadRun, LoadWorker  # noqa: E402 - the same
 from touchstone.loadgen.locust_listener import fold  # noqa: E402 - the same
 from touchstone.loadgen.master import Master  # noqa: E402 - the same
@@ -62,7 +62,7 @@ def handover(folder: Path, workers: int, *, aborts: bool = False, **more: Any) -
         writer.write(header())
     stage = Stage({"ready": ("default/a@1.0.0",)}, {})
     go = Go(options(), stage, origin=time.monotonic(), workers=workers)
-    (folder / "go.json").write_text(json.dumps(go.public()), encoding="utf-8")
+    (folder / "go.json").write_text(json.dumps(GO.dump_python(go, mode="json")), encoding="utf-8")
     settings = Settings(**more)
     target = replace(settings.target, api_key=KEY, url="http://127.0.0.1:1")
     return LoadHandover(

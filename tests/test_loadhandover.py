@@ -35,7 +35,7 @@ def wired(value: Any) -> Any:
 
 def test_order_to_a_worker_arrives_whole() -> None:
     """Options, stage, clock and share of a worker are the same after their way over the network."""
-    assert GO.validate_python(wired(ORDER.public())) == ORDER
+    assert GO.validate_python(wired(GO.dump_python(ORDER, mode="json"))) == ORDER
 
 
 def test_parts_of_all_workers_are_the_run() -> None:
@@ -61,7 +61,7 @@ def test_shares_add_up_to_the_whole(whole: int, workers: int) -> None:
 
 def test_stage_arrives_whole() -> None:
     """Refs keep their order by role, and contents what the rules know of them; a role without refs is empty."""
-    found = GO.validate_python(wired(ORDER.public())).stage
+    found = GO.validate_python(wired(GO.dump_python(ORDER, mode="json"))).stage
 
     assert found == STAGE
     assert (found.refs("ready-second"), found.refs("shared")) == ((OTHER_REF,), ())
@@ -74,7 +74,7 @@ def test_hand_over_arrives_whole(tmp_path: Path) -> None:
     What is to be done comes from a file, which holds no key.
     """
     path = tmp_path / "go.json"
-    path.write_text(json.dumps(ORDER.public()), encoding="utf-8")
+    path.write_text(json.dumps(GO.dump_python(ORDER, mode="json")), encoding="utf-8")
     settings = Settings(target=TargetSettings("served", "http://127.0.0.1:1/api", KEY, patience_s=3.0))
     sent = LoadHandover(
         settings,

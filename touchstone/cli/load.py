@@ -32,8 +32,6 @@ app = typer.Typer()
 
 # Users, watchers and lines that one machine still holds.
 MOST = 10_000
-# What --arrivals can say.
-MOST_PER_S, FEWEST_PER_S = 1e9, 1e-9
 
 Name = Annotated[
     str,
@@ -88,7 +86,9 @@ class Load(SeededRun):
         """Puts it."""
         settings, chosen = self.settings("loading"), scenario(self.name)
         if self.worker:
-            self._check_worker()
+            for flag, value in {"master": self.master, "processes": self.processes > 1, "plan": self.plan}.items():
+                if value:
+                    raise UsageError(f"--worker and --{flag}: both are given; a worker does what its master plans")
             return loading.work(settings, chosen, self.worker, self.port, self.allow_load)
         with unsent():
             options, wish = self._options(chosen, settings.seed), self._wish()
@@ -139,12 +139,10 @@ class Load(SeededRun):
         if closed and not chosen.heeds("users"):
             others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds("users"))
             raise UsageError(f"--model closed: {chosen.name} goes by its schedule; it is for {others}")
-        for flag, value in (("--rate", self.rate), ("--arrivals", self.arrivals)) if closed else ():
-            if value is not None:
-                raise UsageError(
-                    f"{flag} {value}: a closed model sends as soon as it is answered; leave it out and give --users, "
-                    "or leave out --model closed"
-                )
+        flag, value = ("--arrivals", self.arrivals) if self.rate is None else ("--rate", self.rate)
+        if closed and value is not None:
+            advice = "leave it out and give --users, or leave out --model closed"
+            raise UsageError(f"{flag} {value}: a closed model sends as soon as it is answered; {advice}")
         if self.users is not None and not closed:
             raise UsageError(f"--users {self.users}: an open model goes by its schedule; add --model closed")
         if self.duration is not None and options.arrivals == AT_ONCE:
@@ -158,20 +156,13 @@ class Load(SeededRun):
         if self.rate is not None and self.arrivals is not None:
             raise UsageError("--rate and --arrivals: both are given; keep one of the two")
         if self.rate is not None:
-            if not FEWEST_PER_S <= self.rate < MOST_PER_S:
-                raise UsageError(
-                    f"--rate {self.rate:g}: expected arrivals a second, more than 0 and below {MOST_PER_S:g}"
-                )
+            if not 1e-9 <= self.rate < 1e9:
+                raise UsageError(f"--rate {self.rate:g}: expected arrivals a second, more than 0 and below 1e+09")
             return "constant:" + f"{self.rate:.9f}".rstrip("0").rstrip(".")
         kind, _, path = (self.arrivals or "").partition(":")
         if kind == "trace" and path:
             return f"trace:{Path(path).absolute()}"
         return self.arrivals or chosen.arrivals
-
-    def _check_worker(self) -> None:
-        for flag, is_given in (("--master", self.master), ("--processes", self.processes > 1), ("--plan", self.plan)):
-            if is_given:
-                raise UsageError(f"--worker and {flag}: both are given; a worker does what its master plans")
 
     def _wish(self) -> loading.Wish:
         if self.master and self.processes > 1:

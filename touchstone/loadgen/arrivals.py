@@ -134,10 +134,8 @@ def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
     """When each arrival is due, in order and before *duration_s*; a `UsageError` where there is none, or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
-        raise UsageError(
-            f"{PLACE}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; expected at most "
-            f"{MAX_ARRIVALS:,}; lower the rate or shorten the run"
-        )
+        advice = f"expected at most {MAX_ARRIVALS:,}; lower the rate or shorten the run"
+        raise UsageError(f"{PLACE}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; {advice}")
     # A root is off by some units of the last place, which must not reorder two arrivals nor push one over the end.
     found: Times = np.minimum(np.maximum.accumulate(arrivals.due(duration_s, seed)), np.nextafter(duration_s, 0))
     if not len(found):

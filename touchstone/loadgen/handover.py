@@ -8,7 +8,6 @@ import json
 import resource
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ class Go:
     Attributes:
         origin: Value of the master's monotonic clock at run second 0.
         first_seq: Exchanges are numbered from here, in steps of *workers*.
-        builds: How many the workers may begin, all together.
     """
 
     options: Options
@@ -44,20 +42,14 @@ class Go:
     first_seq: int = 1
     builds: int = UNBOUNDED_BUILDS
 
-    def public(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        return GO.dump_python(self, mode="json")  # type: ignore[no-any-return]  # pydantic promises no type
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's part of a run, as it is sent to that worker.
+    """One worker's part of a run; *builds_after* are added where it does what comes after all arrivals.
 
     Attributes:
-        rows: The arrivals that are its own, as the bytes of an array of `ARRIVAL`.
-        arrivals: How many the whole schedule has.
+        rows: Its own arrivals, as the bytes of an array of `ARRIVAL`; the whole schedule has so many *arrivals*.
         keep_every: One story in so many is kept whole.
-        builds: How many it may begin; *builds_after* are added where it does what comes after all arrivals.
         origin: Value of its own monotonic clock at run second 0.
     """
 
@@ -82,7 +74,6 @@ class Part:
         return round(self.origin - self.go.origin, 6)
 
 
-# Both as JSON values, and back.
 GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 

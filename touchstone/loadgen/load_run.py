@@ -422,10 +422,7 @@ class LoadWorker:
             gevent.spawn(self.finish)
 
     def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
-        """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew.
-
-        *after* is what one worker does when all arrivals of all workers are over.
-        """
+        """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew."""
         if self._entered:
             return
         self._entered = True

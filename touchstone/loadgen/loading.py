@@ -27,7 +27,7 @@ from touchstone.errors import RunLogError, TargetError, UsageError, unsent
 from touchstone.facts.events import Footer, Limit, RunLog, Worker
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.loadgen.handover import JOINED, REFUSAL, Go, LoadHandover, rss_bytes
+from touchstone.loadgen.handover import GO, JOINED, REFUSAL, Go, LoadHandover, rss_bytes
 from touchstone.loadgen.judge import judge_load_run
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import Plan, plan
@@ -48,14 +48,7 @@ _ADVICE = "the name or the address of the machine where --master is"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a load is to be driven, besides what it consists of.
-
-    Attributes:
-        processes: Workers on this machine; 1 for none besides the process itself.
-        expects: Workers on other machines that a master waits for; 0 for none.
-        allows: The host that load may be put on though it is not this machine.
-        web_port: Port of Locust's own page while the run lasts; None for none.
-    """
+    """How a load is to be driven; *expects* is the number of workers on other machines, 0 where there is no master."""
 
     processes: int = 1
     expects: int = 0
@@ -122,10 +115,8 @@ def check_allowed(url: str, allows: str) -> None:
     """A `UsageError` where the host of *url* is neither this machine nor the one that the caller named."""
     host = urlsplit(url).hostname or ""
     if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
-        raise UsageError(
-            f"{url}: a load on another machine than this one; "
-            f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
-        )
+        advice = f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
+        raise UsageError(f"{url}: a load on another machine than this one; {advice}")
 
 
 def is_loopback(host: str) -> bool:
@@ -231,7 +222,7 @@ class _Load(StagedJob):
 
     def _run_locust(self, go: Go) -> int:
         go_file = self.run_log.with_name("go.json").absolute()
-        write_whole(go_file, json.dumps(go.public()))
+        write_whole(go_file, json.dumps(GO.dump_python(go, mode="json")))
         handover = LoadHandover(
             settings=self.settings,
             run_log=str(self.run_log.absolute()),

@@ -25,9 +25,7 @@ from touchstone.loadgen.metrics import kind_of
 
 # The type of all our messages; the only worker of a process that is its own master.
 MESSAGE, LOCAL = "touchstone", "local"
-
-# Exit codes.
-FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
+FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
 
 _WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
 

@@ -81,7 +81,6 @@ class Master:
     """The master of one run, whose log this process writes.
 
     Args:
-        send: Sends a message to one worker.
         present: The workers that are still there.
         end: Ends the run; called once.
         waits: Whether a worker that is gone before the run begins may be followed by another one.

@@ -41,9 +41,8 @@ _BEYOND_S = 2.0
 # One in so many builds that are polled to their end fails.
 _FAILS_EVERY = 5
 
-# Watchers come after this moment, and within this share of a build's time; their logs are compared with each other.
+# Watchers come after this moment, and within this share of a build's time.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
-_FEWEST_WATCHERS = 2
 MAX_BUILDS = 100_000
 
 # One arrival: its number in the whole run, from 0; its action, as a place in ACTIONS; when it is due, in seconds since
@@ -117,10 +116,8 @@ def _traced(trace: Trace, count: int, names: list[str]) -> NDArray[np.intp]:
         if name not in names:
             near = nearest(name, names)
             hint = f"; {near}" if near.startswith("did you mean") else ""
-            raise UsageError(
-                f"{trace.path}:{line}: found {name!r} in the column operation; expected an action of this run: "
-                f"{', '.join(sorted(names))}{hint}"
-            )
+            expected = f"expected an action of this run: {', '.join(sorted(names))}{hint}"
+            raise UsageError(f"{trace.path}:{line}: found {name!r} in the column operation; {expected}")
     return np.array([names.index(name) for name in trace.actions[:count]])
 
 
@@ -146,18 +143,14 @@ def _fairness(options: Options) -> Schedule:
 def _watchers(options: Options) -> Schedule:
     """The builds at once, and their watchers before the output begins, half-way through a build."""
     number = options.builds * options.watchers
-    if options.watchers < _FEWEST_WATCHERS:
-        raise UsageError(
-            f"--watchers {options.watchers}: whether all who watch a build get the same log takes two of them; "
-            f"expected {_FEWEST_WATCHERS} or more"
-        )
+    if options.watchers < 2:
+        why = "whether all who watch a build get the same log takes two of them; expected 2 or more"
+        raise UsageError(f"--watchers {options.watchers}: {why}")
     _few_enough(number, options)
     until_s = _WATCH_SHARE * options.build_s
     if until_s < _WATCH_FROM_S:
-        raise UsageError(
-            f"--build-s {options.build_s:g}: watchers come before half of a build's time is over, when its output "
-            f"begins; expected {_WATCH_FROM_S / _WATCH_SHARE:g} s or more"
-        )
+        why = "watchers come before half of a build's time is over, when its output begins"
+        raise UsageError(f"--build-s {options.build_s:g}: {why}; expected {_WATCH_FROM_S / _WATCH_SHARE:g} s or more")
     watch = np.linspace(_WATCH_FROM_S, until_s, number)
     return _scheduled({"host": np.zeros(options.builds), "watch": watch}, until_s + _WATCH_FROM_S)
 

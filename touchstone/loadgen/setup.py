@@ -76,11 +76,7 @@ class _Ledger(Ledger):
 
 
 class SettingUp:
-    """What the parent of a load run sends itself: before the load, and after it.
-
-    Args:
-        progress: Called with how far each of the two has come, which no run log holds.
-    """
+    """Sets up for a run and clears up after it; *progress* is called with how far each of the two has come."""
 
     def __init__(
         self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _event: None
