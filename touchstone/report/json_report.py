@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
+from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.load_sentences import sentence
 from touchstone.report.load_view import LoadView
 from touchstone.report.probe_view import Advice, KneeView, ProbeView
@@ -94,7 +94,12 @@ def _load(load: LoadView) -> dict[str, Any]:
         "asked": dict(zip(("starts", "refused", "failed"), load.asked, strict=True)),
         "silent": fields(silence, "from_s unanswered cut_off unanswered_in_all=in_all") if silence else None,
         "pauses": [fields(one, "from_s to_s waiting") for one in load.pauses],
-        "generator": _generator(load.kept, load.workload.began_at),
+        "generator": {
+            "says": sentence("generator", load.kept, load.workload.began_at),
+            **fields(load.kept, _GENERATOR),
+            "late": _times(load.kept.late),
+            "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in load.kept.workers],
+        },
     }
 
 
@@ -130,15 +135,6 @@ def _capacity(found: Capacity) -> dict[str, Any]:
     }
 
 
-def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
-    return {
-        "says": sentence("generator", kept, began_at),
-        **fields(kept, _GENERATOR),
-        "late": _times(kept.late),
-        "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in kept.workers],
-    }
-
-
 def _probe(probe: ProbeView) -> dict[str, Any]:
     identity = probe.identity
     return {
@@ -162,13 +158,8 @@ def _probe(probe: ProbeView) -> dict[str, Any]:
 def _advice(found: Advice) -> dict[str, Any]:
     """The settings of a client; null where the limiter does not ask for one."""
     pace = fields(found.pace, _PACE) if found.pace else {name.partition("=")[0]: None for name in _PACE.split()}
-    contradicted = not found.retry_after
-    return {
-        **fields(found, "rate_per_s families lines"),
-        **pace,
-        "spacing_s": pace["spacing_s"] or None,
-        "retry_after_contradicted": contradicted,
-    }
+    pace |= {"spacing_s": pace["spacing_s"] or None, "retry_after_contradicted": not found.retry_after}
+    return fields(found, "rate_per_s families lines") | pace
 
 
 def _knee(view: KneeView) -> dict[str, Any]:
