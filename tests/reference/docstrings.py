@@ -34,7 +34,7 @@ def attributes(kind: type) -> dict[str, str]:
         found |= re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE)
         comments = re.findall(r"^ {4}(\w+): .*  # (?!noqa)(.*)$", inspect.getsource(one), flags=re.MULTILINE)
         capital = re.compile(r"^[a-z](?=[a-z]*\b)")  # not that of operationId
-        found |= {name: f"{capital.sub(lambda first: first[0].upper(), text)}." for name, text in comments}
+        found |= {name: capital.sub(lambda first: first[0].upper(), text).rstrip(".") + "." for name, text in comments}
     return {name: _marked(text) for name, text in found.items()}
 
 
