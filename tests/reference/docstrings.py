@@ -33,7 +33,8 @@ def attributes(kind: type) -> dict[str, str]:
         block = re.split(r"\n(?=\S)", inspect.cleandoc(one.__doc__ or "").partition("Attributes:\n")[2])[0]
         found |= re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE)
         comments = re.findall(r"^ {4}(\w+): .*  # (?!noqa)(.*)$", inspect.getsource(one), flags=re.MULTILINE)
-        found |= {name: f"{text[:1].upper()}{text[1:].removesuffix('.')}." for name, text in comments}
+        capital = re.compile(r"^[a-z](?=[a-z]*\b)")  # not that of operationId
+        found |= {name: capital.sub(lambda first: first[0].upper(), text).rstrip(".") + "." for name, text in comments}
     return {name: _marked(text) for name, text in found.items()}
 
 
