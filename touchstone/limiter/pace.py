@@ -3,15 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import reduce
 
 from touchstone.facts.identity import Identity, Tier
 
 _MARGIN = 1.02  # kept off the edge of what was measured: two requests do not travel equally long
 _JITTER_S, _JITTER_SHARE = 0.01, 0.1  # so much more, or a tenth, where a limiter forgives nothing
 _LEAST_SHARE = 0.02  # of a rate of which next to nothing is known
-# Requests that come by chance: off the edge by so much, and beyond it by so many standard deviations at most.
-_USED, _UNLIKELY = 0.95, 4.0
+_USED, _UNLIKELY = 0.95, 4.0  # of requests by chance: share of the edge, and standard deviations within it
 _MOST_OTHERS = 0.95
 
 
@@ -38,22 +36,20 @@ class Pace:
 
 def pace(tiers: Iterable[Tier]) -> Pace:
     """The pace that all of *tiers* let through, by the ends of their numbers that are worse for a client."""
-    return reduce(_both, map(_pace, tiers), Pace())
+    paces = [Pace(), *map(_pace, tiers)]
 
-
-def _both(one: Pace, other: Pace) -> Pace:
-    def least(*numbers: int | None) -> int | None:
+    def least(numbers: Iterable[int | None]) -> int | None:
         return min((number for number in numbers if number is not None), default=None)
 
     return Pace(
-        max(one.spacing_s, other.spacing_s),
-        least(one.burst, other.burst),
-        max(one.rest_s, other.rest_s),
-        max(one.after_s, other.after_s),
-        max((wait_s for wait_s in (one.free_s, other.free_s) if wait_s is not None), default=None),
-        one.harmful or other.harmful,
-        least(one.at_once, other.at_once),
-        least(one.in_flight, other.in_flight),
+        max(one.spacing_s for one in paces),
+        least(one.burst for one in paces),
+        max(one.rest_s for one in paces),
+        max(one.after_s for one in paces),
+        max((one.free_s for one in paces if one.free_s is not None), default=None),
+        any(one.harmful for one in paces),
+        least(one.at_once for one in paces),
+        least(one.in_flight for one in paces),
     )
 
 
