@@ -52,7 +52,7 @@ def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
-    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (3.0, certain))
+    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (3.0, certain))
     assert rates.nearly is nearly
 
 
@@ -66,11 +66,12 @@ def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
     ],
 )
 def test_first_burst_ends_with_the_first_refusal_of_the_rate(outcomes: str, left_out: set[int], count: int) -> None:
-    """What may be its limit is counted by it."""
     probe = Probe(PLENTY)
     probe.story.answers.extend(row(outcomes))
     probe.story.left_out |= left_out
-    assert probe._accepted_first() == count
+    probe._look_for_rate()
+    assert probe._rates
+    assert probe._rates.belief.accepted == count
 
 
 def told(probe: Probe, stage: str, answers: list[Answer]) -> set[int]:

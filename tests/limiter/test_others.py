@@ -314,7 +314,7 @@ def test_second_limit_is_not_sure_where_others_or_a_loose_first_one_explain_it_a
     monkeypatch.setattr(Belief, "others", lambda _: by_others)
     monkeypatch.setattr(Rates, "_family_known", lambda _: True)
     monkeypatch.setattr(Rates, "_agreed", lambda *_: True)
-    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (20.0, 1.0))
+    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (20.0, 1.0))
     narrow = Tier("fixed-window", "fixed-window:20/10", {"window_s": Interval(10.0, 9.99, 10.01)})
     monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: narrow)
     assert rates._known == known

@@ -208,7 +208,7 @@ def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: True))
-    monkeypatch.setattr("touchstone.limiter.rates.likeliest_limit", lambda _: (3.0, 0.2))
+    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (3.0, 0.2))
     stimulus = rates.ask(1000.0, 100)
     assert stimulus is not None
     assert stimulus.name != "once more"

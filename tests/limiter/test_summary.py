@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.facts.identity import Interval
 from touchstone.facts.observed import Moment
-from touchstone.limiter.belief import likeliest_limit, plain, quantiles, tier
+from touchstone.limiter.belief import best_limit, plain, quantiles, tier
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind
@@ -105,7 +105,7 @@ def test_limit_that_weighs_most_is_told_with_all_that_it_may_be() -> None:
     """Smaller limits weigh more beforehand; the interval holds those that are left."""
     cells = grid(KINDS["sliding-log"], [4, 5, 6], [(1.9, 2.1)], 5, 0.1)
     cells.see([Moment(BEGAN_AT, 0.001, True)])
-    value, share = likeliest_limit(cells)
+    value, share = best_limit(cells)
     assert value == 4
     assert share == pytest.approx((1 / 4) / (1 / 4 + 1 / 5 + 1 / 6), rel=1e-3)
     limit = tier(cells).numbers["limit"]

@@ -12,8 +12,7 @@ from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 from touchstone.limiter.others import Known
 
-# Least and most, in seconds: what is published for APIs is a second to a day.
-_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)
+_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # least and most, in seconds
 _FINE, _COARSE = 160, 96  # cells for each time, where a kind has one and where it has more
 # What may be behind another limiter, and how likely each is beforehand.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
@@ -70,8 +69,7 @@ class Belief:
             cells.see(story)
         top = max(cells.masses().max() for cells in self.cells)
         refined = [each for cells in self.cells if len(each := cells.refined(story, top))]
-        # Cut smaller, nothing may be as likely any more as the best seemed: then all of it is kept as it was.
-        self.cells = refined or self.cells
+        self.cells = refined or self.cells  # cut smaller, nothing may be as likely as the best seemed
 
     def take(self, other: "Belief") -> None:
         """Takes what another belief holds of the limits that it knows, which saw the same story."""
@@ -117,7 +115,7 @@ class Belief:
 
 def tier(cells: Cells) -> Tier:
     """The likeliest limit of one kind, with its numbers."""
-    limit, share = likeliest_limit(cells)
+    limit, share = best_limit(cells)
     mine = cells.limits == limit
     kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
     options = dict(kind.options)
@@ -156,7 +154,7 @@ def _text(family: str, numbers: str, options: dict[str, str]) -> str:
     return f"{family}:{numbers}" + "".join(f",{name}={value}" for name, value in options.items())
 
 
-def likeliest_limit(cells: Cells) -> tuple[float, float]:
+def best_limit(cells: Cells) -> tuple[float, float]:
     """The limit that weighs most, and its share."""
     weights = _weights(cells)
     limits, index = np.unique(cells.limits, return_inverse=True)
@@ -287,7 +285,7 @@ def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
         left = kind.room(params, before, np.full(1, moment.at - 2 * moment.blur_s))
         given += moment.accepted
         if moment.accepted:
-            known = known.accepted(left)
+            known = replace(known, below=left)
         else:
             still = known.had * (1 - known.gone(kind, params, moment.at))
             gone += max(0.0, float((left - still)[0]))

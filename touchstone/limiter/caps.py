@@ -16,8 +16,7 @@ from touchstone.limiter.story import in_turn_s
 Room = Callable[[float], tuple[int, float]]
 
 _FAR_LESS = 0.5
-# So many tests of the edge a cap has to pass; more where the rate lets no more than a few through.
-_TESTS, _MORE_TESTS, _FEW = 2, 3, 8
+_TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of the edge that a cap has to pass; more where the rate lets few through
 # Nothing is freed for so long, in seconds, before one more has to be refused; if so many are let through, it is no cap.
 _STILL_S, _GIVEN = 0.3, 2
 _MOST_WAITS = 2  # for the rate to let enough through

@@ -1,7 +1,4 @@
-"""What one kind of limiter may be: its parameters cut into cells, each as likely as what was seen makes it; pure.
-
-A large cell is not ruled out by what only its middle contradicts; cells that matter are cut smaller.
-"""
+"""What one kind of limiter may be: its parameters cut into cells, and those that matter into smaller ones; pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,8 +13,7 @@ from touchstone.limiter import others
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
 GENEROUS = 1e-4  # a request that is let through against all expectation
-# What one hint weighs that a limiter contradicts, and all of them.
-_MISLED, _MOST_MISLED = 3.0, 4.5
+_MISLED, _MOST_MISLED = 3.0, 4.5  # what one hint weighs that a limiter contradicts, and all of them
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
@@ -59,27 +55,18 @@ def _parts(value: Any) -> dict[str, Any]:
 
 @dataclass
 class Cells:
-    """The cells of one kind; *prior*, *likely* and *run* are logarithms.
-
-    Attributes:
-        logs: Natural logarithm of each of its times; one row each.
-        phases: Share of the first time; zeros where the kind has no phase.
-        wide: Half the width of a cell in each logarithm; *wide_phase* in the phase.
-        likely: How likely all answers were, but for *run*; one row for each share that others may take.
-        run: The same of the last answers that were all alike, near to one edge: in a row they tell of one moment.
-        vague: How uncertain an edge near an answer is, in the answer's own blur; 0 where none was near.
-    """
+    """The cells of one kind; *prior*, *likely* and *run* are logarithms."""
 
     kind: Kind
     limits: Array
-    logs: Array
-    phases: Array
-    wide: Array
-    wide_phase: Array
+    logs: Array  # natural logarithm of each of its times; one row each
+    phases: Array  # share of the first time; zeros where the kind has no phase
+    wide: Array  # half the width of a cell in each logarithm
+    wide_phase: Array  # half its width in the phase
     prior: Array
-    likely: Array
-    run: Array
-    vague: Array
+    likely: Array  # how likely all answers were, but for *run*; one row for each share that others may take
+    run: Array  # the same of the last answers that were all alike, near to one edge
+    vague: Array  # how uncertain an edge near an answer is, in the answer's own blur; 0 where none was near
     misled: Array  # hints that each contradicts
     known: others.Known
     ran: bool = True
@@ -198,7 +185,7 @@ class Cells:
         """What each limiter keeps in mind after an answer, and whether what that says of its limit is true."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
-            self.known = self.known.accepted(left)
+            self.known = replace(self.known, below=left)
         else:
             shut_until = self.kind.shut_until(params, self.state, moment.at)
             self.known = self.known.refused(self.kind, left, moment.at, shut_until)
@@ -261,7 +248,6 @@ def _axes(kind: Kind) -> tuple[int, int]:
 
 
 def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
-    """Each cell cut along all of its axes."""
     axes, pieces = _axes(cells.kind)
     steps = (np.arange(pieces) * 2 + 1 - pieces) / pieces
     mesh = np.meshgrid(*[steps] * axes, indexing="ij")
@@ -278,13 +264,7 @@ def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
-    """Cells that cover all that a kind may be.
-
-    Args:
-        limits: Whole numbers, each as likely as one over itself.
-        ranges_s: Least and most of each of its times, in seconds; each factor between them is as likely as any other.
-        steps: Cells for each time.
-    """
+    """Cells for all that a kind may be, times within *ranges_s* in seconds; a limit is as likely as one over itself."""
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     half = max((line[1] - line[0]) / 2 for line in edges)

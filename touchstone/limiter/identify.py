@@ -17,8 +17,7 @@ from touchstone.limiter.rates import AFTER_S, Chapter, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
-# Rates of no longer than this often have a longer one behind them, of so many seconds at least: they are spent so many
-# times in a row, up to so many requests.
+# A rate of no longer than this may hide a longer one, of so many seconds at least: it is spent so often in a row.
 _MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
 _SLOWER = 1.1  # between two fillings there is so much more than what it takes to be full again
 _PLENTY = 10_000
@@ -110,8 +109,7 @@ class Probe:
         if self._opening.queued:
             return self._queue.ask(now_at, left)
         if rates and rates.nearly:
-            if not self._rested and not self.story.answers[0].accepted:
-                # It may never have been full.
+            if not self._rested and not self.story.answers[0].accepted:  # it may never have been full
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
@@ -132,7 +130,6 @@ class Probe:
         return now_at + min(_REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
-        """What else there may be: caps, and a second limit."""
         missing = 0
         if self._rates:
             needed, within_s = of_a_moment(self._rates.tiers(), self._rates.refill_s)
@@ -178,8 +175,8 @@ class Probe:
         if stimulus.stage == _ALONE and answers:
             self._alone = True
             self._begin(0.0)
-        self._anew = self._anew and not answers
-        self._frees = 0 if answers else self._frees
+        if answers:
+            self._anew, self._frees = False, 0
         self.story.answers += answers
         self._answers += answers
         self._pass_on(stimulus.stage, answers)
@@ -303,7 +300,6 @@ class Probe:
         yield from filter(None, (self._held.doubt, self._in_flight.doubt, crowd, hidden))
 
     def _doubted(self) -> list[Chapter]:
-        """Chapters that were contradicted and may still be all that there is."""
         rates = self._rates
         if not self._before or not rates:
             return []
@@ -378,7 +374,6 @@ def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iter
 
 
 def _odd(rates: Rates, moments: Sequence[Moment]) -> tuple[str, ...]:
-    """How many answers the likeliest limiter would not have given, and when: from a moment on, or now and then."""
     odd = [moment.at - moments[0].at for moment in rates.odd()]
     if len(odd) < 2:
         return (f"some answers fit no limiter that is known: {_NO_FIT}",)

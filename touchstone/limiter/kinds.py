@@ -15,11 +15,9 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Params = Mapping[str, Array]
-# An array of the shape of the parameters for each name; a log, and a number, are shared by all.
-State = dict[str, Any]
+State = dict[str, Any]  # arrays of the shape of the parameters; a log, and a number, are shared by all
 
-# Long before and long after everything: infinities of which differences can be taken.
-LONG_AGO, NEVER = -1e12, 1e12
+LONG_AGO, NEVER = -1e12, 1e12  # infinities of which differences can be taken
 _MOST_EMPTY = 64  # tokens of a bucket that was never full
 # For so much of a token's time after it should have come, and so long after a tick, a token may still be on its way.
 _SOON, _SOON_TICK_S = 0.25, 0.001
@@ -49,17 +47,16 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 class Kind:
     """One kind of limiter; *text* is what `touchstone serve --rate` takes, without numbers; *phase*: it has one."""
 
-    # Names of its times in seconds; the first is its window, or the time of one token.
-    scales: tuple[str, ...] = ("window_s",)
+    scales: tuple[str, ...] = ("window_s",)  # its times in seconds; first its window, or the time of one token
     levels = True  # a refusal shows how much others took: it goes on as if nothing were left
     closes = False  # nobody is let in after a refusal until its window is over
     least = 2  # the least limit that it can have
-    tick_s = 0.0
 
     def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
         self.text, self.prior, self.phase = text, prior, phase
         self.family, *options = text.split(",")
         self.options = dict(option.split("=") for option in options)
+        self.tick_s, self.early = (float(self.options.get(name, 0)) for name in ("tick", "early"))
         self.empty = "starts" in self.options
         self.fills = self.scales[0] == "token_s"  # it gives one token after the other
 
@@ -378,10 +375,6 @@ class _TokenBucket(Kind):
     """
 
     scales = ("token_s",)
-
-    def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
-        super().__init__(text, prior, phase=phase)
-        self.tick_s, self.early = (float(self.options.get(name, 0)) for name in ("tick", "early"))
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
         if self.empty:

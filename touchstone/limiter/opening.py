@@ -15,12 +15,9 @@ MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
 _SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # when the next ones are sent where the first one is refused
 _REST_S = 1.0  # before one build at a time is tried for a second time
-# Answers that take longer than the quickest one by this, and by several times as long, were held back.
-_HELD_S, _HELD_TIMES = 0.03, 4.0
-# So many of the last answers are held back alike, by this share of what they take, where there is a queue.
-_LAST_HELD, _ALIKE = 6, 0.5
-# Answers to a volley that are so far apart, by so many times what one takes, and by so many times what the network
-# makes them differ, are held back.
+_HELD_S, _HELD_TIMES = 0.03, 4.0  # longer than the quickest answer by so much, and so many times: held back
+_LAST_HELD, _ALIKE = 6, 0.5  # so many answers in a row held back, alike within this share, show a queue
+# Answers to a volley are held back that are so far apart, in seconds, in times of one alone, and of what these differ.
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
@@ -87,7 +84,7 @@ class Opening:
         elif self._is_held():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            # A rate, or so many builds that have not ended yet.
+            # A rate refused, or so many builds that have not ended yet.
             checks = self.starts and not self.capped
             self._kept = sum(answer.accepted for answer in everything) if checks else 0
             self.over = not checks

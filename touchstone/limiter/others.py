@@ -1,7 +1,7 @@
 """Somebody else who uses the same key: how likely it is that they took what a limiter had left; pure."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,10 +57,6 @@ class Known:
         before = np.full(size, LONG_AGO)
         return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
 
-    def accepted(self, left: Array) -> "Known":
-        """What is known after one was let through, before which so many would have been left if nobody else came."""
-        return replace(self, below=left)
-
     def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
         """What is known after one was refused at *at* all the same."""
         # A kind that goes on as if nothing were left has it in mind already; of a bucket but for the part of a token.
@@ -73,14 +69,12 @@ class Known:
         return np.asarray(np.minimum((at - self.refused_at) / kind.lasts_s(params), 1.0))
 
     def kept(self, kind: Kind, params: Params, at: float) -> Array:
-        """How likely it is that others have again or still one that they had at the last refusal; a row for each share.
-
-        Where nothing else is let in meanwhile, they may have come once more, half of that time later on average.
-        """
+        """How likely it is that others have one still or again that they had at the last refusal; one row a share."""
         lasts, since, shut = kind.lasts_s(params), self.gone(kind, params, at), self.shut_until > self.refused_at
         first = np.where(shut, (self.refused_at - self.held_at) / lasts, 0.0)
         first = np.where(first < 1.0, first, 0.0)
         per_s = SHARES * params["limit"] / kind.refill_s(params)
+        # Where nothing else is let in meanwhile, they may have come once more, half of that time later on average.
         found_empty = np.exp(-0.5 * per_s * np.where(shut, lasts * since, 0.0))
         return np.asarray((1.0 - found_empty * np.minimum(first + since, 1.0)) / (1.0 - found_empty * first))
 
@@ -120,10 +114,7 @@ def took_all(kind: Kind, params: Params, mind: State, left: Array, at: float, kn
 def came_first(
     early_s: Array, kind: Kind, params: Params, mind: State, since_s: float, *, accepted: bool
 ) -> Array | float:
-    """How likely it is that a limiter moves on so much sooner, since others came before; one row for each of SHARES.
-
-    *since_s*: how long ago it had not moved on yet.
-    """
+    """How likely it is that others had it move on so much sooner, *since_s* after it had not; a row for each share."""
     if kind.fills and accepted:
         return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
     if "idle" not in mind:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.stimulus import Segment, Stimulus, drain, spread
-from touchstone.limiter.belief import Belief
+from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
@@ -17,18 +17,14 @@ _CROWD = 140  # possible limiters that answer each stimulus
 _UNTIL = {"": -1, "refused": 0, "accepted": 1}  # which answer ends a segment
 _NARROW_WORTH = 0.02  # what a bit is worth of times that are known well enough
 _MANY = 1_000_000  # more than any limit
-# Times that are closer than this, as a share of themselves, are as good as the same; of two times one is known that
-# lies within so much, and the other one matters in so many steps.
+# Times that are closer than this share are as good as the same; one within so much is known, the other counts in steps.
 _SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
 _WORTH_TRYING = 0.1  # probability that requests are accepted before a burst of them is tried
 _LEAST_BITS = 0.003  # what tells less is not worth sending
-# What a stimulus costs at least, in parts of what it takes to spend the limit once; a refused request besides its share
-# of the limit; as long as the limit takes to refill; and room that is gained meanwhile, as a share of a request.
+# Prices, in parts of spending the limit once: of a stimulus, a refused request, a refill; of room gained, in requests.
 _LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
-# So many times the uncertainty from an edge, and of so many kinds, an answer is foreseen for sure.
-_BESIDE, _KINDS = 3.0, 4
-# The first poll has so many requests at least: all later edges are held against the one that it finds.
-_FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")
+_BESIDE, _KINDS = 3.0, 4  # so many blurs from an edge, and of so many kinds, an answer is foreseen for sure
+_FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # least requests of the first poll, which finds the first edge
 _LATE = 0.85  # what fills a window so late tells one that closes from one that lets go of each by itself
 _GENTLY = 1.05  # the time between two requests that a first limiter is to let through, of its own
 # By which moments shares of what is still to come have come: without anything sent before, and after something.
@@ -123,9 +119,7 @@ class Moments:
 
     def by(self, share: float) -> float:
         """When *share* of them have come."""
-        order = np.argsort(self.at, kind="stable")
-        sums = np.cumsum(self.weights[order])
-        return float(self.at[order][min(int(np.searchsorted(sums, share * sums[-1])), len(order) - 1)])
+        return quantiles(self.at, self.weights, [share])[0]
 
     def ahead(self, now: float, shares: Sequence[float] = _SHARES) -> list[float]:
         """When these shares of what is still to come have come, one after the other."""
@@ -159,7 +153,6 @@ def choose(
 
     Args:
         now: The earliest that a request can be sent, in seconds on the clock of the run.
-        most: Requests that it may consist of.
         first: Whether nothing was sent yet since the limiter was full for the first time.
         narrow: Whether only its kind and its limit are to be learned.
         aside: Whether what only others could explain is left out.
@@ -182,16 +175,14 @@ def choose(
 
 
 def _worth(found: Sequence[Crowd], foreseen: Sequence[Foreseen]) -> tuple[Array, Array]:
-    """Bits that each stimulus tells: of all that is worth knowing, and of the kind and its limit.
-
-    For the latter a kind counts as the square root of its weight: to be sure of one means to rule out the others.
-    """
+    """Bits that each stimulus tells of all that is worth knowing, and of the kind and its limit."""
     mark = np.concatenate([one.mark for one in foreseen], axis=1)
     coins = np.concatenate([one.coins for one in foreseen], axis=1)
     weights = np.concatenate([crowd.weights for crowd in found])
     names = np.concatenate([_MANY * number + crowd.params["limit"] for number, crowd in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
     _, place = np.unique(np.concatenate([_places(crowd) for crowd in found]) + _MANY * kind, return_inverse=True)
+    # To be sure of one kind means to rule out the others: these count for more than they weigh.
     evened = np.concatenate([crowd.weights / np.sqrt(crowd.weights.sum()) for crowd in found])
     evened /= evened.sum()
     whole = _entropies(mark, weights) - _left(mark, place, weights) - coins @ weights
@@ -204,14 +195,11 @@ def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> 
 
 
 def _places(crowd: Crowd) -> NDArray[np.int64]:
-    """A number for each limiter of one kind, the same where its times and its phase are as good as the same.
-
-    Of two times, where one is known well enough only the other one counts, in a few steps.
-    """
+    """A number for each limiter of one kind, the same where its times and its phase are as good as the same."""
     logs = [np.log(crowd.params[name]) for name in crowd.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
     steps = [np.rint(log / _SAME) for log in logs]
-    if len(logs) > len(unknown) == 1:
+    if len(logs) > len(unknown) == 1:  # else whatever tells of the known one would seem to tell of the other
         steps = [np.floor(np.argsort(np.argsort(unknown[0])) * (_FEW_STEPS / len(crowd)))]
     _, place = np.unique(np.array([*steps, np.rint(crowd.params["phase"] / _SAME)]), axis=1, return_inverse=True)
     return np.asarray(place.ravel())

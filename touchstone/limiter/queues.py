@@ -18,10 +18,8 @@ from touchstone.limiter.story import Story
 _HELD_SHARE = 0.25  # of a pace: what is held back by less may have been on its way for so long
 _ROUNDS = 4  # pace and turns depend on each other: so often each is found anew
 _LEAST_S = 0.0001  # no clock and no sleep is better
-# By how many times its blur, and within which shares of a pace, a place may be free sooner or later.
-_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25
-# Answers that are so many times as far from their line as most, by the median as a standard deviation, are on none.
-_FAR, _OF_NORMAL = 5.0, 1.4826
+_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # times its blur, in paces, a place may be free sooner or later
+_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations, by the median, that an answer of a line may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,9 @@ def _line(places: Array, done: Array) -> Array:
 
 _SIZES = (48, 120)  # requests of a filling until one is refused
 _AGREE, _MOST_SEEN = 2, 6  # so many fillings have to show the same, of so many at most
-# How far apart the ends of what is known of the pace may be, as a share of it; and where more would not help.
-_NARROW, _NARROW_ENOUGH = 0.019, 0.05
+_NARROW, _NARROW_ENOUGH = 0.019, 0.05  # width of the pace, as a share of it; and where more fillings would not help
 _MOST_BLUR = 0.3  # in paces; beyond it turns cannot be told apart
-# From one request of a filling to the next: what two answers take, so that few are sent after the first refusal, within
-# these shares of a pace, so that few are served meanwhile; and so much more of itself with each filling.
+# From one request of a filling to the next: what so many answers take, within these shares of a pace; more each time.
 _LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE, _OTHER_SHARE = 0.002, 2.0, 0.0125, 0.125, 0.15
 _SPARE = 4  # more than a filling should take
 _ENDLESS = 10_000.0  # places of which no end was met
@@ -178,7 +174,6 @@ class Queues:
         return fit(self.story.answers, rough_s, {one.start for one in self.fillings[1:]})
 
     def _full(self) -> list[range]:
-        """Fillings of which one was refused."""
         return [one for one in self.fillings if not all(self.story.answers[number].accepted for number in one)]
 
     @property
@@ -187,7 +182,6 @@ class Queues:
         if self.disproved or len(self._full()) < _AGREE:
             return False
         places, known = self._places(), self._known()
-        # A little less is enough where more fillings would not help.
         most = _NARROW if len(self.fillings) < _MOST_SEEN else _NARROW_ENOUGH
         narrow = known.pace.high <= (1 + most) * known.pace.low and known.blur <= _MOST_BLUR
         return narrow and places.low == places.high

@@ -9,17 +9,7 @@ import numpy as np
 from touchstone.facts.identity import Tier
 from touchstone.facts.observed import Answer, Moment
 from touchstone.facts.stimulus import Segment, Stimulus, drain
-from touchstone.limiter.belief import (
-    Belief,
-    behind,
-    disagreements,
-    likeliest_limit,
-    loose,
-    overlap,
-    taken,
-    tier,
-    uncertain,
-)
+from touchstone.limiter.belief import Belief, behind, best_limit, disagreements, loose, overlap, taken, tier, uncertain
 from touchstone.limiter.cells import Cells
 from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.planner import ALONE, choose, steady
@@ -28,46 +18,34 @@ from touchstone.limiter.story import Story
 NEARLY = 0.97  # what is likelier is all but found
 # What has to be known of a limiter before it counts as found; the last where no stimulus changes anything any more.
 _SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW, _NARROW_ENOUGH = 0.993, 0.998, 0.93, 0.998, 0.019, 0.05
-# Where so many stimuli one after the other changed less than this, no more is sent.
-_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98
-# Where all was refused and told less than the first, nothing is sent for this share of what it takes to be full again,
-# and longer each time.
+_MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # after so many stimuli that changed less no more is sent
+# Where all was refused and moved less than the first, it waits for this share of a refill, and longer each time.
 _TOLD, _PATIENCE = 0.1, 0.05
 _MISFIT = 0.5  # from here on it is likelier that somebody else uses the key, or that no known limiter is there
-# Below this it is taken for granted that nobody else uses the key; below that nobody is looked for any more.
-_UNSHARED, _NOBODY = 0.09, 0.002
+_UNSHARED, _NOBODY = 0.09, 0.002  # below: nobody else, it is taken for granted; nobody else is looked for
 _CONTRADICTED = 0.02  # share of all answers that the likeliest limiter would not have given: more mean another one
 _MOST_WIDENED = 3  # so often others, or another limiter behind, are thought of
 _MOST_AGAIN = 4  # stimuli to meet a limit once more, where all else is known
 _HIDDEN = 0.9  # a limit that is likelier was met: only others may have hidden a higher one
 _LEAST_VAGUE = 0.05  # share by which numbers may be off where no limiter explains everything
-# What is left to all families where no limiter explains everything, and as long as more is to be found out.
-_AT_MOST, _UNSETTLED = 0.9, 0.99
+_AT_MOST, _UNSETTLED = 0.9, 0.99  # left to all families where none explains everything; until they are settled
 _UNLIKELY = 4.5  # what is less likely than the likeliest limiter by this, as a logarithm, is not waited for
 _MOST = 0.9  # all but a few answers are no later than this share of them
 _REMEMBERED = 0.02  # a family that was never that likely is left out
-# Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else; the same
-# of what was sure to come; and of answers that are all alike, which may come from something that always gives them.
+# Answers less likely by this, as a logarithm, come from something else: of any stimulus, of a sure one, of all alike.
 _SURPRISE, _FORESEEN, _ONE_SIDED = 5.0, 2.0, 2.0
-# Stimuli in which something else may explain a surprise; more while that has at least this share.
-_CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02
-
+_CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02  # stimuli to explain a surprise; more while that has this share
 # So likely a limiter has to have been for another one to be behind it, and so little that somebody else takes a part.
 _LIKELY_FIRST, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
-# How well the times of a first limiter have to be known, as a share of themselves, for another one to be looked for
-# behind it, and for both to be sure; and how likely the first one has to have been for that.
+# Share by which the times of a first limiter may be off to look behind it, and to be sure; its least probability then.
 _KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
 _APART = 0.5  # refusals further apart than this share of a window come from two fillings
-
-# It is to give all that it has so long after it should be full; or, where nobody else is to come before, so many times
-# as long as a moment is uncertain and this share of what it takes to be full again.
+# The wait after it should be full again: in seconds; of these families, so many blurs and this share of a refill.
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
 _WATCHES, _WATCH_LEAST = 5, 0.5  # requests that watch a log that is full for at least this share of its window
-# These remember for longer than a window: the limit is met anew after so many windows, or where it is as small as this,
-# when all is forgotten.
+# These remember for longer than a window: the limit is met anew after so many; when all is forgotten, if it is small.
 _FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
-# So often a limit has to be met, and each time with this share of it let through one after the other.
-_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8
+_LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # so often a limit is met, each time with this share of it let through
 _ROOMY = 0.5  # with room for this share of its limit there is no need to wait until it is full again
 _MOST_GAINED = 0.9  # of a request between two, or it is never empty
 _CLOSE = 1.5  # numbers closer than this factor are rather those of one limiter that somebody else uses too
@@ -117,8 +95,6 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """A limiter that may have another limit behind it."""
-
     cell: Cells
     loose: float
     luck: float
@@ -159,7 +135,7 @@ class Rates:
         # A surprise that what was thought of since may explain, and how many stimuli ago it came.
         self._open: Chapter | None = None
         self._since = 0
-        # Stimuli one after the other that changed nothing, that were refused and told nothing, that met the limit anew.
+        # Stimuli in a row that changed nothing, that were refused and told nothing, that met the limit anew.
         self._stuck = self._idle = self._again = 0
         # How unlikely the last answers were that were all alike, as a logarithm, and what they were.
         self._unlikely, self._alike = 0.0, set[bool]()
@@ -177,7 +153,6 @@ class Rates:
         self.remembered = dict(sorted(self.remembered.items(), key=lambda item: item[0] in families, reverse=True))
 
     def _keep_firsts(self) -> None:
-        """Keeps what is likely by now and well known: there may be another limit behind it."""
         kinds = self.belief.kinds()
         for cells in self.belief.cells:
             name = cells.kind.text
@@ -207,15 +182,13 @@ class Rates:
         kind, limit, refill_s, full_at = self._filled(now_at)
         if isinstance(kind, Tiered):
             return Stimulus("once more", (steady(kind, max(now_at, full_at) + AFTER_S, 2 * round(limit) + 2),))
-        # A bucket goes on to fill while it is emptied.
-        each_s = max(self._story.pace_s(), self._story.served_s)
+        each_s = max(self._story.pace_s(), self._story.served_s)  # a bucket goes on to fill while it is emptied
         gained = min(each_s * limit / refill_s, _MOST_GAINED) if limit > 1 else 0.0
         most, moments, forgets = round(limit / (1.0 - gained)) + 2, self._story.moments(), kind.family in _FORGETS
         if full_at > now_at and moments[-1].accepted and not forgets:
             leaves_at = refill_s + min(one.at for one in moments if one.accepted and one.at > now_at - refill_s)
             return Stimulus("once more", (drain(now_at, most), *self._watch(now_at, leaves_at)))
         soon_s = _SOON_TIMES * self._story.blur_s() + _SOON_SHARE * refill_s
-        # The last token of all may miss its tick, and then comes with the next one.
         later_s = AFTER_S + kind.tick_s + (refill_s if forgets else 0.0)
         at = max(now_at, full_at) + (soon_s if kind.family in _AT_A_TIME else later_s)
         return Stimulus("once more", (*self._watch(now_at, full_at), drain(at, most)))
@@ -312,7 +285,6 @@ class Rates:
         self.belief.take(before)
 
     def _begin_anew(self) -> None:
-        """Believes what the whole story says of all that may be."""
         moments = self._story.moments()
         self.belief = Belief(self.belief.accepted, wide=self.wide)
         accepted, longest_s = sum(moment.accepted for moment in moments), moments[-1].at - moments[0].at
@@ -382,7 +354,7 @@ class Rates:
             was_sure = self._likeliest.get(kind.first.text, 0.0) > _SURE_FIRST
             if not was_sure or kind.loose > _LOOSE_FIRST or self.belief.others() > ALONE:
                 return False
-        return likeliest_limit(cells)[1] >= _SURE_LIMIT and self._all_but_limit
+        return best_limit(cells)[1] >= _SURE_LIMIT and self._all_but_limit
 
     def _family_known(self) -> bool:
         family, share = next(iter(self.belief.families().items()))
@@ -396,7 +368,7 @@ class Rates:
             return True
         alike = 0.0
         for one in self.belief.cells:
-            if one.kind.scales == cells.kind.scales and likeliest_limit(one)[0] == likeliest_limit(cells)[0]:
+            if one.kind.scales == cells.kind.scales and best_limit(one)[0] == best_limit(cells)[0]:
                 alike += kinds[one.kind.text] if overlap(tier(one), tier(cells), times_only=True) else 0.0
         return kinds[cells.kind.text] >= _LIKELY_KIND and alike >= _SURE_KIND
 
@@ -411,7 +383,7 @@ class Rates:
     @property
     def limit(self) -> float:
         """The likeliest limit."""
-        return likeliest_limit(self.belief.likeliest())[0]
+        return best_limit(self.belief.likeliest())[0]
 
     @property
     def nearly(self) -> bool:
@@ -421,7 +393,7 @@ class Rates:
 
     @property
     def _was_met(self) -> bool:
-        return likeliest_limit(self.belief.likeliest())[1] > _HIDDEN and self._all_but_limit
+        return best_limit(self.belief.likeliest())[1] > _HIDDEN and self._all_but_limit
 
     @property
     def refill_s(self) -> float:

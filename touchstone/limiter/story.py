@@ -8,8 +8,7 @@ import numpy as np
 from touchstone.facts.observed import Answer, Moment, moments
 
 _PACE_S = 0.001
-# So many answers to one volley lie so close to a line, and the last took so much longer than the first.
-_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
+_FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5  # answers to one volley, how near to a line, and how far apart
 
 
 @dataclass
