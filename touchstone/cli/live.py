@@ -15,7 +15,7 @@ from touchstone.cli.options import say
 from touchstone.facts.runlog import decode
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
+from touchstone.loadgen.metrics import LASTING, Kind, is_answer, kind_of
 from touchstone.report.probe_sentences import describe_family
 
 LINE_EVERY_S = 30
@@ -117,7 +117,7 @@ class LoadState:
                 assert isinstance(window, Window)
                 self.counts[window.operation][window.outcome] += window.count
                 self.at_s = max(self.at_s, window.at_s - int(self._began_at) + 1)
-                if is_timed(window):
+                if is_answer(window.outcome):
                     self.times[window.operation].merge(window.response)
             case "attempt":
                 self.builds += bool(event["fresh"]) and 200 <= int(event["status"]) < 300

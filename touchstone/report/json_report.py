@@ -8,7 +8,7 @@ from typing import Any
 
 from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
-from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
+from touchstone.report.load_sentences import sentence
 from touchstone.report.load_view import LoadView
 from touchstone.report.probe_view import Advice, KneeView, ProbeView
 from touchstone.report.view import View
@@ -100,7 +100,8 @@ def _load(load: LoadView) -> dict[str, Any]:
 
 def _operation(one: Operation) -> dict[str, Any]:
     outcomes = {row.outcome: _traffic(row) for row in one.outcomes}
-    return {**_traffic(one.whole), **fields(one, "unsent error_share refused_share kinds"), "outcomes": outcomes}
+    shares = fields(one, "error_share refused_share kinds")
+    return {**_traffic(one.whole), "unsent": one.kinds["unsent"], **shares, "outcomes": outcomes}
 
 
 def _traffic(row: Traffic) -> dict[str, Any]:
@@ -121,17 +122,17 @@ def _times(times: Times | None) -> dict[str, Any] | None:
 def _capacity(found: Capacity) -> dict[str, Any]:
     room = fields(found.room, "is_full_host inside refused unbidden let_in") if found.room else None
     return {
-        "says": describe_capacity(found),
+        "says": sentence("capacity", found),
         **fields(found, _CAPACITY),
         "room": {**room, "cancels": len(found.room.turns)} if room and found.room else None,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
-        "clients": {"says": describe_beyond(found), **fields(found.clients, _CLIENTS)},
+        "clients": {"says": sentence("beyond", found), **fields(found.clients, _CLIENTS)},
     }
 
 
 def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
     return {
-        "says": describe_generator(kept, began_at),
+        "says": sentence("generator", kept, began_at),
         **fields(kept, _GENERATOR),
         "late": _times(kept.late),
         "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in kept.workers],
