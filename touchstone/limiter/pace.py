@@ -16,24 +16,16 @@ _MOST_OTHERS = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a client is never refused; None for any number.
+    """How a client is never refused; None stands for any number of requests or builds."""
 
-    Attributes:
-        spacing_s: From one request to the next; 0 where the limiter does not count over time.
-        burst: Requests that it may send at once after *rest_s* without any, and *after_s* before the next one.
-        free_s: After a refusal; None where that depends on an answer or on the end of a build.
-        harmful: Whether a request that is refused makes the wait longer.
-        at_once: Requests that may be under way; *in_flight* is about builds.
-    """
-
-    spacing_s: float = 0.0
-    burst: int | None = None
-    rest_s: float = 0.0
-    after_s: float = 0.0
-    free_s: float | None = None
-    harmful: bool = False
-    at_once: int | None = None
-    in_flight: int | None = None
+    spacing_s: float = 0.0  # from one request to the next; 0 where the limiter does not count over time
+    burst: int | None = None  # requests at once after a rest
+    rest_s: float = 0.0  # without a request before a burst
+    after_s: float = 0.0  # from a burst to the next request
+    free_s: float | None = None  # after a refusal; None where an answer or the end of a build decides
+    harmful: bool = False  # a request that is refused makes the wait longer
+    at_once: int | None = None  # requests under way
+    in_flight: int | None = None  # builds
 
     def beside(self, others_share: float) -> "Pace":
         """The pace beside others who take a share of what there is."""
@@ -112,9 +104,9 @@ def _spaced(
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """The highest mean rate a second at which reads that come by chance are let through, and the rest before them.
+    """The highest mean rate a second of reads that come by chance, and the seconds after which all of it is back.
 
-    The rate is 0 where any may be refused, infinite without a limiter; the rest is in seconds.
+    The rate is 0 where any read may be refused, and infinite without a limiter.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]
