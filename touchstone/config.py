@@ -62,7 +62,7 @@ def fits(*expected: str) -> Wrap:
     return Wrap(read)
 
 
-# facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; the namespace has no documented form.
+# facts.md, 1.4: kebab-case name of 1 to 64 characters, semantic version; any namespace.
 _REF = re.compile(r"[^/@\s]+/(?=[^@]{1,64}@)[a-z0-9]+(-[a-z0-9]+)*@\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from touchstone.facts.exchange import Chunk, Exchange, Request, Response
-from touchstone.report.pretty import MAX_BODY_CHARS, MAX_HEADERS, readable
+from touchstone.report.view import MAX_BODY_CHARS, MAX_HEADERS, readable
 
 
 def exchange(response: Response | None, **changes: Any) -> Exchange:

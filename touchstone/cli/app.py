@@ -17,8 +17,7 @@ from touchstone import __version__
 from touchstone.contract.quoting import quoted
 from touchstone.errors import HarnessError, UsageError, unsent
 
-# The module of each command, in the order of `--help`.
-MODULES = {
+MODULES = {  # in the order of `--help`
     "check": "touchstone.cli.check",
     "prove": "touchstone.cli.prove",
     "report": "touchstone.cli.reports",

@@ -25,13 +25,11 @@ from touchstone.report.terminal import say as say_fitted
 from touchstone.report.terminal import table
 from touchstone.report.text import write as write_text
 from touchstone.report.view import View, view
+from touchstone.types import Progress as Show
 
 LINE_EVERY_S = 30
 SET_UP_EVERY_S = 10.0
 _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
-
-# Takes each event of a run log.
-Show = Callable[[dict[str, Any]], None]
 
 
 def is_watched(console: Console) -> bool:
@@ -45,7 +43,6 @@ def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
     if not is_watched(console):
         yield lambda _text: None
         return
-    # The usual spinner is Braille.
     spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
     text = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     with Progress(spinner, text, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -56,16 +53,14 @@ def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def progress_on(console: Console) -> Iterator[Show]:
     """Shows the cases of a check on a terminal; elsewhere nothing."""
-    counts = {"case": 0, "exchange": 0, "finding": 0}
+    counts: Counter[str] = Counter()
     with changing_on(console) as change:
 
         def show(event: dict[str, Any]) -> None:
-            kind = str(event.get("type"))
-            if kind in counts:
-                counts[kind] += 1
-            if kind == "exchange":
-                done = ", ".join(plural(count, noun) for noun, count in counts.items() if count or noun != "finding")
-                change(f"{done}: {event.get('case')}")
+            counts[str(event.get("type"))] += 1
+            if event.get("type") == "exchange":
+                nouns = ("case", "exchange", "finding") if counts["finding"] else ("case", "exchange")
+                change(f"{', '.join(plural(counts[noun], noun) for noun in nouns)}: {event.get('case')}")
 
         yield show
 

@@ -45,7 +45,6 @@ Reports = Annotated[Path | None, Option(help="Where earlier runs left their resu
 WriteBaseline = Annotated[
     Path | None, Option(help="Put the broken claims into this baseline, and take out those that hold.")
 ]
-Strict = Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")]
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 
 
@@ -73,7 +72,7 @@ class Place:
 class Run(Place):
     """The options of every command that sends something."""
 
-    strict: Strict = None
+    strict: Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")] = None
     plan: Annotated[bool | None, Option("--plan", help="Say what would run and cost; send nothing.")] = None
     max_builds: Annotated[int | None, Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
     max_seconds: Annotated[float | None, Option(help="Seconds that the run may take.")] = None

@@ -110,7 +110,6 @@ class Prove:
         return proof, folder
 
     def _list(self) -> None:
-        """Prints the servers to try, and the faults that only a load shows, which no proof tries."""
         of_faults = not self.generated and (self.fault is not None or self.variant is None)
         under_load = catalogue.under_load(self.fault or "*") if of_faults else []
         console = Console()

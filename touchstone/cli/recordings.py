@@ -151,7 +151,6 @@ class Drift(Run):
 
 
 def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, reason: str) -> int:
-    """Prints the report of a run, the results of its scenarios, and the last line."""
     print_report(outcome.run_log, outcome.folder, console, ends=False)
     console.print()
     for line in [*lines, f"exit {code}: {reason}"]:

@@ -55,7 +55,13 @@ class Serve:
         """Serves until a signal comes."""
         out, given = Console(), asdict(self)
         fault, variant, accounts, rate = (given.pop(name) for name in ("fault", "variant", "account", "rate"))
-        behaviour = _behaviour(fault, variant, self.seed or 1)
+        if fault and variant:
+            raise UsageError(f"--fault {fault} --variant {variant}: a twin has one of them")
+        behaviour = Behaviour("", "")
+        if fault or variant:
+            from touchstone.proof import catalogue  # noqa: PLC0415 - a faithful twin does without hundreds of faults
+
+            behaviour = catalogue.fault(fault, self.seed or 1) if fault else catalogue.variant(variant)
         given["accounts"] = tuple(map(_account, accounts)) if accounts else DEFAULT_ACCOUNTS
         settings = TwinSettings(rate=RateLimit.parse(rate, "--rate") if rate else None, **given)
         if behaviour.name:
@@ -69,13 +75,3 @@ def _account(text: str) -> Account:
     if key and (plan or "scale") in ("scale", "hacker"):
         return Account(key, "hacker" if plan == "hacker" else "scale", key[:16] + "…" if len(key) > 16 else key)
     raise UsageError(f"--account {quoted(text)}: expected KEY:scale or KEY:hacker, such as sk_live_test_mine:scale")
-
-
-def _behaviour(fault: str | None, variant: str | None, seed: int) -> Behaviour:
-    if fault and variant:
-        raise UsageError(f"--fault {fault} --variant {variant}: a twin has one of them")
-    if not fault and not variant:
-        return Behaviour("", "")
-    from touchstone.proof import catalogue  # noqa: PLC0415 - a faithful twin does without hundreds of faults
-
-    return catalogue.fault(fault, seed) if fault else catalogue.variant(variant or "")

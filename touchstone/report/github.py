@@ -22,7 +22,7 @@ from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report
 from touchstone.report.proof_report import ProofView
-from touchstone.report.view import FindingView, View
+from touchstone.report.view import View
 from touchstone.rules.verdict import VERDICTS
 
 MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
@@ -134,18 +134,15 @@ def _of_run(view: View) -> Iterator[Remark]:
         yield "error", f"touchstone {view.header.command}: {html.headline_of(view)[1]}", view.reason
     for item in view.findings:
         if not item.known:
+            finding = item.finding
             kind: Kind = "error" if item.claim.level == "must" else "warning"
-            yield kind, f"{item.claim.id} is broken", _message(item)
+            texts = (one_line(clipped(text, 600)) for text in (finding.expected, finding.actual, finding.where))
+            expected, actual, where = texts
+            times = f" ({item.occurrences:,} times)" if item.occurrences > 1 else ""
+            message = f"{item.claim.sentence}\nexpected {expected}; actual {actual}{times}\n{where}"
+            yield kind, f"{item.claim.id} is broken", message
     for claim in view.healed:
         yield "error", f"{claim.claim.id} holds again", "Take its line out of the baseline."
-
-
-def _message(item: FindingView) -> str:
-    finding = item.finding
-    times = f" ({item.occurrences:,} times)" if item.occurrences > 1 else ""
-    parts = (clipped(part, 2 * MAX_CELL_CHARS) for part in (finding.expected, finding.actual, finding.where))
-    expected, actual, where = map(one_line, parts)
-    return f"{item.claim.sentence}\nexpected {expected}; actual {actual}{times}\n{where}"
 
 
 def _of_proof(view: ProofView) -> Iterator[Remark]:
@@ -156,12 +153,10 @@ def _of_proof(view: ProofView) -> Iterator[Remark]:
 
 
 def _why(trial: Trial) -> str:
-    parts = {
-        "not found broken: ": ", ".join(trial.lacking) if trial.state == "missed" else "",
-        "blamed without a right: ": ", ".join(proof_report.noise(trial)),
-        "": trial.trouble,
-    }
-    return "; ".join(f"{what}{text}" for what, text in parts.items() if text)
+    parts = [f"not found broken: {', '.join(trial.lacking)}"] if trial.lacking and trial.state == "missed" else []
+    if noise := proof_report.noise(trial):
+        parts.append(f"blamed without a right: {', '.join(noise)}")
+    return "; ".join([*parts, trial.trouble] if trial.trouble else parts)
 
 
 def annotation(kind: Kind, title: str, message: str) -> str:

@@ -10,7 +10,7 @@ from touchstone.loadgen.capacity import Capacity
 from touchstone.loadgen.metrics import Operation, Times, Traffic
 from touchstone.report.load_sentences import sentence
 from touchstone.report.load_view import LoadView
-from touchstone.report.probe_view import Advice, KneeView, ProbeView
+from touchstone.report.probe_view import KneeView, ProbeView
 from touchstone.report.view import View
 
 SCHEMA_VERSION = 1
@@ -136,7 +136,9 @@ def _capacity(found: Capacity) -> dict[str, Any]:
 
 
 def _probe(probe: ProbeView) -> dict[str, Any]:
-    identity = probe.identity
+    identity, found = probe.identity, probe.advice.pace
+    pace = fields(found, _PACE) if found else {name.partition("=")[0]: None for name in _PACE.split()}
+    pace |= {"spacing_s": pace["spacing_s"] or None, "retry_after_contradicted": not probe.advice.retry_after}
     return {
         **fields(probe, _PROBE),
         "family": identity.families[0].family if identity.families else "none",
@@ -150,20 +152,13 @@ def _probe(probe: ProbeView) -> dict[str, Any]:
         "cost": asdict(identity.cost),
         "failed": len(probe.failed),
         "steps": list(map(asdict, probe.steps)),
-        "advice": _advice(probe.advice),
+        "advice": fields(probe.advice, "rate_per_s families lines") | pace,
         "knee": _knee(probe.knee) if probe.knee else None,
     }
-
-
-def _advice(found: Advice) -> dict[str, Any]:
-    """The settings of a client; null where the limiter does not ask for one."""
-    pace = fields(found.pace, _PACE) if found.pace else {name.partition("=")[0]: None for name in _PACE.split()}
-    pace |= {"spacing_s": pace["spacing_s"] or None, "retry_after_contradicted": not found.retry_after}
-    return fields(found, "rate_per_s families lines") | pace
 
 
 def _knee(view: KneeView) -> dict[str, Any]:
     trials = [asdict(tried.trial) | {"told": tried.mark} | asdict(tried.outcome) for tried in view.tried]
     for trial in trials:
-        trial.pop("blocks")
+        del trial["blocks"]
     return {"told": view.knee.is_known, "sentence": view.sentence, **asdict(view.knee), "trials": trials}

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rich.console import Console
-from rich.text import Text
 
 from touchstone.contract.claims import Claim
 from touchstone.facts.wording import plural
@@ -182,10 +181,8 @@ def again(trial: Trial, run: ProofRun) -> str:
 def render_json(view: ProofView) -> str:
     """The proof as JSON text, ASCII only; no key is ever left out.
 
-    Of a trial, ``breaks`` and ``also`` are globs over claims; ``permits`` is what allows a server that is no fault;
-    ``blamed``, ``lacking`` and ``noise`` are claims rightly found broken, not found, and wrongly found; ``broken`` has
-    the first finding about each claim, with the ``exchanges`` and ``seconds`` until then and all ``checks`` that found
-    it; what is until found is null where the proof is not complete. Of a class, medians are those of killed faults.
+    Of a trial, ``breaks`` and ``also`` are globs over claims; ``blamed``, ``lacking`` and ``noise`` are claims rightly
+    found broken, not found, and wrongly found; ``broken`` has the first finding about each claim.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -218,14 +215,13 @@ def _trial(trial: Trial) -> dict[str, Any]:
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
     """Writes the proof to *console*, with the path of its *page*; the last line is the exit code and its reason."""
     titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
-    tables = {"classes": lambda: table(console, titles, map(_class_row, (*view.classes, view.total)), wide=False)}
+    rows = list[list[str]]()
+    for row in (*view.classes, view.total):
+        kind, *counts, exchanges, seconds = row.values()
+        medians = (f"{exchanges:.0f}", f"{seconds:.2f}") if row["killed"] else ("–", "–")
+        rows.append([kind, *map(str, counts), *medians])
+    tables = {"classes": lambda: table(console, titles, rows, wide=False)}
     render_text(console, "proof.txt.j2", tables, view=view, endings=ENDINGS, noise=noise, page=str(page or ""))
-
-
-def _class_row(row: dict[str, Any]) -> list[str | Text]:
-    kind, *counts, exchanges, seconds = row.values()
-    medians = (f"{exchanges:.0f}", f"{seconds:.2f}") if row["killed"] else ("–", "–")
-    return [kind, *map(str, counts), *medians]
 
 
 def render(view: ProofView) -> str:
