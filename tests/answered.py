@@ -10,8 +10,8 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.client import PreparedRequest, Requests
 from touchstone.recordings.recording import BASE_URL, Recording
-from touchstone.recordings.replay import KEYS, bounds_of, given_of
-from touchstone.rules.history import History
+from touchstone.recordings.replay import KEYS, given_of
+from touchstone.rules.history import Bounds, History
 from touchstone.target.answer import Answer, Head
 from touchstone.target.call import Call, Keys
 
@@ -81,16 +81,13 @@ def request_of(exchange: Exchange, its: Requests) -> PreparedRequest:
 
 def set_up(recording: Recording) -> History:
     """What was known before a load run that asked the same: the contract, what was given, and what was published."""
-    known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
-    for exchange in recording.exchanges:
-        if exchange.operation == "publishTemplate":
-            known.add(exchange)
-    return known
+    return known_after(recording, [one for one in recording.exchanges if one.operation == "publishTemplate"])
 
 
 def known_after(recording: Recording, exchanges: Sequence[Exchange]) -> History:
     """What is known when all *exchanges* are over."""
-    known = History(Contract.load(), bounds_of(recording), given=given_of(recording))
+    bounds = Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
+    known = History(Contract.load(), bounds, given=given_of(recording))
     for exchange in exchanges:
         known.add(exchange)
     return known

@@ -176,7 +176,7 @@ def test_file_that_is_no_baseline_is_refused(tmp_path: Path, data: bytes, messag
     ("name", "why"),
     [
         (ledger_of_claims.load().excluded()[0].id, "a claim that nobody judges; take the line out"),
-        (ledger_of_claims.load().of_load()[0].id, "`touchstone load` judges it, and no check; take the line out"),
+        (ledger_of_claims.load().judged("load")[0].id, "`touchstone load` judges it, and no check; take the line out"),
     ],
     ids=["excluded", "of a load"],
 )

@@ -22,7 +22,7 @@ def test_bundled_ledger_is_whole() -> None:
     rows = claims.load()
 
     assert {claim.level for claim in rows.judged()} == {"must", "should"}
-    assert [*rows.judged(), *rows.of_load(), *rows.excluded()] == sorted(
+    assert [*rows.judged(), *rows.judged("load"), *rows.excluded()] == sorted(
         rows.values(), key=lambda row: 2 if row.excluded else row.by == "load"
     )
     assert all(claim.excluded for claim in rows.excluded())
@@ -35,7 +35,7 @@ def test_what_load_alone_can_tell_is_no_claim_of_a_check(tmp_path: Path) -> None
     rows = claims.load(ledger(tmp_path, ROW, "{id: load.p50, level: must, says: x, source: y, by: load}"))
 
     assert [claim.id for claim in rows.judged()] == [claim.id for claim in rows.select("*")] == ["a.one"]
-    assert [claim.id for claim in rows.of_load()] == [claim.id for claim in rows.select("*", by="load")] == ["load.p50"]
+    assert [row.id for row in rows.judged("load")] == [row.id for row in rows.select("*", by="load")] == ["load.p50"]
     assert [claim.id for claim in rows.select("*", by=None)] == ["a.one", "load.p50"]
     with pytest.raises(UsageError, match=r"'load\.\*': `touchstone load` judges load\.p50; run that instead"):
         rows.select("load.*")
@@ -47,7 +47,7 @@ def test_load_has_a_claim_for_each_statistic_of_a_threshold() -> None:
     """
     The bundled rows that a load run judges are those of the thresholds, and what only the whole of a run can tell.
     """
-    rows = claims.load().of_load()
+    rows = claims.load().judged("load")
 
     assert {claim.subject for claim in rows} == {"load"}
     assert {claim.level for claim in rows} == {"must"}

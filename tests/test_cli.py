@@ -227,7 +227,7 @@ def test_claims_lists_the_ledger(command: Command) -> None:
     ledger = ledger_of_claims.load()
     ended = command("claims")
     shown = set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", ended.out, flags=re.MULTILINE))
-    assert (ended.code, shown) == (0, {claim.id for claim in (*ledger.judged(), *ledger.of_load())})
+    assert (ended.code, shown) == (0, {claim.id for claim in (*ledger.judged(), *ledger.judged("load"))})
     some = command("claims", "reuse.*")
     assert set(re.findall(r"^ *([a-z]+\.[a-z0-9-]+) ", some.out, flags=re.MULTILINE)) == {
         claim.id for claim in ledger.judged() if claim.subject == "reuse"

@@ -139,7 +139,7 @@ def test_excluded_claim_is_explained_by_its_reason(tmp_path: Path, console: Cons
 
 def test_every_judged_claim_has_a_check() -> None:
     """No claim is in the ledger that no rule may judge, and none that only load can judge is left to the check."""
-    assert [claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load()) if not checks_of(claim.id)] == []
+    assert [claim.id for claim in (*LEDGER.judged(), *LEDGER.judged("load")) if not checks_of(claim.id)] == []
     assert checks_of("load.p99") == ["thresholds"]
     assert checks_of("load.builds-admitted") == ["overall.admitted"]
     assert "overall.per-key" in checks_of("limit.is-per-key")

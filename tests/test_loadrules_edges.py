@@ -191,5 +191,5 @@ def test_finding_says_where_and_how_to_see_it_again() -> None:
 
 def test_each_rule_judges_a_claim_of_the_ledger_under_a_name_of_its_own() -> None:
     """Load rules name claims that exist, and no two share a name."""
-    assert {rule.claim for rule in RULES} <= {claim.id for claim in (*LEDGER.judged(), *LEDGER.of_load())}
+    assert {rule.claim for rule in RULES} <= {claim.id for claim in (*LEDGER.judged(), *LEDGER.judged("load"))}
     assert len({rule.id for rule in RULES}) == len(RULES)

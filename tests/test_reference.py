@@ -72,5 +72,5 @@ def test_claims_and_faults_lead_to_each_other() -> None:
         for claim in fault.breaks:
             assert f"[`{name}`](faults.md#{name})" in by_claim[claim]
             assert link(claim) in rows[name]
-    judged = [*claims.load().judged(), *claims.load().of_load()]
+    judged = [*claims.load().judged(), *claims.load().judged("load")]
     assert set(by_claim) == {claim.id for claim in judged}

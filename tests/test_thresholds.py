@@ -395,7 +395,7 @@ def test_memory_is_told_by_the_embedded_target_alone() -> None:
 def verdicts(log: RunLog) -> dict[str, str]:
     """The verdict on each claim of a threshold."""
     ruling = judge_thresholds(measured(log), log, LEDGER)
-    known = tuple(LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in LEDGER.of_load())
+    known = tuple(LedgerClaim(c.id, c.level, c.says, c.source, c.subject) for c in LEDGER.judged("load"))
     tallies = tuple(
         Tally("load", j.check, j.claim, int(j.outcome == "held"), int(j.outcome != "held"), j.actual)
         for j in ruling.judgements
@@ -424,7 +424,7 @@ def test_claim_holds_only_where_each_of_its_limits_is_kept() -> None:
 
 def test_every_statistic_decides_a_claim_of_the_ledger() -> None:
     """A breach of any limit can become a finding."""
-    assert {s.claim for s in STATISTICS.values()} <= {claim.id for claim in LEDGER.of_load()}
+    assert {s.claim for s in STATISTICS.values()} <= {claim.id for claim in LEDGER.judged("load")}
     assert len({s.claim for s in STATISTICS.values()}) == len(STATISTICS)
 
 

@@ -174,7 +174,7 @@ def check_claims(data: bytes) -> None:
     except ContractError as error:
         well_said(error, f"{path}: ")
         return
-    rows = (*ledger.judged(), *ledger.of_load(), *ledger.excluded())
+    rows = (*ledger.judged(), *ledger.judged("load"), *ledger.excluded())
     assert {row.id for row in rows} == set(ledger)
     for row in rows:
         assert ledger.explain(row.id) == row

@@ -29,7 +29,7 @@ Sentences of the documentation that no claim judges, each with the reason:
 def page() -> str:
     """The page."""
     ledger = claims.load()
-    judged = (*ledger.judged(), *ledger.of_load())
+    judged = (*ledger.judged(), *ledger.judged("load"))
     subjects = dict.fromkeys(claim.subject for claim in judged)
     rows = [_summary(subject, [claim for claim in judged if claim.subject == subject]) for subject in subjects]
     parts = [BEGINNING.strip(), table(("subject", "must", "should", "claims"), rows)]

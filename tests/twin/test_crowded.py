@@ -278,7 +278,7 @@ def test_each_answer_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_load_fault_breaks_a_claim_that_a_load_run_judges() -> None:
     """Of the ledger, and never one that is misspelt."""
     ledger = claims.load()
-    known = {claim.id for claim in (*ledger.judged(), *ledger.of_load())}
+    known = {claim.id for claim in (*ledger.judged(), *ledger.judged("load"))}
     assert {claim for fault in UNDER_LOAD.values() for claim in fault.breaks} <= known
     assert all(fault.breaks and fault.says.endswith(".") for fault in UNDER_LOAD.values())
     assert len(UNDER_LOAD) >= 15

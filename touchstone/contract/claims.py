@@ -25,25 +25,15 @@ _Id = Annotated[str, StringConstraints(pattern=r"^[^.]+\..+$")]
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One testable sentence of the documentation.
+    """One testable sentence of the documentation."""
 
-    Attributes:
-        id: ``subject.name``.
-        level: ``must`` or ``should``; an excluded row counts as ``should`` and is never judged.
-        says: The promise in our own words.
-        source: Page and section of the documentation, or a standard.
-        needs: What a target must offer before the claim can be judged.
-        excluded: Why the row is not judged; empty for a claim that is.
-        by: The command that judges it; what a load run alone can tell is no claim of a check.
-    """
-
-    id: _Id
-    says: _Text
-    source: _Text
-    level: Level = "should"
-    needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()
-    excluded: str = ""
-    by: By = "check"
+    id: _Id  # ``subject.name``
+    says: _Text  # in our own words
+    source: _Text  # page and section of the documentation, or a standard
+    level: Level = "should"  # an excluded row counts as ``should`` and is never judged
+    needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()  # what a target must offer
+    excluded: str = ""  # why the row is not judged; empty for a claim that is
+    by: By = "check"  # what a load run alone can tell is no claim of a check
 
     @property
     def subject(self) -> str:
@@ -58,19 +48,12 @@ class Ledger(dict[str, Claim]):
         """The claims that a check, a load run, or any of the two, gives verdicts on, in the order of the file."""
         return tuple(row for row in self.values() if not row.excluded and by in (None, row.by))
 
-    def of_load(self) -> tuple[Claim, ...]:
-        """The claims that nothing but a load run gives verdicts on, in the order of the file."""
-        return self.judged("load")
-
     def excluded(self) -> tuple[Claim, ...]:
         """The rows that are deliberately not judged."""
         return tuple(row for row in self.values() if row.excluded)
 
     def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
-        """The judged claims whose id matches *glob*; several globs are separated by commas.
-
-        Args:
-            by: Who judges them; None for all of them.
+        """The judged claims whose id matches *glob*; several globs are separated by commas, and *by* None is everybody.
 
         Raises:
             UsageError: one of the globs matches no claim.
@@ -94,32 +77,20 @@ class Ledger(dict[str, Claim]):
         return Ledger((row.id, replace(row, level="must") if row.id in wanted else row) for row in self.values())
 
     def explain(self, claim_id: str) -> Claim:
-        """The row with this id.
-
-        Raises:
-            UsageError: there is none.
-        """
+        """The row with this id; a UsageError where there is none."""
         if claim_id not in self:
-            near = _nearest(claim_id, self)
-            raise UsageError(f"{claim_id!r}: no such claim{near}; `touchstone claims` lists them")
+            raise UsageError(f"{claim_id!r}: no such claim{_nearest(claim_id, self)}; `touchstone claims` lists them")
         return self[claim_id]
 
 
+@cache
 def load(path: Path | None = None) -> Ledger:
-    """The ledger from *path*, or the bundled one.
+    """The ledger from *path*, or the bundled one; read once.
 
     Raises:
         ContractError: the file is missing, is not YAML, or a row is malformed; the message names the row.
     """
-    return _bundled() if path is None else _read(path)
-
-
-@cache
-def _bundled() -> Ledger:
-    return _read(openapi_dir() / "claims.yaml")
-
-
-def _read(path: Path) -> Ledger:
+    path = path or openapi_dir() / "claims.yaml"
     try:
         document = parsing.read_yaml(read_regular(path).decode("utf-8"))
     except OSError as error:

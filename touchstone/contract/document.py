@@ -1,9 +1,7 @@
 """Reads openapi/builds.yaml and answers what it says about one answer: operation, status, media type and body.
 
-What the document does not mention it does not judge: an unknown status or media type has no problems here; that it
-is unknown is for the caller to see in `allowed_statuses` and `media_types`. A value is checked against a JSON Schema
-(Draft 2020-12) with what reports need: a missing property is reported at its own place, formats are checked, a pattern
-is read as ECMA-262 reads it, and no text grows with the value that it is about.
+What the document does not mention has no problems here: see `allowed_statuses` and `media_types`. Schemas are of JSON
+Schema Draft 2020-12; formats are checked, patterns are ECMA-262, and no message grows with the value that it is about.
 """
 
 import functools
@@ -106,19 +104,12 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One disagreement between a body and its schema.
+    """One disagreement between a body and its schema."""
 
-    Attributes:
-        pointer: JSON pointer to the value, or to where a missing property should be; empty for the whole body.
-        keyword: The keyword that it breaks, such as ``enum``; ``json`` where the body is not JSON at all.
-        message: What was found and what was expected, in one line without the place.
-        value: What is there; None where a property is missing.
-    """
-
-    pointer: str
-    keyword: str
-    message: str
-    value: Any
+    pointer: str  # to the value, or to where a missing property should be; empty for the whole body
+    keyword: str  # such as ``enum``; ``json`` where the body is not JSON at all
+    message: str  # what was found and what was expected, in one line without the place
+    value: Any  # None where a property is missing
 
     def __str__(self) -> str:
         return f"{self.pointer or 'body'}: {self.message}"
@@ -126,39 +117,25 @@ class Problem:
     @property
     def without_value(self) -> str:
         """The same without what stands there, for a file that may hold a key in any place."""
-        opening = f"is {shortened(self.value)}, "
+        opening = f"is {_SHORT.repr(self.value)}, "
         if self.message.startswith(opening):
             return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
         return f"{self.pointer or 'body'}: {self.message.partition(': ')[0]}"
 
 
 class Schema:
-    """One schema without references, compiled once.
-
-    Raises:
-        jsonschema.SchemaError: it is no valid schema.
-    """
+    """One schema without references, compiled once; a jsonschema.SchemaError where it is none."""
 
     def __init__(self, definition: dict[str, Any]) -> None:
         _CHECKER.check_schema(definition)
         self._validator: Validator = _CHECKER(definition, format_checker=_FORMATS)
 
     def problems(self, value: Any, at: str = "") -> tuple[Problem, ...]:
-        """Every disagreement, in the order of the schema's keywords.
-
-        Args:
-            value: The value as JSON reads it.
-            at: JSON pointer to the value in whatever it was taken from; begins every pointer.
-        """
+        """Every disagreement, in the order of the schema's keywords; *at* is the JSON pointer to the value."""
         try:
             return tuple(_problem(error, at) for error in self._validator.iter_errors(value))
         except RecursionError:
             return (Problem(at, "json", "is nested too deeply to be checked", None),)
-
-
-def shortened(value: Any) -> str:
-    """The repr of a value, shortened where it is long or deep."""
-    return _SHORT.repr(value)
 
 
 def _is_date_time(value: object) -> bool:
@@ -198,7 +175,7 @@ def _message(error: ValidationError) -> str:
         return "fits none of the documented forms: " + "; or ".join(faults)
     wanted = error.validator_value
     expected = ", ".join(map(str, wanted)) if isinstance(wanted, list) else wanted
-    return f"is {shortened(error.instance)}, expected {error.validator} {expected}"
+    return f"is {_SHORT.repr(error.instance)}, expected {error.validator} {expected}"
 
 
 _SHORT = Repr()
@@ -222,17 +199,11 @@ Answers = dict[tuple[str, int], dict[str, Schema]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path of the contract.
-
-    Attributes:
-        id: Its operationId.
-        method: In upper case.
-        path: The path template, parameters in braces, relative to the base URL.
-    """
+    """One method on one path of the contract."""
 
     id: str
-    method: str
-    path: str
+    method: str  # in upper case
+    path: str  # relative to the base URL, parameters in braces
 
     def values(self, path: str) -> dict[str, str] | None:
         """The decoded path parameters of a path below the base URL, or None where it is another operation's."""
@@ -241,16 +212,7 @@ class Operation:
 
 
 class Contract:
-    """The contract, ready to judge answers.
-
-    Args:
-        text: The OpenAPI document.
-        name: What to call it in messages.
-
-    Attributes:
-        document: The document as it was read, references unresolved.
-        sha256: Hexadecimal digest of the text.
-        operations: By operationId, in the order of the document.
+    """The contract, ready to judge answers; *name* is what messages call it.
 
     Raises:
         ContractError: the document does not hold together; the text names the place.
@@ -277,12 +239,7 @@ class Contract:
         return cls(path.read_bytes(), str(path))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """The operation that a request reaches, and its path parameters, decoded.
-
-        Args:
-            method: As sent.
-            path: Relative to the base URL, percent-encoded as sent; a query is ignored.
-        """
+        """The operation that a request reaches and its decoded parameters, by the path below the base URL as sent."""
         for operation in self.operations.values():
             values = operation.values(path.partition("?")[0]) if operation.method == method.upper() else None
             if values is not None:
@@ -292,16 +249,10 @@ class Contract:
     def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
         """What is wrong with a body, in the order of the schema's keywords; nothing where nothing is documented.
 
-        A body that is not JSON has one problem with the keyword ``json``. In an event stream each event is judged and
-        its pointers begin with its number, from 0; how the stream is framed is for `event_stream.parse` to say.
-
-        Args:
-            operation_id: One of the contract's.
-            status: The status code of the answer.
-            media_type: Content-Type as received; empty stands for the first one documented.
-            body: The whole body.
+        A body that is not JSON has one problem with the keyword ``json``. Pointers into an event stream begin with the
+        number of the event, from 0; its framing is not judged. An empty media type stands for the first one documented.
         """
-        schemas = self._schemas(operation_id, status)
+        schemas = self._answers.get((operation_id, status), {})
         kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
         if kind not in schemas:
             return ()
@@ -320,10 +271,7 @@ class Contract:
 
     def media_types(self, operation_id: str, status: int) -> tuple[str, ...]:
         """The media types of an answer, in the order of the document; empty for a status that is not documented."""
-        return tuple(self._schemas(operation_id, status))
-
-    def _schemas(self, operation_id: str, status: int) -> Mapping[str, Schema]:
-        return self._answers.get((operation_id, status), {})
+        return tuple(self._answers.get((operation_id, status), ()))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -355,7 +303,10 @@ def _answers(
             if not (status.isdecimal() and len(status) == 3):
                 raise ContractError(f"{operation.id}: responses: {status}: expected a status code of three digits")
             content = answer.get("content", {}).items()
-            yield (operation.id, int(status)), {kind.lower(): _schema(media["schema"]) for kind, media in content}
+            yield (
+                (operation.id, int(status)),
+                {kind.lower(): _compiled(json.dumps(media["schema"])) for kind, media in content},
+            )
 
 
 def _event_schema(root: dict[str, Any]) -> Schema:
@@ -363,15 +314,11 @@ def _event_schema(root: dict[str, Any]) -> Schema:
         for answer in item.get("get", {}).get("responses", {}).values():
             stream = answer.get("content", {}).get(EVENT_STREAM, {})
             if data := stream.get("schema", {}).get("properties", {}).get("data", {}).get("contentSchema"):
-                return _schema(data)
+                return _compiled(json.dumps(data))
     raise ContractError(f"no answer of type {EVENT_STREAM} has a schema with a contentSchema for its data; add one")
-
-
-def _schema(definition: dict[str, Any]) -> Schema:
-    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
-    return _compiled(json.dumps(definition))
 
 
 @functools.cache
 def _compiled(definition: str) -> Schema:
+    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
     return Schema(json.loads(definition))

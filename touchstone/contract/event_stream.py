@@ -1,7 +1,6 @@
-"""Reads server-sent events from bytes, strictly and piece by piece, as the WHATWG HTML standard, section 9.2, says.
+"""Reads server-sent events strictly, piece by piece, as the WHATWG HTML standard, section 9.2, says.
 
-Rules for this file: nothing here does I/O or knows time; how the bytes are cut never changes what comes out; what a
-standard parser passes over in silence is reported in *problems*, so that a rule can decide what it means.
+How the bytes are cut never changes what comes out; what a standard parser ignores is reported in *problems*.
 """
 
 import re
@@ -35,34 +34,21 @@ ProblemKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One dispatched event.
+    """One dispatched event."""
 
-    Attributes:
-        event: Its type, ``message`` where the stream names none.
-        data: The data lines, joined by line feeds.
-        id: The last event id of the stream so far, its own or an earlier one's; empty without any.
-        retry: Milliseconds to wait before connecting again, as set by this event, or None.
-    """
-
-    event: str
-    data: str
-    id: str = ""
-    retry: int | None = None
+    event: str  # its type, ``message`` where the stream names none
+    data: str  # the data lines, joined by line feeds
+    id: str = ""  # the last event id of the stream so far
+    retry: int | None = None  # milliseconds to wait before connecting again
 
 
 @dataclass(frozen=True, slots=True)
 class FramingProblem:
-    """Something in the bytes that a well-formed stream of known fields does not have.
-
-    Attributes:
-        kind: What it is.
-        line: Number of the line, from 1.
-        found: The beginning of the line as a bytes repr.
-    """
+    """Something in the bytes that a well-formed stream of known fields does not have."""
 
     kind: ProblemKind
-    line: int
-    found: str
+    line: int  # from 1
+    found: str  # the beginning of the line as a bytes repr
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.kind}: {self.found}"
@@ -77,11 +63,7 @@ class ParsedStream:
 
 
 class EventStreamParser:
-    """Turns bytes into events as they arrive.
-
-    Args:
-        max_line_bytes: Longest line, and most data in one event, that is kept.
-    """
+    """Turns bytes into events as they arrive; no line and no event holds more than *max_line_bytes*."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
@@ -99,11 +81,7 @@ class EventStreamParser:
         return tuple(self._problems)
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take the next bytes.
-
-        Returns:
-            The events that they complete, in order.
-        """
+        """Takes the next bytes and returns the events that they complete, in order."""
         if not data:
             return []
         position = 1 if self._after_cr and data[0] == _LF else 0
@@ -118,7 +96,7 @@ class EventStreamParser:
         return events
 
     def close(self) -> None:
-        """Tell that the stream has ended: an event without its blank line is dropped and reported."""
+        """Ends the stream: an event without its blank line is dropped and reported."""
         rest = self._text_bytes()
         begun = bool(rest) and not rest.startswith(b":")
         if begun or self._skipping_line or self._has_fields:

@@ -1,8 +1,7 @@
-"""Files: where those are that travel with the package, and how those are opened that a user names.
+"""Files that travel with the package, and files that a user names.
 
-A wheel has contract, claims, contract tests, load and recordings below `touchstone/_bundle/`; in a checkout they lie
-beside the package. Of a user's files only regular ones are opened, and no more is read of one than it may hold: a pipe
-that nobody writes to would be waited for without end, and a device has no end.
+A wheel has them below `touchstone/_bundle/`, a checkout beside the package. Of a user's files only regular ones are
+opened, up to a bound: a pipe that nobody writes to would be waited for without end.
 """
 
 import errno
@@ -18,7 +17,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def openapi_dir() -> Path:
-    """The directory that holds builds.yaml and claims.yaml."""
+    """Holds builds.yaml and claims.yaml."""
     return _find("openapi", "builds.yaml")
 
 
@@ -38,11 +37,6 @@ def recordings_dir() -> Path:
 
 
 def _find(name: str, witness: str, beside: str = "") -> Path:
-    """The directory that the wheel has as *name* and a checkout as *beside*, or by the same name.
-
-    Raises:
-        ContractError: neither of them has it.
-    """
     # The witness keeps a foreign directory of the same name beside an installed package from being taken for ours.
     places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
     for place in places:
@@ -62,11 +56,7 @@ class UnfitFileError(OSError):
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of a regular file, which is made where *flags* say so.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
-    """
+    """A descriptor of a regular file, made where *flags* say so; an OSError where it is none or cannot be opened."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -79,11 +69,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
-    """What a regular file holds.
-
-    Raises:
-        OSError: it cannot be read, is no regular file, or holds more than *most_bytes*.
-    """
+    """What a regular file holds; an OSError where it cannot be read, is none, or holds more than *most_bytes*."""
     with os.fdopen(open_regular(path), "rb") as file:
         is_long = os.fstat(file.fileno()).st_size > most_bytes
         data = b"" if is_long else file.read(most_bytes + 1)

@@ -1,7 +1,6 @@
-"""The life of a build as data: which states there are, what moves a version between them, and what a read may say.
+"""The life of a build as data: its states, what moves a version between them, and what a read may say.
 
-Nothing here knows HTTP or time. `rules/lifecycle.py` walks recorded exchanges through this machine; a set of
-possible states stands for what cannot be seen from outside.
+A set of possible states stands for what cannot be seen from outside.
 """
 
 from collections.abc import Iterable
@@ -56,10 +55,7 @@ AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
 
 
 def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
-    """The states that are possible after *cause*, given those that were possible before it.
-
-    States in which *cause* cannot happen drop out; an empty result means that it could not have happened.
-    """
+    """The states that are possible after *cause*; none where it could not have happened in any of those before it."""
     after = (TRANSITIONS[state].get(cause, frozenset()) for state in possible)
     return frozenset().union(*after)
 

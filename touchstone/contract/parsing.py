@@ -16,8 +16,7 @@ def read_json(body: bytes) -> Any:
     """The value that the body spells.
 
     Raises:
-        ValueError: it is not one JSON value in UTF-8 without a byte order mark; NaN, infinities and an object that has
-            a name twice are refused as well. The text says what was found and where.
+        ValueError: it is not one JSON value in UTF-8 without a byte order mark, NaN, infinities and repeated names.
     """
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
@@ -128,14 +127,11 @@ def _check_size(root: yaml.Node) -> None:
         elif key in within:
             raise yaml.MarkedYAMLError(problem="an alias holds itself", problem_mark=node.start_mark)
         elif key not in sizes:
-            _check_number(node)
+            if node.tag == _WHOLE and len(node.value) > _MAX_DIGITS:
+                problem = "spells a number with thousands of digits"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
             within.add(key)
             waiting += [(node, True), *((inner, False) for inner in _inner(node))]
-
-
-def _check_number(node: yaml.Node) -> None:
-    if node.tag == _WHOLE and len(node.value) > _MAX_DIGITS:
-        raise yaml.MarkedYAMLError(problem="spells a number with thousands of digits", problem_mark=node.start_mark)
 
 
 def _inner(node: yaml.Node) -> Iterator[yaml.Node]:

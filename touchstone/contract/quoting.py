@@ -42,11 +42,7 @@ def quoted(value: object) -> str:
 
 
 def checked(place: str, value: object, read: Kind[T]) -> T:
-    """The value as *read* makes it of what stands at *place*: a flag, a variable, or file, table and key.
-
-    Raises:
-        UsageError: the value does not fit.
-    """
+    """The value as *read* makes it of what stands at *place*; a UsageError where it does not fit."""
     try:
         return read(value)
     except Unfit as error:

@@ -1,7 +1,6 @@
-"""The command `drift`: plays the recorded scenarios with a live target and says what its answers look like now.
+"""The command `drift`: plays the recorded scenarios with a live target and compares the shape of its answers.
 
-What is compared is their shape: status, media type, header names, fields and words. Values that differ from run to run
-have no shape: only their types count, and of texts that are single words, as states and phases are, which they were.
+The shape is status, media type, header names, fields, types of values, and texts that are single words.
 """
 
 import json
@@ -31,8 +30,6 @@ from touchstone.recordings.recording import Recording, Terms, step
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
-JSON_NAME = "drift.json"
-
 # By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, what stood there: a status, a media
 # type, a word or the type of a value; nothing for a header.
 Shape = dict[str, set[str]]
@@ -46,24 +43,17 @@ _TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a t
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What became of a target since it was recorded.
-
-    Attributes:
-        changes: What its answers look like now that they did not look like then, in words.
-        uncompared: By scenario, why nothing can be said of it.
-        exit_code: 1 where a claim is broken, 3 where something could not be compared, else 0, whatever has changed.
-        reason: One sentence for the exit code.
-    """
+    """What became of a target since it was recorded."""
 
     outcome: Outcome
-    changes: tuple[str, ...]
-    uncompared: dict[str, str]
-    exit_code: int
-    reason: str
+    changes: tuple[str, ...]  # a sentence each
+    uncompared: dict[str, str]  # by scenario, why nothing can be said of it
+    exit_code: int  # 1 where a claim is broken, 3 where something could not be compared, else 0
+    reason: str  # one sentence for the exit code
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
-    """The recordings in files that can be compared with a live target, by the scenario that they are of.
+    """The recordings in files that can be compared with a live target, by their scenario.
 
     Raises:
         RecordingError: a file cannot be read.
@@ -89,11 +79,7 @@ def compare(
     conclude: Conclude,
     twin: TwinSettings = RECORDED_TWIN,
 ) -> Drift:
-    """Plays the scenarios of recordings with a target and compares.
-
-    Args:
-        twin: How the embedded twin behaves, where the target is embedded.
-    """
+    """Plays the scenarios of recordings with a target and compares; *twin* is how an embedded target behaves."""
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
     # A case that failed has findings, and was played to its end all the same. What it was played on is not compared.
@@ -104,7 +90,7 @@ def compare(
     changes = (*drift(before, now), *(f"{name}: {why}" for name, why in absent.items()))
     uncompared = {name: why for name, why in missing.items() if name not in absent}
     summary = {"schema_version": 1, "changes": list(changes), "not_compared": uncompared}
-    write_whole(outcome.folder / JSON_NAME, json.dumps(summary, indent=2) + "\n")
+    write_whole(outcome.folder / "drift.json", json.dumps(summary, indent=2) + "\n")
     code = outcome.exit_code if outcome.exit_code in (1, 2, 130) else 3 if uncompared else 0
     why = log.footer.reason if log.footer else ""
     reason = ending(code, log.header.target.name, len(changes), len(uncompared), len(before) - len(uncompared), why)
@@ -112,12 +98,7 @@ def compare(
 
 
 def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
-    """One sentence for an exit code.
-
-    Args:
-        changed, uncompared, compared: How many changes there are, and how many scenarios were not compared and were.
-        why: What kept the run from its end; empty where nothing did.
-    """
+    """One sentence for an exit code; *why* is what kept the run from its end, empty where nothing did."""
     changes = f"{target}: {plural(changed, 'change')}"
     if code == 130:
         return "interrupted"
@@ -129,14 +110,8 @@ def ending(code: int, target: str, changed: int, uncompared: int, compared: int,
     return f"{changes}, none breaks a claim" if changed else f"{target}: no drift"
 
 
-# --- shapes ----------------------------------------------------------------------------------------------------------
-
-
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
-    """What has changed from some recordings to others of the same scenarios, in words.
-
-    A change that is the same on several occasions stands once, with the occasions.
-    """
+    """What has changed between recordings of the same scenarios; a repeated change stands once, with the occasions."""
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)
     for name in same:
@@ -156,7 +131,6 @@ def _some(places: list[str], most: int = 3) -> str:
 
 
 def _steps(before: Recording, now: Recording) -> Iterator[str]:
-    """Where the steps of a life were others, each with the step before it."""
     old, new = before.steps, now.steps
     for kind, i, till, k, until in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind != "equal":
@@ -166,7 +140,7 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
 
 
 def _shapes(exchanges: Iterable[Exchange]) -> dict[str, Shape]:
-    """The shape of all answers on each occasion: an operation, and the step in the life of a version that it shows."""
+    """The shape of all answers on each occasion: an operation, and the step that it shows."""
     shapes: dict[str, Shape] = defaultdict(lambda: defaultdict(set))
     for exchange in exchanges:
         if exchange.response is not None:

@@ -26,12 +26,9 @@ class BuildRecordings:
         self._reported = 0
 
     def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
-        """Puts a recording on, in the place of the one that was on before.
+        """Serves a recording, in place of the one before; streams come *speed* times as fast, at once for 0.
 
-        Args:
-            scenario: Its name, or the path of a file.
-            speed: How many times as fast streams come as they came; 0 for at once.
-            folder: Where names are looked up; the recordings of the embedded twin where it is None.
+        *scenario* is a path, or a name in *folder*, which without one is that of the embedded twin.
         """
         __tracebackhide__ = True
         from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and most runs need none of it
@@ -55,7 +52,7 @@ class BuildRecordings:
             self._on = None
 
     def news(self) -> str:
-        """What was asked for in vain since this was asked last; empty for nothing."""
+        """The requests without an answer since the last call; empty for none."""
         errors = [error for recording in self._recordings for error in recording.errors]
         new, self._reported = errors[self._reported :], len(errors)
         return "\n".join(dict.fromkeys(new))
@@ -65,7 +62,7 @@ _RECORDINGS = pytest.StashKey[BuildRecordings]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Registers the marker."""
     config.addinivalue_line(
         "markers",
         f"{MARK}(fault, variant, rate, capacity, plan, ...): how the server of the fixture {MARK} behaves",
@@ -74,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fails a test that asked a recording in vain, whatever its client made of the error."""
+    """Fails a test with a request that no recording could answer, whatever its client made of it."""
     try:
         result = yield
     except BaseException:

@@ -1,7 +1,7 @@
 """Recordings that others made: HAR files of browsers, proxies and testers.
 
-They hold more than the API, and less than all that was done with it. What is no exchange with the API, or does not say
-what was answered, or to whom, is left out and counted. See `replay.doubted` for what may be concluded from the rest.
+What is no exchange with the API, or does not say what was answered, or to whom, is left out and counted. See
+`replay.doubted` for what may be concluded from the rest.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/, and what Chrome, Firefox, Safari, mitmproxy,
 Playwright and schemathesis write.
@@ -66,12 +66,10 @@ def recording(
     """The exchanges with the API in a document that has the form of a HAR.
 
     Args:
-        accounts: Which keys are whose. Where that is empty, the only key that is accepted is the primary one; where it
-            is None, all are.
+        accounts: Whose each key is. Where it is empty, the only accepted key is the primary one; where None, all are.
 
     Raises:
-        ValueError: something in it cannot be read; the text names it by its JSON pointer. Or several keys are accepted,
-            and nobody said whose they are.
+        ValueError: something cannot be read, by its JSON pointer; or several keys are accepted, and nobody said whose.
     """
     left_out: Counter[str] = Counter()
     calls = _calls(document["log"], contract, left_out)
@@ -109,24 +107,16 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A request to the API.
+    """A request to the API."""
 
-    Attributes:
-        exchange: What the file says of it, with secrets in it; times are on one clock for all calls of a file.
-        status: The status that came back, also where the rest is not in the file; 0 where none did.
-        left_out: Why it is not judged; empty where it is.
-        holds, key: How it holds a key, and the key; see `_key_of`.
-    """
-
-    exchange: Exchange
-    status: int
-    left_out: str
-    holds: str
+    exchange: Exchange  # with secrets in it; times are on one clock for all calls of a file
+    status: int  # that came back, also where the rest is not in the file; 0 where none did
+    left_out: str  # why it is not judged; empty where it is
+    holds: str  # how it holds a key; see `_key_of`
     key: str = field(repr=False)
 
 
 def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]:
-    """The requests to the API; those that are not judged are counted in *left_out*."""
     base = _base_of(log["entries"], contract)
     calls: list[_Call] = []
     for number, entry in enumerate(log["entries"]):
@@ -146,10 +136,7 @@ def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]
 
 
 def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
-    """The origin and path below which most of the contract is used, or None where nothing of it is.
-
-    Many an API has a path that ends in ``/templates``, so that different operations count, and long templates more.
-    """
+    """The origin and path below which most different operations are used, long paths first; None without any."""
     operations: dict[str, set[tuple[str, int]]] = defaultdict(set)
     times: Counter[str] = Counter()
     for entry in entries:
@@ -165,7 +152,7 @@ def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Origin, as browsers write it, and target of a URL, without who signs in and without its fragment."""
+    """Origin, as browsers write it, and target of a URL, without user and fragment."""
     match = _URL.match(url)
     if match is None:
         return "", ""
@@ -337,14 +324,7 @@ def _headers(half: Json) -> Headers:
 
 
 def _times(entry: Json, writer: str, before_at: float | None) -> Times:
-    """The times of an entry; -1 stands for what was not measured.
-
-    Args:
-        before_at: When the answer before it was there.
-
-    Raises:
-        ValueError: it names no moment, or one outside of the years 1970 to 9999.
-    """
+    """The times of an entry; a ValueError where it names no moment, or one outside of the years 1970 to 9999."""
     try:
         began_at = har.moment(entry["startedDateTime"]).timestamp()
     except ValueError as error:
@@ -389,11 +369,7 @@ _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(
 
 
 def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
-    """What a request holds of a key: how it holds it, and the key.
-
-    ``malformed`` is a header that carries no bearer key. ``unclear`` is a request whose key a tool has masked, or that
-    something else than a key may let in.
-    """
+    """How a request holds its key, and the key; ``unclear`` where a tool masked it or something else may let it in."""
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
     is_let_in = not is_complete or bool(_other_keys(request))
     if header is not None:
@@ -406,14 +382,14 @@ def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
 
 
 def _key_in(header: str) -> tuple[str, str]:
-    """Scheme and key of a header, either empty where there is none; what a tool has put in its place is no key."""
+    """Scheme and key of a header, either empty where there is none or a tool has masked it."""
     scheme, _, rest = header.strip().partition(" ")
     key = rest.strip() or scheme
     return (scheme if rest else ""), key if _TOKEN.fullmatch(key) and not _MASK.search(key) else ""
 
 
 def _other_keys(request: Request) -> list[tuple[str, str]]:
-    """What else may let a request in, beside a key in the place for keys: its name in lower case, and its value."""
+    """What else may let a request in: its name in lower case, and its value."""
     headers = [(name.lower(), value) for name, value in request.headers if name.lower() in _OTHER_HEADERS]
     return headers + [(name, value) for name, value in _parameters(request) if _OTHER_PARAMETERS.fullmatch(name)]
 
@@ -423,20 +399,12 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
 
 
 class _Keys:
-    """The keys of a file, and whose they are.
-
-    A browser leaves the header with the key out of what it saves, and other tools write something else in its place;
-    what is refused then, and why, nobody can know.
-
-    Attributes:
-        accounts: By key, whose it is.
-        accepted: By key, the first and the last moment at which it was accepted.
-    """
+    """The keys of a file, and whose they are; browsers and other tools leave them out, or mask them."""
 
     def __init__(self, calls: Sequence[_Call], accounts: Accounts | None) -> None:
         self._has_keys = any(call.holds in {*_BEARER, "malformed"} for call in calls)
         used = [call for call in calls if call.holds in _BEARER and call.status]
-        self.accepted: dict[str, tuple[float, float]] = {}
+        self.accepted: dict[str, tuple[float, float]] = {}  # by key, when it was accepted first and last
         for call in used:
             if call.status != 401:
                 at = call.exchange.sent_at
@@ -483,11 +451,7 @@ _PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
 
 def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
-    """Every key in a file by the name to mark it by, and every cookie.
-
-    What is not judged may hold a key that an answer repeats. Which of several headers a server reads, and whatever else
-    may let a request in, each may hold one.
-    """
+    """Every key and cookie in a file by the name to mark it by, also of what is not judged: an answer may repeat it."""
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]
     headers = [(name.lower(), value) for half in halves for name, value in half.headers]
@@ -502,10 +466,7 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
 
 
 def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
-    """The exchange as it is recorded, with a marker in the place of each key.
-
-    Of a cookie, and of a key that stands in a document, nobody needs to know which one it was.
-    """
+    """The exchange as it is recorded, with a marker in the place of each key; cookies share one."""
     gone = _ANY if exchange.operation in _QUOTING and exchange.status < 400 else _COOKIE
     request = replace(exchange.request, headers=secrets.headers(exchange.request.headers))
     return cleaned(
@@ -519,7 +480,7 @@ def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
 
 
 def noted(exchange: Exchange) -> Exchange:
-    """The exchange; of a publish with a note of its query, and of what it put there, for which its digest stands."""
+    """The exchange; of a publish with a note of its query, and of its digest for the content."""
     if exchange.operation != "publishTemplate":
         return exchange
     query = parse_qs(exchange.request.url.partition("?")[2], errors="replace")

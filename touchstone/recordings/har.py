@@ -1,11 +1,7 @@
-"""
-A recording as a HAR 1.2 document: what the format has a place for stands there, the rest in fields that begin with _.
+"""A recording as a HAR 1.2 document: what the format has no place for stands in fields that begin with _.
 
-Documents are checked against the format as it is written in practice (har.schema.json): what Chrome, Firefox and
-mitmproxy are known to leave out, or to write as null, passes. The schema describes our own fields as well.
-
-Nothing is written twice, so that a change of one byte changes what is replayed: moments follow from
-``startedDateTime`` and ``timings``, the pieces of a stream from ``content`` and their lengths.
+har.schema.json describes the format as browsers and proxies write it, and our own fields. Nothing is written twice:
+moments follow from ``startedDateTime`` and ``timings``, the pieces of a stream from ``content`` and their lengths.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 """
@@ -41,7 +37,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _About(BaseModel):
-    """What a recording of ours says about the whole."""
+    """The fields of a recording of ours as a whole."""
 
     format: Count
     case: str
@@ -53,7 +49,7 @@ class _About(BaseModel):
 
 
 class _Beside(BaseModel, strict=True):
-    """What a recording of ours says about one exchange beside what HAR has a place for."""
+    """The fields of an exchange of ours beside those of HAR."""
 
     seq: Count
     operation: str
@@ -64,11 +60,7 @@ class _Beside(BaseModel, strict=True):
 
 
 def problems(document: object) -> tuple[Problem, ...]:
-    """Every disagreement with the format, in the order of the pointers; numbers in them count as numbers.
-
-    Args:
-        document: The whole file as JSON reads it, `log` included.
-    """
+    """Every disagreement with the format, in the order of the pointers; numbers in them count as numbers."""
 
     def place(problem: Problem) -> list[tuple[int, str]]:
         return [(int(part) if part.isdecimal() else -1, part) for part in problem.pointer.split("/")]
@@ -91,11 +83,7 @@ def fingerprint(entries: list[Json]) -> str:
 
 
 def moment(text: str) -> datetime:
-    """The moment that a text in ISO 8601 names; one without an offset is in UTC.
-
-    Raises:
-        ValueError: it names none.
-    """
+    """The moment that a text in ISO 8601 names, in UTC without an offset; a ValueError where it names none."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -113,11 +101,6 @@ def utc(at: datetime) -> str:
 
 def render(recording: Recording) -> str:
     """The text of a HAR file: keys sorted, each entry a block of lines."""
-    return json.dumps(encode(recording), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def encode(recording: Recording) -> Json:
-    """The recording as JSON values; see `render`."""
     name, began_at = recording.name, recording.recorded_at
     entries = [_entry(exchange, recording) for exchange in recording.exchanges]
     about = {
@@ -137,7 +120,7 @@ def encode(recording: Recording) -> Json:
         "entries": entries,
         OURS: about,
     }
-    return {"log": log}
+    return json.dumps({"log": log}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _entry(exchange: Exchange, recording: Recording) -> Json:
@@ -309,11 +292,7 @@ def headers_of(half: Json) -> Headers:
 
 
 def body_of(content: Json | None) -> bytes:
-    """The bytes of a body.
-
-    Raises:
-        ValueError: they are said to be base64 and are not.
-    """
+    """The bytes of a body; a ValueError where its encoding is base64 and the text is not."""
     content = content or {}
     text = content.get("text") or ""
     if "base64" not in (content.get("encoding"), content.get("_encoding")):

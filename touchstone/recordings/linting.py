@@ -22,11 +22,7 @@ _MAX_REMARKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about one file.
-
-    Attributes:
-        is_fault: Whether it makes the command fail; the rest is worth knowing.
-    """
+    """Something about one file; *is_fault* where it makes the command fail."""
 
     path: Path
     text: str
@@ -49,9 +45,6 @@ def lint(
         keys: Secrets that no file may hold, by name; what looks like one is found without a name.
         max_age_days: From which age on a recording is a fault.
         accounts: Whose the keys in files of others are; see `reader.read`.
-
-    Raises:
-        RecordingError: a path does not exist.
     """
     remarks: list[Remark] = []
     for path in reader.found(paths):
@@ -86,7 +79,6 @@ def _faults(path: Path, keys: Mapping[str, str], accounts: Accounts | None) -> I
 
 
 def _own(recording: Recording, text: str) -> Iterator[str]:
-    """What has to be so in the files that Touchstone itself writes."""
     contract, ledger = Contract.load(), ledger_of_claims.load()
     if recording.contract_sha256 != contract.sha256:
         found, wanted = recording.contract_sha256[:12], contract.sha256[:12]

@@ -16,12 +16,7 @@ _LIKE_VARIABLE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
-    """
-    The files that *paths* name: files as they are, of folders all HAR files below them, sorted; else the bundled ones.
-
-    Raises:
-        RecordingError: one does not exist, or there are none.
-    """
+    """The files that *paths* name, or the bundled ones; a RecordingError where there are none. Folders are searched."""
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
@@ -59,10 +54,7 @@ def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
 
 
 def read(path: Path, accounts: Accounts | None = None) -> Recording:
-    """The recording in a file: one of ours, or a HAR of a browser, a proxy or a tester.
-
-    Args:
-        accounts: Whose the keys of a file of others are; None where it does not matter.
+    """The recording in a file, ours or one of others, whose keys belong to *accounts*; None where that does not matter.
 
     Raises:
         RecordingError: it is none of these, or it is not known whose its keys are; the message names the place.
@@ -80,11 +72,7 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file, without a byte order mark.
-
-    Raises:
-        RecordingError: it cannot be read, or is no text in UTF-8.
-    """
+    """The text of a file without a byte order mark; a RecordingError where it cannot be read, or is no UTF-8."""
     try:
         return read_regular(path, RECORDED_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -94,11 +82,7 @@ def text_of(path: Path) -> str:
 
 
 def document_of(path: Path, text: str) -> dict[str, Any]:
-    """The JSON object in the text of a file.
-
-    Raises:
-        RecordingError: there is none.
-    """
+    """The JSON object in the text of a file; a RecordingError where there is none."""
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,7 +1,6 @@
 """The command `record`: plays scenarios with a target and writes a file of each that went as it should.
 
-What is written comes from the run log, so that a file holds what the rules have seen. A file is written whole or not at
-all: a scenario that was answered otherwise than it expects, that met a finding, or in which a secret was found, leaves
+What is written comes from the run log. A scenario with another answer than it expects, a finding, or a secret leaves
 the file of an earlier time as it was.
 """
 
@@ -38,27 +37,20 @@ PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one scenario: its recording in *path* with so many *exchanges*, or *why* there is none.
-
-    Attributes:
-        is_absent: Whether the target does not have what the scenario is about, such as a limit or a second account.
-    """
+    """What became of one scenario: its recording in *path*, or *why* there is none."""
 
     name: str
     path: Path | None
     why: str = ""
     exchanges: int = 0
-    is_absent: bool = False
+    is_absent: bool = False  # the target does not have what the scenario is about, such as a limit
 
     def __str__(self) -> str:
         return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
 def scenarios() -> dict[str, str]:
-    """What happens in each scenario, by its name, in the order in which they are played.
-
-    The contract tests are read and not imported, which would take a target.
-    """
+    """What happens in each scenario, by its name, in the order of playing; contract tests are read, not imported."""
     found: dict[str, str] = {}
     for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
         stories = _SCENARIO.findall(path.read_text("utf-8"))
@@ -67,18 +59,14 @@ def scenarios() -> dict[str, str]:
 
 
 def planned(settings: Settings, names: Sequence[str]) -> str:
-    """What playing scenarios would cost, as `runner.plan` tells it."""
+    """The plan and costs of playing scenarios; see `runner.plan`."""
     errand = Errand("record", "record", tuple(names))
     with tempfile.TemporaryDirectory() as folder:
         return runner.plan(replace(settings, profile="thorough"), Path(folder), errand)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """The scenarios that *names* choose, all where there are none.
-
-    Raises:
-        UsageError: one does not exist.
-    """
+    """The scenarios that *names* choose, all where there are none; a UsageError where one does not exist."""
     known = scenarios()
     for name in names:
         if name not in known:
@@ -87,20 +75,12 @@ def chosen(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def folder_of(target: TargetSettings) -> Path:
-    """Where recordings of a target go by default: those of the twin are not to be replaced by another one's.
-
-    Raises:
-        UsageError: its name is none of a folder.
-    """
+    """The default folder of recordings of a target; a UsageError where its name is none of a folder."""
     return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
 
 
 def check_folder(folder: Path) -> None:
-    """Makes sure that recordings can be written into *folder* before anything is sent for them.
-
-    Raises:
-        UsageError: they cannot.
-    """
+    """A UsageError where recordings cannot be written into *folder*, before anything is sent for them."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = "no folder" if not there.is_dir() else "not writable"
@@ -108,14 +88,7 @@ def check_folder(folder: Path) -> None:
 
 
 class Recorder:
-    """Writes the recording of each scenario as soon as it is over, so that a run that is killed loses none.
-
-    Args:
-        progress: Called with each event, too.
-
-    Attributes:
-        written: What became of the scenarios that are over, by name.
-    """
+    """Writes the recording of each scenario as soon as it is over, so that a run that is killed loses none."""
 
     def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
         self._names, self._folder, self._progress = names, folder, progress
@@ -156,11 +129,7 @@ def record(
 def taken(
     log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
 ) -> dict[str, Recording | str]:
-    """The recording of each scenario of a run, or why there is none.
-
-    Args:
-        good: How a case has to have ended.
-    """
+    """The recording of each scenario of a run whose case ended as one of *good*, or why there is none."""
     cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}
     return {name: _taken(log, name, cases.get(name), terms, good) for name in names}
 
@@ -202,13 +171,7 @@ def shows_nothing(log: RunLog, name: str) -> bool:
 
 
 def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
-    """The exit code of a recording and its reason.
-
-    Args:
-        code: The exit code of the run.
-        reason: Its reason; where the run did not come to any scenario, it says all that there is to say.
-        requested: The scenarios that were requested by name; what they are about has to be there.
-    """
+    """The exit code of a recording and its reason; what *requested* scenarios are about has to be there."""
     missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
@@ -219,11 +182,7 @@ def ending(code: int, reason: str, written: Sequence[Written], requested: Sequen
 
 
 def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
-    """The terms of a run.
-
-    Args:
-        target: The settings of its target as the run log has them.
-    """
+    """The terms of a run, from the settings of its target in the run log."""
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),

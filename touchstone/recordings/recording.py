@@ -1,10 +1,8 @@
 """A recording: the exchanges of one scenario, the terms on which they were made, and the steps that they show.
 
-Whatever tells one run from another and is no secret stays as it was, but for two things: the base URL is BASE_URL, and
-the run id in names is RUN_ID, so that a test that uses a recording does not change when it is made again.
-
-Secrets that a run knows are marked before an exchange exists (redact.py). Left out here are headers that mean nothing,
-and values that are credentials by their name.
+The base URL becomes BASE_URL and the run id in names RUN_ID, so that a test that uses a recording does not change when
+it is made again. Secrets that a run knows are marked before (redact.py); headers that mean nothing, and values that
+are credentials by their name, are left out here.
 """
 
 import re
@@ -51,55 +49,35 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a scenario was played on, and has to be played on again to send the same requests.
+    """What a scenario was played on, and has to be played on again to send the same requests."""
 
-    Attributes:
-        latency_s: What a status read took, coarse enough to be the same the next time.
-        keys: Which accounts had a key, by role.
-    """
-
-    latency_s: float = 0.0
+    latency_s: float = 0.0  # of a status read
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
     publish: Literal["raw", "wrapped", "never"] = "raw"
-    keys: tuple[Owner, ...] = ("primary",)
+    keys: tuple[Owner, ...] = ("primary",)  # which accounts had one
     given: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The exchanges of one scenario.
+    """The exchanges of one scenario."""
 
-    Attributes:
-        name: The scenario; of a file that somebody else wrote, its name.
-        path: Where it was read from; empty for one that was not.
-        exchanges: In the order of *seq*; *sent_at* of the first one is 0.
-        recorded_at: ISO 8601 in UTC, with microseconds: when the first request was sent. Empty where nobody says.
-        tool_version: Which version of Touchstone wrote it; empty for the work of others.
-        contract_sha256: Digest of the contract that it was judged by when it was made.
-        target: What was recorded: ``embedded``, or the name of a target of the settings.
-        case: Stable id of the case that sent the requests.
-        claims: What the scenario sets out to show.
-        evidence: By *seq*, the claims that an exchange was evidence for when it was recorded.
-        left_out: How many exchanges of a file are not part of this, by reason.
-        is_changed: Whether the file was changed since Touchstone wrote it.
-    """
-
-    name: str
-    exchanges: tuple[Exchange, ...]
+    name: str  # of the scenario; of a file that somebody else wrote, its own
+    exchanges: tuple[Exchange, ...]  # in the order of *seq*; *sent_at* of the first one is 0
     origin: Origin = "touchstone"
-    path: str = ""
-    recorded_at: str = ""
+    path: str = ""  # empty for one that was not read from a file
+    recorded_at: str = ""  # of the first request, ISO 8601 in UTC with microseconds; empty where nobody says
     tool_version: str = ""
     contract_sha256: str = ""
-    target: str = ""
+    target: str = ""  # ``embedded``, or the name of a target of the settings
     case: str = ""
-    claims: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()  # that the scenario sets out to show
     terms: Terms = Terms()
-    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    is_changed: bool = False
+    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by *seq*, the claims of an exchange
+    left_out: Mapping[str, int] = field(default_factory=dict)  # how many exchanges of a file, by reason
+    is_changed: bool = False  # since Touchstone wrote it
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -155,9 +133,6 @@ def _last_phase(exchange: Exchange) -> str:
     return str(value.get("phase")) + (", an error" if value.get("level") == "error" else "")
 
 
-# --- what of an exchange goes into a recording ------------------------------------------------------------------------
-
-
 # What a request or an answer means depends on these; whatever else is sent belongs to the client or to its network.
 # Lengths are left out, since names that are called otherwise have others.
 REQUEST_HEADERS = frozenset({"accept", "authorization", "content-type", "idempotency-key", "last-event-id"})
@@ -180,12 +155,7 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """The exchange as it is recorded: without credentials and with no other headers than those that mean something.
-
-    Args:
-        change: What is done to each text before.
-        change_body: What is done to bodies instead.
-    """
+    """The exchange without credentials and meaningless headers; *change* applies to texts, *change_body* to bodies."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))
@@ -220,13 +190,7 @@ def without_credentials(text: str) -> str:
 
 
 def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
-    """The pieces of a stream cut anew after each frame, so that they do not depend on how the network cut them.
-
-    A frame comes when its last byte comes.
-
-    Args:
-        body: The bytes of the stream once they are cleaned.
-    """
+    """The pieces of a stream cut anew after each frame, so that they do not depend on the network; *body* is clean."""
     if not response.chunks:
         return ()
     arrived = list(accumulate(len(chunk.data) for chunk in response.chunks))

@@ -1,14 +1,10 @@
 """Recordings in the place of a target: which are played, how they answer, and what each needs to be judged.
 
-Each is judged by itself, since two may have been made of different targets and at different times.
+Each is judged by itself. A request is answered by the recorded exchange with the same method, path, query and body;
+where there are several, by each in its turn, and then by an error.
 
-A request is answered by the recorded exchange with the same method, path, query and body; where there are several, by
-each in its turn, and then by an error.
-
-A file of others shows a part of what happened to an account, and no more than that. Another tab, a colleague or a
-machine may publish, start, cancel and delete with the same key, also between two requests that follow each other at
-once, and what a page publishes may have been built the day before. So whatever needs to know what a version was before
-is no finding there. What an answer says by itself is one, whoever else is at work.
+A file of others shows only a part of what happened to an account: other clients may use the same key at the same time.
+What depends on the earlier state of a version is no finding there; what an answer says by itself is one.
 """
 
 import contextlib
@@ -59,22 +55,13 @@ _BY_ITSELF = frozenset(
 _ALWAYS = frozenset({"reuse.is-flagged"})
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------
-
-
 class RequestKey(NamedTuple):
-    """What a request is recognised by, each part in canonical form.
-
-    Attributes:
-        path: Below the base of the API, each part percent-encoded anew.
-        query: Sorted, form-encoded.
-        body: JSON without white space and with sorted keys, or the bytes as they are.
-    """
+    """What a request is recognised by, each part in canonical form."""
 
     method: str
-    path: str
-    query: str
-    body: bytes
+    path: str  # below the base of the API, each part percent-encoded anew
+    query: str  # sorted, form-encoded
+    body: bytes  # JSON without white space and with sorted keys, or the bytes as they are
 
     def __str__(self) -> str:
         query = f"?{self.query}" if self.query else ""
@@ -83,11 +70,7 @@ class RequestKey(NamedTuple):
 
 
 def request_key(method: str, target: str, body: bytes) -> RequestKey:
-    """The canonical form of a request.
-
-    Args:
-        target: Path and query as sent, below the origin.
-    """
+    """The canonical form of a request; *target* is path and query as sent, below the origin."""
     path, _, query = target.partition("?")
     parts = path.removeprefix(_BASE.path).split("/")
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
@@ -99,22 +82,13 @@ def request_key(method: str, target: str, body: bytes) -> RequestKey:
 
 
 class Playback:
-    """One recording being served.
-
-    Args:
-        speed: How many times as fast streams come as they came; infinite for at once.
-
-    Attributes:
-        recording: What is served.
-        clean: Makes the text of a request what it is in a recording: no secrets.
-        errors: What was requested in vain.
-    """
+    """One recording being served; streams come *speed* times as fast, at once where it is infinite."""
 
     def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
         self.recording = recording
         self.clock = clock or RecordedClock()
-        self.clean: Callable[[str], str] = str
-        self.errors: list[str] = []
+        self.clean: Callable[[str], str] = str  # makes the text of a request what it is in a recording: no secrets
+        self.errors: list[str] = []  # requests without an answer
         self._speed = speed
         self._served: Counter[RequestKey] = Counter()
         self._lock = threading.Lock()
@@ -181,7 +155,7 @@ class Playback:
             return "it is empty"
         near = max(self._recorded, key=likeness)
         parts = "; ".join(
-            f"{name}: sent {_cut(sent)}, recorded {_cut(recorded)}"
+            f"{name}: sent {sent!r:.{_MAX_QUOTED}}, recorded {recorded!r:.{_MAX_QUOTED}}"
             for name, sent, recorded in zip(RequestKey._fields, wanted, near, strict=True)
             if sent != recorded
         )
@@ -192,7 +166,7 @@ class Playback:
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of a recorded answer, in the pieces and, if wished, at the pace in which it came."""
+    """The body of a recorded answer, in the pieces and at the pace in which it came."""
 
     def __init__(self, exchange: Exchange, speed: float, request: httpx.Request) -> None:
         self._exchange, self._speed, self._request = exchange, speed, request
@@ -231,24 +205,9 @@ def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
     return kind(message, request=request)
 
 
-def _cut(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
-
-
-# --- which are played -------------------------------------------------------------------------------------------------
-
-
 @functools.lru_cache(maxsize=1)
 def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) -> Mapping[str, Recording]:
-    """The recordings in files, in their order, by their names, with a number where an earlier one has that, too.
-
-    Args:
-        accounts: Keys in files of others, each with its account.
-
-    Raises:
-        RecordingError: a file holds none.
-    """
+    """The recordings in files by their names, numbered where an earlier one has the same; *accounts* by key."""
     found: dict[str, Recording] = {}
     times: Counter[str] = Counter()
     for path in paths:
@@ -285,9 +244,6 @@ def in_short(exchange: Exchange) -> str:
     return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
-# --- how they are judged ---------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Alone:
     """A recording judged by itself, without being played."""
@@ -311,12 +267,8 @@ def alone(recording: Recording) -> Alone:
 
 def judge_of(recording: Recording) -> Judge:
     """A judge who knows what was there before a recording, and how long builds and cancels might take."""
-    return by_all_rules(bounds_of(recording), given_of(recording))
-
-
-def bounds_of(recording: Recording) -> Bounds:
-    """How long builds and cancels might take."""
-    return Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
+    bounds = Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
+    return by_all_rules(bounds, given_of(recording))
 
 
 def given_of(recording: Recording) -> dict[str, Content]:
@@ -343,10 +295,7 @@ def doubted(judgement: Judgement) -> Judgement:
 
 
 def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
-    """By *seq*, the claims that an exchange was the last evidence for.
-
-    Of equal requests that overlapped each counts for all: which of them was the last one is chance.
-    """
+    """By *seq*, the claims that an exchange was the last evidence for; equal requests that overlapped share them."""
     found: dict[int, set[str]] = defaultdict(set)
     for judgement in judged.judgements:
         if judgement.outcome == "held":

@@ -1,7 +1,6 @@
 """A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin.
 
-So that a run log of several recordings can be read, each takes place after the one before it and its exchanges are
-numbered on.
+In its run log each takes place after the one before it, and its exchanges are numbered on.
 """
 
 import math
@@ -71,12 +70,7 @@ class ReplayRun(Run):
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
-        """
-        What a scenario is played with: its recording is on, and what nobody asks for is judged afterwards.
-
-        Args:
-            is_story: Whether a scenario asks; otherwise nothing is wrong with what nobody asks for.
-        """
+        """Serves one recording; what nobody asks for is judged afterwards, and a warning where *is_story*."""
         recording = self._recordings[play_id]
         if recording.is_changed:
             self._warn(f"{recording.place}: was changed since it was recorded")

@@ -1,4 +1,4 @@
-"""What the tests of a client borrow: a recording that answers its requests, or a twin of its own."""
+"""Fixtures for tests of a client: a recording that answers its requests, or a twin of its own."""
 
 import itertools
 import json
@@ -28,22 +28,10 @@ from touchstone.twin.serve import Behaviour
 PUBLISHED_WITHIN_S = 10.0
 
 
-# --- recordings ------------------------------------------------------------------------------------------------------
-
-
 class ServedRecording(Playback):
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
-    Each recorded exchange answers one request, those with the same method, path, query and body in their order.
-
-    Attributes:
-        url: What a client is given as the base URL of the API.
-        key: What a client is given as its key; a recording looks at none.
-        recording: What is served.
-        errors: What was requested in vain. A test that expects one takes it out.
-        refs: The versions that it is about, ``namespace/name@version``, in their order.
-        ref: The one that the scenario is about, otherwise the first; empty where there is none.
-        namespace, name, version: The parts of *ref*.
+    Each recorded exchange answers one request. A test that expects an error takes it out of *errors*.
     """
 
     url = BASE_URL
@@ -53,6 +41,7 @@ class ServedRecording(Playback):
         super().__init__(recording, checked("speed", speed, _amount) or math.inf)
         self._router = respx.MockRouter(assert_all_called=False)
         self._router.route().mock(side_effect=self.serve)
+        # The versions that it is about, ``namespace/name@version``, in their order; *ref* is that of the scenario.
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
         about = f"/touchstone-{RUN_ID}-{recording.name}@"
         self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
@@ -75,12 +64,7 @@ class ServedRecording(Playback):
 
 @contextmanager
 def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
-    """Serves a recording, and complains at the end of what it could not answer.
-
-    Args:
-        scenario: Its name, or the path of a file.
-        speed: How many times as fast streams come as they came; 0 for at once.
-        folder: Where names are looked up; the recordings of the embedded twin where it is None.
+    """Serves a recording as `build_recordings` does, and complains at the end of requests that it could not answer.
 
     Raises:
         UsageError: there is no such recording.
@@ -97,11 +81,7 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
 
 
 def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
-    """The file of a scenario.
-
-    Raises:
-        UsageError: there is none; the message names the nearest one.
-    """
+    """The file of a scenario, or the path itself; a UsageError where there is none, with the nearest name."""
     if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
@@ -114,9 +94,6 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     return known[scenario]
 
 
-# --- twins -----------------------------------------------------------------------------------------------------------
-
-
 class ServedTwin(Twin):
     """A live twin on a free port of this machine.
 
@@ -125,11 +102,6 @@ class ServedTwin(Twin):
         fault: Name of a promise that it breaks, see `touchstone prove --list`.
         variant: Name of another legitimate reading of the documentation.
         options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
-
-    Attributes:
-        url: What a client is given as the base URL of the API.
-        key: The key of an account with the plan that was asked for.
-        keys: All keys, by role: ``primary``, ``second`` and ``restricted``.
 
     Raises:
         UsageError: an option or a value is unknown or does not fit; the message names the nearest one that does.
@@ -150,14 +122,11 @@ class ServedTwin(Twin):
         self._numbers = itertools.count(1)
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
-        """Publishes a version with the key of the account ``primary``.
+        """Publishes a version with the key of the account ``primary``, and returns its ref, ``namespace/name@version``.
 
         Args:
             steps: What its build runs: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
             name: One that no version has yet where it is empty.
-
-        Returns:
-            Its ref, ``namespace/name@version``.
 
         Raises:
             UsageError: the twin refuses it.

@@ -1,7 +1,4 @@
-"""The twin: a reference server of the whole contract.
-
-It shares no code with what examines it, so that one misreading cannot cancel out.
-"""
+"""The twin: a reference server of the whole contract, which shares no code with what examines it."""
 
 from touchstone.twin.app import App
 from touchstone.twin.engine import Engine

@@ -8,13 +8,7 @@ UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
 
 
 class Refusal(Exception):
-    """A request that is answered with an error.
-
-    Attributes:
-        status: HTTP status code.
-        body: The JSON body without its ``request_id``.
-        headers: Headers besides the usual ones.
-    """
+    """An error answer: status, JSON body without its ``request_id``, and headers beside the usual ones."""
 
     def __init__(self, status: int, error: str, headers: dict[str, str] | None = None, **more: Any) -> None:
         super().__init__(f"{status} {error}")

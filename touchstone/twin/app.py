@@ -39,14 +39,7 @@ class Resource:
 
 @lru_cache(maxsize=512)
 def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
-    """The resource that a path names, or None.
-
-    Args:
-        raw_path: As it was sent. Splitting comes before decoding, so that an encoded slash separates nothing.
-        base_path: What every path starts with.
-
-    Source: RFC 3986, section 2.4.
-    """
+    """The resource at a path, split before decoding: an encoded slash separates nothing (RFC 3986, 2.4)."""
     prefix = base_path.encode() + b"/"
     if not raw_path.startswith(prefix):
         return None
@@ -96,11 +89,7 @@ class App:
         return answer_json(refusal.status, body, refusal.headers)
 
     async def answer(self, request: Request) -> Response:
-        """Finds out who asks for what, and lets the engine decide.
-
-        Raises:
-            Refusal: the answer is an error.
-        """
+        """Finds out who asks for what, and lets the engine decide; a Refusal is an answer that is an error."""
         raw_path: bytes = request.scope["raw_path"]
         base = f"{self.settings.base_path}/".encode()
         if not raw_path.startswith(base):
@@ -206,11 +195,7 @@ def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | Non
 
 
 async def read_limited(request: Request) -> bytes:
-    """The body of a request.
-
-    Raises:
-        Refusal: 413, as soon as it is known to be too long.
-    """
+    """The body of a request; a 413 as soon as it is known to be too long."""
     parts, size_bytes = [], 0
     async for part in request.stream():
         parts.append(part)
@@ -221,11 +206,7 @@ async def read_limited(request: Request) -> bytes:
 
 
 def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
-    """The values of yes-or-no query parameters; absent ones are off, the last of several counts.
-
-    Raises:
-        Refusal: 422 for a value that is neither true nor false.
-    """
+    """The values of yes-or-no query parameters, the last of several; absent ones are off, a 422 for other values."""
     given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     wrong = [name for name in names if given.get(name, "false").lower() not in SWITCHES]
     if wrong:

@@ -80,7 +80,6 @@ PHASES: tuple[tuple[Phase, str], ...] = (
 # Timers round to a millisecond and may fire early; a build must not take less than its parts.
 TIMER_GRAIN_S = 0.001
 
-
 SLEEP = re.compile(r"sleep\s+(\d+(?:\.\d*)?|\.\d+)s?\s*")
 EXIT = re.compile(r"exit\s+(\d+)\s*")
 ECHO = re.compile(r"echo(?:\s+(.*))?", re.DOTALL)
@@ -90,32 +89,20 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of ``build.run``.
+    """One command of ``build.run``."""
 
-    Attributes:
-        line: What it prints; empty for nothing.
-        pause_s: How long it takes.
-        exit_status: What it ends with; anything but 0 fails the build.
-    """
-
-    line: str = ""
+    line: str = ""  # what it prints
     pause_s: float = 0.0
-    exit_status: int = 0
+    exit_status: int = 0  # anything but 0 fails the build
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a build does in its install phase.
+    """All that a build does in its install phase, in order."""
 
-    Attributes:
-        installs: Source and line of each package, in order.
-        steps: The commands, in order.
-        apps: A line for each app, in order.
-    """
-
-    installs: tuple[tuple[str, str], ...] = ()
+    installs: tuple[tuple[str, str], ...] = ()  # source and line of each package
     steps: tuple[Step, ...] = ()
-    apps: tuple[str, ...] = ()
+    apps: tuple[str, ...] = ()  # a line for each app
 
     @property
     def pause_s(self) -> float:
@@ -163,23 +150,14 @@ def _filled(command: str, names: dict[str, str]) -> str:
 
 
 class Build:
-    """A build in flight or over.
-
-    Attributes:
-        version: What it was begun for.
-        outcome: Empty while it runs, also while it is being cancelled.
-        cancelling: Whether somebody has asked it to stop.
-        error: Why it failed.
-        build_time_ms: How long it took, once it is ready.
-        stream: Its events.
-    """
+    """A build in flight or over."""
 
     def __init__(self, version: Version, settings: TwinSettings, on_end: Callable[["Build"], None]) -> None:
         self.version = version
         self.plan: Plan = read_plan(version.template)
         self.settings = settings
         self.stream = Stream()
-        self.outcome: Outcome = ""
+        self.outcome: Outcome = ""  # empty while it runs, also while it is being cancelled
         self.cancelling = False
         self.error = ""
         self.build_time_ms = 0
@@ -236,11 +214,7 @@ class Build:
             self.finish("ready", "success", "ready", self.ready_line())
 
     async def work(self) -> str:
-        """Goes through the phases.
-
-        Returns:
-            Why the build failed; empty where it did not.
-        """
+        """Goes through the phases; returns why the build failed, empty where it did not."""
         share_s = self.settings.build_s / len(PHASES)
         for phase, line in PHASES:
             self.say("info", phase, line, "builder")
@@ -250,11 +224,7 @@ class Build:
         return ""
 
     async def install(self) -> str:
-        """Runs the steps, then installs the apps.
-
-        Returns:
-            The step that failed and its exit status; empty where none did.
-        """
+        """Runs the steps, then installs the apps; returns which step failed, empty where none did."""
         for source, line in self.plan.installs:
             self.say("info", "install", line, source)
         for number, step in enumerate(self.plan.steps, 1):

@@ -22,21 +22,13 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One published version.
+    """One published version."""
 
-    Attributes:
-        owner: Key of the account, or EVERYONE for a curated one.
-        ref: Its name.
-        digest: Of its document.
-        published: When, in ISO 8601.
-        template: The canonical document.
-    """
-
-    owner: str
+    owner: str  # the key of the account, or EVERYONE for a curated one
     ref: Ref
     digest: str
-    published: str
-    template: dict[str, Any]
+    published: str  # ISO 8601
+    template: dict[str, Any]  # the canonical document
 
     @property
     def curated(self) -> bool:

@@ -18,9 +18,6 @@ from touchstone.twin.answers import Refusal
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
 _LOADER: type[yaml.SafeLoader] = type(
     "TemplateLoader",
     (getattr(yaml, "CSafeLoader", yaml.SafeLoader),),
@@ -44,14 +41,7 @@ def _unreadable(why: str) -> Refusal:
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
-    """The data that a body holds.
-
-    Args:
-        body: What was sent.
-        content_type: Its media type; JSON is read as nothing but JSON, anything else as YAML.
-
-    Returns:
-        Dicts with string keys, lists, strings, numbers, booleans and None, at most MAX_DEPTH levels deep.
+    """The data that a body holds, at most MAX_DEPTH levels deep; JSON is read as nothing but JSON, all else as YAML.
 
     Raises:
         Refusal: 400 where it is empty, neither JSON nor YAML, or too deep or too large once its aliases are followed.
@@ -77,7 +67,6 @@ def read_body(body: bytes, content_type: str = "") -> Any:
 
 
 def _plain(value: Any, nodes: Iterator[int], depth: int = 0) -> Any:
-    """A copy of data, aliases followed, whose nodes are counted."""
     if depth > MAX_DEPTH or next(nodes) > MAX_NODES:
         raise _unreadable(f"is more than {MAX_DEPTH} levels deep or holds more than {MAX_NODES} values")
     if isinstance(value, dict):
@@ -98,9 +87,6 @@ def _plain(value: Any, nodes: Iterator[int], depth: int = 0) -> Any:
 
 def _key(key: Any, nodes: Iterator[int]) -> str:
     return key if isinstance(key, str) else json.dumps(_plain(key, nodes))
-
-
-# --- the canonical form ----------------------------------------------------------------------------------------------
 
 
 RAM = re.compile(r"(\d{1,6})\s*gb", re.IGNORECASE)
@@ -138,9 +124,6 @@ def _hardware(short: str, value: Any) -> Any:
     return value
 
 
-# --- what a document must be like ------------------------------------------------------------------------------------
-
-
 API_VERSION = "orgo.ai/v1"
 TAKEN_PORTS = (5900, 5999, 6080, 8080)
 REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^{}]*)\}")
@@ -148,21 +131,15 @@ REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a document.
+    """One thing that is wrong with a document."""
 
-    Attributes:
-        field: Dotted path, list positions in brackets.
-        code: ``required``, ``invalid_enum``, ``unknown_ref``, ``invalid_type``, ``invalid_format`` or ``out_of_range``.
-        message: What was expected.
-    """
-
-    field: str
+    field: str  # dotted path, list positions in brackets
     code: str
     message: str
 
 
-class _Section(BaseModel, strict=True):
-    """A part of a document; keys that it does not name are free."""
+class _Section(BaseModel, strict=True):  # keys that a part of a document does not name are free
+    pass
 
 
 def _free(port: int) -> int:
@@ -318,9 +295,6 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _texts(item, f"{path}[{index}]")
 
 
-# --- documents -------------------------------------------------------------------------------------------------------
-
-
 DEFAULT_NAMESPACE = "default"
 ENVELOPE = frozenset({"namespace", "name", "version", "template"})
 
@@ -370,12 +344,7 @@ def invalid(found: list[Problem]) -> Refusal:
 
 
 def digest(content: dict[str, Any], scope: Literal["document", "content"] = "document") -> str:
-    """SHA-256 of the canonical document, as 64 hexadecimal digits.
-
-    Args:
-        content: The document in canonical form.
-        scope: ``content`` leaves name and version out, so that two versions can share a build.
-    """
+    """SHA-256 of the canonical document in hexadecimal; *scope* ``content`` leaves name and version out."""
     if scope == "content":
         rest = {key: value for key, value in content["template"].items() if key not in ("name", "version")}
         content = {**content, "template": rest}

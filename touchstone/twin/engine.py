@@ -1,6 +1,6 @@
 """What the API promises, one small method per promise: a broken server is a subclass that overrides one of them.
 
-The engine lives in one event loop. Nothing here waits, so no request ever sees another half done.
+The engine lives in one event loop and nothing in it waits, so no request sees another half done.
 """
 
 import math
@@ -26,14 +26,9 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Slot:
-    """All that is known about one digest of one account.
+    """All that is known about one digest of one account."""
 
-    Attributes:
-        last: The build that was started last, in flight or over.
-        golden: The build that succeeded.
-    """
-
-    last: Build | None = None
+    last: Build | None = None  # the one that was started last, in flight or over
     golden: Build | None = None
 
 
@@ -66,14 +61,8 @@ class Engine:
             if not self.may_build(account):
                 self._store(account.key, _small_document("default", "legacy-demo"))
 
-    # Who may do what.
-
     def account_of(self, authorization: list[str]) -> Account:
-        """The account behind the values of the Authorization header.
-
-        Raises:
-            Refusal: 401.
-        """
+        """The account behind the values of the Authorization header; a 401 where there is none."""
         if not authorization:
             raise answers.missing_key()
         scheme, _, token = authorization[0].partition(" ")
@@ -83,10 +72,7 @@ class Engine:
         return account
 
     def is_bearer(self, scheme: str) -> bool:
-        """Whether an authentication scheme is ours; the case of its letters does not matter.
-
-        Source: RFC 9110, section 11.1.
-        """
+        """Whether a scheme is ours; the case of its letters does not matter (RFC 9110, section 11.1)."""
         return scheme.lower() == "bearer"
 
     def may_build(self, account: Account) -> bool:
@@ -102,8 +88,6 @@ class Engine:
         """Refuses to change what belongs to everyone, with 403."""
         if version.curated:
             raise answers.curated_is_fixed()
-
-    # Versions.
 
     def find(self, account: Account, ref: Ref) -> Version | None:
         """The version that an account sees under a ref: its own, or a curated one."""
@@ -121,11 +105,7 @@ class Engine:
         return digest(document.content, self.settings.digest_scope)
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """Publishes a document; the same content again changes nothing.
-
-        Raises:
-            Refusal: 403 for the curated namespace; 409 where other content has the ref and *force* is not set.
-        """
+        """Publishes; the same content again changes nothing. 403 for the curated namespace, 409 for other content."""
         if document.namespace == CURATED_NAMESPACE:
             raise answers.curated_is_fixed()
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
@@ -168,8 +148,6 @@ class Engine:
         """A version without its document."""
         return {"ref": str(version.ref), "digest": version.digest, "published": version.published}
 
-    # Starting.
-
     def now_at(self) -> float:
         """The clock of the limiters: epoch seconds that never jump."""
         return self._epoch_s + time.monotonic()
@@ -180,11 +158,7 @@ class Engine:
         return delay_s
 
     def start(self, account: Account, version: Version) -> Body:
-        """Starts a build, joins the one in flight, or reuses the golden, in one go: a refused start changes nothing.
-
-        Raises:
-            Refusal: 403 for a curated version; 429 for the rate, or for lack of room where a new build is needed.
-        """
+        """Starts a build, joins the one in flight, or reuses the golden; a 403 or a 429 changes nothing."""
         self.require_own(version)
         slot = self.slot_of(version)
         golden = self.reusable(slot)
@@ -238,10 +212,7 @@ class Engine:
             raise self.too_many("Too many builds in flight. Back off and retry.", left_s)
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
-        """A 429 that says when to come back: a whole number of seconds that is never too short.
-
-        Source: RFC 9110, section 10.2.3.
-        """
+        """A 429 that says when to come back: whole seconds, never too short (RFC 9110, section 10.2.3)."""
         seconds = max(1, math.ceil(wait_s))
         if self.settings.retry_after == "none":
             return Refusal(429, error)
@@ -304,11 +275,7 @@ class Engine:
         return body
 
     def cancel(self, version: Version) -> bool:
-        """Cancels the build in flight.
-
-        Returns:
-            Whether there was one; one that is being cancelled already counts.
-        """
+        """Cancels the build in flight, and says whether there was one; one that is being cancelled already counts."""
         self.require_own(version)
         last = self.last_of(version)
         if last is None or last.outcome:

@@ -17,17 +17,11 @@ from touchstone.errors import UsageError
 GRAIN_S = 1e-6
 
 
-# --- limiters --------------------------------------------------------------------------------------------------------
-
-
 class Limiter:
     """Counts the starts of one account; this one lets everything through. Times never go back."""
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds from *now_at* until a start would be let through; 0 where it would be now. Changes nothing.
-
-        Infinite where it depends on the end of a build, which nobody knows.
-        """
+        """Seconds until a start would be let through, infinite where that takes the end of a build. Changes nothing."""
         return 0.0
 
     def delay_s(self, now_at: float) -> float:
@@ -45,11 +39,7 @@ class Limiter:
 
 
 def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
-    """Lets one start through, or refuses it; either is counted. Of a build that ends, tell ``limiter.ended``.
-
-    Returns:
-        Whether it is let through, and the seconds by which its answer is held back.
-    """
+    """Lets one start through or refuses it; returns which, and by how many seconds its answer is held back."""
     if limiter.wait_s(now_at) > 0:
         limiter.refuse(now_at)
         return False, 0.0
@@ -64,10 +54,7 @@ def let_through(limiter: Limiter, now_at: float) -> float:
 
 
 def window_of(now_at: float, window_s: float) -> int:
-    """The number of the window around *now_at*, where each begins at its number times its length.
-
-    The edges are those products as they are rounded, so that the end of a window is never still in it.
-    """
+    """The number of the window around *now_at*; edges are rounded, so that the end of one is never still in it."""
     number = math.floor(now_at / window_s)
     if number * window_s > now_at:
         return number - 1
@@ -81,20 +68,13 @@ def _left_s(due_at: float, now_at: float) -> float:
 
 @dataclass(eq=False)
 class FixedWindow(Limiter):
-    """At most *limit* starts in a window of *window_s* seconds.
-
-    Attributes:
-        opens: What opens a window: its ``first`` start after the last one closed, or the ``clock``, at multiples of its
-            length.
-        block_s: Seconds for which the first start that a full window refuses shuts it; a fresh window follows.
-        refused: ``restart`` where every start that a full window refuses lets it begin anew, as full as it is.
-    """
+    """At most *limit* starts in a window of *window_s* seconds."""
 
     limit: int
     window_s: float
-    opens: str = "first"
-    block_s: float | None = None
-    refused: str = ""
+    opens: str = "first"  # its first start opens a window, or the ``clock``, at multiples of its length
+    block_s: float | None = None  # for so long the first start that a full window refuses shuts it
+    refused: str = ""  # ``restart``: each refused start lets a full window begin anew, as full as it is
     _closes_at: float = field(default=-math.inf, init=False)
     _shut_until_at: float = field(default=-math.inf, init=False)
     _taken: int = field(default=0, init=False)
@@ -141,23 +121,13 @@ class SlidingLog(Limiter):
 
 @dataclass(eq=False)
 class SlidingCounter(Limiter):
-    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold.
-
-    Attributes:
-        limit: What the sum may reach.
-        window_s: Length of a window in seconds.
-        opens: ``clock`` where windows begin at multiples of their length; ``first`` where the first start after two
-            idle windows opens one, and the next ones follow without a gap.
-        refused: ``count`` where refused starts are counted as well.
-        rule: ``below`` where a start is let through while the sum without it is below *limit*; else it is while the sum
-            with it is not above.
-    """
+    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold."""
 
     limit: int
     window_s: float
-    opens: str = "clock"
-    refused: str = ""
-    rule: str = ""
+    opens: str = "clock"  # ``first``: the first start after two idle windows opens one
+    refused: str = ""  # ``count``: refused starts are counted as well
+    rule: str = ""  # ``below``: the sum without a start is below *limit*; else the sum with it is not above
     # Windows are numbered from the origin, so that edges do not drift.
     _origin_at: float = field(default=0.0, init=False)
     _window: int = field(default=0, init=False)
@@ -224,25 +194,16 @@ class DecayingCounter(Limiter):
 
 
 class TokenBucket(Limiter):
-    """A bucket of *burst* tokens, full at first, that gains *limit* tokens in *window_s* seconds without steps.
-
-    The state is the time at which the bucket was, or would have been, full: no rounding adds up.
-
-    Args:
-        burst: *limit* where it is None.
-        starts: ``empty`` where it is empty when it gets its first start, let through or refused.
-        tick_s: Tokens are added only at whole multiples of so many seconds.
-        early: The share of a token that a start may lack; the bucket then owes it.
-    """
+    """A bucket of *burst* tokens that gains *limit* tokens in *window_s* seconds, kept as the time when it is full."""
 
     def __init__(
         self,
         limit: int,
         window_s: float,
         burst: int | None = None,
-        starts: str = "",
-        tick_s: float | None = None,
-        early: float = 0.0,
+        starts: str = "",  # ``empty``: it is empty when it gets its first start
+        tick_s: float | None = None,  # tokens are added only at whole multiples
+        early: float = 0.0,  # the share of a token that a start may lack
     ) -> None:
         size = limit if burst is None else burst
         self._token_s = window_s / limit
@@ -273,10 +234,7 @@ class TokenBucket(Limiter):
 
 
 class LeakyBucket(TokenBucket):
-    """One start is served each *window_s* / *limit* seconds; up to *burst* wait behind it, and more are refused.
-
-    Args:
-        delay: How many of those do not have to: only what is beyond them is held back.
+    """One start is served each *window_s* / *limit* seconds; up to *burst* wait, of which *delay* are answered at once.
 
     Source: nginx, ngx_http_limit_req_module, ``limit_req … burst= delay=``.
     """
@@ -286,7 +244,6 @@ class LeakyBucket(TokenBucket):
         self._spared_s = delay * self._token_s
 
     def delay_s(self, now_at: float) -> float:
-        """Seconds until it is the turn of a start that comes now, less those that it is spared."""
         return _left_s(self._due_at(now_at) - self._spared_s, now_at)
 
 
@@ -330,10 +287,7 @@ class BuildCap(Limiter):
 
 @dataclass(eq=False)
 class Tiers(Limiter):
-    """Several limiters in a row: a start goes through only if each lets it, and is counted by each only then.
-
-    Each is told of every refused start, whichever of them refused it. What the tiers hold back adds up.
-    """
+    """Several limiters in a row: a start has to pass each and only then counts; each learns of every refused one."""
 
     tiers: Sequence[Limiter]
 
@@ -341,7 +295,6 @@ class Tiers(Limiter):
         return max(tier.wait_s(now_at) for tier in self.tiers)
 
     def delay_s(self, now_at: float) -> float:
-        """The delays of all, one after the other."""
         return sum(tier.delay_s(now_at) for tier in self.tiers)
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
@@ -355,9 +308,6 @@ class Tiers(Limiter):
     def ended(self, now_at: float) -> None:
         for tier in self.tiers:
             tier.ended(now_at)
-
-
-# --- the families and their options ----------------------------------------------------------------------------------
 
 
 FORM = (
@@ -376,21 +326,13 @@ _NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], s
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A way to count starts.
-
-    Attributes:
-        limiter: Makes a limiter of a limit, the seconds of a window and options; their usual values are its defaults.
-        options: By their names, what they may be: a key of _NUMBERS, or words.
-        form: What a message says of its text.
-        numbers: What follows the name: LIMIT/SECONDS, SECONDS, LIMIT or nothing.
-        least: The smallest limit.
-    """
+    """A way to count starts."""
 
     limiter: Callable[..., Limiter]
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)  # what each may be: a key of _NUMBERS, or choices
     form: str = FORM
-    numbers: str = "LIMIT/SECONDS"
-    least: int = 1
+    numbers: str = "LIMIT/SECONDS"  # what follows the name
+    least: int = 1  # the smallest limit
 
     def argument(self, option: str) -> str:
         """What the constructor of the limiter calls an option."""
@@ -422,26 +364,15 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
-# --- limits and their texts ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A limit on build starts per account.
+    """A limit on build starts per account."""
 
-    Attributes:
-        limit: Starts per window, at least 1; of ``concurrency`` and ``builds``, those at once; 0 for ``none``.
-        window_s: Length of the window, or of the gap, in seconds, above 0; 0 where the family has none.
-        family: How starts are counted: a key of FAMILIES.
-        options: By the names that their limiter has for them, without those that have their usual values.
-        also: The other tier, where a start has to pass two.
-    """
-
-    limit: int
-    window_s: float
+    limit: int  # starts per window, at least 1; of ``concurrency`` and ``builds``, those at once; 0 for ``none``
+    window_s: float  # above 0; 0 where the family has no window
     family: str = "fixed-window"
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    also: "RateLimit | None" = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # arguments of the limiter that are not usual
+    also: "RateLimit | None" = None  # the other tier
 
     @property
     def tiers(self) -> tuple["RateLimit", ...]:
@@ -455,12 +386,7 @@ class RateLimit:
 
     @classmethod
     def parse(cls, text: str, where: str = "rate") -> "RateLimit":
-        """Reads the text form of a limit.
-
-        Args:
-            text: ``[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE …]``, or one of the other forms of a family; two of them are
-                joined with ``+``.
-            where: What the message calls the place that the text comes from, such as ``--rate``.
+        """Reads the text form of a limit, one of the forms of FAMILIES, or two joined with ``+``.
 
         Raises:
             UsageError: the text has another form, names an unknown family or option, or a value is out of range.
@@ -485,11 +411,7 @@ def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
-    """What a limit says of starts, and what it says of builds.
-
-    Returns:
-        The tiers that count starts, and how many builds may be in flight; None for any number.
-    """
+    """The tiers that count starts, and how many builds may be in flight at once; None for any number."""
     tiers = rate.tiers if rate is not None else ()
     caps = [tier.limit for tier in tiers if tier.family == "builds"]
     return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
@@ -529,11 +451,6 @@ def _tier(text: str, where: str) -> RateLimit:
 
 
 def _numbers(family: Family, text: str) -> tuple[int, float]:
-    """The limit and the seconds behind the name of a family.
-
-    Raises:
-        ValueError: there are none, or they do not fit.
-    """
     if not family.numbers:
         if text:
             raise ValueError(text)
@@ -545,7 +462,6 @@ def _numbers(family: Family, text: str) -> tuple[int, float]:
 
 
 def _option(family: str, part: str, text: str, where: str) -> tuple[str, object]:
-    """The name of an option and its value."""
     name, _, value = (piece.strip() for piece in part.partition("="))
     found, known = f"{where}: found {part!r} in {text!r}", FAMILIES[family].options
     if name in known:

@@ -19,8 +19,7 @@ from touchstone.twin.engine import Engine
 from touchstone.twin.settings import TwinSettings
 
 Asgi = Callable[..., Any]
-START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = STOP_TIMEOUT_S = 10.0
 GRACE_S = 0.5
 
 
@@ -43,17 +42,7 @@ def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
 
 
 class Twin:
-    """One server. Any number may run in one process.
-
-    Args:
-        settings: How it behaves; a correct server on a free port where it is None.
-        engine: What decides; a subclass breaks a promise on purpose.
-        app: What speaks HTTP; the same.
-        wrap: Puts another application around the finished one.
-
-    Attributes:
-        url: What the paths of the API are added to, such as ``http://127.0.0.1:8123/api``; empty while it is stopped.
-    """
+    """One server, of which any number may run in one process; *wrap* puts another application around its own."""
 
     def __init__(
         self,
@@ -64,17 +53,13 @@ class Twin:
         wrap: Callable[[Asgi], Asgi] = unwrapped,
     ) -> None:
         self.settings = settings or TwinSettings()
-        self.url = ""
+        self.url = ""  # without a slash at its end; empty while it is stopped
         self._engine_class, self._app_class, self._wrap = engine, app, wrap
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Listens, and returns when requests are answered.
-
-        Raises:
-            UsageError: the port is in use, or the host is not one of this machine.
-        """
+        """Listens, and returns once requests are answered; UsageError where host or port cannot be listened on."""
         if self._server is not None:
             return self
         listener = _listener(self.settings)
@@ -105,25 +90,15 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A named way for the twin to behave.
+    """A named way for the twin to behave."""
 
-    Attributes:
-        name: Lowercase words joined by hyphens; generated names also hold dots.
-        says: What it does otherwise, one sentence for people.
-        engine: What decides.
-        app: What speaks HTTP.
-        wrap: Puts another application around the finished one.
-        pace: Fields of TwinSettings that it needs otherwise.
-        target: Settings of the target, by their names in touchstone.toml, that an examination of it needs.
-    """
-
-    name: str
-    says: str
+    name: str  # lowercase words joined by hyphens; generated names also hold dots
+    says: str  # what it does otherwise, one sentence
     engine: type[Engine] = Engine
     app: type[App] = App
     wrap: Callable[[Asgi], Asgi] = unwrapped
-    pace: Mapping[str, Any] = field(default_factory=dict)
-    target: Mapping[str, Any] = field(default_factory=dict)
+    pace: Mapping[str, Any] = field(default_factory=dict)  # fields of TwinSettings that it needs otherwise
+    target: Mapping[str, Any] = field(default_factory=dict)  # settings in touchstone.toml that its examination needs
 
     def twin(self, settings: TwinSettings) -> Twin:
         """A twin that behaves so; what *settings* say holds where the behaviour needs nothing else."""
@@ -153,7 +128,6 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
-        """Refreshes the Date header, until a stop is requested."""
         self._loop = asyncio.get_running_loop()
         await self.on_tick(0)
         self.up.set()
@@ -180,7 +154,6 @@ class _Server(uvicorn.Server):
         await asyncio.sleep(0)  # so that the loop notes aborted connections
 
     def stop(self) -> None:
-        """Requests a stop; from any thread."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._halt.set)
@@ -202,15 +175,7 @@ def _listener(settings: TwinSettings) -> socket.socket:
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then stops cleanly. Call it in the main thread.
-
-    Args:
-        twin: What is served; not started yet.
-        announce: Is given, once requests are answered, one line with the URL, then one for each account.
-
-    Raises:
-        UsageError: the port is in use, or the host is not one of this machine.
-    """
+    """Serves until SIGINT or SIGTERM, in the main thread; *announce* gets a line for the URL and for each account."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -12,17 +12,11 @@ Plan = Literal["scale", "hacker"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who may use the twin.
-
-    Attributes:
-        key: The whole API key.
-        plan: ``scale`` may publish and build; ``hacker`` may not.
-        name: What the twin's announcements call it.
-    """
+    """Somebody who may use the twin."""
 
     key: str
-    plan: Plan = "scale"
-    name: str = ""
+    plan: Plan = "scale"  # ``hacker`` may neither publish nor build
+    name: str = ""  # what announcements call it
 
 
 DEFAULT_ACCOUNTS = (
@@ -34,46 +28,24 @@ DEFAULT_ACCOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """How a twin behaves; every default keeps every promise.
-
-    Attributes:
-        host: Address to listen on.
-        port: Port to listen on; 0 for any free one.
-        base_path: What every path starts with; empty for none.
-        accounts: Who may use it; keys differ.
-        build_s: How long a build takes besides its own ``sleep`` steps.
-        settle_s: How long a cancelled build still reads ``building``.
-        rate: Limit on starts per account; None for no limit.
-        charges: What the rate counts: all starts, or only those that begin a build.
-        capacity: Builds in flight at once, all accounts together; None for no limit.
-        latency_s: Added to every answer.
-        retry_after: How a 429 says when to come back.
-        build_timeout_s: A build that takes longer ends as failed; None for no limit.
-        digest_scope: ``content`` leaves name and version out of the digest.
-        seed: Makes the request ids of errors repeat from run to run.
-    """
+    """How a twin behaves; every default keeps every promise."""
 
     host: str = "127.0.0.1"
-    port: int = 0
+    port: int = 0  # any free one
     base_path: str = "/api"
-    accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS
-    build_s: float = 0.2
-    settle_s: float = 0.05
-    rate: RateLimit | None = None
-    charges: Literal["starts", "builds"] = "starts"
-    capacity: int | None = None
-    latency_s: float = 0.0
-    retry_after: Literal["seconds", "date", "none"] = "seconds"
-    build_timeout_s: float | None = None
-    digest_scope: Literal["document", "content"] = "document"
-    seed: int | None = None
+    accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS  # their keys differ
+    build_s: float = 0.2  # of a build besides its own ``sleep`` steps
+    settle_s: float = 0.05  # for so long a cancelled build still reads ``building``
+    rate: RateLimit | None = None  # on starts per account
+    charges: Literal["starts", "builds"] = "starts"  # what the rate counts: all starts, or those that begin a build
+    capacity: int | None = None  # builds in flight at once, all accounts together
+    latency_s: float = 0.0  # added to every answer
+    retry_after: Literal["seconds", "date", "none"] = "seconds"  # how a 429 says when to come back
+    build_timeout_s: float | None = None  # a build that takes longer ends as failed
+    digest_scope: Literal["document", "content"] = "document"  # ``content`` leaves name and version out of the digest
+    seed: int | None = None  # makes the request ids of errors repeat
 
     def __post_init__(self) -> None:
-        """Refuses what cannot work.
-
-        Raises:
-            UsageError: a number is out of range, two accounts share a key, or the base path is none.
-        """
         _check("port", self.port, "0 to 65535", 0 <= self.port <= 65535)
         for name in ("build_s", "settle_s", "latency_s"):
             value = getattr(self, name)
@@ -84,11 +56,9 @@ class TwinSettings:
             _check("capacity", self.capacity, "1 build or more", self.capacity >= 1)
         rooted = not self.base_path or (self.base_path.startswith("/") and not self.base_path.endswith("/"))
         _check("base_path", self.base_path, "a path such as /api, without a slash at its end", rooted)
-        _check("accounts", f"{len(self.accounts)} accounts", "at least one, each with a key of its own", self._keyed())
-
-    def _keyed(self) -> bool:
         keys = [account.key for account in self.accounts]
-        return bool(keys) and all(keys) and len(set(keys)) == len(keys)
+        fine = bool(keys) and all(keys) and len(set(keys)) == len(keys)
+        _check("accounts", f"{len(keys)} accounts", "at least one, each with a key of its own", fine)
 
 
 def _check(name: str, value: object, expected: str, fine: bool) -> None:
