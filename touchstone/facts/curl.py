@@ -77,7 +77,6 @@ def _key(name: str, sources: KeySources) -> str:
 
 
 def _text(body: bytes, sources: KeySources) -> str | None:
-    """The body as a shell word, or None where no word can hold it."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:

@@ -7,10 +7,8 @@ from typing import Any, Self
 
 from touchstone.errors import Unfit
 
-# A key of the documented form that no account can have: it is not random, so two runs send the same bytes.
-UNKNOWN_KEY = "sk_live_" + "0" * 24
-# Of a shorter key, and of one with fewer different characters, too much else would be taken for it.
-_MIN_CHARS, _MIN_DIFFERENT = 8, 4
+UNKNOWN_KEY = "sk_live_" + "0" * 24  # of the documented form, and no account's; not random
+_MIN_CHARS, _MIN_DIFFERENT = 8, 4  # too much else would be taken for a lesser key
 # Words of the contract, of HTTP and of documents, and what stands where no key is yet: other texts hold them.
 # fmt: off
 _WORDS = frozenset({

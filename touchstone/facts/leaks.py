@@ -64,8 +64,7 @@ class Leak:
 
 def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
     """The credentials left in *text*, also encoded, in the order of its lines; *known* holds each key by its name."""
-    values = {value: name for name, value in known.items()}
-    parts = parts_of(values)
+    parts = parts_of({value: name for name, value in known.items()})
     whole, in_part, alike = (set[tuple[int, str]]() for _ in range(3))
     for layer in readings(text):
         folded = layer.lower()
@@ -76,14 +75,10 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
         alike |= {*_unknown(layer)}
         whole |= {(n, name) for n, name in in_part if known[name].lower() in lines[n - 1]}
     known_lines = {number for number, _ in in_part}
-    return tuple(
-        Leak(*pair)
-        for pair in sorted(
-            {(number, f"the {name} key") for number, name in whole}
-            | {(number, f"a part of the {name} key") for number, name in in_part - whole}
-            | {(number, what) for number, what in alike if number not in known_lines}
-        )
-    )
+    found = {(number, f"the {name} key") for number, name in whole}
+    found |= {(number, f"a part of the {name} key") for number, name in in_part - whole}
+    found |= {(number, what) for number, what in alike if number not in known_lines}
+    return tuple(Leak(*pair) for pair in sorted(found))
 
 
 def _unknown(text: str) -> Iterator[tuple[int, str]]:

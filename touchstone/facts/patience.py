@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from touchstone.facts.exchange import Response
 
-# api-intro: wait 1 s, double each time, at most 60 s.
-FIRST_WAIT_S = 1.0
+FIRST_WAIT_S = 1.0  # api-intro: wait 1 s, double each time, at most 60 s.
 LONGEST_WAIT_S = 60.0
 
 SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12

@@ -40,8 +40,7 @@ _NAMES = (
 )
 KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
-# The field of an event whose own fields stand in the event itself.
-_FLAT = {"finding": "finding", "stimulus": "stimulus", "answer": "answer", "identity": "identity"}
+_FLAT = ("finding", "stimulus", "answer", "identity")  # events whose field of this name stands flat in the event
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
@@ -60,10 +59,9 @@ class RunLogWriter:
         self.lost: RunLogError | None = None  # why events were dropped
         self._lock = threading.Lock()
         self._end_bytes = 0
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._fd: int | None = os.open(
-                path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
-            )
+            self._fd: int | None = os.open(path, flags, 0o644)
         except OSError as error:
             raise RunLogError(f"{path}: the run log cannot be written: {error.strerror}; {_ADVICE}") from error
 
@@ -87,14 +85,13 @@ class RunLogWriter:
             if values.get("type") not in KINDS:
                 raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
             line, found = second_look.cut(json_line(values).decode("ascii"))
-            remarks = [
-                json_line(encode(events.Remark(f"{self._path.name}: {second_look.held(name)}"))) for name in found
-            ]
+            remarks = (events.Remark(f"{self._path.name}: {second_look.held(name)}") for name in found)
+            lines = [line.encode("ascii"), *(json_line(encode(remark)) for remark in remarks)]
             with self._lock:
                 try:
                     if not self.lost:
                         self._mend()
-                        self._append(b"".join((line.encode("ascii"), *remarks)))
+                        self._append(b"".join(lines))
                 except RunLogError as error:
                     if not self._drops or self._fd is None:
                         raise
@@ -174,7 +171,7 @@ def encode(event: Event) -> dict[str, Any]:
         return {"type": name, **exchange.encode(event)}
     values = _adapter(name).dump_python(event, warnings=False)
     if name in _FLAT:
-        values = {**values.pop(_FLAT[name]), **values}
+        values = {**values.pop(name), **values}
     version = {"schema_version": SCHEMA_VERSION} if name == "header" else {}
     return {"type": name, **version, **values}
 
@@ -185,7 +182,7 @@ def decode(values: dict[str, Any]) -> Event:
     if name == "exchange":
         values = exchange.plain(values)
     elif name in _FLAT:
-        values = {**values, _FLAT[name]: values}
+        values = {**values, name: values}
     event: Event = _adapter(name).validate_python(values)
     return event
 
@@ -217,7 +214,7 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
         return values, decode(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != _FLAT.get(values["type"]))
+        field = ".".join(str(part) for part in first["loc"] if part != values["type"])
         text = first["msg"].removeprefix("Value error, ")
         raise RunLogError(f"{place}: {values['type']}.{field}: {text}, got {first['input']!r:.80}") from error
     except ValueError as error:

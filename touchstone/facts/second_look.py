@@ -13,8 +13,7 @@ from urllib.parse import unquote
 
 from touchstone.facts.key_sources import UNKNOWN_KEY
 
-# The shortest part of a key that counts, and the shortest key.
-PART_CHARS, KEY_CHARS = 18, 6
+PART_CHARS, KEY_CHARS = 18, 6  # the shortest part of a key that counts, and the shortest key
 _ROUNDS = 2  # How often a text is decoded: what base64 says may have escapes.
 
 _BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)

@@ -6,8 +6,7 @@ from typing import Literal
 
 Until = Literal["", "refused", "accepted"]
 
-# Answers that wait for those before them take all as long: within this share of that, and so much for the network.
-_ALIKE, _BLUR_S = 0.1, 0.002
+_ALIKE, _BLUR_S = 0.1, 0.002  # Answers that wait all take as long, within this share and so much for the network.
 # So few that take longer than the quickest by this, and by several times as long, are a queue's; many, by less.
 _FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
 _MANY, _SLOWER_S = 10, 0.006

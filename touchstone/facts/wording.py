@@ -11,7 +11,6 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
@@ -69,7 +68,7 @@ def was(number: int) -> str:
 
 def visible(text: str) -> str:
     r"""The text with hidden characters spelt out, such as ``\x1b``; line feeds and tabs stay."""
-    return _HIDDEN.sub(_spelt, text)
+    return _HIDDEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
@@ -80,13 +79,3 @@ def one_line(text: str) -> str:
 def clipped(text: str, most: int) -> str:
     """The text, cut to *most* characters with an ellipsis as the last one."""
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _spelt(match: re.Match[str]) -> str:
-    character = match.group()
-    code = ord(character)
-    if character in _SHORT:
-        return _SHORT[character]
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -12,8 +12,11 @@ from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
-# The digest has claims of its own; whether reused is told again in reads is nobody's promise (facts 7.7).
-_RESULT = ("status", "build_time_ms", "error")
+_RESULT = (
+    "status",
+    "build_time_ms",
+    "error",
+)  # digests have their own claims; reads may leave out reused (facts 7.7)
 
 
 @story_rule("agreement.concurrent", "status.concurrent-reads-agree")
@@ -97,7 +100,6 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
-    """Answers with a build time and the next ones about the same build."""
     answers = sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))
     timed = [e for e in answers if e.body.get("status") == "ready" and _time(e) is not None]
     for one, other in pairwise(timed):

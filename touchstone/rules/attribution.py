@@ -183,7 +183,6 @@ def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Bla
 
 
 def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
-    """A build under way that reads as something it cannot have become."""
     build = walk.build
     assert build
     evidence = (build.start,)

@@ -32,6 +32,9 @@ _REF_CLAIMS = {
     "getBuild": "status.ref-is-the-path",
     "publishTemplate": "publish.ref-is-the-document",
 }
+_STATUS_CLAIMS = ("status.is-one-of-four", "status.ready-has-build-time", "status.failed-has-error")
+_BY_STATE = ("status.build-time-only-when-ready", "status.error-only-when-failed", "reuse.only-when-reused")
+_DIGEST = "digest.has-the-documented-form"
 _BUILD = ("startBuild", "getBuild")
 
 # What the contract asks of each field, for a person; the place where a body disagrees picks the sentence.
@@ -49,14 +52,7 @@ _ASKED = {
 }
 
 
-@rule(
-    "shape.object",
-    *_BODY_CLAIMS.values(),
-    "status.is-one-of-four",
-    "status.ready-has-build-time",
-    "status.failed-has-error",
-    "digest.has-the-documented-form",
-)
+@rule("shape.object", *_BODY_CLAIMS.values(), *_STATUS_CLAIMS, _DIGEST)
 def documented_object(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges a build or publish answer by its schema, and blames each problem on the claim that it is about."""
     response = _success(exchange, history)
@@ -74,21 +70,15 @@ def documented_object(exchange: Exchange, history: History) -> Iterator[Judgemen
         yield _broken(claim, by_claim[claim], exchange) if claim in by_claim else held(claim, exchange)
 
 
-@rule("shape.template-digest", "digest.has-the-documented-form")
+@rule("shape.template-digest", _DIGEST)
 def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges the digest that reading a template shows."""
     if exchange.operation == "getTemplate" and _success(exchange, history) and "digest" in exchange.body:
-        claim = "digest.has-the-documented-form"
         wrong = next((p for p in _problems(exchange, history) if p.pointer == "/digest"), None)
-        yield _broken(claim, wrong, exchange) if wrong else held(claim, exchange)
+        yield _broken(_DIGEST, wrong, exchange) if wrong else held(_DIGEST, exchange)
 
 
-@rule(
-    "shape.fields-by-state",
-    "status.build-time-only-when-ready",
-    "status.error-only-when-failed",
-    "reuse.only-when-reused",
-)
+@rule("shape.fields-by-state", *_BY_STATE)
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a build object shows no result that its state does not have. An empty error tells no reason."""
     status = exchange.body.get("status")
@@ -153,7 +143,7 @@ def _at_stake(exchange: Exchange) -> Iterator[str]:
     body = exchange.body
     yield _BODY_CLAIMS[exchange.operation]
     if isinstance(body.get("digest"), str):
-        yield "digest.has-the-documented-form"
+        yield _DIGEST
     if exchange.operation in _BUILD and "status" in body:
         yield "status.is-one-of-four"
         if body["status"] == "ready":
@@ -172,7 +162,7 @@ def _claim(problem: Problem, exchange: Exchange) -> str:
         case "/error" if status == "failed":
             return "status.failed-has-error"
         case "/digest" if problem.keyword == "pattern":
-            return "digest.has-the-documented-form"
+            return _DIGEST
     return _BODY_CLAIMS[exchange.operation]
 
 

@@ -18,8 +18,7 @@ from touchstone.rules.rule import render
 _NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
 _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
-# Phases that end a build by their name; a failed build ends on any phase with the level error (facts 7.28).
-LAST_PHASES = frozenset({"ready", "cancel", "timeout"})
+LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # a failed build ends on any, with level error (facts 7.28)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # How terminals are told colours.
 
 
@@ -51,9 +50,8 @@ class Log:
 
 def is_stream(exchange: Exchange) -> bool:
     """Whether a build log was asked for and an event stream is what came."""
-    if not follows(exchange) or exchange.response is None or exchange.status != 200:
-        return False
-    return media_type(exchange.response) == EVENT_STREAM
+    response = exchange.response if follows(exchange) and exchange.status == 200 else None
+    return response is not None and media_type(response) == EVENT_STREAM
 
 
 def follows(exchange: Exchange) -> bool:
@@ -63,9 +61,8 @@ def follows(exchange: Exchange) -> bool:
 
 def is_empty_log(exchange: Exchange) -> bool:
     """Whether the answer is an event stream without an event."""
-    if exchange.operation != "streamBuildEvents" or exchange.response is None or exchange.status != 200:
-        return False
-    return not parse(exchange.response.body).events
+    response = exchange.response if exchange.operation == "streamBuildEvents" and exchange.status == 200 else None
+    return response is not None and not parse(response.body).events
 
 
 def log_of(exchange: Exchange) -> Log | None:

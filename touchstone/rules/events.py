@@ -88,13 +88,12 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
 def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
     """Judges that no frame is older than the one before it."""
     log = log_of(exchange)
-    stamps = [value["ts"] for value in log.values if moment(value.get("ts"))] if log else []
+    stamps = [(at, value["ts"]) for value in log.values if (at := moment(value.get("ts")))] if log else []
     if len(stamps) < 2:
         return
-    backwards = next(((a, b) for a, b in pairwise(stamps) if _later(a, b)), None)
-    actual = f"{backwards[1]} after {backwards[0]}" if backwards else ""
+    actual = next((f"{later} after {one}" for (at, one), (then, later) in pairwise(stamps) if at > then), "")
     expected = "timestamps that do not go backwards"
-    yield judged("events.timestamps-in-order", backwards is None, exchange, expected=expected, actual=actual)
+    yield judged("events.timestamps-in-order", not actual, exchange, expected=expected, actual=actual)
 
 
 @rule("events.end", "events.terminal-frame-comes-last")
@@ -149,11 +148,6 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
     return isinstance(value.get(_FIELD_OF_CLAIM[claim]), str)
 
 
-def _later(one: str, other: str) -> bool:
-    first, second = moment(one), moment(other)
-    return first is not None and second is not None and first > second
-
-
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     """The contents whose lines cannot belong into this log. Versions with one digest share their builds."""
     same_name = history.contents(exchange.ref or "")
@@ -161,10 +155,8 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
-    others = [
-        c for c in history.all_contents() if c.marker and c not in own and c.key not in keys and c.digest not in digests
-    ]
-    strange = [c for c in others if c.marker not in markers]
+    others = (c for c in history.all_contents() if c.marker and c.marker not in markers)
+    strange = [c for c in others if c.key not in keys and c.digest not in digests]
     # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.
     now = own[-1] if own else None
     built = now and (names(text, now.marker) or _is_built(now, exchange, history))

@@ -23,10 +23,11 @@ all are over before other-key and confirm; ``kept``: each runs on until these ar
 or two starts are served first, then the key rests for the same time in each round, and no other start runs beside.
 """
 
-from bisect import bisect_left
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, Literal, TypeVar
 
 from touchstone.contract.document import Contract
@@ -38,6 +39,7 @@ Outcome = Literal["ready", "failed", "unknown"]
 
 _Subject = TypeVar("_Subject", bound=str | Exchange)
 _Worked = TypeVar("_Worked")
+_SEQ = attrgetter("seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,12 @@ class History:
     def add(self, exchange: Exchange) -> None:
         """Takes one more finished exchange; exchanges that overlapped may arrive in any order."""
         self._worked_out.clear()
-        _insert(self.exchanges, exchange)
+        insort(self.exchanges, exchange, key=_SEQ)
         if exchange.ref is None:
             return
         if exchange.operation == "cancelBuild" and exchange.status == 202:
-            _insert(self.cancels, exchange)
-        _insert(self._stories[exchange.ref], exchange)
+            insort(self.cancels, exchange, key=_SEQ)
+        insort(self._stories[exchange.ref], exchange, key=_SEQ)
         if exchange.operation in ("publishTemplate", "deleteTemplate"):
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
@@ -200,13 +202,6 @@ def _alike(history: History) -> dict[object, list[Content]]:
         if content.digest:
             found[content.digest].append(content)
     return found
-
-
-def _insert(exchanges: list[Exchange], exchange: Exchange) -> None:
-    if exchanges and exchanges[-1].seq > exchange.seq:
-        exchanges.insert(bisect_left(exchanges, exchange.seq, key=lambda e: e.seq), exchange)
-    else:
-        exchanges.append(exchange)
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:

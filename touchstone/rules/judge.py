@@ -1,6 +1,8 @@
 """Applies all rules to a growing history and hands out each judgement once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
 
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.claims import Ledger
@@ -14,42 +16,34 @@ from touchstone.rules.history import Bounds, Content, History
 from touchstone.rules.rule import Rule, Subject
 
 
+@dataclass(eq=False)
 class Judge:
     """The rules, the history that they read, and what they have said already."""
 
-    def __init__(
-        self,
-        history: History,
-        ledger: Ledger,
-        exchange_rules: Sequence[Rule[Exchange]],
-        story_rules: Sequence[Rule[str]],
-        sources: KeySources = USUAL,
-    ) -> None:
-        self.history = history
-        self._sources = sources
-        self._ledger = ledger
-        self._exchange_rules = exchange_rules
-        self._story_rules = story_rules
-        self.failed: dict[str, str] = {}  # the first error of each rule that failed, by its id
-        self._given: set[tuple[str, str, str, tuple[int, ...]]] = set()
-        self._by_seq: dict[int, Exchange] = {}
+    history: History
+    ledger: Ledger
+    exchange_rules: Sequence[Rule[Exchange]]
+    story_rules: Sequence[Rule[str]]
+    sources: KeySources = USUAL
+    failed: dict[str, str] = field(default_factory=dict)  # The first error of each rule that failed, by its id.
+    _given: set[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=set)
+    _by_seq: dict[int, Exchange] = field(default_factory=dict)
 
     def see(self, exchange: Exchange) -> list[Judgement]:
         """Adds *exchange* to the history and judges it by itself."""
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return self._new(j for rule in self._exchange_rules for j in said(rule, exchange, self.history, self.failed))
+        return self._new(j for rule in self.exchange_rules for j in said(rule, exchange, self.history, self.failed))
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """Judges the whole stories of *refs*; what an earlier call said already is left out."""
         views = [(ref, view) for ref in refs for view in self.history.views(ref)]
-        return self._new(
-            j for ref, view in views for rule in self._story_rules for j in said(rule, ref, view, self.failed)
-        )
+        said_of = (said(rule, ref, view, self.failed) for ref, view in views for rule in self.story_rules)
+        return self._new(chain.from_iterable(said_of))
 
     def finding(self, judgement: Judgement) -> Finding:
         """The finding that a broken judgement becomes."""
-        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self._ledger, self._sources)
+        return finding_of(judgement, self._by_seq[judgement.evidence[-1]], self.ledger, self.sources)
 
     def accused(self, judgements: Iterable[Judgement]) -> set[str]:
         """The versions that the findings among *judgements* are about."""
@@ -81,18 +75,10 @@ def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources
 
 def finding_at(judgement: Judgement, ledger: Ledger, where: str, command: str) -> Finding:
     """The finding that a broken judgement becomes which was made at *where*, and which *command* shows again."""
-    return Finding(
-        id=finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected),
-        claim=judgement.claim,
-        level=ledger[judgement.claim].level,
-        operation=judgement.operation,
-        check=judgement.check,
-        expected=judgement.expected,
-        actual=judgement.actual,
-        where=where,
-        curl=command,
-        evidence=judgement.evidence,
-    )
+    values = asdict(judgement)
+    del values["outcome"]
+    known_as = finding_id(judgement.claim, judgement.operation, judgement.check, judgement.expected)
+    return Finding(id=known_as, level=ledger[judgement.claim].level, where=where, curl=command, **values)
 
 
 def by_all_rules(bounds: Bounds, given: Mapping[str, Content], sources: KeySources = USUAL) -> Judge:

@@ -118,7 +118,6 @@ def _beside(walk: Walk, start: Exchange) -> list[Exchange]:
 
 
 def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """A start while surely nothing is built or building."""
     status, claimed = start.body.get("status"), start.body.get("reused") is True
     late = walk.limited()[-1:]
     if status == "ready" and walk.had_golden():
@@ -306,7 +305,6 @@ def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
 
 
 def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
-    """The claims that this read could have broken and did not."""
     if before in ({State.NOT_BUILT}, {State.READY}, {State.FAILED}):
         for claim, shown in _rest_stakes(walk, read, status):
             if shown:
@@ -372,7 +370,6 @@ def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bo
 
 
 def _end_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterator[Judgement]:
-    """The build is seen to be over: what its end shows."""
     yield held("status.build-ends", build.start, read)
     yield held("status.build-does-not-vanish", build.start, read)
     content = walk.content
@@ -465,7 +462,6 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
 
 
 def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """Judges the answer to the owner's start or cancel of what the version is known to hold."""
     exchange, contract = flight.exchange, walk.history.contract
     known = walk.content and walk.owns(exchange) and exchange.request.method not in ("HEAD", "OPTIONS")
     if not known or not is_usual(exchange, contract):

@@ -95,10 +95,10 @@ def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
             yield after, after.burst[0].sent_at - refused[-1].done_at
 
 
-def waited_enough(before: Exchange, retry: Exchange) -> bool:
-    """Whether *retry* came no sooner than the refusal *before* it asked for, if it asked for anything."""
-    asked_s = retry_after_s(before.response) if before.response else None
-    return asked_s is None or gap_s(before, retry) >= asked_s
+def waited_enough(before: Exchange, retry: Exchange, unasked_s: float = float("-inf")) -> bool:
+    """Whether *retry* came no sooner than the refusal *before* asks for, or *unasked_s* where it asks for nothing."""
+    asked_s = retry_after_s(before.response)
+    return gap_s(before, retry) >= (unasked_s if asked_s is None else asked_s)
 
 
 def gap_s(before: Exchange, after: Exchange) -> float:
@@ -339,14 +339,9 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if len(recent) == len(before) or not own or any(may_have_acted(e) for e in recent):
         return
     refused = [*own[-_IN_VAIN:], exchange]
-    if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
+    backed_off = (a.status == 429 and waited_enough(a, b, FIRST_WAIT_S) for a, b in pairwise(refused))
+    if len(refused) > _IN_VAIN and all(backed_off):
         yield broken(_ROOM_CLAIM, *refused, expected=f"a start served, as none was for {longest_s:g} s")
-
-
-def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
-    """Whether a retry came after the wait that the refusal asked for, or that the documentation asks for at least."""
-    asked_s = retry_after_s(refusal.response)
-    return refusal.status == 429 and gap_s(refusal, retry) >= (FIRST_WAIT_S if asked_s is None else asked_s)
 
 
 _WAIT_CLAIM = "start.does-not-wait"
@@ -354,8 +349,7 @@ _TELLING_S = 0.2  # A shorter wait is no evidence: a slow network explains it as
 _TIMES_AS_LONG = 3  # A start that waits takes so many times as long as one that has nothing to wait for.
 _FEWEST = 2  # One or two slow answers may be chance.
 
-# A start, what it can have waited for, and when that is over at the soonest: a build by its start, or an open log.
-_Beside = tuple[Exchange, Exchange, float]
+_Beside = tuple[Exchange, Exchange, float]  # a start, the build or log it can have waited for, and when that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +392,6 @@ def _accepted_starts(history: History) -> tuple[Exchange, ...]:
 
 
 def _builds(history: History) -> dict[int, _Build]:
-    """What the starts began, by their ``seq``."""
     cancels: dict[str | None, list[Exchange]] = defaultdict(list)
     for cancel in history.cancels:
         cancels[cancel.ref].append(cancel)

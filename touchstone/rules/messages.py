@@ -63,14 +63,12 @@ Spelling = Literal["plain", "misspelt", "misshapen"]
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 
-# RFC 9110 4.1 asks servers for 8000 octets of a target; shorter ones that are no longer usual may hit a proxy's limit.
-_LONG_TARGET_CHARS = 2000
+_LONG_TARGET_CHARS = 2000  # RFC 9110 4.1 asks servers for 8000 octets of a target; proxies may allow less
 _LONG_SEGMENT_CHARS = 255
 _LARGEST_TAKEN_BYTES = 529_684  # facts, part 4: the largest body known to have been taken; a larger one may be 413
 
-# HEAD and OPTIONS are answered by what stands before an API. GET /templates lists versions, outside the contract.
-_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})
-_ELSEWHERE = frozenset({("GET", "/templates")})
+_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # answered by what stands before an API
+_ELSEWHERE = frozenset({("GET", "/templates")})  # lists versions, outside the contract
 _ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # behind any base path; behind two slashes it is another path
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
 _BUILD_PATH = re.compile(r"/templates/.*/build(?:/events)?/?", re.DOTALL)

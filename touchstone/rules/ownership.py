@@ -118,10 +118,8 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
     document = json.dumps(exchange.body["template"], ensure_ascii=False)
     if not any(names(document, marker) for marker in markers):
         return f"a document without {markers[-1]!r}"
-    differences = [
-        _difference(written, exchange.body["template"])
-        for written in _written([publish] if publish else history.story(ref))
-    ]
+    written = _written([publish] if publish else history.story(ref))
+    differences = [_difference(each, exchange.body["template"]) for each in written]
     return differences[-1] if differences and all(differences) else ""
 
 
@@ -208,6 +206,8 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
 
 
+_UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
+_DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
 _LISTING_NAMESPACE = "global"  # GET /templates/global/… lists a curated template's versions, outside the contract
 
 # What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
@@ -231,16 +231,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
         yield judged_unless_limited(claim, fits, exchange, "404, or 400 as for a bad request")
 
 
-@story_rule(
-    "lookup.missing",
-    "lookup.unknown-version-is-404",
-    "lookup.unknown-name-is-404",
-    "lookup.unknown-namespace-is-404",
-    "lookup.deleted-version-is-404",
-    "start.refuses-deleted-version",
-    REFUSED,
-    PLAN,
-)
+@story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
 def missing(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each request about a version that did not exist, or no longer."""
     for exchange in _asked(ref, history):
@@ -285,7 +276,6 @@ def _asked(ref: str, history: History) -> Iterator[Exchange]:
 
 
 def _missing_claim(exchange: Exchange, history: History) -> str:
-    """Which part of the ref is the unknown one, as far as the run knows."""
     namespace, name, _ = parts(exchange.ref or "")
     known = {parts(content.ref)[:2] for content in history.all_contents() if content.owner == exchange.credential}
     if (namespace, name) in known:

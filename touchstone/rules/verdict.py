@@ -64,17 +64,9 @@ class RunVerdict:
 
 @dataclass(slots=True)
 class _Evidence:
-    """All that a run says about one claim; filled while the run log is gone through once."""
-
-    held: Counter[str] = field(default_factory=Counter)
-    broken: Counter[str] = field(default_factory=Counter)
-    unclear: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     findings: dict[str, None] = field(default_factory=dict)
     reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def checks(self) -> tuple[CheckCount, ...]:
-        names = sorted({*self.held, *self.broken, *self.unclear})
-        return tuple(CheckCount(name, self.held[name], self.broken[name], self.unclear[name]) for name in names)
 
 
 def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
@@ -83,13 +75,12 @@ def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
     evidence: dict[str, _Evidence] = defaultdict(_Evidence)
     for tally in log.tallies:
         about = evidence[tally.claim]
-        about.held[tally.check] += tally.held
-        about.unclear[tally.check] += tally.indeterminate
+        about.counts[tally.check].update(held=tally.held, indeterminate=tally.indeterminate)
         if tally.indeterminate:
             about.reasons["indeterminate"].append(tally.reason)
     for occurrence in log.occurrences:
         about = evidence[occurrence.finding.claim]
-        about.broken[occurrence.finding.check] += occurrence.times
+        about.counts[occurrence.finding.check]["broken"] += occurrence.times
         about.findings[occurrence.finding.id] = None
     for notice in log.notices:
         evidence[notice.claim].reasons[notice.verdict].append(notice.reason)
@@ -108,7 +99,7 @@ def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
 def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimVerdict:
     undecided = next((verdict for verdict in _UNDECIDED if verdict in evidence.reasons), None)
     verdict: Verdict
-    if evidence.findings or evidence.held.total():
+    if evidence.findings or any(count["held"] for count in evidence.counts.values()):
         verdict, reason = "broken" if evidence.findings else "upheld", ""
     elif undecided:
         verdict, reason = undecided, _joined(evidence.reasons[undecided]) or "no reason was given"
@@ -116,8 +107,9 @@ def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimV
         verdict, reason = "not-applicable", f"left out by --claims {log.header.claims_glob}"
     else:
         verdict, reason = "could-not-run", _why_unjudged(claim, log)
+    checks = tuple(CheckCount(name, **count) for name, count in sorted(evidence.counts.items()))
     known = claim.id in log.header.known
-    return ClaimVerdict(claim, verdict, reason, evidence.checks(), tuple(evidence.findings), known)
+    return ClaimVerdict(claim, verdict, reason, checks, tuple(evidence.findings), known)
 
 
 def _why_unjudged(claim: LedgerClaim, log: RunLog) -> str:

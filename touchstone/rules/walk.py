@@ -13,8 +13,7 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
-# From here a start begins a build.
-STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})
+STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})  # from here a start begins a build
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
