@@ -12,10 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "touchstone"
 # What is not within its budget yet may not grow again: what it had come to at last.
 REACHED = {
-    "lines of touchstone/ without proof/": 45_760,
-    "lines of tests/": 69_100,
-    "modules in one folder of them": 27,
-    "words in docs/": 62_050,
+    "lines of tests/": 67_200,
+    "words in docs/": 61_500,
 }
 # Catalogues of faults and variants may be wide.
 WIDE = {HOUSE / "proof" / name for name in ("faults", "variants")}

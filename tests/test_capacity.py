@@ -8,7 +8,7 @@ from tests.loadlogs import BEGAN_AT, Bucket, ClockWindow, FixedWindow, NoLimit, 
 from tests.rules.exchanges import exchange
 from touchstone.facts.events import Attempt, Build, RunLog, TemplateAction
 from touchstone.loadgen.capacity import Capacity, InFlight, Life, capacity, lives_of
-from touchstone.report.load_sentences import describe_beyond, describe_capacity
+from touchstone.report.load_sentences import sentence
 
 
 def of(log: RunLog) -> Capacity:
@@ -64,7 +64,7 @@ def test_run_says_what_it_saw(storm: Storm, finding: str, words: str) -> None:
     found = of(storm.run())
 
     assert found.finding == finding
-    assert words in describe_capacity(found)
+    assert words in sentence("capacity", found)
 
 
 def test_refusals_with_room_are_a_rate_limit() -> None:
@@ -78,7 +78,7 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
     found = of(replace(log, attempts=log.attempts + refused))
 
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
-    assert describe_capacity(found) == (
+    assert sentence("capacity", found) == (
         "7 starts were refused with fewer than the 4 builds in flight that were seen at other times: a rate limit "
         "explains all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
         "keep their place. The capacity is at least 4."
@@ -97,8 +97,8 @@ def test_refusals_that_nothing_explains_are_told_as_such() -> None:
     found = of(replace(log, attempts=log.attempts + more))
 
     assert found.finding == "unclear"
-    assert "neither a full host nor a usual rate limit explains these refusals" in describe_capacity(found)
-    assert describe_capacity(found).endswith("The capacity is at least 4.")
+    assert "neither a full host nor a usual rate limit explains these refusals" in sentence("capacity", found)
+    assert sentence("capacity", found).endswith("The capacity is at least 4.")
 
 
 def test_starts_of_shared_versions_may_have_needed_room() -> None:
@@ -108,7 +108,7 @@ def test_starts_of_shared_versions_may_have_needed_room() -> None:
     found = of(log_of(workload("churn"), attempts=attempts))
 
     assert (found.finding, found.refused_unsure, found.refused_needless) == ("either", 2, 0)
-    assert describe_capacity(found) == (
+    assert sentence("capacity", found) == (
         "2 starts were refused of versions that other clients start and cancel as well, so that nobody knows how many "
         "builds were in flight: a full host, or a rate limit."
     )
@@ -122,7 +122,7 @@ def test_what_refusals_say_is_a_hint() -> None:
     found = of(replace(Storm().run(), exchanges=tuple(replace(e, seq=900 + n) for n, e in enumerate(refusals))))
 
     assert found.messages == ("Host full", "Too fast")
-    assert describe_capacity(found).endswith("Refusals say 'Host full' and 'Too fast': a hint, and no proof.")
+    assert sentence("capacity", found).endswith("Refusals say 'Host full' and 'Too fast': a hint, and no proof.")
 
 
 def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
@@ -132,9 +132,8 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    assert (
-        describe_capacity(found) == "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
-    )
+    text = "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
+    assert sentence("capacity", found) == text
 
 
 def test_limit_met_at_the_end_leaves_the_capacity_open() -> None:
@@ -161,7 +160,7 @@ def test_nothing_is_known_without_a_start() -> None:
 
     assert capacity(steady()) is None
     assert of(log_of(workload("storm"), attempts=dead)).finding == "unknown"
-    assert "says nothing about the capacity" in describe_capacity(of(log_of(workload("storm"), attempts=dead)))
+    assert "says nothing about the capacity" in sentence("capacity", of(log_of(workload("storm"), attempts=dead)))
 
 
 def test_sparse_reads_leave_a_range() -> None:
@@ -169,7 +168,7 @@ def test_sparse_reads_leave_a_range() -> None:
     found = of(Storm(poll_s=2.0, retry_s=0.5).run())
 
     assert (found.at_least, found.at_most) == (1, 4)
-    assert "the capacity is between 1 and 4" in describe_capacity(found)
+    assert "the capacity is between 1 and 4" in sentence("capacity", found)
 
 
 @pytest.mark.parametrize("poll_s", [0.05, 0.2, 0.45])
@@ -190,7 +189,7 @@ def test_clients_and_admissions_are_counted() -> None:
     assert clients.tries == 40 + len(found.refusals) == 220
     assert (found.admitted, found.busiest) == (40, {1: 4, 10: 40, 60: 40})
     assert 4.9 < clients.wait_p50_s < 5.2
-    assert describe_beyond(found).startswith(
+    assert sentence("beyond", found).startswith(
         "Of 40 clients 4 were let in at the first try, 36 after waiting, half of them"
     )
 
@@ -200,7 +199,7 @@ def test_clients_that_give_up_are_counted() -> None:
     found = of(Storm(patience=1).run())
 
     assert (found.clients.at_once, found.clients.later, found.clients.gave_up) == (4, 0, 36)
-    assert "36 gave up" in describe_beyond(found)
+    assert "36 gave up" in sentence("beyond", found)
 
 
 def test_clients_that_the_end_of_the_run_met_waiting_are_counted() -> None:
@@ -212,7 +211,7 @@ def test_clients_that_the_end_of_the_run_met_waiting_are_counted() -> None:
 
     assert clients.wanted == 40 == clients.at_once + clients.later + clients.still_trying
     assert (clients.at_once, clients.gave_up, clients.still_trying > 0) == (4, 0, True)
-    assert f", {clients.still_trying} were still trying when the run ended; " in describe_beyond(found)
+    assert f", {clients.still_trying} were still trying when the run ended; " in sentence("beyond", found)
 
 
 def test_every_client_is_told_of_once() -> None:
@@ -234,7 +233,7 @@ def test_every_client_is_told_of_once() -> None:
 
     assert (clients.gave_up, clients.still_trying, clients.turned_away, clients.failed) == (1, 2, 2, 3)
     assert clients.wanted == 12 == clients.at_once + clients.later + 1 + 2 + 2 + 3
-    assert describe_beyond(found).startswith(
+    assert sentence("beyond", found).startswith(
         "Of 12 clients 4 were let in at the first try, 1 gave up, 2 were still trying when the run ended, "
         "2 were refused and did not come back, 3 got an error or no answer; 12 tries in all."
     )

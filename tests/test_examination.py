@@ -60,8 +60,8 @@ class Kept:
     def intend(self, template: Template) -> None:
         self.told.append(("intend", template.ref, len(self.calls)))
 
-    def published(self, template: Template, digest: str) -> None:
-        self.told.append((f"published {digest}", template.ref, len(self.calls)))
+    def write(self, template: Template, action: str, digest: str = "") -> None:
+        self.told.append((f"{action} {digest}", template.ref, len(self.calls)))
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
         self.told.append(("gone" if gone else "left", template.ref, len(self.calls)))

@@ -107,7 +107,7 @@ def test_outcomes_add_up() -> None:
     total = numbers.total
 
     for operation in (*numbers.operations, total):
-        assert sum(operation.kinds.values()) == operation.whole.count + operation.unsent
+        assert sum(operation.kinds.values()) == operation.whole.count + operation.kinds["unsent"]
     for operation in numbers.operations:
         assert sum(row.count for row in operation.outcomes) == operation.whole.count
         assert sum(row.share for row in operation.outcomes) == pytest.approx(1)

@@ -11,7 +11,7 @@ from tests.rules.exchanges import exchange
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
 from touchstone.loadgen.capacity import Room, capacity, room
-from touchstone.report.load_sentences import describe_capacity, sentence
+from touchstone.report.load_sentences import sentence
 
 FILL = "fill:202 fill:202 fill:429"
 QUICK = "full:429 cancel:200 again:202"
@@ -152,7 +152,7 @@ def test_client_decides_what_a_storm_leaves_open(steps: str, finding: str, words
 
     assert found is not None
     assert found.finding == finding
-    assert words in describe_capacity(found)
+    assert words in sentence("capacity", found)
 
 
 def test_client_decides_where_a_storm_has_more_starts_than_a_fit_looks_at() -> None:
@@ -249,5 +249,5 @@ def test_builds_of_a_lost_worker_are_no_rate_limit(steps: str, finding: str) -> 
 
     assert found is not None
     assert found.finding == finding
-    assert "worker was lost" in describe_capacity(found)
-    assert "rate limit explains" not in describe_capacity(found)
+    assert "worker was lost" in sentence("capacity", found)
+    assert "rate limit explains" not in sentence("capacity", found)

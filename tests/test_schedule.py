@@ -114,8 +114,8 @@ def test_trace_says_what_its_arrivals_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("named", "hint"),
-    [("starts", "; did you mean start?"), ("getBuild", ""), ("START", "")],
-    ids=["near", "id", "case"],
+    [("starts", "; did you mean start?"), ("getBuild", ""), ("START", ""), ("", "")],
+    ids=["near", "id", "case", "empty"],
 )
 def test_trace_with_an_unknown_action_is_an_error(named: str, hint: str, tmp_path: Path) -> None:
     """The message names the line, what it says, every action that may stand there, and the nearest."""

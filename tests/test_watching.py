@@ -16,7 +16,7 @@ from touchstone.facts.events import RunLog, Tally
 from touchstone.facts.runlog import read
 from touchstone.loadgen.metrics import punctuality
 from touchstone.loadgen.not_judged import unwatched
-from touchstone.report.load_sentences import describe_generator
+from touchstone.report.load_sentences import sentence
 
 OF_LOGS = {"events.answers-200", "events.watchers-agree", "events.carry-the-output"}
 WHY = "watchers did not watch, since the start of their build was not accepted"
@@ -39,7 +39,7 @@ def test_who_did_not_watch_is_counted_over_all_workers() -> None:
     log = RunLog(header=log.header, workload=log.workload, workers=(*log.workers, earlier))
 
     assert unwatched(log)[0] == f"7 of 12 {WHY}; lower --builds, or raise patience_s of the target"
-    told = describe_generator(punctuality(log), 3.0)
+    told = sentence("generator", punctuality(log), 3.0)
     assert "7 watchers did not watch, as the start of their build was not accepted" in told
     assert "nobody knows" in told  # of those that log_of has no windows for
 

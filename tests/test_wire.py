@@ -99,7 +99,7 @@ def test_shot_says_what_the_transport_says(call: Call) -> None:
     assert {name: value for name, value in headers.items() if name not in apart} == theirs
     assert headers["accept-encoding"] == "identity"
     assert stays_open
-    assert (request.operation, request.ref, request.method) == (exchange.operation, exchange.ref, method)
+    assert (request.operation, request.ref, request.request.method) == (exchange.operation, exchange.ref, method)
     assert request.request == exchange.request
 
 
@@ -186,7 +186,7 @@ def test_other_call_gets_another_shot(change: Mapping[str, Any]) -> None:
     call = Call("getBuild", REF)
     other = its.prepared(replace(call, **change))
     assert other is not its.prepared(call)
-    assert other.note == change.get("note", {})
+    assert other.call.note == change.get("note", {})
 
 
 # --- what comes of it ------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
 
 def kind(form: Any) -> Kind[Any]:
-    """What reads values of an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
+    """A reader for values of an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
     adapter: TypeAdapter[Any] = TypeAdapter(form)
 
     def read(value: object) -> Any:
@@ -50,7 +50,7 @@ def kind(form: Any) -> Kind[Any]:
 
 
 def fits(*expected: str) -> Wrap:
-    """Says of a value that the type before it refuses what would fit: one text, or the choices that there are."""
+    """Replaces the refusal of the type before it by *expected*: one text, or the choices."""
     like = expected[0] if len(expected) == 1 else f"{', '.join(expected[:-1])} or {expected[-1]}"
 
     def read(value: Any, inner: Callable[[Any], Any]) -> Any:
@@ -76,7 +76,6 @@ def _refs(value: object) -> tuple[str, ...]:
 
 
 def _url(value: object) -> str:
-    """The base URL of a target, without a trailing slash. A base path is kept."""
     like = "a URL such as https://staging.example.test/api"
     if not isinstance(value, str):
         raise Unfit(like)
@@ -124,12 +123,6 @@ def _from(variable: str, whose: str) -> Any:
     return _is(variable, f"The environment variable that holds the key of {whose}.")
 
 
-class _Table(BaseModel):
-    """A table of the file; the description of a field is what its key means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 @pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Templates:
     """Refs to use where the run must not publish, by what their builds do."""
@@ -144,8 +137,8 @@ class Templates:
                 raise Unfit("it in one list", found=f"{quoted(ref)}, which is both buildable and failing")
 
 
-class TargetTable(_Table):
-    """The table ``[targets.NAME]``."""
+class TargetTable(BaseModel, extra="forbid", frozen=True):
+    """The table ``[targets.NAME]``; descriptions are the meanings of the keys."""
 
     url: Url = Field(description="Base URL without a trailing slash.")
     api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
@@ -180,8 +173,8 @@ class TargetTable(_Table):
         return self
 
 
-class RunTable(_Table):
-    """The top of the file."""
+class RunTable(BaseModel, extra="forbid", frozen=True):
+    """The top of the file; descriptions are the meanings of the keys."""
 
     target: TargetName = _is(EMBEDDED, "What is judged; twin is the embedded server.")
     report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
@@ -196,22 +189,15 @@ class RunTable(_Table):
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """What a settings file says.
+    """The content of a settings file, and its names in messages."""
 
-    Attributes:
-        name: How messages call the file; empty where there is none.
-        folder: Where relative paths in it start.
-        prefix: What stands before a table's name: ``tool.touchstone.`` in a pyproject.toml.
-        table: Its content.
-    """
-
-    name: str = ""
-    folder: Path = Path()
-    prefix: str = ""
+    name: str = ""  # empty where there is no file
+    folder: Path = Path()  # where relative paths start
+    prefix: str = ""  # of table names: ``tool.touchstone.`` in a pyproject.toml
     table: RunTable = field(default_factory=RunTable, repr=False)
 
     def place(self, *tables: object, key: object = "") -> str:
-        """Where a table or a key in one stands, for messages."""
+        """The place of a table or of a key, for messages."""
         table = (self.prefix + ".".join(map(one_line, tables))).rstrip(".")
         return f"{self.name}:" + (f" [{table}]" if table else "") + (f" {one_line(key)}" if key else "")
 
@@ -254,11 +240,7 @@ _KEYS_AT = {1: RunTable.model_fields, 3: TargetTable.model_fields, 4: Templates.
 
 
 def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
-    """The table that *raw* is.
-
-    Raises:
-        UsageError: a key or a value of it does not fit: the place, what was found and what was expected.
-    """
+    """The table that *raw* is; a UsageError about a key or value that does not fit has its place."""
     try:
         return RunTable.model_validate(raw)
     except ValidationError as error:
@@ -276,7 +258,7 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line says; None where it says nothing."""
+    """The command line; None for a flag that is not given."""
 
     target: str | None = None
     url: str | None = None
@@ -294,22 +276,15 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """What is judged, with whose keys, and how patiently; `TargetTable` says what the rest is.
+    """A target with its keys and limits; see `TargetTable`."""
 
-    Attributes:
-        name: The table in the settings file, ``url`` for a URL given directly, ``twin`` for the embedded one.
-        url: None until the embedded twin listens, and until then there are no keys.
-        key_sources: Where each of the three keys comes from.
-        unused_keys: Keys that the run knows and does not use; they are kept out of what it writes.
-    """
-
-    name: str = EMBEDDED
-    url: str | None = None
+    name: str = EMBEDDED  # the table in the settings file, ``url`` for a URL given directly, ``twin``
+    url: str | None = None  # None until the embedded twin listens; until then there are no keys
     api_key: str | None = field(default=None, repr=False)
     second_api_key: str | None = field(default=None, repr=False)
     restricted_api_key: str | None = field(default=None, repr=False)
     key_sources: KeySources = USUAL
-    unused_keys: tuple[str, ...] = field(default=(), repr=False)
+    unused_keys: tuple[str, ...] = field(default=(), repr=False)  # redacted like the others
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
@@ -328,28 +303,21 @@ class TargetSettings:
         return self.name == EMBEDDED
 
     def keys(self) -> dict[str, str]:
-        """The keys that there are, by their role: ``primary``, ``second``, ``restricted``."""
+        """The keys by role: ``primary``, ``second``, ``restricted``."""
         found = (("primary", self.api_key), ("second", self.second_api_key), ("restricted", self.restricted_api_key))
         return {role: value for role, value in found if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a run, merged; `RunTable` says what the rest is.
-
-    Attributes:
-        report_dir: Where results go; None for a new folder under ``reports/``.
-        state_dir: Where journals go; None where the environment names no home.
-        plan: Whether the run only says what it would do.
-        claims_glob: The claims to judge: globs, separated by commas.
-    """
+    """All settings of a run, merged; see `RunTable`."""
 
     target: TargetSettings = TargetSettings()
     report_dir: Path | None = None
-    state_dir: Path | None = None
+    state_dir: Path | None = None  # of journals; None where the environment names no home
     seed: int = DEFAULT_SEED
     strict: bool = False
-    plan: bool = False
+    plan: bool = False  # print what would run, and send nothing
     profile: Profile = "standard"
     claims_glob: str = "*"
     max_seconds: float | None = None
@@ -368,14 +336,10 @@ _SETTINGS = TypeAdapter(Settings)
 
 
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
-    """The settings of a run.
-
-    Args:
-        cwd: The working directory: the settings file is looked for in it, and relative paths start from it.
-        builds: How many the run may start where nobody says it; None for as many as a check may.
+    """The settings of a run in the folder *cwd*; *builds* is the default of ``max_builds``, None for that of a check.
 
     Raises:
-        UsageError: something that the caller wrote does not exist or does not fit; the message says where.
+        UsageError: a flag, a variable or the file does not fit; the message says where.
     """
     file = find(flags.config, cwd)
     target = _target(flags, environ, file)
@@ -388,10 +352,12 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
     run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True))
+    # XDG Base Directory Specification: a relative path is invalid and ignored.
+    homes = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
     return Settings(
         target=target,
         report_dir=cwd / run.report_dir if run.report_dir else None,
-        state_dir=_state_dir(environ),
+        state_dir=next((home / "touchstone" / "journals" for home in homes if home.is_absolute()), None),
         plan=bool(flags.plan),
         claims_glob=run.claims,
         baseline=cwd / run.baseline if run.baseline else None,
@@ -400,11 +366,7 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """The keys of the usual variables, by role; whichever target they belong to, they are secrets.
-
-    Raises:
-        UsageError: one is none; the message does not show it.
-    """
+    """The keys of the usual variables, by role; a UsageError about one that is no key does not show it."""
     names = dataclasses.asdict(USUAL)
     return {role: checked(name, environ[name], read_key) for role, name in names.items() if environ.get(name)}
 
@@ -444,10 +406,7 @@ def _target_of(name: str, place: str, environ: Mapping[str, str], file: Settings
 
 
 def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The keys of a target, and where they come from, as arguments of TargetSettings.
-
-    None is in the URL, in whatever encoding: each request line and each report would hold it.
-    """
+    """The keys of a target and their sources, as arguments of TargetSettings; none may be in the URL."""
     # A target that spells a key out is a throw-away server: keys from the environment would belong to another one.
     is_spelled_out = any(name in values for name in KEY_NAMES)
     found, sources = dict[str, str | None](), list[str]()
@@ -465,9 +424,3 @@ def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mappin
         if Secrets({name: key}).text(values["url"]) != values["url"]:
             raise UsageError(f"{url_place}: found a URL with {name} in it (not shown); expected one without any key")
     return {**found, "key_sources": KeySources(*sources)}
-
-
-def _state_dir(environ: Mapping[str, str]) -> Path | None:
-    # XDG Base Directory Specification: a relative path is invalid and ignored.
-    folders = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
-    return next((folder / "touchstone" / "journals" for folder in folders if folder.is_absolute()), None)

@@ -1,16 +1,11 @@
-"""Every exception of the package, split by who must act.
-
-A disagreement between the target and its contract is a finding, not an exception.
-"""
+"""Every exception of the package, by who must act; that a target breaks its contract is a finding, no exception."""
 
 import difflib
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-# What a message quotes comes from files and targets: it may be as long as they like, and hold what a terminal obeys.
 MAX_MESSAGE_CHARS = 4000
-_END_CHARS = 500
 
 
 class HarnessError(Exception):
@@ -22,7 +17,7 @@ class HarnessError(Exception):
         chars = super().__str__()
         text = "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in chars)
         if len(text) > MAX_MESSAGE_CHARS:
-            text = f"{text[: MAX_MESSAGE_CHARS - _END_CHARS]} … {text[-_END_CHARS + 3 :]}"
+            text = f"{text[: MAX_MESSAGE_CHARS - 500]} … {text[-497:]}"
         return text
 
 
@@ -53,7 +48,7 @@ class RunLogError(HarnessError):
 
 
 class OutputError(HarnessError):
-    """What is to be told could not be written where it was to go."""
+    """A report or a run log could not be written."""
 
 
 class Unfit(ValueError):
@@ -65,7 +60,7 @@ class Unfit(ValueError):
 
 
 def unwritten(message: str, error: OSError) -> HarnessError:
-    """What a refusal of the disk is: the caller's mistake where the place is no folder, and otherwise nobody's."""
+    """The exception for a refusal of the disk: the caller's mistake where the place is no folder."""
     return UsageError(message) if is_misplaced(error) else OutputError(message)
 
 
@@ -76,8 +71,7 @@ def is_misplaced(error: OSError) -> bool:
 
 def one_line(name: object) -> str:
     """A name from a file as a message shows it: as it is, unless it has line breaks."""
-    text = str(name)
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    return str(name).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -27,14 +27,14 @@ def sentence(thing: object) -> str:
 
 
 def attributes(kind: type) -> dict[str, str]:
-    """What the docstrings of a class and of those that it inherits from say of its attributes, by name."""
+    """What a class and those that it inherits from say of their attributes, by name."""
     found: dict[str, str] = {}
-    for one in reversed(kind.__mro__):
-        _, _, rest = (inspect.cleandoc(one.__doc__ or "")).partition("Attributes:\n")
-        block = re.split(r"\n(?=\S)", rest)[0]
-        for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE):
-            found[name] = _marked(text)
-    return found
+    for one in reversed(kind.__mro__[:-1]):
+        block = re.split(r"\n(?=\S)", inspect.cleandoc(one.__doc__ or "").partition("Attributes:\n")[2])[0]
+        found |= re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", block, flags=re.MULTILINE)
+        comments = re.findall(r"^ {4}(\w+): .*  # (?!noqa)(.*)$", inspect.getsource(one), flags=re.MULTILINE)
+        found |= {name: f"{text[:1].upper()}{text[1:].removesuffix('.')}." for name, text in comments}
+    return {name: _marked(text) for name, text in found.items()}
 
 
 def _marked(text: str) -> str:

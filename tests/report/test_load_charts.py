@@ -27,8 +27,8 @@ from touchstone.report.load_view import LoadView, load_view
 
 
 def seen(log: RunLog) -> LoadView:
-    """The load of a run, without its thresholds."""
-    view = load_view(log, ())
+    """The load of a run."""
+    view = load_view(log)
     assert view is not None
     return view
 

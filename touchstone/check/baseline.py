@@ -1,7 +1,4 @@
-"""Claims that earlier runs found broken: those in a baseline, and those of the newest run log.
-
-A baseline is a text file with one id a line; what follows a # is for its readers.
-"""
+"""Claims that earlier runs found broken: those in a baseline, one id a line, and those of the newest run log."""
 
 import dataclasses
 import json
@@ -35,11 +32,7 @@ _ABOUT = (
 
 
 def read_baseline(path: Path, ledger: Ledger) -> tuple[str, ...]:
-    """The claims that the file at *path* lists, each once, in its order.
-
-    Raises:
-        UsageError: the file cannot be read, or names something else than a claim that is judged.
-    """
+    """The claims that a file lists, in its order; UsageError where it cannot be read or names anything else."""
     known = {name: number for number, line in enumerate(_lines(path), start=1) if (name := _claim_in(line))}
     for name, number in known.items():
         if why := _objection(name, ledger):
@@ -63,8 +56,7 @@ def _objection(name: str, ledger: Ledger) -> str:
 def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str, str]) -> str:
     """Writes the claims that a run found broken into the file at *path*; says in a sentence what became of it.
 
-    Of a file that is there already, only the lines of claims that the run upheld are taken out, and what is missing
-    is added: what its readers wrote stays, and so does what the run could not judge.
+    Of a file that exists only the lines of upheld claims are taken out, and what is missing is added.
 
     Args:
         verdicts: The verdict on each claim, by its id.
@@ -84,11 +76,7 @@ def write_baseline(path: Path, verdicts: Mapping[str, str], remarks: Mapping[str
 
 
 def lines_to_keep(path: Path) -> list[str]:
-    """The lines of a baseline that is to be written again; where there is no file, those that one begins with.
-
-    Raises:
-        UsageError: the file is something else, which must not be written over.
-    """
+    """The lines of a baseline that is written again, or the head of a new one; UsageError where it is another file."""
     if not path.exists():
         return list(_ABOUT)
     lines = _lines(path)
@@ -122,11 +110,7 @@ _HEADER: TypeAdapter[Header] = TypeAdapter(Header)
 def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Settings, str]:
     """The settings of a check of what failed last time, and a sentence that says which run that was.
 
-    Everything is judged where nothing failed, or where there is no earlier check of the target. What is known to be
-    broken has not failed; what is known to be, and holds again, has.
-
-    Args:
-        reports: Where earlier runs left their results; the report folder of the settings is looked at, too.
+    Everything is judged where nothing failed, or where neither *reports* nor the report folder has an earlier check.
     """
     folders = tuple(dict.fromkeys((reports, settings.report_dir or reports)))
     found = _newest(settings, folders)
@@ -156,6 +140,7 @@ def narrowed(settings: Settings, ledger: Ledger, reports: Path) -> tuple[Setting
 def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | None:
     """Run log and run id of the check of the target that began last; a file that is no run log is passed over."""
     found: list[tuple[str, float, Path, str]] = []
+    wanted = "" if settings.target.embedded else settings.target.url  # an embedded twin listens elsewhere each time
     places = ("", "*/", f"{EARLIER}/*/", f"*/{EARLIER}/*/")
     for path in (path for folder in folders for place in places for path in folder.glob(f"{place}runlog.jsonl")):
         try:
@@ -165,13 +150,6 @@ def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | N
             written_at = path.stat().st_mtime
         except (ValueError, RecursionError, OSError):  # what pydantic says of another file is a ValueError
             continue
-        if header.command == "check" and _is_same(header, settings):
+        if header.command == "check" and wanted == ("" if header.target.kind == "embedded" else header.target.url):
             found.append((header.started_at, written_at, path, header.run_id))
     return max(found)[2:] if found else None
-
-
-def _is_same(header: Header, settings: Settings) -> bool:
-    """Whether a run was about the target of *settings*; an embedded twin listens elsewhere each time."""
-    if settings.target.embedded or header.target.kind == "embedded":
-        return settings.target.embedded and header.target.kind == "embedded"
-    return header.target.url == settings.target.url

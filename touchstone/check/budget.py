@@ -1,7 +1,4 @@
-"""What ends a run or a wait early: spent builds and time, waits in vain, a target that answers nobody any more.
-
-A build is reserved before the request that may begin it.
-"""
+"""What ends a run or a wait early: spent builds and time, waits in vain, a target that answers nobody any more."""
 
 import threading
 from collections import Counter
@@ -15,18 +12,13 @@ from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
 # Whoever waits for the end of a build gives up when nobody has been answered for so long; a pause is as long at least.
 SILENT_S = 10.0
-# After so many requests in a row, of whatever case, that nobody answers the cases that are left are not tried.
+# After so many unanswered requests in a row, of whatever case, the cases that are left are not tried.
 UNHEARD_REQUESTS = 10
-# Once nobody has answered so many removals in a row the rest is left to a sweep: each would take its whole timeout.
-SILENT_REMOVALS = 3
+SILENT_REMOVALS = 3  # After so many unanswered removals in a row the rest is left to a sweep
 
 
 class Silence:
-    """How long a target has answered nobody.
-
-    Args:
-        fewest: So many requests in a row have to end without an answer before it is called silence.
-    """
+    """How long a target has answered nobody; at least *fewest* requests in a row have to end without an answer."""
 
     def __init__(self, fewest: int = 1) -> None:
         self._fewest = fewest
@@ -47,11 +39,9 @@ class Silence:
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
-# Once a wait was in vain, the next ones are shorter by this share; after so many in a row there is none any more. A
-# target that never has room, or whose builds never end, would otherwise cost its whole patience in every case.
+# Once a wait was in vain, the next ones take this share of it; after so many in a row there is none any more.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
-# No wait is cut to less than so many times the longest one that ended well.
-_SURE_TIMES = 2
+_SURE_TIMES = 2  # No wait is cut to less than so many times the longest one that ended well
 
 
 class Vain:
@@ -97,13 +87,7 @@ ENDS = frozenset({"cancelBuild", "deleteTemplate", "publishTemplate"})
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The answer to a call.
-
-    Attributes:
-        operation: operationId of the request, or empty.
-        ref: The version that it was about, or empty.
-        status: The status code, or 0 without an answer.
-    """
+    """The answer to a call; operation and ref are empty outside the contract, and status is 0 without an answer."""
 
     call: Call
     operation: str
@@ -125,13 +109,9 @@ class Received:
 class Budget:
     """Builds that a run may still begin, and its time; usable from several threads.
 
-    A build is reserved before a request is sent that may begin one. It is given back where the answer shows that none
-    began: a golden that is reused, a refusal for another reason than a limit, or a join that is certain. A refusal for
-    a limit leaves a doubt. The next read of the version settles it, where nothing but a start went before it.
+    A build is reserved before a request that may begin one. It is given back where the answer shows that none began. A
+    refusal for a limit leaves a doubt, which the next read of the version settles unless another call went before.
     Publishing is free once a read of what was published has shown ``not_built``.
-
-    Args:
-        ready: Versions that are known to be ready.
 
     Attributes:
         builds: How many may still begin.
@@ -156,11 +136,7 @@ class Budget:
         return may_start(call) or (may_publish(call) and (asks_auto_build(call) or not self._publishing_is_free))
 
     def reserve(self, look: Callable[[str], None]) -> bool:
-        """Reserves a build for a request that may begin one; whether one was left.
-
-        Args:
-            look: Reads the status of a version whose builds are in doubt; called while no build is left.
-        """
+        """Reserves a build, if one is left; while none is, *look* reads the status of each version in doubt."""
         if self.builds <= 0:
             self.look_through(look)
         with self._lock:
@@ -185,12 +161,7 @@ class Budget:
                 self._running.pop(call.ref or "", None)
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
-        """Updates the budget by one answer.
-
-        Args:
-            reserved: Whether a build was reserved for the request.
-            lasts_s: Seconds that a build of the version takes at least.
-        """
+        """Updates the budget by one answer; a build of the version takes *lasts_s* seconds at least."""
         ref = answer.ref
         with self._lock:
             if answer.call.operation in ENDS:
@@ -206,7 +177,6 @@ class Budget:
                 self._read(answer)
 
     def _settle(self, answer: Received, lasts_s: float) -> None:
-        """Gives the reserved build back, keeps it, or leaves that to the next read."""
         ref, accepted = answer.ref, 200 <= answer.status < 300
         publishes = answer.operation == "publishTemplate" and not asks_auto_build(answer.call)
         if accepted and answer.state == "ready":
@@ -223,7 +193,6 @@ class Budget:
             self._doubts.setdefault(ref, []).append((answer.done_at, publishes and accepted))
 
     def _read(self, answer: Received) -> None:
-        """Settles the doubts of a version by a status read that was sent after them."""
         ref, state = answer.ref, answer.state
         doubts = self._doubts.pop(ref, [])
         settled = [doubt for doubt in doubts if doubt[0] <= answer.sent_at]

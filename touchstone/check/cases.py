@@ -1,15 +1,7 @@
 """Cases of a run: what each says of itself, in which order they run, and which a proof can leave out.
 
-A fault is only proven if the right claim is blamed and no other one. An examination that stopped at the first finding
-would never see the others, so it goes on until all of this holds:
-
-1. Each expected claim is broken (of a generated fault: at least one of them).
-2. The general cases are over: the plain life of a version, seen by whoever looks.
-3. Two thirds of all other claims have been judged on an occasion, held or broken.
-4. Every version that the run left alone has been read once more, and the clean-up is over.
-
-A fault that is not found meets the whole examination. Once it is found, a case of whose claims each has been judged is
-left out: it would add nothing to the share.
+A fault is proven if the right claim is blamed and no other one. So a proof that has found it goes on until the general
+cases are over and two thirds of all other claims have been judged; a case that would judge nothing new is left out.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,12 +17,7 @@ FAIR_SHARE = 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Quarry:
-    """What an examination is after.
-
-    Attributes:
-        breaks: Globs over claims.
-        any_one: Whether one broken claim that matches is enough; otherwise each glob needs one.
-    """
+    """What a proof is after, by globs over claims: one broken claim for each, or *any_one* of all."""
 
     breaks: tuple[str, ...]
     any_one: bool = False
@@ -45,13 +32,7 @@ class Quarry:
         return any(fnmatchcase(claim, glob) for glob in self.breaks)
 
     def may_stop(self, broken: Collection[str], judged: Collection[str], claims: Iterable[str]) -> bool:
-        """Whether the quarry is found and the other claims have had a fair chance.
-
-        Args:
-            broken: Claims found broken so far.
-            judged: Claims that a check has judged on an occasion so far, whichever way.
-            claims: All claims of the examination.
-        """
+        """Whether the quarry is found and FAIR_SHARE of the other *claims* have been judged, whichever way."""
         others = [claim for claim in claims if not self.expects(claim)]
         had_a_chance = sum(claim in judged for claim in others)
         return self.is_found(broken) and had_a_chance >= FAIR_SHARE * len(others)
@@ -61,7 +42,6 @@ class Quarry:
         return self.is_found(broken) and all(claim in judged or self.expects(claim) for claim in case)
 
 
-# What goes wrong anyway is to be found before what is special, or it would be blamed on what is special.
 GENERAL_CASES = "test_lifecycle.py"
 LAST_CASES = "test_wrap_up.py"
 
@@ -76,7 +56,6 @@ class Declared:
 
     Attributes:
         id: Subject and name: ``test_cancel.py::test_in_flight[x]`` is ``cancel.in_flight[x]``.
-        claims: Those that it sets out to show, in the order of its marks.
         builds: How many it begins at most.
         requests: About how many it sends besides polls.
         profile: The smallest profile that runs it.
@@ -100,11 +79,7 @@ class Declared:
         return self.file not in (GENERAL_CASES, LAST_CASES)
 
     def place(self, quarry: Quarry | None) -> tuple[int, float]:
-        """Its place in a proof: general cases, likely culprits, what judges most for its cost, a last look.
-
-        A case is a likely culprit if it sets out to show what is expected to be broken. Once that is found, nothing is
-        expected any more, and *quarry* is None.
-        """
+        """Its place in a proof: general cases, likely culprits, what judges most for its cost, a last look."""
         if not self.may_be_left_out:
             return (0 if self.file == GENERAL_CASES else 3, 0)
         each = DRAWN_COSTS if self.file == DRAWN_CASES else 1

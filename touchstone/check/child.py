@@ -17,10 +17,7 @@ from touchstone.facts.runlog import follow
 from touchstone.facts.second_look import looked_over
 from touchstone.types import Progress
 
-# What a child prints goes into a file, and files are UTF-8 whatever the locale is.
-UTF8_OUTPUT = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
-# Where things are, whom to trust, and which Python this is: a child runs the same package as its parent. Any other
-# variable may change which cases run, or how, such as PYTEST_ADDOPTS or one of Locust's own.
+# Any other variable, such as PYTEST_ADDOPTS or one of Locust's own, may change which cases run, or how.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -46,12 +43,7 @@ def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[st
 
 
 class Interrupted:
-    """Whether somebody asked the run to stop.
-
-    Attributes:
-        by: The signal; 0 for none.
-        times: How often.
-    """
+    """Whether somebody asked the run to stop: by which signal (0 for none), and how often."""
 
     def __init__(self) -> None:
         self.by = 0
@@ -83,11 +75,9 @@ def watched(
     Args:
         environment: All variables of the child; one more is added, by which it notices that its parent is gone.
         output: File for what it prints.
-        run_log: The run log that it appends to.
-        progress: Called with each event of the run log as it appears.
+        run_log: The run log that it appends to; *progress* is called with each of its events.
         interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there CHILD_GRACE_S later.
-        max_seconds: The same happens when the child should have ended by itself after so many seconds, and has not
-            CHILD_GRACE_S later; None for never.
+        max_seconds: The same happens CHILD_GRACE_S after so many seconds; None for never.
         look: Called again and again while the child lives, and once when it has ended.
 
     Raises:
@@ -111,7 +101,7 @@ def watched(
         child = subprocess.Popen(
             command,
             cwd=cwd,
-            env=dict(environment) | UTF8_OUTPUT | {LIFELINE_VARIABLE: str(lifeline)},
+            env=dict(environment) | {"PYTHONIOENCODING": "utf-8:backslashreplace", LIFELINE_VARIABLE: str(lifeline)},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -1,9 +1,4 @@
-"""Drives a target into the situations that the rules judge: patient starts, bounded waits, simultaneous calls.
-
-It asserts nothing. What cannot be brought about ends the case with `Unsuited`, which says why and for which verdict. A
-wait that ended in vain before is cut short the next time and given up in the end; the rules look at the times of the
-exchanges, so that a wait which was cut accuses nobody.
-"""
+"""Drives a target into the situations that the rules judge; it asserts nothing, and ends a case with `Unsuited`."""
 
 import threading
 from collections import Counter, defaultdict
@@ -28,7 +23,6 @@ from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.connections import in_background
 from touchstone.target.transport import Transport
 
-# What would let a claim be judged that a target does not offer the means for.
 PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = "raw" for this target'
 
 
@@ -59,53 +53,36 @@ class Unsuited(Exception):
         self.reason = reason
 
 
+@dataclass
 class Ledger:
     """Writes what happens to templates into the journal and the run log, as far as a run has these."""
 
-    def __init__(
-        self,
-        run_id: str = "",
-        journal: Journal | None = None,
-        log: RunLogWriter | None = None,
-        transport: Transport | None = None,
-    ) -> None:
-        self._run_id = run_id
-        self._journal = journal
-        self._log = log
-        self._transport = transport
+    run_id: str = ""
+    journal: Journal | None = None
+    log: RunLogWriter | None = None
+    transport: Transport | None = None
 
     def intend(self, template: Template) -> None:
-        """*template* is about to be published."""
-        if self._journal:
-            self._journal.intend(template.ref, template.owner)
-
-    def published(self, template: Template, digest: str) -> None:
-        """*template* was published."""
-        self._write(template, digest, "published")
+        """Writes down that *template* is about to be published."""
+        if self.journal:
+            self.journal.intend(template.ref, template.owner)
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be; *sure* is whether it ever was on the target.
+        """Writes down that *template* was deleted, or not; *sure* is whether it ever was on the target."""
+        if gone and self.journal:
+            self.journal.removed(template.ref, template.owner)
+        self.write(template, "deleted" if gone else "left" if sure else "may-be-left")
 
-        The journal keeps a ref until nobody has a version of that name.
-        """
-        if gone and self._journal:
-            self._journal.removed(template.ref, template.owner)
-        self._write(template, "", "deleted" if gone else "left" if sure else "may-be-left")
-
-    def _write(self, template: Template, digest: str, action: TemplateDeed) -> None:
-        if self._log and self._transport:
-            purpose = template.name.removeprefix(f"touchstone-{self._run_id}-")
-            self._log.write(TemplateAction(template.ref, purpose, digest, action, round(self._transport.now(), 6)))
+    def write(self, template: Template, action: TemplateDeed, digest: str = "") -> None:
+        """Writes into the run log what became of *template*."""
+        if self.log and self.transport:
+            purpose = template.name.removeprefix(f"touchstone-{self.run_id}-")
+            self.log.write(TemplateAction(template.ref, purpose, digest, action, round(self.transport.now(), 6)))
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build log.
-
-    Attributes:
-        live: Whether its build ran when it was opened.
-        until: Set where nobody wants the rest of the log.
-    """
+    """One follower of a build log; *live* is whether its build ran at its opening, *until* is set to leave it."""
 
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
@@ -120,15 +97,12 @@ class Following:
             return self.future.result()
 
     def leave(self) -> None:
-        """Follows no longer. The exchange stays to be asked for; one that was interrupted before it began never was."""
+        """Follows no longer."""
         self.until.set()
         self.future.cancel()
 
 
 Standing = Literal["absent", "unsure", "there"]
-
-# No word on it: the one may come while the server works on, and the other means that something is there.
-_OPEN = frozenset({408, 409})
 
 
 class Publications:
@@ -144,11 +118,7 @@ class Publications:
         self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
 
     def hear(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
-        """What *send* makes of *call*.
-
-        Raises:
-            Unsuited: it was not sent.
-        """
+        """What *send* makes of *call*; Unsuited where it was not sent."""
         if call.operation != "publishTemplate":
             return send(call)
         # What should let nobody in counts as the first account's.
@@ -165,7 +135,8 @@ class Publications:
         else:
             if 200 <= exchange.status < 300:
                 standing = "there"
-            elif 400 <= exchange.status < 500 and exchange.status not in _OPEN:
+            # After 408 a server may work on, and 409 means that something is there.
+            elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
                 standing = "absent"
             return exchange
         finally:
@@ -182,19 +153,16 @@ class Publications:
         return "absent" if answers["absent"] and not answers["unsure"] else "unsure"
 
 
-# What a wait is for: the end of a log that was opened while its build ran, or not.
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
 # So long a log is followed where its end is not waited for any more.
 _GLANCE_S = 1.0
-# A state that no page knows.
-_ODD = "without a documented status"
+_UNDOCUMENTED = "without a documented status"
 
 # An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-# A version to share that does not become ready is built anew as often as this, and then not again in every case.
-READY_TRIES = 3
+READY_TRIES = 3  # How often a version to share that does not become ready is built anew
 
 
 def transport_to(
@@ -256,8 +224,9 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            reason = f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
-            raise Unsuited("could-not-run", reason)
+            raise Unsuited(
+                "could-not-run", f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
+            )
         reserved = self.budget.may_begin(call)
         if reserved and not self.budget.reserve(self.look):
             raise Unsuited("could-not-run", limits.SPENT)
@@ -277,7 +246,6 @@ class Examination:
         return next((template.owner for template in self.templates if template.ref == ref), "primary")
 
     def _lasts_s(self, ref: str | None) -> float:
-        """Seconds that a build of the version takes at least, as far as that is known."""
         return max((template.sleep_s for template in self.templates if template.ref == ref), default=0.0)
 
     def _note(self, exchange: Exchange) -> None:
@@ -292,11 +260,7 @@ class Examination:
             self._dying.add(ref)
 
     def patiently(self, call: Call) -> Exchange:
-        """Sends a request and waits out each 429 as the documentation advises.
-
-        Raises:
-            Unsuited: it is still refused after the target's patience_s.
-        """
+        """Sends a request and waits out each 429; Unsuited where it is refused for longer than patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.vain.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
@@ -344,10 +308,7 @@ class Examination:
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
-        """
-        Polls the status until it is one of *until*, at most *within_s* seconds, by default as long as a build may take.
-
-        The last read is returned whatever it says: a build that never ends is a finding, not an error here.
+        """Polls the status until it is one of *until*, for *within_s* or build_timeout_s at most; the last read.
 
         Raises:
             Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
@@ -368,7 +329,7 @@ class Examination:
                 self.vain.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
-            stuck = status if status in STATUSES else _ODD
+            stuck = status if status in STATUSES else _UNDOCUMENTED
             if status == "building" and ref in self._dying - self._running:
                 stuck = "cancelling"
             if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
@@ -377,13 +338,13 @@ class Examination:
             self.rest(poll_s(waited_s))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
-        """How long a version may be *stuck*. Its own steps take their time, and a status that is none is a fault."""
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
-        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _ODD)
+        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _UNDOCUMENTED)
         if not limit_s:
-            reason = f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
-            raise Unsuited("could-not-run", reason)
+            raise Unsuited(
+                "could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
+            )
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
@@ -393,7 +354,6 @@ class Examination:
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
         """Follows the build log in another thread; returns once the answer's head is there."""
         following, opened = Following(ref in self._running), threading.Event()
-        # Known before anything is waited for: an interrupt would leave it for good.
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         call = Call("streamBuildEvents", ref, credential, stream_s=limit_s, until=following.until, opened=opened)
@@ -402,11 +362,7 @@ class Examination:
         return following
 
     def closed(self, following: Following, most_s: float | None = None) -> Exchange:
-        """The whole stream, once the server has closed it; left alone if it does not within cancel_timeout_s.
-
-        Args:
-            most_s: How long it is waited for in the place of that.
-        """
+        """The whole stream, once the server has closed it; left after *most_s* seconds, cancel_timeout_s by default."""
         limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
         exchange = following.result(limit_s)
@@ -417,11 +373,7 @@ class Examination:
         return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
-        """The whole stream of a build whose status nobody reads, so that the build may take its time besides.
-
-        Raises:
-            Unsuited: builds do not end.
-        """
+        """The whole stream of a build whose status nobody reads; Unsuited where builds do not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
@@ -433,7 +385,6 @@ class Examination:
         return exchange
 
     def _log_s(self, most_s: float, *, live: bool) -> float:
-        """How long the end of a log is waited for, which was opened while its build ran or not."""
         return self.vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
 
     # --- templates ---------------------------------------------------------------------------------------------------
@@ -449,11 +400,7 @@ class Examination:
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
     ) -> Exchange:
-        """Publishes *template*, journal first, and takes any answer.
-
-        Raises:
-            Unsuited: the target is set up with ``publish = "never"``.
-        """
+        """Publishes *template*, journal first, and takes any answer; Unsuited with ``publish = "never"``."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         self.register(template)
@@ -461,7 +408,7 @@ class Examination:
         call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)
         exchange = self.patiently(call)
         if 200 <= exchange.status < 300:
-            self.ledger.published(template, str(exchange.body.get("digest", "")))
+            self.ledger.write(template, "published", str(exchange.body.get("digest", "")))
         return exchange
 
     def register(self, template: Template) -> None:
@@ -478,11 +425,7 @@ class Examination:
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """A new template, published.
-
-        Raises:
-            Unsuited: publishing did not work, so nothing can be shown with it.
-        """
+        """A new template, published; Unsuited where that did not work."""
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
@@ -507,11 +450,7 @@ class Examination:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
-        """The ready version that cases share; built on first use.
-
-        Raises:
-            Unsuited: it could not be built.
-        """
+        """The ready version that cases share, built on first use; Unsuited where it could not be built."""
         purpose = f"ready-{owner}"
         if self._not_ready.count(purpose) == READY_TRIES:
             raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
@@ -533,11 +472,7 @@ class Examination:
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
-        """A ref that does not exist: another version of the shared ready one, another name, or another namespace.
-
-        Args:
-            like: What is varied in the place of the shared ready one.
-        """
+        """A ref that does not exist: another version, name or namespace of *like*, by default the shared ready one."""
         name = f"touchstone-{self.run_id}-absent"
         if part == "name":
             return f"default/{name}@{VERSION}"
@@ -580,7 +515,6 @@ class Examination:
         return gone
 
     def _try(self, call: Call) -> Exchange | None:
-        try:
+        with suppress(Unsuited):
             return self.patiently(call)
-        except Unsuited:
-            return None
+        return None

@@ -1,7 +1,4 @@
-"""What a parent process hands over to the child that does the work of a run, and how the child notices that it is gone.
-
-The hand-over goes through the child's environment: it holds keys, which no file and no command line may.
-"""
+"""What a run hands over to its child, in the environment, as it holds keys; the child notices when the run is gone."""
 
 import contextlib
 import json
@@ -22,15 +19,10 @@ HANDOVER = "TOUCHSTONE_CHILD"
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What every such process is to know.
-
-    Attributes:
-        settings: Those of the run, with keys, of a target that listens.
-        run_log: Path of the run log, header already written.
-    """
+    """What every child is to know: the settings with keys, and the path of a run log whose header is written."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    # What it says of itself where a person starts it, and the command that is to be run instead.
+    # Its name where a person starts it, and the command to run instead.
     by_hand: ClassVar[tuple[str, str]] = ("contract_tests", "touchstone check")
 
     settings: Settings
@@ -42,11 +34,7 @@ class Handover:
 
     @classmethod
     def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The hand-over that this process was started with.
-
-        Raises:
-            UsageError: there is none, or that of something else: the process was started by hand.
-        """
+        """The hand-over that this process was started with; UsageError where it was started by hand."""
         try:
             found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
         except (ValueError, RecursionError):  # what is there may hold keys, and is not shown
@@ -58,12 +46,9 @@ class Handover:
 
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
-# What a child ends with whose run log takes no more: what it did after that is not in it.
-UNWRITTEN = 74
-# What a child ends with whose main key may neither publish nor build.
-BARRED = 75
-# What a process ends with when its parent died: nobody reads it, it only must not look like a pass.
-ORPHANED = 3
+UNWRITTEN = 74  # What a child ends with whose run log takes no more: what it did after that is not in it
+BARRED = 75  # What a child ends with whose main key may neither publish nor build
+ORPHANED = 3  # What a process ends with when its parent died: nobody reads it, it only must not look like a pass
 
 
 Mode = Literal[
@@ -99,30 +84,16 @@ CHECK = Errand()
 
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
-    """What a process that runs the contract tests is to do.
-
-    Attributes:
-        latency_s: What a status read takes, as measured by the smoke test.
-        quarry: What a proof is after; the cases stop once it is found. None for a run that judges everything.
-    """
+    """What a process that runs the contract tests is to do; with a *quarry* it stops once that is found."""
 
     run_id: str = ""
     latency_s: float = 0.0
     errand: Errand = CHECK
     quarry: Quarry | None = None
 
-    @property
-    def mode(self) -> Mode:
-        """What the process does with its cases."""
-        return self.errand.mode
-
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
-    """Ends this process as soon as its parent is gone: an orphan would go on sending what nobody cleans up.
-
-    Args:
-        under_gevent: Whether to wait in gevent's pool of threads, as a process of Locust has to.
-    """
+    """Ends this process as soon as its parent is gone; *under_gevent* is set in a process of Locust."""
     number = environ.get(LIFELINE_VARIABLE)
     if number and under_gevent:
         import gevent  # noqa: PLC0415 - only where Locust runs

@@ -1,9 +1,4 @@
-"""The skeleton of a run: target, header, child process, clean-up, judgement, footer, reports.
-
-A check, a load and a probe are jobs; each says what it does between header and footer. The parent process writes both
-and never sends what is judged; the child writes what happened in between. Whatever ends the child, the parent judges
-what the log holds and writes the reports.
-"""
+"""The skeleton of a run: target, header, child process, clean-up, judgement, footer, reports."""
 
 import dataclasses
 import json
@@ -39,23 +34,16 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Limits wide enough not to slow a check down and tight enough to be met, one digest for equal content.
+# Limits wide enough not to slow a check down and tight enough to be met.
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
 )
-# What recordings are made of by default: limits that few starts and builds meet, answers that repeat, and a latency
-# that makes requests overlap which are sent at the same moment.
-RECORDED_TWIN = TwinSettings(
-    build_s=0.05,
-    settle_s=0.2,
-    rate=RateLimit.parse("10/1"),
-    capacity=2,
-    latency_s=0.005,
-    digest_scope="content",
-    seed=1,
+# Limits that few starts and builds meet, answers that repeat, and a latency that makes simultaneous requests overlap.
+RECORDED_TWIN = dataclasses.replace(
+    EMBEDDED_TWIN, settle_s=0.2, rate=RateLimit.parse("10/1"), capacity=2, latency_s=0.005, seed=1
 )
 # Limits that a storm meets, and the greedy key of two, while a modest client does not.
-LOAD_TWIN = TwinSettings(build_s=0.05, settle_s=0.04, rate=RateLimit.parse("12/1"), capacity=4, digest_scope="content")
+LOAD_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("12/1"))
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
 RESTRICTED_REF = "default/legacy-demo@1.0.0"
@@ -100,14 +88,7 @@ def new_run_id() -> str:
 
 
 def new_log(folder: Path) -> Path:
-    """The path of a run log that does not exist yet, in a folder that does.
-
-    The log of an earlier run in that folder is kept: its reports can be made again from it.
-
-    Raises:
-        UsageError: the folder is none.
-        OutputError: the folder cannot be written.
-    """
+    """The path of a new run log in *folder*, where an earlier one is kept; errors are those of `make_folder`."""
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
     with _written_in(folder):
@@ -121,12 +102,7 @@ def new_log(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a report folder, where there is none.
-
-    Raises:
-        UsageError: there is something else.
-        OutputError: it cannot be made.
-    """
+    """Makes a report folder; UsageError where there is something else, OutputError where it cannot be made."""
     with _written_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -141,19 +117,10 @@ def _written_in(folder: Path) -> Iterator[None]:
 
 
 def folder_name(text: str, place: str, option: str) -> str:
-    """A text of a file, fit to name a folder: it leads nowhere else.
-
-    Args:
-        place: Where it stands, for the message.
-        option: What names a folder in its place.
-
-    Raises:
-        UsageError: it is not.
-    """
+    """A *text* of a file at *place*, fit to name a folder; UsageError, which advises *option*, where it is not."""
     if not _FOLDER.fullmatch(text):
-        raise UsageError(
-            f"{place}: {quoted(text)} would name a folder; expected letters, digits, ., - and _; give {option}"
-        )
+        found = f"{place}: {quoted(text)} would name a folder"
+        raise UsageError(f"{found}; expected letters, digits, ., - and _; give {option}")
     return text
 
 
@@ -178,12 +145,7 @@ def write_header(
     also: Iterable[str] = (),
     known: tuple[str, ...] = (),
 ) -> None:
-    """Begins a run log with what was asked for.
-
-    Args:
-        also: Claims that the run judges besides those of a check.
-        known: Claims that the caller knows to be broken.
-    """
+    """Begins a run log; *also* are claims besides those of a check, *known* those that are known to be broken."""
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
     header = Header(
@@ -210,15 +172,7 @@ def write_header(
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
-    """Judges the run and ends its run log.
-
-    Args:
-        runlog_path: A run log without a footer.
-        footer: What the runner knows; exit code and reason are replaced by those of the verdict.
-
-    Returns:
-        The footer that was written.
-    """
+    """Judges the run and ends its run log; the footer that was written has the exit code and reason of the verdict."""
     outcome = verdict.judge(read(runlog_path), footer)
     judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
     with RunLogWriter(runlog_path) as writer:
@@ -234,9 +188,6 @@ def utc() -> str:
 # --- the skeleton -----------------------------------------------------------------------------------------------------
 
 UNFINISHED = "the run log could not be written any more, and the run was ended"
-# What an unfinished run left on its target, by whether all was removed.
-LEFT = {True: "nothing is left on the target", False: "what is left on the target, `touchstone sweep` removes"}
-
 REACHED_ITS_END = Footer("", 0.0, 0, "")
 
 
@@ -255,14 +206,7 @@ class Outcome:
 
 
 class Job(ABC):
-    """One run, as its parent process knows it.
-
-    Attributes:
-        settings: While the job runs, those of a target that listens.
-        progress: Called with each event of the run log as it appears.
-        interrupted: Whether somebody asked the run to stop.
-        is_unwritten: Whether the run log could not be written to its end.
-    """
+    """One run, as its parent process knows it; *settings* are those of a target that listens while it runs."""
 
     errand: Errand = CHECK
     twin: TwinSettings = EMBEDDED_TWIN
@@ -297,16 +241,7 @@ class Job(ABC):
         return footer
 
     def run(self, argv: Sequence[str], conclude: Conclude) -> Outcome:
-        """Does the job.
-
-        Args:
-            argv: The command line, for the run log.
-            conclude: Ends the run log and writes the reports.
-
-        Raises:
-            UsageError: the report folder is none.
-            OutputError: what the run came to could not be written down.
-        """
+        """Does the job; UsageError where the report folder is none, OutputError where results could not be written."""
         new_log(self.folder)
         began = time.monotonic()
         with signals() as self.interrupted:  # to the end: what was recorded is reported, whenever somebody stops it
@@ -331,7 +266,8 @@ class Job(ABC):
             footer = failed(str(error), error.exit_code)
         finally:
             clean = self.clear()
-        return failed(f"{UNFINISHED}; {LEFT[clean]}") if self.is_unwritten else footer
+        left = "nothing is left on the target" if clean else "what is left on the target, `touchstone sweep` removes"
+        return failed(f"{UNFINISHED}; {left}") if self.is_unwritten else footer
 
     def run_child(
         self,
@@ -342,7 +278,6 @@ class Job(ABC):
     ) -> int:
         """Runs the child process until it ends, see `watched`; returns its exit code, negative for a signal."""
         state = self.settings.state_dir
-        # Where Hypothesis keeps its tables from run to run: not in the folder of whoever runs this.
         tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str((state.parent if state else self.folder) / "hypothesis")}
         environment = tables | child_environment(handover, os.environ)
         output = self.folder / self.child[1]

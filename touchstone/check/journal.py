@@ -1,8 +1,4 @@
-"""The journal of what a run creates on a target: written before it is created, gone when all of it is removed.
-
-A run holds a lock on its journal for as long as it lives. So a sweep can tell the journal of a killed run, whose lock
-is free, from that of a run at work. A line is on disk before the request that it announces is sent.
-"""
+"""The journal of what a run creates: written before, locked while the run lives, gone when all is removed."""
 
 import contextlib
 import fcntl
@@ -22,11 +18,8 @@ from touchstone.errors import HarnessError, OutputError, UsageError, is_misplace
 Step = Literal["intend", "started", "settled", "removed"]
 
 SUFFIX = ".journal.jsonl"
-_RUN_ID = re.compile(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}")
-# What has to be on the disk before a request is sent. What became of it may be missing there: a sweep finds it out.
+# What has to be on the disk before a request is sent.
 _BEFORE: tuple[Step, ...] = ("intend", "started")
-# A journal is opened as it lies there: through no symbolic link, and without waiting for whoever writes into a pipe.
-_NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(slots=True)
@@ -34,9 +27,8 @@ class JournalState:
     """What the lines of a journal add up to.
 
     Attributes:
-        run_id: From the header; empty where there is none that this version understands.
-        owners: By template that may be there, in the order of creation: the roles of the keys that made it; none where
-            the lines do not say.
+        run_id: Empty where there is no header that this version understands.
+        owners: By template that may be there, in the order of creation: the roles of the keys that made it.
         builds: Versions whose build may be under way, also of templates that the run did not create.
     """
 
@@ -64,16 +56,11 @@ class JournalState:
                 case {"journal": 1, "run_id": str(run_id), "target_url": str(url)} if number == 0:
                     state.run_id, state.target_url = run_id, url
                 case {"step": str(step), "ref": str(ref)}:
-                    by = values.get("by", "")
-                    state.take(step, ref, by if isinstance(by, str) else "")
+                    state.take(step, ref, by if isinstance(by := values.get("by"), str) else "")
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:
-        """Adds one line.
-
-        Args:
-            by: The role of the key; empty where the line does not say, and for all keys where something is removed.
-        """
+        """Adds one line; *by* is the role of the key, and empty for all keys where something is removed."""
         if step in {"intend", "created"}:  # earlier versions wrote both
             self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
@@ -90,7 +77,7 @@ class JournalState:
 
 def is_run_id(text: str) -> bool:
     """Whether *text* has the form of a run id: when the run began, and six hexadecimal digits."""
-    return _RUN_ID.fullmatch(text) is not None
+    return re.fullmatch(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}", text) is not None
 
 
 def header(run_id: str, target_url: str) -> dict[str, Any]:
@@ -104,10 +91,7 @@ def whole_lines(data: bytes) -> bytes:
 
 
 class Journal:
-    """The open journal of a live run; usable from several threads.
-
-    Obtained from `Journal.open` or `Journal.resume`; as a context manager it lets go of its lock at the end.
-    """
+    """The open journal of a live run; usable from several threads, and as a context manager."""
 
     def __init__(self, descriptor: int, state: JournalState) -> None:
         self.path = state.path
@@ -117,11 +101,7 @@ class Journal:
 
     @classmethod
     def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
-        """A new journal, locked and on disk.
-
-        Args:
-            state_dir: Where journals go.
-            fallback: Where this one goes if *state_dir* is None or cannot be written.
+        """A new journal, locked and on disk, in *state_dir* or else in *fallback*.
 
         Raises:
             UsageError: no folder is one, or the run has a journal already.
@@ -132,12 +112,10 @@ class Journal:
         for folder in filter(None, (state_dir, fallback)):
             try:
                 return cls._create(folder, run_id, target_url)
-            except FileExistsError as error:
-                if error.filename2:
+            except OSError as error:
+                if isinstance(error, FileExistsError) and error.filename2:
                     reason = f"run {run_id!r} has a journal already; give this run its own id"
                     raise UsageError(f"{error.filename2}: {reason}") from None
-                reasons.append(f"{folder}: {error.strerror}")
-            except OSError as error:
                 reasons.append(f"{folder}: {error.strerror}")
                 kind = kind if is_misplaced(error) else OutputError
         found = "; ".join(reasons) or "no folder is known"
@@ -173,11 +151,7 @@ class Journal:
         return cls(descriptor, JournalState.after(lines, leftover.path))
 
     def intend(self, ref: str, by: str = "") -> None:
-        """Says that the run is about to create the template *ref*.
-
-        Args:
-            by: The role of the key that it is created with, never the key; empty where nobody knows.
-        """
+        """Says that the run is about to create the template *ref* with the key of the role *by*."""
         self._write("intend", ref, by=by)
 
     def started(self, *refs: str) -> None:
@@ -189,11 +163,7 @@ class Journal:
         self._write("settled", *refs)
 
     def removed(self, ref: str, by: str = "") -> None:
-        """Says that the template *ref* and its build are gone.
-
-        Args:
-            by: The role of the key whose version it is; empty for all versions of that name.
-        """
+        """Says that the template *ref* and its build are gone; for all keys where *by* is empty."""
         self._write("removed", ref, by=by)
 
     @property
@@ -243,13 +213,7 @@ class Journal:
 def leftovers(
     *folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None
 ) -> list[JournalState]:
-    """The journals of runs that are no longer alive, oldest first.
-
-    Args:
-        folders: The state folder, and those that `Journal.open` may have fallen back on; None and missing ones count
-            as empty.
-        refused: Called with each file that is not taken for a journal of this user, and why.
-    """
+    """The journals of runs that are no longer alive, oldest first; *refused* gets each file that is none, and why."""
     found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
     for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id says when the run began
@@ -273,7 +237,7 @@ def _opened(path: Path, flags: int) -> int | None:
     """A locked descriptor of a journal; None where it is gone, or no file of ours, or its run is alive."""
     with contextlib.ExitStack() as stack:
         try:
-            descriptor = open_regular(path, flags | _NO_LINK)
+            descriptor = open_regular(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(descriptor)

@@ -1,7 +1,6 @@
 """Before and beside the cases: whether a target can be judged, has what the user named, and lets the main key build."""
 
 import contextlib
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from touchstone.check.examination import Examination, Unsuited
@@ -15,26 +14,20 @@ from touchstone.target.transport import Transport
 
 # Nobody publishes under this name: `touchstone-` is ours, and no run id looks like this.
 REF = "default/touchstone-smoke-test@1.0.0"
-# The page on curated versions shows this one.
-CURATED = "system/claude-code@1.0.0"
-# No API has this path, so that its answer shows what the server says of paths that it does not know.
+CURATED = "system/claude-code@1.0.0"  # The page on curated versions shows this one
+# No API has this path.
 NOWHERE = "/touchstone-smoke-test/nowhere"
 TRIES = 2
 
 
 def smoke(transport: Transport, source: str = USUAL.primary) -> float:
-    """Makes sure that the target is reachable, takes the key and is a template build API.
+    """Makes sure that the target is reachable, takes the key and is a template build API; seconds of a request.
 
-    Both requests ask for a version that does not exist, one with the key and one without. One of them may be answered
-    wrongly: a target with a fault is to be judged. Where the key seems not to matter, a third request shows whether the
-    server knows the paths of this API at all. Where something is still in the way, one documented success, which takes
-    the key, shows that it is this API all the same.
+    One request has the key and one has not; a target with a fault may answer one of the two wrongly. Where something is
+    in the way, a documented success shows that it is this API all the same.
 
     Args:
         source: Where the key comes from, see `KeySources`.
-
-    Returns:
-        Seconds that the faster of the two requests took.
 
     Raises:
         TargetError: unreachable, key refused, or another API.
@@ -42,14 +35,12 @@ def smoke(transport: Transport, source: str = USUAL.primary) -> float:
     with_key = _answered(transport, Call("getBuild", REF))
     without_key = _answered(transport, Call("getTemplate", REF, "none"), 1 if with_key.response is None else TRIES)
     problem = _problem(transport, with_key, without_key, source)
-    # Where neither was answered there is nobody to ask again.
-    if problem and ((_is_torn(with_key) and _is_torn(without_key)) or not _serves(transport)):
+    if problem and ((with_key.error and without_key.error) or not _serves(transport)):
         raise TargetError(f"{transport.url}: {problem}")
     return min(with_key.elapsed_s, without_key.elapsed_s)
 
 
 def _problem(transport: Transport, with_key: Exchange, without_key: Exchange, source: str) -> str:
-    """What is in the way of judging the target; empty where nothing is."""
     for exchange in (with_key, without_key):
         if exchange.response is None:
             return f"no answer: {exchange.error}; check the URL and that the server runs"
@@ -73,23 +64,18 @@ def _answered(transport: Transport, call: Call, tries: int = TRIES) -> Exchange:
     return _answered(transport, call, tries - 1) if exchange.response is None and tries > 1 else exchange
 
 
-def _is_torn(exchange: Exchange) -> bool:
-    return exchange.response is None or bool(exchange.error)
-
-
 def _serves(transport: Transport) -> bool:
     """Whether the server takes the key and shows a curated version, which everybody sees."""
     exchange = _answered(transport, Call("getBuild", CURATED))
-    if _is_torn(exchange) or exchange.status != 200 or not _speaks_of_builds(exchange):
+    if exchange.error or exchange.status != 200 or not _speaks_of_builds(exchange):
         return False
     return _answered(transport, Call("getBuild", CURATED, "unknown")).status == 401
 
 
 def _speaks_of_builds(exchange: Exchange) -> bool:
-    error, status = exchange.body.get("error"), exchange.body.get("status")
     if exchange.status == 200:
-        return isinstance(status, str) and status in STATUSES
-    return isinstance(error, str)
+        return str(exchange.body.get("status")) in STATUSES
+    return isinstance(exchange.body.get("error"), str)
 
 
 def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
@@ -103,38 +89,27 @@ def _knows_the_path(transport: Transport, exchange: Exchange) -> bool:
 
 
 def check_given(transport: Transport, target: TargetSettings) -> None:
-    """Reads each version that the run is to use and does not publish, with the key that it is to be used with.
-
-    Raises:
-        TargetError: there is none; a server that denies one of its two pages only is to be judged.
-    """
-    for name, ref, credential in _used(target):
+    """Reads each version that the run uses and does not publish; TargetError where both its pages answer 404."""
+    templates = target.templates
+    used: list[tuple[str, str, Credential]] = []
+    if target.publish == "never":
+        used += [("buildable", ref, "primary") for ref in templates.buildable]
+        used += [("failing", ref, "primary") for ref in templates.failing]
+    if target.restricted_api_key:
+        used += [("restricted", ref, "restricted") for ref in templates.restricted]
+    for name, ref, credential in used:
         pages = (Call("getBuild", ref, credential), Call("getTemplate", ref, credential))
         if all(transport.send(page, "smoke").status == 404 for page in pages):
             whose = "this key" if credential == "primary" else f"the {credential} key"
             raise TargetError(f"{name}: {ref} answers 404 with {whose}; publish it or correct the ref")
 
 
-def _used(target: TargetSettings) -> Iterator[tuple[str, str, Credential]]:
-    templates = target.templates
-    if target.publish == "never":
-        yield from (("buildable", ref, "primary") for ref in templates.buildable)
-        yield from (("failing", ref, "primary") for ref in templates.failing)
-    if target.restricted_api_key:
-        yield from (("restricted", ref, "restricted") for ref in templates.restricted)
-
-
 UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
-# A server may refuse a right key now and then, and is to be judged: so many more tries have to be refused as well.
-MORE_TRIES = 2
+MORE_TRIES = 2  # A server may refuse a right key now and then: so many more tries have to be refused as well
 
 
 class PlanWatch:
-    """What the main key is answered where it takes the Scale plan.
-
-    Attributes:
-        is_barred: Whether the key is known to be refused for its plan, whatever it publishes or builds.
-    """
+    """Whether the main key is known to be refused for its plan, whatever it publishes or builds."""
 
     def __init__(self) -> None:
         self.is_barred = False

@@ -1,7 +1,4 @@
-"""Runs the contract tests under pytest: gives them an examination, judges what they did, writes the run log.
-
-A case asserts nothing. When it is over, the rules have spoken about each of its exchanges; a broken claim fails it.
-"""
+"""Runs the contract tests under pytest: gives them an examination, judges what they did, writes the run log."""
 
 import contextlib
 import inspect
@@ -27,9 +24,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-# A case whose occasion did not arise, because a build was over too soon or a request came too late, is tried again
-# with builds that take this much longer.
-STRETCH = 4.0
+STRETCH = 4.0  # A case whose occasion did not arise is tried again with builds that take this much longer
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
@@ -47,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         handover = config.stash[HANDOVER] = CheckHandover.received()
         hold_lifeline(os.environ)
-        if handover.mode != "plan" and RUN not in config.stash:
+        if handover.errand.mode != "plan" and RUN not in config.stash:
             config.stash[RUN] = Run(handover)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
@@ -72,19 +67,15 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
-    """Keeps the cases of the profile that concern a selected claim, and writes down which ones these are.
-
-    They are chosen before anybody else may leave some out.
-    """
+    """Chooses the cases before anybody else may leave some out, and writes down which ones these are."""
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
-    if handover.mode in ("record", "replay"):
+    if handover.errand.mode in ("record", "replay"):
         config.stash[RUN].declared = {claim for item in items for claim in item.stash[CASE].claims}
     else:
         _choose(config, handover, items)
-    # A proof leaves cases out once it has found what it is after.
-    if handover.mode != "plan" and not handover.quarry:
+    if handover.errand.mode != "plan" and not handover.quarry:
         config.stash[RUN].log.write(Selected(tuple(item.stash[CASE].id for item in items)))
     return (yield)
 
@@ -100,7 +91,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
         items.sort(key=lambda item: item.stash[CASE].place(quarry))
     else:
         items.sort(key=lambda item: item.path.name != GENERAL_CASES)
-    if handover.mode == "plan":
+    if handover.errand.mode == "plan":
         cases = [item.stash[CASE] for item in items if settings.target.publish != "never" or item.stash[CASE].is_given]
         rows = [{"case": c.id, "claims": c.claims, "builds": c.builds, "requests": c.requests} for c in cases]
         Path(handover.run_log).write_text(json.dumps(rows), encoding="utf-8")
@@ -123,10 +114,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Once a proof has found what it is after, what it may still accuse is looked for in the cheapest order.
-
-    Where nothing can be written down any more, or the key may not build, the rest is left out.
-    """
+    """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
     result = yield
     run, session = item.config.stash[RUN], item.session
     if run.is_lost:
@@ -205,11 +193,10 @@ def _need_publishing(run: Run, case: Declared) -> None:
 
 def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
     if not interrupted and not run.is_replay:
-        if run.handover.mode == "record":
+        if run.handover.errand.mode == "record":
             run.exam.case = "clean-up"  # what is recorded is what the scenario sent
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
-    # What a key is refused for its plan breaks no claim.
     return [] if run.plan.is_barred else run.conclude(case.id)
 
 

@@ -30,19 +30,11 @@ from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
-UNSHOWN = (
-    "not shown by these scenarios; others may, and generated requests and all contract tests do with a live target"
-)
+UNSHOWN = "not shown by these scenarios; others may show it, and all contract tests do with a live target"
 
 
 class Run:
-    """One run of the contract tests in this process.
-
-    Attributes:
-        is_replay: Whether recordings are in the place of a target.
-        suspects: The versions that findings are about.
-        declared: The claims that cases set out to show.
-    """
+    """One run of the contract tests in this process; *suspects* are the versions that findings are about."""
 
     is_replay = False
 
@@ -82,8 +74,7 @@ class Run:
 
     def _open_journal(self) -> Journal | None:
         url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
-        folder = Path(self.handover.run_log).parent
-        return Journal.open(self.handover.run_id, url, self.settings.state_dir, folder)
+        return Journal.open(self.handover.run_id, url, self.settings.state_dir, Path(self.handover.run_log).parent)
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
@@ -121,10 +112,7 @@ class Run:
         """Sees what was not judged when it came; nothing, unless recordings are replayed."""
 
     def say(self, judgements: list[Judgement]) -> None:
-        """Takes what another judge than the rules says about exchanges of the running case.
-
-        Where a rule has found fault with an exchange already, the other judge finds the same one under another name.
-        """
+        """Takes what another judge says about exchanges of the running case that no rule found fault with."""
         with self._lock:
             known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
@@ -147,10 +135,7 @@ class Run:
         return known
 
     def has_trouble(self) -> bool:
-        """Whether anything has been found in the running case: what follows may then be a consequence of it.
-
-        Only stories that went on since the last time are told again; all of them are when the case ends.
-        """
+        """Whether anything has been found in the running case: what follows may be a consequence of it."""
         with self._lock:
             self._judgements += self.judge.tell(self._news)
             self._news = {}
@@ -203,14 +188,10 @@ class Run:
             self.transport.close()
             if self.transport.remark:
                 self._warn(self.transport.remark)
-            if self.handover.mode == "run":
+            if self.handover.errand.mode == "run":
                 lacking = self.lacking()
-                notices = [
-                    (claim.id, lacking[need])
-                    for claim in self.selected.values()
-                    for need in sorted(claim.needs)
-                    if lacking[need]
-                ]
+                needed = [(claim.id, lacking[need]) for claim in self.selected.values() for need in sorted(claim.needs)]
+                notices = [(claim, reason) for claim, reason in needed if reason]
             else:  # what nobody set out to show, and nothing showed, is not what scenarios are for
                 notices = [(claim, UNSHOWN) for claim in self.selected.keys() - self._clear - self.declared]
             self.log.write(*(Notice(claim, "not-applicable", reason) for claim, reason in notices))
@@ -224,13 +205,11 @@ class Run:
 def given_contents(settings: Settings) -> dict[str, Content]:
     """The templates that the user named, as the rules know them."""
     templates, always = settings.target.templates, float("-inf")
-    given: list[tuple[tuple[str, ...], Credential, Outcome]] = [
-        (templates.buildable, "primary", "ready"),
-        (templates.failing, "primary", "failed"),
-        (templates.restricted, "restricted", "unknown"),
+    given: list[tuple[str, Credential, Outcome]] = [
+        *((ref, "primary", "ready") for ref in templates.buildable),
+        *((ref, "primary", "failed") for ref in templates.failing),
+        *((ref, "restricted", "unknown") for ref in templates.restricted),
     ]
     return {
-        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always)
-        for refs, owner, outcome in given
-        for ref in refs
+        ref: Content(ref, owner, f"given:{ref}", outcome, 0.0, "", 0, always, always) for ref, owner, outcome in given
     }

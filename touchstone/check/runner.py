@@ -27,8 +27,7 @@ from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
-# What pytest ends with where it does not even begin, and how it says why.
-_REFUSED, _ERROR = 4, "ERROR: "
+_REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
 # An event that is in no run log: what a status read of the target takes, and where the run log is.
 MEASURED = "measured"
 
@@ -41,10 +40,7 @@ def check(
     twin: TwinSettings = EMBEDDED_TWIN,
     errand: Errand = CHECK,
 ) -> Outcome:
-    """Runs the contract tests against the target of *settings*, or on recordings, and judges every claim.
-
-    Args:
-        twin: How the embedded twin behaves, where the target is embedded.
+    """Runs the contract tests and judges every claim.
 
     Raises:
         UsageError: the report folder is none, no claim matches, or the baseline cannot be read as one.
@@ -57,8 +53,6 @@ def check(
 
 
 class _Check(Job):
-    """A run of the contract tests."""
-
     def work(self) -> Footer:
         """Makes sure that the target can be judged, and runs the cases in a child process."""
         errand, settings, latency_s = self.errand, self.settings, 0.0
@@ -75,16 +69,12 @@ class _Check(Job):
         ended = self.run_child(_command(errand), handover, settings.max_seconds)
         if ended == BARRED:
             return failed(barred(settings.target))
-        if ended == _REFUSED:
-            return self._refused()
-        return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
-
-    def _refused(self) -> Footer:
-        """The footer of a run whose cases did not begin: what pytest says last of an error, where it says so."""
         output = self.folder / self.child[1]
-        lines = output.read_text("utf-8", "replace").splitlines() if output.exists() else []
-        reasons = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
-        return failed(f"{reasons[-1]}; see {output}") if reasons else self.ended_with(_REFUSED)
+        if ended == _REFUSED and output.exists():  # the last error says why no case began
+            lines = output.read_text("utf-8", "replace").splitlines()
+            if reasons := [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]:
+                return failed(f"{reasons[-1]}; see {output}")
+        return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
 
     def clear(self) -> bool:
         """Removes what a child that did not come to its end left; what cannot be removed stays in the journal."""
@@ -101,11 +91,7 @@ class _Check(Job):
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
-    """What a run would do, as the JSON text that the child writes; nothing is sent.
-
-    Raises:
-        UsageError: the cases could not be listed, or the baseline cannot be read as one.
-    """
+    """What a run would do, as JSON text; nothing is sent. UsageError where cases or baseline cannot be read."""
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
@@ -126,30 +112,21 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-# Those that the contract tests need. Others that are installed would disturb the order of the cases or only cost time,
-# as the search for leaked resources does, which is no concern of an examination.
-_PLUGINS = (
-    "_hypothesis_pytestplugin",
-    "schemathesis.pytest.plugin",
-    "touchstone.check.pytest_plugin",
-    "no:unraisableexception",
-    "no:threadexception",
-)
-# What plays scenarios generates nothing and does without the plugins that do.
-_SCENARIOS = "test_scenarios.py"
-_GENERATORS = frozenset({"_hypothesis_pytestplugin", "schemathesis.pytest.plugin"})
+_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # What plays scenarios does without these
+# Others that are installed would disturb the order of the cases or cost time, as the search for leaked resources does.
+_PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 
 
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:
     """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
     tests = contract_tests_dir()
     plays = errand.mode in ("record", "replay")
-    plugins = [*(plugin for plugin in _PLUGINS if not (plays and plugin in _GENERATORS)), errand.plugin]
+    plugins = [*(() if plays else _GENERATORS), *_PLUGINS, *filter(None, [errand.plugin])]
     return [
         "--disable-plugin-autoload",
-        *(argument for plugin in plugins if plugin for argument in ("-p", plugin)),
+        *(argument for plugin in plugins for argument in ("-p", plugin)),
         *("-c", str(tests / "pytest.ini")),
         *("--rootdir", str(tests)),
         *("--quiet", "--tb=short", "--assert=plain"),
-        str(tests / _SCENARIOS if plays else tests),
+        str(tests / "test_scenarios.py" if plays else tests),
     ]

@@ -1,12 +1,8 @@
-"""Schemathesis as a generator of requests and as a second judge of single answers.
-
-Its cases go through our transport, so that our rules see them like any other exchange. Two things are changed on the
-way: most paths name a version that exists, since a generator does not know which do; and whatever could create, start
-or delete something keeps to names of this run, since a generator does not know whose the others are.
-"""
+"""Schemathesis as a generator of requests, which keep to versions of this run, and as a second judge of answers."""
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -34,20 +30,15 @@ from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
-# One in so many generated paths is left as it came; the others name the shared ready version.
-WILD_EVERY = 3
+WILD_EVERY = 3  # One in so many generated paths is left as it came; the others name the shared ready version
 
+_MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"
-
 # Each check, and the claim that it judges: by operation where there is one, and of all others.
 CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
     "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
-    "content_type_conformance": (
-        content_type_conformance,
-        {"streamBuildEvents": "events.media-type"},
-        "http.json-media-type",
-    ),
+    "content_type_conformance": (content_type_conformance, {"streamBuildEvents": "events.media-type"}, _MEDIA_TYPE),
     "response_headers_conformance": (response_headers_conformance, {}, _RETRY_AFTER),
     "response_schema_conformance": (
         response_schema_conformance,
@@ -70,11 +61,7 @@ _OURS = frozenset({"authorization", "content-length", "host", "connection", "use
 
 
 def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
-    """The contract as a source of cases: examples, coverage and fuzzing, positive and negative, the same for one seed.
-
-    Args:
-        publishes: Whether there are cases of the operation that publishes.
-    """
+    """The contract as a source of cases: examples, coverage and fuzzing, the same for one seed."""
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -88,11 +75,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends one generated case; None where it could reach what is not ours.
-
-    Args:
-        number: Counts the cases of an operation; decides whether the path stays as generated.
-    """
+    """Sends case *number* of an operation; None where it could reach what is not ours."""
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -122,10 +105,7 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
 
 
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
-    """What was refused need not be removed; what a server made of a document under another name of the run must be.
-
-    A name that is not the run's is left alone, whatever the server says: it may be somebody else's version.
-    """
+    """Forgets what was refused, and registers what a server made under another name of this run."""
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
     created = exchange.body.get("ref")
@@ -145,14 +125,16 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         headers.setdefault(header.lower(), []).append(value)
     request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
     response = SchemathesisResponse(exchange.status, headers, got.body, request, exchange.elapsed_s, verify=True)
+    # What is wrong with a document has a list of its own beside the text in error.
+    listed = exchange.operation == "publishTemplate" and exchange.status == 422 and "errors" in exchange.body
+    error_claim = "publish.invalid-is-422" if listed else "error.has-the-documented-shape"
     found = []
     for name, (check, claims, otherwise) in CHECKS.items():
         claim = claims.get(exchange.operation, otherwise)
         if exchange.status >= 400:
-            claim = _error_claim(exchange, name, otherwise)
-        if exchange.status == 429 and claim != _RETRY_AFTER:
-            continue
-        if claim == _RETRY_AFTER and got.header("Retry-After") is None:
+            claim = error_claim if name == "response_schema_conformance" else otherwise
+        waits = claim == _RETRY_AFTER
+        if (exchange.status == 429 and not waits) or (waits and got.header("Retry-After") is None):
             continue
         common = (f"schemathesis.{name}", exchange.operation, (exchange.seq,))
         try:
@@ -165,14 +147,6 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
     return found
 
 
-def _error_claim(exchange: Exchange, name: str, otherwise: str) -> str:
-    if name != "response_schema_conformance":
-        return otherwise
-    # What is wrong with a document has a list of its own beside the text in error.
-    listed = exchange.operation == "publishTemplate" and exchange.status == 422
-    return "publish.invalid-is-422" if listed and "errors" in exchange.body else "error.has-the-documented-shape"
-
-
 def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
     """Points the path of *case* at a version that exists, or at names that only this run can have."""
     parameters = case.path_parameters
@@ -180,7 +154,10 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
         return
     deletes = case.operation.method.upper() == "DELETE" and not case.operation.path.endswith("/build")
     aimed = number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper()
-    ready = _ready(exam) if aimed else None
+    ready = None
+    if aimed:
+        with suppress(Unsuited):  # Hypothesis takes exceptions for failures to replay
+            ready = exam.ready()
     if ready is not None:
         parameters.update(namespace="default", name=ready.name, version=ready.version)
     elif case.method.upper() != "GET":
@@ -189,19 +166,8 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
         parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
 
 
-def _ready(exam: Examination) -> Template | None:
-    """The version to aim at; None where none becomes ready: Hypothesis takes exceptions for failures to replay."""
-    try:
-        return exam.ready()
-    except Unsuited:
-        return None
-
-
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name at all.
-
-    JSON is YAML, so the new document fits either media type.
-    """
+    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name."""
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -1,8 +1,4 @@
-"""Removes what a killed run left on its target: versions with names of that run, which its journal lists.
-
-A journal may be planted. What else it lists is left, and so is a file that others can write. A build of a version that
-the settings name is cancelled, since a run may start it.
-"""
+"""Removes what a killed run left: versions with names of that run, in a journal that nobody else can write."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -18,22 +14,14 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Where a journal says this, the target was the twin inside the run itself and ended with it.
-EMBEDDED_URL = "embedded"
+EMBEDDED_URL = "embedded"  # Where a journal says this, the target was the twin inside the run itself and ended with it
 
 OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What became of one journal.
-
-    Attributes:
-        removed: Refs that were there and are gone now.
-        gone: Refs that were gone already.
-        left: Refs that are still there, or may be, each with the reason.
-        silent: Whether nobody answered.
-    """
+    """What became of one journal: refs removed, gone already, or left with a reason; *silent* where nobody answered."""
 
     url: str
     removed: tuple[str, ...] = ()
@@ -43,10 +31,7 @@ class Swept:
 
 
 def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[str], None]) -> tuple[Swept, ...]:
-    """Sweeps every journal in *folders* whose run is over, with the keys of *settings*.
-
-    Journals of another target than that of *settings* are left alone, and *tell* is called about them.
-    """
+    """Sweeps every journal in *folders* whose run is over; *tell* is called about those of another target."""
     swept: list[Swept] = []
 
     def refuse(path: Path, why: str) -> None:
@@ -95,7 +80,7 @@ class _NoKey(_Left):
 
 
 class _Sweeper:
-    """Cancels and deletes. Once nobody has answered a few times, no more is sent: each would take its timeout."""
+    """Cancels and deletes, until nobody has answered a few times."""
 
     def __init__(self, exam: Examination, leftover: JournalState) -> None:
         self._exam = exam
@@ -104,8 +89,10 @@ class _Sweeper:
         self._error = ""
 
     def sweep(self) -> Swept:
-        leftover = self._leftover
-        left = self._foreign()
+        leftover, templates = self._leftover, self._exam.target.templates
+        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+        builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
+        left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
         removed: list[str] = []
         gone: list[str] = []
         for ref in leftover.builds:
@@ -124,21 +111,8 @@ class _Sweeper:
                     left[ref] = str(error)
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
-    def _foreign(self) -> dict[str, str]:
-        """The refs that the run cannot have made, each with the reason why it is left."""
-        leftover, templates = self._leftover, self._exam.target.templates
-        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
-        builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
-        return {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
-
     def _remove(self, ref: str) -> bool:
-        """Cancels what may be building and deletes the version, as each account that may have it; whether it was there.
-
-        Where nobody knows whose it is each key is tried, and one that deletes a version is taken for the one.
-
-        Raises:
-            _Left: it is still there, or may be.
-        """
+        """Removes the version of each account that may have it; whether it was there. _Left where it may still be."""
         known = [role for role in OWNERS if role in self._leftover.owners[ref]]
         found, why, no_key = False, "", ""
         for role in known or OWNERS:
@@ -155,12 +129,7 @@ class _Sweeper:
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
-        """Whether the account of one key had the version, which is gone now.
-
-        Raises:
-            _NoKey: the target lets nobody in with that key, or there is none.
-            _Left: the version is still there, or may be.
-        """
+        """Whether the account had the version, which is gone now; _NoKey without its key, _Left where it stays."""
         target = self._exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.keys().get(role):
@@ -178,11 +147,7 @@ class _Sweeper:
         return True
 
     def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
-        """The answer to one request.
-
-        Raises:
-            _Left: there was none, or it was refused for longer than anybody waits.
-        """
+        """The answer to one request; _Left where there was none, or 429 for too long."""
         if self._silent >= SILENT_REMOVALS:
             raise _Left(self._error)
         try:

@@ -1,7 +1,4 @@
-"""Templates of a run's own: makes their documents, publishes them, and removes them again.
-
-Each version is named `touchstone-<run id>-<purpose>` and written to the journal before it is created.
-"""
+"""Templates of a run's own, `touchstone-<run id>-<purpose>`: their documents, and requests to publish them."""
 
 import hashlib
 import json
@@ -20,10 +17,8 @@ from touchstone.target.call import Call
 Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
-# What failing steps end with, one after the other.
 _EXIT_STATUSES = (1, 2, 127, 255)
-
-# What lines of a build end with, one after the other: letters, quotes and what looks like markup or a frame of a log.
+# What lines of a build end with, one after the other.
 _ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
 # How hardware is written in the short form (templates/schema#sugar).
@@ -39,9 +34,7 @@ class Template:
     """A version to be published, and what its build does.
 
     Attributes:
-        namespace: ``default`` for all that a run publishes.
-        sleep_s: Seconds that the build steps take at least.
-        fails: Whether the build step after that fails.
+        sleep_s: Seconds that the build steps take at least; *fails* is whether the step after that fails.
         then: Build steps that follow; they are never reached where that one fails.
         extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
         halved: Whether half of the sleep comes after what is printed.
@@ -86,7 +79,7 @@ class Template:
         return [*steps, *self.then]
 
     def lines(self) -> list[str]:
-        """What the build prints: the marker, and then more lines, each of which is told from all others."""
+        """What the build prints: the marker, and then more lines, each of which differs from all others."""
         more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
         return [] if self.silent else [self.marker, *more]
 
@@ -159,8 +152,7 @@ def publish_call(
 
     Args:
         wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
-        form: How the raw document is written down; a wrapped one is always JSON. What it may leave open is written in
-            one way here and in another one there, as is what the query may leave out.
+        form: How the raw document is written down; a wrapped one is always JSON.
     """
     switches = {"force": force, "auto_build": auto_build}
     query = {key: "true" if on else "false" for key, on in switches.items() if on or template.edition % 2 == 0}

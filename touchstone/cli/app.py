@@ -1,4 +1,4 @@
-"""The command line: argv in, exit code out. Everything else is somebody else's."""
+"""The command line: argv in, exit code out."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from touchstone import __version__
 from touchstone.contract.quoting import quoted
 from touchstone.errors import HarnessError, UsageError, unsent
 
-# The module of each command, in the order of `--help`, which begins with what the product is for.
+# The module of each command, in the order of `--help`.
 MODULES = {
     "check": "touchstone.cli.check",
     "prove": "touchstone.cli.prove",
@@ -48,14 +48,14 @@ class _Commands(UserDict[str, Any]):
 
 
 class _Menu(TyperGroup):
-    """The group of all commands, of which it knows no more than the names."""
+    """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands(MODULES)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; a value that Typer refuses is repeated as far as it is no key."""
+        """Runs the command; the message about a value that Typer refuses shows no key."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -91,7 +91,12 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def main() -> None:
     """The entry point; ends the process with an exit code of DESIGN.md, part 4."""
-    with _guard():
+    guard: AbstractContextManager[None] = nullcontext()
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from touchstone.report.github import guarded  # noqa: PLC0415 - most commands run elsewhere
+
+        guard = guarded()
+    with guard:
         try:
             app(standalone_mode=True, prog_name="touchstone")
         except HarnessError as error:
@@ -105,15 +110,6 @@ def main() -> None:
             if interrupt is None:
                 raise
             _end(130, f"interrupted{''.join(getattr(interrupt, '__notes__', ()))}")
-
-
-def _guard() -> AbstractContextManager[None]:
-    """What keeps the output of a job of GitHub Actions from holding commands to its runner."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return nullcontext()
-    from touchstone.report.github import guarded  # noqa: PLC0415 - most commands run elsewhere
-
-    return guarded()
 
 
 def _end(code: int, reason: str) -> NoReturn:

@@ -7,25 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.check import baseline as baselines
 from touchstone.check import runner
 from touchstone.check.sweep import sweep
-from touchstone.cli.live import progress_on
+from touchstone.cli.live import print_plan, print_report, progress_on
 from touchstone.cli.options import Place, Reports, SeededRun, WriteBaseline, claim_ids, command, say
-from touchstone.cli.plans import print_plan, print_report
 from touchstone.config import Profile
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.wording import was
 from touchstone.report.terminal import say as say_fitted
 from touchstone.report.write import conclude
 
-app = typer.Typer()
-
-# Of what is left for one reason so many are named; the journal has them all.
-NAMED = 3
+app = Typer()
 
 
 @command(
@@ -44,18 +40,15 @@ class Check(SeededRun):
     Without --target and --url the embedded twin is started and judged.
     """
 
-    profile: Annotated[Profile | None, typer.Option(help="How much is generated.  [default: standard]")] = None
+    profile: Annotated[Profile | None, Option(help="How much is generated.  [default: standard]")] = None
     claims: Annotated[
-        str | None,
-        typer.Option(help="Only claims that match this glob, such as 'cancel.*'.", autocompletion=claim_ids),
+        str | None, Option(help="Only claims that match this glob, such as 'cancel.*'.", autocompletion=claim_ids)
     ] = None
     last_failed: Annotated[
-        bool,
-        typer.Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did."),
+        bool, Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did.")
     ] = False
     baseline: Annotated[
-        Path | None,
-        typer.Option(help="File of known broken claims: they may be broken, and fail the run once they hold."),
+        Path | None, Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
     ] = None
     write_baseline: WriteBaseline = None
 
@@ -100,8 +93,8 @@ class Sweep(Place):
             for ref, why in one.left.items():
                 reasons[why].append(ref)
         for why, refs in reasons.items():
-            more = f" and {len(refs) - NAMED} more" if len(refs) > NAMED else ""
-            say_fitted(out, f"could not be removed: {', '.join(refs[:NAMED])}{more}: {why}")
+            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal has all
+            say_fitted(out, f"could not be removed: {', '.join(refs[:3])}{more}: {why}")
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
         ending = f"{removed} templates removed, {left} left"
         ending += f"; {gone} {was(gone)} gone already" if gone else ""

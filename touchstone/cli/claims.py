@@ -1,13 +1,13 @@
-"""The commands that say what is known of claims without a target: claims, explain."""
+"""The commands about claims that need no target: claims, explain."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.text import Text
+from typer import Argument, Option, Typer
 
 from touchstone.cli.options import Reports, claim_ids, examples
 from touchstone.contract import claims as ledger_of_claims
@@ -24,12 +24,9 @@ from touchstone.report.terminal import say, table
 from touchstone.rules import catalogue as rules
 from touchstone.target.call import fill
 
-app = typer.Typer()
+app = Typer()
 
-BASE_URL = "https://www.orgo.ai/api"
-EXAMPLE_REF = "default/claude-code@1.0.0"
-
-# What a claim is about, by the first part of its id, for the curl line where no run has a better one.
+# Operations by the first part of a claim's id, for its curl line.
 OPERATIONS = {
     **dict.fromkeys(("start", "reuse", "limit"), "startBuild"),
     "cancel": "cancelBuild",
@@ -41,26 +38,23 @@ OPERATIONS = {
 
 @app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
 def list_claims(
-    glob: Annotated[str, typer.Argument(help="Only claims that match this glob.", autocompletion=claim_ids)] = "*",
-    excluded: Annotated[
-        bool, typer.Option("--excluded", help="Show what is deliberately not judged, and why.")
-    ] = False,
+    glob: Annotated[str, Argument(help="Only claims that match this glob.", autocompletion=claim_ids)] = "*",
+    excluded: Annotated[bool, Option("--excluded", help="Show what is deliberately not judged, and why.")] = False,
     report_dir: Reports = None,
 ) -> None:
     """List the claims and their latest verdicts."""
-    ledger = ledger_of_claims.load()
+    ledger, console = ledger_of_claims.load(), Console()
     if excluded:
         rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
-        table(Console(), ("claim", "says", "not judged because"), rows)
+        table(console, ("claim", "says", "not judged because"), rows)
     else:
-        print_claims(ledger, glob, reports=report_dir or Path("reports"), console=Console())
+        print_claims(ledger, glob, reports=report_dir or Path("reports"), console=console)
 
 
 @app.command(epilog=examples("explain cancel.in-flight-is-202"))
 def explain(
     claim: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids),
+        str, Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids)
     ],
 ) -> None:
     """Explain one claim: source, checks, verdict, curl."""
@@ -85,20 +79,15 @@ class _Finding(BaseModel):
 
 
 class Report(BaseModel):
-    """What is needed of a report.json."""
+    """The parts of a report.json that these commands use."""
 
     path: Path = Path()
     run: _Run
     claims: list[_Verdict]
     findings: list[_Finding]
 
-    @property
-    def ended_at(self) -> datetime:
-        """When the run ended; the file may be younger, as `touchstone report` writes it anew."""
-        return self.run.started_at.astimezone(UTC) + timedelta(seconds=self.run.duration_s)
-
     def verdict_of(self, claim_id: str) -> str:
-        """Its verdict of a claim."""
+        """The verdict on a claim."""
         return next((one_line(row.verdict) for row in self.claims if row.id == claim_id), "not judged")
 
 
@@ -108,7 +97,8 @@ def latest(reports: Path) -> Report | None:
     for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
         try:
             report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
-            found.append((report.ended_at, report))
+            # The time of the file says less: `touchstone report` writes it anew.
+            found.append((report.run.started_at.astimezone(UTC) + timedelta(seconds=report.run.duration_s), report))
         except (OSError, ValidationError, OverflowError):
             continue
     return max(found, key=lambda pair: pair[0], default=(None, None))[1]
@@ -148,9 +138,8 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     for finding in findings:
         say(console, f"finding   expected {one_line(finding.expected)}; actual {one_line(finding.actual)}")
     if findings or claim.by == "check":
-        # Never broken: it is to be copied.
         curl = one_line(findings[0].curl) if findings else example_curl(claim)
-        console.print(Text(f"curl      {curl}"), soft_wrap=True)
+        console.print(Text(f"curl      {curl}"), soft_wrap=True)  # on one line, to be copied
     else:
         say(console, f"run       touchstone load {'soak' if claim.id.startswith('load.drift-') else 'steady'}")
 
@@ -166,6 +155,6 @@ def checks_of(claim_id: str) -> list[str]:
 def example_curl(claim: Claim) -> str:
     """A request of the kind that the claim is about, against the documented address."""
     operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
-    url = BASE_URL + fill(operation.path, EXAMPLE_REF)
+    url = "https://www.orgo.ai/api" + fill(operation.path, "default/claude-code@1.0.0")
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)
     return command(Request(operation.method, url, headers), stream=operation.id == "streamBuildEvents")

@@ -1,12 +1,13 @@
-"""The command that a project begins with: writes its settings, with what holds without them, and a workflow."""
+"""The command that a project begins with: init writes its settings and a workflow."""
 
 import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from jinja2 import Template
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.cli.options import examples, say
 from touchstone.config import EMBEDDED, Url, find, kind
@@ -14,22 +15,13 @@ from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError
 from touchstone.facts.output import write_whole
 
-app = typer.Typer()
+app = Typer()
 
 SETTINGS = "touchstone.toml"
 EXAMPLE_URL = "https://staging.example.test/api"
-# Where each pipeline looks for its file.
 WORKFLOWS = {"github": ".github/workflows/touchstone.yml", "gitlab": ".gitlab-ci.yml"}
 
 _STARTERS = Path(__file__).resolve().parent / "starters"
-_SECRETS = {
-    "github": "store ORGO_API_KEY as a secret of the repository: Settings > Secrets and variables > Actions",
-    "gitlab": "store ORGO_API_KEY as a masked variable of the project (Settings > CI/CD), and plan a schedule",
-}
-_WHEEL = (
-    "store two variables there: TOUCHSTONE_WHEEL, the wheel to install, as a path in the repository or an https "
-    "address, and TOUCHSTONE_SHA256, its SHA-256"
-)
 
 
 @app.command(
@@ -38,12 +30,10 @@ _WHEEL = (
     )
 )
 def init(
-    target: Annotated[str, typer.Option(help="What the target is called.")] = "staging",
-    url: Annotated[str | None, typer.Option(help="Base URL of the target.  [default: one to be replaced]")] = None,
-    ci: Annotated[
-        Literal["github", "gitlab", "none"], typer.Option(help="Whose pipeline to write a file for.")
-    ] = "github",
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
+    target: Annotated[str, Option(help="What the target is called.")] = "staging",
+    url: Annotated[str | None, Option(help="Base URL of the target.  [default: one to be replaced]")] = None,
+    ci: Annotated[Literal["github", "gitlab", "none"], Option(help="Whose pipeline to write a file for.")] = "github",
+    force: Annotated[bool, Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write touchstone.toml and a workflow for a pipeline.
 
@@ -59,16 +49,10 @@ def init(
     for name, starter in starters.items():
         text = (_STARTERS / starter).read_text(encoding="utf-8")
         write_whole(Path(name), text.replace("%TARGET%", target).replace("%URL%", address))
-    steps = [
-        *([] if url else [f"set url in {SETTINGS}, which is {EXAMPLE_URL} now"]),
-        "touchstone check: judges the embedded twin, and shows that all is installed",
-        "export ORGO_API_KEY=<your key>",
-        f"touchstone check --target {target} --plan: says what it would do and cost, and sends nothing",
-        f"touchstone check --target {target}: judges it",
-        *([_SECRETS[ci], _WHEEL] if ci in _SECRETS else []),
-    ]
+    steps = Template((_STARTERS / "next.txt.j2").read_text(encoding="utf-8"), trim_blocks=True)
+    lines = steps.render(url=url, settings=SETTINGS, example_url=EXAMPLE_URL, target=target, ci=ci).splitlines()
     wrote = [f"wrote {name}" for name in starters]
-    todo = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
+    todo = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
     say(Console(), "\n".join([*wrote, "", "What to do next:", *todo]))
 
 

@@ -1,10 +1,12 @@
-"""Shows how a run comes along: on a watched terminal a few lines that change, elsewhere a line now and then."""
+"""What commands print: the plan of a run, its progress as it goes on, and its report."""
 
+import json
 import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,15 +14,20 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from touchstone.cli.options import say
-from touchstone.facts.runlog import decode
+from touchstone.config import Settings
+from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import UNSENT, Histogram, Window
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.loadgen.metrics import LASTING, Kind, is_timed, kind_of
+from touchstone.loadgen.metrics import LASTING, Kind, is_answer, kind_of
+from touchstone.report import github
 from touchstone.report.probe_sentences import describe_family
+from touchstone.report.terminal import say as say_fitted
+from touchstone.report.terminal import table
+from touchstone.report.text import write as write_text
+from touchstone.report.view import View, view
 
 LINE_EVERY_S = 30
-# A set-up is told of from the beginning where so much is to be done, and where it takes so long.
-SET_UP_EVERY_S, _MANY = 10.0, 100
+SET_UP_EVERY_S = 10.0
 _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": "cut off", "unsent": "never sent"}
 
 # Takes each event of a run log.
@@ -34,11 +41,11 @@ def is_watched(console: Console) -> bool:
 
 @contextmanager
 def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
-    """Shows the newest text that it is given on a terminal that people watch; elsewhere nothing."""
+    """Shows the newest text on a terminal that people watch; elsewhere nothing."""
     if not is_watched(console):
         yield lambda _text: None
         return
-    # The usual spinner turns dots of Braille.
+    # The usual spinner is Braille.
     spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
     text = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     with Progress(spinner, text, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -65,10 +72,7 @@ def progress_on(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Shows what a load run has come to: on a terminal by operation, elsewhere as a line now and then.
-
-    Events of the type ``course`` are in no run log: they say how far the set-up or the clean-up has come.
-    """
+    """Shows a load run: on a terminal by operation, elsewhere as a line now and then."""
     state, printed_s, printed_at, watched = LoadState(), 0, now(), is_watched(console)
     with changing_on(console) as change:
 
@@ -82,7 +86,7 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
             if event.get("type") == "course":
                 if not event["done"] or now() - printed_at >= SET_UP_EVERY_S:
                     printed_at = now()
-                    if event["done"] or event["of"] >= _MANY:
+                    if event["done"] or event["of"] >= 100:
                         say(console, state.set_up)
             elif state.at_s >= printed_s + LINE_EVERY_S:
                 printed_s = state.at_s - state.at_s % LINE_EVERY_S
@@ -92,7 +96,7 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
 
 
 class LoadState:
-    """What a load run has come to so far, from the events of its run log as they appear."""
+    """The state of a load run, from the events of its run log and of its set-up (``course``) as they appear."""
 
     def __init__(self) -> None:
         self.scenario, self.duration_s, self._began_at = "", 0.0, 0.0
@@ -104,7 +108,7 @@ class LoadState:
         self.set_up = ""  # how far the set-up or the clean-up has come
 
     def add(self, event: dict[str, Any]) -> None:
-        """Takes in one event; of those that are none of its business, nothing."""
+        """Takes in one event of any type."""
         match event.get("type"):
             case "course":
                 hint = f" ({event['hint']})" if event.get("hint") else ""
@@ -117,7 +121,7 @@ class LoadState:
                 assert isinstance(window, Window)
                 self.counts[window.operation][window.outcome] += window.count
                 self.at_s = max(self.at_s, window.at_s - int(self._began_at) + 1)
-                if is_timed(window):
+                if is_answer(window.outcome):
                     self.times[window.operation].merge(window.response)
             case "attempt":
                 self.builds += bool(event["fresh"]) and 200 <= int(event["status"]) < 300
@@ -166,7 +170,7 @@ class LoadState:
 
 @contextmanager
 def probe_progress_on(console: Console) -> Iterator[Show]:
-    """Prints a line for each stimulus of a probe, and shows on a terminal what goes on."""
+    """Prints a line for each stimulus of a probe, and shows its progress on a terminal."""
     belief: dict[str, Any] = {}
     with changing_on(console) as change:
 
@@ -183,7 +187,7 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
 
 
 def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, str]:
-    """What goes on after an event, and a line to be printed, each empty where the event says nothing of it."""
+    """The progress after an event and a line to print, each empty where there is none."""
     match event.get("type"):
         case "course":
             return f"{event['doing']}: {event['done']} of {event['of']}", ""
@@ -205,7 +209,6 @@ def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, st
 
 
 def _known(belief: dict[str, Any]) -> str:
-    """What is known and what it has cost."""
     if not belief:
         return "nothing is known yet"
     ranked = sorted(belief["families"].items(), key=lambda each: -each[1])[:3]
@@ -213,3 +216,42 @@ def _known(belief: dict[str, Any]) -> str:
     builds = f", {plural(belief['builds'], 'build')}" if belief["builds"] else ""
     spent = f"{plural(belief['requests'], 'request')} ({belief['refused']:,} refused){builds} so far"
     return f"known: {likely or 'nothing'}; {spent}"
+
+
+def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
+    """Prints a plan of contract tests: a row a case, then the sums; *shared* where the cases share ready versions."""
+    cases: list[dict[str, Any]] = json.loads(text)
+    target, rows = settings.target, list[dict[str, Any]]()
+    ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
+    if shared and ready:
+        case = f"shared by the cases: {plural(ready, 'ready version')}"
+        rows.append({"case": case, "claims": (), "builds": ready, "requests": 10 * ready})
+    rows += cases
+    cells = [(row["case"], f"{len(row['claims']) or ''}", f"{row['builds']}", f"{row['requests']}") for row in rows]
+    table(console, ("case", ">claims", ">builds", ">requests"), cells)
+    claims = {claim for case in cases for claim in case["claims"]}
+    builds, requests = (sum(row[name] for row in rows) for name in ("builds", "requests"))
+    say_fitted(
+        console,
+        f"{plural(len(cases), 'case')}, {plural(len(claims), 'claim')}; at most {plural(builds, 'build')} "
+        f"(budget {target.max_builds:,}) and about {plural(requests, 'request')} besides polling and cleaning up; "
+        f"nothing was sent to {target.url or 'the embedded twin'}",
+    )
+    if builds > target.max_builds:
+        say_fitted(
+            console,
+            "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
+            f"--max-builds {builds} lets all cases run",
+        )
+
+
+def print_report(
+    run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
+) -> None:
+    """Prints the report of a run after a line of *before*; GitHub Actions has it, too. *how* is for `write_text`."""
+    say(console, f"report: {folder / 'report.html'}\n")
+    run = view(read(run_log))
+    github.publish(run, folder)
+    if before:
+        say(console, f"{before(run)}\n")
+    write_text(run, console, **how)

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from touchstone.check.job import at_twin
-from touchstone.cli.live import load_progress_on
+from touchstone.cli.live import load_progress_on, print_report
 from touchstone.cli.options import SeededRun, command
-from touchstone.cli.plans import print_report
 from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
@@ -31,8 +30,8 @@ from touchstone.report.write import conclude
 
 app = typer.Typer()
 
-# What one machine still holds; a document of so many steps is some hundreds of kilobytes long.
-MOST_USERS, MOST_WATCHERS, MOST_LINES = 10_000, 10_000, 10_000
+# Users, watchers and lines that one machine still holds.
+MOST = 10_000
 # What --arrivals can say.
 MOST_PER_S, FEWEST_PER_S = 1e9, 1e-9
 
@@ -70,15 +69,13 @@ class Load(SeededRun):
     duration: Annotated[float | None, typer.Option(help="Seconds for which arrivals are scheduled.")] = None
     mix: Annotated[str | None, typer.Option(help="Weights of what arrives, such as read=90,start=10.")] = None
     model: Model = "open"
-    users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST_USERS)] = None
+    users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST)] = None
     builds: Annotated[int | None, _count("Builds of storm, churn and watchers.", MAX_BUILDS)] = None
-    watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST_WATCHERS)] = None
+    watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST)] = None
     build_s: Annotated[float | None, typer.Option(help="Seconds that a build takes.", min=0, max=1e9)] = None
-    lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST_LINES)] = None
+    lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST)] = None
     thresholds: Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")] = None
-    abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop as soon as a threshold is broken.")] = (
-        False
-    )
+    abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop once a threshold is broken.")] = False
     processes: Annotated[int, _count("Workers on this machine.", 64)] = 1
     master: Annotated[bool, typer.Option("--master", help="Wait for workers on other machines.")] = False
     expect_workers: Annotated[int | None, _count("How many a master waits for.  [default: 1]")] = None
@@ -107,14 +104,14 @@ class Load(SeededRun):
         return outcome.exit_code
 
     def _options(self, chosen: Scenario, seed: int) -> Options:
-        """The scenario with what the caller wants of it; refuses what does not fit."""
         self._check_heeded(chosen)
         arrivals = self._arrivals(chosen)
-        duration_s = _length_s(arrivals, chosen) if self.duration is None else self.duration
-        numbers = {name: getattr(chosen, name) for name in ("builds", "watchers", "build_s", "lines")}
-        numbers = {name: getattr(self, name) or usual for name, usual in (numbers | {"users": USERS}).items()}
-        if self.build_s is not None:  # 0 is one
-            numbers["build_s"] = self.build_s
+        duration_s = chosen.duration_s if self.duration is None else self.duration
+        curve = parse(arrivals, duration_s) if arrivals.startswith("trace:") and self.duration is None else None
+        if isinstance(curve, Trace):  # to its end
+            duration_s = float(math.floor(curve.at_s[-1]) + 1)
+        usual = {name: getattr(chosen, name) for name in ("builds", "watchers", "build_s", "lines")} | {"users": USERS}
+        given = {name: value for name in usual if (value := getattr(self, name)) is not None}
         options = Options(
             scenario=chosen,
             arrivals=arrivals,
@@ -124,7 +121,7 @@ class Load(SeededRun):
             model=self.model,
             ready=chosen.ready,
             max_requests=self.max_requests,
-            **numbers,
+            **(usual | given),
         )
         self._check_together(options)
         return options
@@ -172,13 +169,11 @@ class Load(SeededRun):
         return self.arrivals or chosen.arrivals
 
     def _check_worker(self) -> None:
-        """Refuses what a master decides."""
         for flag, is_given in (("--master", self.master), ("--processes", self.processes > 1), ("--plan", self.plan)):
             if is_given:
                 raise UsageError(f"--worker and {flag}: both are given; a worker does what its master plans")
 
     def _wish(self) -> loading.Wish:
-        """How it is to be driven; refuses flags that contradict each other."""
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:
@@ -195,25 +190,12 @@ class Load(SeededRun):
         )
 
 
-def _length_s(arrivals: str, chosen: Scenario) -> float:
-    """How long arrivals are scheduled for where nobody says it: to the end of a trace, else as the scenario has it."""
-    curve = parse(arrivals, chosen.duration_s) if arrivals.startswith("trace:") else None
-    return float(math.floor(curve.at_s[-1]) + 1) if isinstance(curve, Trace) else chosen.duration_s
-
-
-# --- the plan --------------------------------------------------------------------------------------------------------
-
-_SPANS = 12
 # Where the embedded twin would listen: nothing is sent to it.
 _ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Console) -> None:
-    """Prints a schedule by second, and what it costs in builds, requests and seconds.
-
-    Raises:
-        UsageError: it may not be carried out.
-    """
+    """Prints a schedule by second, and its cost; a `UsageError` where it may not be carried out."""
     loading.check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
@@ -244,7 +226,6 @@ def _requests(plan: Plan) -> str:
 
 
 def _turns(plan: Plan) -> str:
-    """What the clients of a closed model send."""
     counts = plan.schedule.counts.items()
     again = ", ".join(f"{number:,} {name}" for name, number in counts if not ACTIONS[name].builds)
     once = ", ".join(f"{number:,} {name}" for name, number in counts if ACTIONS[name].builds)
@@ -254,7 +235,7 @@ def _turns(plan: Plan) -> str:
 def _schedule(plan: Plan) -> Table:
     """Arrivals by second and action; a long schedule in as many equal spans as fit."""
     schedule = plan.schedule
-    spans = min(_SPANS, max(1, round(schedule.duration_s)))
+    spans = min(12, max(1, round(schedule.duration_s)))
     width_s = schedule.duration_s / spans
     table = Table(box=None, pad_edge=False)
     table.add_column("from s", justify="right")

@@ -5,10 +5,10 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import typer
 from rich.console import Console
+from typer import Context, Exit, Option, Typer
 
 from touchstone import config
 from touchstone.config import DEFAULT_MAX_BUILDS, EMBEDDED, UNBOUNDED_BUILDS, Flags, Settings
@@ -16,7 +16,7 @@ from touchstone.errors import HarnessError
 
 
 def examples(*lines: str) -> str:
-    """What stands at the end of a command's help: lines to copy, of which none is broken."""
+    """The end of a command's help: lines to copy, of which none is broken."""
     return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
 
 
@@ -25,7 +25,7 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _targets(ctx: typer.Context) -> Iterator[str]:
+def _targets(ctx: Context) -> Iterator[str]:
     yield EMBEDDED
     try:
         yield from config.find(ctx.params.get("config"), Path.cwd()).table.targets
@@ -40,12 +40,12 @@ def claim_ids() -> list[str]:
     return list(claims.load())
 
 
-ReportDir = Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/<run id>]")]
-Reports = Annotated[Path | None, typer.Option(help="Where earlier runs left their results.  [default: reports]")]
+ReportDir = Annotated[Path | None, Option(help="Folder for the results.  [default: reports/<run id>]")]
+Reports = Annotated[Path | None, Option(help="Where earlier runs left their results.  [default: reports]")]
 WriteBaseline = Annotated[
-    Path | None, typer.Option(help="Put the broken claims into this baseline, and take out those that hold.")
+    Path | None, Option(help="Put the broken claims into this baseline, and take out those that hold.")
 ]
-Strict = Annotated[bool | None, typer.Option("--strict", help="Broken should claims fail the run, too.")]
+Strict = Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")]
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 
 
@@ -53,26 +53,16 @@ _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]
 class Place:
     """Which target, and where results go."""
 
-    target: Annotated[str | None, typer.Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
-    url: Annotated[str | None, typer.Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = (
-        None
-    )
-    config: Annotated[Path | None, typer.Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = (
-        None
-    )
+    target: Annotated[str | None, Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
+    url: Annotated[str | None, Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = None
+    config: Annotated[Path | None, Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = None
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
-        """The merged settings.
-
-        Args:
-            doing: What the command does with the embedded twin, such as ``judging``.
-            builds: See `config.load`.
-        """
+        """The merged settings, see `config.load`; *doing* is what the command does with the embedded twin."""
         flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
-        folder = _overlooked(flags, os.environ, Path.cwd())
-        if doing and folder:
+        if doing and (folder := _overlooked(flags, os.environ, Path.cwd())):
             from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - seldom
 
             say_fitted(Console(stderr=True), f"no touchstone.toml here, but in {folder}: {doing} the embedded twin")
@@ -84,20 +74,20 @@ class Run(Place):
     """The options of every command that sends something."""
 
     strict: Strict = None
-    plan: Annotated[bool | None, typer.Option("--plan", help="Say what would run and cost; send nothing.")] = None
-    max_builds: Annotated[int | None, typer.Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
-    max_seconds: Annotated[float | None, typer.Option(help="Seconds that the run may take.")] = None
+    plan: Annotated[bool | None, Option("--plan", help="Say what would run and cost; send nothing.")] = None
+    max_builds: Annotated[int | None, Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
+    max_seconds: Annotated[float | None, Option(help="Seconds that the run may take.")] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeededRun(Run):
     """The same, and a seed."""
 
-    seed: Annotated[int | None, typer.Option(help="Seed of everything that is generated.")] = None
+    seed: Annotated[int | None, Option(help="Seed of everything that is generated.")] = None
 
 
 def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The nearest folder above with a settings file, up to a checkout's root; None where nothing was overlooked."""
+    """The nearest folder above with a settings file, up to a checkout's root, where no target is chosen."""
     chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
@@ -110,25 +100,15 @@ def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | N
     return None
 
 
-class Command(Protocol):
-    """A dataclass of options; *run* does what they say, and gives the exit code."""
-
-    def run(self) -> int: ...  # noqa: D102 - said above
+C = TypeVar("C", bound=type[Any])
 
 
-C = TypeVar("C", bound=Command)
+def command(app: Typer, *lines: str) -> Callable[[C], C]:
+    """Makes a dataclass with a method *run*, which returns the exit code, a command of *app* with example *lines*."""
 
-
-def command(app: typer.Typer, *lines: str) -> Callable[[type[C]], type[C]]:
-    """Makes a dataclass a command of *app*: its fields are the options, its name and docstring those of the command.
-
-    Args:
-        lines: Examples for the end of its help.
-    """
-
-    def add(options: type[C]) -> type[C]:
+    def add(options: C) -> C:
         def call(**given: Any) -> None:
-            raise typer.Exit(options(**given).run())
+            raise Exit(options(**given).run())
 
         signature = inspect.signature(options)
         call.__doc__ = options.__doc__

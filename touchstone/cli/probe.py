@@ -9,9 +9,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from touchstone.cli.live import probe_progress_on
+from touchstone.cli.live import print_report, probe_progress_on
 from touchstone.cli.options import SeededRun, command
-from touchstone.cli.plans import print_report
 from touchstone.config import Settings
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
@@ -28,9 +27,8 @@ app = typer.Typer()
 MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
 # A search for a knee needs 5,000 to 12,000 reads; of a target that answers a thousand a second, twice as many.
 KNEE_REQUESTS = 25_000
-# A user takes what comes within a tenth of a second for an answer at once (J. Nielsen, Usability Engineering, 1993).
+# Source: J. Nielsen, Usability Engineering, 1993: what a user takes for an answer at once.
 SLO_MS = 100.0
-READS = probing.OPERATIONS[1:]
 
 
 @command(app, "probe --url http://127.0.0.1:8123/api --advise", "probe --operation getBuild --knee --plan")
@@ -50,16 +48,11 @@ class Probe(SeededRun):
     max_requests: Annotated[
         int | None,
         typer.Option(
-            help=f"Limited requests that may be sent.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]",
-            min=1,
+            help=f"Limited requests it may send.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
         ),
     ] = None
-    max_builds: Annotated[
-        int | None, typer.Option(help=f"Builds that the run may begin.  [default: {MOST_BUILDS}]")
-    ] = None
-    max_seconds: Annotated[
-        float | None, typer.Option(help=f"Seconds that the probe may take.  [default: {MOST_S:g}]")
-    ] = None
+    max_builds: Annotated[int | None, typer.Option(help=f"Builds it may begin.  [default: {MOST_BUILDS}]")] = None
+    max_seconds: Annotated[float | None, typer.Option(help=f"Seconds it may take.  [default: {MOST_S:g}]")] = None
     soak: Annotated[
         int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
     ] = None
@@ -95,12 +88,11 @@ class Probe(SeededRun):
         return outcome.exit_code
 
     def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
-        """What is to be found out; refuses what an earlier probe was not begun with."""
         if past and past.probe:
             begun = past.probe.probing
             self._check_same(past.header.target, begun, settings)
             return probing.Wish(begun.operation, terms_of(begun.terms), self.allow_load, past, begun.knee)
-        operation = self.operation or probing.OPERATIONS[0]
+        operation = self.operation or "startBuild"
         knee, target = self._knee(operation), settings.target
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
         terms = Terms(
@@ -118,19 +110,18 @@ class Probe(SeededRun):
         return probing.Wish(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
-        """The knee that is looked for; None where none is. Refuses that of an operation that is no read."""
         if not self.knee and self.slo_ms is not None:
             raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
         if not self.knee:
             return None
-        if operation not in READS:
-            reads = " or ".join(f"--operation {read}" for read in READS)
-            raise UsageError(f"--knee: {operation} is no read, and each would begin a build; expected {reads}")
+        if operation == "startBuild":
+            expected = "expected --operation getBuild or --operation getTemplate"
+            raise UsageError(f"--knee: {operation} is no read, and each would begin a build; {expected}")
         slo_s = (SLO_MS if self.slo_ms is None else self.slo_ms) / 1e3
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
     def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
-        """Makes sure that the flags ask for nothing else than the probe that is to go on."""
+        """Refuses flags that ask for something else than the probe that is to go on."""
         terms, knee = begun.terms, begun.knee
         was = {
             "knee": knee is not None,
@@ -159,7 +150,7 @@ class Probe(SeededRun):
             )
 
     def _past(self) -> RunLog | None:
-        """The run log of the probe that is to go on; refuses what is none."""
+        """The run log of the probe that is to go on."""
         if self.resume is None:
             return None
         problem, log = "", None
@@ -176,6 +167,5 @@ class Probe(SeededRun):
 
     @property
     def _log_path(self) -> Path:
-        """Where that log is."""
         assert self.resume is not None
         return self.resume / "runlog.jsonl" if self.resume.is_dir() else self.resume

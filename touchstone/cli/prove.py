@@ -1,15 +1,15 @@
 """The command that breaks the twin and sees whether it is found out: argv in, exit code out."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Option, Typer
 
 from touchstone.check.job import make_folder, new_run_id, utc
 from touchstone.cli.live import changing_on, is_watched
@@ -26,7 +26,7 @@ from touchstone.report.proof_report import ProofRun, ProofView, proof_view, rend
 from touchstone.report.proof_report import write as write_proof
 from touchstone.report.terminal import table
 
-app = typer.Typer()
+app = Typer()
 
 
 @command(app, "prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8")
@@ -37,19 +37,15 @@ class Prove:
     The examination is run against each fault and each variant of the twin.
     """
 
-    fault: Annotated[str | None, typer.Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
-    variant: Annotated[str | None, typer.Option(help="Only variants that match this glob.")] = None
-    generated: Annotated[bool, typer.Option("--generated", help="The derived faults instead of the named ones.")] = (
-        False
-    )
-    jobs: Annotated[int, typer.Option(help="Examinations at a time.", min=1, max=64)] = 2
-    whole: Annotated[bool, typer.Option("--whole", help="Go on after a fault is proven.")] = False
-    profile: Annotated[Profile, typer.Option(help="Profile for variants.")] = "quick"
-    seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 1
-    report_dir: Annotated[Path | None, typer.Option(help="Folder for the results.  [default: reports/prove-<id>]")] = (
-        None
-    )
-    list_names: Annotated[bool, typer.Option("--list", help="List what would be tried, and faults for load.")] = False
+    fault: Annotated[str | None, Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
+    variant: Annotated[str | None, Option(help="Only variants that match this glob.")] = None
+    generated: Annotated[bool, Option("--generated", help="The derived faults instead of the named ones.")] = False
+    jobs: Annotated[int, Option(help="Examinations at a time.", min=1, max=64)] = 2
+    whole: Annotated[bool, Option("--whole", help="Go on after a fault is proven.")] = False
+    profile: Annotated[Profile, Option(help="Profile for variants.")] = "quick"
+    seed: Annotated[int, Option(help="Seed of everything that is generated.")] = 1
+    report_dir: Annotated[Path | None, Option(help="Folder for the results.  [default: reports/prove-<id>]")] = None
+    list_names: Annotated[bool, Option("--list", help="List what would be tried, and faults for load.")] = False
 
     def run(self) -> int:
         """Proves it."""
@@ -63,31 +59,31 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """The servers to try: all, or those of the sort that a glob is given for; refuses a glob for nothing."""
-        chosen: list[Candidate] = []
+        """The servers to try: all, or those of the sort that a glob is given for; UsageError if one matches none."""
+        chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
             found = catalogue.derived(glob, self.seed) if self.generated else catalogue.named(glob)
-            chosen += _some(found, "--fault", glob)
+            chosen[f"--fault {glob!r}"] = found
         if self.variant or (self.fault is None and not self.generated):
             glob = self.variant or "*"
-            chosen += _some(catalogue.variants(glob, self.profile), "--variant", glob)
-        return chosen
+            chosen[f"--variant {glob!r}"] = catalogue.variants(glob, self.profile)
+        for flag, found in chosen.items():
+            if not found:
+                raise UsageError(f"{flag}: matches nothing; `touchstone prove --list` shows all names")
+        return list(chain.from_iterable(chosen.values()))
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
         """Tries the chosen servers, and writes proof.json and proof.html also where it is interrupted."""
-        wanted = self.candidates()
-        run_id = new_run_id()
+        wanted, run_id = self.candidates(), new_run_id()
         folder = self.report_dir or Path("reports") / f"prove-{run_id}"
         make_folder(folder)
         started_at, began = utc(), time.monotonic()
         trials: list[Trial] = []
-        lock = threading.Lock()
 
         def remember(trial: Trial) -> None:
-            with lock:
-                trials.append(trial)
-                progress(trial, len(wanted) - len(trials))
+            trials.append(trial)
+            progress(trial, len(wanted) - len(trials))
 
         interrupted = False
         try:
@@ -114,7 +110,7 @@ class Prove:
         return proof, folder
 
     def _list(self) -> None:
-        """Prints each server that would be tried, and the faults that load alone shows, which no proof tries."""
+        """Prints the servers to try, and the faults that only a load shows, which no proof tries."""
         of_faults = not self.generated and (self.fault is not None or self.variant is None)
         under_load = catalogue.under_load(self.fault or "*") if of_faults else []
         console = Console()
@@ -130,7 +126,7 @@ class Prove:
 
 @contextmanager
 def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """Shows each outcome of a proof and how many are to come; off a terminal what went wrong, and every 50th."""
+    """Shows each outcome of a proof and how many are to come; off a terminal only failures, and every 50th."""
     with changing_on(console) as change:
 
         def show(trial: Trial, to_come: int) -> None:
@@ -143,14 +139,7 @@ def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
         yield show
 
 
-def _some(found: list[Candidate], flag: str, glob: str) -> list[Candidate]:
-    if not found:
-        raise UsageError(f"{flag} {glob!r}: matches nothing; `touchstone prove --list` shows all names")
-    return found
-
-
 def _print(chosen: list[Candidate], console: Console) -> None:
-    """Prints each server with what it does and what it has to break, or what permits it."""
     subjects = [candidate.subject for candidate in chosen]
     rows = [
         (one.name, one.kind or one.sort, one.says, ", ".join(one.breaks) if one.is_fault else one.permits)

@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Argument, Exit, Option, Typer
 
 from touchstone.check import runner
 from touchstone.check.handover import Errand
 from touchstone.check.job import Outcome
-from touchstone.cli.live import progress_on
+from touchstone.cli.live import print_plan, print_report, progress_on
 from touchstone.cli.options import ReportDir, Run, command, examples
-from touchstone.cli.plans import print_plan, print_report
 from touchstone.config import Settings, TargetSettings, keys_in
 from touchstone.facts.runlog import read
 from touchstone.facts.wording import one_line, plural
@@ -26,19 +25,16 @@ from touchstone.recordings.replay import KEYS
 from touchstone.report.terminal import say, table
 from touchstone.report.write import conclude
 
-app = typer.Typer()
+app = Typer()
 
-# Puts recordings in the place of a target.
-REPLAY_PLUGIN = "touchstone.recordings.replay_run"
 _BUNDLED = "the recordings of the twin that come with Touchstone"
 
 Files = Annotated[
-    list[Path] | None,
-    typer.Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]"),
+    list[Path] | None, Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]")
 ]
 As = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--as",
         metavar="ROLE=KEY",
         help="Whose a key in a file of others is: primary, second, restricted or unknown; a key or its variable.",
@@ -54,12 +50,12 @@ class Record(Run):
     A scenario that is answered otherwise than it expects is not recorded.
     """
 
-    scenarios: Annotated[list[str] | None, typer.Argument(help="Scenarios.  [default: all]")] = None
+    scenarios: Annotated[list[str] | None, Argument(help="Scenarios.  [default: all]")] = None
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
+        Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
     ] = None
-    list_names: Annotated[bool, typer.Option("--list", help="List the scenarios; send nothing.")] = False
+    list_names: Annotated[bool, Option("--list", help="List the scenarios; send nothing.")] = False
 
     def run(self) -> int:
         """Records them."""
@@ -87,12 +83,12 @@ def replay(
     files: Files = None,
     as_: As = None,
     speed: Annotated[
-        float, typer.Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
+        float, Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
     ] = 0.0,
     report_dir: ReportDir = None,
     strict: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--strict/--no-strict",
             help="Broken should claims fail the run, too.  [default: where no file was made by others]",
         ),
@@ -103,21 +99,28 @@ def replay(
     Files of browsers, proxies and schemathesis are judged as they are.
     """
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
-    # What is wrong with a file is said before anything runs.
+    # A fault in a file ends the command before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
     strict = origins == {"touchstone"} if strict is None else strict
-    # Who recorded with keys of the environment may have left one of them in a body.
+    # Bodies may hold keys of the environment that recorded them.
     unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
     settings = Settings(target=target, report_dir=report_dir, strict=strict)
-    errand = Errand("replay", "replay", tuple(str(path.absolute()) for path in paths), speed, REPLAY_PLUGIN, accounts)
+    errand = Errand(
+        "replay",
+        "replay",
+        tuple(str(path.absolute()) for path in paths),
+        speed,
+        "touchstone.recordings.replay_run",
+        accounts,
+    )
     console = Console()
     with progress_on(Console(stderr=True)) as progress:
         argv = [_without_keys(word, as_ or ()) for word in sys.argv[1:]]
         outcome = runner.check(settings, ["touchstone", *argv], progress, conclude, errand=errand)
     print_report(outcome.run_log, outcome.folder, console)
-    raise typer.Exit(outcome.exit_code)
+    raise Exit(outcome.exit_code)
 
 
 @command(app, "drift --target staging --plan", "drift --target staging recordings/staging")
@@ -145,17 +148,16 @@ class Drift(Run):
 
 
 def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, reason: str) -> int:
-    """Prints the report of a run, what became of its scenarios, and the last line."""
+    """Prints the report of a run, the results of its scenarios, and the last line."""
     print_report(outcome.run_log, outcome.folder, console, ends=False)
     console.print()
-    for line in lines:
-        _say(console, line)
-    _say(console, f"exit {code}: {reason}")
+    for line in [*lines, f"exit {code}: {reason}"]:
+        say(console, one_line(line))
     return code
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
-    """A word of the command line, with a marker for a key in one of the *options* for accounts."""
+    """A word of the command line, with a marker in place of a key of the account *options*."""
     for option in options:
         role, _, key = option.partition("=")
         if key not in os.environ:
@@ -163,12 +165,7 @@ def _without_keys(word: str, options: Iterable[str]) -> str:
     return word
 
 
-def _say(console: Console, text: str) -> None:
-    """Prints what a target or a file may have put anything into."""
-    say(console, one_line(text))
-
-
-recordings_app = typer.Typer(no_args_is_help=True, help="Look after recordings.")
+recordings_app = Typer(no_args_is_help=True, help="Look after recordings.")
 app.add_typer(recordings_app, name="recordings")
 
 
@@ -177,7 +174,7 @@ def lint(
     files: Files = None,
     as_: As = None,
     max_age: Annotated[
-        float | None, typer.Option(help="Days from which on the age of a recording is a fault.", min=0)
+        float | None, Option(help="Days from which on the age of a recording is a fault.", min=0)
     ] = None,
 ) -> None:
     """Look for what is wrong with recordings: format, contract, rules, secrets, age."""
@@ -186,9 +183,8 @@ def lint(
     )
     console = Console()
     for remark in remarks:
-        _say(console, str(remark))
+        say(console, one_line(str(remark)))
     faults = sum(remark.is_fault for remark in remarks)
-    code = int(faults > 0)
     numbers = {"recording": len(reader.found(files or ())), "fault": faults, "warning": len(remarks) - faults}
-    _say(console, f"exit {code}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
-    raise typer.Exit(code)
+    say(console, f"exit {int(faults > 0)}: {', '.join(plural(number, noun) for noun, number in numbers.items())}")
+    raise Exit(int(faults > 0))

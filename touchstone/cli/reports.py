@@ -1,11 +1,11 @@
-"""The commands that read run logs: report renders one again, compare says what is different between two."""
+"""The commands that read run logs: report renders one again, compare describes the differences of two."""
 
 import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Argument, Exit, Option, Typer
 
 from touchstone.check import baseline
 from touchstone.check.job import folder_name
@@ -22,7 +22,7 @@ from touchstone.report.text import write as write_text
 from touchstone.report.view import view
 from touchstone.report.write import write_view
 
-app = typer.Typer()
+app = Typer()
 
 
 @app.command(
@@ -33,8 +33,8 @@ app = typer.Typer()
     )
 )
 def report(
-    log: Annotated[Path, typer.Argument(help="A run log, or the folder that holds runlog.jsonl.")],
-    report_dir: Annotated[Path | None, typer.Option(help="Where to write.  [default: beside the log]")] = None,
+    log: Annotated[Path, Argument(help="A run log, or the folder that holds runlog.jsonl.")],
+    report_dir: Annotated[Path | None, Option(help="Where to write.  [default: beside the log]")] = None,
     write_baseline: WriteBaseline = None,
 ) -> None:
     """Make the reports of a run log again."""
@@ -45,21 +45,20 @@ def report(
     if write_baseline:
         say(out, baseline.write_baseline(write_baseline, run.verdicts, run.remarks))
     write_text(run, out)
-    raise typer.Exit(run.exit_code)
+    raise Exit(run.exit_code)
 
 
 @app.command(
     epilog=examples("compare reports/monday reports/tuesday", "compare before.jsonl after.jsonl --fail-on-new")
 )
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, of the same kind.")],
+    a: Annotated[Path, Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
+    b: Annotated[Path, Argument(metavar="B", help="Another one, of the same kind.")],
     report_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where to write compare.html and compare.json.  [default: reports/compare-<A>-<B>]"),
+        Path | None, Option(help="Where to write compare.html and compare.json.  [default: reports/compare-<A>-<B>]")
     ] = None,
     fail_on_new: Annotated[
-        bool, typer.Option("--fail-on-new", help="Exit code 1 where B broke a must claim that A did not.")
+        bool, Option("--fail-on-new", help="Exit code 1 where B broke a must claim that A did not.")
     ] = False,
 ) -> None:
     """Say what differs between two runs beyond noise.
@@ -77,11 +76,10 @@ def compare(
     write_whole(page, compare_report.render(both))
     write_whole(folder / "compare.json", compare_report.render_json(both, code))
     compare_report.write(both, Console(), page, code)
-    raise typer.Exit(code)
+    raise Exit(code)
 
 
 def _file(path: Path) -> Path:
-    """The run log that a path of the command line means."""
     file = path / "runlog.jsonl" if path.is_dir() else path
     if not file.exists():
         raise UsageError(f"{file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")

@@ -20,11 +20,7 @@ _SHOWN_BODY_BYTES = 4096
 
 
 def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
-    """A shell command that sends the request of *exchange* again.
-
-    Keys appear as environment variables, or as the place in the settings file that holds them; a key that no account
-    has appears as a made-up one of the same kind.
-    """
+    """A shell command that sends the request again; keys are variables, or their places in the settings file."""
     return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
 
 

@@ -54,29 +54,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a run log: what was asked for.
-
-    Attributes:
-        started_at: ISO 8601 in UTC.
-        claims: The claims that the run is to give verdicts on, in the order of the ledger.
-        settings: The merged settings without secrets.
-        known: The claims that the caller knows to be broken.
-    """
+    """The first line of a run log: what was asked for."""
 
     run_id: str
     tool_version: str
     command: str
     argv: tuple[str, ...]
-    started_at: str
+    started_at: str  # ISO 8601 in UTC.
     target: Target
     profile: str
     seed: int
     strict: bool
     claims_glob: str
     contract_sha256: str
-    claims: tuple[LedgerClaim, ...]
-    settings: dict[str, Any] = field(default_factory=dict)
-    known: tuple[str, ...] = ()
+    claims: tuple[LedgerClaim, ...]  # The claims that the run is to give verdicts on, in the order of the ledger.
+    settings: dict[str, Any] = field(default_factory=dict)  # The merged settings without secrets.
+    known: tuple[str, ...] = ()  # The claims that the caller knows to be broken.
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +81,14 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often one check judged one claim within one case without breaking it.
-
-    Attributes:
-        reason: Why an occasion allowed no verdict; empty where *indeterminate* is 0.
-    """
+    """How often one check judged one claim within one case without breaking it."""
 
     case: str
     check: str
     claim: str
     held: int = 0
     indeterminate: int = 0
-    reason: str = ""
+    reason: str = ""  # Why an occasion allowed no verdict; empty where *indeterminate* is 0.
 
 
 def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
@@ -117,34 +106,24 @@ def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One finding, as one case met it; the same finding may be met by many.
-
-    Attributes:
-        times: How often, where somebody counted occasions that look alike instead of writing each down.
-    """
+    """One finding, as one case met it; the same finding may be met by many."""
 
     finding: Finding
     case: str = ""
-    times: Annotated[int, Field(strict=True, ge=1)] = 1
+    times: Annotated[int, Field(strict=True, ge=1)] = 1  # How often, where alike occasions were only counted.
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How one case ended.
-
-    Attributes:
-        claims: The claims that the case declares to drive.
-        message: Why it failed, could not run or was skipped.
-        began_at: ISO 8601 in UTC with microseconds; empty where nobody wrote it down.
-    """
+    """How one case ended."""
 
     id: str
     title: str
     outcome: CaseOutcome
     duration_s: float
-    claims: tuple[str, ...] = ()
-    message: str = ""
-    began_at: str = ""
+    claims: tuple[str, ...] = ()  # The claims that the case declares to drive.
+    message: str = ""  # Why it failed, could not run or was skipped.
+    began_at: str = ""  # ISO 8601 in UTC with microseconds; empty where nobody wrote it down.
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,82 +156,49 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One threshold: what a statistic of an operation may be at most (or at least, for a throughput).
+    """One threshold: what a statistic of an operation may be at most (or at least, for a throughput)."""
 
-    Attributes:
-        operation: operationId, or ``*`` for all of them together.
-        statistic: Its name with its unit, as in load/thresholds.toml, such as ``p99_s``.
-        value: The limit, in the unit that the name ends in.
-    """
-
-    operation: str
-    statistic: str
-    value: float
+    operation: str  # operationId, or ``*`` for all of them together.
+    statistic: str  # Its name with its unit, as in load/thresholds.toml, such as ``p99_s``.
+    value: float  # The limit, in the unit that the name ends in.
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a load run was to do.
+    """What a load run was to do."""
 
-    Attributes:
-        scenario: Its name, such as ``storm``.
-        says: What it does, in a sentence.
-        model: Whether arrivals come by a schedule (open) or as soon as an earlier one is answered (closed).
-        arrivals: The arrival curve as text, such as ``constant:20``.
-        began_at: When the first second of the schedule began.
-        duration_s: How long arrivals are scheduled for.
-        scheduled: How many arrivals of each operation the schedule holds.
-        workers: Processes that share the schedule.
-        options: Every setting of the scenario by name, as JSON values.
-        limits: The thresholds that the run is judged by.
-    """
-
-    scenario: str
-    says: str
-    model: Model
-    arrivals: str
-    began_at: float
-    duration_s: float
-    scheduled: dict[str, int]
-    workers: int
+    scenario: str  # Its name, such as ``storm``.
+    says: str  # What it does, in a sentence.
+    model: Model  # Whether arrivals come by a schedule (open) or as soon as an earlier one is answered (closed).
+    arrivals: str  # The arrival curve as text, such as ``constant:20``.
+    began_at: float  # When the first second of the schedule began.
+    duration_s: float  # How long arrivals are scheduled for.
+    scheduled: dict[str, int]  # How many arrivals of each operation the schedule holds.
+    workers: int  # Processes that share the schedule.
     seed: int
-    options: dict[str, Any] = field(default_factory=dict)
-    limits: tuple[Limit, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)  # Every setting of the scenario by name, as JSON values.
+    limits: tuple[Limit, ...] = ()  # The thresholds that the run is judged by.
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start that was sent.
+    """One start that was sent."""
 
-    Attributes:
-        want: Number of the client that wants this build; its tries share it.
-        number: Which try of that client, from 1.
-        phase: What went on beside it by plan, such as ``alone`` or ``beside``; empty where the scenario has no phases.
-        fresh: Whether the version was not built, so that a served start begins a build and needs room on the host. None
-            where that is not known, since others start and cancel it as well.
-        status: 0 where no answer came.
-        retry_after_s: What Retry-After asked for; None where it asked for nothing valid.
-        gave_up: Whether the client's patience was over with it.
-        seq: ``seq`` of its exchange, whether that is kept or not.
-        cut_off: Whether the run was stopped before an answer came.
-        unsent: Whether no connection came about, so that the target cannot know of it.
-    """
-
-    want: int
-    number: int
+    want: int  # Number of the client that wants this build; its tries share it.
+    number: int  # Which try of that client, from 1.
     ref: str
     credential: Credential
-    phase: str
-    fresh: bool | None
+    phase: str  # What went on beside it by plan, such as ``alone``; empty where the scenario has no phases.
+    fresh: bool | None  # Whether the version was not built, so that the start needs room on the host; None if unknown.
     intended_at: float
     sent_at: float
     done_at: float
-    status: int
-    retry_after_s: float | None
-    gave_up: bool
-    seq: int
-    cut_off: bool = False
-    unsent: bool = False
+    status: int  # 0 where no answer came.
+    retry_after_s: float | None  # What Retry-After asked for; None where it asked for nothing valid.
+    gave_up: bool  # Whether the client's patience was over with it.
+    seq: int  # ``seq`` of its exchange, whether that is kept or not.
+    cut_off: bool = False  # Whether the run was stopped before an answer came.
+    unsent: bool = False  # Whether no connection came about, so that the target cannot know of it.
 
     @property
     def is_served(self) -> bool:
@@ -272,99 +218,56 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What became of one build that a start was promised.
+    """What became of one build that a start was promised."""
 
-    Attributes:
-        want: See `Attempt`.
-        accepted_at: When the answer to its start had arrived.
-        ended_at: When a read showed its end first; when it was given up, where none did.
-        seen_building_at: When a read showed it running last; None where none did.
-        seq: ``seq`` of the exchange that shows the end, or of the start where none does.
-    """
-
-    want: int
+    want: int  # See `Attempt`.
     ref: str
     credential: Credential
-    accepted_at: float
-    ended_at: float
+    accepted_at: float  # When the answer to its start had arrived.
+    ended_at: float  # When a read showed its end first; when it was given up, where none did.
     end: BuildEnd
-    seen_building_at: float | None
-    seq: int
+    seen_building_at: float | None  # When a read showed it running last; None where none did.
+    seq: int  # ``seq`` of the exchange that shows the end, or of the start where none does.
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """How one worker fared, as it tells now and then and at its end.
+    """How one worker fared, as it tells now and then and at its end."""
 
-    Attributes:
-        number: From 0.
-        state: ``running`` in between, ``done`` at its end; ``lost`` is said by whoever missed it.
-        at_s: When this was written.
-        sent: Scheduled arrivals that it has sent so far.
-        unsent: Scheduled arrivals that came due and that it could not send.
-        assigned: Arrivals of the whole schedule that were its share.
-        late_p99_s: Its lateness so far, at p99.
-        behind_from_s: From when on it could not keep up; None where it could.
-        behind_s: How late it was at most.
-        cpu_share: CPU time over elapsed time since it last told; 1 is a whole core.
-        rss_bytes: Its memory.
-        clock_offset_s: How far its clock was corrected to agree with the master's.
-        clock_error_s: How wrong that may still be, at most.
-        note: Anything else that a reader should know.
-        unwatched: Scheduled watchers that sent nothing, since the start of their build was not accepted.
-        over_budget: Those of *unsent* that --max-requests left no room for.
-        spent_at_s: When a request was wanted first that --max-requests left no room for; None where none was.
-        undone: Clients that had still to go on when the run was stopped, or when they were left no request.
-    """
-
-    number: int
-    state: Literal["running", "done", "lost"]
-    at_s: float
-    sent: int
-    unsent: int
-    assigned: int
-    late_p99_s: float = 0.0
-    behind_from_s: float | None = None
-    behind_s: float = 0.0
-    cpu_share: float = 0.0
-    rss_bytes: int = 0
-    clock_offset_s: float = 0.0
-    clock_error_s: float = 0.0
-    note: str = ""
-    unwatched: int = 0
-    over_budget: int = 0
-    spent_at_s: float | None = None
-    undone: int = 0
+    number: int  # From 0.
+    state: Literal["running", "done", "lost"]  # ``done`` at its end; ``lost`` is said by whoever missed it.
+    at_s: float  # When this was written.
+    sent: int  # Scheduled arrivals that it has sent so far.
+    unsent: int  # Scheduled arrivals that came due and that it could not send.
+    assigned: int  # Arrivals of the whole schedule that were its share.
+    late_p99_s: float = 0.0  # Its lateness so far, at p99.
+    behind_from_s: float | None = None  # From when on it could not keep up; None where it could.
+    behind_s: float = 0.0  # How late it was at most.
+    cpu_share: float = 0.0  # CPU time over elapsed time since it last told; 1 is a whole core.
+    rss_bytes: int = 0  # Its memory.
+    clock_offset_s: float = 0.0  # How far its clock was corrected to agree with the master's.
+    clock_error_s: float = 0.0  # How wrong that may still be, at most.
+    note: str = ""  # Anything else that a reader should know.
+    unwatched: int = 0  # Scheduled watchers that sent nothing, since the start of their build was not accepted.
+    over_budget: int = 0  # Those of *unsent* that --max-requests left no room for.
+    spent_at_s: float | None = None  # When a request was first wanted beyond --max-requests; None without one.
+    undone: int = 0  # Clients that had still to go on when the run was stopped, or when they were left no request.
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """The last line of a run log: how the run ended.
-
-    Attributes:
-        exit_code: What the runner knows: 0 where it reached its end, else 2, 3 or 130; the verdict may raise it.
-        reason: One sentence for *exit_code*.
-    """
+    """The last line of a run log: how the run ended."""
 
     ended_at: str
     duration_s: float
-    exit_code: int
-    reason: str
+    exit_code: int  # What the runner knows: 0 where it reached its end, else 2, 3 or 130; the verdict may raise it.
+    reason: str  # One sentence for *exit_code*.
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """All facts of one run, each kind in the order in which it was written.
-
-    Attributes:
-        selected: Ids of the cases that were to be carried out; empty where nobody wrote them down.
-        cut_bytes: By ``(seq, "request" or "response")``, the full length of a body that the log holds only in part.
-        torn_lines: Lines that a killed writer left unfinished in the middle; whatever they said is lost.
-        workload: None where the run was no load run; the four that follow are empty then.
-        probe: None where the run was no probe.
-        footer: None where the run log ends without one: the run was cut short.
-    """
+    """All facts of one run, each kind in the order in which it was written."""
 
     header: Header
     exchanges: tuple[Exchange, ...] = ()
@@ -374,16 +277,16 @@ class RunLog:
     notices: tuple[Notice, ...] = ()
     templates: tuple[TemplateAction, ...] = ()
     warnings: tuple[str, ...] = ()
-    workload: Workload | None = None
+    workload: Workload | None = None  # None where the run was no load run; the four that follow are empty then.
     windows: tuple[Window, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
-    probe: ProbeStory | None = None
-    footer: Footer | None = None
-    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)
-    torn_lines: int = 0
-    selected: tuple[str, ...] = ()
+    probe: ProbeStory | None = None  # None where the run was no probe.
+    footer: Footer | None = None  # None where the run log ends without one: the run was cut short.
+    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # By (seq, side), full length of a cut body.
+    torn_lines: int = 0  # Lines that a killed writer left unfinished in the middle; whatever they said is lost.
+    selected: tuple[str, ...] = ()  # Ids of the cases that were to be carried out; empty where nobody wrote them down.
 
     @property
     def findings(self) -> tuple[Finding, ...]:

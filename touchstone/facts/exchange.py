@@ -1,8 +1,4 @@
-"""One request and its response as they crossed the wire: facts, without secrets and without opinions.
-
-An exchange never holds a key. The transport replaces every secret value by a marker (see redact.py) before
-it makes one, so whatever reads exchanges (rules, run log, reports) cannot leak what it never had.
-"""
+"""One request and its response as they crossed the wire. Keys are markers by then (see redact.py), so none can leak."""
 
 import base64
 import json
@@ -64,15 +60,10 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The first value of header *name*, any case, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            ValueError: the body is not JSON in UTF-8.
-        """
+        """The body as JSON; ValueError where it is not JSON in UTF-8."""
         return json.loads(self.body.decode("utf-8"))
 
     def json_object(self) -> dict[str, Any] | None:
@@ -96,37 +87,21 @@ _long_object = lru_cache(maxsize=8)(_object)
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its response, with times.
+    """One request and its response, with times."""
 
-    Attributes:
-        seq: Number in the run, from 1, in the order in which requests were sent.
-        operation: operationId of the contract, or ``""`` for a request outside it.
-        ref: ``namespace/name@version`` that the path names, percent-decoded, or None.
-        credential: Whose key was shown, and how.
-        case: Stable id of the test that sent it.
-        sent_at: Seconds since the run started, just before the request was written.
-        head_at: The same clock, when status and headers had arrived; equals *done_at* without a response.
-        done_at: The same clock, when the last byte had arrived or the exchange was given up.
-        request: What was sent.
-        response: What came back, or None.
-        error: Why there is no response, e.g. ``ReadTimeout: ...``; empty otherwise.
-        closed: For a stream: who ended it. ``client`` means that it was still open when its time was up.
-        note: What the sender says about the request that its bytes do not: see NOTES.
-    """
-
-    seq: int
-    operation: str
-    ref: str | None
-    credential: Credential
-    case: str
-    sent_at: float
-    head_at: float
-    done_at: float
-    request: Request
-    response: Response | None = None
-    error: str = ""
-    closed: Closed = ""
-    note: dict[str, Any] = field(default_factory=dict)
+    seq: int  # Number in the run, from 1, in the order in which requests were sent.
+    operation: str  # operationId of the contract, or ``""`` for a request outside it.
+    ref: str | None  # ``namespace/name@version`` that the path names, percent-decoded, or None.
+    credential: Credential  # Whose key was shown, and how.
+    case: str  # Stable id of the test that sent it.
+    sent_at: float  # Seconds since the run started, just before the request was written.
+    head_at: float  # The same clock, when status and headers had arrived; equals *done_at* without a response.
+    done_at: float  # The same clock, when the last byte had arrived or the exchange was given up.
+    request: Request  # What was sent.
+    response: Response | None = None  # What came back, or None.
+    error: str = ""  # Why there is no response, e.g. ``ReadTimeout: ...``; empty otherwise.
+    closed: Closed = ""  # For a stream: who ended it. ``client`` means that it was still open when its time was up.
+    note: dict[str, Any] = field(default_factory=dict)  # What the sender says beside the bytes: see NOTES.
 
     @property
     def status(self) -> int:
@@ -160,11 +135,7 @@ def encode(exchange: Exchange) -> dict[str, Any]:
 
 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
-    """What `encode` wrote, with bytes and chunks in place of their JSON forms.
-
-    Raises:
-        ValueError: a body or the chunks of a stream are of another form; the message names the field.
-    """
+    """What `encode` wrote, with bytes and chunks again; ValueError names a body or the chunks of another form."""
     values = dict(event)
     for side in ("request", "response"):
         half = event.get(side)

@@ -11,46 +11,30 @@ Outcome = Literal["held", "broken", "indeterminate"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One claim, judged on one occasion.
+    """One claim, judged on one occasion."""
 
-    Attributes:
-        claim: Id of the claim.
-        outcome: ``held``, ``broken``, or ``indeterminate`` where the occasion allows no verdict.
-        check: Id of the rule or test that judged.
-        operation: operationId that the occasion is about.
-        evidence: ``seq`` of the exchanges that it rests on, in order; the last one shows the outcome.
-        expected: What the contract allows; only for ``broken``.
-        actual: What was seen, the value's repr where it is short; or the reason for ``indeterminate``.
-    """
-
-    claim: str
-    outcome: Outcome
-    check: str
-    operation: str
-    evidence: tuple[int, ...]
-    expected: str = ""
-    actual: str = ""
+    claim: str  # Id of the claim.
+    outcome: Outcome  # ``held``, ``broken``, or ``indeterminate`` where the occasion allows no verdict.
+    check: str  # Id of the rule or test that judged.
+    operation: str  # operationId that the occasion is about.
+    evidence: tuple[int, ...]  # ``seq`` of the exchanges that it rests on, in order; the last one shows the outcome.
+    expected: str = ""  # What the contract allows; only for ``broken``.
+    actual: str = ""  # What was seen, the value's repr where it is short; or the reason for ``indeterminate``.
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A disagreement between the target and one claim.
+    """A disagreement between the target and one claim."""
 
-    Attributes:
-        id: Twelve hexadecimal digits, the same for the same disagreement in another run.
-        where: Method and path of the deciding request, run-specific parts left as they were.
-        curl: A command that sends the deciding request again, keys as environment variables.
-    """
-
-    id: str
+    id: str  # Twelve hexadecimal digits, the same for the same disagreement in another run.
     claim: str
     level: Level
     operation: str
     check: str
     expected: str
     actual: str
-    where: str
-    curl: str
+    where: str  # Method and path of the deciding request, run-specific parts left as they were.
+    curl: str  # A command that sends the deciding request again, keys as environment variables.
     evidence: tuple[int, ...]
 
     def sentence(self) -> str:

@@ -44,9 +44,7 @@ class KeySources:
         return cls(**{name: texts.get(name, usual) for name, usual in asdict(USUAL).items()})
 
     def advice(self, role: str, whose: str) -> str:
-        """
-        What lets a claim be judged that lacks the key called *role*, such as ``second``; *whose* says what key that is.
-        """
+        """What lets a claim be judged that lacks the key called *role*; *whose* says what key that is."""
         source, usual = getattr(self, role), getattr(USUAL, role)
         if source == usual:
             return f"set {role}_api_key_env, or {usual}, to {whose}"
@@ -64,11 +62,7 @@ def is_variable(source: str) -> bool:
 
 
 def read_variable(value: object) -> str:
-    """The name of an environment variable.
-
-    Raises:
-        Unfit: it is none.
-    """
+    """The name of an environment variable; Unfit where it is none."""
     if isinstance(value, str) and is_variable(value) and not value.lower().startswith("sk_"):
         return value
     like = "the name of a variable such as ORGO_API_KEY"
@@ -76,11 +70,7 @@ def read_variable(value: object) -> str:
 
 
 def read_key(value: object) -> str:
-    """An API key: printable ASCII without blanks, as a header can carry it, and nothing that other texts hold.
-
-    Raises:
-        Unfit: it is none; the message does not show it.
-    """
+    """An API key: printable ASCII without blanks. Unfit where it is none; the message does not show it."""
     if not isinstance(value, str):
         raise Unfit("a key as a text", found=f"a value of type {type(value).__name__}")
     for position, char in enumerate(value, start=1):

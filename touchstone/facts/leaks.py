@@ -1,7 +1,4 @@
-"""Credentials in a finished text: known keys, and what looks like a credential that nobody knows.
-
-A leak says where one stands and of what kind it is, and does not repeat it.
-"""
+"""Credentials in a finished text: known keys, and what looks like one; a leak does not repeat it."""
 
 import binascii
 import re
@@ -66,11 +63,7 @@ class Leak:
 
 
 def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
-    """The credentials left in *text*, also encoded, in the order of its lines.
-
-    Args:
-        known: Key by name. What holds a known key is not reported for its looks as well.
-    """
+    """The credentials left in *text*, also encoded, in the order of its lines; *known* holds each key by its name."""
     values = {value: name for name, value in known.items()}
     parts = parts_of(values)
     whole, in_part, alike = (set[tuple[int, str]]() for _ in range(3))

@@ -12,13 +12,7 @@ _ADVICE = "make room there, or write elsewhere with --report-dir"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """
-    Puts *text* without known keys at *path* in one step, so that a reader sees the old file or the new one.
-
-    Raises:
-        UsageError: the folder is none.
-        OutputError: the folder cannot be written.
-    """
+    """Puts *text* without known keys at *path* in one step; UsageError or OutputError where the folder refuses it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

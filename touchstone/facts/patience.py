@@ -10,7 +10,6 @@ from touchstone.facts.exchange import Response
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 
-# A poll comes after a share of the time waited so far, so that an end is noticed late by that share at most.
 SHORTEST_POLL_S, LONGEST_POLL_S, POLL_SHARE = 0.01, 1.0, 0.12
 
 # RFC 9110 5.6.7: a date is in the first form; recipients must also accept the two obsolete ones.
@@ -26,16 +25,14 @@ def back_off_s() -> Iterator[float]:
 
 
 def poll_s(waited_s: float) -> float:
-    """Seconds until the next look at what has been waited for so long."""
+    """Seconds until the next look: a share of the time waited, so that an end is noticed late by that share at most."""
     return min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S)
 
 
 def retry_after_s(response: Response | None) -> float | None:
     """Seconds that Retry-After asks to wait from the arrival of *response*; None where it asks for none that is valid.
 
-    A date counts from the answer's own Date, so that the clocks of the two sides need not agree.
-
-    Source: RFC 9110, 10.2.3.
+    A date counts from the answer's own Date: the two clocks need not agree. Source: RFC 9110, 10.2.3.
     """
     value = response.header("Retry-After") if response else None
     if response is None or value is None:

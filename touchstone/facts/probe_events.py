@@ -11,8 +11,7 @@ from touchstone.facts.identity import Identity, Interval, Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 
-# The percentile that is to stay within the limit, as the share of reads that may miss it.
-MISS_SHARE = 0.01
+MISS_SHARE = 0.01  # The percentile that is to stay within the limit, as the share of reads that may miss it.
 
 Stage = Literal["capacity", "bracket", "confirm"]
 Mark = Literal[
@@ -40,34 +39,22 @@ KneeWhy = Literal[
 
 @dataclass(frozen=True, slots=True)
 class KneeTerms:
-    """What is asked for, and what it may cost.
+    """What is asked for, and what it may cost."""
 
-    Attributes:
-        slo_s: How long an answer may take, from the moment at which its read was due.
-        most_requests: Reads that may be sent for it.
-    """
-
-    slo_s: float
-    most_requests: int
+    slo_s: float  # How long an answer may take, from the moment at which its read was due.
+    most_requests: int  # Reads that may be sent for it.
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Reads that come at one mean rate and know nothing of each other.
+    """Reads that come at one mean rate and know nothing of each other."""
 
-    Attributes:
-        number: Which one of the search, from 1.
-        arrivals: How many; a bound.
-        seed: Of their moments.
-        most_missed: It is stopped when more than so many have missed the limit; None where it is not.
-    """
-
-    number: int
+    number: int  # Which one of the search, from 1.
     stage: Stage
     rate_per_s: float
-    arrivals: int
-    seed: int
-    most_missed: int | None = None
+    arrivals: int  # How many; a bound.
+    seed: int  # Of their moments.
+    most_missed: int | None = None  # It is stopped when more than so many have missed the limit; None where it is not.
 
     @property
     def lasts_s(self) -> float:
@@ -77,43 +64,26 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the reads of a trial. Times of answers count from when the read was due.
+    """What became of the reads of a trial. Times of answers count from when the read was due."""
 
-    Attributes:
-        due: Reads that came due before the trial ended, or was stopped.
-        sent: Those of them that were sent.
-        slow: Answers that took longer than allowed.
-        failed: No answer within the time-out, or a failing server.
-        refused: Answers with 429.
-        late: Reads that were sent later than a tenth of what an answer may take.
-        late_p99_s: How late reads were sent.
-        due_per_s: Reads that came due a second, once the first answers were there.
-        done_per_s: Answers a second over the same time, without those of a failing server.
-        lasted_s: From the first moment to the last answer.
-        blocks: For each second of the trial, how many were due in it and how many of these were slow or failed.
-        stopped: Whether it was stopped before all reads were due.
-        began_at: Run second at which it began.
-        barred: The status with which the target let the key not in; 0 where it did.
-    """
-
-    due: int
-    sent: int
-    slow: int = 0
-    failed: int = 0
-    refused: int = 0
-    late: int = 0
-    late_p99_s: float = 0.0
+    due: int  # Reads that came due before the trial ended, or was stopped.
+    sent: int  # Those of them that were sent.
+    slow: int = 0  # Answers that took longer than allowed.
+    failed: int = 0  # No answer within the time-out, or a failing server.
+    refused: int = 0  # Answers with 429.
+    late: int = 0  # Reads that were sent later than a tenth of what an answer may take.
+    late_p99_s: float = 0.0  # How late reads were sent.
     p50_s: float = 0.0
     p90_s: float = 0.0
     p99_s: float = 0.0
     max_s: float = 0.0
-    due_per_s: float = 0.0
-    done_per_s: float = 0.0
-    lasted_s: float = 0.0
-    blocks: tuple[tuple[int, int], ...] = ()
-    stopped: bool = False
-    began_at: float = 0.0
-    barred: int = 0
+    due_per_s: float = 0.0  # Reads that came due a second, once the first answers were there.
+    done_per_s: float = 0.0  # Answers a second over the same time, without those of a failing server.
+    lasted_s: float = 0.0  # From the first moment to the last answer.
+    blocks: tuple[tuple[int, int], ...] = ()  # By second: how many were due, and of these slow or failed.
+    stopped: bool = False  # Whether it was stopped before all reads were due.
+    began_at: float = 0.0  # Run second at which it began.
+    barred: int = 0  # The status with which the target let the key not in; 0 where it did.
 
     @property
     def missed(self) -> int:
@@ -132,34 +102,20 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """What is known of a knee.
-
-    Attributes:
-        rate_per_s: The knee, between a rate that is kept for sure and the lowest one that was not; None where it is not
-            known.
-        why: Why nothing more is asked; empty while more is.
-        capacity_per_s: Answers a second where more was asked than the target can; None where that was not reached.
-        kept_per_s: The highest rate at which a trial passed; 0 where none did. *kept_p99_s* is the latency there.
-        last_per_s: The rate of the last trial.
-        ceiling_per_s: The highest rate that the limiter that was found lets a trial have; None for any.
-        confirmed_by: Reads of the trial that confirmed the knee.
-        missed: The share of them that missed the limit.
-        requests: Reads that were sent for it.
-        seconds: How long the trials took.
-    """
+    """What is known of a knee."""
 
     slo_s: float
-    why: KneeWhy = ""
-    rate_per_s: Interval | None = None
-    capacity_per_s: float | None = None
-    kept_per_s: float = 0.0
+    why: KneeWhy = ""  # Why nothing more is asked; empty while more is.
+    rate_per_s: Interval | None = None  # Between a rate that is kept and the lowest that was not; None if unknown.
+    capacity_per_s: float | None = None  # Answers a second where more was asked; None where that was not reached.
+    kept_per_s: float = 0.0  # The highest rate at which a trial passed, with *kept_p99_s*; 0 where none did.
     kept_p99_s: float = 0.0
-    last_per_s: float = 0.0
-    ceiling_per_s: float | None = None
-    confirmed_by: int = 0
-    missed: Interval | None = None
-    requests: int = 0
-    seconds: float = 0.0
+    last_per_s: float = 0.0  # The rate of the last trial.
+    ceiling_per_s: float | None = None  # The highest rate of a trial that the limiter found allows; None for any.
+    confirmed_by: int = 0  # Reads of the trial that confirmed the knee.
+    missed: Interval | None = None  # The share of them that missed the limit.
+    requests: int = 0  # Reads that were sent for it.
+    seconds: float = 0.0  # How long the trials took.
 
     @property
     def is_known(self) -> bool:
@@ -169,54 +125,34 @@ class Knee:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """What a probe was to find out, and for how much.
+    """What a probe was to find out, and for how much."""
 
-    Attributes:
-        operation: operationId of the requests whose limiter is looked for.
-        terms: `touchstone.limiter.terms.Terms` as JSON values.
-        origin_utc: Seconds since 1970 at run second 0. A probe that goes on later keeps the clock of its beginning.
-        spent_s: Seconds that it had taken before it was interrupted; 0 where it was not.
-        began_at: Run second at which it went on after that; 0 where it was not interrupted.
-        knee: None where no knee is looked for.
-    """
-
-    operation: str
+    operation: str  # operationId of the requests whose limiter is looked for.
     seed: int
-    terms: dict[str, Any]
-    origin_utc: float
-    spent_s: float = 0.0
-    began_at: float = 0.0
-    knee: KneeTerms | None = None
+    terms: dict[str, Any]  # `touchstone.limiter.terms.Terms` as JSON values.
+    origin_utc: float  # Seconds since 1970 at run second 0; kept where a probe goes on later.
+    spent_s: float = 0.0  # Seconds that it had taken before it was interrupted; 0 where it was not.
+    began_at: float = 0.0  # Run second at which it went on after that; 0 where it was not interrupted.
+    knee: KneeTerms | None = None  # None where no knee is looked for.
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One stimulus that is about to be sent.
+    """One stimulus that is about to be sent."""
 
-    Attributes:
-        number: Which one of the probe, from 1.
-    """
-
-    number: int
+    number: int  # Which one of the probe, from 1.
     stimulus: Stimulus
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One limited request and its answer.
+    """One limited request and its answer."""
 
-    Attributes:
-        stimulus: Number of its stimulus.
-        status: 0 where no answer came.
-        seq: ``seq`` of its exchange, whether that is kept or not.
-        ref: The version that it was about.
-    """
-
-    stimulus: int
+    stimulus: int  # Number of its stimulus.
     answer: Answer
-    status: int
-    seq: int = 0
-    ref: str = ""
+    status: int  # 0 where no answer came.
+    seq: int = 0  # ``seq`` of its exchange, whether that is kept or not.
+    ref: str = ""  # The version that it was about.
 
     @property
     def heeded(self) -> bool:
@@ -231,52 +167,35 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One stimulus of which all is sent and answered, or that was cut short.
-
-    Attributes:
-        at: When that was.
-        families: Probability of each family after it; empty where nothing is known.
-        requests: Limited requests of the whole probe so far; *refused* of them were refused.
-        builds: Builds that began so far, or may have.
-    """
+    """One stimulus of which all is sent and answered, or that was cut short."""
 
     stimulus: int
-    at: float
-    families: dict[str, float] = field(default_factory=dict)
-    requests: int = 0
+    at: float  # When that was.
+    families: dict[str, float] = field(default_factory=dict)  # Probability of each family; empty if unknown.
+    requests: int = 0  # Limited requests of the whole probe so far; *refused* of them were refused.
     refused: int = 0
-    builds: int = 0
+    builds: int = 0  # Builds that began so far, or may have.
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What a probe came to, also where it was cut short.
-
-    Attributes:
-        steps: One for each stimulus.
-    """
+    """What a probe came to, also where it was cut short."""
 
     identity: Identity
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = ()  # One for each stimulus.
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeStory:
-    """All that a run log tells of a probe, each kind in the order in which it was written.
-
-    Attributes:
-        identified: What was said last; None where the probe was killed before it said anything.
-        tried: Trials of the search for a knee.
-        knee: What that came to; None where there was none, or it was killed before it said anything.
-    """
+    """All that a run log tells of a probe, each kind in the order in which it was written."""
 
     probing: Probing
     sent: tuple[Sending, ...] = ()
     answers: tuple[Answered, ...] = ()
     heard: tuple[Heard, ...] = ()
-    identified: Identified | None = None
-    tried: tuple[Tried, ...] = ()
-    knee: Knee | None = None
+    identified: Identified | None = None  # What was said last; None where the probe was killed before it said anything.
+    tried: tuple[Tried, ...] = ()  # Trials of the search for a knee.
+    knee: Knee | None = None  # What that came to; None where there was none, or it was killed before it said anything.
 
     @property
     def finished(self) -> bool:

@@ -1,11 +1,8 @@
 """The run log on disk: JSON lines that a run appends to and that every report is made from.
 
-The parent process writes the header and the footer, the child that sends the requests appends what lies between. Each
-line is one write to a file opened for appending, so a killed writer can spoil no more than the line it was writing:
-
-- an unfinished last line means that the run was cut short; the lines before it count;
-- the next writer that comes upon one ends it and says so in a warning, so that a reader does not take it for damage;
-- any other line that is not an event makes the file foreign.
+Each line is one write to a file opened for appending, so a killed writer spoils its own line only: at the end, that
+means a run cut short; in the middle, the next writer marks it with a warning. Any other line that is no event makes the
+file foreign.
 """
 
 import contextlib
@@ -55,15 +52,12 @@ class RunLogWriter:
 
     Args:
         drops: Whether a disk that refuses one event has all others dropped: there may be a target to clean up.
-
-    Attributes:
-        lost: Why events were dropped; None where none were.
     """
 
     def __init__(self, path: Path, *, drops: bool = False) -> None:
         self._path = path
         self._drops = drops
-        self.lost: RunLogError | None = None
+        self.lost: RunLogError | None = None  # why events were dropped
         self._lock = threading.Lock()
         self._end_bytes = 0
         try:
@@ -87,11 +81,7 @@ class RunLogWriter:
                 self._fd = None
 
     def write(self, *items: Event | dict[str, Any]) -> None:
-        """Appends events; one that a worker sent is in the form of `encode` already.
-
-        Raises:
-            RunLogError: the writer is closed, the type of an event is unknown, or the disk refuses it.
-        """
+        """Appends events, encoded or not; RunLogError: it is closed, the type is unknown, or the disk refuses it."""
         for event in items:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
@@ -111,7 +101,6 @@ class RunLogWriter:
                     self.lost = error
 
     def _mend(self) -> None:
-        """Ends an unfinished line that another writer left since our last write."""
         if self._fd is None:
             raise RunLogError(f"{self._path}: the run log is closed")
         found = os.fstat(self._fd)
@@ -132,12 +121,7 @@ class RunLogWriter:
 
 
 def read(path: Path) -> events.RunLog:
-    """The facts of the run that wrote *path*, also of one that was cut short.
-
-    Raises:
-        RunLogError: the file cannot be read, is empty or foreign, comes from a newer version, or is damaged; the
-            message names the line.
-    """
+    """The facts of a run, also of one cut short; RunLogError names the line that is foreign, newer or damaged."""
     try:
         data = read_regular(path, RECORDED_BYTES)
     except OSError as error:
@@ -196,11 +180,7 @@ def encode(event: Event) -> dict[str, Any]:
 
 
 def decode(values: dict[str, Any]) -> Event:
-    """The event that `encode` wrote.
-
-    Raises:
-        ValueError: a field is missing or of another type.
-    """
+    """The event that `encode` wrote; ValueError where a field is missing or of another type."""
     name = values["type"]
     if name == "exchange":
         values = exchange.plain(values)
@@ -221,7 +201,6 @@ def _is_torn(line: bytes, following: list[bytes]) -> bool:
 
 
 def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]:
-    """One line, as JSON values and as an event; the first must be the header, and no other may be."""
     place = f"{path}: line {number}"
     values = _event_or_none(line)
     if values is None or (values["type"] == "header") != (number == 1):
@@ -246,11 +225,7 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:
-    """Yields without end, at each step, the events that were completed since the step before, possibly none.
-
-    Never waits: the caller decides how often to look. A file that is not there yet has no events, and a line that
-    is not an event is passed over, since this serves progress and not judgement.
-    """
+    """Yields, without end or waiting, the events completed since the step before; damaged lines are passed over."""
     start_bytes, rest = 0, b""
     while True:
         data = b""

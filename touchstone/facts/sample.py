@@ -30,19 +30,12 @@ def middle_s(edge: int) -> float:
 
 @dataclass(slots=True)
 class Histogram:
-    """How many durations fell into which cell.
+    """How many durations fell into which cell."""
 
-    Attributes:
-        cells: Counts by lower edge in nanoseconds; see `cell`.
-        sum_s: The sum of all durations, exact.
-        min_s: The shortest one, exact; infinite where there is none.
-        max_s: The longest one, exact.
-    """
-
-    cells: dict[int, int] = field(default_factory=dict)
-    sum_s: float = 0.0
-    min_s: float = float("inf")
-    max_s: float = 0.0
+    cells: dict[int, int] = field(default_factory=dict)  # Counts by lower edge in nanoseconds; see `cell`.
+    sum_s: float = 0.0  # The sum of all durations, exact.
+    min_s: float = float("inf")  # The shortest one, exact; infinite where there is none.
+    max_s: float = 0.0  # The longest one, exact.
 
     def add(self, value_s: float, count: int = 1) -> None:
         """Counts a duration, or the same one several times. One below zero counts as zero."""
@@ -80,9 +73,7 @@ class Histogram:
         return self.sum_s / self.count if self.cells else 0.0
 
     def quantile_s(self, share: float, never: int = 0) -> float:
-        """The smallest duration that at least *share* of all do not exceed; 0 where there is none.
-
-        It is within 0.05 %, of what is shorter than 2 µs within a nanosecond.
+        """The smallest duration, to 0.05 %, that at least *share* of all do not exceed; 0 where there is none.
 
         Args:
             share: From 0 to 1.
@@ -106,7 +97,6 @@ class Histogram:
 
 
 def _encode(histogram: Histogram) -> dict[str, Any] | None:
-    """The form in a run log: the cells as a list, nothing for an empty one."""
     if not histogram.cells:
         return None
     sums = {name: round(getattr(histogram, name), 9) for name in ("sum_s", "min_s", "max_s")}
@@ -140,23 +130,14 @@ UNSENT = "unsent"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One timed request; all times in seconds since the run started.
+    """One timed request; all times in seconds since the run started."""
 
-    Attributes:
-        operation: operationId of the contract.
-        outcome: The status as text, such as ``202``, NO_ANSWER, or CUT_OFF.
-        intended_at: When the schedule said that it was to be sent. In a closed model, when it was sent.
-        sent_at: Just before its first byte was written.
-        done_at: When the last byte of the answer had arrived, or the request was given up or cut off.
-        body_bytes: Length of the answer's body.
-    """
-
-    operation: str
-    outcome: str
-    intended_at: float
-    sent_at: float
-    done_at: float
-    body_bytes: int = 0
+    operation: str  # operationId of the contract.
+    outcome: str  # The status as text, such as ``202``, NO_ANSWER, or CUT_OFF.
+    intended_at: float  # When the schedule said that it was to be sent. In a closed model, when it was sent.
+    sent_at: float  # Just before its first byte was written.
+    done_at: float  # When the last byte of the answer had arrived, or the request was given up or cut off.
+    body_bytes: int = 0  # Length of the answer's body.
 
     @property
     def response_s(self) -> float:
@@ -176,31 +157,19 @@ class Sample:
 
 @dataclass(slots=True)
 class Window:
-    """The samples of one operation and outcome that one worker had to send within one whole second.
+    """The samples of an operation and outcome that a worker was to send within a second; those alike add up."""
 
-    Several windows with the same first four values add up: what is done late is told late.
-
-    Attributes:
-        worker: Number of the worker, from 0.
-        at_s: The second: samples are intended from here to one later.
-        outcome: See `Sample`; UNSENT counts arrivals and has empty histograms.
-        count: How many samples, or how many unsent arrivals.
-        paced: Whether the schedule set the moment of sending. A request that follows another one, such as a poll, is
-            not paced: its intended time is when the flow wanted it.
-        done_at: When the last of them was done; 0 where nobody wrote it down.
-    """
-
-    worker: _Whole
-    at_s: _Whole
+    worker: _Whole  # Number of the worker, from 0.
+    at_s: _Whole  # The second: samples are intended from here to one later.
     operation: str
-    outcome: str
-    count: _Whole = 0
+    outcome: str  # See `Sample`; UNSENT counts arrivals and has empty histograms.
+    count: _Whole = 0  # How many samples, or how many unsent arrivals.
     response: _Stored = field(default_factory=Histogram)
     service: _Stored = field(default_factory=Histogram)
     late: _Stored = field(default_factory=Histogram)
     body_bytes: _Whole = 0
-    paced: Annotated[bool, Field(strict=True)] = True
-    done_at: _Seconds = 0.0
+    paced: Annotated[bool, Field(strict=True)] = True  # Whether a schedule, not another request, set the moment.
+    done_at: _Seconds = 0.0  # When the last of them was done; 0 where nobody wrote it down.
 
     def add(self, sample: Sample) -> None:
         """Counts one sample."""

@@ -1,7 +1,6 @@
-"""The second look at what a run writes and prints: a known key that is still there is cut out, and that is reported.
+"""The second look at what a run writes and prints: a known key that is still there is cut out and reported.
 
-It decodes the text and looks for parts of keys in it, where redact.py encodes the keys and looks for these. The two
-share no search, so that an encoding which one of them misreads is not missed by both.
+It decodes the text where redact.py encodes the keys: an encoding that one misreads is not missed by both.
 """
 
 import binascii
@@ -16,8 +15,7 @@ from touchstone.facts.key_sources import UNKNOWN_KEY
 
 # The shortest part of a key that counts, and the shortest key.
 PART_CHARS, KEY_CHARS = 18, 6
-# How often a text is decoded: what base64 says may have escapes.
-_ROUNDS = 2
+_ROUNDS = 2  # How often a text is decoded: what base64 says may have escapes.
 
 _BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LAYOUT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
@@ -30,11 +28,7 @@ _parts: dict[str, str] = {}
 
 
 def know(keys: Mapping[str, str]) -> None:
-    """Has keys looked for from now on, in all that this process writes.
-
-    Args:
-        keys: By the name that a report of one calls it.
-    """
+    """Has these keys, by their names in reports, looked for in all that this process writes from now on."""
     fresh = {value: name for name, value in keys.items()}
     if not fresh.keys() <= _names.keys():
         _names.update(fresh)
@@ -49,9 +43,7 @@ def forget() -> None:
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """The parts of keys that give one away, in lower case: of each part the name of its key.
-
-    What several keys have in common gives none of them away, nor does what the documented example has.
+    """By lower-case part that gives a key away, its name; parts that keys or the documented example share do not count.
 
     Args:
         names: The name of each key, by its value.
@@ -98,11 +90,7 @@ def held(name: str) -> str:
 
 
 def readings(text: str, least_chars: int = 12) -> Iterator[str]:
-    """The text, and what it says without its escapes, and out of base64 and hexadecimal, each with as many lines.
-
-    Args:
-        least_chars: What base64 and hexadecimal have to say at least.
-    """
+    """The text, and what it says without escapes, base64 and hexadecimal (*least_chars* at least), line by line."""
     runs = functools.partial(_out_of_runs, least_chars=least_chars)
     newest = [text]
     yield text
@@ -113,7 +101,6 @@ def readings(text: str, least_chars: int = 12) -> Iterator[str]:
 
 
 def _held_in(text: str) -> tuple[str, ...]:
-    """The names of the keys that a text holds."""
     if not _parts:
         return ()
     folded = "\0".join(readings(text, min(map(len, _parts)))).lower()
@@ -138,7 +125,6 @@ def _meaning(escape: re.Match[str]) -> str:
 
 
 def _out_of_runs(line: str, least_chars: int) -> str:
-    """What the base64 and the hexadecimal of a line say, as far as it is readable."""
     decoded: list[bytes] = []
     for run in re.findall(f"[A-Za-z0-9+/_-]{{{least_chars * 4 // 3},}}", line):
         # What precedes base64 without a gap, such as a path, shifts it.

@@ -8,39 +8,24 @@ Until = Literal["", "refused", "accepted"]
 
 # Answers that wait for those before them take all as long: within this share of that, and so much for the network.
 _ALIKE, _BLUR_S = 0.1, 0.002
-# So many that take longer than the quickest by this, and by several times as long, are a queue's.
+# So few that take longer than the quickest by this, and by several times as long, are a queue's; many, by less.
 _FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
-# And so many that take longer by less.
 _MANY, _SLOWER_S = 10, 0.006
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Requests one after the other, or all at once.
+    """Requests one after the other, or all at once."""
 
-    Attributes:
-        at: When each is sent at the earliest, in seconds on the clock of the run; never before the last was answered.
-        until: The answer after which the rest of the segment is left out.
-        together: Whether all may be under way at once: none waits for an answer to another one.
-        holds: Whether builds that are accepted are left in flight, instead of cancelled at once.
-        alone: Whether each is sent only when the builds that earlier ones began have ended.
-        quick_s: What an answer takes that waits for nothing: it ends, too, once answers wait for others; 0 where it
-            does not.
-    """
-
-    at: tuple[float, ...]
-    until: Until = ""
-    together: bool = False
-    holds: bool = False
-    alone: bool = False
-    quick_s: float = 0.0
+    at: tuple[float, ...]  # When each is sent at the earliest, in run seconds; never before the last was answered.
+    until: Until = ""  # The answer after which the rest of the segment is left out.
+    together: bool = False  # Whether all may be under way at once: none waits for an answer to another one.
+    holds: bool = False  # Whether builds that are accepted are left in flight, instead of cancelled at once.
+    alone: bool = False  # Whether each is sent only when the builds that earlier ones began have ended.
+    quick_s: float = 0.0  # What an answer takes at rest; the segment ends once answers wait for others; 0: never.
 
     def ends_with(self, *, accepted: bool, took_s: Sequence[float]) -> bool:
-        """Whether the rest is left out after an answer.
-
-        Args:
-            took_s: What each answer took until then that was accepted.
-        """
+        """Whether the rest is left out after an answer; *took_s*: what each accepted answer took until then."""
         if self.until == ("accepted" if accepted else "refused"):
             return True
         return self.quick_s > 0 and waits((self.quick_s, *took_s))
@@ -48,22 +33,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """Segments one after the other.
+    """Segments one after the other."""
 
-    Attributes:
-        name: What it is, in words.
-        frees: How many of the builds held by earlier ones are cancelled, and seen to end, before anything is sent.
-        bits: What is to be learned from it, of all that is not known.
-        stage: The part of the probe that asked for it, and hears what comes of it.
-        anew: Whether it is the first one after an interruption: no build of earlier ones is in flight any more.
-    """
-
-    name: str
+    name: str  # What it is, in words.
     segments: tuple[Segment, ...]
-    frees: int = 0
-    bits: float = 0.0
-    stage: str = "rate"
-    anew: bool = False
+    frees: int = 0  # How many builds held by earlier ones are cancelled, and seen to end, first.
+    bits: float = 0.0  # What is to be learned from it, of all that is not known.
+    stage: str = "rate"  # The part of the probe that asked for it, and hears what comes of it.
+    anew: bool = False  # Whether it is the first after an interruption: no earlier build is in flight.
 
     @property
     def most(self) -> int:
@@ -71,12 +48,7 @@ class Stimulus:
         return sum(len(segment.at) for segment in self.segments)
 
     def within(self, requests: int, builds: int) -> "Stimulus":
-        """As much of it as there is room for, whatever is answered.
-
-        Args:
-            requests: How many may be sent.
-            builds: How many may be accepted.
-        """
+        """As much of it as so many requests and accepted builds have room for, whatever is answered."""
         parts = []
         for segment in self.segments:
             # What ends with the first one that is accepted may go on for as long as none is.
@@ -89,10 +61,7 @@ class Stimulus:
 
 
 def waits(took_s: Sequence[float]) -> bool:
-    """Whether the last answers of requests one after the other waited for those before them.
-
-    All take as long, and longer than the quickest one.
-    """
+    """Whether the last of sequential answers waited for others: all take as long, and longer than the quickest."""
     quick_s = min(took_s)
     few, many = took_s[-_FEW:], took_s[-_MANY:]
     slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)

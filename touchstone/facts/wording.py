@@ -18,7 +18,7 @@ def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
     """A number such as ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
 
     Args:
-        digits: How many tell something; of a larger number all before the point are shown all the same.
+        digits: How many tell something; all before the point are shown all the same.
         sign: ``+`` to show the sign of what is not below zero, too.
     """
     if not math.isfinite(number):
@@ -45,12 +45,7 @@ def chance_words(share: float) -> str:
 
 
 def brief(duration_s: float, digits: int = 3) -> str:
-    """
-    A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``1.01 s``, ``3 min 05 s``; ``never`` without an end.
-
-    Args:
-        digits: How many tell something.
-    """
+    """A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``3 min 05 s``; ``never`` without an end."""
     if math.isinf(duration_s):
         return "never"
     if round(duration_s, 1) >= 100 and digits <= 3:

@@ -1,4 +1,4 @@
-"""How likely each kind of limiter is after what was seen; its numbers, its text, what it would have answered; pure."""
+"""How likely each kind of limiter is after what was seen, with its numbers and its text; pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,33 +12,21 @@ from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 from touchstone.limiter.others import Known
 
-# From a fraction of a second to more than two hours: what is published for APIs is a second to a day.
+# Least and most, in seconds: what is published for APIs is a second to a day.
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)
-# Cells for each time, where a kind has one and where it has more.
-_FINE, _COARSE = 160, 96
-# What may be behind another limiter, how likely each is beforehand, and how many it may let through.
+_FINE, _COARSE = 160, 96  # cells for each time, where a kind has one and where it has more
+# What may be behind another limiter, and how likely each is beforehand.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
-# A cell is spread over so many points where quantiles are taken: any place in it is as likely as any other.
-_POINTS = 9
-# Of 95 % of a normal distribution.
-_Z = 1.959964
-# A hint in whole seconds is off by one at most, and a little for the network.
-_HINT_S = 1.1
-# So many of the hints have to be off before that is more than chance.
-_LEAST_OFF, _OFF_SHARE = 2, 0.2
+_POINTS = 9  # a cell is spread evenly over so many points where quantiles are taken
+_Z = 1.959964  # of 95 % of a normal distribution
+_HINT_S = 1.1  # a hint in whole seconds is off by one at most, and a little for the network
+_LEAST_OFF, _OFF_SHARE = 2, 0.2  # so many hints have to be off before that is more than chance
 
 
 def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:
-    """What may be behind a limiter that is known, where it does not explain all that was refused.
-
-    Args:
-        first: Its one cell.
-        loose: How far its times may be off, as a share of themselves.
-        accepted: Requests that were accepted in all, in so many seconds.
-        luck: Logarithm of how likely it was beforehand that the first one is just what it is.
-    """
+    """What may be behind the limiter of one cell whose times may be off by a share; *luck* is added to each prior."""
     params = first.params()
     known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])
     # Behind it lies only what is met later, and lets through less in the long run.
@@ -54,7 +42,6 @@ def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: fl
 
 
 def _by_share(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """The sum for each name, the likeliest first."""
     found: dict[str, float] = {}
     for name, share in shares:
         found[name] = found.get(name, 0.0) + share
@@ -63,19 +50,13 @@ def _by_share(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 @dataclass
 class Belief:
-    """All cells of all kinds.
+    """All cells of all kinds; *wide*: somebody else may have taken a part of what the limiter gives."""
 
-    Attributes:
-        accepted: Requests that were accepted before the first refusal.
-        wide: Whether somebody else may have taken a part of what the limiter gives.
-    """
-
-    accepted: int
+    accepted: int  # before the first refusal
     wide: bool = False
     cells: list[Cells] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Begins with everything that may be."""
         most = self.accepted + (math.ceil(0.35 * self.accepted) + 1 if self.wide else 0)
         for kind in KINDS:
             if limits := kind.limits(self.accepted, most):
@@ -106,13 +87,15 @@ class Belief:
 
     def kinds(self) -> dict[str, float]:
         """Probability of each kind that is left, the likeliest first."""
-        total = self.evidence()
-        return _by_share((cells.kind.text, float(np.exp(cells.masses() - total).sum())) for cells in self.cells)
+        return _by_share((cells.kind.text, share) for cells, share in self._shares())
 
     def families(self) -> dict[str, float]:
         """Probability of each family that is left, the likeliest first."""
+        return _by_share((cells.kind.family, share) for cells, share in self._shares())
+
+    def _shares(self) -> list[tuple[Cells, float]]:
         total = self.evidence()
-        return _by_share((cells.kind.family, float(np.exp(cells.masses() - total).sum())) for cells in self.cells)
+        return [(cells, float(np.exp(cells.masses() - total).sum())) for cells in self.cells]
 
     def alone(self, family: str) -> float:
         """Probability of a family if nobody else takes a part."""
@@ -140,7 +123,9 @@ def tier(cells: Cells) -> Tier:
     options = dict(kind.options)
     times = {name: _interval(cells, row, mine) for row, name in enumerate(cells.kind.scales)}
     family = kind.family
-    counted = _limit(cells, limit, share)
+    sure = share >= _HIGH - _LOW
+    low, high = (limit, limit) if sure else quantiles(cells.limits, _weights(cells), (_LOW, _HIGH))
+    counted = Interval(limit, low, high)
     if "token_s" in times:
         token = times["token_s"]
         window = Interval(token.value * limit, token.low * limit, token.high * limit)
@@ -151,9 +136,8 @@ def tier(cells: Cells) -> Tier:
         return Tier(family, f"{family}:{plain(times['gap_s'])}", {"gap_s": times["gap_s"]}, options)
     if "block_s" in times:
         options["block"] = plain(times["block_s"])
-    return Tier(
-        family, _text(family, f"{limit:g}/{plain(times['window_s'])}", options), {"limit": counted, **times}, options
-    )
+    text = _text(family, f"{limit:g}/{plain(times['window_s'])}", options)
+    return Tier(family, text, {"limit": counted, **times}, options)
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
@@ -185,11 +169,6 @@ def _weights(cells: Cells) -> Array:
     masses = cells.masses()
     weights = np.exp(masses - masses.max())
     return np.asarray(weights / weights.sum())
-
-
-def _limit(cells: Cells, limit: float, share: float) -> Interval:
-    low, high = (limit, limit) if share >= _HIGH - _LOW else quantiles(cells.limits, _weights(cells), (_LOW, _HIGH))
-    return Interval(limit, low, high)
 
 
 def _interval(cells: Cells, row: int, mine: Array) -> Interval:
@@ -301,10 +280,7 @@ def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
 
 
 def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
-    """The share of what one limiter gives that somebody else took: the room that it had when it refused all the same.
-
-    Source: the interval is that of E. B. Wilson, 1927, for as many requests as the limiter gave in all.
-    """
+    """The share of what one limiter gives that somebody else took, with the interval of E. B. Wilson, 1927."""
     kind, params, known = cells.kind, cells.params(), Known.nothing(1)
     gone = given = 0.0
     for moment, before, after in _walk(cells, story):

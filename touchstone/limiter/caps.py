@@ -1,8 +1,4 @@
-"""How many requests may be under way at once, and how many builds in flight; pure.
-
-The rate is known by then, or there is none: a refusal that it explains tells nothing here, so nothing is sent that it
-might refuse.
-"""
+"""How many requests may be under way at once, and how many builds in flight, with the rate known; pure."""
 
 import math
 import statistics
@@ -19,38 +15,26 @@ from touchstone.limiter.story import in_turn_s
 # How many the rate lets through at a moment, and when it lets through as many as it can.
 Room = Callable[[float], tuple[int, float]]
 
-# What takes less than this share of a time takes far less.
 _FAR_LESS = 0.5
-# So many tests of the edge a cap has to pass; more where the rate lets so few through that somebody else may have taken
-# all of them, and no build ends meanwhile.
+# So many tests of the edge a cap has to pass; more where the rate lets no more than a few through.
 _TESTS, _MORE_TESTS, _FEW = 2, 3, 8
-# Nothing is freed for so long, in seconds, before one more has to be refused; if so many are let through one after the
-# other, it is no cap that gives again, nor a build that ended.
+# Nothing is freed for so long, in seconds, before one more has to be refused; if so many are let through, it is no cap.
 _STILL_S, _GIVEN = 0.3, 2
-# Waits for the rate to let enough through before less is thought to be enough.
-_MOST_WAITS = 2
+_MOST_WAITS = 2  # for the rate to let enough through
 
 
 @dataclass
 class Held:
-    """The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge.
-
-    Attributes:
-        most: Builds that may be held.
-        lasts_s: How long one of them lasts at least; 0 where nobody knows.
-        cap: Builds in flight when a start was refused that the rate lets through.
-        edges: Of each test: whether after one build was freed one start was let through, and the next one refused.
-        disproved: Whether no start was let through then, or some with none freed, so that something else refuses.
-    """
+    """The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge."""
 
     room: Room
     most: int
-    lasts_s: float = 0.0
-    cap: int = 0
+    lasts_s: float = 0.0  # how long a build lasts at least; 0 where nobody knows
+    cap: int = 0  # builds in flight when a start was refused that the rate lets through
     holds_to: int = 0
-    edges: list[bool] = field(default_factory=list)
+    edges: list[bool] = field(default_factory=list)  # whether one build freed let in one start and no more
     over: bool = False
-    disproved: bool = False
+    disproved: bool = False  # something else refuses
     _held: int = 0
     _first_at: float = math.inf
     _frees: bool = False
@@ -91,7 +75,11 @@ class Held:
         accepted = sum(answer.accepted for answer in answers)
         self._last_at = max(answer.done_at for answer in answers)
         if not self.cap:
-            self._hold(answers, accepted)
+            self._held += accepted
+            self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
+            self.holds_to = max(self.holds_to, self._held)
+            self.cap = 0 if answers[-1].accepted else self._held
+            self.over = self._held >= self.most if answers[-1].accepted else not self._held
         elif self._frees:
             self._frees, self._tests, self.disproved = False, True, not accepted
         elif accepted:
@@ -106,16 +94,6 @@ class Held:
             self.over = len(self.edges) >= 2 * tests or (len(self.edges) >= tests and all(self.edges[-tests:]))
         if self.disproved:
             self.over, self.cap = True, 0
-
-    def _hold(self, answers: Sequence[Answer], accepted: int) -> None:
-        self._held += accepted
-        self._first_at = min(self._first_at, answers[0].sent_at) if accepted else self._first_at
-        self.holds_to = max(self.holds_to, self._held)
-        if not answers[-1].accepted:
-            self.cap = self._held
-            self.over = not self._held
-        elif self._held >= self.most:
-            self.over = True
 
     def hidden(self, *, spent: bool) -> str:
         """A sentence on why no higher cap could be met, where the rate let no more builds start; else empty."""
@@ -152,11 +130,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
 
 
 def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """The numbers of refusals that a cap on builds may explain as well as a rate, with builds that take a while to end.
-
-    Before each as many builds began as the cap lets in, in far less time than was ever seen to be enough for one of as
-    many to end.
-    """
+    """Refusals that a cap explains too: as many builds as it lets in had begun, too soon for any to have ended."""
     began: list[float] = []
     least_s, refused = math.inf, dict[int, float]()
     for number, answer in enumerate(answers):
@@ -170,32 +144,22 @@ def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
 
 
 _SIZES = (4, 16)
-# So many volleys have to show the same cap, each after a rest; and no more are sent than so many.
-_AGREE, _MOST_REFUSED = 3, 9
+_AGREE, _MOST_REFUSED = 3, 9  # volleys that have to show the same cap, of so many refused in part
 _REST_S, _REST_TIMES = 0.2, 2.0
-# What takes no longer than this takes no time.
-_LEAST_S = 0.002
-# Answers that come one after the other and closer than this may have waited for nothing but the machine.
-_LEAST_PACE_S = 0.005
+_LEAST_S = 0.002  # what takes no longer takes no time
+_LEAST_PACE_S = 0.005  # answers that come closer may have waited for nothing but the machine
 
 
 @dataclass
 class InFlight:
-    """The part of a probe that finds how many requests may be under way at once: volleys, each larger than the last.
-
-    Attributes:
-        uncapped_to: The largest volley of which nothing was refused.
-        seen: How many of each volley were accepted that was refused in part.
-        disproved: Whether one of as many one after the other was refused too, so that something else refuses.
-        taken_back: Whether the last volley showed that an earlier one was refused for something else.
-    """
+    """The part of a probe that finds how many requests may be under way at once: volleys, each larger than the last."""
 
     room: Room
-    uncapped_to: int = 0
-    seen: list[int] = field(default_factory=list)
+    uncapped_to: int = 0  # the largest volley of which nothing was refused
+    seen: list[int] = field(default_factory=list)  # accepted of each volley that was refused in part
     over: bool = False
-    disproved: bool = False
-    taken_back: bool = False
+    disproved: bool = False  # something else refuses
+    taken_back: bool = False  # the last volley showed that something else refused an earlier one
     _checks: bool = False
     _size: int = 0
     _free_at: float = 0.0
@@ -223,7 +187,6 @@ class InFlight:
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
-        # A cap lets as many in one by one; and some of each volley.
         self.disproved = not accepted or (self._checks and accepted < len(answers))
         rest_s = max(_REST_S, _REST_TIMES * max(answer.took_s for answer in answers))
         self._free_at = max(answer.done_at for answer in answers) + rest_s
@@ -281,5 +244,4 @@ class InFlight:
 
     @property
     def _is_queue(self) -> bool:
-        """Whether those that were let through may have waited for each other."""
         return self._in_turn_s >= _LEAST_PACE_S

@@ -1,8 +1,6 @@
 """What one kind of limiter may be: its parameters cut into cells, each as likely as what was seen makes it; pure.
 
-A cell is a stretch of each of its times and of its phase, around one point. What the point would have answered is
-compared with what was answered, and how far the edges of the cell are away blurs that: a large cell is never ruled out
-by what only its middle contradicts. Cells that matter are cut smaller until that no longer tells more.
+A large cell is not ruled out by what only its middle contradicts; cells that matter are cut smaller.
 """
 
 import math
@@ -17,24 +15,19 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 from touchstone.limiter import others
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
-# A request that is let through against all expectation.
-GENEROUS = 1e-4
-# What one hint weighs that a limiter contradicts, and all of them: no more than a word against what is done.
+GENEROUS = 1e-4  # a request that is let through against all expectation
+# What one hint weighs that a limiter contradicts, and all of them.
 _MISLED, _MOST_MISLED = 3.0, 4.5
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
-# What may lie further from the tick at which it is thought to be than this share of the time between two may be another
-# one's.
-_ONE_TICK = 0.5
-# One row for each share that others may take.
-_ROWS = len(others.SHARES)
+_ONE_TICK = 0.5  # share of the time between two ticks, within which an edge is one tick's
 
 _Value = TypeVar("_Value")
 
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
-    """Of everything that there is for each cell, that of some cells."""
+    """What belongs to some of the cells."""
     found: Any = value
     if isinstance(value, np.ndarray):
         found = value[..., mask]
@@ -46,7 +39,6 @@ def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
 
 
 def _joined(one: _Value, other: _Value) -> _Value:
-    """What there is for each of these cells and of those; of what is one for all, the latter."""
     found: Any = other
     if isinstance(one, np.ndarray):
         found = np.concatenate([one, other], axis=-1)
@@ -67,22 +59,15 @@ def _parts(value: Any) -> dict[str, Any]:
 
 @dataclass
 class Cells:
-    """The cells of one kind.
+    """The cells of one kind; *prior*, *likely* and *run* are logarithms.
 
     Attributes:
-        limits: The limit of each cell; a whole number.
         logs: Natural logarithm of each of its times; one row each.
         phases: Share of the first time; zeros where the kind has no phase.
-        wide: Half the width of a cell in each logarithm.
-        wide_phase: Half its width in the phase.
-        prior: Logarithm of what it weighs beforehand.
-        likely: Logarithm of how likely all answers were, but for *run*; one row for each share that others may take.
+        wide: Half the width of a cell in each logarithm; *wide_phase* in the phase.
+        likely: How likely all answers were, but for *run*; one row for each share that others may take.
         run: The same of the last answers that were all alike, near to one edge: in a row they tell of one moment.
-        ran: Whether these were accepted.
-        vague: By how much the moment may move at which an answer near to it would change, beside what is known of the
-            answer's own; 0 where none was near.
-        misled: How many hints it contradicts.
-        seen: How many moments of the story are taken in.
+        vague: How uncertain an edge near an answer is, in the answer's own blur; 0 where none was near.
     """
 
     kind: Kind
@@ -95,11 +80,11 @@ class Cells:
     likely: Array
     run: Array
     vague: Array
-    misled: Array
+    misled: Array  # hints that each contradicts
     known: others.Known
     ran: bool = True
     state: State = field(default_factory=dict)
-    seen: int = 0
+    seen: int = 0  # moments of the story that are taken in
     _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -107,7 +92,7 @@ class Cells:
         cls, kind: Kind, limits: Array, logs: Array, phases: Array, wide: Array, wide_phase: Array, prior: Array
     ) -> "Cells":
         """Cells that have seen nothing yet."""
-        rows, nothing = np.zeros((_ROWS, len(limits))), np.zeros(len(limits))
+        rows, nothing = np.zeros((len(others.SHARES), len(limits))), np.zeros(len(limits))
         known = others.Known.nothing(len(limits))
         return cls(kind, limits, logs, phases, wide, wide_phase, prior, rows, rows, nothing, nothing, known)
 
@@ -166,7 +151,6 @@ class Cells:
         if not self.state:
             self.state = dict(self.kind.start(params, story[first].at))
             self.known = others.Known.nothing(len(self), story[first].at)
-        # What a limiter remembers came at a moment that is not known better than this one.
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
         let_in = np.array([moment.at for moment in story if moment.accepted])
         passed = np.cumsum([moment.accepted for moment in story])
@@ -205,7 +189,8 @@ class Cells:
         # A run of answers that are the same tells of one edge: what of a cell contradicts it counts once.
         if moment.accepted != self.ran:
             self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
-        one_edge = near & (slack < self._hold_s)
+        hold_s = math.inf if self._clocked or len(self.logs) > 1 else 0.0
+        one_edge = near & (slack < (_ONE_TICK * kind.tick_s if kind.fills else hold_s))
         self.run = np.minimum(self.run, np.where(one_edge, likely, 0.0))
         self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
@@ -223,13 +208,6 @@ class Cells:
             # Where others have what is left nobody knows for how long, but it is no longer than for all of it.
             longer = np.clip(moment.hint_s - 1.0 - self.kind.lasts_s(params), 0.0, 1.0)
             self.misled = self.misled + np.where(wait_s > -moment.blur_s - slack, off, longer)
-
-    @property
-    def _hold_s(self) -> float:
-        """Answers in a row within so many seconds tell of one edge; 0 where each is to be known for itself."""
-        if self.kind.fills:
-            return _ONE_TICK * self.kind.tick_s
-        return math.inf if self._clocked or len(self.logs) > 1 else 0.0
 
     @property
     def _clocked(self) -> bool:
@@ -272,12 +250,12 @@ class Cells:
         return cells
 
     def taking(self, other: "Cells") -> "Cells":
-        """With those of another one, which saw the same story, in the place of its own of the same limits."""
+        """With the cells of another one that saw the same story instead of its own of the same limits."""
         return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
 def _axes(kind: Kind) -> tuple[int, int]:
-    """How many times and phases a kind has, and into so many pieces a cell is cut along each."""
+    """How many axes a cell has, and into how many pieces it is cut along each."""
     axes = len(kind.scales) + int(kind.phase)
     return axes, 4 if axes == 1 else 2
 
@@ -303,10 +281,9 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
     """Cells that cover all that a kind may be.
 
     Args:
-        limits: Whole numbers, each as likely as one over itself; the same for every kind, whichever of them are left.
+        limits: Whole numbers, each as likely as one over itself.
         ranges_s: Least and most of each of its times, in seconds; each factor between them is as likely as any other.
-        steps: Cells for each time; a quarter of that for a phase.
-        prior: What the kind weighs beforehand.
+        steps: Cells for each time.
     """
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]

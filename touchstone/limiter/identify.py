@@ -1,8 +1,10 @@
-"""The identification from the first request to the last: what is asked next, what was answered, what is known; pure."""
+"""The identification from the first request to the last: what is sent next, and what is known; pure."""
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import dropwhile, takewhile
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.observed import Answer, Moment
@@ -15,38 +17,25 @@ from touchstone.limiter.rates import AFTER_S, Chapter, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
-# Rates of no longer than this often have a longer one behind them: they are spent so many times in a row, up to so many
-# requests; what is let through within as long counts, whatever it was sent for.
-_MOMENT_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 61
-# The window of a longer rate is hardly ever shorter than this.
-_LEAST_LONG_S = 5.0
-# Between two fillings there is so much more than what it takes to be full again.
-_SLOWER = 1.1
+# Rates of no longer than this often have a longer one behind them, of so many seconds at least: they are spent so many
+# times in a row, up to so many requests.
+_MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
+_SLOWER = 1.1  # between two fillings there is so much more than what it takes to be full again
 _PLENTY = 10_000
-# Before it begins once more with one build at a time, or fills what it never met full, nothing is sent for so many
-# times as long as the limiter takes to give its limit anew and as all lasted, and for so many seconds at most.
+# A rest is so many times as long as the limiter takes to give its limit anew and as all lasted, up to so many seconds.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
-# How many surprises there may be until it is no limiter that stays as it is.
-_MOST_CHAPTERS = 2
-# Requests one after the other that are further apart may be too slow to meet a rate.
-_SLOW_S = 0.01
-# So many in all have to be let through of as many at once as a cap lets in, or as may be; and what a refusal means.
-_MOST_CROWDED = 40
+_MOST_CHAPTERS = 2  # so many surprises, and it is no limiter that stays as it is
+_SLOW_S = 0.01  # requests one after the other that are further apart may be too slow to meet a rate
+_MOST_CROWDED = 40  # so many have to be let through of as many at once as a cap lets in
 _NEVER_MET = (
     "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets",
     "of many at once some were refused: there is a rate that one alone never meets, or a higher cap than was tried",
 )
-# What is let through by these counts as spent, however long it took.
-_SOAKS = ("soak", "builds", "in flight")
-# A family that is less likely is not told.
-_TOLD = 1e-4
-# What is to be said where no limiter explains all that was seen.
+_SOAKS = ("soak", "builds", "in flight")  # what these let through counts as spent, however long it took
+_TOLD = 1e-4  # a family that is less likely is left out
 _NO_FIT = "somebody else may use the key, the limiter drifted, was changed meanwhile, or is of no known family"
-# Why a family lost that no single answer contradicts.
 _LESS = "it fits less well"
-# By so much a field may differ from what is found before it is a finding: windows are sent in whole seconds.
-_WINDOW_S, _RATE_OFF = 1.0, 0.02
-_NONE = Interval(0.0, 0.0, 0.0)
+_WINDOW_S, _RATE_OFF = 1.0, 0.02  # a field that differs by more is a finding: windows are sent in whole seconds
 
 
 def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
@@ -66,12 +55,9 @@ def most_within(answers: Sequence[Answer], span_s: float) -> int:
 
 
 class Probe:
-    """One identification. The same terms and the same answers lead to the same questions and the same identity.
+    """One identification: the same terms and answers lead to the same questions and the same identity.
 
     Times are seconds on one clock that begins with the run and goes on while a probe is interrupted.
-
-    Attributes:
-        steps: What was sent so far, and what was known after each.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -86,7 +72,6 @@ class Probe:
         self._begin(0.0)
 
     def _begin(self, at: float) -> None:
-        """Knows nothing, and asks for nothing before *at*."""
         self._begins_at = at
         self.story = Story()
         self._opening = Opening(self.story, self.terms.starts, self.terms.most_requests - len(self._answers))
@@ -126,7 +111,7 @@ class Probe:
             return self._queue.ask(now_at, left)
         if rates and rates.nearly:
             if not self._rested and not self.story.answers[0].accepted:
-                # It was not full when it was met, and may never have been since.
+                # It may never have been full.
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
@@ -135,28 +120,24 @@ class Probe:
             parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
         if rates and not rates.settled:
-            # No rate explains what builds in flight may have caused: it begins once more with one at a time.
+            # Builds in flight may have been why no rate fits: it begins once more with one at a time.
             if not (self.terms.starts and self.terms.caps and self._refilled) or self._alone:
                 return None
             part = Segment((self._rested_at(rates, now_at),), alone=True)
             return Stimulus("one build alone", (part,), stage=_ALONE)
-        return self._besides(now_at, left) or self._soak(now_at, left, self.terms.soak - self._accepted)
+        missing = self.terms.soak - sum(answer.accepted for answer in self._answers)
+        return self._besides(now_at, left) or self._soak(now_at, left, missing)
 
     def _rested_at(self, rates: Rates, now_at: float) -> float:
         return now_at + min(_REST_TIMES * max(rates.refill_s, self.story.seconds), _MOST_REST_S)
 
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
-        """What else there may be: caps, and a second limit. What these let through tells of the limit, too."""
+        """What else there may be: caps, and a second limit."""
         missing = 0
         if self._rates:
-            # A rate of a moment counts as the only one when so many have been let through in a row.
             needed, within_s = of_a_moment(self._rates.tiers(), self._rates.refill_s)
             missing = needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
         return self._ask_caps(now_at, left) or self._soak(now_at, left, missing)
-
-    @property
-    def _accepted(self) -> int:
-        return sum(answer.accepted for answer in self._answers)
 
     def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
@@ -168,7 +149,7 @@ class Probe:
         return self._ask_crowd(now_at, left)
 
     def _ask_crowd(self, now_at: float, left: int) -> Stimulus | None:
-        """As many at once as a cap lets in, or as may be, where one after the other took their time and met no rate."""
+        """As many at once as a cap lets in, or as may be, where one after the other was slow and met no rate."""
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
         cap = self._in_flight.seen[0] if under_way else self._held.cap if held else self.terms.most_held
@@ -179,7 +160,6 @@ class Probe:
         return Stimulus(f"{cap} at a time", (part,), stage="crowd")
 
     def _soak(self, now_at: float, left: int, missing: int) -> Stimulus | None:
-        """As many as the rate lets through, again and again, until so many more were let through."""
         if self._rates is None or missing <= 0:
             return None
         _, full_at = self._rates.room(now_at)
@@ -217,15 +197,9 @@ class Probe:
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
         if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_CHAPTERS:
             self._before.append(self._rates.surprise)
-            # Whatever is there by now forgets meanwhile.
             self._begin(ended_at + _REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
-    def _look_for_rate(self) -> None:
-        """From the beginning of the story, with as many as were accepted before the first refusal of the rate's."""
-        self._rates = Rates(self.story, self.terms.seed, self._accepted_first())
-
     def _pass_on(self, stage: str, answers: Sequence[Answer]) -> None:
-        """Has the part hear that asked."""
         if stage in ("opening", _ALONE):
             self._opening.hear(answers)
         elif stage == "queue":
@@ -253,7 +227,7 @@ class Probe:
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """What a cap refuses tells nothing of the rate, which has to explain it where there is no cap after all."""
+        """What a cap refuses is left out of the rate's story; put back where there is no cap after all."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
@@ -266,10 +240,9 @@ class Probe:
             self._by_cap[stage] = refused
 
     def _doubt_refusals(self) -> None:
-        """Looks for the rate once more where what is known of builds in flight by now puts it in another light."""
+        """Looks for the rate once more where the cap on builds may explain its refusals, or was none."""
         held, opening = self._held, self._opening
         if self._rates and not opening.capped and held.over and held.tier():
-            # What the cap may have refused is left out, and one build at a time is begun from now on.
             doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
             if doubtful:
                 self.story.left_out |= doubtful
@@ -283,15 +256,12 @@ class Probe:
             self.story.left_out.clear()
             self._look_for_rate()
 
-    def _accepted_first(self) -> int:
-        """How many were accepted before the first refusal that is the rate's, save where nothing was yet."""
-        heeded = [answer for number, answer in enumerate(self.story.answers) if number not in self.story.left_out]
-        count = 0
-        for answer in heeded:
-            if not answer.accepted and count:
-                break
-            count += answer.accepted
-        return max(count, 1)
+    def _look_for_rate(self) -> None:
+        heeded = (
+            answer.accepted for number, answer in enumerate(self.story.answers) if number not in self.story.left_out
+        )
+        first = takewhile(bool, dropwhile(operator.not_, heeded))
+        self._rates = Rates(self.story, self.terms.seed, max(sum(first), 1))
 
     def stop(self, why: Why) -> None:
         """Has nothing more asked."""
@@ -310,7 +280,9 @@ class Probe:
             unlimited_to=len(self.story.answers) if not rates and not self._opening.queued else 0,
             uncapped_to=self._in_flight.uncapped_to,
             holds_to=self._held.holds_to,
-            others_share=taken(rates.belief.likeliest().best(), moments) if rates and doubtful else _NONE,
+            others_share=taken(rates.belief.likeliest().best(), moments)
+            if rates and doubtful
+            else Interval(0.0, 0.0, 0.0),
             sure=sure,
             why=self._why,
             findings=findings(rates, tiers, self.story),
@@ -318,7 +290,6 @@ class Probe:
         )
 
     def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
-        """What else is to be said: of the first refusal, of what was contradicted, of caps that are not told."""
         answers, doubted = self._answers, self._doubted()
         if answers and not answers[0].accepted and any(answer.accepted for answer in answers):
             why = "the key was used shortly before, or the limiter begins with nothing left"
@@ -332,7 +303,7 @@ class Probe:
         yield from filter(None, (self._held.doubt, self._in_flight.doubt, crowd, hidden))
 
     def _doubted(self) -> list[Chapter]:
-        """What may still be all that there is, though it was contradicted."""
+        """Chapters that were contradicted and may still be all that there is."""
         rates = self._rates
         if not self._before or not rates:
             return []
@@ -353,7 +324,7 @@ class Probe:
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """What was spent on *answers*, in the order in which their requests were sent; on builds if these start any."""
+    """What was spent on *answers*, in the order in which their requests were sent; *starts*: each started a build."""
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))

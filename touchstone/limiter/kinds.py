@@ -1,8 +1,7 @@
-"""The kinds of limiter that are known: what each keeps in mind, and from when on it lets the next request in; pure.
+"""The kinds of limiter that are known, each simulated for many parameters at once; pure.
 
-A kind is simulated for many parameters at once: parameters and states are arrays of any one shape, times are seconds on
-one clock. Every kind here is monotone: if nothing is sent, what is refused now is accepted from some moment on, and
-stays so. That moment is all that is asked of it.
+Parameters and states are arrays of any one shape, times are seconds on one clock. Every kind is monotone: if nothing is
+sent, what is refused now is accepted from some moment on, and stays so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +20,10 @@ State = dict[str, Any]
 
 # Long before and long after everything: infinities of which differences can be taken.
 LONG_AGO, NEVER = -1e12, 1e12
-# How many tokens a bucket may hold that was never seen full.
-_MOST_EMPTY = 64
-# So little of a token's time after a token should have come it may still be on its way; and so long after a tick,
-# besides how far its place may be from where it is thought to be.
+_MOST_EMPTY = 64  # tokens of a bucket that was never full
+# For so much of a token's time after it should have come, and so long after a tick, a token may still be on its way.
 _SOON, _SOON_TICK_S = 0.25, 0.001
-# What is refused so soon after the first of two limiters should have let it in may be that one's all the same.
-_SOON_FIRST_S = 2 * LEAST_BLUR_S
+_SOON_FIRST_S = 2 * LEAST_BLUR_S  # what is refused so soon after may be refused by the first of two limiters
 
 
 def is_shared(name: str, value: Any) -> bool:
@@ -51,25 +47,13 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """One kind of limiter.
+    """One kind of limiter; *text* is what `touchstone serve --rate` takes, without numbers; *phase*: it has one."""
 
-    Attributes:
-        text: Its family and what sets it apart from others of that, as `touchstone serve --rate` takes it, without
-            numbers.
-        prior: How likely it is beforehand.
-        phase: Whether it has a phase, as a share of its first time.
-        scales: Names of its times in seconds; the first is its window, or the time of one token.
-        levels: Whether a refusal tells it how much others took: it goes on from there as if nothing were left.
-        closes: Whether nobody is let in after a refusal until its window is over.
-        least: The least limit that it can have.
-        empty: Whether it has nothing to give when it meets its first request.
-        fills: Whether it gives one token after the other.
-    """
-
+    # Names of its times in seconds; the first is its window, or the time of one token.
     scales: tuple[str, ...] = ("window_s",)
-    levels = True
-    closes = False
-    least = 2
+    levels = True  # a refusal shows how much others took: it goes on as if nothing were left
+    closes = False  # nobody is let in after a refusal until its window is over
+    least = 2  # the least limit that it can have
     tick_s = 0.0
 
     def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
@@ -77,14 +61,10 @@ class Kind:
         self.family, *options = text.split(",")
         self.options = dict(option.split("=") for option in options)
         self.empty = "starts" in self.options
-        self.fills = self.scales[0] == "token_s"
+        self.fills = self.scales[0] == "token_s"  # it gives one token after the other
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        """What its limit may be after a burst of which so many were accepted, where it is *most* at most.
-
-        The first request may have been forgotten by the burst, or lie in another window; that a burst itself lies in
-        two windows is seldom.
-        """
+        """What its limit may be after a burst of which so many were accepted, where it is *most* at most."""
         return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
 
     def start(self, params: Params, at: float) -> State:
@@ -96,10 +76,7 @@ class Kind:
         raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """What it keeps in mind after a request at *at* was accepted or refused.
-
-        An answer that the kind itself would not have given is taken as true: something else was counted too.
-        """
+        """What it keeps in mind after a request at *at*; an answer that it would not have given is taken as true."""
         raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
@@ -139,7 +116,6 @@ class Kind:
 
 
 def _clock_slack_s(params: Params, state: State, at: Array | float, share: Array, phase: Array, windows: int) -> Array:
-    """The share of all the time since the beginning and so many windows, with the phase."""
     length = params["window_s"]
     return np.asarray(share * (np.maximum(at - state["origin"], 0.0) + windows * length) + phase * length)
 
@@ -189,10 +165,7 @@ class _FixedWindow(Kind):
 
 
 class _ClockWindow(_FixedWindow):
-    """So many in one window, one after the other on a clock.
-
-    Windows that come a little sooner or later than these parameters say are taken for the same windows.
-    """
+    """So many in one window, one after the other on a clock."""
 
     least = 1
 
@@ -236,7 +209,7 @@ class _BlockingWindow(Kind):
         fresh = (at >= state["opened"] + params["window_s"]) | (accepted & (state["count"] >= params["limit"]))
         opened = np.where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
         count = np.where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
-        # What is refused with nothing accepted since it was shut is refused since it still is.
+        # With nothing accepted since it was shut, it still is.
         begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
         shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
         return {"opened": opened, "count": count, "until": np.where(shuts, at + params["block_s"], state["until"])}
@@ -256,9 +229,8 @@ class _BlockingWindow(Kind):
 class _SlidingCounter(Kind):
     """The count of this window and that of the last one, as far as it reaches into the time of one window.
 
-    Its windows lie on a clock; ``opens=first``: one opens with the first request after two idle windows.
-    ``refused=count``: a refused request counts as well. ``rule=below``: the sum has to be below the limit before a
-    request, instead of within it after.
+    ``opens=first``: a window opens with the first request after two idle windows. ``refused=count``: a refused request
+    counts as well. ``rule=below``: the sum has to be below the limit before a request, instead of within it after.
     """
 
     levels = False
@@ -280,7 +252,7 @@ class _SlidingCounter(Kind):
         return np.where(here < opened + length, here, after)
 
     def _counts(self, state: State, steps: Array) -> tuple[Array, Array]:
-        """Of the last window and of this one, so many windows later."""
+        """Counts of the last window and of this one, so many windows later."""
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         return last, np.where(steps == 0, state["count"], 0.0)
 
@@ -312,8 +284,7 @@ class _SlidingCounter(Kind):
 class _SlidingLog(Kind):
     """So many in any stretch of one length; ``refused=count``: a refused request counts as well.
 
-    The log is one for all parameters as long as answers are given from outside; where each simulation decides for
-    itself there is one more axis, the last one, with a log for each.
+    One log for all parameters, or where each simulation decides for itself, one along the last axis for each.
     """
 
     levels = False
@@ -375,10 +346,7 @@ def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class _MinimumGap(Kind):
-    """One request, and the next one not before some time has passed.
-
-    With a limit of 1 a log, a window that the first request opens and a bucket of one token are all this.
-    """
+    """One request, and the next one not before some time has passed: each family with a limit of 1."""
 
     scales = ("gap_s",)
     levels = False
@@ -405,8 +373,8 @@ class _MinimumGap(Kind):
 class _TokenBucket(Kind):
     """A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
 
-    ``starts=empty``: it is empty when it meets its first request. ``early``: the part of a token that may be missing
-    when a request is let in. ``tick``: tokens come only at whole multiples of so many seconds on a clock.
+    ``early``: the part of a token that may be missing when a request is let in. ``tick``: seconds between the moments
+    on a clock at which tokens come.
     """
 
     scales = ("token_s",)
@@ -459,11 +427,7 @@ class _TokenBucket(Kind):
         }
 
     def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
-        """When a bucket would be full of which others took whole tokens, until none was left.
-
-        A token that would have come a moment ago may not have been there yet instead, nor a tick with all its tokens;
-        and a bucket that others emptied while it would have been full went on to fill all the same.
-        """
+        """When a bucket would be full of which others took whole tokens, unless a token or a tick was a little late."""
         token_s, full = params["token_s"], state["full"]
         late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
         soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
@@ -483,8 +447,7 @@ class _TokenBucket(Kind):
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         if not self.tick_s:
             return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["token_s"]))
-        # A token that comes a little later may miss its tick, and then comes with the next one; what was there when it
-        # was full does not.
+        # A token that comes a little later may miss its tick, and then comes with the next one.
         free = state["full"] - self._most_s(params)
         moved, free = share * np.abs(free - state["since"]), free - state["tick"]
         ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
@@ -530,12 +493,7 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """A limiter that is known already, and one behind it whose parameters are looked for.
-
-    Args:
-        known: Parameters of the first one.
-        loose: How far its times may be from there, as a share of themselves.
-    """
+    """A limiter with *known* parameters, its times off by a share of *loose* at most, and an unknown one behind it."""
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)
@@ -545,7 +503,7 @@ class Tiered(Kind):
         self.empty = first.empty or second.empty
 
     def _split(self, params: Params, state: State) -> tuple[Params, State, State]:
-        """Parameters of the first one in the shape of the others, and what each of both keeps in mind."""
+        """Parameters of the first one, and the states of both."""
         known = {name: np.full(np.shape(params["limit"]), value) for name, value in self.known.items()}
         first = {name.removeprefix(_FIRST): value for name, value in state.items() if name.startswith(_FIRST)}
         return known, first, {name: value for name, value in state.items() if not name.startswith(_FIRST)}

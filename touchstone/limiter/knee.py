@@ -14,38 +14,26 @@ from touchstone.facts.identity import Interval
 from touchstone.facts.probe_events import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
 from touchstone.facts.wording import brief, figure
 
-# The rates between which the knee lies come so close to each other.
+# The ratio of the rates between which the knee lies in the end.
 CLOSE = 1.05
 _BRACKET, _CONFIRM = 800, 2_500
-# At a step above the capacity it takes so many times the limit until answers take longer; twice that shows for sure.
+# At a step above the capacity it takes half as many times the limit until answers take longer.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
-# Answers a second below this share of what comes are those of a target that cannot do more.
-_OVERLOADED = 0.85
-# An upper end that is kept after all is raised so far.
-_WIDER = 1.5
-# A trial whose failure is the generator's is repeated; so many of these in a row, and there is no verdict.
+# So many trials in a row whose failure is the generator's, and there is no verdict.
 MOST_LATE = 4
-_MOST_STEPS_DOWN = 6
-# Where it is sure that less than this of the allowed misses occurred, the knee lies higher.
-_SPARE = 0.5
-# The first rate keeps a server that answers one after the other busy half of the time.
-_HALF_BUSY, _FIRST_LEAST, _FIRST_MOST = 0.5, 1.0, 50.0
 _FLOOR = 1 / 16
-# Where the limiter lets so few reads through that a trial takes longer, a short one shows that it is in the way.
+# A bracketing trial that would take longer because of the limiter is not made.
 _LONG_S = 60.0
-_SEED = 1_000
 
 # A generator that is later than this share of the limit, at the percentile that is judged, may be what is slow.
 LATE_SHARE = 0.1
-# One read that is sent late is in the way of some that follow it, where a target is nearly busy.
+# One read that is sent late delays so many, where a target is nearly busy.
 _DRAGS = 5
-# Misses that no chance explains; they come in bunches, of which one of four makes the spread twice as wide.
+# Misses that no chance explains; they come in bunches of four, which make the spread twice as wide.
 _SIGMAS, _BUNCH = 3.0, 4
-# Of 95 % of a normal distribution.
-_Z = 1.959964
+_Z = 1.959964  # 95 % of a normal distribution
 
-# What is tried next, for each that was tried.
 _Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
 
@@ -58,18 +46,15 @@ class Search:
     """One search. The same terms and the same outcomes lead to the same trials and the same knee.
 
     Args:
-        rest_s: How long an answer takes in the middle where nobody else asks.
+        rest_s: The median time of an answer where nobody else asks.
         ceiling_per_s: The highest rate at which no read of a trial would be refused; infinite for any.
-
-    Attributes:
-        tried: The trials that are over, in order.
     """
 
     def __init__(self, terms: KneeTerms, rest_s: float, ceiling_per_s: float, seed: int) -> None:
         self.tried: list[Tried] = []
         self._terms, self._ceiling, self._seed = terms, ceiling_per_s, seed
-        usual = _HALF_BUSY / rest_s if rest_s > 0 else _FIRST_LEAST
-        self._first = min(max(usual, _FIRST_LEAST), _FIRST_MOST, ceiling_per_s)
+        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # of a server that answers one after the other
+        self._first = min(max(half_busy, 1.0), 50.0, ceiling_per_s)
         self._capacity: float | None = None
         self._high = math.inf
         self._confirmed: tuple[float, Outcome] | None = None
@@ -83,20 +68,16 @@ class Search:
         return self._terms.most_requests - sum(tried.outcome.sent for tried in self.tried)
 
     def ask(self, left_s: float) -> Trial | None:
-        """What is tried next; None where nothing more is.
-
-        Args:
-            left_s: Seconds that there are.
-        """
+        """What is tried next, with so many seconds left; None where nothing more is."""
         if self._why:
             return None
         stage, rate = self._next
         number, arrivals = len(self.tried) + 1, self._arrivals(stage, rate)
         most = None if stage == "capacity" else most_missed(arrivals)
-        trial = Trial(number, stage, rate, arrivals, self._seed * _SEED + number, most)
+        trial = Trial(number, stage, rate, arrivals, self._seed * 1_000 + number, most)
         needed = arrivals
         if stage == "capacity" and rate > self._first:
-            # Of the trials that follow, half are stopped early, and the knee is not above what is looked for here.
+            # Half of the trials that follow are stopped early.
             needed += 2 * self._arrivals("bracket", rate / 2) + self._arrivals("confirm", rate / 2)
         if needed > self._left:
             self.stop("out of reach" if stage == "capacity" else "requests")
@@ -132,7 +113,7 @@ class Search:
         return tried
 
     def _staircase(self) -> _Steps:
-        """What is tried one after the other, and why nothing is any more."""
+        """Doubles the rate until answers do not keep up; then bisects."""
         rate = self._first
         while True:
             outcome = yield "capacity", rate
@@ -150,7 +131,7 @@ class Search:
         return (yield from self._bisected(self._high / 2))
 
     def _bisected(self, low: float) -> _Steps:
-        """Comes close to the knee, and confirms it; the ends are tried, too, where nobody has tried them."""
+        """Comes close to the knee, tries both ends, and confirms it."""
         results: dict[float, bool] = {}
         while True:
             ends = [end for end in (self._high, low) if end not in results]
@@ -172,11 +153,11 @@ class Search:
                 return "rate-limited"
             else:
                 low = rate
-            if low >= self._high:  # what was answered when it was over-driven was not all that the target can do
-                self._high, self._capacity = min(_WIDER * rate, self._ceiling), None
+            if low >= self._high:  # the target can do more than it did when it was overloaded
+                self._high, self._capacity = min(1.5 * rate, self._ceiling), None
 
     def _keeps(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
-        """Whether a rate is kept; a trial that chance may have decided is made once more, and both count."""
+        """Whether a rate is kept; a trial that chance may have decided is made twice, and both count."""
         outcomes = [(yield "bracket", rate)]
         if not is_sure(outcomes[0]):
             outcomes.append((yield "bracket", rate))
@@ -184,12 +165,12 @@ class Search:
         return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
     def _confirm(self, rate: float) -> _Steps:
-        """Steps down until a rate is kept for longer, and up where so few miss that chance has kept it too low."""
-        for steps_down in range(_MOST_STEPS_DOWN):
+        """Steps down until a rate is kept for longer, and up where surely less than half of what may miss does."""
+        for steps_down in range(6):
             outcome = yield "confirm", rate
             while _is_kept(outcome):
                 self._confirmed = rate, outcome
-                is_low = miss_share(outcome).high <= _SPARE * MISS_SHARE and not steps_down
+                is_low = miss_share(outcome).high <= MISS_SHARE / 2 and not steps_down
                 most = min(self._capacity or math.inf, self._ceiling)
                 if not is_low or rate * CLOSE > most or self._left < outcome.due:
                     return "confirmed"
@@ -201,9 +182,7 @@ class Search:
         return "unsteady"
 
     def stop(self, why: KneeWhy) -> None:
-        """
-        Has nothing more tried; the first reason counts. A rate that was confirmed stays so, whatever became of others.
-        """
+        """Has nothing more tried; the first reason counts, and a rate that was confirmed stays so."""
         self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
@@ -230,26 +209,20 @@ class Search:
         )
 
     def _interval(self, rate: float) -> Interval:
-        """From a step below the confirmed rate to the lowest one above it that did not fail by chance."""
+        """From a step below the confirmed rate to the lowest one above it that surely failed."""
         above = [each for each in self.tried if each.mark == "failed" and each.trial.stage != "capacity"]
         sure = [each.trial.rate_per_s for each in above if each.trial.rate_per_s > rate and is_sure(each.outcome)]
         return Interval(rate, rate / CLOSE, max(rate, min([*sure, self._capacity or self._high])))
 
 
-# --- what one trial shows --------------------------------------------------------------------------------------------
-
-
 def most_missed(arrivals: int) -> int:
-    """How many misses no chance explains any more at a rate that is kept."""
+    """The most misses that chance explains at a rate that is kept."""
     spread = math.sqrt(_BUNCH * arrivals * MISS_SHARE * (1 - MISS_SHARE))
     return math.floor(arrivals * MISS_SHARE + _SIGMAS * spread)
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
-    """What a trial shows.
-
-    It fails only if it would have failed without what the generator sent late, and those that this held up.
-    """
+    """What a trial shows; it fails only if it would have without what was sent late, and what that held up."""
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"
@@ -261,14 +234,14 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
         return "failed" if _is_overloaded(outcome) else "passed"
     if not outcome.stopped and outcome.due and outcome.missed <= allowed:
         return "passed"
-    # One that was stopped with fewer misses than it stops itself for was stopped by somebody else.
+    # With fewer misses than it stops for, it was stopped from outside.
     if outcome.stopped and outcome.missed <= (allowed if trial.most_missed is None else trial.most_missed):
         return "cut"
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
 
 
 def _is_overloaded(outcome: Outcome) -> bool:
-    return outcome.done_per_s < _OVERLOADED * outcome.due_per_s
+    return outcome.done_per_s < 0.85 * outcome.due_per_s
 
 
 def _is_kept(outcome: Outcome) -> bool:
@@ -276,13 +249,13 @@ def _is_kept(outcome: Outcome) -> bool:
 
 
 def is_sure(outcome: Outcome) -> bool:
-    """Whether it is not by chance that a limit is kept or missed."""
+    """Whether it is no chance that a limit is kept or missed."""
     missed = miss_share(outcome)
     return outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
 
 
 def miss_share(outcome: Outcome) -> Interval:
-    """The share of reads that missed the limit: as if there were so many fewer of them as misses come in bunches.
+    """The share of reads that missed the limit; for its interval, reads count less where misses come in bunches.
 
     Source: the interval is that of E. B. Wilson, 1927.
     """
@@ -295,7 +268,7 @@ def miss_share(outcome: Outcome) -> Interval:
 
 
 def _bunching(outcome: Outcome, share: float) -> float:
-    """How much more the misses of the seconds of a trial differ than chance alone would have it; 1 at least."""
+    """How much more the misses differ from second to second than by chance; 1 at least."""
     blocks = [block for block in outcome.blocks if block[0]]
     if len(blocks) < 4 or not 0 < share < 1:
         return 1.0

@@ -9,46 +9,33 @@ from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story, in_turn_s
 
-# From the first request to the burst: what tells a window that it opened from a log in which it stands alone.
-CANARY_S = 0.5
-# Requests one after the other of which none is refused until no rate is looked for any more.
-MOST_UNREFUSED = 200
-# The same where answers take so long that it would last.
-_LONG_S, _FEWER_UNREFUSED = 30.0, 60
+CANARY_S = 0.5  # from the first request to the burst: sets a window apart from a log
+# So many unrefused one after the other, and no rate is looked for; fewer where that takes long.
+MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
-# Where the first one is refused already: when the next ones are sent.
-_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24
-# Before one build at a time is tried for a second time nothing is sent for so many seconds.
-_REST_S = 1.0
+_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # when the next ones are sent where the first one is refused
+_REST_S = 1.0  # before one build at a time is tried for a second time
 # Answers that take longer than the quickest one by this, and by several times as long, were held back.
 _HELD_S, _HELD_TIMES = 0.03, 4.0
 # So many of the last answers are held back alike, by this share of what they take, where there is a queue.
 _LAST_HELD, _ALIKE = 6, 0.5
-# Answers to a volley that are so far apart, and further than by so many times what one takes, are held back; where the
-# longest takes so many times as long as the network makes them differ.
+# Answers to a volley that are so far apart, by so many times what one takes, and by so many times what the network
+# makes them differ, are held back.
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
 class Opening:
-    """How a probe begins.
-
-    Attributes:
-        over: Whether the first refusal after something was accepted is there, or none came.
-        queued: Whether answers are held back.
-        capped: Whether builds in flight are what was refused for, and not starts.
-        unqueued: Whether what seemed to be held back by a queue was not.
-        refilled: Whether a start was let through right after one was refused: it may be that a build had ended by then.
-    """
+    """How a probe begins: until the first refusal after something was accepted, or until none came."""
 
     story: Story
     starts: bool
     most: int
     over: bool = False
-    queued: bool = False
-    capped: bool = False
-    unqueued: bool = False
-    refilled: bool = False
+    queued: bool = False  # answers are held back
+    capped: bool = False  # builds in flight were why starts were refused
+    unqueued: bool = False  # what seemed to be a queue was none
+    refilled: bool = False  # a start was let through right after one was refused
     _kept: int = 0
     _rested: bool = False
     _steps_s: list[float] = field(default_factory=list)
@@ -100,7 +87,7 @@ class Opening:
         elif self._is_held():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            # A rate, or so many builds that have not ended yet: the driver has them end before anything else is sent.
+            # A rate, or so many builds that have not ended yet.
             checks = self.starts and not self.capped
             self._kept = sum(answer.accepted for answer in everything) if checks else 0
             self.over = not checks
@@ -136,7 +123,7 @@ class Opening:
         return max(answer.took_s for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
-        """Goes on as if there were no queue: what was sent to fill it are requests as all others."""
+        """Goes on as if there were no queue."""
         self.queued = self.over = False
         self.unqueued = True
         self.hear(answers)

@@ -1,8 +1,4 @@
-"""Somebody else who uses the same key: how likely it is that they took what a limiter had left; pure.
-
-They come at any moment, as often as a share of what the limiter gives for good. What they took is not seen, but it
-lasts: where they had all of it a moment ago, they have it still.
-"""
+"""Somebody else who uses the same key: how likely it is that they took what a limiter had left; pure."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,12 +10,9 @@ from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Params, State
 # Which share others may take: none, few, some, many; and how likely each is beforehand.
 SHARES = np.array([0.0, 0.04, 0.12, 0.35])[:, None]
 PRIOR = np.log(np.array([0.91, 0.04, 0.04, 0.01]))[:, None]
-# How likely it is that others begin with the first request, instead of long before it.
-_NEWLY = 0.5
-# A refusal that nothing explains.
-_NOISE = 1e-4
-# How likely a token is to be there already of a bucket that is not known to a token.
-_TOKEN_AWAY = 0.1
+_NEWLY = 0.5  # probability that others begin with the first request, instead of long before it
+_NOISE = 1e-4  # a refusal that nothing explains
+_TOKEN_AWAY = 0.1  # probability that a token is there already of a bucket that is not known to a token
 _MOST, _STEPS, _LEAST_MEAN, _MOST_MEAN = 160, 240, 1e-3, 100.0
 _PER_STEP = math.log(_MOST_MEAN / _LEAST_MEAN) / (_STEPS - 1)
 
@@ -34,14 +27,9 @@ def _tails() -> Array:
     return np.concatenate([np.clip(1.0 - below, 0.0, 1.0), np.zeros((_STEPS, 1))], axis=1)
 
 
-def _by_share() -> Array:
-    """The same for each of SHARES, by the mean of all that a limiter gives; each flat."""
-    tails, shifts = _tails(), np.rint(np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP).astype(np.int64)
-    rows = np.clip(np.arange(2 * _STEPS) + shifts, 0, _STEPS - 1)
-    return np.asarray(tails[rows].reshape(len(SHARES), -1))
-
-
-_TABLES = _by_share()
+# The same for each of SHARES, by the mean of all that a limiter gives; each flat.
+_SHIFTS = np.rint(np.log(np.maximum(SHARES, 1e-9)) / _PER_STEP).astype(np.int64)
+_TABLES = _tails()[np.clip(np.arange(2 * _STEPS) + _SHIFTS, 0, _STEPS - 1)].reshape(len(SHARES), -1)
 
 
 def at_least(count: Array, most: Array) -> Array:
@@ -54,23 +42,13 @@ def at_least(count: Array, most: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of others for each of many possible limiters.
+    """What is known of others for each of many possible limiters."""
 
-    Attributes:
-        had: What they had in mind of the limiter when it last refused: all that it would have had left else.
-        below: They had less than this when it last accepted.
-        shut_until: Until when they got nothing else after that refusal.
-        held_at: Since when they had as much at each refusal, with nothing accepted in between.
-        refused_at: When it last refused.
-        began_at: When the first request was sent.
-    """
-
-    had: Array
-    below: Array
-    shut_until: Array
-    held_at: Array
+    had: Array  # all that would have been left else when it last refused
+    below: Array  # they had less than this when it last accepted
+    shut_until: Array  # they got nothing else after that refusal until then
+    held_at: Array  # since when they had as much at each refusal, with nothing accepted in between
     refused_at: float = LONG_AGO
-
     began_at: float = LONG_AGO
 
     @classmethod
@@ -97,9 +75,7 @@ class Known:
     def kept(self, kind: Kind, params: Params, at: float) -> Array:
         """How likely it is that others have again or still one that they had at the last refusal; a row for each share.
 
-        Each came at any moment of as long as it lasts, and goes in as long again. Where nothing else is let in
-        meanwhile, they may have come once more before the next request shows that it is gone, half of that time later
-        on average.
+        Where nothing else is let in meanwhile, they may have come once more, half of that time later on average.
         """
         lasts, since, shut = kind.lasts_s(params), self.gone(kind, params, at), self.shut_until > self.refused_at
         first = np.where(shut, (self.refused_at - self.held_at) / lasts, 0.0)
@@ -146,8 +122,7 @@ def came_first(
 ) -> Array | float:
     """How likely it is that a limiter moves on so much sooner, since others came before; one row for each of SHARES.
 
-    They may have opened the window; and a bucket from which they took something is not known to a token. *since_s* is
-    how long ago it was seen not to have moved on yet.
+    *since_s*: how long ago it had not moved on yet.
     """
     if kind.fills and accepted:
         return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)

@@ -1,21 +1,14 @@
-"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure.
-
-The pace of each family is proven against the limiters of the twin in tests/report/test_probe_advice.py.
-"""
+"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import reduce
+from typing import Any
 
 from touchstone.facts.identity import Identity, Tier
 
-# Kept off the edge of what was measured: two requests of a client do not travel equally long.
+# Off the edge of what was measured: two requests of a client do not travel equally long.
 _MARGIN = 1.02
-# Where a limiter forgives nothing, what comes closer together than it was sent is refused: so much more, or a tenth.
-_JITTER_S, _JITTER_SHARE = 0.01, 0.1
-# Of a rate of which next to nothing is known, at least so much is taken for granted.
-_LEAST_SHARE = 0.02
 # Requests that come by chance: off the edge by so much, and beyond it by so many standard deviations at most.
 _USED, _UNLIKELY = 0.95, 4.0
 _MOST_OTHERS = 0.95
@@ -23,18 +16,14 @@ _MOST_OTHERS = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a client is never refused.
+    """How a client is never refused; None for any number.
 
     Attributes:
-        spacing_s: Seconds from one request to the next; 0 where the limiter does not count over time.
-        burst: Requests that it may send at once after a rest; None for any number.
-        rest_s: Seconds without a request before a burst.
-        after_s: Seconds from a burst to the next request.
-        free_s: Seconds after a refusal in which nothing is sent, and after which one is let through; None where that
-            depends on an answer or on the end of a build.
+        spacing_s: From one request to the next; 0 where the limiter does not count over time.
+        burst: Requests that it may send at once after *rest_s* without any, and *after_s* before the next one.
+        free_s: After a refusal; None where that depends on an answer or on the end of a build.
         harmful: Whether a request that is refused makes the wait longer.
-        at_once: Requests that may be under way; None for any number.
-        in_flight: Builds that may be in flight; None for any number.
+        at_once: Requests that may be under way; *in_flight* is about builds.
     """
 
     spacing_s: float = 0.0
@@ -47,7 +36,7 @@ class Pace:
     in_flight: int | None = None
 
     def beside(self, others_share: float) -> "Pace":
-        """The pace beside somebody else who takes a part of what there is."""
+        """The pace beside others who take a share of what there is."""
         left = 1 - min(max(others_share, 0.0), _MOST_OTHERS)
         burst = None if self.burst is None else max(math.floor(self.burst * left + 1e-9), 1)
         spacing_s, rest_s, after_s = (each / left for each in (self.spacing_s, self.rest_s, self.after_s))
@@ -55,24 +44,16 @@ class Pace:
 
 
 def pace(tiers: Iterable[Tier]) -> Pace:
-    """The pace that all of *tiers* let through, by the ends of their numbers that are worse for a client."""
-    return reduce(_both, map(_pace, tiers), Pace())
+    """The pace that all of *tiers* let through, by the worse ends of their numbers."""
+    paces = [Pace(), *map(_pace, tiers)]
 
+    def known(name: str) -> list[Any]:
+        return [value for value in (getattr(one, name) for one in paces) if value is not None]
 
-def _both(one: Pace, other: Pace) -> Pace:
-    def least(*numbers: int | None) -> int | None:
-        return min((number for number in numbers if number is not None), default=None)
-
-    return Pace(
-        max(one.spacing_s, other.spacing_s),
-        least(one.burst, other.burst),
-        max(one.rest_s, other.rest_s),
-        max(one.after_s, other.after_s),
-        max((wait_s for wait_s in (one.free_s, other.free_s) if wait_s is not None), default=None),
-        one.harmful or other.harmful,
-        least(one.at_once, other.at_once),
-        least(one.in_flight, other.in_flight),
-    )
+    most = ("spacing_s", "rest_s", "after_s", "free_s", "harmful")
+    worst: dict[str, Any] = {name: max(known(name), default=None) for name in most}
+    worst |= {name: min(known(name), default=None) for name in ("burst", "at_once", "in_flight")}
+    return Pace(**worst)
 
 
 def _pace(tier: Tier) -> Pace:
@@ -104,7 +85,7 @@ def _pace(tier: Tier) -> Pace:
 
 def _bucket(tier: Tier) -> Pace:
     rate, burst = tier.numbers["rate_per_s"], tier.numbers["burst"].low
-    token_s = spacing_s = 1 / max(rate.low, rate.value * _LEAST_SHARE)
+    token_s = spacing_s = 1 / max(rate.low, rate.value / 50)  # of which next to nothing may be known
     if tier.family == "leaky-bucket":
         places = round(burst) + 1
         return _spaced(places, token_s, places * token_s, token_s, token_s)
@@ -124,18 +105,16 @@ def _whole(number: float) -> int:
 def _spaced(
     burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
 ) -> Pace:
-    """A pace off the edge of the least times."""
-    jitter_s = max(min(_JITTER_S, _JITTER_SHARE * spacing_s), (_MARGIN - 1) * spacing_s)
+    """A pace off the edge of the least times; 10 ms more, or a tenth, where a limiter forgives no jitter."""
+    jitter_s = max(min(0.01, 0.1 * spacing_s), (_MARGIN - 1) * spacing_s)
     spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
     return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """What the limiters that were found let through of reads that come by chance.
+    """The highest mean rate a second at which reads that come by chance are let through, and the rest before them.
 
-    Returns:
-        The highest mean rate a second, 0 where any may be refused, infinite without a limiter; and the seconds without
-        a read after which all of it is there again.
+    The rate is 0 where any may be refused, infinite without a limiter; the rest is in seconds.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]
@@ -156,6 +135,5 @@ def _by_chance(tier: Tier, left: float) -> float:
         if tier.family == "leaky-bucket":  # what waits in a queue is answered late, and that is the limiter's doing
             count = left * numbers["delay"].low if "delay" in numbers else 0.0
         return left / found.spacing_s * max(0.0, 1 - _UNLIKELY * _UNLIKELY / (2.5 * max(count, 1.0)))
-    # So many in the time in which a limiter gives them all: any stretch of it.
     root = (math.sqrt(_UNLIKELY * _UNLIKELY + 4 * math.floor(count)) - _UNLIKELY) / 2
     return root * root / (found.burst * found.spacing_s) if count > _UNLIKELY else 0.0

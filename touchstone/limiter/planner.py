@@ -12,38 +12,25 @@ from touchstone.limiter.belief import Belief
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
-# Below this it is taken for granted that nobody else takes a part.
-ALONE = 0.1
-# So many possible limiters answer each stimulus that is thought of.
-_CROWD = 140
-# Which answer ends a segment: a refusal, one that is accepted, or none.
-_UNTIL = {"": -1, "refused": 0, "accepted": 1}
-# What a bit is worth of times that are known well enough.
-_NARROW_WORTH = 0.02
-# More than any limit.
-_MANY = 1_000_000
+ALONE = 0.1  # below this it is taken for granted that nobody else takes a part
+_CROWD = 140  # possible limiters that answer each stimulus
+_UNTIL = {"": -1, "refused": 0, "accepted": 1}  # which answer ends a segment
+_NARROW_WORTH = 0.02  # what a bit is worth of times that are known well enough
+_MANY = 1_000_000  # more than any limit
 # Times that are closer than this, as a share of themselves, are as good as the same; of two times one is known that
 # lies within so much, and the other one matters in so many steps.
 _SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
-# How likely it has to be that requests are accepted before a burst of them is thought of.
-_WORTH_TRYING = 0.1
-# What tells less is not worth sending.
-_LEAST_BITS = 0.003
-# What a stimulus costs at least, in parts of what it takes to spend the limit once. A request costs its share
-# of the limit, a refused one this besides, and as long as the limit takes to refill this.
-_LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE = 0.03, 0.03, 0.2
-# Room that the limiter gains meanwhile costs as much as this share of so many requests: it has to be spent before the
-# next refusal tells something.
-_GAINED = 0.5
-# So many times as far as a moment is uncertain from an edge, and of so many kinds, an answer is foreseen for sure.
+_WORTH_TRYING = 0.1  # probability that requests are accepted before a burst of them is tried
+_LEAST_BITS = 0.003  # what tells less is not worth sending
+# What a stimulus costs at least, in parts of what it takes to spend the limit once; a refused request besides its share
+# of the limit; as long as the limit takes to refill; and room that is gained meanwhile, as a share of a request.
+_LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
+# So many times the uncertainty from an edge, and of so many kinds, an answer is foreseen for sure.
 _BESIDE, _KINDS = 3.0, 4
-# Of so many requests at least the first poll consists: it tells when a limiter that is full gives again, and the edge
-# that it finds is what all later ones are held against.
+# The first poll has so many requests at least: all later edges are held against the one that it finds.
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")
-# What fills it so late in its window tells one that closes from one that lets go of each by itself.
-_LATE = 0.85
-# So many times as long as it would have to be is the time between two requests that a first limiter is to let through.
-_GENTLY = 1.05
+_LATE = 0.85  # what fills a window so late tells one that closes from one that lets go of each by itself
+_GENTLY = 1.05  # the time between two requests that a first limiter is to let through, of its own
 # By which moments shares of what is still to come have come: without anything sent before, and after something.
 _SHARES, _FEW_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98), (0.25, 0.5, 0.75)
 
@@ -81,22 +68,13 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool =
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter.
+    """What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter."""
 
-    Attributes:
-        mark: A number that is the same where all answers are the same.
-        coins: Bits of it that nobody can foresee: the moment is too close to call.
-        sent: Requests until it leaves off.
-        refused: How many of them are refused.
-        end_at: When the last of them is answered.
-        state: What each limiter then keeps in mind.
-    """
-
-    mark: NDArray[np.int64]
-    coins: Array
-    sent: Array
-    refused: Array
-    end_at: Array
+    mark: NDArray[np.int64]  # the same where all answers are the same
+    coins: Array  # bits that nobody can foresee: the moment is too close to call
+    sent: Array  # requests
+    refused: Array  # of these
+    end_at: Array  # when the last of them is answered
     state: State
 
 
@@ -124,7 +102,9 @@ def foresee(crowd: Crowd, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
         accepted = ahead >= 0
         close = active & (np.abs(ahead) < 1.4 * blur_s)
         if close.any():
-            coins[close] += _bits(0.5 + np.abs(ahead[close]) / (2.8 * blur_s))
+            share = 0.5 + np.abs(ahead[close]) / (2.8 * blur_s)
+            rest = np.maximum(1 - share, 1e-12)
+            coins[close] += -(share * np.log2(share) + rest * np.log2(rest))
         state = chosen(active, crowd.kind.update(params, state, at, accepted), state)
         mark ^= np.where(active, np.where(accepted, *marks), 0)
         sent += active
@@ -132,12 +112,6 @@ def foresee(crowd: Crowd, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
         closed = np.where(active & (until == accepted), segment, closed)
         now = np.where(active, at + pace_s, now)
     return Foreseen(mark, coins, sent, refused, now, state)
-
-
-def _bits(share: Array) -> Array:
-    """Entropy of what is as likely as this, in bits."""
-    rest = np.maximum(1 - share, 1e-12)
-    return np.asarray(-(share * np.log2(share) + rest * np.log2(rest)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +158,11 @@ def choose(
     """The stimulus with the most to learn for its cost; None where nothing more is to be learned.
 
     Args:
-        now: The earliest that a request can be sent, on the clock of the run.
-        pace_s: From one request to the next where each waits for the last one's answer.
-        blur_s: How far from where it is thought a moment may be.
+        now: The earliest that a request can be sent, in seconds on the clock of the run.
         most: Requests that it may consist of.
         first: Whether nothing was sent yet since the limiter was full for the first time.
-        narrow: Whether its times are known well enough, so that only its kind and its limit are to be learned.
-        aside: Whether what only others could explain is left out, as long as nothing says that there are any.
+        narrow: Whether only its kind and its limit are to be learned.
+        aside: Whether what only others could explain is left out.
     """
     found = crowds(belief, _CROWD, rng, aside=aside)
     limit = int(_moments(found, [crowd.params["limit"] for crowd in found]).by(0.5))
@@ -212,8 +184,7 @@ def choose(
 def _worth(found: Sequence[Crowd], foreseen: Sequence[Foreseen]) -> tuple[Array, Array]:
     """Bits that each stimulus tells: of all that is worth knowing, and of the kind and its limit.
 
-    For the latter unlikely kinds count for more than they weigh, as the square root of it: to be sure of one kind means
-    to rule out what is left of the others.
+    For the latter a kind counts as the square root of its weight: to be sure of one means to rule out the others.
     """
     mark = np.concatenate([one.mark for one in foreseen], axis=1)
     coins = np.concatenate([one.coins for one in foreseen], axis=1)
@@ -235,8 +206,7 @@ def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> 
 def _places(crowd: Crowd) -> NDArray[np.int64]:
     """A number for each limiter of one kind, the same where its times and its phase are as good as the same.
 
-    Of two times one that is known well enough matters no more, and the other one no more closely than in a few steps:
-    else whatever tells of the first one would seem to tell of the other.
+    Of two times, where one is known well enough only the other one counts, in a few steps.
     """
     logs = [np.log(crowd.params[name]) for name in crowd.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
@@ -273,13 +243,12 @@ def _cost(
 
 
 def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
-    """Stimuli that may tell something: around the moments at which the possible limiters would change their answers."""
+    """Stimuli around the moments at which the possible limiters would change their answers."""
     most = int(max(crowd.params["limit"].max() for crowd in found)) + 2
     free, turn = _changes(found, [crowd.state for crowd in found], now)
     rest_s, kind = refills(found).by(0.9), found[0].kind
     yield from _once([now, *free.ahead(now), *turn.ahead(now), *_beside(found, now, blur_s)], (), "", most)
     for times in (1.05, 2.1):
-        # Long enough to be as it was in the beginning.
         yield Stimulus("rest, drain", (drain(now + times * rest_s, most),))
         if isinstance(kind, Tiered):
             yield Stimulus("rest, steady", (steady(kind, now + times * rest_s, 2 * most),))
@@ -316,7 +285,6 @@ def _prefixes(
 
 
 def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
-    """At one moment."""
     for at in sorted(set(moments)):
         yield Stimulus(f"{name}one request", (*before, Segment((at,))))
         yield Stimulus(f"{name}two requests", (*before, Segment((at, at))))
@@ -324,7 +292,7 @@ def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most
 
 
 def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
-    """One now and then until one is accepted, so that each step is as likely as any other to bring it."""
+    """One now and then until one is accepted, each step as likely as any other to bring it."""
     for count in (4, 10):
         at = tuple(moments.ahead(now, [(number + 0.5) / count for number in range(count)]))
         if len(at) > 1:
@@ -353,7 +321,7 @@ def _changes(found: Sequence[Crowd], states: Sequence[State], now: float) -> tup
 
 
 def _beside(found: Sequence[Crowd], now: float, blur_s: float) -> list[float]:
-    """Just before and just after the moment at which each of the likeliest kinds changes: it is in no doubt there."""
+    """Just before and just after the moments at which each of the likeliest kinds changes."""
     moments = []
     for crowd in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
         kind, known = crowd.kind, (crowd.params, crowd.state)

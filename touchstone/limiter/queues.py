@@ -15,41 +15,27 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story
 
-# What is held back by less than this share of a pace may have been on its way for so long.
-_HELD_SHARE = 0.25
-# Pace and turns depend on each other: so often each is found anew.
-_ROUNDS = 4
-# No clock and no sleep is better than this.
-_LEAST_S = 0.0001
-# By how many times its blur, and within which shares of a pace, a place may be thought to be free sooner or later.
+_HELD_SHARE = 0.25  # of a pace: what is held back by less may have been on its way for so long
+_ROUNDS = 4  # pace and turns depend on each other: so often each is found anew
+_LEAST_S = 0.0001  # no clock and no sleep is better
+# By how many times its blur, and within which shares of a pace, a place may be free sooner or later.
 _BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25
-# Answers that are so many times as far from their line as most are on none.
-_FAR = 5.0
-_OF_NORMAL = 1.4826
+# Answers that are so many times as far from their line as most, by the median as a standard deviation, are on none.
+_FAR, _OF_NORMAL = 5.0, 1.4826
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What is known of a queue, and how it stood when each request came.
+    """What is known of a queue, and how it stood when each request came."""
 
-    Attributes:
-        blur: How far answers that had to wait are from their turn, in paces: the middle one, and all of them together.
-        delay: How many do not have to wait behind the one that is served.
-        empty_at: When all that was let in is served.
-        accepted: Whether each request was let in.
-        paces: Until the queue would have been empty, in paces; 0 where it was.
-        place: How many had been let in before it since the queue was empty.
-        waited: How much longer its answer took than one that need not wait, in paces.
-    """
-
-    pace: Interval
-    blur: float
-    delay: int
-    empty_at: float
+    pace: Interval  # seconds
+    blur: float  # paces that answers which had to wait are from their turn
+    delay: int  # how many do not have to wait behind the one that is served
+    empty_at: float  # when all that was let in is served
     accepted: Mask
-    paces: Array
-    place: Array
-    waited: Array
+    paces: Array  # until the queue would have been empty; 0 where it was
+    place: Array  # how many had been let in before it since the queue was empty
+    waited: Array  # how much longer its answer took than one that need not wait, in paces
 
     def off(self, first: int) -> float:
         """How far answers from this one on that had to wait were from their turn, in paces, but for a common delay."""
@@ -69,12 +55,7 @@ class Fit:
 
 
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
-    """The pace and the delay that fit all answers best.
-
-    Args:
-        rough_s: About how long one takes.
-        afresh: Numbers of answers before which the queue was empty.
-    """
+    """The pace and the delay that fit all answers best; before the answers *afresh* the queue was empty."""
     took_s, done_at = (np.array(values) for values in zip(*((a.took_s, a.done_at) for a in answers), strict=True))
     accepted, pace = np.array([answer.accepted for answer in answers]), Interval(rough_s, rough_s, rough_s)
     # From when a request is sent to when the queue meets it.
@@ -82,13 +63,13 @@ def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ())
     for number in range(_ROUNDS + 1):
         paces, busy, place, empty_at = _turns(answers, pace.value, leg_s, afresh)
         waited = (took_s - np.median(took_s[accepted & (place == 0)])) / pace.value
-        # Those that waited, and had to; and how many paces they were spared.
         waits = accepted & (place > 0) & (waited > _HELD_SHARE)
         held = waits & (paces - _middle((paces - waited)[waits]) > _HELD_SHARE)
         held = held if held.any() else waits
         spared = _middle((paces - waited)[held])
         if number < _ROUNDS:
-            pace = _pace([_line(place[mine], done_at[mine]) for mine in _each(busy, held)], pace.value)
+            groups = [held & (busy == one) for one in np.unique(busy[held])]
+            pace = _pace([_line(place[mine], done_at[mine]) for mine in groups if mine.sum() > 1], pace.value)
     blur = abs(spared - round(spared)) + _middle(np.abs(paces - waited - spared)[held])
     return Fit(pace, blur, max(0, round(spared)), empty_at, accepted, paces, place, waited)
 
@@ -100,7 +81,7 @@ def _middle(values: Array) -> float:
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
 ) -> tuple[Array, Array, Array, float]:
-    """Has a queue serve all of *answers*: paces, the number of the time in which it was never empty, place; its end."""
+    """Has a queue serve all of *answers*: paces, number of the busy time, and place of each; when all are served."""
     empty_at, busy, place, found = -math.inf, -1, 0, []
     for number, answer in enumerate(answers):
         at = answer.sent_at + leg_s
@@ -114,14 +95,8 @@ def _turns(
     return paces, times, places, empty_at
 
 
-def _each(busy: Array, held: Mask) -> list[Mask]:
-    """Those of *held* at each of the times in which the queue was never empty, where these are several."""
-    groups = [held & (busy == one) for one in np.unique(busy[held])]
-    return [mine for mine in groups if mine.sum() > 1]
-
-
 def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
-    """Answers that were held come one pace after the other while the queue is never empty: the slope of these lines."""
+    """The slope of all lines of places and times together, with what holds 95 %."""
     lines = [line - line.mean(axis=0) for line in lines if len(line) > 1]
     points = np.concatenate([np.zeros((0, 2)), *lines])
     below = float(points[:, 0] @ points[:, 0])
@@ -131,14 +106,14 @@ def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
     free = len(points) - len(lines) - 1
     rest = points[:, 1] - slope * points[:, 0]
     blur_s = max(_LEAST_S, math.sqrt(float(rest @ rest) / free)) if free > 0 else 10 * _LEAST_S
-    # So many standard errors hold 95 %, with so many degrees of freedom; within a tenth from four on.
+    # Of Student's t, within a tenth from four degrees of freedom on.
     errors = 1.96 + 2.4 / max(free, 1) + 8 / max(free, 1) ** 2
     half_s = errors * blur_s / math.sqrt(below)
     return Interval(slope, slope - half_s, slope + half_s)
 
 
 def _line(places: Array, done: Array) -> Array:
-    """Places and times of answers, but for those far from the line of most; on the way one may overtake another."""
+    """Places and times of answers, but for those far from the line of most."""
     places, done = np.sort(places), np.sort(done)
     later = np.triu(np.ones((len(done), len(done)), dtype=bool), 1)
     slope = np.median((np.subtract.outer(done, done) / np.subtract.outer(places, places).clip(max=-1))[later])
@@ -148,43 +123,27 @@ def _line(places: Array, done: Array) -> Array:
     return np.asarray(np.column_stack([places, done])[near])
 
 
-# It is filled with so many at most until one is refused.
-_SIZES = (48, 120)
-# So many fillings have to show the same before it counts, of so many at most.
-_AGREE, _MOST_SEEN = 2, 6
+_SIZES = (48, 120)  # requests of a filling until one is refused
+_AGREE, _MOST_SEEN = 2, 6  # so many fillings have to show the same, of so many at most
 # How far apart the ends of what is known of the pace may be, as a share of it; and where more would not help.
 _NARROW, _NARROW_ENOUGH = 0.019, 0.05
-# Where answers are off by more, in paces, turns cannot be told apart.
-_MOST_BLUR = 0.3
-# From one request of a filling to the next: what two answers take, so that few are sent after the first refusal, and
-# between these shares of a pace, so that few are served meanwhile.
-_LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE = 0.002, 2.0, 0.0125, 0.125
-# By how much more of itself with each filling.
-_OTHER_SHARE = 0.15
-# More than a filling is thought to take.
-_SPARE = 4
-# How long it is empty before the next filling, in paces.
-_IDLE_PACES = 1.0
-# Places of which no end was met.
-_ENDLESS = 10_000.0
-# The last answers of the burst tell a rough pace.
-_LAST = 4
-# Answers that are so far from their turn, in paces, did not wait for it.
-_MOST_OFF = 0.5
+_MOST_BLUR = 0.3  # in paces; beyond it turns cannot be told apart
+# From one request of a filling to the next: what two answers take, so that few are sent after the first refusal, within
+# these shares of a pace, so that few are served meanwhile; and so much more of itself with each filling.
+_LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE, _OTHER_SHARE = 0.002, 2.0, 0.0125, 0.125, 0.15
+_SPARE = 4  # more than a filling should take
+_ENDLESS = 10_000.0  # places of which no end was met
+_LAST = 4  # answers of the burst that tell a rough pace
+_MOST_OFF = 0.5  # answers that are further from their turn, in paces, did not wait for it
 
 
 @dataclass
 class Queues:
-    """The part of a probe that looks at a queue: fills it until one is refused, twice.
-
-    Attributes:
-        fillings: Which of all answers each filling brought.
-        disproved: Whether answers did not wait for each other: what was thought to be a queue is none.
-    """
+    """The part of a probe that looks at a queue: fills it until one is refused, twice."""
 
     story: Story
-    fillings: list[range] = field(default_factory=list)
-    disproved: bool = False
+    fillings: list[range] = field(default_factory=list)  # numbers of the answers that each filling brought
+    disproved: bool = False  # answers did not wait for each other
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where the queue is known, or cannot be."""
@@ -194,10 +153,10 @@ class Queues:
             return None
         known = self._known()
         pace_s = known.pace.value
-        # The first one goes on from where the burst has left it; all others find it empty.
-        at = max(now_at, known.empty_at + _IDLE_PACES * pace_s) if self.fillings else now_at
+        # The first one goes on from where the burst has left it; all others find it empty for one pace.
+        at = max(now_at, known.empty_at + pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
-        # Each at another one, so that the request that decides does not come each time just as a place is freed.
+        # Each at another one, so that the last request does not come each time just as a place is freed.
         gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
         count = _SIZES[size]
         if full:
@@ -213,14 +172,13 @@ class Queues:
         self.disproved = self._known().off(first) > _MOST_OFF
 
     def _known(self) -> Fit:
-        """What all answers say. The burst at the beginning tells a rough pace, from which all else is found."""
         burst = self.story.answers[: self.fillings[0].start if self.fillings else None]
         done = sorted(answer.done_at for answer in burst if answer.accepted)[-_LAST:]
         rough_s = statistics.median(b - a for a, b in pairwise(done))
         return fit(self.story.answers, rough_s, {one.start for one in self.fillings[1:]})
 
     def _full(self) -> list[range]:
-        """Those fillings of which one was refused."""
+        """Fillings of which one was refused."""
         return [one for one in self.fillings if not all(self.story.answers[number].accepted for number in one)]
 
     @property

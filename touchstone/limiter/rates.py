@@ -25,44 +25,31 @@ from touchstone.limiter.kinds import Kind, Tiered
 from touchstone.limiter.planner import ALONE, choose, steady
 from touchstone.limiter.story import Story
 
-# What is likelier than this is all but found.
-NEARLY = 0.97
-# What has to be known of a limiter before it counts as found.
-_SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW = 0.993, 0.998, 0.93, 0.998, 0.019
-# Where no stimulus changes anything any more, a little less is enough.
-_NARROW_ENOUGH = 0.05
-# Where so many stimuli one after the other changed less than this, no more is asked.
+NEARLY = 0.97  # what is likelier is all but found
+# What has to be known of a limiter before it counts as found; the last where no stimulus changes anything any more.
+_SURE, _SURE_KIND, _LIKELY_KIND, _SURE_LIMIT, _NARROW, _NARROW_ENOUGH = 0.993, 0.998, 0.93, 0.998, 0.019, 0.05
+# Where so many stimuli one after the other changed less than this, no more is sent.
 _MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98
-# Where all was refused and told less than the first, nothing is asked for this share of what it takes to be full again,
+# Where all was refused and told less than the first, nothing is sent for this share of what it takes to be full again,
 # and longer each time.
 _TOLD, _PATIENCE = 0.1, 0.05
-# From this share on it is likelier that somebody else uses the key, or that it is no limiter that is known.
-_MISFIT = 0.5
-# Below this it is taken for granted that nobody else does; below that nobody is looked for any more.
+_MISFIT = 0.5  # from here on it is likelier that somebody else uses the key, or that no known limiter is there
+# Below this it is taken for granted that nobody else uses the key; below that nobody is looked for any more.
 _UNSHARED, _NOBODY = 0.09, 0.002
-# More answers than this share of all that the likeliest limiter would not have given mean that it is another one.
-_CONTRADICTED = 0.02
-# So often it may turn out that others, or another limiter behind the one that is known, have to be thought of.
-_MOST_WIDENED = 3
-# So many stimuli are tried to meet a limit once more, where all else is known.
-_MOST_AGAIN = 4
-# A limit that is likelier than this was met: only others may have kept a higher one from being seen.
-_HIDDEN = 0.9
-# Where no limiter explains all that was seen, its numbers may be off by at least this share of themselves.
-_LEAST_VAGUE = 0.05
-# What is left to all families where no limiter explains all that was seen, and as long as more is to be found out.
+_CONTRADICTED = 0.02  # share of all answers that the likeliest limiter would not have given: more mean another one
+_MOST_WIDENED = 3  # so often others, or another limiter behind, are thought of
+_MOST_AGAIN = 4  # stimuli to meet a limit once more, where all else is known
+_HIDDEN = 0.9  # a limit that is likelier was met: only others may have hidden a higher one
+_LEAST_VAGUE = 0.05  # share by which numbers may be off where no limiter explains everything
+# What is left to all families where no limiter explains everything, and as long as more is to be found out.
 _AT_MOST, _UNSETTLED = 0.9, 0.99
-# What is less likely than the likeliest limiter by this, as a logarithm, is not waited for.
-_UNLIKELY = 4.5
-# The end of a window may hang on one late answer: all but a few are no later than this share of them.
-_MOST = 0.9
-# A family that was never that likely is not worth a word when it is ruled out.
-_REMEMBERED = 0.02
+_UNLIKELY = 4.5  # what is less likely than the likeliest limiter by this, as a logarithm, is not waited for
+_MOST = 0.9  # all but a few answers are no later than this share of them
+_REMEMBERED = 0.02  # a family that was never that likely is left out
 # Answers less likely than those of a stimulus usually are, by this as a logarithm, come from something else; the same
 # of what was sure to come; and of answers that are all alike, which may come from something that always gives them.
 _SURPRISE, _FORESEEN, _ONE_SIDED = 5.0, 2.0, 2.0
-# So many stimuli there are to explain a surprise by what was not thought of before; and so many, where some of that may
-# still come to explain it: from this share on.
+# Stimuli in which something else may explain a surprise; more while that has at least this share.
 _CHANCES, _MOST_CHANCES, _HOPE = 3, 8, 0.02
 
 # So likely a limiter has to have been for another one to be behind it, and so little that somebody else takes a part.
@@ -70,42 +57,30 @@ _LIKELY_FIRST, _CLEAR, _MOST_FIRSTS = 0.1, 0.3, 3
 # How well the times of a first limiter have to be known, as a share of themselves, for another one to be looked for
 # behind it, and for both to be sure; and how likely the first one has to have been for that.
 _KNOWN_FIRST, _LOOSE_FIRST, _SURE_FIRST = 0.3, 0.05, 0.9
-# Refusals of a second limiter that are further apart than this share of its window come from two fillings.
-_APART = 0.5
+_APART = 0.5  # refusals further apart than this share of a window come from two fillings
 
-# So long after it is thought to be full again it is asked for all that it has; or, where nobody else is to come
-# before, so many times as long as a moment is uncertain and this share of what it takes to be full again.
+# It is to give all that it has so long after it should be full; or, where nobody else is to come before, so many times
+# as long as a moment is uncertain and this share of what it takes to be full again.
 AFTER_S, _SOON_TIMES, _SOON_SHARE, _AT_A_TIME = 0.05, 4.0, 0.005, ("fixed-window", "sliding-log")
-# So many requests watch a log that is full, where it is for this share of its window.
-_WATCHES, _WATCH_LEAST = 5, 0.5
-# What is in the mind of these for longer than a window: so many windows after it was met first it is met anew; or,
-# where the limit is as small as this, when all is forgotten.
+_WATCHES, _WATCH_LEAST = 5, 0.5  # requests that watch a log that is full for at least this share of its window
+# These remember for longer than a window: the limit is met anew after so many windows, or where it is as small as this,
+# when all is forgotten.
 _FORGETS, _MEETS, _CHEAP = ("sliding-counter", "decaying-counter"), 2.0, 12
 # So often a limit has to be met, and each time with this share of it let through one after the other.
 _LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8
-# With room for this share of its limit there is no need to wait until it is full again.
-_ROOMY = 0.5
-# What it gains between two requests is this share of one at most, or it is never empty.
-_MOST_GAINED = 0.9
-# Numbers that are closer than this factor are rather those of one limiter, of which somebody else takes a part.
-_CLOSE = 1.5
+_ROOMY = 0.5  # with room for this share of its limit there is no need to wait until it is full again
+_MOST_GAINED = 0.9  # of a request between two, or it is never empty
+_CLOSE = 1.5  # numbers closer than this factor are rather those of one limiter that somebody else uses too
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """All that was asked until answers came that contradict it.
-
-    Attributes:
-        tiers: The likeliest limiter by then.
-        probability: Of its family.
-        last_at: When the last request was sent that it explains, in seconds on the clock of the run.
-        surprised_at: When the first one was that was asked in the stimulus that it does not explain.
-    """
+    """What was likeliest until answers came that contradict it; times in seconds on the clock of the run."""
 
     tiers: tuple[Tier, ...]
-    probability: float
-    last_at: float
-    surprised_at: float
+    probability: float  # of its family
+    last_at: float  # when the last request was sent that it explains
+    surprised_at: float  # when the first request of the stimulus was sent that it does not explain
 
     def is_same(self, tiers: Sequence[Tier]) -> bool:
         """Whether what was known holds what is known now."""
@@ -113,7 +88,7 @@ class Chapter:
         return len(self.tiers) == len(tiers) and all(overlap(before, after) for before, after in pairs)
 
     def is_close(self, tiers: Sequence[Tier]) -> bool:
-        """Whether it may be what is found now all the same, though with other numbers: these are close."""
+        """Whether it is not what is found now, but of the same families with numbers close to these."""
         pairs = list(zip(self.tiers, tiers, strict=False))
         if self.is_same(tiers) or [one.family for one in self.tiers] != [one.family for one in tiers]:
             return False
@@ -124,13 +99,7 @@ class Chapter:
         )
 
     def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
-        """A sentence: what was found then, beside what is found now.
-
-        Args:
-            first_at: When the first request of all was sent.
-            builds: Whether builds in flight may have been in the way.
-            doubted: Whether nothing else may be there.
-        """
+        """A sentence on what was found then; *builds*: these may have been in the way; *doubted*: it may still hold."""
         last_s, surprised_s = self.last_at - first_at, self.surprised_at - first_at
         why = "builds in flight may have been why, or " if builds else ""
         if self.is_same(tiers):
@@ -148,7 +117,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """A limiter that may have another limit behind it: its middle, how loose its times are, and its luck."""
+    """A limiter that may have another limit behind it."""
 
     cell: Cells
     loose: float
@@ -174,25 +143,17 @@ def _fillings(moments: Sequence[Moment], least: float) -> int:
 
 
 class Rates:
-    """The part of a probe that finds the rate.
-
-    Args:
-        accepted: Requests that were accepted before the first refusal.
-
-    Attributes:
-        surprise: What was known until answers came that no limiter would have given that was likely by then.
-        doubted: Whether what was known before this story began may be behind it as well.
-        remembered: The likeliest limiter of each family that was likely once, and its text.
-    """
+    """The part of a probe that finds the rate; *accepted*: requests that were accepted before the first refusal."""
 
     def __init__(self, story: Story, seed: int, accepted: int) -> None:
         self._story, self._seed = story, seed
-        self.wide = self.doubted = False
+        self.wide = self.doubted = False  # doubted: what was known before this story began may be behind it as well
         self.surprise: Chapter | None = None
         self.belief = Belief(accepted)
         self.belief.see(story.moments())
+        # The likeliest limiter of each family that was likely once, and its text.
         self.remembered: dict[str, tuple[Cells, str]] = {}
-        # What may have another limit behind it, which speaks against the right one, too; and how likely each was.
+        # What may have another limit behind it; and how likely each kind was.
         self._firsts: dict[str, _First] = {}
         self._likeliest: dict[str, float] = {}
         # A surprise that what was thought of since may explain, and how many stimuli ago it came.
@@ -208,7 +169,6 @@ class Rates:
         self._remember()
 
     def _remember(self) -> None:
-        """Keeps the likeliest of each family, for the day when it is ruled out."""
         families = self.belief.families()
         for family in [family for family, share in families.items() if share > _REMEMBERED][1:]:
             cells = self.belief.likeliest(family)
@@ -229,11 +189,7 @@ class Rates:
                 self._firsts[name] = first
 
     def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """What is sent next; None where nothing more is to be found out.
-
-        Args:
-            left: Requests that there is room for.
-        """
+        """What is sent next, of *left* requests at most; None where nothing more is to be found out."""
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
         if self._known or self._was_met:
@@ -269,14 +225,14 @@ class Rates:
         return self.belief.likeliest().kind, self.limit, self.refill_s, self.room(now_at)[1]
 
     def _watch(self, now_at: float, until_at: float) -> tuple[Segment, ...]:
-        """A few requests while a log lets nobody in: what somebody else had in it is free for a while."""
+        """A few requests while a log lets nobody in, for what somebody else had in it is free for a while."""
         if self.belief.likeliest().kind.text != "sliding-log" or until_at - now_at < _WATCH_LEAST * self.refill_s:
             return ()
         step_s = (until_at - now_at) / _WATCHES
         return (Segment(tuple(now_at + step_s * (number + 0.9) for number in range(_WATCHES)), "accepted"),)
 
     def begins_at(self, now_at: float) -> float:
-        """When what else is let through begins, so that it counts where the limiter is to be filled once more."""
+        """When something else may begin, so that it counts where the limiter is to be filled once more."""
         kind, limit, refill_s, full_at = self._filled(now_at)
         if self.settled or isinstance(kind, Tiered):
             return now_at
@@ -286,12 +242,7 @@ class Rates:
         return now_at if self.room(now_at)[0] >= _ROOMY * limit else max(now_at, full_at + AFTER_S)
 
     def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
-        """Takes in what came of it.
-
-        Args:
-            asked: Whether it was this part that asked for them.
-            bits: What was to be learned from them.
-        """
+        """Takes in answers; *asked*: this part asked for them; *bits*: what was to be learned from them."""
         moments, before = self._story.moments(), self._stand()
         evidence = self.belief.evidence() if self._rethought is None else self._rethought
         self._rethought = None
@@ -328,7 +279,6 @@ class Rates:
     def _count(
         self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
     ) -> None:
-        """Counts stimuli that moved next to nothing."""
         alike, moved = before[0] == after[0], abs(before[1] - after[1])
         still = alike and after[1] > NEARLY and moved < _STILL and after[2] > before[2] * _STILL_WIDE
         self._stuck = self._stuck + asked if still else 0
@@ -349,14 +299,13 @@ class Rates:
         self._open = None if over else self._open
 
     def _before(self, answers: Sequence[Answer]) -> Chapter | None:
-        """What was known before the last answers."""
         if not self._heard or not answers:
             return None
         last_at, share = self._story.answers[-len(answers) - 1].sent_at, next(iter(self.families().values()))
         return Chapter(tuple(self.tiers()), share, last_at, answers[0].sent_at)
 
     def _widen(self) -> None:
-        """Somebody else may take a part, and the limit be more than was ever accepted; or another limit is behind."""
+        """Thinks of somebody else who takes a part of a higher limit, and of another limit behind."""
         self.wide, self._widened = True, self._widened + 1
         before = self.belief
         self._begin_anew()
@@ -372,7 +321,7 @@ class Rates:
         self.belief.see(moments)
 
     def rethink(self) -> None:
-        """Begins anew with a story to which something was added in the middle; that may be a surprise."""
+        """Begins anew with a story to which something was added in the middle."""
         self._stuck, self._rethought = 0, self.belief.evidence()
         self._begin_anew()
 
@@ -382,7 +331,7 @@ class Rates:
         return [moment for moment, _ in disagreements(cells.best(), self._story.moments(), loose(tier(cells)))]
 
     def families(self) -> dict[str, float]:
-        """Probability of each family, the likeliest first; something may be at work that no family knows."""
+        """Probability of each family, the likeliest first; less than 1 in all."""
         most = _AT_MOST if self.doubtful or self.doubted else 1.0 if self.settled else _UNSETTLED
         return {family: share * most for family, share in self.belief.families().items()}
 
@@ -393,7 +342,7 @@ class Rates:
 
     @property
     def settled(self) -> bool:
-        """Whether one family and its numbers stand out, and it accepted and refused since that was learned."""
+        """Whether one family and its numbers stand out, and it accepted and refused since."""
         both_ways = self._unlikely < _ONE_SIDED and not self._met_once
         return self._known and both_ways and self.belief.others() < _UNSHARED
 
@@ -418,7 +367,6 @@ class Rates:
 
     @property
     def _narrow(self) -> bool:
-        """Whether its times are known well enough."""
         most = _NARROW_ENOUGH if self._stuck >= _MOST_STUCK else _NARROW
         return 2 * loose(tier(self.belief.likeliest())) <= most
 
@@ -437,7 +385,6 @@ class Rates:
         return likeliest_limit(cells)[1] >= _SURE_LIMIT and self._all_but_limit
 
     def _family_known(self) -> bool:
-        """Whether one family is left, be it with somebody else or, where these are unlikely, without."""
         family, share = next(iter(self.belief.families().items()))
         return share >= _SURE or (self.belief.others() < ALONE and self.belief.alone(family) >= _SURE)
 

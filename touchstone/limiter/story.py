@@ -1,4 +1,4 @@
-"""Everything that a probe was answered so far, and what that says about the network; pure."""
+"""All answers to a probe so far, and what they say about the network; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,10 @@ _FEWEST, _STEADY, _SPREAD = 4, 0.97, 0.5
 
 @dataclass
 class Story:
-    """Answers in the order in which their requests were sent.
-
-    Attributes:
-        left_out: Which of them tell nothing of the rate: something else refused them.
-    """
+    """Answers in the order in which their requests were sent."""
 
     answers: list[Answer] = field(default_factory=list)
-    left_out: set[int] = field(default_factory=set)
+    left_out: set[int] = field(default_factory=set)  # numbers of those that something else than the rate refused
 
     @property
     def quickest_s(self) -> float:

@@ -1,8 +1,5 @@
 """The Locust user that all scenarios are made of, and what its clients do: start, back off, poll, cancel, follow.
 
-There is one user to a worker, and a client in a greenlet of its own for each arrival. A client asserts nothing; what
-came back is judged elsewhere.
-
 Due times come from the schedule and are never moved: an arrival that is sent late is late, and its answer took as long
 as whoever was due to be served had to wait for it.
 """
@@ -36,13 +33,7 @@ _JITTER_S = 0.25
 
 @dataclass
 class Flow:
-    """One client.
-
-    Attributes:
-        want: Number of the client in the whole run.
-        paced: Whether the schedule sets the moment of the request that comes next, the first one.
-        tries: Starts that were sent for the build that it wanted last.
-    """
+    """One client, the one with the number *want* in the whole run; *paced* until its first request is sent."""
 
     run: LoadRun
     want: int
@@ -62,9 +53,9 @@ class Flow:
         return self.due_at if self.paced else self.run.now()
 
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
-        """Starts a build; where it is refused, waits as it is told, or as the documentation says, and tries again.
+        """Starts a build; where it is refused, waits as it is advised, or as the documentation says, and tries again.
 
-        Before and after such a wait it is read whether the refused start began something all the same.
+        Before and after such a wait a read shows whether the refused start began something all the same.
 
         Args:
             fresh: Whether the version is not built yet; None where others start and cancel it as well.
@@ -78,7 +69,6 @@ class Flow:
             done_at = reply.answer.done_at
             pause_s = wait_s if reply.retry_after_s is None else reply.retry_after_s
             refused = reply.status == 429 and patient
-            # By the clock: told to come back at once, one still has no more patience than anybody else.
             refused_at = done_at if refused_at is None else refused_at
             gave_up = refused and done_at - refused_at + pause_s > self.run.target.patience_s
             self._write_attempt(ref, fresh, intended_at, reply, gave_up)
@@ -115,11 +105,7 @@ class Flow:
         )
 
     def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
-        """Polls a build to its end and reports what became of it.
-
-        Args:
-            cancelled: Whether somebody has cancelled it.
-        """
+        """Polls a build, which somebody may have cancelled, to its end, and reports what became of it."""
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
@@ -179,13 +165,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One arrival of the schedule.
-
-    Attributes:
-        number: Which one of the whole run, from 0.
-        due_at: When it is due, in run seconds.
-        nth_build: Which of the arrivals that begin a build of their own it is; -1 for any other.
-    """
+    """One arrival of the schedule, due at a run second; *nth_build* is -1 where it begins no build of its own."""
 
     number: int
     action: str
@@ -229,7 +209,7 @@ class ArrivalUser(User):
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
-        """Starts the version that is this arrival's own; that, its client, and the answer in the end."""
+        """Starts the version that is this arrival's own; gives that, its client, and the last answer."""
         refs = self.run_.go.stage.refs("own")
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
@@ -249,7 +229,7 @@ class ArrivalUser(User):
                 run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
 
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
-        """Some clients, each of which begins with the next arrival as soon as it is done with the one before."""
+        """Some clients, each of which takes the next arrival as soon as it is done with the one before."""
         run = self.run_
         began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())
@@ -266,7 +246,6 @@ class ArrivalUser(User):
             if not run.admit():
                 run.collector.undone += 1
                 return
-            # No schedule says when it is due: it is as soon as there is somebody to send it.
             self._do(replace(arrival, due_at=run.now()))
 
     def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:

@@ -1,6 +1,6 @@
 """When requests arrive: the text of ``--arrivals``, and the moments that it comes to.
 
-The integral of a curve is inverted exactly: no step size, and no error that grows with the length of a run.
+The integral of a curve is inverted exactly, so that no error grows with the length of a run.
 """
 
 import csv
@@ -22,7 +22,6 @@ from touchstone.errors import Unfit, UsageError, nearest
 Times = NDArray[np.float64]
 
 MAX_ARRIVALS = 50_000_000  # 18 bytes each: what a machine with 1 GB still holds
-# Where arrivals are written down, for the message of an error.
 PLACE = "--arrivals"
 
 HELP = (
@@ -48,10 +47,8 @@ class Curve:
     """A rate of arrivals over time.
 
     Attributes:
-        text: How it is written for ``--arrivals``.
         pieces: In order; the first one begins at 0, the last one has no end.
-        is_poisson: Whether arrivals know nothing of each other and the rate is their mean; otherwise they follow it to
-            the arrival.
+        is_poisson: Whether arrivals are independent and the rate is their mean; else they follow it to the arrival.
     """
 
     text: str
@@ -68,13 +65,9 @@ class Curve:
         return float(np.sum((rate + slope * length_s / 2) * length_s))
 
     def times(self, counts: Times) -> Times:
-        """When the integral reaches each of *counts*: the inverse of `count`.
-
-        Args:
-            counts: Above 0, and no more than the curve ever reaches.
-        """
+        """When the integral reaches each of *counts*, all above 0: the inverse of `count`."""
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
-        # A count at the very edge of two pieces belongs to the earlier one: the later one may be a pause.
+        # A count at the edge of two pieces belongs to the earlier one: the later one may be a pause.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
         from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
@@ -85,9 +78,8 @@ class Curve:
     def due(self, duration_s: float, seed: int) -> Times:
         """When each arrival before *duration_s* is due.
 
-        Of a rate that is followed, the n-th one, from 0, is due where the integral is n + 0.5: at n the first one would
-        be due at 0, and the last one at the end of the run. Of a Poisson process the gaps between arrivals are drawn in
-        expected arrivals, where their mean is 1, and the integral turns them into seconds.
+        Of a rate that is followed, the n-th one, from 0, is due where the integral is n + 0.5. Of a Poisson process the
+        gaps are drawn in expected arrivals, with a mean of 1, and the integral turns them into seconds.
 
         Source: Çinlar's method, which is exact for any rate.
         """
@@ -101,14 +93,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Arrivals at given times.
-
-    Attributes:
-        path: The file that they come from.
-        at_s: Seconds since the run began, in order.
-        actions: What each of them is; empty where the file does not say.
-        lines: The line of the file that each of them stands in.
-    """
+    """Arrivals at given times, in seconds since the run began; their actions where the file has them, and its lines."""
 
     path: str
     at_s: tuple[float, ...]
@@ -133,17 +118,12 @@ Arrivals = Curve | Trace
 
 
 def parse(text: str, duration_s: float) -> Arrivals:
-    """The arrivals that a text describes.
-
-    Args:
-        duration_s: How long the run takes; a ramp and a staircase take as long, unless the text says otherwise.
-
-    Raises:
-        UsageError: the text describes nothing, or a trace cannot be read.
-    """
+    """The arrivals that a text describes, by default over *duration_s*; a `UsageError` where it cannot be read."""
     kind, _, rest = text.partition(":")
     if kind == "trace":
-        return read_trace(checked(PLACE, rest, _path))
+        if not rest:
+            raise UsageError(f"{PLACE}: found a trace without a file; expected trace:FILE, a file of arrival times")
+        return read_trace(Path(rest))
     if kind == "poisson":
         curve = checked(PLACE, text, lambda _: _curve(rest, duration_s, "poisson:"))
         return Curve(f"poisson:{curve.text.removeprefix('constant:')}", curve.pieces, is_poisson=True)
@@ -151,11 +131,7 @@ def parse(text: str, duration_s: float) -> Arrivals:
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
-    """When each arrival is due: in order, from 0 on and before *duration_s*; the same for the same seed.
-
-    Raises:
-        UsageError: there is none, or there are too many for one run.
-    """
+    """When each arrival is due, in order and before *duration_s*; a `UsageError` where there is none, or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
         raise UsageError(
@@ -167,12 +143,6 @@ def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
     if not len(found):
         raise UsageError(f"{PLACE}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
     return found
-
-
-def _path(value: object) -> Path:
-    if not value:
-        raise Unfit("trace:FILE, a file of arrival times", found="a trace without a file")
-    return Path(str(value))
 
 
 def _curve(text: str, duration_s: float, before: str = "") -> Curve:
@@ -195,7 +165,6 @@ def _curve(text: str, duration_s: float, before: str = "") -> Curve:
 
 
 def _ramp(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
-    """From one rate to another in a straight line, and then on at that."""
     first, last, over_s = (*numbers, duration_s)[:3]
     if not over_s:
         raise Unfit("a ramp over more than 0 seconds")
@@ -203,7 +172,6 @@ def _ramp(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
 
 
 def _staircase(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
-    """From one rate to another in equal steps, each of them as long as the others."""
     first, last, levels = numbers[0], numbers[1], int(numbers[2])
     if levels < 2:
         raise Unfit("a staircase of 2 levels or more")
@@ -212,7 +180,6 @@ def _staircase(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]
 
 
 def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
-    """One rate, and another one for a while."""
     rate, peak, from_s, length_s = numbers
     if not length_s:
         raise Unfit("a spike that lasts more than 0 seconds")
@@ -222,7 +189,7 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-# The kinds of curves: the form of what follows the name, what it looks like, and what it means.
+# By kind: the form of what follows the name, what it looks like, and the pieces.
 _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
     "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
     "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
@@ -232,11 +199,10 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Pi
 
 
 def read_trace(path: Path) -> Trace:
-    """The trace in a file, to be sent again.
+    """The trace in a file: a time in seconds a line, or CSV with a header that has ``at_s`` and perhaps ``operation``.
 
-    One time in seconds a line, or a table with commas whose first line names its columns: ``at_s``, and ``operation``
-    where each arrival says what it is: an action of the scenario, such as ``read``, and not the id of an operation.
-    Other columns, blank lines and what follows a ``#`` are passed over.
+    An operation is an action of the scenario, such as ``read``. Other columns, blank lines and comments after ``#`` are
+    ignored.
 
     Raises:
         UsageError: there is no such file, it has another form, or its times are not in order.
@@ -268,9 +234,6 @@ def read_trace(path: Path) -> Trace:
         at_s.append(_trace_time(values.get("at_s", ""), at_s[-1], f"{path}:{number}"))
         if "operation" in columns:
             actions.append(values.get("operation", ""))
-            if not actions[-1]:
-                expected = "an action of the scenario, such as read"
-                raise UsageError(f"{path}:{number}: the column operation is empty; expected {expected}")
     return Trace(str(path), tuple(at_s[1:]), tuple(actions), tuple(number for number, _ in rows))
 
 

@@ -1,13 +1,7 @@
 """Where the capacity of a target is, as far as a load run can tell from outside, and what happened beyond it; pure.
 
-A refusal may come from a full host or from a rate limit, and an answer does not say which. A full host refuses while
-the most builds are in flight, and a rate limit whatever is; where builds take about as long, one looks like the other.
-What separates them is a client that cancels builds (see `Room`). Only builds of the run count, since those of others
-are not seen.
-
-A build begins between the sending of its start and the answer, and it ends between the last read that showed it running
-and the first that showed its end. So every number of builds in flight is two: those that surely were, and those that
-may have been.
+A full host and a rate limit refuse alike; only a client that cancels builds tells them apart (see `Room`). When a build
+begins and ends is known to a read only, so that each number of builds in flight is two: the sure and the possible.
 """
 
 from bisect import bisect_left, bisect_right
@@ -30,29 +24,19 @@ Finding = Literal[
     "both",  # the same, though cancels let others in
     "unclear",  # the same, and nothing explains it
 ]
-SPANS_S = (1, 10, 60)
 _MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
-# So many turns have to go the same way, with and without a wait before the cancel.
-_LEAST_TURNS = 3
-# A wait is one that tells if it is so many times as long as another turn needed to let a start in.
-_TELLING = 2.0
+_LEAST_TURNS = 3  # so many turns have to go the same way, with and without a wait before the cancel
+_TELLING = 2.0  # a wait is one that tells if it is so many times as long as another turn needed to let a start in
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One build on the clock of the run.
+    """One build on the clock of the run."""
 
-    Attributes:
-        may_from_at: When its start was sent.
-        sure_from_at: When its start had been answered.
-        sure_to_at: When a read showed it running last, or until when its steps lasted; *sure_from_at* at least.
-        may_to_at: When a read showed its end; infinite where none did.
-    """
-
-    may_from_at: float
-    sure_from_at: float
-    sure_to_at: float
-    may_to_at: float
+    may_from_at: float  # when its start was sent
+    sure_from_at: float  # when its start had been answered
+    sure_to_at: float  # when a read showed it running last, or until when its steps lasted; `sure_from_at` at least
+    may_to_at: float  # when a read showed its end; infinite where none did
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +49,7 @@ class Step:
 
 
 class InFlight:
-    """The builds of a run.
-
-    Attributes:
-        most: The most that were surely in flight at once.
-    """
+    """The builds of a run, `most` of which were surely in flight at once."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         self._sure_from = sorted(life.sure_from_at for life in lives)
@@ -98,11 +78,7 @@ class InFlight:
 
 
 def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """The lives of *builds*, each from the attempt that began it.
-
-    Args:
-        steps_s: How long the steps of a build take that becomes ready: so long it runs whether it is read or not.
-    """
+    """The lives of *builds* by the attempts that began them; *steps_s* is how long the steps of a ready one take."""
     served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
@@ -117,47 +93,29 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One build cancelled while the host refused.
+    """One build cancelled while the host refused."""
 
-    Attributes:
-        held_s: From the first of the refusals while nothing ended to the last one.
-        swap_s: From the last of them to the answer to the start that followed the cancel.
-        let_in: Whether that start was served.
-    """
-
-    held_s: float
-    swap_s: float
-    let_in: bool
+    held_s: float  # from the first of the refusals while nothing ended to the last one
+    swap_s: float  # from the last of them to the answer to the start that followed the cancel
+    let_in: bool  # whether that start was served
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a client of its own shows about a refusal at the end of a storm: whether want of room is why.
+    """What the client of load/room.py learnt about a refusal at the end of a storm.
 
-    See load/room.py for what it does. A rate limit alone cannot look like a full host to it: it would have to let one
-    start in soon after each cancel, whenever that comes, and to refuse for longer than that where no build was
-    cancelled.
-
-    Attributes:
-        idle: Starts that were refused before it had a build in flight.
-        inside: Builds of its own that were in flight when it was refused, or when it had no version left.
-        refused: Starts that were refused while nothing ended; 0 where it filled nothing.
-        unbidden: Starts that were served though nothing of its own had ended.
-        turns: Cancels that were seen to end a build, in order.
+    A rate limit looks like a full host only if it lets one start in soon after each cancel, and none without a cancel.
     """
 
-    idle: int
-    inside: int
-    refused: int
-    unbidden: int
-    turns: tuple[Turn, ...]
+    idle: int  # starts that were refused before it had a build in flight
+    inside: int  # builds of its own that were in flight when it was refused, or when it had no version left
+    refused: int  # starts that were refused while nothing ended; 0 where it filled nothing
+    unbidden: int  # starts that were served though nothing of its own had ended
+    turns: tuple[Turn, ...]  # cancels that were seen to end a build, in order
 
     @property
     def is_full_host(self) -> bool:
-        """Whether enough cancels let a start in, and nothing else did.
-
-        One that was refused after its cancel may have met a rate limit as well: that takes nothing from the others.
-        """
+        """Whether enough cancels let a start in, and nothing else did."""
         followed = [turn for turn in self.turns if turn.let_in]
         if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
@@ -171,18 +129,13 @@ class Room:
 
     @property
     def refused_after_cancel(self) -> int:
-        """Starts that were refused though one build fewer was in flight than when the client was refused first."""
+        """Starts that were refused right after a cancel."""
         return len(self.turns) - self.let_in
 
     @property
     def refused_with_room(self) -> int:
-        """Refusals that want of room does not explain: with nothing in flight, after a cancel, or beside one more."""
+        """Refusals that want of room does not explain."""
         return self.idle + self.refused_after_cancel + self.unbidden
-
-    @property
-    def at_least(self) -> int:
-        """The most builds of its own that were in flight at once."""
-        return self.inside + min(self.unbidden, 1)
 
 
 def room(log: RunLog) -> Room | None:
@@ -222,80 +175,47 @@ def _turn(starts: Sequence[Exchange]) -> Turn | None:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One start that needed room and was refused.
+    """One start that needed room and was refused."""
 
-    Attributes:
-        at_s: When the answer had arrived, since the run started.
-        sure: Builds that were surely in flight then.
-        at_most: Builds that may have been in flight while it was under way.
-        below: Whether those are fewer than were in flight at another time, so that there was room.
-    """
-
-    at_s: float
-    sure: int
-    at_most: int
-    below: bool
+    at_s: float  # when the answer had arrived, since the run started
+    sure: int  # builds that were surely in flight then
+    at_most: int  # builds that may have been in flight while it was under way
+    below: bool  # whether those are fewer than were in flight at another time, so that there was room
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What became of the clients that wanted a build of their own; of all clients where none did.
+    """What became of the clients that wanted a build of their own; of all clients where none did."""
 
-    Attributes:
-        wanted: How many there were; each of them is in one of the six numbers that follow.
-        at_once: Let in at their first try.
-        later: Let in at a later one, after waiting from *wait_p50_s* in the middle up to *wait_max_s*.
-        gave_up: Ended their tries without a build, since they had waited long enough.
-        still_trying: Refused, and would have come back, or not answered yet, when the run ended.
-        turned_away: Refused, and never meant to come back.
-        failed: Got neither a build nor a refusal at last, but an error or no answer.
-        tries: Tries of all of them.
-    """
-
-    wanted: int
-    at_once: int
-    later: int
-    gave_up: int
-    still_trying: int
-    turned_away: int
-    failed: int
+    wanted: int  # how many there were; each of them is in one of the six numbers that follow
+    at_once: int  # let in at their first try
+    later: int  # let in at a later one, after waiting from `wait_p50_s` in the middle up to `wait_max_s`
+    gave_up: int  # ended their tries without a build, since they had waited long enough
+    still_trying: int  # refused, and would have come back, or not answered yet, when the run ended
+    turned_away: int  # refused, and never meant to come back
+    failed: int  # got neither a build nor a refusal at last, but an error or no answer
     wait_p50_s: float
     wait_max_s: float
-    tries: int
+    tries: int  # tries of all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a run says about the capacity.
-
-    Attributes:
-        at_least: The most builds that were surely in flight at once.
-        at_most: The fewest that may have been in flight when a start was refused for want of room; None where nothing
-            says that one was.
-        admitted: Starts that were let in and needed room.
-        busiest: By length in seconds, the most that were let in within such a time.
-        refusals: In order of time.
-        refused_needless: Starts that needed no room and were refused all the same.
-        refused_unsure: Starts that were refused and of which nobody knows whether they needed room.
-        steps: Builds in flight over time.
-        room: What a client saw that cancelled builds when the host refused; None where none did.
-        messages: What refusals said, as far as they were kept: hints of the target, and no proof.
-        is_torn: Whether a worker was lost, of whose builds nobody knows.
-    """
+    """What a run says about the capacity."""
 
     finding: Finding
-    at_least: int
-    at_most: int | None
-    admitted: int
-    busiest: dict[int, int]
-    refusals: tuple[Refusal, ...]
-    refused_needless: int
-    refused_unsure: int
-    steps: tuple[Step, ...]
+    at_least: int  # the most builds that were surely in flight at once
+    at_most: int | None  # the fewest that may have been in flight at a refusal for want of room; None without one
+    admitted: int  # starts that were let in and needed room
+    busiest: dict[int, int]  # by length in seconds, the most that were let in within such a time
+    refusals: tuple[Refusal, ...]  # in order of time
+    refused_needless: int  # starts that needed no room and were refused all the same
+    refused_unsure: int  # starts that were refused and of which nobody knows whether they needed room
+    steps: tuple[Step, ...]  # builds in flight over time
     clients: Clients
-    room: Room | None
-    messages: tuple[str, ...]
-    is_torn: bool
+    room: Room | None  # what a client saw that cancelled builds when the host refused; None where none did
+    messages: tuple[str, ...]  # what refusals said, as far as they were kept: hints of the target, and no proof
+    is_torn: bool  # whether a worker was lost, of whose builds nobody knows
 
     @property
     def refused_full(self) -> int:
@@ -323,7 +243,7 @@ def capacity(log: RunLog) -> Capacity | None:
     flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
     filled = room(log)
-    at_least = max(flight.most, filled.at_least if filled else 0)
+    at_least = max(flight.most, filled.inside + min(filled.unbidden, 1) if filled else 0)
     refusals = _refusals(fresh, flight, at_least)
     is_torn = any(worker.state == "lost" for worker in log.workers)
     finding = _finding(log, refusals, filled, is_torn=is_torn)
@@ -336,7 +256,7 @@ def capacity(log: RunLog) -> Capacity | None:
         admitted=len(served_at),
         busiest={
             span_s: max((bisect_right(served_at, at + span_s) - n for n, at in enumerate(served_at)), default=0)
-            for span_s in SPANS_S
+            for span_s in (1, 10, 60)
         },
         refusals=refusals,
         refused_needless=sum(attempt.is_refused and attempt.fresh is False for attempt in log.attempts),
@@ -368,15 +288,11 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
         return "both" if has_room else "capacity"
     if not has_room:
         return "either"
-    # What needs no room is refused by a rate limit for sure, whatever its kind.
     return "rate" if needless == has_room == len(refused) or _is_rate(log) else "unclear"
 
 
 def _is_rate(log: RunLog) -> bool:
-    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room.
-
-    One that leaves starts alone that need no room does not refuse such a start.
-    """
+    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room."""
     of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
     for starts in Record(log).by_account.values():
         decided = [start for start in starts if start.is_served or start.is_refused]
@@ -389,10 +305,7 @@ def _is_rate(log: RunLog) -> bool:
 
 
 def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
-    """What kept refusals of starts say, each once, those that say it most often first.
-
-    Those of the client that met a limit on purpose tell nothing about the others.
-    """
+    """What kept refusals of starts say, the most frequent first, but for the client that met a limit on purpose."""
     found = Counter[str]()
     for exchange in exchanges:
         if exchange.operation == "startBuild" and exchange.status == 429 and "limit" not in exchange.note:
@@ -414,15 +327,11 @@ def _clients(attempts: Iterable[Attempt]) -> Clients:
         wait_p50_s=waits_s[len(waits_s) // 2] if waits_s else 0.0,
         wait_max_s=max(waits_s, default=0.0),
         tries=sum(map(len, tries.values())),
-        **{name: ends[name] for name in _ENDS},
+        **{name: ends[name] for name in ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")},
     )
 
 
-_ENDS = ("at_once", "later", "gave_up", "still_trying", "turned_away", "failed")
-
-
 def _end_of(tries: Sequence[Attempt]) -> str:
-    """What became of a client, by its tries."""
     last = tries[-1]
     if any(attempt.is_served for attempt in tries):
         return "at_once" if tries[0].is_served else "later"

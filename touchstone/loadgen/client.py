@@ -1,14 +1,13 @@
-"""The HTTP client of a load: connections of geventhttpclient, the parser llhttp, and bounds on what is read.
+"""The HTTP client of a load: geventhttpclient's connections, the parser llhttp, and bounds on all that is read.
 
-Locust's own FastHttpSession sits on the same connections, but reads a head of any length into memory, joins the pieces
-of a stream and regroups header lines. So does geventhttpclient's response, and its parser lets nothing be lenient.
+Locust's FastHttpSession bounds no head, joins the pieces of a stream and regroups header lines.
 """
 
 import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,86 +19,53 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.facts.exchange import Chunk, Credential, Exchange, Request, Response
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
 from touchstone.target.call import Asked, Call, Keys, Wording
 from touchstone.target.tls import trusting
 
-# An idle connection is not used again after this, as in touchstone/target/connections.py, which says why.
+# An idle connection is not used again after this: see touchstone/target/connections.py.
 LONGEST_IDLE_S = 3.0
 
-# Connections at a time; a load has no more requests under way.
 MAX_CONNECTIONS = 10_000
-
 _PIECE_BYTES = 65_536
-# RFC 9112 9.3.1: what may be sent again where a kept connection ended without a word.
-_REPEATABLE = frozenset({"GET", "HEAD"})
-_NO_BODY = frozenset({204, 304})
-# What is said of a request that was under way when the client was closed, or came later.
 _CLOSED = "PoolTimeout: the client was closed before the answer was complete"
 # What this machine ran out of: the server is not to blame.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 # About a kilobyte each; when there are so many, all are prepared anew.
 MAX_PREPARED = 50_000
-# Of a longer body a load keeps the beginning: to mark the secrets of each in full would take longer than to get it.
+# Of a longer body a load keeps the beginning: to mark its secrets would take longer than to get it.
 LONG_BODY_BYTES = 256 * 1024
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# RFC 9110 8.6: whose requests say how long they are also where they have no content.
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
-
-
-# --- requests ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
-    """A request that is ready to be sent any number of times. What holds a key is not in its repr.
+    """A request that is ready to be sent any number of times; its bytes in HTTP/1.1 may hold a key."""
 
-    Attributes:
-        wire: The whole request in HTTP/1.1; the connection stays open after it.
-        request: What is asked for, without secrets.
-        note: See `touchstone.facts.exchange.Exchange`.
-    """
-
+    call: Call = field(repr=False)
     operation: str
     ref: str | None
-    credential: Credential
-    method: str
     wire: bytes = field(repr=False)
     request: Request
-    note: Mapping[str, Any]
 
 
 class Requests:
-    """Prepares the requests to one target; equal calls get one of them.
-
-    Args:
-        url: Base URL of the target without a trailing slash.
-
-    Attributes:
-        secrets: Every value that must not reach an exchange.
-    """
+    """Prepares the requests to the target at *url*, without a trailing slash; equal calls get the same one."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         base = urlsplit(url)
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
         self._base_path = base.path
-        # No sign-in, and no port that goes without saying.
-        host = base.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS.get(base.scheme, ""))
+        host = base.netloc.rpartition("@")[2].removesuffix(":443" if base.scheme == "https" else ":80")
         self._host = host if host.isascii() else host.encode("idna").decode("ascii")
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
-        """The request that *call* asks for.
-
-        Raises:
-            LookupError: the run has no such key.
-        """
+        """The request that *call* asks for; raises `LookupError` where the run has no such key."""
         key = (
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
@@ -108,21 +74,14 @@ class Requests:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
             asked = self._wording.asked(call)
-            self._prepared[key] = PreparedRequest(
-                operation=asked.operation,
-                ref=asked.ref,
-                credential=call.credential,
-                method=asked.method,
-                wire=self._wire(asked),
-                request=self._wording.request(asked),
-                note=dict(call.note),
-            )
+            request = self._wording.request(asked)
+            self._prepared[key] = PreparedRequest(call, asked.operation, asked.ref, self._wire(asked), request)
         return self._prepared[key]
 
     def _wire(self, asked: Asked) -> bytes:
-        # RFC 9110 12.5.3: whoever says nothing about encodings may be sent any, and a load wants none.
+        # RFC 9110 12.5.3: without Accept-Encoding any may be sent; 8.6: when Content-Length is 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        if asked.body or asked.method in _WITH_LENGTH:
+        if asked.body or asked.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(len(asked.body))
         lines = [f"{asked.method} {self._base_path}{asked.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in (headers | dict(asked.headers)).items()]
@@ -134,7 +93,7 @@ class Requests:
             seq=seq,
             operation=request.operation,
             ref=request.ref,
-            credential=request.credential,
+            credential=request.call.credential,
             case=case,
             sent_at=answer.sent_at,
             head_at=answer.head_at if answer.head else answer.done_at,
@@ -143,7 +102,7 @@ class Requests:
             response=self._response(answer),
             error=self.secrets.text(answer.error),
             closed=answer.closed,
-            note=dict(request.note),
+            note=dict(request.call.note),
         )
 
     def _response(self, answer: Answer) -> Response | None:
@@ -160,9 +119,6 @@ class Requests:
         )
 
 
-# --- connections ------------------------------------------------------------------------------------------------------
-
-
 class Broken(Exception):
     """There is no complete answer; the text is what `Answer.error` becomes."""
 
@@ -171,19 +127,12 @@ class _Unanswered(Broken):
     """The connection ended before the first byte of an answer."""
 
 
-class _Left(Exception):
-    """The time for a stream is over."""
-
-
 class Connections:
-    """The connections to one origin. Each greenlet that sends gets one of its own, the one that was used last first.
+    """The connections to one origin; a `UsageError` where that is none of HTTP.
 
     Args:
         timeout_s: Longest wait for a connection, and again for the whole answer.
         clock: Gives the times of the answers in seconds.
-
-    Raises:
-        UsageError: the URL is none of HTTP.
     """
 
     def __init__(
@@ -210,24 +159,18 @@ class Connections:
         self._clock = clock
         self._bounds = bounds
         self._closed = self._left = False
-        # Connections that wait for an answer, and whether it is a stream that has begun.
-        self._busy: dict[Any, bool] = {}
-        # Connections that wait for another request, each with when it is too old for one, by the monotonic clock.
-        self._idle: list[tuple[Any, float]] = []
-        # Whether the server was found to close a connection that was kept.
+        self._busy: dict[Any, bool] = {}  # whether its answer is a stream that has begun
+        self._idle: list[tuple[Any, float]] = []  # until when it may be used again, by the monotonic clock
         self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        """Sends a request and reads its answer; the answer tells what goes wrong.
+        """Sends a request and reads its answer, which holds what goes wrong as well.
 
-        Where a kept connection ends without a word, a request that may come twice is sent once more on a new one.
-
-        Args:
-            stream_s: For a stream: it is left alone so many seconds after its head. An answer with a length is read to
-                its end like any other.
+        Where a kept connection ends without an answer, a GET is sent once more. A stream is left *stream_s* after its
+        head.
         """
         answer = Answer(sent_at=self._clock())
-        may_repeat = method in _REPEATABLE
+        may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
         try:
             kept = self._kept() if may_repeat or not self._closes_early else None
             try:
@@ -263,7 +206,6 @@ class Connections:
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _kept(self) -> Any | None:
-        """A connection that was kept and may be used again."""
         while self._idle:
             sock, until_at = self._idle.pop()
             is_young = time.monotonic() < until_at
@@ -274,7 +216,6 @@ class Connections:
         return None
 
     def _connected(self) -> Any:
-        """A new connection. Requests that are small are sent on it at once."""
         if self._closed:
             raise Broken(_CLOSED)
         try:
@@ -291,7 +232,6 @@ class Connections:
         return sock
 
     def _exchange(self, sock: Any, answer: Answer, wire: bytes, stream_s: float) -> None:
-        """Sends a request and reads its answer on one connection, which is kept or closed afterwards."""
         wait_s = max(self._timeout_s, stream_s)
         parser = Parser(self._bounds)
         self._busy[sock] = is_kept = False
@@ -326,14 +266,12 @@ class Connections:
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
-        answer.closed = "server"
+        answer.closed, over = "server", Broken()
         try:
-            with gevent.Timeout(stream_s, _Left):
+            with gevent.Timeout(stream_s, over):
                 self._take_body(sock, parser, answer, is_stream=True)
-        except _Left:
-            answer.closed = "client"
-        except Broken:
-            if not self._left:
+        except Broken as broken:
+            if broken is not over and not self._left:
                 raise
             answer.closed = "client"
 
@@ -363,14 +301,11 @@ class Connections:
 
 
 class Parser:
-    """Reads one answer from the bytes of a connection, in whatever pieces they come.
-
-    It lets pass what the client of a check does, which RFC 9112 leaves to whoever reads.
+    """Reads one answer from the bytes of a connection, as leniently as the client of a check does.
 
     Attributes:
         head: None until it is complete; interim ones are left out.
         has_open_end: Whether the head does not say how long the body is.
-        done: Whether the answer is complete.
         keeps_alive: Whether the connection may be used for another request.
         problem: What is wrong with the body behind what was taken of it.
     """
@@ -398,11 +333,7 @@ class Parser:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Takes what arrived; nothing says that the server has closed.
-
-        Raises:
-            Broken: it is no answer, is beyond a bound, or ended too early.
-        """
+        """Takes what arrived, or b"" for the end; `Broken` where it is no answer, ended too early or beyond a bound."""
         if not data:
             self._end()
             return
@@ -445,8 +376,6 @@ class Parser:
             bound = self._bounds.told("max_headers")
             raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
-    # --- what the parser calls ---------------------------------------------------------------------------------------
-
     def on_status(self, text: bytes) -> None:
         """Takes a part of what stands behind the status code."""
         if self.head is None:
@@ -467,7 +396,7 @@ class Parser:
         self.head = Head(status, tuple(self._headers))
         framing = {name: value for name, value in self._headers if name in ("content-length", "transfer-encoding")}
         codings = framing.get("transfer-encoding", "").rpartition(",")[2].strip().lower()
-        self.has_open_end = status not in _NO_BODY and ("content-length" not in framing or bool(codings))
+        self.has_open_end = status not in (204, 304) and ("content-length" not in framing or bool(codings))
         self._ends_with_connection = self.has_open_end and codings != "chunked"
 
     def on_body(self, data: bytes) -> None:
@@ -487,7 +416,6 @@ class Parser:
 
 
 def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
-    """Sends a request and reads the head of its answer."""
     try:
         sock.sendall(wire)
     except OSError as error:
@@ -506,7 +434,7 @@ def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
 
 
 def _is_quiet(sock: Any) -> bool:
-    """Whether nothing has come on a connection since its last answer, not even its end."""
+    """Whether nothing, not even its end, has come on a connection since its last answer."""
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
@@ -520,8 +448,7 @@ def _is_quiet(sock: Any) -> bool:
 
 
 def _decoded(value: bytes) -> str:
-    """The text of a header's value, read as httpx reads it."""
-    try:
+    try:  # as httpx reads it
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")

@@ -1,7 +1,7 @@
-"""What the processes of a load run hand to each other: the command to Locust, a master to its workers.
+"""What the processes of a load run hand to each other.
 
-The first goes through the environment: it holds keys, which no file and no command line may. The second goes over the
-network and holds none: a worker on another machine has its own.
+The command's handover to Locust goes through the environment, since it holds keys; a master's to its workers goes over
+the network and holds none.
 """
 
 import json
@@ -17,10 +17,10 @@ from pydantic import TypeAdapter
 from touchstone.check.handover import Handover
 from touchstone.config import UNBOUNDED_BUILDS
 from touchstone.facts.events import Limit
-from touchstone.loadgen.plan import ARRIVAL, Plan, Stage, builders
+from touchstone.loadgen.plan import ARRIVAL, Plan, Stage
 from touchstone.loadgen.workloads import Options
 
-# What a worker prints for whoever started it: that it has found its master, and why it has no part in the run.
+# What a worker prints for whoever started it.
 JOINED, REFUSAL = "touchstone: it has joined its master", "touchstone refused: "
 
 # Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
@@ -59,7 +59,6 @@ class Part:
         keep_every: One story in so many is kept whole.
         builds: How many it may begin; *builds_after* are added where it does what comes after all arrivals.
         origin: Value of its own monotonic clock at run second 0.
-        clock_error_s: See `touchstone.facts.events.Worker`.
     """
 
     go: Go
@@ -88,12 +87,9 @@ GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 
 def deal(go: Go, plan: Plan, number: int) -> Part:
-    """One worker's part of a run.
-
-    A worker may begin the builds of its arrivals and its share of those that are left, or its share of too few.
-    """
+    """One worker's part; it may begin the builds of its arrivals and its share of the rest, or its share of too few."""
     shares = [plan.schedule.share(each, go.workers) for each in range(go.workers)]
-    own = [builders(share, "own", "shared") for share in shares]
+    own = [share.builders("own", "shared") for share in shares]
     after = min(plan.builds_after, go.builds)
     spare = go.builds - after - sum(own)
     builds = own[number] + share_of(spare, number, go.workers)
@@ -120,10 +116,8 @@ class LoadHandover(Handover):
     """What one Locust process is to do; its run log is empty on a worker elsewhere, which reports to the master.
 
     Attributes:
-        go_file: File that says what is to be done, for a large run has more refs than an environment holds; empty on
-            a worker elsewhere, which the master sends its part.
-        limits: The thresholds.
-        aborts: Whether the run ends as soon as one of them is broken.
+        go_file: File with a `Go`, which may be too long for the environment; empty on a worker elsewhere.
+        aborts: Whether the run ends as soon as one of the limits is broken.
         workers: How many workers the master waits for; 1 where the process does all by itself.
     """
 
@@ -140,7 +134,7 @@ class LoadHandover(Handover):
 
 
 def rss_bytes() -> int:
-    """Memory of this process that is in RAM; where the system does not tell it, the most that it has been."""
+    """Memory of this process that is in RAM; where the system does not show it, the most that it has been."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     except OSError:

@@ -1,8 +1,6 @@
 """Judges a load run: every answer while it goes on, and when it is over its stories, the whole, and the thresholds.
 
-Under load thousands of answers are alike: the same request, the same status, the same body. A rule that reads only the
-bytes of one exchange says the same of all of them, so that each response fingerprint is judged once. It holds all that
-such a rule can read; tests hold the two together.
+A rule that reads only the bytes of one exchange says the same of all that are alike: each fingerprint is judged once.
 """
 
 import dataclasses
@@ -40,10 +38,8 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 
-# A rule is inline where what it says of an exchange depends on nothing but the contract, the templates that were given,
-# the request, status, body, error and who closed, and of the response's headers on those in READ_HEADERS.
-# `protocol.answered` also asks whether a connection failed before, to say so once; here those of an operation are
-# alike. By subject:
+# By subject the rules that read only the contract, the templates that were given, the request, and of the response the
+# status, body, error, closing, and the headers in READ_HEADERS.
 _INLINE = {
     "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
     "access": ("refused-key", "refusal-text", "accepted-key", "publish-plan"),
@@ -54,58 +50,37 @@ _INLINE = {
 }
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# The others look at what else the run sent and when: at publishes of an odd name, at lines of other builds and what was
-# begun before, at starts that might still be in the way. A rule that is new is among them until it is listed above.
+# The others read what else the run sent, and when. A new rule is among them until it is listed above.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
-# These read the head and the length of an answer, and look for a key; a long body is judged by no others.
+# The rules for a long body: they read the head and the length of an answer, and look for a key.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
-# They look for what may be in a start's way, whoever sent it. The load rules know every start, kept or not, and judge.
-_NEED_EVERY_START = frozenset({"room.free"})
+_NEED_EVERY_START = frozenset({"room.free"})  # where not every start was kept, the load rules judge instead
 
-# The fields of a head that inline rules read. All others may differ from answer to answer without meaning anything, but
-# for a key.
-READ_HEADERS = frozenset({"content-type", "retry-after"})
-# What rules about the size of a request tell apart.
-LARGE_BODY_BYTES = 65_536
-# When so many are known, all are judged anew.
-MAX_FINGERPRINTS = 50_000
-# A longer body is known by its digest, or so many fingerprints could fill the memory.
-_LONGEST_KEPT_BYTES = 1_024
+READ_HEADERS = frozenset({"content-type", "retry-after"})  # what inline rules read; all others but a key mean nothing
+LARGE_BODY_BYTES = 65_536  # what rules about the size of a request tell apart
+MAX_FINGERPRINTS = 50_000  # when so many are known, all are judged anew
+_LONGEST_KEPT_BYTES = 1_024  # a longer body is known by its digest, or so many fingerprints could fill the memory
 # A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-# What was not judged is named so often, besides the first, whose reason is given; the report has those of all.
-_MOST_NAMED = 3
+_MOST_NAMED = 3  # of what was not judged, besides the first
 UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
 UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
 
 
 @dataclass(slots=True)
 class _Verdict:
-    """What the rules say of some fingerprints, and of how many answers.
+    """What the rules say of some fingerprints, and of how many answers."""
 
-    Attributes:
-        judgements: Without evidence, each once.
-        is_partial: Whether most of the body was not judged.
-    """
-
-    judgements: tuple[Judgement, ...]
-    is_partial: bool
+    judgements: tuple[Judgement, ...]  # without evidence, each once
+    is_partial: bool  # whether most of the body was not judged
     count: int = 0
 
 
 class AnswerJudge:
-    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it.
-
-    Args:
-        history: What the run did before it: the contract, what was given and published. It does not grow.
-
-    Attributes:
-        findings: By id, as each first came up.
-        failed: The first error of each rule that failed, by the rule's id.
-    """
+    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it."""
 
     def __init__(
         self,
@@ -115,8 +90,8 @@ class AnswerJudge:
         rules: Sequence[Rule[Exchange]] = INLINE_RULES,
         sources: KeySources = USUAL,
     ) -> None:
-        self.findings: dict[str, Finding] = {}
-        self.failed: dict[str, str] = {}
+        self.findings: dict[str, Finding] = {}  # by id, as each first came up
+        self.failed: dict[str, str] = {}  # by the id of a rule, its first error
         self._history = history
         self._ledger = ledger
         self._sources = sources
@@ -126,17 +101,12 @@ class AnswerJudge:
         self._secrets = requests.secrets
         self._known: dict[object, _Verdict] = {}
         self._verdicts: dict[object, _Verdict] = {}
-        # The same few header lines come with each answer.
         self._hides_key = functools.lru_cache(maxsize=1024)(self._holds_key)
 
     def judge(
         self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
-        """Judges one answer.
-
-        Returns:
-            The findings that came up for the first time, and the exchange where one had to be made.
-        """
+        """The findings that an answer shows for the first time, and the exchange where one had to be made."""
         fingerprint = self.fingerprint(request, answer)
         verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:
@@ -147,7 +117,13 @@ class AnswerJudge:
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        verdict = self._verdict(judgements, is_partial=is_partial)
+        alike = tuple(  # there are few: most fingerprints share theirs
+            dict.fromkeys(
+                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
+                for j in judgements
+            )
+        )
+        verdict = self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
         verdict.count += 1
         if fingerprint is not None:
             if len(self._known) >= MAX_FINGERPRINTS:
@@ -160,7 +136,6 @@ class AnswerJudge:
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
             if error.startswith(NOT_REACHED):
-                # Whatever version was asked of a server that is gone; how often is told of each operation.
                 return request.operation, len(request.request.body) > LARGE_BODY_BYTES
             return request, error.split(" ", 1)[0]
         if len(body) > LONG_BODY_BYTES or any(map(self._hides_key, head.headers)):
@@ -208,16 +183,6 @@ class AnswerJudge:
                 self.findings[finding.id] = finding
                 yield finding
 
-    def _verdict(self, judgements: Iterable[Judgement], *, is_partial: bool) -> _Verdict:
-        """The one verdict of all fingerprints of which the rules say the same: there are a few."""
-        alike = tuple(
-            dict.fromkeys(
-                dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
-                for j in judgements
-            )
-        )
-        return self._verdicts.setdefault((alike, is_partial), _Verdict(alike, is_partial))
-
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
     """A JSON body without its request id, and that; any other body as it is, and nothing."""
@@ -245,9 +210,6 @@ def _id(judgement: Judgement) -> str:
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
     """Writes what the rules say of a run that is over into its log.
-
-    Args:
-        own_limits: Whether the caller set the thresholds.
 
     Returns:
         The footer, with an exit code of 3 where the run did not show what it was to show.
@@ -280,7 +242,7 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
 
 
 def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
-    """Judges what was kept: each version by its story, where all is there, set-up and clean-up by every rule."""
+    """Judges each version that was kept whole by its story, and set-up and clean-up by every rule."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
@@ -308,7 +270,6 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
 
 
 def _partial(log: RunLog) -> set[str]:
-    """The versions of which not everything was kept. A single exchange may be there all the same, as evidence."""
     if _is_cut(log):
         return {exchange.ref for exchange in log.exchanges if exchange.ref}
     kept = {exchange.seq for exchange in log.exchanges}
@@ -325,12 +286,10 @@ def _is_cut(log: RunLog) -> bool:
 
 
 def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
-    """An error of ours: the run must not look like a pass, whatever else upholds the claim of the rule."""
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 
 def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
-    """Says of each claim that nothing judged that the scenario was not to show it, unless it was."""
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
     judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
@@ -346,16 +305,10 @@ def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
-    """What could not be judged and why, in one line: of the first the reason, of others the name; empty where all was.
+    """Why a run that breaks nothing is no pass: the first thing not judged with its reason, and the names of others.
 
-    A run that breaks nothing is a pass only where what it was made for was judged. So it is none where a claim that
-    the scenario is for has no verdict, where one of the invariants stays open though the run had occasion to judge it,
-    where the generator kept a threshold from being judged, and where a threshold that the caller set himself was not
-    judged. A threshold of ours that has too few samples in a short run is reported, and stops nothing.
-
-    Args:
-        log: The run with all judgements.
-        own_limits: Whether the caller set the thresholds.
+    That is a claim that the scenario is for, an invariant that stays open, or a limit that the generator kept from
+    being judged. Limits with too few samples count only where the caller set them himself (*own_limits*).
     """
     assert log.workload is not None
     shows = scenario(log.workload.scenario).shows

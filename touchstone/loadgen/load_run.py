@@ -1,6 +1,7 @@
 """One worker's part of a load run: joins its master, sends requests, times them, has them judged, and reports."""
 
 import gc
+import itertools
 import json
 import random
 import time
@@ -37,17 +38,12 @@ from touchstone.target.redact import Secrets
 
 # Reads of the shared ready versions that are kept, in all.
 MAX_KEPT_READS = 1_000
-
-# How often a worker reports, and how often it says how it fares.
+# How often a worker reports, and in how many of its reports it says how it fares.
 REPORT_S, STATE_EVERY = 0.5, 4
-
-# How often it says that it is there until its master answers: the first time nobody may have listened yet.
 JOIN_S = 1.0
-
 # The fastest of so many round trips gives the clock of a master on another machine, to half of that trip.
 ROUND_TRIPS = 9
-
-# When the run is stopped: how long requests under way are waited for, and then what was cut off to come to its end.
+# When the run is stopped: how long requests under way are waited for, and then for what was cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 
 
@@ -57,11 +53,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, as a flow looks at it.
-
-    Attributes:
-        cut_off: Whether there is none since the run was stopped.
-    """
+    """One answer, as a flow sees it; *cut_off* where there is none since the run was stopped."""
 
     answer: Answer
     seq: int
@@ -74,7 +66,7 @@ class Reply:
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The answer as a JSON object, or an empty one where it is anything else."""
+        """The answer as a JSON object; empty where it is anything else."""
         try:
             value = json.loads(self.answer.body)
         except (ValueError, RecursionError):
@@ -89,10 +81,7 @@ class Reply:
 
 
 class Collector:
-    """What one worker has to report: samples by second, and everything else in order.
-
-    Its counts are those of `touchstone.facts.events.Worker`; *late* is the lateness of the scheduled arrivals so far.
-    """
+    """What one worker has to report; its counts are those of `touchstone.facts.events.Worker`."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -138,24 +127,12 @@ class Collector:
 
 
 class LoadRun:
-    """What the clients of one worker share.
-
-    Args:
-        report_start: Tells all other workers that the start of a build was accepted, or never will be.
-
-    Attributes:
-        part: What this worker does; *go* is what all do.
-        began_at: Run second at which the schedule begins, once it is known.
-        starts: By build that many watch, when it was accepted, in run seconds; None where its start is given up.
-        builds: Builds that this worker may begin.
-        is_over_budget: Whether --max-requests left no room for a request: nothing more will be sent.
-    """
+    """What the clients of one worker share."""
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
-        # What takes long is done before the first one is due.
         self.rows = part.assigned.tolist()
-        self.began_at = 0.0
+        self.began_at = 0.0  # the run second at which the schedule begins
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
@@ -165,6 +142,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
+        # By build that many watch: when it was accepted, in run seconds, or None where its start is given up.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
         stage = self.go.stage
@@ -173,13 +151,13 @@ class LoadRun:
         self._most_requests = None if most is None else share_of(most, part.number, self.go.workers)
         self.is_over_budget = False
         self._over_at: float | None = None
-        self._taken = self._in_flight = self._number = self._kept = self._kept_reads = 0
+        self._numbers = itertools.count(self.go.first_seq + part.number, self.go.workers)
+        self._taken = self._in_flight = self._kept = self._kept_reads = 0
         self._room = Room(target.bounds.max_total_bytes // self.go.workers)
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
         self._is_cut = False
-        # All that is there by now stays to the end. Looking through it for garbage again and again would stop every
-        # client for some 50 ms each time, and the first time as soon as the schedule begins.
+        # To look through all that stays to the end for garbage would stop every client for some 50 ms each time.
         gc.collect()
         gc.freeze()
 
@@ -241,7 +219,7 @@ class LoadRun:
             self.flow_failed(error)
 
     def stop(self) -> None:
-        """Has nothing more sent. What is under way is waited for a little and then cut off, and is counted so."""
+        """Has nothing more sent. What is under way is cut off after a moment, and is counted so."""
         self.collector.undone += len(self.flows)
         self.stopped.set()
         self.connections.leave_streams()
@@ -256,7 +234,6 @@ class LoadRun:
         return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
-        """Takes one request out of the budget; whether there was room for it."""
         most = self._most_requests
         if most is None or self._taken < most:
             self._taken += 1
@@ -270,13 +247,9 @@ class LoadRun:
         return False
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
-        """Sends one request, follows it to its end where it is a stream, and has it timed and judged.
+        """Sends a request, times it and judges it; a `Stopped` where nothing more is sent.
 
-        Args:
-            paced: Whether it is the first request of an arrival, which was admitted; any other one has to be yet.
-
-        Raises:
-            Stopped: nothing more is sent.
+        *paced* says that it is the first request of an arrival, which was admitted.
         """
         if self.stopped.is_set() or not (paced or self._take()):
             self.collector.undone += not self.stopped.is_set()
@@ -290,12 +263,10 @@ class LoadRun:
             raise Stopped
         self.builds.sends(call)
         request = self.requests.prepared(call)
-        self._number += 1
-        # No other worker gives the same number.
-        seq = self.go.first_seq + (self._number - 1) * self.go.workers + self.part.number
+        seq = next(self._numbers)
         self._in_flight += 1
         try:
-            answer = self.connections.send(request.method, request.wire, call.stream_s)
+            answer = self.connections.send(request.request.method, request.wire, call.stream_s)
         finally:
             self._in_flight -= 1
         cut_off = self._is_cut and bool(answer.error)
@@ -308,13 +279,11 @@ class LoadRun:
         return reply
 
     def _read(self, ref: str) -> None:
-        """Reads the status of a version whose builds are in doubt."""
         content = self.go.stage.contents.get(ref)
         call = Call("getBuild", ref, content.owner if content else "primary")
         self.send(call, self.now(), paced=False, keep=True)
 
     def _settle(self, call: Call, reply: Reply, *, reserved: bool) -> None:
-        """Updates the budget of builds by an answer."""
         ref = call.ref or ""
         content = self.go.stage.contents.get(ref)
         times = reply.answer.sent_at, reply.answer.done_at
@@ -335,19 +304,19 @@ class LoadRun:
     def _judge(self, request: PreparedRequest, answer: Answer, seq: int, *, keep: bool) -> None:
         findings, exchange = self.judge.judge(request, answer, seq, self.case)
         has_room = keep and self._kept < MAX_KEPT // self.go.workers and self._room.take(kept_bytes(answer))
-        if findings or request.note or has_room:
+        if findings or request.call.note or has_room:
             self._kept += 1
             self.collector.write(exchange or self.requests.exchange(request, answer, seq, self.case))
         for finding in findings:
             self.collector.write(Occurrence(finding, self.case))
 
     def report_state(self, state: Literal["running", "done"]) -> None:
-        """Puts how the worker fares among what is to be reported; its share of a CPU is since the last time."""
+        """Adds how the worker fares to what is to be reported; its share of a CPU is since the last time."""
         now_at, cpu_s = self.now(), time.process_time()
         share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
         self._cpu_s, self._cpu_at = cpu_s, now_at
         part, collector = self.part, self.collector
-        self.collector.write(
+        collector.write(
             Worker(
                 number=part.number,
                 state=state,
@@ -370,7 +339,7 @@ class LoadRun:
         )
 
     def report_judged(self) -> None:
-        """Puts what was judged among what is to be reported; once, at the end."""
+        """Adds what was judged to what is to be reported; once, at the end."""
         for tally in self.judge.tallies(self.case):
             self.collector.write(tally)
         for name, times in self.judge.occurrences().items():
@@ -389,23 +358,14 @@ class LoadRun:
         self._fail(f"a flow failed: {type(error).__name__}: {error}", self.case)
 
     def _fail(self, text: str, case_id: str) -> None:
-        """Reports an error of ours, each once however often it comes up: the run must not look like a pass."""
+        """Reports an error of ours, each text once: the run must not look like a pass."""
         self._errors[text] += 1
         if self._errors[text] == 1:
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
 class LoadWorker:
-    """One worker, as its master knows it. What it sends and receives, `touchstone.loadgen.master` describes.
-
-    Args:
-        send: Sends a message to the master.
-        fold: Is given each window of samples once, for the statistics of Locust.
-        leave: Ends the worker, which has no part in the run; is given the reason.
-
-    Attributes:
-        run: What its clients share; None before its part is known.
-    """
+    """One worker, as its master knows it; `touchstone.loadgen.master` describes their messages."""
 
     def __init__(
         self,
@@ -429,14 +389,13 @@ class LoadWorker:
         self.run: LoadRun | None = None
 
     def join(self) -> None:
-        """Says that this worker is there, again and again until it is given its part."""
+        """Says that this worker is there until it is given its part."""
         while not self._part.ready() and not self._finished:
             self._join()
             self._part.wait(JOIN_S)
 
     def _join(self) -> None:
-        # Where the master is on this machine, whose run log is named, its clock is the same.
-        is_near = bool(self._handover.run_log)
+        is_near = bool(self._handover.run_log)  # on the master's machine, and so with its clock
         clock = min(self._clocks) if len(self._clocks) >= ROUND_TRIPS else None
         fit = {"version": __version__, "scenario": self._scenario}
         self._send({"join": fit, "is_near": is_near, "clock": clock, "sent_at": time.monotonic()})
@@ -465,9 +424,7 @@ class LoadWorker:
     def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
         """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew.
 
-        Args:
-            send_all: Sends the arrivals.
-            after: What one worker does when all arrivals of all workers are over.
+        *after* is what one worker does when all arrivals of all workers are over.
         """
         if self._entered:
             return
@@ -493,7 +450,7 @@ class LoadWorker:
             self._fail(error)
 
     def finish(self) -> None:
-        """Has nothing more sent, and reports for the last time; doing so twice does nothing."""
+        """Has nothing more sent, and reports for the last time; once."""
         if self._finished or self.run is None:
             return
         self._finished = True
@@ -504,7 +461,6 @@ class LoadWorker:
         self._report("final")
 
     def _fail(self, error: Exception) -> None:
-        """Reports an error of ours outside the clients."""
         if self.run is not None and self._began_at.ready():
             self.run.flow_failed(error)
             self.finish()
@@ -516,7 +472,6 @@ class LoadWorker:
         gevent.spawn(self._leave, reason)
 
     def _report_on(self) -> None:
-        """Reports now and then until the end."""
         times = 0
         while self.run is not None and not self._finished:
             times += 1

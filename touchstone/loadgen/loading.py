@@ -1,7 +1,4 @@
-"""Runs a load: set-up, Locust as a child process, clean-up, judgement.
-
-The parent sends only what the set-up and the clean-up take.
-"""
+"""Runs a load: set-up and clean-up in this process, Locust as a child process, and the judgement."""
 
 import dataclasses
 import json
@@ -43,7 +40,6 @@ LOCUST_PORT = 5557
 # What a load may take beyond what its plan allows at worst.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
-# What whoever interrupted a run may want to know while it is cleared up.
 _LEAVE = "once more, and the rest is left to `touchstone sweep`"
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
@@ -58,8 +54,6 @@ class Wish:
         processes: Workers on this machine; 1 for none besides the process itself.
         expects: Workers on other machines that a master waits for; 0 for none.
         allows: The host that load may be put on though it is not this machine.
-        aborts: Whether a broken threshold ends the run.
-        thresholds: File of thresholds in the place of the bundled one.
         web_port: Port of Locust's own page while the run lasts; None for none.
     """
 
@@ -81,11 +75,7 @@ class Wish:
 def load(
     settings: Settings, options: Options, wish: Wish, argv: Sequence[str], progress: Progress, conclude: Conclude
 ) -> Outcome:
-    """Puts a load on the target of *settings* and judges what came back.
-
-    Raises:
-        UsageError: the load is not allowed there, costs more than its budget, or the thresholds cannot be read.
-    """
+    """Puts a load on the target of *settings* and judges what came back; its errors are those of `check_terms`."""
     with unsent():
         name, file = options.scenario.name, wish.thresholds
         limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
@@ -95,11 +85,7 @@ def load(
 
 
 def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
-    """Makes sure that a load may be put on the target, and costs no more than was allowed.
-
-    Raises:
-        UsageError: it may not, or costs more.
-    """
+    """A `UsageError` where a load may not be put on the target, or costs more than was allowed."""
     target, options = settings.target, drawn_up.options
     if target.url:
         check_allowed(target.url, wish.allows)
@@ -111,20 +97,12 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
     allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
-    needs_second = options.scenario.needs_second
+    more = f"raise --max-builds, or {options.advice}"
+    needs_second, is_second_known = options.scenario.needs_second, target.embedded or target.second_api_key
     objections = (
-        (
-            builds > target.max_builds,
-            f"plans {builds} builds, and {target.max_builds} are allowed; raise --max-builds, or {options.advice}",
-        ),
-        (
-            sends > most,
-            f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}",
-        ),
-        (
-            needs_second and not target.embedded and not target.second_api_key,
-            f"needs two keys; {second_key_advice(target)}",
-        ),
+        (builds > target.max_builds, f"plans {builds} builds, and {target.max_builds} are allowed; {more}"),
+        (sends > most, f"plans {sends} requests if nothing is refused, besides set-up and clean-up, and {allowed}"),
+        (needs_second and not is_second_known, f"needs two keys; {second_key_advice(target)}"),
         (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
         (
             options.build_s >= limit_s,
@@ -141,11 +119,7 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
 
 
 def check_allowed(url: str, allows: str) -> None:
-    """Makes sure that a load may be put on the host of *url*: this machine, or the one that the caller named.
-
-    Raises:
-        UsageError: it is another one.
-    """
+    """A `UsageError` where the host of *url* is neither this machine nor the one that the caller named."""
     host = urlsplit(url).hostname or ""
     if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
         raise UsageError(
@@ -181,7 +155,11 @@ class StagedJob(Job):
 
     def work(self) -> Footer:
         """Sets up, and has the child send."""
-        self.stage = SettingUp(self.settings, self.run_id, self.run_log, self._progress_of_stage)
+
+        def report(event: dict[str, Any]) -> None:
+            self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
+
+        self.stage = SettingUp(self.settings, self.run_id, self.run_log, report)
         return self.send(self.stage)
 
     @abstractmethod
@@ -215,13 +193,8 @@ class StagedJob(Job):
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
         """What is done with the run log as it is when the child has ended."""
 
-    def _progress_of_stage(self, event: dict[str, Any]) -> None:
-        self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
-
 
 class _Load(StagedJob):
-    """A load run."""
-
     errand = Errand(command="load")
     child = ("Locust", "locust.log")
 
@@ -234,13 +207,11 @@ class _Load(StagedJob):
         self._plan, self._wish, self._limits = plan, wish, limits
 
     def work(self) -> Footer:
-        """Writes down what is to be done, and does it."""
         with RunLogWriter(self.run_log) as writer:
             writer.write(self._plan.workload(0.0, self._wish.workers, self._limits))
         return super().work()
 
     def send(self, stage: SettingUp) -> Footer:
-        """Publishes what the plan needs, and has Locust send."""
         stage.smoke(self.is_stopped)
         built = stage.stage(self._plan.needs, self.is_stopped)
         if self.is_stopped():
@@ -256,7 +227,6 @@ class _Load(StagedJob):
         return self.child_ended(self._run_locust(go))
 
     def judge(self, footer: Footer) -> Footer:
-        """Judges the samples against thresholds and invariants."""
         return judge_load_run(self.run_log, self.settings, footer, own_limits=self._wish.thresholds is not None)
 
     def _run_locust(self, go: Go) -> int:
@@ -270,7 +240,8 @@ class _Load(StagedJob):
             aborts=self._wish.aborts,
             workers=self._wish.workers,
         )
-        memory: list[Worker] = []
+        target, memory = self.settings.target, list[Worker]()
+        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
 
         def measure() -> None:
             """Notes how much memory this process has, which the embedded twin lives in."""
@@ -280,19 +251,13 @@ class _Load(StagedJob):
 
         try:
             command = locust_command(self._plan.options.scenario.name, self._wish)
-            return self.run_child(command, handover, self._most_seconds(), measure)
+            return self.run_child(command, handover, min(most_s, self.settings.max_seconds or most_s), measure)
         finally:
             with suppress(OSError):  # its folder may be gone
                 go_file.unlink(missing_ok=True)
-            if self.settings.target.embedded and self.run_log.exists():
+            if target.embedded and self.run_log.exists():
                 with suppress(RunLogError), RunLogWriter(self.run_log, drops=True) as writer:
                     writer.write(*memory)
-
-    def _most_seconds(self) -> float:
-        """After how many seconds the load is ended, whatever keeps it."""
-        target = self.settings.target
-        most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
-        return min(most_s, self.settings.max_seconds or most_s)
 
 
 def locust_command(scenario: str, wish: Wish) -> list[str]:
@@ -306,7 +271,9 @@ def locust_command(scenario: str, wish: Wish) -> list[str]:
         bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
         command += ["--master", "--expect-workers", str(wish.expects), *bound]
     elif wish.processes > 1:
-        port = str(_free_port())
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
         command += ["--processes", str(wish.processes)]
         command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         command += ["--master-host", "127.0.0.1", "--master-port", port]
@@ -318,24 +285,14 @@ def _locust(scenario: str) -> list[str]:
     return [sys.executable, "-m", "locust", "--config", os.devnull, "-f", locustfile, "--host", "-"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-# --- a worker on a machine of its own: its master gives it its part, its own settings the target and the keys ---------
-
-
 def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
     """Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
 
-    It reports to the master, which has the run log; what Locust itself prints is in ``locust.log``. Locust tries for
-    five minutes to find the master: that may come up after its workers.
+    Locust, whose output is in ``locust.log``, tries for five minutes to find the master: it may come up after workers.
 
     Raises:
-        UsageError: there is no target to send to, the load is not allowed there, the folder cannot be written, or the
-            host of the master is none, or has been unknown until the last try.
+        UsageError: there is no target, the load is not allowed there, the folder cannot be written, or the host of the
+            master is none or unknown.
         TargetError: it found no master, had no part in the run, or did not come to its end.
     """
     check_host(master)
@@ -371,11 +328,7 @@ def failure(output: Path, ended: int, master: str, port: int) -> UsageError | Ta
 
 
 def check_host(master: str) -> None:
-    """Makes sure that *master* may be a host. Whether it is known shows later.
-
-    Raises:
-        UsageError: it cannot be one.
-    """
+    """A `UsageError` where *master* cannot be a host; whether it is known shows later."""
     try:
         ip_address(master)
     except ValueError:

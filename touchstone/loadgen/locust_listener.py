@@ -23,14 +23,11 @@ from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
 
-# The type of all our messages; a process alone is its own master and only worker.
+# The type of all our messages; the only worker of a process that is its own master.
 MESSAGE, LOCAL = "touchstone", "local"
 
-# What the process ends with; the parent tells a refusal from what else may go wrong by what was printed.
+# Exit codes.
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130
-
-# Outcomes that are failures to Locust; all others are as good as they can be.
-_FAILURES = ("error", "unsent")
 
 _WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
 
@@ -41,10 +38,7 @@ def worker_of(environment: Environment) -> LoadWorker:
 
 
 def fold(stats: RequestStats, window: Window) -> None:
-    """Adds a window to Locust's statistics, as if its requests had been logged one by one just now.
-
-    Arrivals that were not sent are failures without a request.
-    """
+    """Adds a window to Locust's statistics; arrivals that were not sent are failures without a request."""
     name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
     if kind != "unsent" and window.count:
         now = time.time()
@@ -60,7 +54,7 @@ def fold(stats: RequestStats, window: Window) -> None:
         entry.last_request_timestamp = now
         stats.entries[name, ""].extend(entry)
         stats.total.extend(entry)
-    for _ in range(window.count if kind in _FAILURES else 0):
+    for _ in range(window.count if kind in ("error", "unsent") else 0):
         stats.log_error("", name, window.outcome)
 
 
@@ -80,31 +74,22 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
             runner.quit()
 
         _on_interrupt(environment, end)
-    elif isinstance(runner, MasterRunner):
-        _lead_workers(environment, runner, handover)
+        return
+    if isinstance(runner, MasterRunner):
+        master = Master(
+            handover,
+            lambda client, data: runner.send_message(MESSAGE, data, client),
+            lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
+            lambda: _end(environment),
+            # Processes of this machine are started once; on other machines somebody may start one more.
+            waits=not getattr(environment.parsed_options, "processes", None),
+        )
+        runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
     else:
         worker = _worker(environment, handover, lambda data: master.receive(LOCAL, data))
         master = Master(
             handover, lambda _client, data: worker.receive(data), lambda: (LOCAL,), lambda: _end(environment)
         )
-        _lead(environment, master)
-
-
-def _lead_workers(environment: Environment, runner: MasterRunner, handover: LoadHandover) -> None:
-    # Processes of this machine are started once; on other machines somebody may start one more.
-    waits = not getattr(environment.parsed_options, "processes", None)
-    master = Master(
-        handover,
-        lambda client, data: runner.send_message(MESSAGE, data, client),
-        lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
-        lambda: _end(environment),
-        waits=waits,
-    )
-    runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
-    _lead(environment, master)
-
-
-def _lead(environment: Environment, master: Master) -> None:
     _on_interrupt(environment, master.stop)
     _on(environment.events.quit, master.log.close)
 
@@ -112,7 +97,6 @@ def _lead(environment: Environment, master: Master) -> None:
         if master.log.lost:
             environment.process_exit_code = UNWRITTEN
 
-    # What was not written down any more is missing in the run log, whatever else happened.
     _on(environment.events.quitting, report_lost)
 
 
@@ -142,9 +126,6 @@ def _on_interrupt(environment: Environment, act: Callable[[], None]) -> None:
 
     # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
     gevent.signal_handler(signal.SIGINT, interrupt)
-
-
-# --- ending ----------------------------------------------------------------------------------------------------------
 
 
 def _end(environment: Environment) -> None:

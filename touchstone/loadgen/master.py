@@ -1,20 +1,12 @@
 """The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
 
-Master and workers exchange messages of one kind; what is in one tells what it is. A worker sends
+A worker sends ``join`` with what it was started for and knows of the master's clock, and its ``state``: ready, running,
+drained (its arrivals are over), final (it has reported all), or unfit, with a reason; with it come events of the run
+log, or ``started``: a build, and whether its start was accepted.
 
-    join       that it is there, with what it was started for, and what it knows of the master's clock
-    state      ready, running, drained (its arrivals are over), final (it has reported all), or unfit, with a reason;
-               with events of the run log, or with ``started``: a build, and whether its start was accepted
-
-and is sent
-
-    part       its part of the run
-    refused    why it has none
-    now        the master's clock: it is to join again, once it knows that well enough
-    began_at   run second at which the schedule begins
-    started    another worker's start of a build
-    after      that all arrivals are over, and whether it does what comes after them
-    stop       that nothing more is to be sent
+It is sent its ``part`` of the run, or why it is ``refused``; ``now``, the master's clock, after which it joins again;
+``began_at``, the run second at which the schedule begins; ``started`` of another worker; ``after``, that all arrivals
+are over, and whether it does what comes then; and ``stop``.
 """
 
 import math
@@ -38,29 +30,23 @@ from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time
 
 # From when all are ready to the first arrival at least: everybody is to know before it is due.
 LEAD_S = 0.5
-
 # A limit is not judged until windows so much later than the first one have come: a target may warm up.
 ABORT_AFTER_S = 5.0
-# Nor with fewer samples. A share above its limit is no chance where that is as improbable as one in a million: the
-# exponent of its probability.
+# Nor with fewer samples, nor a share whose probability is above exp(-_CERTAINTY), one in a million.
 _FEWEST = 20
 _CERTAINTY = 14.0
-
-# How often it is checked whether the run has to be stopped, and whether everybody is still there.
 WATCH_S = 0.25
-
 # Whoever is stopped reports all within this, or is lost.
 STOP_S = 8.0
 
 
 @dataclass
-class Member:
-    """One worker, as its master knows it.
+class _Member:
+    """One worker, as its master knows it; its number is counted from 0.
 
     Attributes:
-        number: Which one of the workers it is, from 0.
-        state: ``lost`` where nothing is heard of it any more, or it ended before its part did; ``after`` while it does
-            what comes after all arrivals, or knows that another one does.
+        state: ``lost`` where it is gone, or ended before its part did; ``after`` while it does what comes after all
+            arrivals, or knows that another one does.
         known: How it fares, as far as it has reported.
     """
 
@@ -71,11 +57,9 @@ class Member:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it has begun, and has not reported all."""
         return self.state in ("running", "drained", "after")
 
     def note(self, fact: object) -> None:
-        """Takes what it has reported."""
         known = self.known
         if isinstance(fact, Worker):
             self.known = replace(fact, sent=known.sent, unsent=known.unsent)
@@ -94,16 +78,13 @@ class Member:
 
 
 class Master:
-    """The master of one run.
+    """The master of one run, whose log this process writes.
 
     Args:
         send: Sends a message to one worker.
         present: The workers that are still there.
         end: Ends the run; called once.
         waits: Whether a worker that is gone before the run begins may be followed by another one.
-
-    Attributes:
-        log: The run log, which this process writes.
     """
 
     def __init__(
@@ -123,7 +104,7 @@ class Master:
         self._end = end
         self._waits = waits
         self.log = RunLogWriter(Path(handover.run_log), drops=True)
-        self._workers: dict[str, Member] = {}
+        self._workers: dict[str, _Member] = {}
         self._begun = self._stopping = self._ended = False
         self._limits = handover.limits
         self._watchdog = Watchdog(self._limits if handover.aborts else ())
@@ -138,11 +119,7 @@ class Master:
             self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
-        """Has nothing more sent, and ends the run as soon as all workers have reported. Once is enough.
-
-        Args:
-            why: What a reader of the report should know about it.
-        """
+        """Has nothing more sent, and ends the run when all workers have reported; *why* goes into the report."""
         if self._stopping:
             return
         self._stopping = True
@@ -177,15 +154,14 @@ class Master:
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
         """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
 
-        Args:
-            clock: How wrong it is, doubled, and the value of its own clock at run second 0; None for the master's.
+        *clock* is how wrong its clock is, doubled, and its value at run second 0; None for the master's clock.
         """
         trip_s, origin = clock or (0.0, self._go.origin)
         part = deal(self._go, self._plan, number)
         part = replace(part, origin=origin, clock_error_s=round(trip_s / 2, 6))
         known = Worker(number, "running", 0.0, 0, 0, len(part.assigned))
         known = replace(known, clock_offset_s=part.clock_offset_s, clock_error_s=part.clock_error_s)
-        self._workers[client] = Member(client, number, known)
+        self._workers[client] = _Member(client, number, known)
         self._send(client, {"part": PART.dump_python(part)})
 
     def _begin_if_all(self) -> None:
@@ -205,7 +181,7 @@ class Master:
         self.log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
         self.stop()
 
-    def _report(self, worker: Member, data: dict[str, Any]) -> None:
+    def _report(self, worker: _Member, data: dict[str, Any]) -> None:
         state = data["state"]
         if state == "unfit":
             self._fail(f"worker {worker.number} cannot take part: {data['reason']}", f"worker-{worker.number}")
@@ -228,8 +204,7 @@ class Master:
             worker.state = state
         self._move_on()
 
-    def _take(self, worker: Member, event: dict[str, Any]) -> None:
-        """Takes an event of the run log that a worker has reported."""
+    def _take(self, worker: _Member, event: dict[str, Any]) -> None:
         self.log.write(event)
         fact = decode(event)
         worker.note(fact)
@@ -249,7 +224,6 @@ class Master:
             self._finish()
 
     def _watch(self) -> None:
-        """Notices workers that are gone, and what else ends a run before its time."""
         while not self._ended:
             gevent.sleep(WATCH_S)
             present = set(self._present())
@@ -263,8 +237,7 @@ class Master:
             if most_s is not None and self._now() >= most_s and not self._stopping:
                 self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
 
-    def _miss(self, worker: Member) -> None:
-        """Does without a worker that is gone."""
+    def _miss(self, worker: _Member) -> None:
         if worker.is_under_way:
             self.log.write(worker.lose("nothing was heard from it any more", self._now()))
             self._move_on()
@@ -287,10 +260,9 @@ class Master:
 
 
 class Watchdog:
-    """Says while a load goes on that a limit is broken, so that the run may be stopped.
+    """Says during a load that a limit is broken, so that the run may be stopped.
 
-    A share of requests counts where it is above its limit by more than chance. What needs the whole run is not judged:
-    throughput, and what has grown.
+    A share of requests counts where it is above its limit by more than chance; what needs the whole run is not judged.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -333,8 +305,7 @@ class Watchdog:
 def _is_above(share: float, limit: float, count: int) -> bool:
     """Whether a share of *count* is above its limit by more than chance.
 
-    Source: Hoeffding, Probability Inequalities for Sums of Bounded Random Variables, theorem 1: so large a share has a
-    probability of at most exp(-count * divergence), for any count.
+    Source: Hoeffding 1963, theorem 1: such a share has a probability of at most exp(-count * divergence).
     """
     if share <= limit or limit >= 1:
         return False

@@ -1,7 +1,6 @@
 """From windows of samples to numbers: how often, how fast, how long and how punctually; pure.
 
-Counts are of all requests. Times of several outcomes together are those of answers that the contract foresees: a
-refusal (429) is short and shows nothing about what was asked for, and a quick 500 must not make a percentile better.
+Counts are of all requests. Times of several outcomes together are of answers that the contract foresees and no 429.
 """
 
 from collections import Counter
@@ -33,21 +32,16 @@ _KIND_OF: dict[str, Kind] = {
     "429": "refused",
 }
 
-# All operations together.
-ALL = "*"
-# How long a log is followed is how long its build takes: such times are reported alone, not among all operations.
-LASTING = frozenset({"streamBuildEvents"})
-# An arrival that is sent later than this is late.
-LATE_S = 0.05
-# The number of the entry that holds the memory of the embedded target, beside those of the workers.
-TARGET = -1
+ALL = "*"  # all operations together
+LASTING = frozenset({"streamBuildEvents"})  # takes as long as a build: its times are not among those of all
+LATE_S = 0.05  # an arrival that is sent later than this is late
+TARGET = -1  # the number of the entry that holds the memory of the embedded target, beside those of the workers
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 FEW = 10  # a percentile with fewer samples beyond it may be a few places off
 
 BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
-# What comes so much of the schedule after its end is as if it had come in time: the last requests are due just before.
-_AFTER_SHARE = 0.01
+_AFTER_SHARE = 0.01  # an answer that comes so much of the schedule after its end is in time
 
 
 def kind_of(outcome: str) -> Kind:
@@ -60,32 +54,17 @@ def is_answer(outcome: str) -> bool:
     return kind_of(outcome) in ("served", "declined")
 
 
-def is_timed(window: Window) -> bool:
-    """Whether its samples show how long an answer takes."""
-    return is_answer(window.outcome)
-
-
 @dataclass(slots=True)
 class Totals:
-    """The sum of the windows of one operation and outcome, or of all of them.
+    """The sum of the windows of one operation and outcome, or of all of them."""
 
-    Attributes:
-        operation: operationId, or ALL.
-        outcome: See `touchstone.facts.sample.Sample`, or ALL.
-        times: Response times; of all outcomes those of answers, of all operations without LASTING ones.
-        service: The same as *times*, counted from sending.
-        late: Lateness of the requests that the schedule paced.
-        kinds: Requests, and unsent arrivals, by what came of them.
-        unanswered: Requests without an answer, those of *times* had they been answered.
-    """
-
-    operation: str
-    outcome: str = ALL
-    times: Histogram = field(default_factory=Histogram)
-    service: Histogram = field(default_factory=Histogram)
-    late: Histogram = field(default_factory=Histogram)
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    unanswered: int = 0
+    operation: str  # operationId, or ALL
+    outcome: str = ALL  # see `touchstone.facts.sample.Sample`, or ALL
+    times: Histogram = field(default_factory=Histogram)  # of ALL outcomes those of answers, without LASTING ones
+    service: Histogram = field(default_factory=Histogram)  # the same as `times`, counted from sending
+    late: Histogram = field(default_factory=Histogram)  # lateness of the requests that the schedule paced
+    kinds: Counter[Kind] = field(default_factory=Counter)  # requests, and unsent arrivals, by what came of them
+    unanswered: int = 0  # requests without an answer, those of `times` had they been answered
 
     def add(self, window: Window) -> None:
         """Adds a window; one of another operation or outcome is left out."""
@@ -98,7 +77,7 @@ class Totals:
             return
         if self.outcome == ALL and window.outcome == NO_ANSWER:
             self.unanswered += window.count
-        elif self.outcome != ALL or is_timed(window):
+        elif self.outcome != ALL or is_answer(window.outcome):
             self.times.merge(window.response)
             self.service.merge(window.service)
 
@@ -138,16 +117,11 @@ def name_of(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended.
+    """The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended."""
 
-    Attributes:
-        share: From 0 to 1.
-        sure: Whether enough samples lie beyond it.
-    """
-
-    share: float
+    share: float  # from 0 to 1
     value_s: float
-    sure: bool
+    sure: bool  # whether enough samples lie beyond it
 
     @property
     def name(self) -> str:
@@ -162,20 +136,14 @@ class Percentile:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Durations of one kind, such as all response times of an operation.
+    """Durations of one kind, such as all response times of an operation."""
 
-    Attributes:
-        count: Durations that are known; minimum, mean and maximum are of them.
-        cells: What they were taken from; read only.
-        never: Requests without an answer: they count in percentiles as if they took for ever.
-    """
-
-    count: int
+    count: int  # durations that are known; minimum, mean and maximum are of them
     min_s: float
     mean_s: float
     max_s: float
-    cells: Histogram
-    never: int = 0
+    cells: Histogram  # what they were taken from; read only
+    never: int = 0  # requests without an answer: they count in percentiles as if they took for ever
 
     @classmethod
     def of(cls, cells: Histogram, never: int = 0) -> Self | None:
@@ -196,27 +164,16 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests of one operation that turned out alike, or all of them.
+    """Requests of one operation that turned out alike, or all of them."""
 
-    Attributes:
-        operation: operationId, or ALL.
-        outcome: See `touchstone.facts.sample.Sample`, or ALL.
-        count: Requests that were sent.
-        share: Of the requests of the operation; of all requests where *outcome* is ALL.
-        rate_per_s: Mean over the time that was measured.
-        response: From due to done; None in a closed model, where nothing is due, and without requests.
-        service: From sent to done.
-        late: From due to sent, of requests that the schedule set the moment for.
-    """
-
-    operation: str
-    outcome: str
-    count: int
-    share: float
-    rate_per_s: float
-    response: Times | None
-    service: Times | None
-    late: Times | None
+    operation: str  # operationId, or ALL
+    outcome: str  # see `touchstone.facts.sample.Sample`, or ALL
+    count: int  # requests that were sent
+    share: float  # of the requests of the operation; of all requests where `outcome` is ALL
+    rate_per_s: float  # mean over the time that was measured
+    response: Times | None  # from due to done; None in a closed model, where nothing is due, and without requests
+    service: Times | None  # from sent to done
+    late: Times | None  # from due to sent, of requests that the schedule set the moment for
 
     @property
     def times(self) -> Times | None:
@@ -231,26 +188,16 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """All requests of one operation, or of all operations together.
-
-    Attributes:
-        outcomes: By what came of them, in the order of their names; empty for all operations together.
-        kinds: How many requests got which kind of answer; ``unsent`` ones are in no other number here.
-    """
+    """All requests of one operation, or of all operations together."""
 
     whole: Traffic
-    outcomes: tuple[Traffic, ...]
-    kinds: dict[Kind, int]
+    outcomes: tuple[Traffic, ...]  # by what came of them, in the order of their names; empty for all operations
+    kinds: dict[Kind, int]  # how many requests got which kind of answer; ``unsent`` ones are in no other number here
 
     @property
     def name(self) -> str:
         """operationId, or ALL."""
         return self.whole.operation
-
-    @property
-    def unsent(self) -> int:
-        """Arrivals that came due and could not be sent."""
-        return self.kinds["unsent"]
 
     @property
     def error_share(self) -> float:
@@ -265,21 +212,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The numbers of a load run.
+    """The numbers of a load run."""
 
-    Attributes:
-        total: All operations together.
-        operations: Those with requests, in the order of their names.
-        measured_s: What rates are means over: from the first arrival to the last answer, or to the end of the schedule.
-        timed: Whether there was a schedule, and thus a response time and a lateness.
-        until: Which of the two *measured_s* ends with, in words.
-    """
-
-    total: Operation
-    operations: tuple[Operation, ...]
-    measured_s: float
-    timed: bool
-    until: str
+    total: Operation  # all operations together
+    operations: tuple[Operation, ...]  # those with requests, in the order of their names
+    measured_s: float  # what rates are means over, from the first arrival to what `until` says
+    timed: bool  # whether there was a schedule, and thus a response time and a lateness
+    until: str  # the last answer, or the end of the schedule
 
     @property
     def lasting(self) -> tuple[str, ...]:
@@ -342,16 +281,11 @@ def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
 
 
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
-    """Requests of the schedule that were served, in a second.
+    """Requests of the schedule that were served, in a second, had each answer come *sooner_s* sooner.
 
-    Answers after the end of the schedule must make no target look faster than it is, nor a few of them one that keeps
-    up slower. So the rate is the highest of those up to the end of the schedule, and up to each later moment: what was
-    answered by then, over the time until then. A window counts from when its last answer had come. How long a log is
-    followed is how long its build takes: it counts from when it was due.
-
-    Args:
-        windows: Those of the schedule, which is longer than no time at all.
-        sooner_s: How much sooner each answer might have come.
+    The highest rate of those up to the end of the schedule, which is longer than no time, and up to each later answer:
+    late answers make no target look faster, nor a few of them one that keeps up slower. Followed logs count from when
+    due.
     """
     length_s = workload.duration_s
 
@@ -364,27 +298,21 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-# A growth below zero where it became less, None where it is not known; the samples that it rests on; and why it is not
-# known, or what has grown most.
-Growth = tuple[float | None, int, str]
+Growth = tuple[float | None, int, str]  # None if not known; samples; why it is not known, or what has grown most
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
-# What lies below these is not to be distinguished from noise: a growth of it counts as one from here.
-_SHORT_S, _SMALL_BYTES = 0.01, 100.0
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # what is less is noise: growth counts from here
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """The growth from the first fifth of a run to its last, as a share of the first; of errors, as a share of requests.
-
-    Of the time and the length of answers it is the largest of those that are alike.
-    """
+    """The growth from the first fifth of a run to its last as a share of the first, or of requests for errors."""
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
-        timed = [window for window in windows if is_timed(window)]
+        timed = [window for window in windows if is_answer(window.outcome)]
         return _most_grown(timed, "{0.operation}".format, log.workload, _median_s, _SHORT_S, brief)
     if statistic == "bytes_drift_share":
         served = [window for window in windows if kind_of(window.outcome) == "served"]
@@ -395,7 +323,6 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
         if min(first.sent, last.sent) < _FEWEST_REQUESTS:
             return (None, first.sent + last.sent, _too_few("request", first.sent, last.sent))
         return (last.error_share - first.error_share, first.sent + last.sent, "")
-    # The embedded target reports its memory as a worker with the number TARGET.
     of_target = [worker for worker in log.workers if worker.number == TARGET]
     if not of_target:
         return (None, 0, "the memory of a server can be seen only where it is the embedded twin")
@@ -411,7 +338,7 @@ def _median_s(windows: list[Window]) -> float:
 
 
 def _mean_bytes(windows: list[Window]) -> float:
-    return sum(window.body_bytes for window in windows) / max(sum(window.count for window in windows), 1)
+    return sum(window.body_bytes for window in windows) / sum(window.count for window in windows)
 
 
 def _most_grown(
@@ -422,7 +349,7 @@ def _most_grown(
     least: float,
     written: Callable[[float], str],
 ) -> Growth:
-    """The largest growth of a group; operations are never mixed, since another mix of requests is no growth."""
+    """The largest growth of a group of windows that are alike."""
     groups: dict[str, list[Window]] = {}
     for window in windows:
         groups.setdefault(name_of(window), []).append(window)
@@ -454,52 +381,30 @@ def _too_few(what: str, first: int, last: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """How one worker fared.
+    """How one worker fared."""
 
-    Attributes:
-        last: What it reported last, or whoever missed it.
-        late: How late it sent what the schedule set the moment for.
-        cpu_share: The highest that it reported; 1 is a whole core.
-        rss_bytes: The highest that it reported.
-    """
-
-    last: Worker
-    late: Times | None
-    cpu_share: float
-    rss_bytes: int
+    last: Worker  # what it reported last, or whoever missed it
+    late: Times | None  # how late it sent what the schedule set the moment for
+    cpu_share: float  # the highest that it reported; 1 is a whole core
+    rss_bytes: int  # the highest that it reported
 
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How the generator kept to its schedule.
+    """How the generator kept to its schedule."""
 
-    Attributes:
-        scheduled: Arrivals that the schedule holds.
-        sent: Those of them that were sent.
-        unsent: Those that came due and could not be sent.
-        late: From due to sent, over all workers; None in a closed model.
-        behind_from_s: From when on a worker could not keep up, since the run started; None where each could.
-        behind_s: How late one was at most.
-        workers: In the order of their numbers.
-        unwatched: Watchers that sent nothing, since the start of their build was not accepted.
-        over_budget: Those of the unsent arrivals that came due when the allowed requests were used up.
-        spent_at_s: From when on nobody had a request left, since the run started; None where somebody always had one.
-        allowed: Requests that --max-requests allows; None for any number.
-        undone: Clients that had still to go on when the run, or its requests, ended.
-    """
-
-    scheduled: int
-    sent: int
-    unsent: int
-    late: Times | None
-    behind_from_s: float | None
-    behind_s: float
-    workers: tuple[WorkerLine, ...]
-    unwatched: int
-    over_budget: int
-    spent_at_s: float | None
-    allowed: int | None
-    undone: int
+    scheduled: int  # arrivals that the schedule holds
+    sent: int  # those of them that were sent
+    unsent: int  # those that came due and could not be sent
+    late: Times | None  # from due to sent, over all workers; None in a closed model
+    behind_from_s: float | None  # from when on a worker could not keep up, since the run started; None where each could
+    behind_s: float  # how late one was at most
+    workers: tuple[WorkerLine, ...]  # in the order of their numbers
+    unwatched: int  # watchers that sent nothing, since the start of their build was not accepted
+    over_budget: int  # those of the unsent arrivals that came due when the allowed requests were used up
+    spent_at_s: float | None  # from when on nobody had a request left, since the run started; None if never
+    allowed: int | None  # requests that --max-requests allows; None for any number
+    undone: int  # clients that had still to go on when the run, or its requests, ended
 
     @property
     def is_spent(self) -> bool:
@@ -564,8 +469,6 @@ def punctuality(log: RunLog) -> Punctuality:
 
 def last_reports(workers: Iterable[Worker]) -> list[Worker]:
     """What each worker reported last, or whoever missed it, in the order of their numbers."""
-    last: dict[int, Worker] = {}
-    for worker in sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running")):
-        if worker.number != TARGET:
-            last[worker.number] = worker
+    ordered = sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running"))
+    last = {worker.number: worker for worker in ordered if worker.number != TARGET}
     return [last[number] for number in sorted(last)]

@@ -15,32 +15,22 @@ from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
 from touchstone.loadgen.workloads import scenario
 
-# What the log says where a threshold ended the run; the end of the case that --max-seconds leaves.
-ABORTED = "stopped by --abort-on-fail"
-SECONDS = "seconds"
-
-# What only a storm shows, by one client that asks the limit at its end.
-ASKED_AT_THE_END = "limit.reads-are-not-charged"
+ABORTED = "stopped by --abort-on-fail"  # what the log says where a threshold ended the run
+SECONDS = "seconds"  # the end of the id of the case that --max-seconds leaves
+ASKED_AT_THE_END = "limit.reads-are-not-charged"  # only a storm shows it, by its closing client
 STORM = "storm"
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
 
-# Fewer requests than these may go astray without a word.
-_FEWEST = 3
-# What was cut off shows a silence only where some of it had waited for so long: slow answers are no silence.
-_WAITED_S = 2.0
+_FEWEST = 3  # fewer requests than these may go astray without a word
+_WAITED_S = 2.0  # a request cut off after less shows no silence, but a slow answer
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is said of a load run as a whole, each part in the form in which a run log takes it.
+    """What is said of a load run as a whole, each part in the form in which a run log takes it."""
 
-    Attributes:
-        findings: One for each occasion; occasions of one disagreement have the same id.
-        judgements: Held and indeterminate ones.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    judgements: list[Judgement] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)  # one for each occasion, with the same id for the same fault
+    judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate ones
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -58,15 +48,10 @@ def again(header: Header) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ended a run before its time.
+    """What ended a run before its time."""
 
-    Attributes:
-        cause: A main clause, such as ``the run was interrupted by SIGTERM``.
-        advice: What to do; empty where the caller knows, or nothing would help.
-    """
-
-    cause: str
-    advice: str = ""
+    cause: str  # a main clause, such as ``the run was interrupted by SIGTERM``
+    advice: str = ""  # what to do; empty where the caller knows, or nothing would help
 
     @property
     def whole(self) -> str:
@@ -89,19 +74,12 @@ def ending(log: RunLog) -> Ending | None:
 
 @dataclass(frozen=True, slots=True)
 class Fallen:
-    """A silence up to the end of a run.
+    """A silence up to the end of a run."""
 
-    Attributes:
-        from_s: The second of the run after the last one with an answer.
-        unanswered: Requests that were due from then on and got no answer.
-        cut_off: Those of them that waited for one when the run was stopped.
-        in_all: Requests of the whole run that got no answer.
-    """
-
-    from_s: int
-    unanswered: int
-    cut_off: int
-    in_all: int
+    from_s: int  # the second of the run after the last one with an answer
+    unanswered: int  # requests that were due from then on and got no answer
+    cut_off: int  # those of them that waited for one when the run was stopped
+    in_all: int  # requests of the whole run that got no answer
 
 
 def fallen(windows: Sequence[Window]) -> Fallen | None:
@@ -119,24 +97,15 @@ def fallen(windows: Sequence[Window]) -> Fallen | None:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A time in which nobody was answered, though somebody waited all along, and after which somebody was.
+    """A time in which nobody was answered, though somebody waited all along, and after which somebody was."""
 
-    Attributes:
-        from_s: Whole second since the run started from which on nobody was answered.
-        to_s: Whole second in which the first one after it was.
-        waiting: Requests that were due before its end, and answered after it or never.
-    """
-
-    from_s: float
-    to_s: float
-    waiting: int
+    from_s: float  # whole second since the run started from which on nobody was answered
+    to_s: float  # whole second in which the first one after it was
+    waiting: int  # requests that were due before its end, and answered after it or never
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
-    """The pauses of a run that are SILENT_S long at least, in their order.
-
-    Windows show to the second when a request was due, and so when it was answered: a pause is what surely was one.
-    """
+    """The pauses of a run that are SILENT_S long at least, in their order; windows show them to the second."""
     sent = [window for window in windows if window.outcome != UNSENT and window.operation not in LASTING]
     answered = {min((window.at_s for window in sent), default=0) - 1}
     for window in filter(_is_answered, windows):
@@ -146,7 +115,6 @@ def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
     for last_s, first_s in pairwise(sorted(answered)):
         if first_s - last_s > SILENT_S:
             waits = [(window.at_s + 1, number) for window in sent if (number := _waiting(window, last_s + 1, first_s))]
-            # A target that nobody asks is silent, too, and it is not to blame.
             from_s = max(last_s + 1, min((at_s for at_s, _ in waits), default=first_s))
             waiting = sum(number for _, number in waits)
             if first_s - from_s >= SILENT_S and waiting >= _FEWEST:
@@ -198,10 +166,7 @@ def unasked(log: RunLog) -> list[Notice]:
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
-    """That some had nothing to watch, since no start of their build was accepted, and which claims that leaves open.
-
-    Whoever reads that every watcher got the whole log must know how many were none.
-    """
+    """That some watchers had no build to watch, and which claims that leaves open."""
     assert log.workload is not None
     number = punctuality(log).unwatched
     if not number:
@@ -262,7 +227,6 @@ def idle_reason(claim: str, log: RunLog) -> str:
 
 
 def _unrefused(log: RunLog, ended: Ending | None) -> str:
-    """That no start of the load was refused, or why nobody came back who was; empty where neither is so."""
     refused = [attempt for attempt in log.attempts if attempt.status == 429]
     failed = sum(attempt.status >= 500 or not attempt.status for attempt in log.attempts)
     if refused and all(attempt.retry_after_s is None for attempt in refused):

@@ -1,7 +1,4 @@
-"""A load run before anything is sent: its schedule, the versions that it needs, and what it costs; pure.
-
-The schedule says when each arrival is due and what it is. It is worked out before the run and dealt to its workers.
-"""
+"""A load run before anything is sent: its schedule, the versions that it needs, and what it costs; pure."""
 
 import math
 from collections import Counter
@@ -21,44 +18,33 @@ from touchstone.rules.history import Content
 # A flow reads the status of its build so often.
 POLL_S = 0.25
 
-# What a build takes besides its steps is not known beforehand; so much is reckoned with.
+# What a build is reckoned to take besides its steps.
 _OVERHEAD_S = 0.5
 
-# What storm does at its end on one version that is ready: three bursts up to this length, to be refused and served
-# again. After each burst it waits for its way back, and before the second and the third one as long as that took the
-# first time.
+# The longest burst of load/aftermath.py, which has three; it waits after each, and before the second and the third one.
 AFTERMATH_BURST = 120
 _AFTERMATH_WAITS = 5
 
-# Before that, where somebody was refused, one client waits for its turn, fills the host, and in each of so many turns
-# cancels a build and starts another one: see load/room.py.
+# The turns of load/room.py. Of the time that a cancel may take it waits once in each, two and a half times in two of
+# them, and once at the end.
 ROOM_TURNS = 4
-_LEAST_ROOM, _MOST_ROOM = 3, 100
-# Of the time that a cancel may take: once in each turn, two and a half times in two of them, and once at the end.
 _ROOM_WAITS = 10
-# Builds that fill the host after a storm last until they are cancelled.
+_LEAST_ROOM, _MOST_ROOM = 3, 100
+# Builds that fill the host last until they are cancelled.
 _ROOM_S = 60.0
 
-# Requests before and after the run: of the smoke test; about each version, which is published and deleted; and about
-# one that is built beforehand, which is started and read, fast at first and then once a second.
+# Requests of the smoke test; to publish and delete a version; and to start and read one that is built beforehand.
 _SMOKE, _AROUND, _BUILT_BEFORE = 3, 2, 27
-# By so much a wait may end after patience is over, since a client never comes back before it was told to; and the last
-# answer may come after the last arrival.
+# How long a wait may last when patience is over, and how long after the last arrival the last answer may come.
 _BEYOND_S = 2.0
 
-# Every so manieth build that is polled to its end fails, since targets meet failing builds as well.
+# One in so many builds that are polled to their end fails.
 _FAILS_EVERY = 5
 
-# The share of a build's time within which all its watchers come, and after which moment they do.
+# Watchers come after this moment, and within this share of a build's time; their logs are compared with each other.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
-# Their logs are compared with each other.
 _FEWEST_WATCHERS = 2
-
-# Each of them is published beforehand.
 MAX_BUILDS = 100_000
-
-
-# --- the schedule ----------------------------------------------------------------------------------------------------
 
 # One arrival: its number in the whole run, from 0; its action, as a place in ACTIONS; when it is due, in seconds since
 # the schedule began; and which of the arrivals that begin a build of their own it is, from 0, or -1.
@@ -71,12 +57,7 @@ _LASTS = np.array([action.lasts for action in ACTIONS.values()])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Arrivals in the order in which they are due.
-
-    Attributes:
-        duration_s: How long the run takes; every arrival is due before.
-        rows: See `ARRIVAL`.
-    """
+    """Arrivals in the order in which they are due, all before *duration_s*; for *rows* see `ARRIVAL`."""
 
     duration_s: float
     rows: NDArray[np.void]
@@ -90,22 +71,18 @@ class Schedule:
         found = np.bincount(self.rows["action"], minlength=len(_NAMES))
         return {name: int(count) for name, count in zip(_NAMES, found, strict=True) if count}
 
-    def share(self, worker: int, workers: int) -> "Schedule":
-        """What one of several workers, counted from 0, is to send; together they send each arrival once.
+    def builders(self, *builds: str) -> int:
+        """How many arrivals may begin such a build."""
+        return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
 
-        Any two have the same number of arrivals, in all and of each action, but for one: they are dealt in turn, one
-        action after the other.
-        """
+    def share(self, worker: int, workers: int) -> "Schedule":
+        """What one of several workers, counted from 0, is to send: the arrivals are dealt action by action."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
 
 
 def draw_up(options: Options) -> Schedule:
-    """The schedule of a run; the same options give the same one.
-
-    Raises:
-        UsageError: the arrival curve cannot be read, or what it comes to is nothing, too much, or makes no sense.
-    """
+    """The schedule of a run; for its errors see `plan`."""
     match options.scenario.name:
         case "fairness":
             return _fairness(options)
@@ -124,15 +101,9 @@ def draw_up(options: Options) -> Schedule:
 
 
 def assign(count: int, weights: Mapping[str, float], seed: int | None = None) -> NDArray[np.intp]:
-    """The action of each of *count* arrivals, as its place in *weights*.
-
-    Args:
-        weights: How much of each action; numbers of 0 or more, not all of them 0.
-        seed: None to spread each action evenly over the arrivals. With a seed each arrival draws its own.
-    """
+    """The action of each of *count* arrivals, as its place in *weights*: at even distances, or drawn with *seed*."""
     shares = np.array([*weights.values()]) / math.fsum(weights.values())
     if seed is not None:
-        # Stream 0 of the seed is that of the arrivals.
         return np.random.default_rng((seed, 1)).choice(len(shares), size=count, p=shares)
     numbers = np.floor(shares * count + 1e-9).astype(int)
     numbers[np.argsort(numbers - shares * count, kind="stable")[: count - numbers.sum()]] += 1
@@ -173,7 +144,7 @@ def _fairness(options: Options) -> Schedule:
 
 
 def _watchers(options: Options) -> Schedule:
-    """The builds at once, and their watchers before the output begins, which is when half of a build's time is over."""
+    """The builds at once, and their watchers before the output begins, half-way through a build."""
     number = options.builds * options.watchers
     if options.watchers < _FEWEST_WATCHERS:
         raise UsageError(
@@ -198,7 +169,6 @@ def _few_enough(number: int, options: Options, what: str = "arrivals", most: int
 
 
 def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
-    """The schedule with these due times of each action."""
     rows = np.zeros(sum(map(len, due_s.values())), ARRIVAL)
     rows["due_s"] = np.concatenate(list(due_s.values()))
     rows["action"] = np.repeat([_NAMES.index(name) for name in due_s], [len(times) for times in due_s.values()])
@@ -207,9 +177,6 @@ def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
     builds = _OWN_BUILD[rows["action"]]
     rows["nth_build"] = np.where(builds, np.cumsum(builds) - 1, -1)
     return Schedule(duration_s, rows)
-
-
-# --- the plan --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +199,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run's schedule and what it needs.
-
-    Attributes:
-        needs: In the order in which arrivals use them.
-    """
+    """A run's schedule and what it needs, in the order in which arrivals use it."""
 
     options: Options
     schedule: Schedule
@@ -264,7 +227,7 @@ class Plan:
 
     def builds(self) -> int:
         """How many builds the run may begin."""
-        return self._ready + self.builds_after + self._count("own") + self._count("shared")
+        return self._ready + self.builds_after + self.schedule.builders("own", "shared")
 
     @property
     def builds_after(self) -> int:
@@ -272,34 +235,30 @@ class Plan:
         return 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     def sends(self) -> int:
-        """How many requests the load sends where nothing is refused; whoever is refused comes back, and sends more."""
+        """How many requests the load sends where nothing is refused."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
-        return firsts + polls * self._count("own") + self._is_storm * AFTERMATH_BURST
+        return firsts + polls * self.schedule.builders("own") + self._is_storm * AFTERMATH_BURST
 
     def around(self) -> int:
         """How many requests set up and clear up. What clients race for is cancelled: nobody has seen it end."""
-        each = _AROUND + bool(self._count("shared"))
+        each = _AROUND + bool(self.schedule.builders("shared"))
         return _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
 
     def least_s(self) -> float:
         """How long steps of builds and arrivals take where nothing else does."""
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
-            return schedule.duration_s if len(schedule) > self._count("own") + self._count("shared") else build_s
+            return schedule.duration_s if len(schedule) > self.schedule.builders("own", "shared") else build_s
         over_s = schedule.rows["due_s"] + build_s * _LASTS[schedule.rows["action"]]
         return math.floor(10 * float(np.max(over_s))) / 10
 
     def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
-        """How long it takes at worst, but for slow answers: each start is refused, and each build takes all its time.
-
-        Args:
-            cancel_timeout_s: For so much longer the log of a build is followed that does not end.
-        """
+        """How long it takes at worst, but for slow answers: starts are refused, and builds take all their time."""
         most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
-        if self._count("own"):
+        if self.schedule.builders("own"):
             most_s += wait_s + build_timeout_s
-        elif self._count("shared"):
+        elif self.schedule.builders("shared"):
             most_s += wait_s + self.options.build_s
         if any(ACTIONS[name].follows for name in self.schedule.counts):
             most_s += cancel_timeout_s
@@ -309,11 +268,7 @@ class Plan:
 
     @property
     def _is_storm(self) -> bool:
-        """Whether something comes after the arrivals: see load/aftermath.py. One more version is built then."""
         return self.options.scenario.name == "storm"
-
-    def _count(self, builds: str) -> int:
-        return builders(self.schedule, builds)
 
     @property
     def _ready(self) -> int:
@@ -322,13 +277,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The versions of one load run.
-
-    Attributes:
-        roles: Refs by role, in the order in which arrivals use them; see `Need`. Those of the second key have a role
-            that ends in ``-second``.
-        contents: What the rules know of each version.
-    """
+    """A run's versions: refs by role, see `Need`; those of the second key have a role that ends in ``-second``."""
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contents: Mapping[str, Content] = field(default_factory=dict)
@@ -339,19 +288,10 @@ class Stage:
 
 
 def plan(options: Options) -> Plan:
-    """The plan of a run; the same options give the same plan.
-
-    Raises:
-        UsageError: the arrival curve cannot be read, or what it comes to is nothing, too much, or makes no sense.
-    """
+    """The plan of a run, the same for the same options; a `UsageError` where it comes to nothing or too much."""
     schedule = draw_up(options)
-    _few_enough(builders(schedule, "own"), options, "builds", MAX_BUILDS)
+    _few_enough(schedule.builders("own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))
-
-
-def builders(schedule: Schedule, *builds: str) -> int:
-    """How many arrivals may begin such a build."""
-    return sum(number for name, number in schedule.counts.items() if ACTIONS[name].builds in builds)
 
 
 def _needs(options: Options, schedule: Schedule) -> list[Need]:
@@ -373,7 +313,6 @@ def _needs(options: Options, schedule: Schedule) -> list[Need]:
 
 
 def _own(options: Options, action: str, nth: int) -> Need:
-    """The version of an arrival that builds, the *nth* one of this action, from 0."""
     if ACTIONS[action].is_followed:
         return Need("own", action, sleep_s=options.build_s, halved=True, more_lines=options.lines - 1)
     if action == "cancel":
@@ -382,5 +321,4 @@ def _own(options: Options, action: str, nth: int) -> Need:
 
 
 def _rooms(storm: Schedule) -> int:
-    """How many builds may fill the host after a storm; with one more than the host admits their client is refused."""
     return min(max(_LEAST_ROOM, len(storm) // 2 - 2), _MOST_ROOM)

@@ -1,7 +1,6 @@
 """The load rules: what can be said of a load run only as a whole, each a pure function from its record to judgements.
 
-A load rule has to be sure without knowing what the target did: requests of many clients overlap, and others may use the
-host. Each says in its docstring what it cannot tell.
+Requests of many clients overlap, and others may use the host: each rule says what it cannot tell.
 """
 
 import math
@@ -28,8 +27,7 @@ from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle
 from touchstone.rules.judge import finding_at
 from touchstone.rules.timeline import first_ends, is_status_read
 
-# The account that a key belongs to, and the version that it sees under a ref.
-Version = tuple[str, str]
+Version = tuple[str, str]  # the account that a key belongs to, and the version that it sees under a ref
 _Row = TypeVar("_Row")
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -40,29 +38,15 @@ _UNKNOWN = {
     "silent": "the target answered nobody any more",
     "unfinished": "the run ended first",
 }
-# One refusal after a whole wait may be somebody else's load on the host; a second one is not taken for chance.
-_IN_VAIN = 2
-# A limit that counts refused starts, too, ends only after a rest as long as its window. Where it does not say when to
-# come back, waits that are shorter prove nothing.
-_RESTED_S = 4.0
+_IN_VAIN = 2  # one refusal after a whole wait may be somebody else's load on the host
+_RESTED_S = 4.0  # without Retry-After a shorter wait proves nothing
 _FEWEST_STARTS = 5
-# One refusal may be chance.
-_FEWEST_REFUSALS = 2
-# The client of a start that none of the schedule sent.
-_NOBODY = -1
+_FEWEST_REFUSALS = 2  # one refusal may be chance
+_NOBODY = -1  # the client of a start that none of the schedule sent
 
 
 class Record:
-    """What a load run did to each version and what it saw of it, by version, account and client.
-
-    Attributes:
-        starts: All of them, in the order in which they were sent: the attempts of its clients, and what else the run
-            log holds of starts, such as those of the set-up and of the client that asks the limit at the end.
-        clients: The tries of each client, in order.
-        reads: The status reads of each version that were kept, in the order of their answers.
-        own_refs: The versions that the run published: nobody else knows of them.
-        slack_s: By how much points in time of two workers may be wrong to each other.
-    """
+    """What a load run did to each version and what it read of it, by version, account and client."""
 
     def __init__(self, log: RunLog) -> None:
         self.log = log
@@ -78,6 +62,7 @@ class Record:
         reads = sorted(filter(is_status_read, log.exchanges), key=lambda read: read.done_at)
         self.reads = grouped(reads, _version)
         self.own_refs = frozenset(action.ref for action in log.templates if action.action == "published")
+        # By how much points in time of two workers may be wrong to each other.
         self.slack_s = 2 * max((worker.clock_error_s for worker in log.workers), default=0.0)
         self._builds = {(build.want, _version(build)): build for build in log.builds}
         at_rest = grouped((read for read in reads if read.body["status"] in AT_REST), _version)
@@ -117,10 +102,7 @@ class Record:
         return self._full_until(refused.done_at + self.slack_s) <= refused.sent_at - self.slack_s
 
     def is_alone(self, before: Attempt, retry: Attempt) -> bool:
-        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry.
-
-        Then the account had nothing else under way that may count as a start since the one before, and there was room.
-        """
+        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry."""
         from_at, to_at = before.sent_at - self.slack_s, retry.done_at + self.slack_s
         sent_at, done_at = self._moments[account_of(retry.credential)]
         under_way = bisect_left(sent_at, to_at) - bisect_right(done_at, from_at)
@@ -161,8 +143,6 @@ def _attempt_of(e: Exchange) -> Attempt:
     return Attempt(_NOBODY, 1, e.ref or "", e.credential, "", False, *times, e.status, wait_s, gave_up=False, seq=e.seq)
 
 
-# Whether a rate explains refusals
-
 _SHORTEST_S = 0.001
 _STEP = 1.05  # each length that is tried is so many times the one before it
 _STRADDLED = 2
@@ -176,12 +156,11 @@ def rate_explains(
 ) -> bool:
     """Whether a limit of each key explains which of its starts were refused, but for a single one.
 
-    Whatever the numbers of a limit are, and however it counts, in a stretch of time as long as its window a key is
-    served at most twice what the limit allows (where windows follow each other, the end of one and the beginning of the
-    next), and a start is refused only after as many as it allows. That holds for windows that follow the clock or open
-    with a start, for a log of the last starts, and for a bucket of tokens, whose window is the time in which it fills.
-    So no limit explains a run if, for windows of each length, twice the fewest starts before a refusal are less than
-    the most that were served. All keys are taken to have the same limit. One that counts refused starts is tried, too.
+    Whatever the numbers of a limit are, and however it counts, in a stretch as long as its window a key is served at
+    most twice what it allows (the end of one window and the beginning of the next), and a start is refused only after
+    as many as it allows. So no limit explains a run if, for windows of each length, twice the fewest starts before a
+    refusal are less than the most that were served. All keys have the same limit; one that counts refused starts is
+    tried, too.
 
     Args:
         keys: The starts of each key, in the order in which they were sent.
@@ -220,7 +199,6 @@ class _Counted:
 
     def most_served(self, window_s: float) -> int:
         """The most starts that surely counted within a window in which one was served, itself among them."""
-        # Surely within: sent after the window began, and answered before the served one was sent.
         over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
         early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
         return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0
@@ -228,9 +206,6 @@ class _Counted:
 
 def _times(starts: Iterable[Attempt]) -> _Times:
     return np.array([(start.sent_at, start.done_at) for start in starts], dtype=np.float64).reshape(-1, 2)
-
-
-# The rules
 
 
 def _held(operation: str, *evidence: int) -> Judgement:
@@ -247,10 +222,9 @@ def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
 
 
 def build_ends(record: Record) -> Iterator[Judgement]:
-    """Judges each accepted build by what its client saw of its end.
+    """Judges each accepted build by what its client read of its end.
 
-    A build that was cancelled was not left to end, and shows nothing. One that the run did not see to its end is
-    indeterminate, and so is a start that was accepted and whose client left no word: nobody looked.
+    One whose end nobody read is indeterminate; a cancelled one shows nothing.
     """
     yield from _known_ends(record)
     for build in record.log.builds:
@@ -264,10 +238,7 @@ def build_ends(record: Record) -> Iterator[Judgement]:
 
 
 def build_stays(record: Record) -> Iterator[Judgement]:
-    """Judges that no accepted build falls back to ``not_built``, unless somebody may have cancelled it.
-
-    What a client does not see, because it stopped reading, is indeterminate.
-    """
+    """Judges that no accepted build falls back to ``not_built``, unless somebody may have cancelled it."""
     yield from _known_ends(record)
     kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
     cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
@@ -283,7 +254,6 @@ def build_stays(record: Record) -> Iterator[Judgement]:
 
 
 def _known_ends(record: Record) -> Iterator[Judgement]:
-    """What builds show that ended as they should, or of whose end nobody knows."""
     for build in record.log.builds:
         if build.end in ("ready", "failed"):
             yield _held(_READ, build.seq)
@@ -294,10 +264,8 @@ def _known_ends(record: Record) -> Iterator[Judgement]:
 def builds_are_admitted(record: Record) -> Iterator[Judgement]:
     """Judges each kept read of a running build: a start that may have begun it has to be there, and not be over.
 
-    If that holds for each version, no more builds are in flight than were admitted. A start is over once a read that
-    was sent after its answer showed the version at rest. A start without an answer, or with a 5xx, explains any build.
-    Where the only start since the version was at rest was refused, `refused_start_starts_nothing` judges. Versions that
-    the run did not publish may be built by others, and are left out. What was not kept is not seen.
+    A start is over once a read sent after its answer showed the version at rest. A start without an answer, or with a
+    5xx, explains any build. Versions that the run did not publish may be built by others, and are left out.
     """
     expected = "building only while a build that was admitted has not ended"
     for version, reads in record.reads.items():
@@ -327,10 +295,9 @@ def builds_are_admitted(record: Record) -> Iterator[Judgement]:
 def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
     """Judges the reads of a version that only refused starts can have built.
 
-    Either each start of a fresh version was refused so far: then no build or result may show. Or a start was refused
-    since a read showed the last build over: then no running build may show. Reads between a refusal and the next try
-    have to be kept. A start without an answer, or with a 5xx, explains everything, so that nothing is judged from it
-    on. Versions that the run did not publish may be built by others, and are left out.
+    Where each start of a fresh version was refused so far, no build or result may show. Where one was refused since a
+    read showed the last build over, no running one may show. A start without an answer, or with a 5xx, explains
+    everything, and versions of others are left out.
     """
     for version, starts in record.starts_of.items():
         if any(start.is_refused for start in starts) and version[1] in record.own_refs:
@@ -364,11 +331,9 @@ def _built_all_the_same(version: Version, starts: list[Attempt], record: Record)
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
     """Judges each client that was refused: it is served in the end, or nothing of ours can explain why it is not.
 
-    Under load a client may be unlucky on a correct server: others of its key are served in the meantime, builds keep
-    the host full, and a limit may count refused starts as well. So giving up breaks the claim only where the client
-    waited each time as long as Retry-After said, and where during its last two waits (of four seconds at least, if
-    nothing said how long) its key started nothing else, and no build of the run can have been in flight when it tried
-    again. Otherwise it is indeterminate.
+    Giving up breaks the claim only where the client waited each time as long as Retry-After said, and where during its
+    last two waits (of four seconds at least, if nothing said how long) its key started nothing else, and no build of
+    the run can have been in flight. Otherwise it is indeterminate.
     """
     for tries in record.clients:
         refused = [start for start in tries if start.is_refused]
@@ -417,9 +382,8 @@ def _waited_in_vain(before: Attempt, retry: Attempt) -> bool:
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
     """Judges each retry that waited as long as Retry-After says, if nothing of ours can be what refused it again.
 
-    Its key sent no other start from the refused one to the retry, had been served before, and no build of the run can
-    have been in flight during the retry. Two such refusals of one key break the claim; one is indeterminate, since
-    others may use the host. A retry that is served upholds it, whatever went on beside.
+    Two such refusals of a key that had been served before break the claim; one is indeterminate, since others may use
+    the host. A retry that is served upholds it.
     """
     refused: dict[str, list[tuple[Attempt, Attempt]]] = {}
     served_at = {
@@ -447,14 +411,11 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
 
 
 def limit_is_per_key(record: Record) -> Iterator[Judgement]:
-    """Judges the modest key: served alone, it has to be served beside the greedy one.
+    """Judges the modest key: served alone, it has to be served beside the greedy one; its versions are ready.
 
-    An attempt says in its phase what went on beside it by plan. Versions are ready in these phases, so that nothing but
-    a rate can refuse a start. The claim is broken where starts were refused beside and none alone, if nothing but the
-    greedy key can be why: either no limit of each key by itself explains which starts of both keys were refused, see
-    `rate_explains`, or starts of the modest key were refused again after as long as Retry-After had said. It is held
-    only if the greedy key met its limit meanwhile. It stays indeterminate where a limit without Retry-After has a
-    window longer than the run, or where the greedy key hardly reaches it.
+    Broken where starts were refused beside and none alone, and either no limit of each key by itself explains that, see
+    `rate_explains`, or starts of the modest key were refused again after as long as Retry-After had said. Held only if
+    the greedy key met its limit meanwhile.
     """
     for account, starts in record.by_account.items():
         ready = [start for start in starts if not start.fresh]
@@ -478,7 +439,6 @@ def limit_is_per_key(record: Record) -> Iterator[Judgement]:
 
 
 def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Judgement | None:
-    """What the starts alone and beside show, where it is not that both were served."""
     refused_alone = sum(start.is_refused for start in alone)
     refused = [start for start in beside if start.is_refused and record.has_room(start)]
     last = (refused or beside)[-1].seq
@@ -491,21 +451,16 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
         return _unclear(_START, last, why=f"{why}; at least {_FEWEST_STARTS} of each: run longer")
     counts = f"{len(refused)} of {len(beside)} starts refused beside the greedy key, none of {len(alone)} alone"
     if len(refused) >= _FEWEST_REFUSALS:
-        if _explained(beside, record):
+        again_in_vain = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
+        keys = list(record.by_account.values())
+        if len(again_in_vain) < _FEWEST_REFUSALS and rate_explains(
+            keys, lambda start: not start.fresh and record.has_room(start), record.slack_s
+        ):
             return _unclear(_START, last, why=f"{counts}; the key may have used up a rate of its own")
         expected = "starts served beside as they were alone"
         return _broken(_START, alone[-1].seq, refused[0].seq, last, expected=expected, actual=counts)
     others = sum(not start.is_served for start in beside)
     return _unclear(_START, last, why=f"{counts}, {others} not served; too few to tell") if others else None
-
-
-def _explained(beside: list[Attempt], record: Record) -> bool:
-    """Whether the key may have used up a rate of its own."""
-    pairs = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
-    if len(pairs) >= _FEWEST_REFUSALS:
-        return False
-    keys = list(record.by_account.values())
-    return rate_explains(keys, lambda start: not start.fresh and record.has_room(start), record.slack_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ SET_UP, CLEAN_UP = "set-up", "clean-up"
 
 PUBLISHING, CANCELLING, DELETING = "publishing", "cancelling what the run left", "deleting templates"
 
-# How often a wait checks whether the run was stopped.
 _CHECK_S = 0.1
 
 _Thing = TypeVar("_Thing")
@@ -41,11 +40,11 @@ class Stopped(Exception):
 
 
 def never() -> bool:
-    """That nobody stops anything."""
+    """Never true."""
     return False
 
 
-class StoppableClock(WallClock):
+class _Clock(WallClock):
     """Time as it passes; waits end with `Stopped` when the run is stopped."""
 
     def __init__(self) -> None:
@@ -53,16 +52,13 @@ class StoppableClock(WallClock):
         self.stopped: Callable[[], bool] = never
 
     def is_stopped(self) -> bool:
-        """Whether the run was stopped."""
         return self.stopped()
 
     def check(self) -> None:
-        """Raises `Stopped` where the run was stopped."""
         if self.stopped():
             raise Stopped
 
     def rest(self, seconds: float) -> None:
-        """Waits."""
         until_at = self.now() + seconds
         while (left_s := until_at - self.now()) > 0:
             self.check()
@@ -70,14 +66,11 @@ class StoppableClock(WallClock):
 
 
 class _Ledger(Ledger):
-    """The journal of a run, which counts what is removed."""
-
     def __init__(self, *arguments: Any, count: Callable[[], None]) -> None:
         super().__init__(*arguments)
         self._count = count
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """*template* was deleted, or could not be."""
         super().removed(template, gone=gone, sure=sure)
         self._count()
 
@@ -101,7 +94,7 @@ class SettingUp:
         # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
-        self.clock = StoppableClock()
+        self.clock = _Clock()
         known = (target, self._contract, self._record)
         self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
@@ -130,11 +123,7 @@ class SettingUp:
             self.clock.stopped, self._held = never, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
-        """Publishes *needs* and builds what has to be ready; no more than a part of it once *stopped* is true.
-
-        Raises:
-            TargetError: the target did not do its part.
-        """
+        """Publishes *needs* and builds what has to be ready, until *stopped*; a `TargetError` where that fails."""
         roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
@@ -161,7 +150,6 @@ class SettingUp:
         return Stage(roles, contents)
 
     def _each(self, doing: str, things: Sequence[_Thing]) -> Iterator[_Thing]:
-        """One after the other; reports how many are done, and ends with `Stopped` where the run was stopped."""
         for done, thing in enumerate(things):
             self._report(doing, done, len(things))
             self.clock.check()
@@ -223,14 +211,11 @@ class SettingUp:
         return self._log.lost is not None
 
     def clear(self, log: RunLog | None, stopped: Callable[[], bool] = never) -> bool:
-        """Cancels what may be building and deletes what was published; what cannot be removed stays in the journal.
+        """Cancels what may be building and deletes what was published; whether nothing is left.
 
         Args:
-            log: What the run recorded: what ended needs no cancel, nor what no worker started. None where it is lost.
+            log: What the run recorded, which spares cancels; None where it is lost.
             stopped: Once it is true, all else is left to a sweep.
-
-        Returns:
-            Whether nothing is left.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
@@ -262,27 +247,18 @@ class SettingUp:
             if 200 <= exchange.status < 300 or exchange.status in (404, 409):
                 self._journal.settled(ref)
         if running := sorted(self._journal.builds):
-            self._log.write(
-                Remark(
-                    f"{plural(len(running), 'build')} may still be running, as cancels were not answered, "
-                    f"such as {running[0]}; `touchstone sweep` tries again"
-                )
-            )
+            left = f"{plural(len(running), 'build')} may still be running, as cancels were not answered"
+            self._log.write(Remark(f"{left}, such as {running[0]}; `touchstone sweep` tries again"))
 
     def _warn_left(self) -> None:
-        """Says what a clean-up leaves that was stopped."""
         left = {*self._journal.refs}
         for template in self._exam.templates:
             if template.ref in left:
                 sure = self._exam.publications.standing(template) == "there"
                 Ledger.removed(self._ledger, template, gone=False, sure=sure)
         if number := len(left.union(self._journal.builds)):
-            self._log.write(
-                Remark(
-                    f"the clean-up was stopped: {plural(number, 'version')} may be left, and builds of them; "
-                    "`touchstone sweep` removes them"
-                )
-            )
+            left_behind = f"{plural(number, 'version')} may be left, and builds of them"
+            self._log.write(Remark(f"the clean-up was stopped: {left_behind}; `touchstone sweep` removes them"))
 
     def close(self) -> None:
         """Closes connections and files."""
@@ -294,10 +270,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Those of *refs* that surely nothing builds.
-
-    What a worker did not report to its end it may have started as well. A start without a connection began nothing.
-    """
+    """Those of *refs* that surely nothing builds: ended, or not started by any worker that reported to its end."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

@@ -1,22 +1,13 @@
 """The statistics that a threshold may be about, and what was measured of them under load against its limits; pure.
 
-What is measured, of the requests of an operation or of all of them:
+- *Times* are response times of answers that the contract foresees; in a closed model they count from sending. A request
+  without an answer, and an arrival that could not be sent, count as ones that take for ever.
+- A percentile needs as many samples as have one beyond it, p99 a hundred.
+- *error_share* is of requests sent, *late_share* and *unsent_share* of arrivals due; 429 is no error.
+- *…_drift_share* is the growth from the first fifth of the run to its last.
 
-- *Times* are response times, from the moment at which a request was due, of answers that the contract foresees; see
-  `touchstone.loadgen.metrics`. In a closed model nothing is due: the time counts from sending, and the reading says so.
-  A request that got no answer counts as one that takes for ever, and so does an arrival that could not be sent; one
-  that --max-requests left no room for counts for nothing.
-- A percentile needs as many samples as have one beyond it, p99 a hundred: with fewer it is the longest time.
-- *error_share*: of the requests sent, those without an answer or with one that nobody expects. 429 is none of them.
-- *late_share*, *unsent_share*: of the arrivals that were due, those sent more than LATE_S late, and those not sent.
-- *throughput_per_s*: requests served a second. Its limit is the least that is allowed.
-- *…_drift_share*: the growth from the first fifth of the run to its last.
-
-A reading is indeterminate where the generator cannot tell: without samples or with too few; where it was itself later
-at p99 than a tenth of the limit on a time, or so late that a throughput was missed, unless the limit is broken without
-that; where --max-requests kept it from sending; where a worker was lost; and where the run, or its requests, ended
-before its schedule did, or its clients were done, and the limit was kept until then. A claim holds only where each of
-its limits is kept.
+A reading is indeterminate where the generator was late (on a time: by more than a tenth of the limit at p99), where
+--max-requests kept it from sending, where a worker was lost, and where the run ended before its schedule.
 """
 
 import functools
@@ -35,28 +26,15 @@ from touchstone.facts.events import Limit, Notice, RunLog, Workload
 from touchstone.facts.finding import Judgement
 from touchstone.facts.sample import Histogram
 from touchstone.facts.wording import brief, figure, percentage, plural
-from touchstone.loadgen.metrics import (
-    ALL,
-    LATE_S,
-    TARGET,
-    Totals,
-    growth,
-    of_schedule,
-    punctuality,
-    throughput,
-    totals,
-)
+from touchstone.loadgen.metrics import ALL, LATE_S, TARGET, Totals, growth, of_schedule, punctuality, throughput, totals
 from touchstone.loadgen.not_judged import Ruling, again, ending
 from touchstone.loadgen.workloads import SCENARIOS
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
-# A generator that is later at p99 than this share of a limit on a time cannot judge it.
-LATE_TOLERATED_SHARE = 0.1
-# More arrivals than this without a time leave a mean unknown.
-_UNTIMED_TOLERATED_SHARE = 0.001
-# What a caller who allows so many requests and no more decides himself.
-_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")
+LATE_TOLERATED_SHARE = 0.1  # a generator that is later at p99 than this share of a limit on a time cannot judge it
+_UNTIMED_TOLERATED_SHARE = 0.001  # more arrivals than this without a time leave a mean unknown
+_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # what --max-requests decides
 _HIGHEST_LIMIT = 1e300
 
 Thresholds = dict[str, tuple[Limit, ...]]  # by scenario
@@ -66,20 +44,13 @@ Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One statistic.
+    """One statistic."""
 
-    Attributes:
-        name: As in load/thresholds.toml, with its unit.
-        claim: The claim that a limit on it decides.
-        says: What it is, for messages.
-        quantile: Of a percentile, the share of answers that take no longer; else None.
-    """
-
-    name: str
-    claim: str
+    name: str  # as in load/thresholds.toml, with its unit
+    claim: str  # the claim that a limit on it decides
     sort: Sort
-    says: str
-    quantile: float | None = None
+    says: str  # what it is, for messages
+    quantile: float | None = None  # of a percentile, the share of answers that take no longer; else None
 
     @property
     def is_floor(self) -> bool:
@@ -129,25 +100,18 @@ def _time_of(statistic: Statistic, times: Histogram, never: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One limit and what was measured.
-
-    Attributes:
-        value: In the unit of the limit; None where it could not be measured.
-        count: Samples that it rests on.
-        verdict: ``not-applicable`` where the run had nothing that the limit is about.
-        reason: Why there is no verdict, or what a reader of the value should know.
-    """
+    """One limit and what was measured."""
 
     limit: Limit
-    value: float | None
-    count: int
-    verdict: Kept
-    reason: str = ""
+    value: float | None  # in the unit of the limit; None where it could not be measured
+    count: int  # samples that it rests on
+    verdict: Kept  # ``not-applicable`` where the run had nothing that the limit is about
+    reason: str = ""  # why there is no verdict, or what a reader of the value should know
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A value; where it is None or doubtful, *doubt* says why, and *breach* why it is beyond its limit all the same."""
+    """A value; *doubt* says why it is None or doubtful, and *breach* why it is beyond its limit all the same."""
 
     value: float | None
     count: int
@@ -164,8 +128,6 @@ def measured(log: RunLog) -> tuple[Reading, ...]:
 
 
 class _Run:
-    """What readings of one run share."""
-
     def __init__(self, log: RunLog, workload: Workload) -> None:
         self._log = log
         self._workload = workload
@@ -255,7 +217,6 @@ class _Run:
         return _Measured(value, count, "", remark)
 
     def _late(self, limit: Limit) -> Histogram:
-        """How late the generator was; what no schedule paces is held up by other requests of its clients."""
         return self._of(limit.operation).late if self._of(limit.operation).late.cells else self._of(ALL).late
 
     def _rate(self, limit: Limit, statistic: Statistic) -> _Measured:
@@ -353,11 +314,7 @@ def value_text(reading: Reading) -> str:
 
 
 def bundled_thresholds() -> Path:
-    """The thresholds that travel with the package.
-
-    Raises:
-        ContractError: they are not there.
-    """
+    """The thresholds that travel with the package; ContractError where they are not there."""
     return load_dir() / "thresholds.toml"
 
 

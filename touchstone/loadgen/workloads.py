@@ -1,7 +1,4 @@
-"""The six load scenarios as data: what arrives, how often, for how long, and in which sizes.
-
-What one arrival does is written in `load/`, one file a scenario; here is what a plan and a report have to know of it.
-"""
+"""The six load scenarios as data for plans and reports; what one arrival does is in `load/`, one file a scenario."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,8 +17,7 @@ class Action:
         builds: The build that it may begin: one of a version of its ``own``, or of one that is ``shared``.
         lasts: Whether its client goes on to the end of the build.
         follow_ups: Requests after the first one, besides polls and what a refusal costs.
-        is_followed: Whether somebody follows the log of its build.
-        follows: Whether it follows a log itself.
+        is_followed: Whether somebody follows the log of its build; *follows*: whether it follows a log itself.
     """
 
     operation: str = "startBuild"
@@ -33,23 +29,14 @@ class Action:
 
 
 ACTIONS: Mapping[str, Action] = {
-    # reads the status of a version that is ready
     "read": Action("getBuild"),
-    # starts a build of its own, backs off while it is refused, and polls it to its end
     "start": Action(builds="own", lasts=True),
-    # starts a build, cancels it half-way, and polls until it has settled
     "cancel": Action(builds="own", follow_ups=1),
-    # starts a build and follows its log to the end
     "stream": Action(builds="own", lasts=True, follow_ups=1, is_followed=True, follows=True),
-    # starts and cancels a version that others start and cancel as well, and reads it
     "race": Action(builds="shared", follow_ups=2),
-    # starts one of the few builds that many watch, and polls it to its end
     "host": Action(builds="own", lasts=True, is_followed=True),
-    # follows the log of one of the few builds
     "watch": Action("streamBuildEvents", follows=True),
-    # starts a version that is ready, with the first key
     "modest": Action(),
-    # starts a version that is ready, with the second key
     "greedy": Action(),
 }
 
@@ -77,16 +64,11 @@ class Scenario:
     """One load scenario with its defaults.
 
     Attributes:
-        says: What it does, in one sentence.
         arrivals: The arrival curve as text, or ``at once``: then *builds* say how many.
-        duration_s: How long arrivals are scheduled for.
         mix: Weights of the actions among the arrivals, none of them zero.
-        builds: How many builds it is about, where the arrivals do not tell.
         watchers: Followers of each build.
-        build_s: Seconds that the steps of a build take.
-        lines: Lines that a build prints.
+        build_s: Seconds that the steps of a build take; *lines*: how many it prints.
         ready: Versions that are built before the run begins, for reads.
-        needs_second: Whether it needs the key of another account.
         drift: Whether the last part of the run is compared with the first.
         shows: Claims that it is for; without a verdict on one of them a run is no pass.
     """
@@ -106,26 +88,21 @@ class Scenario:
     shows: tuple[str, ...] = _SHOWN
 
     def heeds(self, flag: str) -> bool:
-        """Whether a flag, given by its name without dashes, changes anything about the scenario."""
-        match flag:
-            case "builds" | "watchers":
-                return bool(getattr(self, flag))
-            case "lines":
-                return any(ACTIONS[action].is_followed for action in self.mix)
-            case "rate" | "arrivals":
-                return not self.watchers
-            case "mix":
-                return len(self.mix) > 1 and not self.watchers
-            case "build-s":
-                return not self.needs_second
-            case "users":  # of a closed model, which leaves nothing of what is due at once or in turns
-                return self.arrivals != AT_ONCE and not self.needs_second
-        return True
+        """Whether a flag, by its name without dashes, changes anything about the scenario."""
+        uses = {
+            "builds": self.builds,
+            "watchers": self.watchers,
+            "lines": any(ACTIONS[action].is_followed for action in self.mix),
+            "rate": not self.watchers,
+            "arrivals": not self.watchers,
+            "mix": len(self.mix) > 1 and not self.watchers,
+            "build-s": not self.needs_second,
+            "users": self.arrivals != AT_ONCE and not self.needs_second,
+        }
+        return bool(uses.get(flag, True))
 
 
 AT_ONCE = "at once"
-
-# Clients of a closed model.
 USERS = 8
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -192,7 +169,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one load run is to do: a scenario with the caller's wishes in it.
+    """A scenario with the caller's wishes in it.
 
     Attributes:
         users: Clients that send one request after the other; only in a closed model.
@@ -215,12 +192,12 @@ class Options:
 
     @property
     def arrivals_text(self) -> str:
-        """When what is to be sent is sent. A closed model takes from its arrivals no more than what they are."""
+        """When what is to be sent is sent."""
         return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
 
     @property
     def advice(self) -> str:
-        """What to do where there is too much of something: which flags make it less."""
+        """Which flags make less of something of which there is too much."""
         if self.arrivals == AT_ONCE:
             return "lower --builds or --watchers" if self.watchers else "lower --builds"
         return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
@@ -231,22 +208,14 @@ class Options:
 
 
 def scenario(name: str) -> Scenario:
-    """The scenario called *name*.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The scenario called *name*; a `UsageError` where there is none."""
     if name not in SCENARIOS:
         raise UsageError(f"scenario {name!r}: no such scenario; {nearest(name, tuple(SCENARIOS))}")
     return SCENARIOS[name]
 
 
 def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
-    """The weights that ``action=weight,…`` names; an action that it does not name keeps none.
-
-    Raises:
-        UsageError: an action is not one of the scenario's, or named twice, or a weight is no number from 0 on.
-    """
+    """The weights of ``action=weight,…``, 0 or more; a `UsageError` where an action is unknown, or a weight none."""
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))

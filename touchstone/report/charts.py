@@ -8,7 +8,6 @@ from typing import NamedTuple
 from touchstone.facts.wording import brief, figure
 
 SIDE = 1000
-_MANY_DECADES = 2.4  # from here on, only powers of ten have room for their names
 
 
 class Tick(NamedTuple):
@@ -51,13 +50,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart.
-
-    Attributes:
-        caption: What it shows, for those who do not see it and as its caption.
-        height_px: Of the square on the page.
-        key_name: What all keys are about; empty where they speak for themselves.
-    """
+    """One chart; *caption* also describes it to those who do not see it."""
 
     title: str
     caption: str
@@ -67,7 +60,6 @@ class Chart:
     keys: tuple[Key, ...] = ()
     notes: tuple[Note, ...] = ()
     height_px: int = 200
-    key_name: str = ""
 
 
 class Linear:
@@ -94,7 +86,7 @@ class Log:
     def __init__(self, least_s: float, most_s: float) -> None:
         least_s = max(least_s, 1e-6)
         low = _nice(least_s, -1)
-        # Less than a decade would make much of little, and leave no room for marks.
+        # At least a decade, which leaves room for marks.
         high = _nice(max(most_s, least_s, 5 * low))
         low = _nice(min(low, high / 9.9), -1)
         self._low, self._high = math.log10(low), math.log10(high)
@@ -110,7 +102,8 @@ class Log:
 
     def axis(self, name: str) -> Axis:
         """The axis with its marks, as close as they can be read."""
-        steps = (1, 2, 5) if self._high - self._low < _MANY_DECADES else (1,)
+        # From 2.4 decades on, only powers of ten have room for their names.
+        steps = (1, 2, 5) if self._high - self._low < 2.4 else (1,)
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         values = [step * 10.0**power for power in powers for step in steps]
         inside = [value for value in values if self._low - 1e-9 <= math.log10(value) <= self._high + 1e-9]
@@ -166,6 +159,5 @@ def stairs(points: Sequence[tuple[float, float]], end: float) -> str:
     """A line that keeps its height until the next point, and from the last one until *end*."""
     if not points:
         return ""
-    parts = [f"M{place(points[0][0])} {height(points[0][1])}"]
-    parts += [f"H{place(x)}V{height(y)}" for x, y in points[1:]]
-    return "".join(parts) + f"H{place(end)}"
+    steps = "".join(f"H{place(x)}V{height(y)}" for x, y in points[1:])
+    return f"{line(points[:1])}{steps}H{place(end)}"

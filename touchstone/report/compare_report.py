@@ -12,16 +12,16 @@ from rich.text import Text
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.finding import Finding
-from touchstone.facts.wording import brief, clipped, figure, percentage, plural
+from touchstone.facts.wording import brief, figure, percentage, plural
 from touchstone.loadgen.metrics import ALL, FEW, name_of
 from touchstone.loadgen.thresholds import scope_text
 from touchstone.report import comparison as limits
 from touchstone.report import html, resampling
 from touchstone.report.charts import Chart
-from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, OperationChange
+from touchstone.report.comparison import GROUPS, NOISE, TOO_FEW, UNCERTAIN, Change, Comparison
 from touchstone.report.json_report import fields
 from touchstone.report.load_charts import nines_of, percentile_chart, scale_of
-from touchstone.report.load_sentences import describe_capacity, describe_workload
+from touchstone.report.load_sentences import sentence
 from touchstone.report.terminal import inert, say, table
 from touchstone.report.terminal import render as render_text
 from touchstone.rules.verdict import ClaimVerdict, RunVerdict
@@ -34,42 +34,30 @@ _NAMES = {"throughput_per_s": "served a second", "error_share": "errors", "refus
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
-    """Writes the comparison to *console*; the last line says what it comes to.
-
-    Args:
-        page: Where the report for a browser is.
-    """
-    claims = both.claims
-    lengths = (log.footer.duration_s if log.footer else 0.0 for log in (both.before, both.after))
+    """Writes the comparison to *console*, whose last line says what it comes to; *page* is the report for a browser."""
     render_text(
         console,
         "compare.txt.j2",
         {"load": lambda: _write_load(both, console)},
         **_values(both),
-        changes={
-            **{f"Claims {group}": list(map(_describe_turn, claims.turned_by(group))) for group in GROUPS},
-            "New findings, in B only": list(map(_describe_finding, claims.new)),
-            "Gone findings, in A only": list(map(_describe_finding, claims.gone)),
-            "Claims that B does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_before],
-            "Claims that A does not know": [f"{one.claim.id}: {one.verdict}" for one in claims.only_after],
-        },
-        differing=list(map(_describe_times, both.slower_or_faster)),
-        lengths=" and ".join(f"{seconds:.1f} s" for seconds in lengths),
         page=str(page or ""),
     )
     say(console, f"exit {exit_code}: {both.reason}", "bold")
 
 
 def _values(both: Comparison) -> Mapping[str, Any]:
-    """What the templates of the terminal and of the page have in common."""
     logs = (both.before, both.after)
     return {
         "both": both,
         "runs": [(letter, log, describe_run(log)) for letter, log in zip("AB", logs, strict=True)],
-        "describe_capacity": describe_capacity,
+        "sentence": sentence,
         "limits": limits,
         "resampling": resampling,
         "few": FEW,
+        "groups": GROUPS,
+        "apart": describe_apart,
+        "statistic": describe_statistic,
+        "value": describe_value,
     }
 
 
@@ -87,25 +75,6 @@ def _write_load(both: Comparison, console: Console) -> None:
     table(console, (title, ">A", ">B", "difference", ""), rows, title.capitalize(), wide=False)
 
 
-def _describe_times(one: OperationChange) -> str:
-    changes = (
-        f"{describe_statistic(change)} {describe_value(change, change.before)}, "
-        f"{describe_value(change, change.after)}: {describe_apart(change)}, {change.verdict}"
-        for change in one.times
-        if change.apart
-    )
-    return f"{one.name} ({one.counts[0]:,} and {one.counts[1]:,} answers): {'; '.join(changes)}"
-
-
-def _describe_turn(turn: limits.Turn) -> str:
-    reason = f" ({clipped(turn.after.reason, 120)})" if turn.after.reason else ""
-    return f"{turn.after.claim.id}: {turn.before.verdict} → {turn.after.verdict}{reason}"
-
-
-def _describe_finding(finding: Finding) -> str:
-    return f"{finding.claim}: {finding.operation or 'request'}, expected {finding.expected}; actual {finding.actual}"
-
-
 def render(both: Comparison) -> str:
     """The comparison as an HTML page."""
     alike = "Too little to tell" if both.is_open else f"No difference{' beyond noise' if both.is_load else ''}"
@@ -117,19 +86,13 @@ def render(both: Comparison) -> str:
         headline="The two runs differ" if both.differs else alike,
         kind=limits.kind_of_run(both.after).partition(" (")[0],
         charts=_overlays(both),
-        groups=GROUPS,
         symbols=html.SYMBOLS,
         tones=_TONES,
         scope_text=scope_text,
-        apart=describe_apart,
-        statistic=describe_statistic,
-        value=describe_value,
-        describe_workload=describe_workload,
     )
 
 
 def _overlays(both: Comparison) -> tuple[Chart, ...]:
-    """For each operation that both load runs timed, their percentile curves over each other."""
     if not both.is_load:
         return ()
     drawn = [one for one in both.operations if len(both.operations) != 2 or one.name != ALL]
@@ -157,7 +120,6 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
         for group, turns in ((group, claims.turned_by(group)) for group in GROUPS)
     }
     lists |= {"removed": list(map(_claim, claims.only_before)), "added": list(map(_claim, claims.only_after))}
-    findings = {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))}
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "exit_code": exit_code,
@@ -171,7 +133,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
             "gone_findings": len(claims.gone),
         },
         "claims": lists,
-        "findings": findings,
+        "findings": {"new": list(map(_finding, claims.new)), "gone": list(map(_finding, claims.gone))},
         "answers": [],
     }
     if both.is_load:
@@ -188,16 +150,11 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
 
 
 def _run(log: RunLog, verdict: RunVerdict) -> dict[str, Any]:
-    header = log.header
     return {
-        "id": header.run_id,
-        "command": header.command,
-        "target": header.target.name,
-        "url": header.target.url,
-        "started_at": header.started_at,
+        **fields(log.header, "id=run_id command target=target.name url=target.url started_at"),
         "duration_s": log.footer.duration_s if log.footer else None,
         **fields(verdict, "exit_code", "reason"),
-        **fields(header, "contract_sha256", "tool_version"),
+        **fields(log.header, "contract_sha256", "tool_version"),
     }
 
 

@@ -1,8 +1,4 @@
-"""Two runs beside each other: what may be compared, and all that differs between them beyond noise; pure.
-
-What varied within each run is noise; another machine or a busy neighbour is not in it, and so a difference may come
-from that.
-"""
+"""Two runs beside each other: what may be compared, and all that differs beyond what varied within each run; pure."""
 
 import math
 from collections.abc import Sequence
@@ -41,11 +37,9 @@ Verdict = Literal[
 NOISE: Verdict = "no difference beyond noise"
 UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
-# Where these are not excluded nobody says that there is no difference: one by half, or by a tenth of all requests.
-MATTERS, MATTERS_POINTS = 0.5, 0.1
+MATTERS, MATTERS_POINTS = 0.5, 0.1  # a difference by less is none, as a share and in points
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
 
-# What became of a claim, in the order in which reports have it.
 GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
 NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
@@ -61,24 +55,14 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statistic in two runs.
+    """One statistic in two runs."""
 
-    Attributes:
-        statistic: Its name with its unit.
-        before: In the first run.
-        after: In the second run.
-        apart: How far they are apart, with its interval: of times and rates as a share of *before*, of shares as they
-            are; None where that cannot be said.
-        verdict: What is to be said of it.
-        lack: What there is too little of; None where there is enough.
-    """
-
-    statistic: str
-    before: float
-    after: float
-    apart: Interval | None
-    verdict: Verdict
-    lack: Lack | None = None
+    statistic: str  # its name with its unit
+    before: float  # in the first run
+    after: float  # in the second run
+    apart: Interval | None  # of times and rates as a share of `before`, of shares as they are; None if unknown
+    verdict: Verdict  # what is to be said of it
+    lack: Lack | None = None  # what there is too little of; None where there is enough
 
     @property
     def tells(self) -> bool:
@@ -93,20 +77,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class OperationChange:
-    """One operation in two runs.
-
-    Attributes:
-        counts: Requests in either run; None where a run never used it.
-        spans: How long answers took in either run; None where nothing shows it.
-        times: Of each percentile.
-        counted: Of the throughput and of shares; empty where the runs were no load.
-    """
+    """One operation in two runs."""
 
     name: str
-    counts: tuple[int | None, int | None]
-    spans: tuple[Times | None, Times | None]
-    times: tuple[Change, ...]
-    counted: tuple[Change, ...]
+    counts: tuple[int | None, int | None]  # requests in either run; None where a run never used it
+    spans: tuple[Times | None, Times | None]  # how long answers took in either run; None where nothing shows it
+    times: tuple[Change, ...]  # of each percentile
+    counted: tuple[Change, ...]  # of the throughput and of shares; empty where the runs were no load
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +117,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChanges:
-    """What two runs say differently about claims.
-
-    Attributes:
-        turned: Claims with another verdict, in the order of the second run's ledger.
-        only_before: Claims that the second run was not to judge, of those that it does not know any more.
-        only_after: Claims that the first run was not to judge, of those that it did not know.
-        new: Findings of the second run alone, about claims that the first one was asked for as well.
-        gone: Findings of the first run alone, about claims that the second one was asked for as well.
-        unasked: How many claims only one of the two runs was asked for, by ``--claims``.
-    """
+    """What two runs say differently about claims."""
 
     before: RunVerdict
     after: RunVerdict
-    turned: tuple[Turn, ...]
-    only_before: tuple[ClaimVerdict, ...]
-    only_after: tuple[ClaimVerdict, ...]
-    new: tuple[Finding, ...]
-    gone: tuple[Finding, ...]
-    unasked: int
+    turned: tuple[Turn, ...]  # claims with another verdict, in the order of the second run's ledger
+    only_before: tuple[ClaimVerdict, ...]  # that the second run does not know, though it was asked for all such
+    only_after: tuple[ClaimVerdict, ...]  # that the first run did not know, though it was asked for all such
+    new: tuple[Finding, ...]  # findings of the second run alone, about claims that the first one was asked for as well
+    gone: tuple[Finding, ...]  # findings of the first run alone, about claims that the second one was asked for as well
+    unasked: int  # how many claims only one of the two runs was asked for, by ``--claims``
 
     def turned_by(self, group: str) -> tuple[Turn, ...]:
         """The claims with another verdict of which this became."""
@@ -178,28 +146,18 @@ class ClaimChanges:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two runs of one kind.
-
-    Attributes:
-        unlike: What the two had not in common to do.
-        is_load: Whether they are load runs.
-        is_timed: Whether times are response times; else there are service times only.
-        operations: Of load runs all of them together first, then each that one of the runs used; of others those that
-            both used.
-        block_s: Seconds in a block of either run.
-        rated_s: Seconds that the throughput of either run is over.
-    """
+    """Two runs of one kind."""
 
     before: RunLog
     after: RunLog
     claims: ClaimChanges
-    unlike: tuple[Mismatch, ...]
-    is_load: bool
-    is_timed: bool
-    operations: tuple[OperationChange, ...]
+    unlike: tuple[Mismatch, ...]  # what the two had not in common to do
+    is_load: bool  # whether they are load runs
+    is_timed: bool  # whether times are response times; else there are service times only
+    operations: tuple[OperationChange, ...]  # of load runs ALL, and each that either used; else those of both
     capacities: tuple[Capacity | None, Capacity | None]
-    block_s: tuple[int, int]
-    rated_s: tuple[int, int]
+    block_s: tuple[int, int]  # seconds in a block of either run
+    rated_s: tuple[int, int]  # seconds that the throughput of either run is over
 
     @property
     def has_new_failure(self) -> bool:
@@ -209,7 +167,6 @@ class Comparison:
 
     @property
     def _changes(self) -> list[Change]:
-        """What is to be said of the statistics of two load runs."""
         operations = self.operations if self.is_load else ()
         return [change for one in operations for change in (*one.times, *one.counted) if change.tells]
 
@@ -338,12 +295,10 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
 
 
 def _findings(log: RunLog, other: RunLog) -> tuple[Finding, ...]:
-    """Those of one run alone, about claims that the other one was asked for as well."""
     known = {finding.id for finding in other.findings}
     return tuple(one for one in log.findings if one.id not in known and selected(one.claim, other.header.claims_glob))
 
 
-# By option what people call it.
 _OPTIONS = {
     "mix": "mix",
     "users": "clients",
@@ -356,11 +311,7 @@ _OPTIONS = {
 
 
 def _work(log: RunLog) -> dict[str, str]:
-    """What a run was to do, in words, as far as a difference may come from it.
-
-    What says nothing about a load is left out: a seed, the folder that a trace lies in, the port of a server on this
-    machine, weights that come to the same shares, and options that the scenario or the model has no use for.
-    """
+    """What a run was to do, as far as a difference may come from it; trace folders and local ports are left out."""
     workload, header = log.workload, log.header
     if workload is None:
         work = {"profile": header.profile, "claims": header.claims_glob, "seed": str(header.seed)}
@@ -370,7 +321,6 @@ def _work(log: RunLog) -> dict[str, str]:
     is_local = is_loopback(urlsplit(header.target.url).hostname or "")
     url = "a server on this machine" if is_local else header.target.url
     work = {
-        # The embedded twin has another port each time, and is the same server all the same.
         "target": "the embedded twin" if header.target.kind == "embedded" else url,
         "scenario": workload.scenario,
         "model": workload.model,
@@ -393,10 +343,7 @@ def _work(log: RunLog) -> dict[str, str]:
 class _Side:
     """One run, its seconds cut into blocks; those left over at the end are part of the last whole block.
 
-    Attributes:
-        windows: Of a run that was no load, those of its answers that were no refusal, but for followed logs.
-        is_timed: Whether they have response times.
-        scheduled_s: For how many seconds arrivals were scheduled; all of them where all arrive at once.
+    Of a run that was no load, the windows hold its answers that were no refusal, but for followed logs.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -426,10 +373,7 @@ class _Side:
         return resampling.durations(parts, self.blocks)
 
     def counted(self, statistic: str, name: str) -> Floats:
-        """For each block what a statistic counts, and what it counts it among: requests sent, or seconds.
-
-        A rate is that of the schedule: what is still polled afterwards makes a short run no slower than a long one.
-        """
+        """For each block what a statistic counts, and what it counts it among: requests sent, or scheduled seconds."""
         part, sent, seconds = np.zeros((3, self.blocks))
         is_rate = statistic.endswith("_per_s")
         until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
@@ -470,7 +414,6 @@ def _operation(name: str, sides: Sequence[_Side], *, is_load: bool, is_timed: bo
 def _time_changes(
     runs: Sequence[Durations], spans: tuple[Times, Times], shares: Sequence[float], seed: int
 ) -> tuple[Change, ...]:
-    """For each percentile its change."""
     blocks = _too_few_blocks([run.counts for run in runs])
     samples = min(span.count + span.never for span in spans)
     found = []

@@ -1,7 +1,6 @@
 """Runs and proofs for a job of GitHub Actions: the summary of a step, annotations, and no other command to the runner.
 
-What a target said stands in a summary only as the content of a `code` element within a block of HTML: no Markdown is
-read there, and GitHub makes no link and no mention of it. A block ends at an empty line, which no such text has in it.
+Text of a target stands in a summary only within `code` elements of HTML blocks, where GitHub reads no Markdown.
 
 Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner, ActionCommand.cs.
 """
@@ -28,10 +27,8 @@ from touchstone.rules.verdict import VERDICTS
 
 MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
 MAX_ANNOTATIONS = 10  # GitHub shows so many of a step
-MAX_FINDINGS = 200  # rows; whoever wants more opens the report
+MAX_FINDINGS = 200  # rows; the report has all of them
 MAX_CELL_CHARS = 300
-MAX_TITLE_CHARS = 200
-MAX_MESSAGE_CHARS = 2_000
 _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 
 # The runner looks for `::` behind blanks and for `##[` anywhere in a line, which a carriage return ends as well.
@@ -39,9 +36,7 @@ _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
 
 Kind = Literal["error", "warning"]
-
-
-Remark = tuple[Kind, str, str]  # kind, title and message of an annotation
+Remark = tuple[Kind, str, str]  # with title and message of an annotation
 
 
 class Inert:
@@ -51,7 +46,6 @@ class Inert:
         self.stream = stream
 
     def __getattr__(self, name: str) -> Any:
-        """What others ask the stream behind it, but for the ways around this one."""
         if name in ("buffer", "detach", "reconfigure", "writelines"):
             raise AttributeError(name)
         return getattr(self.stream, name)
@@ -79,11 +73,7 @@ def guarded() -> Iterator[None]:
 
 
 def publish(view: View | ProofView, folder: Path) -> None:
-    """Gives a job of GitHub Actions the annotations and the summary of a run or a proof; elsewhere does nothing.
-
-    Args:
-        folder: Where the reports are.
-    """
+    """Gives a job of GitHub Actions the annotations and the summary of a run or a proof; elsewhere does nothing."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     stream: Any = sys.stdout
@@ -94,7 +84,7 @@ def publish(view: View | ProofView, folder: Path) -> None:
 
 
 def _append(path: Path, view: View | ProofView, folder: Path) -> None:
-    """Appends what there is room for: the limit is one of the file, which others of the step write, too."""
+    """Appends the summary that fits into a file which other commands of the step write to as well."""
     try:
         descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8", newline="\n") as file:
@@ -108,12 +98,7 @@ def _append(path: Path, view: View | ProofView, folder: Path) -> None:
 
 
 def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """The summary of a step, in Markdown; empty where there is no room for it without any list.
-
-    Args:
-        folder: Where the reports are.
-        room_bytes: How long it may become, in UTF-8.
-    """
+    """The summary of a step in Markdown, at most *room_bytes* of UTF-8; empty where not even one without lists fits."""
     values: dict[str, Any] = {"view": view, "folder": folder, "code": code}
     if isinstance(view, ProofView):
         name, command, (tone, headline) = "github_proof.md.j2", "prove", proof_report.headline_of(view)
@@ -135,10 +120,7 @@ def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
 
 
 def annotations(view: View | ProofView) -> list[str]:
-    """At most ten commands for the runner: what ended the run, findings, ``must`` first, then how many more there are.
-
-    What is in the baseline is left out, and what holds again comes last.
-    """
+    """At most ten commands for the runner: why the run ended, findings outside the baseline, and how many more."""
     remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view))
     if len(remarks) > MAX_ANNOTATIONS:
         first, *others = remarks[MAX_ANNOTATIONS - 1 :]
@@ -174,7 +156,6 @@ def _of_proof(view: ProofView) -> Iterator[Remark]:
 
 
 def _why(trial: Trial) -> str:
-    """What was lacking, blamed without a right, or in the way."""
     parts = {
         "not found broken: ": ", ".join(trial.lacking) if trial.state == "missed" else "",
         "blamed without a right: ": ", ".join(proof_report.noise(trial)),
@@ -185,8 +166,8 @@ def _why(trial: Trial) -> str:
 
 def annotation(kind: Kind, title: str, message: str) -> str:
     """The command that shows a remark beside the run."""
-    title = _data(clipped(one_line(title), MAX_TITLE_CHARS)).replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={title}::{_data(clipped(visible(message), MAX_MESSAGE_CHARS))}"
+    title = _data(clipped(one_line(title), 200)).replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={title}::{_data(clipped(visible(message), 2_000))}"
 
 
 def _data(text: str) -> str:

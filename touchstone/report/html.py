@@ -19,8 +19,7 @@ from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check
 
-MAX_FINDINGS = 60  # told in full; the others in short
-MAX_NAMED = 3  # broken claims that are told before anything else
+MAX_FINDINGS = 60  # in full; the others in short
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
 _HEADLINES = {
@@ -54,14 +53,14 @@ def render(view: View) -> str:
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
         numbers=numbers,
-        named=[unknown[claim] for claim in numbers if claim in unknown][:MAX_NAMED],
+        named=[unknown[claim] for claim in numbers if claim in unknown][:3],
         unknown=len(unknown),
         symbols=SYMBOLS,
     )
 
 
 def headline_of(view: View) -> tuple[str, str]:
-    """The verdict on a run, or what it has in the place of one, and its headline."""
+    """The tone and the headline of a run."""
     is_broken = any(
         item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
         for item in view.verdict.claims
@@ -73,7 +72,7 @@ def headline_of(view: View) -> tuple[str, str]:
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
-    """That of a probe which came to its end; None where something else decided how the run ends."""
+    """None where something other than the probe decided how the run ends."""
     identity = probe.identity
     if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.is_known else 3):
         return ("upheld", "Knee of reads found") if not exit_code else ("indeterminate", "Knee of reads not told")
@@ -86,12 +85,7 @@ def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
 
 
 def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values: Any) -> str:
-    """A page from its template, with its style sheets and scripts inside.
-
-    Args:
-        template: File name among the assets, as are *styles* and *scripts*.
-        values: What the template names; texts among them are shown as they are and never taken for markup.
-    """
+    """A page from a template, with style sheets and scripts, all among the assets; no text in *values* is markup."""
     script = "".join(map(_asset, scripts))
     values["style"] = Markup("".join(map(_asset, styles)))
     values["script"] = Markup(script)
@@ -129,7 +123,7 @@ def environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Makes hidden characters visible in every text that the page shows; the escaping of markup comes after it."""
+    """Makes hidden characters visible in every text; the escaping of markup comes after it."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import Any
 
 from touchstone.loadgen.capacity import Capacity
-from touchstone.loadgen.metrics import Operation, Punctuality, Times, Traffic
-from touchstone.report.load_sentences import describe_beyond, describe_capacity, describe_generator
+from touchstone.loadgen.metrics import Operation, Times, Traffic
+from touchstone.report.load_sentences import sentence
 from touchstone.report.load_view import LoadView
 from touchstone.report.probe_view import Advice, KneeView, ProbeView
 from touchstone.report.view import View
@@ -94,13 +94,19 @@ def _load(load: LoadView) -> dict[str, Any]:
         "asked": dict(zip(("starts", "refused", "failed"), load.asked, strict=True)),
         "silent": fields(silence, "from_s unanswered cut_off unanswered_in_all=in_all") if silence else None,
         "pauses": [fields(one, "from_s to_s waiting") for one in load.pauses],
-        "generator": _generator(load.kept, load.workload.began_at),
+        "generator": {
+            "says": sentence("generator", load.kept, load.workload.began_at),
+            **fields(load.kept, _GENERATOR),
+            "late": _times(load.kept.late),
+            "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in load.kept.workers],
+        },
     }
 
 
 def _operation(one: Operation) -> dict[str, Any]:
     outcomes = {row.outcome: _traffic(row) for row in one.outcomes}
-    return {**_traffic(one.whole), **fields(one, "unsent error_share refused_share kinds"), "outcomes": outcomes}
+    shares = fields(one, "error_share refused_share kinds")
+    return {**_traffic(one.whole), "unsent": one.kinds["unsent"], **shares, "outcomes": outcomes}
 
 
 def _traffic(row: Traffic) -> dict[str, Any]:
@@ -121,20 +127,11 @@ def _times(times: Times | None) -> dict[str, Any] | None:
 def _capacity(found: Capacity) -> dict[str, Any]:
     room = fields(found.room, "is_full_host inside refused unbidden let_in") if found.room else None
     return {
-        "says": describe_capacity(found),
+        "says": sentence("capacity", found),
         **fields(found, _CAPACITY),
         "room": {**room, "cancels": len(found.room.turns)} if room and found.room else None,
         "busiest": {f"{span_s}_s": number for span_s, number in found.busiest.items()},
-        "clients": {"says": describe_beyond(found), **fields(found.clients, _CLIENTS)},
-    }
-
-
-def _generator(kept: Punctuality, began_at: float) -> dict[str, Any]:
-    return {
-        "says": describe_generator(kept, began_at),
-        **fields(kept, _GENERATOR),
-        "late": _times(kept.late),
-        "workers": [fields(line, _WORKER) | {"late": _times(line.late)} for line in kept.workers],
+        "clients": {"says": sentence("beyond", found), **fields(found.clients, _CLIENTS)},
     }
 
 
@@ -161,13 +158,8 @@ def _probe(probe: ProbeView) -> dict[str, Any]:
 def _advice(found: Advice) -> dict[str, Any]:
     """The settings of a client; null where the limiter does not ask for one."""
     pace = fields(found.pace, _PACE) if found.pace else {name.partition("=")[0]: None for name in _PACE.split()}
-    contradicted = not found.retry_after
-    return {
-        **fields(found, "rate_per_s families lines"),
-        **pace,
-        "spacing_s": pace["spacing_s"] or None,
-        "retry_after_contradicted": contradicted,
-    }
+    pace |= {"spacing_s": pace["spacing_s"] or None, "retry_after_contradicted": not found.retry_after}
+    return fields(found, "rate_per_s families lines") | pace
 
 
 def _knee(view: KneeView) -> dict[str, Any]:

@@ -1,6 +1,4 @@
-"""
-The view as junit.xml: one test case for each claim and one for the run itself, so that no half-done run looks green.
-"""
+"""The view as junit.xml: a test case for each claim and one for the run, so that no half-done run looks green."""
 
 from collections import defaultdict
 
@@ -9,10 +7,7 @@ from touchstone.report import html
 from touchstone.report.view import FindingView, View, describe_check
 from touchstone.rules.verdict import ClaimVerdict
 
-# What they are called in a checkout of ours.
 LEDGER, THRESHOLDS = "openapi/claims.yaml", "load/thresholds.toml"
-_MAX_MESSAGE_CHARS = 500
-_MAX_TEXT_CHARS = 4_000
 
 Outcome = tuple[str, str, str, str]  # element, type, message, and the text inside
 _PASSED = ("", "", "", "")
@@ -26,7 +21,7 @@ def render(view: View) -> str:
     outcomes = {item.claim.id: _outcome(item, findings[item.claim.id]) for item in view.verdict.claims}
     of_run = _PASSED if view.exit_code in (0, 1) else ("error", f"exit-{view.exit_code}", view.reason, "")
     jinja = html.environment().overlay()
-    jinja.filters |= {"message": lambda text: clipped(one_line(text), _MAX_MESSAGE_CHARS), "text": _text}
+    jinja.filters |= {"message": lambda text: clipped(one_line(text), 500), "text": _text}
     about_run = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
     about_run += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
     about_run += [f"may be left on the target: {ref}; `touchstone sweep` looks" for ref in view.may_be_left]
@@ -61,4 +56,4 @@ def _finding(item: FindingView) -> str:
 
 def _text(text: str) -> str:
     # GitLab and Jenkins attach the file that stands in such brackets, and a target may have written them.
-    return clipped(visible(text), _MAX_TEXT_CHARS).replace("[[ATTACHMENT|", "[ [ATTACHMENT|")
+    return clipped(visible(text), 4_000).replace("[[ATTACHMENT|", "[ [ATTACHMENT|")

@@ -65,17 +65,11 @@ def pictures(load: LoadView) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns of equal width.
+    """Columns of equal width."""
 
-    Attributes:
-        origin_s: Where the first one begins, since the run started.
-        width_s: Whole seconds that each has.
-        count: How many there are.
-    """
-
-    origin_s: int
-    width_s: int
-    count: int
+    origin_s: int  # where the first one begins, since the run started
+    width_s: int  # whole seconds that each has
+    count: int  # how many there are
 
     def column(self, at_s: float) -> int:
         """The column that a moment falls into; the nearest one where it falls into none."""
@@ -116,12 +110,7 @@ def _stacked_chart(
     due: Iterable[tuple[float, int]],
     columns: Columns,
 ) -> Chart:
-    """Counts by column, stacked by kind, with another count as a line.
-
-    Args:
-        rows: A kind, a moment in seconds since the run started, and how many there were.
-        due: A moment, and how many.
-    """
+    """Counts by column, stacked by kind, with *due* as a line; moments in seconds since the run started."""
     counts, outline = np.zeros((len(KINDS), columns.count), dtype=int), np.zeros(columns.count)
     for kind, at_s, number in rows:
         counts[KINDS.index(kind), columns.column(at_s)] += number
@@ -246,12 +235,7 @@ def scale_of(spans: Sequence[Times]) -> Log:
 
 
 def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], nines: float, scale: Log) -> Chart:
-    """Curves over each other.
-
-    Args:
-        spans: Of each curve its class in the style sheet, its name in the caption and in the key, and its durations;
-            the first one is drawn last, over the others.
-    """
+    """Curves over each other, each a CSS class, its names in caption and key, and durations; the first on top."""
     shapes: list[Shape] = []
     captions = []
     for css, name, _, times in spans:
@@ -274,10 +258,7 @@ def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], n
 
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
-    """A chart for each operation, all of them together first where there are several.
-
-    The axes are the same for all but followed logs, which last as long as their builds.
-    """
+    """A chart for each operation; followed logs, which last as long as their builds, have axes of their own."""
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
     drawn = [one for one in operations if one.whole.times]
     if not drawn:

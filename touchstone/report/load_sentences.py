@@ -4,11 +4,8 @@ from functools import cache
 
 from jinja2 import Template
 
-from touchstone.facts.events import Workload
 from touchstone.facts.sample import CUT_OFF
 from touchstone.facts.wording import was
-from touchstone.loadgen.capacity import SPANS_S, Capacity
-from touchstone.loadgen.metrics import Punctuality
 from touchstone.report import html
 from touchstone.report.load_view import LoadView
 
@@ -30,34 +27,14 @@ def describe(load: LoadView) -> dict[str, str]:
     found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
     cut_off = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
     return {
-        "capacity": describe_capacity(found) if found else "",
+        "capacity": sentence("capacity", found) if found else "",
         "failed": sentence("failed", load.attempts),
-        "beyond": describe_beyond(found) if found else "",
+        "beyond": sentence("beyond", found) if found else "",
         "closing": sentence("closing", *load.asked),
         "silence": sentence("silence", load.silence, began_at) if load.silence else "",
         "pauses": sentence("pauses", load.pauses, began_at),
         "cut": sentence("cut", cut_off),
-        "generator": describe_generator(load.kept, began_at),
-        "workload": describe_workload(load.workload),
+        "generator": sentence("generator", load.kept, began_at),
+        "workload": sentence("workload", load.workload),
         **{name: sentence(name, numbers) for name in ("times", "timed", "remarks")},
     }
-
-
-def describe_workload(workload: Workload) -> str:
-    """What the run was to do."""
-    return sentence("workload", workload)
-
-
-def describe_generator(kept: Punctuality, began_at: float) -> str:
-    """Whether the generator kept to its schedule; by how much and from when it did not."""
-    return sentence("generator", kept, began_at)
-
-
-def describe_capacity(found: Capacity) -> str:
-    """Where the capacity is, in words that claim no more than was seen."""
-    return sentence("capacity", found)
-
-
-def describe_beyond(found: Capacity) -> str:
-    """What became of the clients."""
-    return sentence("beyond", found, SPANS_S)

@@ -17,54 +17,32 @@ _ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
-    """One threshold, as reports show it.
+    """One threshold, as reports show it."""
 
-    Attributes:
-        operation: In words.
-        says: What is limited, in words.
-        bound: ``at most`` or ``at least``.
-        limit: With its unit.
-        measured: With its unit.
-        margin_share: How far the value is inside its limit, as a share of it; below zero where it is beyond, None where
-            nothing was measured or the limit is zero.
-        margin: The same in words.
-        reading: What was measured.
-    """
-
-    operation: str
-    says: str
-    bound: str
-    limit: str
-    measured: str
-    margin_share: float | None
-    margin: str
-    reading: Reading
+    operation: str  # in words
+    says: str  # what is limited, in words
+    bound: str  # ``at most`` or ``at least``
+    limit: str  # with its unit
+    measured: str  # with its unit
+    margin_share: float | None  # how far inside its limit, as a share of it, below zero beyond; None if unknown
+    margin: str  # the same in words
+    reading: Reading  # what was measured
 
 
 @dataclass(frozen=True, slots=True)
 class LoadView:
-    """The load of a run.
-
-    Attributes:
-        limits: Broken ones first, then those that could not be judged.
-        capacity: None where the run started no builds.
-        windows: What charts are drawn from, as are *attempts*.
-        asked: Starts of the client that asks the limit at the end of a storm; how many of them were refused, and how
-            many ended with 5xx or without an answer.
-        silence: What the run ended in where the target answered nobody any more.
-        pauses: When it answered nobody for a while, and then did again.
-    """
+    """The load of a run."""
 
     workload: Workload
     numbers: Metrics
     kept: Punctuality
-    capacity: Capacity | None
-    limits: tuple[LimitLine, ...]
-    windows: tuple[Window, ...]
+    capacity: Capacity | None  # None where the run started no builds
+    limits: tuple[LimitLine, ...]  # broken ones first, then those that could not be judged
+    windows: tuple[Window, ...]  # what charts are drawn from, as are `attempts`
     attempts: tuple[Attempt, ...]
-    asked: tuple[int, int, int]
-    silence: Fallen | None
-    pauses: tuple[Pause, ...]
+    asked: tuple[int, int, int]  # starts of the closing client of a storm, those refused, and those that failed
+    silence: Fallen | None  # what the run ended in where the target answered nobody any more
+    pauses: tuple[Pause, ...]  # when it answered nobody for a while, and then did again
 
     @property
     def origin_s(self) -> int:
@@ -72,13 +50,8 @@ class LoadView:
         return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 
-def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadView | None:
-    """The view of the load, or None where the run was no load run.
-
-    Args:
-        log: The facts of the run.
-        readings: What each threshold came to; worked out where they are not given.
-    """
+def load_view(log: RunLog) -> LoadView | None:
+    """The view of the load, or None where the run was no load run."""
     if log.workload is None:
         return None
     statuses = [start.status for start in limit_starts(log)]
@@ -87,7 +60,7 @@ def load_view(log: RunLog, readings: tuple[Reading, ...] | None = None) -> LoadV
         numbers=metrics(log),
         kept=punctuality(log),
         capacity=capacity(log),
-        limits=limit_lines(measured(log) if readings is None else readings),
+        limits=limit_lines(measured(log)),
         windows=log.windows,
         attempts=log.attempts,
         asked=(len(statuses), statuses.count(429), sum(status >= 500 or not status for status in statuses)),

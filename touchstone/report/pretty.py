@@ -8,10 +8,7 @@ from touchstone.facts.wording import brief, clipped, plural
 
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
-MAX_HEADER_CHARS = 300
-MAX_URL_CHARS = 600
 _MAX_HEX_BYTES = 64
-_FRAME_CHARS = 600  # what a page needs around an exchange
 _ENDS = {"server": "closed by the server", "client": "still open when its time was up"}
 
 
@@ -23,11 +20,6 @@ class Half:
     headers: tuple[str, ...]
     body: str
     remark: str
-
-    @property
-    def size(self) -> int:
-        """Characters that the side takes to show."""
-        return len(self.start) + sum(map(len, self.headers)) + len(self.body) + len(self.remark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +34,17 @@ class Readable:
 
     @property
     def size(self) -> int:
-        """Characters that the exchange takes to show."""
-        return _FRAME_CHARS + self.request.size + (self.response.size if self.response else len(self.error))
+        """Characters that the exchange takes on a page, with the frame around it."""
+        halves = [self.request, self.response] if self.response else [self.request]
+        texts = [text for half in halves for text in (half.start, *half.headers, half.body, half.remark)]
+        return 600 + sum(map(len, texts)) + (0 if self.response else len(self.error))
 
 
 def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Readable:
-    """The exchange for a reader.
-
-    Args:
-        exchange: What crossed the wire.
-        cut_bytes: The full lengths of bodies that the run log holds only in part.
-        base_url: Left out where the exchange is told in one line.
-    """
+    """The exchange for a reader; *cut_bytes* are full lengths of bodies that the run log holds only in part."""
     request, response = exchange.request, exchange.response
     body, remark = _body(request.body, cut_bytes.get((exchange.seq, "request")))
-    start = f"{request.method} {clipped(request.url, MAX_URL_CHARS)}"
+    start = f"{request.method} {clipped(request.url, 600)}"
     question, reply = Half(start, _headers(request.headers), body, remark), None
     outcome = str(exchange.status) if response else f"no response ({exchange.error or 'given up'})"
     if response is not None:
@@ -72,7 +60,7 @@ def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url
 
 
 def _headers(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    lines = [clipped(f"{name}: {value}", MAX_HEADER_CHARS) for name, value in pairs[:MAX_HEADERS]]
+    lines = [clipped(f"{name}: {value}", 300) for name, value in pairs[:MAX_HEADERS]]
     more = [f"… and {len(pairs) - MAX_HEADERS} more headers"] if len(pairs) > MAX_HEADERS else []
     return (*lines, *more)
 

@@ -1,52 +1,21 @@
 """What the page of a probe draws: requests over time, how sure it became, and latency by rate; pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from touchstone.facts.identity import Step
 from touchstone.facts.observed import Answer
 from touchstone.facts.wording import brief, chance_words, figure, plural
-from touchstone.report.charts import (
-    SIDE,
-    Axis,
-    Chart,
-    Key,
-    Linear,
-    Log,
-    Note,
-    Shape,
-    Tick,
-    clock_axis,
-    height,
-    line,
-    place,
-)
+from touchstone.report import charts
+from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.probe_sentences import describe_family
 from touchstone.report.probe_view import KneeView, ProbeView
 
-_SINCE = "the first request"
 _LANES = {"accepted": 0.75, "held": 0.75, "refused": 0.25, "failed": 0.25}
 _SORTS = {"accepted": "accepted", "held": "held back, then accepted", "refused": "refused", "failed": "failed"}
-_LANE_SHARE = 0.34  # how high a mark is, as a share of the height
 _MARKS = 500  # beside each other; requests that lie closer share one
-_MOST_NAMED = 6  # families that have a colour of their own
-_SEEN = 0.02  # of a family that was never as likely as this, nothing is to be seen
-_MOST_LIMITS = 30.0  # beyond this many times the limit it does not matter how long answers took
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The time of the run on an axis."""
-
-    from_at: float
-    length_s: float
-
-    def place(self, at: float) -> int:
-        return place(min(max((at - self.from_at) / self.length_s, 0.0), 1.0))
-
-    @property
-    def axis(self) -> Axis:
-        return clock_axis(self.length_s, _SINCE)
+_SEEN = 0.02  # families that were never as likely as this are not drawn
+# From run seconds to a coordinate.
+_Placing = Callable[[float], int]
 
 
 def pictures(probe: ProbeView) -> dict[str, Chart | None]:
@@ -54,32 +23,36 @@ def pictures(probe: ProbeView) -> dict[str, Chart | None]:
     every = [*probe.answers, *probe.failed]
     begin = min((answer.sent_at for answer in every), default=0.0)
     end = max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)])
-    span = _Span(begin, max(end - begin, 1e-3))
+    length_s = max(end - begin, 1e-3)
+    axis = charts.clock_axis(length_s, "the first request")
+
+    def at_x(at: float) -> int:
+        return place(min(max((at - begin) / length_s, 0.0), 1.0))
+
     return {
-        "requests": _requests(probe, span) if every else None,
-        "families": _families(probe.steps, span) if any(step.families for step in probe.steps) else None,
+        "requests": _requests(probe, axis, at_x) if every else None,
+        "families": _families(probe.steps, axis, at_x) if any(step.families for step in probe.steps) else None,
         "knee": knee_chart(probe.knee) if probe.knee else None,
     }
 
 
-def _requests(probe: ProbeView, span: _Span) -> Chart:
-    """Each request as a mark, in one lane for those let through and one for those refused."""
+def _requests(probe: ProbeView, axis: Axis, at_x: _Placing) -> Chart:
     groups: dict[str, list[Answer]] = {"accepted": [], "held": [], "refused": [], "failed": list(probe.failed)}
     least_s = min((answer.done_at - answer.sent_at for answer in probe.answers), default=0.0)
     for answer in probe.answers:
         late_s = answer.done_at - answer.sent_at - least_s
         sort = "held" if late_s > max(0.05, 4 * least_s) else "accepted"
         groups[sort if answer.accepted else "refused"].append(answer)
-    spans = sorted((span.place(answer.sent_at), span.place(answer.done_at)) for answer in groups["held"])
+    spans = sorted((at_x(answer.sent_at), at_x(answer.done_at)) for answer in groups["held"])
     top = height(_LANES["held"]) - 60
     shapes = [Shape("".join(f"M{left} {top}H{right}v120H{left}z" for left, right in spans if right > left), "p-held")]
-    shapes += [Shape(_marks(answers, span, _LANES[sort]), f"p-{sort}") for sort, answers in groups.items()]
+    shapes += [Shape(_marks(answers, at_x, _LANES[sort]), f"p-{sort}") for sort, answers in groups.items()]
     counts = {sort: len(answers) for sort, answers in groups.items() if answers}
     described = ", ".join(f"{number} {_SORTS[sort]}" for sort, number in counts.items())
     return Chart(
         title="All requests",
         caption=f"{plural(sum(counts.values()), 'request')}: {described}.",
-        x=span.axis,
+        x=axis,
         y=Axis("", tuple(Tick(_LANES[name], name) for name in ("accepted", "refused"))),
         shapes=tuple(shape for shape in shapes if shape.d),
         keys=tuple(Key(f"p-{sort}", _SORTS[sort], "tick") for sort in counts),
@@ -87,19 +60,19 @@ def _requests(probe: ProbeView, span: _Span) -> Chart:
     )
 
 
-def _marks(answers: Sequence[Answer], span: _Span, lane: float) -> str:
-    places = sorted({round(span.place(answer.sent_at) * _MARKS / SIDE) for answer in answers})
-    long = round(_LANE_SHARE * SIDE)
+def _marks(answers: Sequence[Answer], at_x: _Placing, lane: float) -> str:
+    places = sorted({round(at_x(answer.sent_at) * _MARKS / SIDE) for answer in answers})
+    long = round(0.34 * SIDE)
     return "".join(f"M{place(at / _MARKS)} {height(lane) - long // 2}v{long}" for at in places)
 
 
-def _families(steps: Sequence[Step], span: _Span) -> Chart:
-    """How likely each family was, stacked; the likeliest in the end lies lowest."""
+def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
+    """How likely each of six families was, stacked; the likeliest in the end lies lowest."""
     last = steps[-1].families
     best = {name: max(step.families.get(name, 0.0) for step in steps) for step in steps for name in step.families}
-    likely = sorted((name for name in best if best[name] >= _SEEN), key=lambda name: -best[name])[:_MOST_NAMED]
+    likely = sorted((name for name in best if best[name] >= _SEEN), key=lambda name: -best[name])[:6]
     shapes, keys, floor = list[Shape](), list[Key](), [0.0] * len(steps)
-    edges = [*(span.place(step.at) for step in steps), SIDE]
+    edges = [*(at_x(step.at) for step in steps), SIDE]
     for number, name in enumerate(sorted(likely, key=lambda name: -last.get(name, 0.0))):
         top = [low + step.families.get(name, 0.0) for low, step in zip(floor, steps, strict=True)]
         odds = f" {chance_words(last[name])}" if last.get(name, 0.0) >= _SEEN else ""
@@ -111,11 +84,11 @@ def _families(steps: Sequence[Step], span: _Span) -> Chart:
         keys.append(Key("q-others", "others"))
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
     caption = f"Stimuli: {len(steps):,}."
-    return Chart("How sure it became", caption, span.axis, shares, tuple(shapes), tuple(keys), height_px=170)
+    return Chart("How sure it became", caption, axis, shares, tuple(shapes), tuple(keys), height_px=170)
 
 
 def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) -> str:
-    """The area between two stairs: what was known holds until the next stimulus ended."""
+    """The area between two stairs."""
     upper = "".join(f"V{height(share)}H{edges[n + 1]}" for n, share in enumerate(top))
     lower = "".join(f"V{height(floor[n])}H{edges[n]}" for n in reversed(range(len(floor))))
     return f"M{edges[0]} {height(floor[0])}{upper}{lower}z"
@@ -129,7 +102,7 @@ def knee_chart(view: KneeView) -> Chart | None:
         return None
     knee, slo_s = view.knee, view.knee.slo_s
     x = Linear(trials[-1][0], 6)
-    most_s = min(max(outcome.p99_s for _, outcome in trials), _MOST_LIMITS * slo_s)
+    most_s = min(max(outcome.p99_s for _, outcome in trials), 30 * slo_s)
     y = Log(min(outcome.p50_s for _, outcome in trials), max(most_s, 1.5 * slo_s))
     limit = y.share(slo_s)
     shapes = [

@@ -5,10 +5,7 @@ from collections.abc import Iterable, Sequence
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.facts.wording import brief, chance_words, figure, percentage, plural
 
-_NOUNS = {"startBuild": "build", "getBuild": "read", "getTemplate": "read"}
 _UNITS = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86400.0: "a day"}
-_HARDLY = 0.0005  # a share below which a number is given without an interval
-_SHOWN = 0.01  # families that are less likely are summed up
 
 WHY_WORDS = {
     "": "still going on",
@@ -48,7 +45,7 @@ _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "cloc
 
 def noun(operation: str) -> str:
     """What one request of an operation is called, such as ``build``."""
-    return _NOUNS.get(operation, "request")
+    return "build" if operation == "startBuild" else "read"
 
 
 def describe_family(family: str) -> str:
@@ -66,11 +63,7 @@ def lasting(duration_s: float) -> str:
 
 
 def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
-    """A rate such as ``10 builds a minute``.
-
-    Args:
-        unit_s: The unit, where it is one that has a name; else it is the shortest in which the rate is at least 1.
-    """
+    """A rate such as ``10 builds a minute``; in a unit that has no name, in the shortest in which it is at least 1."""
     if unit_s not in _UNITS:
         unit_s = next((unit_s for unit_s in _UNITS if rate_per_s * unit_s >= 0.9995), 86400.0)
     number = figure(rate_per_s * unit_s)
@@ -78,11 +71,7 @@ def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
 
 
 def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
-    """The numbers of a limiter by name, as its text has them, where it does: rounder than what was measured.
-
-    Args:
-        what: What one request is called.
-    """
+    """The numbers of a limiter by name, where its text has them from there: rounder than what was measured."""
     first, _, second = tier.text.rpartition(":")[2].partition(",")[0].partition("/")
     unit, found = "build" if tier.family == "builds" else what, {}
     for name, number in tier.numbers.items():
@@ -97,11 +86,7 @@ def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
 
 
 def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
-    """One limiter or two, each with its numbers and how far they may be off.
-
-    Args:
-        what: What one request is called.
-    """
+    """One limiter or two, each with its numbers and how far they may be off."""
     caps = [_describe_tier(tier, what) for tier in tiers if tier.family == "builds"]
     rates = [f"{describe_family(t.family)}: {_describe_tier(t, what)}" for t in tiers if t.family != "builds"]
     cap = " and ".join(caps)
@@ -120,7 +105,7 @@ def _describe_tier(tier: Tier, what: str) -> str:
 
 
 def give_or_take(name: str, number: Interval) -> str:
-    """How far a number may be off: `` (±0.4 %)``, empty where that is nothing; of a count `` (±1)``, or its ends."""
+    """How far a number may be off: `` (±0.4 %)``, empty below 0.05 %; of a count `` (±1)``, or its ends."""
     over, under = number.high - number.value, number.value - number.low
     if not name.endswith("_s"):
         if round(over) == round(under):
@@ -129,7 +114,7 @@ def give_or_take(name: str, number: Interval) -> str:
     share = max(over, under) / number.value if number.value else 0.0
     if share >= 1:  # of which nobody could make anything
         return " (hardly known)"
-    return f" (±{percentage(share, 2)})" if share >= _HARDLY else ""
+    return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
 
 
 def describe_cost(cost: Cost) -> str:
@@ -173,7 +158,7 @@ def describe_others(share: Interval) -> str:
 
 def describe_likely(families: Sequence[Runner]) -> str:
     """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
-    likely = [one for one in families if one.probability >= _SHOWN] or list(families[:1])
+    likely = [one for one in families if one.probability >= 0.01] or list(families[:1])
     texts = [f"{describe_family(one.family)} {chance_words(one.probability)}" for one in likely]
     rest = sum(one.probability for one in families if one not in likely)
     return ", ".join([*texts, f"others {chance_words(rest)}"] if rest >= 0.001 else texts)

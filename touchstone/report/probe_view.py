@@ -1,7 +1,7 @@
 """What a report says of a probe: the limiter, the settings of a client that is never refused, and the knee; pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 from touchstone.facts.identity import Cost, Identity, Interval, Step, Tier
@@ -10,25 +10,11 @@ from touchstone.facts.probe_events import Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure, plural
 from touchstone.limiter.knee import why_words
 from touchstone.limiter.pace import Pace, pace
-from touchstone.report.probe_sentences import (
-    describe_cost,
-    describe_family,
-    describe_free,
-    describe_limiter,
-    describe_numbers,
-    describe_others,
-    describe_rate,
-    noun,
-    sentence,
-)
-
-_LIKELY = 0.01  # a family that is less likely than this is not minded
+from touchstone.report import probe_sentences as sentences
 
 _NUMBER_NAMES = {
-    "limit": "limit",
     "window_s": "window",
     "rate_per_s": "rate",
-    "burst": "burst",
     "gap_s": "gap",
     "block_s": "shut for",
     "delay": "answered at once",
@@ -40,51 +26,42 @@ class Advice:
     """What a client should do.
 
     Attributes:
-        pace: How it is never refused; None where nothing was ever refused, or nothing is known.
+        pace: None where nothing was ever refused, or nothing is known.
         rate_per_s: What it may send steadily; None where no rate limits it.
-        families: The families for which this holds; several where the probe could not tell which one it is.
-        retry_after: Whether nothing that was found speaks against the Retry-After of an answer.
-        lines: All of it in words.
+        families: Those for which this holds; several where the probe did not settle on one.
+        retry_after: Whether the Retry-After of answers may be relied on.
     """
 
     pace: Pace | None
     rate_per_s: float | None
     families: tuple[str, ...]
     retry_after: bool
-    lines: tuple[str, ...] = ()
+    lines: tuple[str, ...]
 
 
 def advice(identity: Identity, operation: str) -> Advice:
     """What a client should do: what is safe with the limiter that was found, or with all that are likely."""
+    from touchstone.report import html  # noqa: PLC0415 - which needs all views
+
     chains = [identity.tiers] if identity.tiers else []
     if not identity.sure:
-        likely = [one.text for one in identity.families if one.probability >= _LIKELY and one.text]
+        likely = [one.text for one in identity.families if one.probability >= 0.01 and one.text]
         chains += [tuple(map(_tier_of, text.split("+"))) for text in likely]
     safest = pace(chain.from_iterable(chains)).beside(identity.others_share.high) if chains else None
     families = tuple(dict.fromkeys("+".join(tier.family for tier in tiers) for tiers in chains))
     rate_per_s = 1 / safest.spacing_s if safest and safest.spacing_s else None
     retry_after = not any("retry-after" in finding.lower() for finding in identity.findings)
-    found = Advice(safest, rate_per_s, families, retry_after)
-    return replace(found, lines=tuple(_lines(found, identity, noun(operation))))
-
-
-def _lines(found: Advice, identity: Identity, what: str) -> list[str]:
-    from touchstone.report import html  # noqa: PLC0415 - which needs all views
-
-    text = (
-        html.environment()
-        .get_template("probe_advice.txt.j2")
-        .render(
-            pace=found.pace,
-            identity=identity,
-            what=what,
-            retry_after=found.retry_after,
-            families=["+".join(map(describe_family, name.split("+"))) for name in found.families],
-            cost=describe_cost(identity.cost),
-            rate=describe_rate,
-        )
+    template = html.environment().get_template("probe_advice.txt.j2")
+    text = template.render(
+        pace=safest,
+        identity=identity,
+        what=sentences.noun(operation),
+        retry_after=retry_after,
+        families=["+".join(map(sentences.describe_family, name.split("+"))) for name in families],
+        cost=sentences.describe_cost(identity.cost),
+        rate=sentences.describe_rate,
     )
-    return [line for line in text.splitlines() if line]
+    return Advice(safest, rate_per_s, families, retry_after, tuple(filter(None, text.splitlines())))
 
 
 def _tier_of(text: str) -> Tier:
@@ -104,11 +81,7 @@ def _tier_of(text: str) -> Tier:
 
 @dataclass(frozen=True, slots=True)
 class KneeView:
-    """A knee, ready to be reported.
-
-    Attributes:
-        tried: The trials, in order.
-    """
+    """A knee, ready to be reported, with its trials in order."""
 
     operation: str
     knee: Knee
@@ -139,56 +112,37 @@ class ProbeView:
     """A probe, ready to be reported.
 
     Attributes:
-        operation: operationId of the requests.
+        operation: operationId of the requests; *noun* is what one of them is called.
         answers: In the order in which they were sent.
-        failed: Answers that tell nothing of a limiter: no answer, or a failing server.
+        failed: Answers that show nothing of a limiter: no answer, or a failing server.
         steps: One for each stimulus.
-        advice: What a client should do.
-        knee: None where none was looked for.
+        limiter: The limiter that was found, or the likeliest.
+        tried: What was tried beside it without finding a cap.
+        others: What others take of the limit; empty where they take nothing.
     """
 
     operation: str
+    noun: str
     answers: tuple[Answer, ...]
     failed: tuple[Answer, ...]
     identity: Identity
     steps: tuple[Step, ...]
+    sentence: str
+    limiter: str
+    tried: list[str]
+    others: str
     advice: Advice
-    knee: KneeView | None = None
-
-    @property
-    def noun(self) -> str:
-        """What one request is called."""
-        return noun(self.operation)
-
-    @property
-    def sentence(self) -> str:
-        """What was found."""
-        return sentence(self.identity, self.operation)
-
-    @property
-    def limiter(self) -> str:
-        """The limiter that was found, or the likeliest."""
-        return describe_limiter(self.identity.tiers, self.noun)
-
-    @property
-    def tried(self) -> list[str]:
-        """What was tried beside the limiter without finding a cap."""
-        return list(describe_free(self.identity)) if self.identity.tiers else []
-
-    @property
-    def others(self) -> str:
-        """What others take of the limit; empty where they take nothing."""
-        return describe_others(self.identity.others_share)
+    knee: KneeView | None
 
     @property
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
         """A row for each number or option: its name, whose it is, its value, and its 95 % interval where it has one."""
         for tier in self.identity.tiers:
-            family, values = describe_family(tier.family), describe_numbers(tier, self.noun)
+            family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, self.noun)
             if "rate_per_s" in values:
                 values.pop("window_s", None)  # which says the same of a bucket
             for name, value in values.items():
-                yield _NUMBER_NAMES[name], family, value, _ends(name, tier.numbers[name])
+                yield _NUMBER_NAMES.get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
                 if name not in values:
                     yield name, family, value, ""
@@ -206,22 +160,27 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
     if story is None:
         return None
     heeded = [one.answer for one in story.answers if one.heeded]
-    failed = [one.answer for one in story.answers if not one.heeded]
-    operation = story.probing.operation
+    operation, what = story.probing.operation, sentences.noun(story.probing.operation)
     found = story.identified or Identified(Identity((), (), _spent(heeded), why="interrupted"))
+    identity = found.identity
     return ProbeView(
         operation=operation,
+        noun=what,
         answers=tuple(sorted(heeded, key=lambda answer: (answer.sent_at, answer.stream))),
-        failed=tuple(failed),
-        identity=found.identity,
+        failed=tuple(one.answer for one in story.answers if not one.heeded),
+        identity=identity,
         steps=tuple(found.steps),
-        advice=advice(found.identity, operation),
+        sentence=sentences.sentence(identity, operation),
+        limiter=sentences.describe_limiter(identity.tiers, what),
+        tried=list(sentences.describe_free(identity)) if identity.tiers else [],
+        others=sentences.describe_others(identity.others_share),
+        advice=advice(identity, operation),
         knee=_knee_of(story),
     )
 
 
 def _knee_of(story: ProbeStory) -> KneeView | None:
-    """The view of its knee; of a search that was killed before it said anything, of its trials."""
+    """The view of its knee; of a search that was killed, of its trials."""
     if story.probing.knee is None:
         return None
     requests = sum(each.outcome.sent for each in story.tried)
@@ -231,7 +190,7 @@ def _knee_of(story: ProbeStory) -> KneeView | None:
 
 
 def _spent(heeded: Sequence[Answer]) -> Cost:
-    """What a probe cost that was killed before it said anything."""
+    """What a probe cost that was killed."""
     refused = sum(not answer.accepted for answer in heeded)
     took_s = max((a.done_at for a in heeded), default=0.0) - min((a.sent_at for a in heeded), default=0.0)
     return Cost(len(heeded), refused, len(heeded) - refused, took_s)

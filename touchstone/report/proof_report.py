@@ -17,11 +17,10 @@ from touchstone.contract.claims import Claim
 from touchstone.facts.wording import plural
 from touchstone.proof.result import State, Trial, median
 from touchstone.report import html
-from touchstone.report.json_report import fields
+from touchstone.report.json_report import SCHEMA_VERSION, fields
 from touchstone.report.terminal import render as render_text
 from touchstone.report.terminal import table
 
-SCHEMA_VERSION = 1
 Cell = Literal["proves", "also", "noise", "missing"]
 
 
@@ -47,23 +46,16 @@ ENDINGS: dict[State, Ending] = {
 
 @dataclass(frozen=True, slots=True)
 class ProofRun:
-    """How the trials were run.
-
-    Attributes:
-        started_at: ISO 8601 in UTC.
-        asked: How many trials were asked for.
-        complete: Whether all named faults were asked for, so that a claim without one is a gap.
-        whole: Whether examinations went on after their proof was complete.
-    """
+    """How the trials were run."""
 
     id: str
-    started_at: str
+    started_at: str  # ISO 8601 in UTC
     duration_s: float
     jobs: int
     seed: int
-    asked: int
-    complete: bool = False
-    whole: bool = False
+    asked: int  # number of trials to run
+    complete: bool = False  # all named faults are to be tried, so that a claim without one is a gap
+    whole: bool = False  # examinations went on after their proof was complete
     interrupted: bool = False
 
 
@@ -77,18 +69,13 @@ class Proven(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProofView:
-    """All that a report may tell about a proof.
-
-    Attributes:
-        cells: What claims are to each trial, by its name and the id of the claim.
-        classes: Counts of faults by class, as proof.json has them; *total* counts all faults.
-    """
+    """What the reports of a proof show."""
 
     run: ProofRun
     trials: tuple[Trial, ...]
-    cells: dict[str, dict[str, Cell]]
+    cells: dict[str, dict[str, Cell]]  # by name of the trial and id of the claim
     claims: tuple[Proven, ...]
-    classes: tuple[dict[str, Any], ...]
+    classes: tuple[dict[str, Any], ...]  # counts of faults by class, as proof.json has them
     total: dict[str, Any]
     exit_code: int
     reason: str
@@ -115,11 +102,7 @@ def noise(trial: Trial) -> tuple[str, ...]:
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
-    """Sums up what became of the trials.
-
-    Args:
-        claims: All claims that are judged, in the order of the ledger.
-    """
+    """Sums up the trials; *claims* are all that are judged, in the order of the ledger."""
     cells = {trial.subject.name: _cells(trial, claims) for trial in trials}
     killed = {trial.subject.name for trial in trials if trial.state == "killed"}
     rows = []
@@ -136,7 +119,6 @@ def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) 
 
 
 def _cells(trial: Trial, claims: Sequence[Claim]) -> dict[str, Cell]:
-    """What the claims are to a server, in the order of the ledger."""
     unrelated, blamed = noise(trial), trial.blamed
     lacking = trial.lacking if trial.subject.is_fault else ()
     cells: dict[str, Cell] = {}
@@ -149,7 +131,7 @@ def _cells(trial: Trial, claims: Sequence[Claim]) -> dict[str, Cell]:
 
 
 def _count(kind: str, faults: Sequence[Trial]) -> dict[str, Any]:
-    """The row of a class; its medians, until found, are those of killed faults and None without one."""
+    """The row of a class; medians are those of killed faults, None without one."""
     states = Counter(trial.state for trial in faults)
     found = [trial.found for trial in faults if trial.state == "killed" and trial.found]
     return {
@@ -162,25 +144,20 @@ def _count(kind: str, faults: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int, str]:
-    """The exit code and its reason."""
     if run.interrupted:
         return 130, f"interrupted after {len(trials)} of {run.asked} trials"
     states = Counter(trial.state for trial in trials)
-    wrong = [
-        f"{plural(states[state], ending.noun)} {ending.fate}"
-        for state, ending in ENDINGS.items()
-        if ending.fate and states[state]
-    ]
-    wrong += [f"{plural(unproven, 'claim')} without a proof"] if unproven else []
-    if wrong:
+    rows = [(states[state], ending.noun, ending.fate) for state, ending in ENDINGS.items() if ending.fate]
+    rows.append((unproven, "claim", "without a proof"))
+    if wrong := [f"{plural(number, noun)} {fate}" for number, noun, fate in rows if number]:
         return 3 if len(wrong) == 1 and states["failed"] else 1, ", ".join(wrong)
     sorts: Counter[str] = Counter("fault" if trial.subject.is_fault else trial.subject.sort for trial in trials)
-    fates = (
-        ("fault", "fault", "killed without noise"),
-        ("permitted", "permitted mutation", "survived"),
-        ("variant", "variant", "survived"),
-    )
-    parts = [f"{plural(sorts[sort], noun)} {fate}" for sort, noun, fate in fates if sorts[sort]]
+    fates = {
+        "fault": ("fault", "killed without noise"),
+        "permitted": ("permitted mutation", "survived"),
+        "variant": ("variant", "survived"),
+    }
+    parts = [f"{plural(sorts[sort], noun)} {fate}" for sort, (noun, fate) in fates.items() if sorts[sort]]
     return 0, ", ".join(parts) or "nothing was tried"
 
 
@@ -239,11 +216,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
-    """Writes the proof to *console*; the last line is the exit code and its reason.
-
-    Args:
-        page: Where the report for a browser is.
-    """
+    """Writes the proof to *console*, with the path of its *page*; the last line is the exit code and its reason."""
     titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
     tables = {"classes": lambda: table(console, titles, map(_class_row, (*view.classes, view.total)), wide=False)}
     render_text(console, "proof.txt.j2", tables, view=view, endings=ENDINGS, noise=noise, page=str(page or ""))
@@ -260,7 +233,15 @@ def render(view: ProofView) -> str:
     tone, headline = headline_of(view)
     # Faults are columns of the picture, and so are legitimate servers that were accused.
     columns = [trial for trial in view.trials if trial.subject.is_fault or trial.state == "accused"]
-    columns.sort(key=lambda trial: _first(view, trial))
+    places = {row.claim.id: place for place, row in enumerate(view.claims)}
+
+    def first(trial: Trial) -> int:
+        """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
+        cells = view.cells[trial.subject.name]
+        due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
+        return min((places[claim] for claim in due or cells), default=len(places))
+
+    columns.sort(key=first)
     touched = {claim for trial in columns for claim in view.cells[trial.subject.name]}
     subjects = [row for row in view.claims if view.run.complete or row.by or row.also]
     return html.page(
@@ -280,11 +261,3 @@ def render(view: ProofView) -> str:
         endings=ENDINGS,
         symbols=html.SYMBOLS,
     )
-
-
-def _first(view: ProofView, trial: Trial) -> int:
-    """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
-    cells = view.cells[trial.subject.name]
-    due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
-    first = next(iter([*due, *cells]), "")
-    return next((place for place, row in enumerate(view.claims) if row.claim.id == first), len(view.claims))

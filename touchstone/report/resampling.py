@@ -1,10 +1,8 @@
-"""How far a difference between two runs may be chance: a bootstrap over blocks of seconds, the same every time; pure.
+"""How far a difference between two runs may be chance: a block bootstrap with a fixed seed; pure.
 
-Requests of one second share their fate, so whole blocks of seconds are drawn: each run is cut into blocks of about the
-cube root of its length, as many blocks as it has are drawn anew with replacement, ROUNDS times, and what the difference
-comes to in all but the outermost 5 % of the rounds is the interval. Few blocks show little of how much blocks vary, and
-empty ones nothing; the interval is widened for that by Student's t. Times and rates are compared by the logarithm of
-their quotient, so that nothing becomes less by more than 100 %; shares by their difference, which ends at one.
+Requests of one second share their fate, so blocks of about the cube root of a run's length are drawn with replacement,
+ROUNDS times. The interval leaves out the outermost 5 %, and is widened for few blocks by Student's t. Times and rates
+are compared by the logarithm of their quotient, shares by their difference.
 """
 
 import math
@@ -40,15 +38,10 @@ class Interval(NamedTuple):
 
 
 class Durations(NamedTuple):
-    """How many durations of which length each block of a run holds.
+    """How many durations of which length each block of a run holds."""
 
-    Attributes:
-        counts: A row for each block, a column for each length.
-        lengths_s: Of the columns, ascending.
-    """
-
-    counts: Floats
-    lengths_s: Floats
+    counts: Floats  # a row for each block, a column for each length
+    lengths_s: Floats  # of the columns, ascending
 
 
 def block_s(seconds: int) -> int:
@@ -88,12 +81,7 @@ def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: i
 
 
 def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """The difference of two shares, from -1 to 1.
-
-    Args:
-        before: Of one run, for each block what is counted, and what it is counted among.
-        after: Of the other run.
-    """
+    """The difference of two shares, from -1 to 1; each block is what is counted, and what it is counted among."""
     ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
     return Interval(value, max(low, -1.0), min(high, 1.0))
 
@@ -135,10 +123,7 @@ def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Float
 
 
 def _widening(blocks: int) -> float:
-    """How much wider an interval from so few blocks has to be.
-
-    Student's t stands for the normal z, by the expansion of Cornish and Fisher, and n - 1 for n.
-    """
+    """Student's t over the normal z, by the expansion of Cornish and Fisher, and n - 1 for n."""
     z, freedom = NormalDist().inv_cdf((1 + CONFIDENCE) / 2), blocks - 1
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return t / z * math.sqrt(blocks / freedom)

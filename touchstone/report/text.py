@@ -1,16 +1,15 @@
 """The view of a run on a terminal: load and probe, what is broken and how to see it again, and one last line."""
 
-from collections.abc import Iterator
-
 from rich.console import Console
 from rich.text import Text
 
 from touchstone.facts.wording import brief, figure, one_line
-from touchstone.loadgen.metrics import Metrics, Times, Traffic, kind_of
+from touchstone.loadgen.metrics import Kind, Metrics, Times, Traffic, kind_of
 from touchstone.report import load_sentences, probe_sentences
-from touchstone.report.terminal import KIND_STYLES, inert, render, say, table
+from touchstone.report.terminal import inert, render, say, table
 from touchstone.report.view import View
 
+_KIND_STYLES: dict[Kind, str] = {"refused": "yellow", "error": "bold red", "cut": "yellow", "unsent": "yellow"}
 _SHARES = (0.5, 0.9, 0.99, 0.999)
 _STYLES = {
     "upheld": "green",
@@ -22,12 +21,7 @@ _STYLES = {
 
 
 def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
-    """Writes the report to *console*; the last line is the exit code and its reason.
-
-    Args:
-        ends: Whether that line is written; a command with a reason of its own writes another one.
-        advises: Whether a probe tells what a client should do.
-    """
+    """Writes the report to *console*, with *advises* advice for clients, with *ends* a last line with the exit code."""
     load, probe = view.load, view.probe
     has_answers = view.counts["exchanges"] or (load and load.windows) or (probe and probe.answers)
     render(
@@ -49,18 +43,16 @@ def write(view: View, console: Console, *, ends: bool = True, advises: bool = Fa
 def _requests(numbers: Metrics, console: Console) -> None:
     titles = ["requests", ">count", ">per s", *(f">p{100 * share:.6g}" for share in _SHARES), ">service\np99"]
     kind = "response" if numbers.timed else "service"
-    table(console, titles, _request_rows(numbers), f"Requests, with {kind} times", wide=False)
-
-
-def _request_rows(numbers: Metrics) -> Iterator[list[str | Text]]:
-    """A row for each operation, for each outcome where it had several, and for all."""
+    rows = []
     for one in numbers.operations:
-        yield _row(one.name, one.whole, "bold")
+        rows.append(_row(one.name, one.whole, "bold"))
         if len(one.outcomes) > 1 or one.whole.count != one.kinds["served"]:
             for outcome in one.outcomes:
-                yield _row(f"  {outcome.outcome}", outcome, KIND_STYLES[kind_of(outcome.outcome)])
+                style = _KIND_STYLES.get(kind_of(outcome.outcome), "")
+                rows.append(_row(f"  {outcome.outcome}", outcome, style))
     if len(numbers.operations) > 1:
-        yield _row("all", numbers.total.whole, "bold")
+        rows.append(_row("all", numbers.total.whole, "bold"))
+    table(console, titles, rows, f"Requests, with {kind} times", wide=False)
 
 
 def _row(name: str, row: Traffic, style: str) -> list[str | Text]:

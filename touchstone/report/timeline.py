@@ -14,8 +14,7 @@ from touchstone.facts.wording import brief, clipped
 MAX_ROWS = 40
 MAX_MARKS = 450
 _STEP_SHARE = 0.012  # marks of one kind closer than this share of their line are drawn as one
-_LONG_SHARE = 0.5  # a pause that takes more of the line than this is shortened
-_SHORT_SHARE = 0.04  # to this
+_LONG_SHARE, _SHORT_SHARE = 0.5, 0.04  # a pause that takes more of the line than the one is shortened to the other
 
 SHAPES = {
     "publishTemplate": "publish",
@@ -30,23 +29,14 @@ _STATES = frozenset({"building", "ready", "failed", "not_built", "cancelling"})
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a line: exchanges of one kind in a row, a time in one state, or a pause that is drawn shorter.
+    """A part of a line: exchanges of one kind in a row, a time in one state, or a pause that is drawn shorter."""
 
-    Attributes:
-        kind: One of SHAPES or ``other``, a state, or ``pause``.
-        start_share: Where it begins, as a share of the line.
-        width_share: How far it reaches; 0 for a single exchange that is no stream.
-        label: What it is, in words.
-        tone: How exchanges were answered: ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no answer).
-        number: How many exchanges it stands for.
-    """
-
-    kind: str
-    start_share: float
-    width_share: float
+    kind: str  # one of SHAPES or ``other``, a state, or ``pause``
+    start_share: float  # of the line
+    width_share: float  # 0 for a single exchange that is no stream
     label: str
-    tone: str = ""
-    number: int = 0
+    tone: str = ""  # ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no answer)
+    number: int = 0  # of exchanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +56,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All rows that are drawn, those with evidence of a finding first; and in words what is not drawn."""
+    """The rows that are drawn, those with evidence of a finding first; *left_out* describes the others."""
 
     rows: tuple[Row, ...]
     left_out: str
 
 
 class Scale:
-    """Maps points in time to shares of a line, from 0 at the first beginning to 1 at the last end; long pauses shrink.
-
-    Args:
-        busy: When something happened, as beginnings and ends in seconds, in the order of the beginnings.
-    """
+    """Maps seconds to shares of a line; *busy* are beginnings and ends by beginning. Long pauses shrink."""
 
     def __init__(self, busy: Sequence[tuple[float, float]]) -> None:
         self.begin_s = until = busy[0][0]
@@ -104,23 +90,19 @@ class Scale:
 
 
 def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
-    """The time line of a run.
-
-    Args:
-        evidence: ``seq`` of the exchanges that findings rest on.
-    """
+    """The time line of a run; *evidence* is the ``seq`` of the exchanges that findings rest on."""
     accused = frozenset(evidence)
     by_ref: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in sorted(log.exchanges, key=lambda e: e.sent_at):
         by_ref[exchange.ref or ""].append(exchange)
     homeless = len(by_ref.pop("", []))
     purposes = {action.ref: action.purpose for action in log.templates}
-    built = {ref: some for ref, some in by_ref.items() if ref in purposes or any(map(_starts, some))}
+    started = {e.ref for e in log.exchanges if e.operation == "startBuild" and 200 <= e.status < 300}
+    built = {ref: exchanges for ref, exchanges in by_ref.items() if ref in purposes or ref in started}
     idle = [len(exchanges) for ref, exchanges in by_ref.items() if ref not in built]
     parts = [f"{len(built) - MAX_ROWS} more versions without room here"] if len(built) > MAX_ROWS else []
     parts += [f"{len(idle)} versions that were never built ({sum(idle):,} exchanges)"] if idle else []
     parts += [f"{homeless:,} exchanges that name no version"] if homeless else []
-    # Stable: else in order of time.
     drawn = sorted(built, key=lambda ref: not any(e.seq in accused for e in built[ref]))[:MAX_ROWS]
     step_share = _STEP_SHARE
     while True:
@@ -128,10 +110,6 @@ def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
         if sum(len(row.marks) for row in rows) <= MAX_MARKS or step_share > 1:
             return Timeline(tuple(rows), "; ".join(parts))
         step_share *= 2
-
-
-def _starts(exchange: Exchange) -> bool:
-    return exchange.operation == "startBuild" and 200 <= exchange.status < 300
 
 
 def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[int], step_share: float) -> Row:

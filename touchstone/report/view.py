@@ -1,4 +1,4 @@
-"""One frozen view of a run, from which each report is written; it decides what is told, and the reports how."""
+"""One frozen view of a run, from which each report is written."""
 
 import shlex
 from collections import Counter, defaultdict
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from touchstone.facts.events import Case, Header, LedgerClaim, RunLog, TemplateDeed
+from touchstone.facts.events import Case, Header, LedgerClaim, RunLog
 from touchstone.facts.finding import Finding
 from touchstone.report.load_view import LoadView, load_view
 from touchstone.report.pretty import Readable, readable
@@ -14,30 +14,22 @@ from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
-COMMON = 12  # claims that share a reason
+COMMON = 12  # so many claims with one reason are not listed
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
-_SEEDED = ("check", "load", "probe")  # the commands with --seed
 
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding, however often it was met.
-
-    Attributes:
-        cases: Ids of the cases that met it, each once.
-        shown: The exchanges that it rests on, the deciding one first, as far as there is room for them.
-        left_out: ``seq`` of the exchanges that are not shown.
-        known: Whether the caller knows its claim to be broken.
-    """
+    """One finding with its evidence."""
 
     finding: Finding
     claim: LedgerClaim
     occurrences: int
-    cases: tuple[str, ...]
-    shown: tuple[Readable, ...]
-    left_out: tuple[int, ...]
-    known: bool = False
+    cases: tuple[str, ...]  # ids, each once
+    shown: tuple[Readable, ...]  # evidence that there is room for, the deciding exchange first
+    left_out: tuple[int, ...]  # ``seq`` of the other evidence
+    known: bool = False  # its claim is in the baseline
 
 
 class Reason(NamedTuple):
@@ -48,42 +40,29 @@ class Reason(NamedTuple):
 
     @property
     def is_common(self) -> bool:
-        """Whether it holds for so many that a list of them tells a reader nothing."""
+        """Whether it holds for too many claims to list them."""
         return len(self.claims) >= COMMON
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a report may tell about a run.
-
-    Attributes:
-        findings: ``must`` first and known ones last, else in the order in which they were met.
-        subjects: Claims by the first part of their ids, in the order of the ledger.
-        stuck: Why claims could not be judged, ``must`` claims only.
-        idle: Why claims did not apply.
-        unclear: Why claims stayed indeterminate.
-        trouble: Cases that ended without a verdict through a fault of ours.
-        left_behind: Templates that the run could not delete.
-        may_be_left: Templates of which nobody knows whether the target has them.
-        load: None where the run was no load run.
-        probe: None where the run was no probe.
-    """
+    """What the reports of a run show."""
 
     header: Header
     verdict: RunVerdict
     duration_s: float
     interrupted: bool
     counts: dict[str, int]
-    findings: tuple[FindingView, ...]
-    subjects: dict[str, list[ClaimVerdict]]
-    stuck: tuple[Reason, ...]
-    idle: tuple[Reason, ...]
-    unclear: tuple[Reason, ...]
-    cases: dict[str, int]
-    trouble: tuple[Case, ...]
+    findings: tuple[FindingView, ...]  # ``must`` first and known ones last, else in order of time
+    subjects: dict[str, list[ClaimVerdict]]  # by the first part of the claim's id, in the order of the ledger
+    stuck: tuple[Reason, ...]  # of ``must`` claims that could not be judged
+    idle: tuple[Reason, ...]  # of claims that did not apply
+    unclear: tuple[Reason, ...]  # of indeterminate claims
+    cases: dict[str, int]  # by outcome
+    trouble: tuple[Case, ...]  # without a verdict through a fault of ours
     warnings: tuple[str, ...]
-    left_behind: tuple[str, ...]
-    may_be_left: tuple[str, ...]
+    left_behind: tuple[str, ...]  # templates that the run could not delete
+    may_be_left: tuple[str, ...]  # templates that the target may have
     timeline: Timeline
     command: str
     again: str = ""
@@ -113,7 +92,7 @@ class View:
 
     @property
     def target(self) -> str:
-        """What a reader calls the target: its name, or its address where it was given on the command line."""
+        """The name of the target, or its address where that was given on the command line."""
         target = self.header.target
         return target.url if target.name in ("", "url") else target.name
 
@@ -129,6 +108,10 @@ def view(log: RunLog) -> View:
     footer, claims = log.footer, verdict.claims
     findings = _findings(log, verdict)
     command = _command(log.header)
+    subjects: dict[str, list[ClaimVerdict]] = defaultdict(list)
+    for item in claims:
+        subjects[item.claim.subject].append(item)
+    last_deeds = {action.ref: action.action for action in log.templates}
     return View(
         header=log.header,
         verdict=verdict,
@@ -140,15 +123,15 @@ def view(log: RunLog) -> View:
             "exchanges": len(log.exchanges),
         },
         findings=findings,
-        subjects=_subjects(claims),
+        subjects=subjects,
         stuck=_reasons(claims, "could-not-run", must_only=True),
         idle=_reasons(claims, "not-applicable"),
         unclear=_reasons(claims, "indeterminate"),
         cases=dict(Counter(case.outcome for case in log.cases)),
         trouble=unexplained(log),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        left_behind=_last_seen(log, "left"),
-        may_be_left=_last_seen(log, "may-be-left"),
+        left_behind=tuple(ref for ref, deed in last_deeds.items() if deed == "left"),
+        may_be_left=tuple(ref for ref, deed in last_deeds.items() if deed == "may-be-left"),
         timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
         command=shlex.join(command),
         again=_again(command, log.header, findings),
@@ -182,7 +165,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
-    """The exchanges of each finding that there is room for: the deciding one of every finding before any other."""
+    """The evidence that there is room for: the deciding exchange of every finding before any other."""
     by_seq = {exchange.seq: exchange for exchange in log.exchanges}
     evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
@@ -196,24 +179,12 @@ def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]
     return evidence
 
 
-def _subjects(claims: tuple[ClaimVerdict, ...]) -> dict[str, list[ClaimVerdict]]:
-    groups: dict[str, list[ClaimVerdict]] = defaultdict(list)
-    for item in claims:
-        groups[item.claim.subject].append(item)
-    return groups
-
-
 def _reasons(claims: tuple[ClaimVerdict, ...], verdict: Verdict, *, must_only: bool = False) -> tuple[Reason, ...]:
     groups: dict[str, list[str]] = defaultdict(list)
     for claim in claims:
         if claim.verdict == verdict and (claim.claim.level == "must" or not must_only):
             groups[claim.reason].append(claim.claim.id)
     return tuple(map(Reason, groups, groups.values()))
-
-
-def _last_seen(log: RunLog, deed: TemplateDeed) -> tuple[str, ...]:
-    last = {action.ref: action.action for action in log.templates}
-    return tuple(ref for ref, action in last.items() if action == deed)
 
 
 def _command(header: Header) -> list[str]:
@@ -226,10 +197,9 @@ def _command(header: Header) -> list[str]:
 
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
-    """The command that runs the same with the same seed again; of a check with broken claims, those only."""
-    # The folder of this run is taken, and what failed last is another thing the next time.
+    """The command that repeats the run with its seed; of a check with broken claims, those only."""
     arguments = [word for word in _without(command, "--report-dir") if word != "--last-failed"]
-    if header.command in _SEEDED:
+    if header.command in ("check", "load", "probe"):  # these have --seed
         arguments = [*_without(arguments, "--seed"), "--seed", str(header.seed)]
     claims = ",".join(dict.fromkeys(item.claim.id for item in findings))
     claims = claims or (header.claims_glob if "--last-failed" in command else "")

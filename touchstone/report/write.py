@@ -10,19 +10,16 @@ from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
 from touchstone.report import html, json_report, junit
 from touchstone.report.view import View, view
-from touchstone.rules import verdict
+from touchstone.rules.verdict import judge
 
 _REPORTS = {"report.json": json_report.render, "report.html": html.render, "junit.xml": junit.render}
 
 
 def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
-    """Ends the run log and writes the reports; see `finish` and `write_reports`.
-
-    Returns:
-        The exit code of the run.
+    """Ends the run log and writes the reports; the exit code of the run.
 
     Raises:
-        OutputError: not all of it could be written; the message says what the run came to, and what is kept.
+        OutputError: not all of it could be written; the message has the outcome of the run, and what is kept.
     """
     try:
         finish(runlog_path, footer)
@@ -33,7 +30,6 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
 
 
 def _kept(runlog_path: Path, folder: Path) -> str:
-    """What is left of a run that could not be written down whole."""
     if not runlog_path.exists():
         return "the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
     try:
@@ -41,27 +37,25 @@ def _kept(runlog_path: Path, folder: Path) -> str:
     except (RunLogError, UsageError):
         return "nothing of the run is kept"
     if log.footer is None:
-        # What there is room for now shows how far the run came.
         with contextlib.suppress(RunLogError, OutputError, UsageError):
             write_reports(runlog_path, folder)
         return f"kept as far as it was written: {runlog_path}"
-    outcome = verdict.judge(log)
+    outcome = judge(log)
     return f"the run itself came to its end with exit {outcome.exit_code}: {outcome.reason}; kept: {runlog_path}"
 
 
 def write_reports(runlog_path: Path, folder: Path) -> int:
-    """Writes report.json, report.html and junit.xml into *folder*; the exit code of the run.
-
-    Raises:
-        RunLogError: the run log cannot be read as one.
-        UsageError: the folder is none.
-        OutputError: the folder cannot be written; the message names each report that is missing.
-    """
+    """Writes the reports of a run log; see `write_view`. RunLogError: it cannot be read as one."""
     return write_view(view(read(runlog_path)), folder)
 
 
 def write_view(run: View, folder: Path) -> int:
-    """Writes the reports of a view that is already there; see `write_reports`."""
+    """Writes report.json, report.html and junit.xml into *folder*; the exit code of the run.
+
+    Raises:
+        UsageError: the folder is none.
+        OutputError: the folder cannot be written; the message names each report that is missing.
+    """
     refused: dict[str, HarnessError] = {}
     for name, render in _REPORTS.items():
         try:

@@ -37,10 +37,8 @@ _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "malformed": ("auth.malformed-header-is-401", "", ""),
     "query": ("auth.query-key-is-401", "", ""),
 }
-# What a body that cannot be taken is answered; whether the key is looked at before it is nobody's promise.
-_BODY_REFUSALS = frozenset({400, 413, 415, 422})
-# Fewer answers than this have a header by chance.
-_FEWEST_ALIKE = 2
+_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # of a body that cannot be taken, maybe before the key is looked at
+_FEWEST_ALIKE = 2  # Fewer answers than this have a header by chance.
 
 
 @rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
@@ -54,9 +52,10 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
         if exchange.status in SUCCESS:
             yield broken(claim, exchange, expected="401")
         return
-    if operation_of(exchange, history.contract) is None or _refused_before_the_key(exchange, history):
-        return
-    yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
+    unread = exchange.operation == "publishTemplate" and "content" not in exchange.note
+    before_the_key = _BODY_REFUSALS if unread else excused(exchange, history.contract)
+    if operation_of(exchange, history.contract) is not None and exchange.status not in before_the_key:
+        yield judged_unless_limited(claim, exchange.status == 401, exchange, "401")
 
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
@@ -114,7 +113,7 @@ def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about another account's version; publishing makes a version of one's own and is left out.
+    """Judges each request about another account's version, but publishing, which makes a version of one's own.
 
     For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
     """
@@ -133,10 +132,7 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's.
-
-    A cancel may be told that nothing is building, or that there is no such version (facts 7.14).
-    """
+    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
@@ -156,13 +152,11 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
 
 
 def _described(exchange: Exchange, unlike: Exchange) -> str:
-    """What an answer says, and the headers that the other one has not."""
     more = sorted(_header_names(exchange) - _header_names(unlike))
     return describe(exchange) + (f" with {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
-    """What an answer says, whatever the version is called and whichever request it is."""
     body = {name: value for name, value in exchange.body.items() if name != "request_id"}
     text = json.dumps(body, sort_keys=True)
     for part in sorted(filter(None, parts(exchange.ref or "")), key=len, reverse=True):
@@ -184,9 +178,3 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
             same = other.body["status"] == status
             if same or not begins_anyway(history):
                 yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)
-
-
-def _refused_before_the_key(exchange: Exchange, history: History) -> bool:
-    if exchange.operation == "publishTemplate" and "content" not in exchange.note:
-        return exchange.status in _BODY_REFUSALS
-    return exchange.status in excused(exchange, history.contract)

@@ -32,11 +32,9 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges that the build time is the same as long as no other build can have begun, in reads and in answers that reuse.
+    """Judges that the build time is the same as long as no other build can have begun, in reads and in reuses.
 
-    Where it changes after simultaneous starts, they led to two builds that ended one after the other. Whether a start
-    that joins a build later begins another one is open (facts 7.10).
+    A change after simultaneous starts shows two builds. Whether a later start begins another one is open (facts 7.10).
     """
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
@@ -54,11 +52,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a version whose golden other versions share stays ready, whatever becomes of those.
-
-    A start that reuses a golden says as well that it is ready. `walk.py` leaves such versions alone: what others begin
-    and cancel are their builds, too.
-    """
+    """Judges that a version whose golden others share stays ready, whatever they do; `walk.py` leaves these out."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
@@ -82,7 +76,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a cancel that found nothing between two reads of a build that another version with this digest shares.
+    """Judges an idle cancel between two reads of a build that another version with this digest shares.
 
     Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
     """
@@ -113,9 +107,7 @@ def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
 
 
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
-    """Whether starts overlapped before *read*, and build times of other versions do not change."""
-    joined = _joined(history.once(Timeline, ref), read)
-    if len(joined) < 2:
+    if len(_joined(history.once(Timeline, ref), read)) < 2:
         return False
     courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
     pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))

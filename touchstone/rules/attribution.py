@@ -1,12 +1,7 @@
 """Finds the claim that an impossible status breaks, and what made a version come or go although it was refused.
 
-The most special claim that fits is to blame, unless the same thing happens where nothing special was done: a version
-that stops being ready after somebody else's cancel says something about cancels, but not on a server where ready
-versions stop being ready without one. These scans are made only once something is wrong.
-
-A refused request that acted all the same is found late, by what the owner is answered afterwards, and looks like
-something else: a version that is gone like one that its owner is not shown, one that is there like one that should not
-be found.
+The most special claim that fits is to blame, unless the same happens where nothing special was done. A refused request
+that acted is found by what the owner is answered afterwards.
 """
 
 from collections.abc import Iterator
@@ -109,7 +104,7 @@ def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
             if is_read(one, history) and is_read(other, history) and one.done_at <= other.sent_at:
                 disturbed = lasted_to_at > one.sent_at or next_at < other.done_at
-                if not disturbed and not _cancelled(history, ref, one.sent_at, other.done_at):
+                if not disturbed and not any(cancels_of_others(ref, one.sent_at, other.done_at, history.cancels)):
                     found.append((one, other))
     return tuple(found)
 
@@ -118,12 +113,7 @@ def _before(exchange: Exchange, history: History) -> Iterator[Exchange]:
     return (e for e in history.story(exchange.ref or "") if e.sent_at < exchange.done_at)
 
 
-def _cancelled(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    return any(cancels_of_others(ref, since_at, until_at, history.cancels))
-
-
 def _was_cancel_sent(history: History, ref: str, since_at: float, until_at: float) -> bool:
-    """Whether a cancel of another version was sent meanwhile, also one that found nothing."""
     cancels = (e for e in history.exchanges if e.operation == "cancelBuild" and e.status in {202, 404})
     return any(cancels_of_others(ref, since_at, until_at, cancels))
 
@@ -149,7 +139,9 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
         # That it was over follows from a cancel alone; no read has shown how it ended.
         return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
-        return _lost_failure(walk, last)
+        anyway = changes_anyway(walk.history, walk.ref)
+        suspect = None if anyway else _refusal(walk, STARTS) or _idle_cancel(walk)
+        return suspect or ("status.failed-stays-failed", last)
     if State.BUILDING in before and walk.build:
         return _wrong_end(walk, read, status)
     if status == "not_built" and (start := _last_start(walk, read)):
@@ -173,15 +165,6 @@ def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
     if not last:
         return "status.unbuilt-is-not-built", ()
     return "status.changes-only-by-a-start", last
-
-
-def _lost_failure(walk: Walk, last: tuple[Exchange, ...]) -> _Blamed:
-    if not changes_anyway(walk.history, walk.ref):
-        if suspect := _refusal(walk, STARTS):
-            return suspect
-        if suspect := _idle_cancel(walk):
-            return suspect
-    return "status.failed-stays-failed", last
 
 
 def _lost_golden(walk: Walk, read: Exchange, last: tuple[Exchange, ...]) -> _Blamed:
@@ -221,21 +204,16 @@ def _wrong_end(walk: Walk, read: Exchange, status: str) -> _Blamed:
         if build.joined:
             return "start.while-building-is-harmless", (build.start, build.joined)
         since = build.start if first or walk.last_read is None else walk.last_read
-        if not vanishes_anyway(walk.history) and (elsewhere := _idle_cancel_elsewhere(walk, since, read)):
+        idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
+        elsewhere = next(cancels_of_others(walk.ref, since.done_at, read.sent_at, idle), None)
+        if elsewhere and not vanishes_anyway(walk.history):
             return "cancel.keeps-neighbours", (build.start, elsewhere)
     if first and status in (build.before, "not_built") and not vanishes_anyway(walk.history):
         return "start.visible-to-next-read", evidence
     return ("status.build-does-not-vanish" if status == "not_built" else "status.good-template-ends-ready"), evidence
 
 
-def _idle_cancel_elsewhere(walk: Walk, last: Exchange, read: Exchange) -> Exchange | None:
-    """A cancel of another version of the owner that found nothing, between two exchanges about this one."""
-    idle = (e for e in walk.history.exchanges if e.operation == "cancelBuild" and e.status == 404 and walk.owns(e))
-    return next(cancels_of_others(walk.ref, last.done_at, read.sent_at, idle), None)
-
-
 def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
-    """The last start between the last read and *read* that was acknowledged, with a build or with a golden."""
     since_at = walk.last_read.done_at if walk.last_read else NEVER_AT
     acknowledged = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e.status in SUCCESS)
     starts = (e for e in acknowledged if since_at <= e.sent_at and e.done_at <= read.sent_at)
@@ -243,7 +221,6 @@ def _last_start(walk: Walk, read: Exchange) -> Exchange | None:
 
 
 def _idle_cancel(walk: Walk) -> _Blamed | None:
-    """The cancel that found nothing, where no read since has shown that it changed nothing."""
     cancel, last = walk.idle_cancel, walk.last_read
     if cancel is None or (last and last.sent_at >= cancel.done_at):
         return None
@@ -344,7 +321,6 @@ def _is_telling(exchange: Exchange, history: History) -> bool:
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
-    """Whether the operation is also served for a version that nobody ever tried to publish."""
     served = {e.ref for e in history.exchanges if e.operation == exchange.operation and e.status in SUCCESS and e.ref}
     tried = {e.ref for e in history.exchanges if e.operation == "publishTemplate"} | history.given.keys()
     return any(not (ref.startswith("system/") or was_written(ref, history)) for ref in served - tried)

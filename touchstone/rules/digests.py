@@ -48,7 +48,6 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _publishes(history: History) -> dict[int, Exchange]:
-    """The publishes that tell a digest, by their ``seq``."""
     return {e.seq: e for e in history.exchanges if e.operation == "publishTemplate" and digest_of(e)}
 
 
@@ -65,8 +64,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
         expected = "status ready, as another version with this digest is built"
         yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected)
         if ready:
-            flagged = start.body.get("reused") is True
-            yield judged("reuse.is-flagged", flagged, read, start, expected="reused true")
+            yield judged("reuse.is-flagged", start.body.get("reused") is True, read, start, expected="reused true")
 
 
 def _against_published(
@@ -123,7 +121,6 @@ def _changed_by(
 
 
 def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
-    """Whether a template read shows what a refused publish sent, and not what stands."""
     new, old = refused.note.get("marker"), publish.note.get("marker")
     if document_of(answer) is None or not new or not old:
         return False

@@ -71,10 +71,7 @@ def documented_object(exchange: Exchange, history: History) -> Iterator[Judgemen
     for problem in problems:
         by_claim.setdefault(_claim(problem, exchange), problem)
     for claim in dict.fromkeys([*_at_stake(exchange), *by_claim]):
-        if claim in by_claim:
-            yield _broken(claim, by_claim[claim], exchange)
-        else:
-            yield held(claim, exchange)
+        yield _broken(claim, by_claim[claim], exchange) if claim in by_claim else held(claim, exchange)
 
 
 @rule("shape.template-digest", "digest.has-the-documented-form")
@@ -95,22 +92,19 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges that a build object shows no result that its state does not have. An empty error tells no reason."""
     status = exchange.body.get("status")
-    if exchange.operation not in _BUILD or not _success(exchange, history) or not isinstance(status, str):
-        return
-    if status not in STATUSES:
+    success = exchange.operation in _BUILD and _success(exchange, history)
+    if not success or not isinstance(status, str) or status not in STATUSES:
         return
     if status != "ready":
-        found = exchange.body.get("build_time_ms")
+        found, claim = exchange.body.get("build_time_ms"), "status.build-time-only-when-ready"
         actual = f"{found!r} while {status}"
-        claim = "status.build-time-only-when-ready"
         yield judged(claim, found is None, exchange, expected="no build_time_ms unless ready", actual=actual)
         # What reuses a golden has one, and who has one is ready.
         fits, actual = exchange.body.get("reused") is not True, f"reused true while {status}"
         yield judged("reuse.only-when-reused", fits, exchange, expected="reused true only when ready", actual=actual)
     if status != "failed":
-        reason = exchange.body.get("error")
+        reason, claim = exchange.body.get("error"), "status.error-only-when-failed"
         actual = f"{render(reason)} while {status}"
-        claim = "status.error-only-when-failed"
         yield judged(claim, reason in (None, ""), exchange, expected="no error unless failed", actual=actual)
 
 
@@ -133,8 +127,7 @@ def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]
     """Judges what an accepted cancel says."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
-        expected = "an object with status cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected=expected)
+        yield judged("cancel.says-cancelling", fits, exchange, expected="an object with status cancelling")
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
@@ -142,8 +135,7 @@ def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges what a successful delete says."""
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
-        expected = "200 and an object with deleted true"
-        yield judged("template.delete-says-deleted", fits, exchange, expected=expected)
+        yield judged("template.delete-says-deleted", fits, exchange, expected="200 and an object with deleted true")
 
 
 def _success(exchange: Exchange, history: History) -> Response | None:
@@ -190,7 +182,6 @@ def _broken(claim: str, problem: Problem, exchange: Exchange) -> Judgement:
     return broken(claim, exchange, expected=expected, actual=f"{name} {problem.message}")
 
 
-# What a stack trace looks like in the languages that servers are written in.
 _TRACES = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
@@ -209,8 +200,7 @@ _TAG = re.compile(r"<[^<>]{0,200}>")
 
 _SEARCHED_BYTES = 262_144
 
-# Answers that quote what a user wrote or what a build printed, so a trace in them need not be the server's.
-_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})
+_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # what users wrote and builds printed, traces as well
 
 
 @rule("refusals.shape", "error.has-the-documented-shape")
@@ -239,11 +229,9 @@ def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if exchange.status < 400 or not exchange.operation or not body:
         return
     if "request_id" in body:
-        found = body["request_id"]
-        claim = "error.request-id-is-a-string"
+        found, claim = body["request_id"], "error.request-id-is-a-string"
         yield judged(claim, isinstance(found, str), exchange, expected="a text", actual=f"request_id {render(found)}")
-    found = body.get("upstream_status")
-    claim = "error.has-no-upstream-status"
+    found, claim = body.get("upstream_status"), "error.has-no-upstream-status"
     yield judged(claim, found is None, exchange, expected="no upstream_status", actual=f"upstream_status {found!r}")
 
 
@@ -289,11 +277,9 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
         return
     if kind == "schema":
         errors = exchange.body.get("errors")
-        lists_errors = isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
+        fits = exchange.status == 422 and isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
         expected = "422 with errors, each with field, code and message"
-        yield judged_unless_limited(
-            "publish.invalid-is-422", exchange.status == 422 and lists_errors, exchange, expected
-        )
+        yield judged_unless_limited("publish.invalid-is-422", fits, exchange, expected)
     elif kind in claims:
         yield judged_unless_limited(claims[kind], exchange.status == 400, exchange, "400")
 

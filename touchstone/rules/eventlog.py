@@ -20,27 +20,18 @@ _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
 # Phases that end a build by their name; a failed build ends on any phase with the level error (facts 7.28).
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})
-# How terminals are told colours.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # How terminals are told colours.
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What one follower of a build log was sent.
+    """What one follower of a build log was sent."""
 
-    Attributes:
-        events: All data frames in order.
-        faults: What is wrong with the framing, in order.
-        values: The JSON objects of the frames; those that are none are left out.
-        misread: The data of the first frame that is no JSON object and why, or None.
-        complete: Nothing is missing between its frames, and all of them can be read.
-    """
-
-    events: tuple[Event, ...]
-    faults: tuple[FramingProblem, ...]
-    values: tuple[dict[str, Any], ...]
-    misread: tuple[str, str] | None
-    complete: bool
+    events: tuple[Event, ...]  # All data frames in order.
+    faults: tuple[FramingProblem, ...]  # What is wrong with the framing, in order.
+    values: tuple[dict[str, Any], ...]  # The JSON objects of the frames; those that are none are left out.
+    misread: tuple[str, str] | None  # The data of the first frame that is no JSON object and why, or None.
+    complete: bool  # Nothing is missing between its frames, and all of them can be read.
 
     @property
     def lines(self) -> tuple[dict[str, Any], ...]:

@@ -1,8 +1,4 @@
-"""
-Judges each build log by itself: media type, framing, frames, the order of its times, its end, and whose lines it holds.
-
-How a log goes together with the life of its build is judged in `logs.py`.
-"""
+"""Judges each build log by itself: media type, framing, frames, times, end, whose lines it holds; see `logs.py`."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -40,9 +36,8 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
         return
     kind = media_type(response)
     if kind or response.body:
-        yield judged(
-            "events.media-type", kind == EVENT_STREAM, exchange, expected=EVENT_STREAM, actual=kind or "no Content-Type"
-        )
+        claim, actual = "events.media-type", kind or "no Content-Type"
+        yield judged(claim, kind == EVENT_STREAM, exchange, expected=EVENT_STREAM, actual=actual)
 
 
 @rule("events.framing", "events.framing")
@@ -64,9 +59,8 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if log is None or not log.events:
         return
     data, problem = log.misread or ("", "")
-    fits = log.misread is None
-    actual = f"data {render(data)} {problem}"
-    yield judged("events.json-per-frame", fits, exchange, expected="one JSON object in each frame", actual=actual)
+    actual, expected = f"data {render(data)} {problem}", "one JSON object in each frame"
+    yield judged("events.json-per-frame", log.misread is None, exchange, expected=expected, actual=actual)
 
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
@@ -180,7 +174,6 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
 
 
 def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
-    """Whether a build of *content* itself was begun and seen ready before *exchange*."""
     story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
     begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
     reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)

@@ -1,7 +1,6 @@
 """What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
 
-Everything here follows from exchanges and from what the user said about given templates; nothing is looked up.
-What bytes alone do not say, whoever sends a request says in its note (`Call.note`). Of a publish, what the document is:
+What bytes do not say, whoever sends a request says in its note (`Call.note`). Of a publish, what the document is:
 
     content     identity of the meaning of the document; equal for sugar and canonical form
     outcome     ready | failed | unknown: how its build ends
@@ -10,21 +9,17 @@ What bytes alone do not say, whoever sends a request says in its note (`Call.not
     force, auto_build   the query of the request, as booleans
     invalid     empty | unparsable | schema, where the document is wrong on purpose
 
-Of a request that provokes a limit, what it is for, in the note ``limit``: the number of its *round*, from 1, and its
-*phase*. Rounds of one case begin with the same version. The phases, in the order of a round:
+Of a request that provokes a limit, the note ``limit``: its *round*, from 1, and its *phase*, in this order:
 
     beside     a start of another version, whose build runs during the reads; before the key rests
     reads      a read before the burst; only in rounds that ask whether reads are charged
-    burst      a start of the driver's own version, which is ready; sent one after the other until one is refused, and
-               in a round with reads at least as long as in the plain round before it
+    burst      a start of a ready version, one after the other until one is refused; with reads at least as long
     other-key  a start by another key of a ready version of its own, while the first key is refused
     confirm    a start by the first key right after that, which shows that it still was refused
-    retry      a start after waiting as long as Retry-After says, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); with
-               *gave_up* where it was refused when the driver's patience was over
+    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up* ends it
 
-In a round of *builds* each start is of a version without a build; ``cancelled``: each build but the first is cancelled
-at once, and all are over before other-key and confirm; ``kept``: each runs on until these are answered. A round ends
-with a retry that is served, or gave up; one of builds also with a confirm that is served. From the second round on one
+In a round of *builds* each start is of an unbuilt version; ``cancelled``: each but the first is cancelled at once, and
+all are over before other-key and confirm; ``kept``: each runs on until these are answered. From the second round on one
 or two starts are served first, then the key rests for the same time in each round, and no other start runs beside.
 """
 
@@ -37,8 +32,7 @@ from typing import Any, Literal, TypeVar
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 
-# Whose keys are accepted: what a server takes from any other one is nobody's version.
-_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})
+_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # others have no versions, whatever a server says
 
 Outcome = Literal["ready", "failed", "unknown"]
 
@@ -56,14 +50,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a published version holds, as its publisher meant it.
-
-    Attributes:
-        published_seq: The publish that put it there; 0 for a template that the user gave.
-        from_at: When that publish was sent. Before its answer nobody can rely on it.
-        until_at: When it was replaced or deleted, infinite while it stands.
-        digest: What publishing answered, or empty.
-    """
+    """What a published version holds, as its publisher meant it."""
 
     ref: str
     owner: Credential
@@ -71,11 +58,11 @@ class Content:
     outcome: Outcome
     sleep_s: float
     marker: str
-    published_seq: int
-    from_at: float
+    published_seq: int  # The publish that put it there; 0 for a template that the user gave.
+    from_at: float  # When that publish was sent. Before its answer nobody can rely on it.
     sure_at: float
-    digest: str = ""
-    until_at: float = float("inf")
+    digest: str = ""  # What publishing answered, or empty.
+    until_at: float = float("inf")  # When it was replaced or deleted, infinite while it stands.
 
 
 @dataclass
@@ -161,8 +148,7 @@ class History:
             return False
         # A publish that may have worked and was not answered is over nobody knows when.
         published_by = max((p.done_at if 200 <= p.status < 500 else float("inf") for p in publishes), default=0.0)
-        gone = any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes)
-        return False if gone else None
+        return False if any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes) else None
 
     def owner(self, ref: str) -> Credential | None:
         """Whose version *ref* is, or None for one that this run does not know."""
@@ -170,11 +156,7 @@ class History:
         return contents[-1].owner if contents else None
 
     def views(self, ref: str) -> tuple["History", ...]:
-        """
-        The history once for each account that has a version called *ref*, or tried to, as far as that one can see it.
-
-        What one account publishes under a name is nothing to another one: each has a version of its own.
-        """
+        """The history once for each account that has or tried to have *ref*, as far as that one can see it."""
         tried = (e.credential for e in self.story(ref) if e.operation == "publishTemplate" and "content" in e.note)
         published = (content.owner for content in self.contents(ref))
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
@@ -212,7 +194,6 @@ def shares_builds(one: Content, other: Content) -> bool:
 
 
 def _alike(history: History) -> dict[object, list[Content]]:
-    """All contents by their digest, and by what they print."""
     found: dict[object, list[Content]] = defaultdict(list)
     for content in history.all_contents():
         found["marker", content.marker].append(content)
@@ -267,10 +248,7 @@ def _published(exchange: Exchange) -> Content:
 
 
 def _maybe_published(exchange: Exchange) -> bool:
-    """Whether a publish may have put something there. Ambiguity 40: one whose build was refused may.
-
-    A conflict says that something is there.
-    """
+    """Whether a publish shows that something is there: also one whose build is refused (ambiguity 40), or a 409."""
     if exchange.operation != "publishTemplate":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))

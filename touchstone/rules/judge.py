@@ -15,11 +15,7 @@ from touchstone.rules.rule import Rule, Subject
 
 
 class Judge:
-    """The rules, the history that they read, and what they have said already.
-
-    Attributes:
-        failed: The first error of each rule that failed, by the rule's id.
-    """
+    """The rules, the history that they read, and what they have said already."""
 
     def __init__(
         self,
@@ -34,7 +30,7 @@ class Judge:
         self._ledger = ledger
         self._exchange_rules = exchange_rules
         self._story_rules = story_rules
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, str] = {}  # the first error of each rule that failed, by its id
         self._given: set[tuple[str, str, str, tuple[int, ...]]] = set()
         self._by_seq: dict[int, Exchange] = {}
 
@@ -70,11 +66,7 @@ class Judge:
 
 
 def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
-    """What one rule says. A rule that fails is a fault of ours: the others still speak, and the run is no pass.
-
-    Args:
-        failed: Takes the error of a rule that fails for the first time, by the rule's id.
-    """
+    """What one rule says; *failed* takes, by rule, the first error of one that fails, and the others still speak."""
     try:
         return list(rule(subject, history))
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
@@ -83,11 +75,7 @@ def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[s
 
 
 def finding_of(judgement: Judgement, exchange: Exchange, ledger: Ledger, sources: KeySources = USUAL) -> Finding:
-    """The finding that a broken judgement becomes.
-
-    Args:
-        exchange: The last one of its evidence, which shows the outcome.
-    """
+    """The finding that a broken judgement becomes; *exchange* is the last of its evidence."""
     return finding_at(judgement, ledger, f"{exchange.request.method} {exchange.request.url}", curl(exchange, sources))
 
 

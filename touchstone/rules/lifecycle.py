@@ -1,7 +1,6 @@
-"""The life-cycle rule: replays the story of a version and judges each answer against what its builds can have become.
+"""Replays the story of a version and judges each answer by what its builds can have become.
 
-Starts and cancels are judged by the states that the version can be in, reads by what its builds can have become. Of a
-success that is no JSON object only the status is judged.
+Of a success that is no JSON object only the status is judged.
 """
 
 from collections.abc import Iterator
@@ -30,8 +29,7 @@ from touchstone.rules.walk import (
     lost,
 )
 
-# A wait shorter than this is no evidence: a slow network explains it as well as a start that waits for the build.
-SHORTEST_TELLING_SLEEP_S = 0.1
+SHORTEST_TELLING_SLEEP_S = 0.1  # A shorter wait is no evidence: a slow network explains it as well.
 
 # What the walk judges, by the subjects of the claims.
 _CLAIMS = {
@@ -70,10 +68,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """Moves the walk by an accepted start, or publish with auto_build, that answered *status*.
-
-    No other request than starts can have taken effect meanwhile, and they lead back to nothing.
-    """
+    """Moves the walk by an accepted start, or publish with auto_build, beside which only starts took effect."""
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
@@ -113,13 +108,11 @@ def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
 
 
 def _was_served(walk: Walk, start: Exchange) -> bool:
-    """Whether the account had a start accepted before, which shows that its plan includes building."""
     earlier = (e for e in walk.history.exchanges if e.operation == "startBuild" and e.status in SUCCESS)
     return any(e.credential == start.credential and e.done_at <= start.sent_at for e in earlier)
 
 
 def _beside(walk: Walk, start: Exchange) -> list[Exchange]:
-    """The owner's other starts that overlap with *start*."""
     starts = (e for e in walk.history.story(walk.ref) if e.operation == "startBuild" and e is not start)
     return [e for e in starts if e.overlaps(start) and walk.owns(e)]
 
@@ -131,8 +124,7 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):
-        claim, expected = "limit.refused-start-starts-nothing", "no build by a refused start"
-        yield broken(claim, *late, start, expected=expected)
+        yield broken("limit.refused-start-starts-nothing", *late, start, expected="no build by a refused start")
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
     elif status == "ready" and walk.replaced and walk.build is None and (claimed or walk.reads_as(start) == "ready"):
@@ -143,7 +135,6 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 
 def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """A start that has to begin a build."""
     claim = "start.fresh-is-building"
     if walk.settled:
         claim = "start.after-cancel-builds-again"
@@ -206,8 +197,7 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
         return
     yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready")
     if status == "ready":
-        flagged = start.body.get("reused") is True
-        yield judged("reuse.is-flagged", flagged, start, expected="reused true")
+        yield judged("reuse.is-flagged", start.body.get("reused") is True, start, expected="reused true")
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
@@ -222,8 +212,7 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409")
 
 
-# What is found wherever the version is.
-_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})
+_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})  # What is found wherever the version is.
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
@@ -245,8 +234,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404")
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
-        idle = cancel.body.get("status") == "idle"
-        yield judged("cancel.says-idle", idle, cancel, expected='{"status": "idle"}')
+        yield judged("cancel.says-idle", cancel.body.get("status") == "idle", cancel, expected='{"status": "idle"}')
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
@@ -271,7 +259,6 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
 
 
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
-    """Whether the whole version is not found around the time of a cancel, which other claims tell."""
     telling = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
     before = [e for e in telling if e.done_at <= cancel.sent_at][-1:]
     after = [e for e in telling if e.sent_at >= cancel.done_at][:1]
@@ -284,8 +271,7 @@ def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
     return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
-# The status may be kept elsewhere than the build and learn of its end a little later.
-_LATE_S = 0.5
+_LATE_S = 0.5  # The status may be kept elsewhere than the build and learn of its end a little later.
 
 
 def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
@@ -304,7 +290,9 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         walk.possible = consistent(walk.reach(read.done_at), status) or walk.possible
         if walk.cancel and State.CANCELLING not in walk.possible:
             walk.settled, walk.cancel = walk.possible <= STARTABLE, None
-    walk.read_done(read)
+    walk.last_read, walk.denied = read, None
+    walk.refused_late = walk.limited()
+    walk.refused.clear()
 
 
 def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
@@ -432,10 +420,7 @@ def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) ->
 
 @story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
-    """Each answer about *ref* agrees with a possible course of its builds.
-
-    Nothing is said of a name that several accounts have: which of their versions an answer is about is not in it.
-    """
+    """Each answer about *ref* agrees with a possible course of its builds; a name of several accounts is left out."""
     owners = {content.owner for content in history.contents(ref)}
     # An account below the Scale plan builds nothing, which is judged by what its plan allows.
     if len(owners) != 1 or "restricted" in owners:
@@ -512,7 +497,6 @@ def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
 
 
 def _blurred(walk: Walk, flight: Flight) -> None:
-    """The request took effect in any order with others, or may have."""
     walk.possible |= flight.window | walk.effect(flight.exchange, flight.window)
     walk.doubt()
     if flight.exchange.operation == "startBuild":
@@ -522,7 +506,6 @@ def _blurred(walk: Walk, flight: Flight) -> None:
 
 
 def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
-    """What the version holds was put there, replaced or taken away."""
     exchange = flight.exchange
     clear = 200 <= exchange.status < 300 and not flight.beside & EXCHANGING
     if not clear or exchange.operation == "deleteTemplate":

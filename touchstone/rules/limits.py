@@ -1,7 +1,6 @@
-"""Judges what a limit does: how a 429 looks, and what it does to one's own starts, to other keys and to reads.
+"""Judges how a 429 looks, and what a limit does to one's own starts, to other keys and to reads.
 
-The shape of a 429 is judged wherever one is met. For the rest a driver provokes one in rounds, see `history.py`. A
-start has to be served once nothing can be in its way any more, and while a build runs already or a log is open.
+The shape of a 429 is judged wherever one comes. For the rest a driver provokes one in rounds, see `history.py`.
 """
 
 import re
@@ -86,10 +85,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """Each round that met a limit after another one had ended with a start served, and the seconds that its key rested.
-
-    They count from the last refusal, when nothing was left, so a limiter has gained at least as much in a longer rest.
-    """
+    """Each round that met a limit after a served start, and the seconds that its key rested since the last refusal."""
     for before, after in pairwise(rounds(ref, history)):
         served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
         refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]
@@ -124,18 +120,12 @@ def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
             yield exchange
 
 
-# One refusal after an honest wait may be another account's load on the host; the second one in a run is not chance.
-_REFUSED_WAITS = 2
-# A refused key and a version that is not found have claims of their own; the last one is what a limit says.
-_NOT_OF_A_LIMIT = frozenset({401, 404, 429})
-# Fewer starts than this are served in a burst by chance.
-_SMALLEST_BURST = 3
-# An aligned window may serve twice its size in a burst across its edge, so that a third of a burst proves a charge.
-_READS_PER_START = 3
-# For the same reason a burst is taken for more windows than it can have crossed.
-_WINDOWS_PER_BURST = 3
-# Starts of the other key that lie further back than this, or than the first key needed to recover, cannot count.
-_LONGEST_WINDOW_S = 60.0
+_REFUSED_WAITS = 2  # One refusal after an honest wait may be another account's load; the second one is not chance.
+_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is what a limit says
+_SMALLEST_BURST = 3  # Fewer starts than this are served in a burst by chance.
+_READS_PER_START = 3  # An aligned window may serve twice its size across its edge; a third of a burst proves a charge.
+_WINDOWS_PER_BURST = 3  # For the same reason a burst is taken for more windows than it can have crossed.
+_LONGEST_WINDOW_S = 60.0  # The other key's starts further back, or than the first key took to recover, do not count.
 
 
 @rule("limits.shape", "limit.has-the-error-shape")
@@ -153,12 +143,7 @@ def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """
-    Judges a start that is refused otherwise than by 429, where the same one was served before and is served after it.
-
-    The version was ready all the time, or it is one of a round of builds, which nothing stands in the way of: nothing
-    but a limit is left to explain such a refusal.
-    """
+    """Judges a start refused otherwise than by 429, between served ones that nothing but a limit can stop."""
     for served, refused, after in _refused_between(ref, history):
         expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
@@ -175,10 +160,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Refused starts, with the ones before and after them that were served.
-
-    They are of a version that was ready all the time, or the first ones refused of a round of builds.
-    """
+    """Refused starts of a ready version, or the first of a round of builds, with the served ones around them."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -210,10 +192,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @story_rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start that a limit refused by chance, and the next one of the same version, which was served.
-
-    A second refusal proves nothing here: builds of the run may still be in flight.
-    """
+    """Judges a start that a limit refused by chance by the next one; a second refusal proves nothing."""
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and "limit" not in e.note]
     for refused, after in pairwise(sorted(starts, key=lambda e: e.sent_at)):
         waited = refused.status == 429 and after.sent_at >= refused.done_at and waited_enough(refused, after)
@@ -239,9 +218,8 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
             refused.append((before, retry))
     if len(refused) >= _REFUSED_WAITS:
         before, retry = refused[-1]
-        actual = (
-            f"{len(refused)} starts refused again after the whole wait, the last after {gap_s(before, retry):.1f} s"
-        )
+        last_s = gap_s(before, retry)
+        actual = f"{len(refused)} starts refused again after the whole wait, the last after {last_s:.1f} s"
         yield broken(claim, before, retry, expected="served after waiting as long as Retry-After says", actual=actual)
     elif refused:
         yield unclear(claim, *refused[0], why="refused once after the whole wait; others may have used the host")
@@ -269,10 +247,7 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start by another key between two refused ones of the first.
-
-    A host that is full refuses builds to every key. Only two rounds of builds in a row tell that from a shared limit.
-    """
+    """Judges another key's start between refused ones; two rounds of builds tell a full host from a shared limit."""
     claim = "limit.is-per-key"
     others_refused = 0
     for each in rounds(ref, history):
@@ -345,16 +320,14 @@ def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: Hi
 
 
 _ROOM_CLAIM = "limit.ends-after-back-off"
-# So many waits in a row: one may have met what somebody else does on the host.
-_IN_VAIN = 2
+_IN_VAIN = 2  # So many waits in a row: one may have met what somebody else does on the host.
 
 
 @rule("room.free", _ROOM_CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     """Judges a start that is refused after waits as documented, and after all builds of the run must be over.
 
-    No start was served, to whatever key, for as long as a build and its cancel may take at most: what still keeps the
-    room, or counts as a start, is nothing that the run has left there.
+    No start was served, to whatever key, for as long as a build and its cancel may take at most.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
@@ -367,8 +340,7 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     refused = [*own[-_IN_VAIN:], exchange]
     if len(refused) > _IN_VAIN and all(_backed_off(one, other) for one, other in pairwise(refused)):
-        expected = f"a start served, as none was for {longest_s:g} s"
-        yield broken(_ROOM_CLAIM, *refused, expected=expected)
+        yield broken(_ROOM_CLAIM, *refused, expected=f"a start served, as none was for {longest_s:g} s")
 
 
 def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
@@ -378,12 +350,9 @@ def _backed_off(refusal: Exchange, retry: Exchange) -> bool:
 
 
 _WAIT_CLAIM = "start.does-not-wait"
-# A shorter wait is no evidence: a slow network explains it as well.
-_TELLING_S = 0.2
-# A start that waits takes so many times as long as one that has nothing to wait for.
-_TIMES_AS_LONG = 3
-# One or two slow answers may be chance.
-_FEWEST = 2
+_TELLING_S = 0.2  # A shorter wait is no evidence: a slow network explains it as well.
+_TIMES_AS_LONG = 3  # A start that waits takes so many times as long as one that has nothing to wait for.
+_FEWEST = 2  # One or two slow answers may be chance.
 
 # A start, what it can have waited for, and when that is over at the soonest: a build by its start, or an open log.
 _Beside = tuple[Exchange, Exchange, float]
@@ -403,8 +372,7 @@ class _Build:
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
     """Judges starts that were answered no sooner than a build that ran already can have ended.
 
-    It is told only where most starts beside a build of another version, of their own, or beside an open log, waited so,
-    and the other starts are far quicker.
+    Most starts beside such a build, or an open log, have to wait so, and the others have to be far quicker.
     """
     starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
@@ -423,9 +391,6 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
                 what = "log" if other.operation == "streamBuildEvents" else "build"
                 actual = f"{describe(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
                 yield broken(_WAIT_CLAIM, other, start, expected="an answer while builds run", actual=actual)
-
-
-# These are about all versions: worked out once for all of them, since a load run has thousands.
 
 
 def _accepted_starts(history: History) -> tuple[Exchange, ...]:
@@ -458,7 +423,6 @@ def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
 
 
 def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
-    """The log that was open last of those that this account followed when *start* was sent."""
     own = (e for e in logs if e.credential == start.credential and e.head_at <= start.sent_at)
     last = max((e for e in own if e.done_at >= start.sent_at + _TELLING_S), key=lambda e: e.done_at, default=None)
     return (start, last, last.done_at) if last else None

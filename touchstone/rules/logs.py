@@ -1,8 +1,6 @@
 """Judges build logs as a whole: when they are open, what they hold, and what they say about when things happened.
 
-Most are judged where the owner of a version followed while reads showed what its build did. What a log holds is judged
-by what else is known of its build: how it ended, what it printed, how long it took; and only of logs that were followed
-from a moment at which the build surely ran to the end, unless the server cut them short.
+A log is judged by what reads show of its build, and only from a moment at which that surely ran to the end.
 """
 
 import re
@@ -37,32 +35,22 @@ from touchstone.rules.rule import broken, held, judged, render, story_rule
 from touchstone.rules.timeline import Running, Timeline, owned
 from touchstone.rules.walk import CLOCK_SHARE
 
-# Status and log of a build may be kept in two places that learn of its end one after the other.
-_SKEW_S = 0.2
-# How much sooner than a start a log must have ended for what it told to be true by then.
-_BEHIND_S = 0.4
-# The driver waits for cancel_timeout_s, and its clock is read a little later than the one of the exchange.
-_GRACE_SHARE = 0.9
+_SKEW_S = 0.2  # Status and log of a build may be kept in two places that learn of its end one after the other.
+_BEHIND_S = 0.4  # How much sooner than a start a log must have ended for what it told to be true by then.
+_GRACE_SHARE = 0.9  # The driver waits for cancel_timeout_s by a clock read a little later than that of the exchange.
 
 _CLOSES, _CLOSED = "events.close-at-the-end", "a log that closes when its build is over"
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build that surely ran.
-
-    Attributes:
-        running: Why the build ran when the log was opened.
-        end: The first read after the opening that shows the build over; None where that is not known.
-        cut_short: An exchange that shows that the server ended the log before the build, and how; None without that.
-        whole: The log from the opening to the end, or None where something of it is missing.
-    """
+    """One follower of a build that surely ran."""
 
     stream: Exchange
-    running: Running
-    end: Exchange | None
-    cut_short: tuple[Exchange, str] | None
-    whole: Log | None
+    running: Running  # Why the build ran when the log was opened.
+    end: Exchange | None  # The first read after the opening that shows the build over; None where that is not known.
+    cut_short: tuple[Exchange, str] | None  # What shows that the server ended the log too early, and how.
+    whole: Log | None  # The log from the opening to the end, or None where something of it is missing.
 
 
 def followings(ref: str, history: History) -> Iterator[Following]:
@@ -122,8 +110,7 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
         if stream.status in {401, 429} or stream.status >= 500:
             continue
         if running := timeline.running(stream.sent_at, stream.head_at):
-            actual = f"{stream.status} while it builds"
-            fits = stream.status == 200
+            fits, actual = stream.status == 200, f"{stream.status} while it builds"
             yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
 
 
@@ -136,8 +123,7 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
         if following.cut_short:
             proof, why = following.cut_short
             evidence = sorted((stream, proof), key=lambda e: e.seq)
-            actual = f"ended after {stream.elapsed_s:.2f} s; {why}"
-            yield broken(claim, *evidence, expected=expected, actual=actual)
+            yield broken(claim, *evidence, expected=expected, actual=f"ended after {stream.elapsed_s:.2f} s; {why}")
         elif seen.done_at <= stream.done_at and is_stream(stream) and not stream.error:
             yield held(claim, seen, stream)
 
@@ -148,10 +134,8 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         if timeline.idle(stream.sent_at, stream.done_at):
-            claim, expected = (
-                "events.finished-version-closes",
-                "an answer that ends, for a version that is not building",
-            )
+            claim = "events.finished-version-closes"
+            expected = "an answer that ends, for a version that is not building"
             if _is_late(stream, stream.elapsed_s, history):
                 yield broken(claim, stream, expected=expected, actual=f"still open after {stream.elapsed_s:.1f} s")
             elif ended_by_server(stream) and stream.status in {200, 404}:
@@ -186,10 +170,7 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the log of a build that a start joined does not end on a cancel that nobody asked for.
-
-    It is told while the version still builds: a build that is not the one that was followed, so that one was ended.
-    """
+    """Judges that the log of a joined build does not end on a cancel that nobody asked for while it still builds."""
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
     for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
@@ -233,8 +214,7 @@ def _is_late(stream: Exchange, late_s: float, history: History) -> bool:
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
-# A follower that comes while a line is on its way may miss it.
-_LATE_FOLLOWER_S = 0.1
+_LATE_FOLLOWER_S = 0.1  # A follower that comes while a line is on its way may miss it.
 
 _SHARED = "start.concurrent-share-one-build"
 _READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
@@ -270,17 +250,15 @@ def last_frame(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that what the build prints is in its log, once. Twice, after simultaneous starts, shows two builds.
-
-    What is to fail prints before that, too.
-    """
+    """Judges that what a build prints is in its log once; twice, after simultaneous starts, shows two builds."""
     for following, log, end in wholes(ref, history):
         running = following.running
         marker = running.content.marker
         if not log.lines or not marker or not _came_to_print(running.content, log, end):
             continue
         times = sum(printed(value.get("line"), marker) for value in log.lines)
-        in_time, overlapped = _came_in_time(following, history), _overlapped(running.starts)
+        in_time = _came_in_time(following, history)
+        overlapped = any(one.overlaps(other) for one, other in combinations(running.starts, 2))
         evidence = (*running.starts, following.stream)
         actual = f"{marker!r} {times} times in the log"
         if overlapped and times > 1:
@@ -379,7 +357,6 @@ def _ends_so(last: dict[str, Any], claim: str) -> bool:
 
 
 def _came_in_time(following: Following, history: History) -> bool:
-    """Whether the log was open before its build can have come to what it prints."""
     after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
     return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
 
@@ -387,10 +364,6 @@ def _came_in_time(following: Following, history: History) -> bool:
 def _note(content: Content, history: History) -> Mapping[str, Any]:
     """What is known of a published document beside what `History` keeps; empty for a template that exists already."""
     return next((e.note for e in history.story(content.ref) if e.seq == content.published_seq), {})
-
-
-def _overlapped(starts: tuple[Exchange, ...]) -> bool:
-    return any(one.overlaps(other) for one, other in combinations(starts, 2))
 
 
 def _logged_times_ms(line: str) -> list[tuple[float, float]]:
@@ -401,13 +374,10 @@ def _logged_times_ms(line: str) -> list[tuple[float, float]]:
     return [(float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0) for number, decimals, unit_ms in found]
 
 
-# Web servers that date a frame as they send it to two who follow at the same time are no further apart than this.
-_STAMP_S = 0.25
-# How far timestamps may be off by what separates the clocks of a build host and of a web server.
-_CLOCK_DRIFT_S = 5.0
+_STAMP_S = 0.25  # How far apart servers may date one frame as they send it to two followers.
+_CLOCK_DRIFT_S = 5.0  # How far timestamps may be off by what separates the clocks of a build host and of a web server.
 
-# Phases that a log may tell as of the time when the version was published.
-_BEFORE_THE_START = frozenset({"publish", "compile", ""})
+_BEFORE_THE_START = frozenset({"publish", "compile", ""})  # phases that may date from the publish
 
 
 @story_rule("stamps.clock", "events.timestamps-are-true")

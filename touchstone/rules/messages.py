@@ -1,8 +1,4 @@
-"""What requests ask for and what answers are, before anybody asks what they mean.
-
-Of a request: which operation, of which version, and what about it is so unusual that other answers are fair. Of an
-answer: its media type, its JSON, the error that it may be.
-"""
+"""What requests ask for and what answers are, before anybody asks what they mean."""
 
 import functools
 import re
@@ -17,7 +13,6 @@ from touchstone.rules.history import History
 from touchstone.rules.rule import render
 
 SUCCESS = range(200, 300)
-# What is asked about a version that may be there; publishing makes one.
 ABOUT_A_VERSION = ("getTemplate", "deleteTemplate", "startBuild", "getBuild", "cancelBuild", "streamBuildEvents")
 
 
@@ -48,11 +43,7 @@ def garbled(exchange: Exchange) -> bool:
 
 
 def error_problem(response: Response) -> str:
-    """Why an answer is not the documented error body; empty where it is.
-
-    Source:
-        troubleshooting#errors; facts 7.16: only error is required.
-    """
+    """Why an answer is not the documented error body (troubleshooting#errors; facts 7.16); empty where it is."""
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
@@ -75,18 +66,15 @@ NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 # RFC 9110 4.1 asks servers for 8000 octets of a target; shorter ones that are no longer usual may hit a proxy's limit.
 _LONG_TARGET_CHARS = 2000
 _LONG_SEGMENT_CHARS = 255
-# facts, part 4: the largest body that the API is known to have taken; it may refuse a larger one with 413.
-_LARGEST_TAKEN_BYTES = 529_684
+_LARGEST_TAKEN_BYTES = 529_684  # facts, part 4: the largest body known to have been taken; a larger one may be 413
 
 # HEAD and OPTIONS are answered by what stands before an API. GET /templates lists versions, outside the contract.
 _ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})
 _ELSEWHERE = frozenset({("GET", "/templates")})
-# A root behind two slashes is another path; what the base path is made of does not matter.
-_ROOT = re.compile(r"(?<!/)/templates(?=/|$)")
+_ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # behind any base path; behind two slashes it is another path
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
 _BUILD_PATH = re.compile(r"/templates/.*/build(?:/events)?/?", re.DOTALL)
-# RFC 3986 3.3: what a path segment is made of.
-_SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+")  # RFC 3986 3.3
 _TAKES_PATHS_APART = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -109,11 +97,6 @@ def path_of(exchange: Exchange) -> str:
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     found = _ROOT.search(path)
     return path[found.start() :] if found else ""
-
-
-def query_of(exchange: Exchange) -> str:
-    """The query as sent, without its question mark."""
-    return exchange.request.url.partition("?")[2]
 
 
 def asks_for_build(exchange: Exchange) -> bool:
@@ -181,7 +164,7 @@ def _excuses(exchange: Exchange, contract: Contract) -> Iterator[frozenset[int]]
         yield REDIRECTS
     if len(request.url) > _LONG_TARGET_CHARS:
         yield frozenset({400, 414, 431})
-    if query_of(exchange) and exchange.credential != "query":
+    if request.url.partition("?")[2] and exchange.credential != "query":
         yield frozenset({400, 422})
     if len(request.body) > _LARGEST_TAKEN_BYTES:
         yield frozenset({413})

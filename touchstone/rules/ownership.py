@@ -1,7 +1,6 @@
 """Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones.
 
-Standing is read from the whole run, also from what was sent later: a version may come or go while a request about it is
-on its way. So only story rules, which speak when everything is in, may ask.
+Standing depends on the whole run, also on what was sent later, so only story rules may ask for it.
 """
 
 import contextlib
@@ -43,8 +42,7 @@ Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
 
-# Names that a run gives: touchstone-<run id>-<purpose>. An account can have versions under any other name.
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; accounts may have any other name
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
@@ -80,22 +78,16 @@ def sole_owner(ref: str, history: History) -> Credential | None:
 
 def surely_missing(ref: str, history: History) -> bool:
     """Whether a version that this run never had cannot be one that the account has anyway."""
-    if not _OF_A_RUN.fullmatch(parts(ref)[1]):
-        return False
-    return not was_written(ref, history)
+    return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
 
 
-# Where in a document a value stands.
-_Path = tuple[str, ...]
+_Path = tuple[str, ...]  # Where in a document a value stands.
 
 
 def document_problem(exchange: Exchange, ref: str, history: History) -> str:
     """In words, what is wrong with the answer to a template read of *ref* by its owner; empty where nothing is."""
-    return (
-        _template_problem(exchange, ref)
-        or _content_problem(exchange, ref, history)
-        or _foreign_value(exchange, ref, history)
-    )
+    problem = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
+    return problem or _foreign_value(exchange, ref, history)
 
 
 def _template_problem(exchange: Exchange, ref: str) -> str:
@@ -134,7 +126,6 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
 
 
 def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
-    """The publish that surely stands, where nothing was there before it."""
     publish = shelf.standing(exchange)
     began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
     # What a publish that was refused did to it is told by publish.conflict-keeps-content.
@@ -144,10 +135,7 @@ def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
 
 
 def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
-    """The documents that were to be put there, as they may be shown; empty where one of them is not known.
-
-    Which of them has to be shown is told by what publishing does.
-    """
+    """The documents to be put there, as they may be shown, short form and expanded; empty where one is not known."""
     publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
     documents = {e.seq: document for e in publishes if (document := _document(e.request.body))}
     # A short form may be shown as it is or expanded, and however a content is written down, it is one document.
@@ -159,7 +147,6 @@ def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
 
 @functools.lru_cache(maxsize=512)
 def _document(body: bytes) -> dict[str, Any] | None:
-    """The document in a publish, without its envelope; None where it is none."""
     document = None
     try:
         document = json.loads(body)
@@ -188,11 +175,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
 
 
 def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
-    """
-    In words, a value that *ref* shows, that was not published under it, and that another document was published with.
-
-    What a server adds by itself is its own affair; it does so to other documents without that value as well.
-    """
+    """In words, a value that *ref* shows, that was not published under it, but that another document has."""
     own = history.once(_places, ref)
     if not own:
         return ""
@@ -225,8 +208,7 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
 
 
-# Read as GET /templates/global/…, which lists the versions of a curated template and is no part of the contract.
-_LISTING_NAMESPACE = "global"
+_LISTING_NAMESPACE = "global"  # GET /templates/global/… lists a curated template's versions, outside the contract
 
 # What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
@@ -292,12 +274,10 @@ def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
         telling = exchange.status in SUCCESS or exchange.status == 404
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
-            claim = "lookup.existing-version-is-found"
-            yield judged(claim, fits, exchange, expected="anything but 404")
+            yield judged("lookup.existing-version-is-found", fits, exchange, expected="anything but 404")
 
 
 def _asked(ref: str, history: History) -> Iterator[Exchange]:
-    """The answered requests of the contract's operations about *ref*, plainly spelt."""
     operations = set(ABOUT_A_VERSION)
     if parts(ref)[0] == _LISTING_NAMESPACE:
         operations.remove("getTemplate")
@@ -341,17 +321,13 @@ def template_read(ref: str, history: History) -> Iterator[Judgement]:
         if exchange.status != 200:
             yield judged_unless_limited(claim, False, exchange, "200")
         elif not garbled(exchange):
-            expected = "ref, digest and document of the version"
-            actual = document_problem(exchange, ref, history)
+            expected, actual = "ref, digest and document of the version", document_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
 
 
 @story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each delete of an existing version that its owner is refused; one that succeeds is judged by its answer.
-
-    Facts 7.42: what a delete does to a running build is undocumented, so that it may be a conflict.
-    """
+    """Judges a delete that the owner of a version is refused. It may conflict with a running build (facts 7.42)."""
     claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
@@ -359,10 +335,7 @@ def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
-    """The answered requests for *operation* by the owner of *ref* while it existed; 401 has a claim of its own.
-
-    The plan of an account may keep more from it than starting and publishing (facts 7.22), so *restricted* is left out.
-    """
+    """The answered requests by the owner of *ref*; *restricted* may see less of its own (facts 7.22)."""
     for exchange in answered_about(ref, history, operation):
         judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
         if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":

@@ -26,12 +26,10 @@ from touchstone.rules.rule import broken, describe, held, judged, rule, story_ru
 # the answer on our side.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
-# RFC 9112 9.6: a server may refuse a body longer than this by answering early and closing; that answer is easily lost.
-_LOSES_ITS_ANSWER_BYTES = 65_536
+_LOSES_ITS_ANSWER_BYTES = 65_536  # RFC 9112 9.6: the early answer to a longer body is easily lost.
 
 _NO_BODY = frozenset({204, 205, 304})
-# So many answers that are the same show that the next one is, too.
-_SEVERAL = 3
+_SEVERAL = 3  # So many answers that are the same show that the next one is, too.
 
 
 @rule("protocol.answered", "http.answers")
@@ -43,11 +41,12 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
         return
+    unreached = (e.seq for e in history.exchanges if e.error.startswith(_NOT_REACHED))
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
     elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
-    elif not exchange.error.startswith(_NOT_REACHED) or not _unreached_before(exchange, history):
+    elif not exchange.error.startswith(_NOT_REACHED) or exchange.seq <= next(unreached, exchange.seq):
         found = exchange.error or "no answer"
         yield broken("http.answers", exchange, expected="a complete response in time", actual=found)
 
@@ -58,8 +57,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
     if exchange.response is None:
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
-    fine = exchange.status < 500 or unknown_method
-    yield judged("http.no-server-error", fine, exchange, expected="no 5xx")
+    yield judged("http.no-server-error", exchange.status < 500 or unknown_method, exchange, expected="no 5xx")
 
 
 @rule("protocol.documented-status", "http.status-is-documented")
@@ -85,9 +83,8 @@ def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]
     documented = history.contract.media_types(operation.id, exchange.status)
     if not documented or EVENT_STREAM in documented or spelling(exchange, history.contract) == "misshapen":
         return
-    kind = media_type(exchange.response)
-    fits = kind in documented
-    yield judged("http.json-media-type", fits, exchange, expected=" or ".join(documented), actual=kind or "none")
+    kind, expected = media_type(exchange.response), " or ".join(documented)
+    yield judged("http.json-media-type", kind in documented, exchange, expected=expected, actual=kind or "none")
 
 
 @rule("protocol.json", "http.body-is-json")
@@ -97,17 +94,13 @@ def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if response is None or exchange.error or exchange.request.method == "HEAD" or response.status in _NO_BODY:
         return
     if announces_json(response) and response.body:
-        problem = json_problem(response.body)
-        expected = "one complete JSON value in UTF-8"
+        problem, expected = json_problem(response.body), "one complete JSON value in UTF-8"
         yield judged("http.body-is-json", not problem, exchange, expected=expected, actual=f"a body that {problem}")
 
 
 @rule("protocol.wrong-method", "http.wrong-method-is-405")
 def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the answer to a method that a known path does not have.
-
-    Whether the key, the version or the limit is looked at first is nobody's promise, so their refusals pass, too.
-    """
+    """Judges the answer to a method that a known path lacks; what else may be checked first passes, too."""
     if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
     if exchange.status == 405:
@@ -118,11 +111,7 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each HEAD by the nearest GET of the same address with the same key.
-
-    Whether a build has a log depends on the moment, so a HEAD of events is judged only where it makes the server fail.
-    A GET that makes the server fail says nothing of what HEAD should say.
-    """
+    """Judges each HEAD by the nearest GET with the same key; of a log, which comes and goes, only failures."""
     story = history.story(ref)
     for head in (e for e in story if e.request.method == "HEAD" and judgeable(e)):
         expected = "the status of GET and no body, or 405"
@@ -135,10 +124,6 @@ def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
                 fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
-
-
-def _unreached_before(exchange: Exchange, history: History) -> bool:
-    return any(e.error.startswith(_NOT_REACHED) and e.seq < exchange.seq for e in history.exchanges)
 
 
 def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:
@@ -156,11 +141,7 @@ def _tells_nothing(get: Exchange, history: History) -> bool:
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """The Content-Length of *head* that no GET of the address has. RFC 9110 8.6: it is the one of GET, or left out.
-
-    Where a body changes, by the id of its request or the way it is packed, the one that was not seen may be of another
-    length. So several GETs have to agree on all of it.
-    """
+    """The Content-Length of *head* that no GET has, where several GETs agree. RFC 9110 8.6: it is the one of GET."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}

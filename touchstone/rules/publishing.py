@@ -1,7 +1,6 @@
 """Judges publishing: what each publish is answered, by what the version held before, and what it changed.
 
-Nothing is known of what a version held where publishes and deletes overlapped or failed, or where several accounts
-have a version of one name.
+Nothing is known where publishes and deletes overlapped or failed, or several accounts have the name.
 """
 
 import functools
@@ -20,9 +19,6 @@ from touchstone.rules.timeline import Timeline, acted_by, begins, may_have_acted
 
 _STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
-
-
-_SHOWING = frozenset({"startBuild", "getBuild", "getTemplate"})
 
 
 class Shelf:
@@ -54,8 +50,7 @@ class Shelf:
     def deleted_before(self, publish: Exchange) -> Exchange | None:
         """The owner's delete that surely left nothing there until *publish*, or None."""
         last = self._last_change(publish)
-        deleted = last is not None and last.operation == "deleteTemplate" and last.status in SUCCESS
-        return last if deleted else None
+        return last if last and last.operation == "deleteTemplate" and last.status in SUCCESS else None
 
     def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
         """Whether a delete can have acted while either of two exchanges was on its way."""
@@ -68,7 +63,6 @@ class Shelf:
 
     @functools.cached_property
     def _shown(self) -> list[tuple[Exchange, Exchange | None]]:
-        """Each answer with the publish whose content stood."""
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
@@ -124,13 +118,12 @@ def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
 
 
 def _shows(exchange: Exchange) -> bool:
-    if exchange.operation not in _SHOWING or exchange.request.method not in {"GET", "POST"}:
-        return False
-    return exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
+    about = exchange.operation in ("startBuild", "getBuild", "getTemplate")
+    shows = about and exchange.request.method in {"GET", "POST"}
+    return shows and exchange.status in SUCCESS and not exchange.error and bool(digest_of(exchange))
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
-    """Whether the order of a change and an exchange is in doubt."""
     # What a delete did not find it took away by its answer, if at all.
     acted_at = change.done_at if change.status == 404 else acted_by(change)
     return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
@@ -138,10 +131,7 @@ def _touches(change: Exchange, exchange: Exchange) -> bool:
 
 @story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the answer to the first publish of a version, and to the first one after it was deleted at rest.
-
-    Facts 7.37: 200 is seen as well.
-    """
+    """Judges the first publish of a version, or since its delete at rest. Facts 7.37: 200 is seen as well."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
@@ -171,8 +161,7 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
                 yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
-                expected = "no conflict with the same content"
-                yield broken(_SPELLING, before, publish, expected=expected)
+                yield broken(_SPELLING, before, publish, expected="no conflict with the same content")
         else:
             yield broken(_IDENTICAL, before, publish, expected="201 or 200")
 
@@ -190,8 +179,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
         elif not publish.note.get("force"):
             if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
                 continue
-            fits = publish.status == 409
-            yield judged("publish.other-content-is-409", fits, before, publish, expected="409")
+            yield judged("publish.other-content-is-409", publish.status == 409, before, publish, expected="409")
         elif publish.status not in SUCCESS:
             yield broken("publish.force-replaces", before, publish, expected="201 or 200")
         else:
@@ -266,10 +254,7 @@ def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """What the version can hold after an accepted publish, by the publishes that put it there.
-
-    Other content needs force, and may have been ignored without it, or with it where reads show that.
-    """
+    """What the version can hold after a publish; other content may be ignored without force, or if reads show it."""
     yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
@@ -312,14 +297,11 @@ def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Jud
 
 def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     answer = publish.body.get("auto_build")
-    if not publish.body:
-        return
-    if "auto_build" not in publish.body:
-        expected = "auto_build with the status of the build"
-        yield broken(_STARTS, publish, expected=expected)
+    if publish.body and "auto_build" not in publish.body:
+        yield broken(_STARTS, publish, expected="auto_build with the status of the build")
         return
     if not isinstance(answer, str):
-        return  # A value of another type tells nothing; publish.body-is-documented tells this.
+        return  # publish.body-is-documented tells this.
     # Facts 7.40, 7.41: a build that a limit refuses may be told in any words.
     if answer not in {"building", "ready"}:
         yield unclear(_STARTS, publish, why=f"auto_build is {render(answer)}, which does not claim a build")
@@ -328,11 +310,9 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
     if read is None or timeline.content(publish.done_at, read.done_at) is None:
         return
     if not any(c.sent_at < read.done_at and c.done_at > publish.sent_at for c in timeline.cancels):
-        status = read.body["status"]
-        expected = "status building, ready or failed"
-        yield judged(
-            _STARTS, status != "not_built", publish, read, expected=expected, actual=f"status {render(status)}"
-        )
+        status, expected = read.body["status"], "status building, ready or failed"
+        actual = f"status {render(status)}"
+        yield judged(_STARTS, status != "not_built", publish, read, expected=expected, actual=actual)
 
 
 def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history: History) -> Iterator[Judgement]:

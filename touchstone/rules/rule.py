@@ -1,8 +1,7 @@
 """What a rule is: a pure function from exchanges to judgements that names the claims it may judge.
 
-Two kinds: an exchange rule sees one new exchange, a story rule sees all exchanges about one version. Both read the
-history of the run and change nothing. A rule judges only what it can be sure of: an exchange without a response, or a
-429 met by chance, is evidence of nothing but itself.
+An exchange rule sees one new exchange, a story rule all exchanges about one version. A rule judges only what it can be
+sure of: an exchange without a response, or a 429 met by chance, is evidence of nothing but itself.
 """
 
 import json
@@ -51,11 +50,7 @@ def held(claim: str, *evidence: Exchange) -> Judgement:
 
 
 def broken(claim: str, *evidence: Exchange, expected: str, actual: str | None = None) -> Judgement:
-    """The claim was broken; the last exchange shows it, the earlier ones are what makes it wrong.
-
-    Args:
-        actual: What was found instead; the answer of the last exchange unless given.
-    """
+    """The claim was broken; the last exchange shows it by its answer, or *actual*, the earlier ones make it wrong."""
     last, seqs = evidence[-1], tuple(e.seq for e in evidence)
     return Judgement(claim, "broken", "", last.operation, seqs, expected, describe(last) if actual is None else actual)
 

@@ -1,9 +1,7 @@
 """What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
 
-A read shows a build at one moment. That it ran from one moment to another follows only if a later read still shows
-it and nothing in between can have begun another one; that none ran, only if a read showed the last one over. Where
-requests overlapped, failed or were never answered, nothing follows. `walk.py` asks which answers are possible; this
-asks what was the case while something else, such as a stream, was watched.
+That a build ran from one moment to another follows only if a later read still shows it and nothing in between can have
+begun another one; that none ran, only if a read showed the last one over. `walk.py` asks which answers are possible.
 """
 
 from bisect import bisect_left
@@ -69,19 +67,12 @@ def says_building(exchange: Exchange) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Why a build surely ran.
+    """Why a build surely ran."""
 
-    Attributes:
-        start: The first request that can have begun it.
-        starts: All requests that can have begun it or joined it.
-        seen: The read that still showed it.
-        content: What was built.
-    """
-
-    start: Exchange
-    starts: tuple[Exchange, ...]
-    seen: Exchange
-    content: Content
+    start: Exchange  # The first request that can have begun it.
+    starts: tuple[Exchange, ...]  # All requests that can have begun it or joined it.
+    seen: Exchange  # The read that still showed it.
+    content: Content  # What was built.
 
 
 class Timeline:

@@ -1,9 +1,7 @@
 """From the facts of a run to a verdict on each claim and on the run; pure.
 
-Of a claim, what weighs most wins: a finding breaks it, one held judgement and no finding upholds it, and only where
-there is neither does the reason matter why nobody could judge. Of a run, an exit code of 0 needs a run that reached its
-end, upheld something, lost nothing and broke no ``must`` claim; whatever is less is 1, 3 or 130, and never a pass. What
-the caller knows to be broken may be so; once it holds the run is no pass either, or the list would never grow shorter.
+A finding breaks a claim, else one held judgement upholds it. An exit code of 0 needs a run that reached its end, upheld
+something, lost nothing and broke no ``must`` claim but those known to be broken; one of these that holds again is 1.
 """
 
 from collections import Counter, defaultdict
@@ -36,21 +34,14 @@ class CheckCount:
 
 @dataclass(frozen=True, slots=True)
 class ClaimVerdict:
-    """The verdict on one claim, and what it rests on.
-
-    Attributes:
-        reason: Why there is no clear verdict; empty for ``broken`` and ``upheld``.
-        checks: The checks that judged the claim, by name.
-        findings: Ids of the findings against it, in the order in which they were met.
-        known: Whether the caller knows it to be broken.
-    """
+    """The verdict on one claim, and what it rests on."""
 
     claim: LedgerClaim
     verdict: Verdict
-    reason: str
-    checks: tuple[CheckCount, ...]
-    findings: tuple[str, ...]
-    known: bool = False
+    reason: str  # Why there is no clear verdict; empty for ``broken`` and ``upheld``.
+    checks: tuple[CheckCount, ...]  # The checks that judged the claim, by name.
+    findings: tuple[str, ...]  # Ids of the findings against it, in the order in which they were met.
+    known: bool = False  # Whether the caller knows it to be broken.
 
     @property
     def holds_again(self) -> bool:
@@ -60,15 +51,11 @@ class ClaimVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """The verdict on a run.
-
-    Attributes:
-        claims: In the order of the ledger; claims that only findings know come last.
-    """
+    """The verdict on a run."""
 
     exit_code: int
     reason: str
-    claims: tuple[ClaimVerdict, ...]
+    claims: tuple[ClaimVerdict, ...]  # In the order of the ledger; claims that only findings know come last.
 
     def count(self, verdict: Verdict) -> int:
         """How many claims got *verdict*."""
@@ -91,12 +78,7 @@ class _Evidence:
 
 
 def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
-    """The verdicts of a run.
-
-    Args:
-        log: The facts of the run.
-        footer: How the run ended, where the log does not say so yet.
-    """
+    """The verdicts of a run; *footer* says how it ended, where the log does not yet."""
     log = replace(log, footer=footer or log.footer)
     evidence: dict[str, _Evidence] = defaultdict(_Evidence)
     for tally in log.tallies:
@@ -203,7 +185,6 @@ def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
 
 
 def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
-    """How many claims are broken that the caller knows to be."""
     known = sum(claim.known and claim.verdict == "broken" for claim in claims)
     return f" besides {known} in the baseline" if known else ""
 
@@ -230,7 +211,6 @@ def _first(names: list[str], most: int = 3) -> str:
 
 
 def _tail(claims: tuple[ClaimVerdict, ...]) -> str:
-    """The other verdicts with their numbers, such as ``104 upheld, 3 not applicable``."""
     counts = Counter(claim.verdict for claim in claims)
     counted = [f"{counts[verdict]} {verdict.replace('-', ' ')}" for verdict in reversed(VERDICTS) if counts[verdict]]
     return ", ".join(counted) or "there was no claim to judge"

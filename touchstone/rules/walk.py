@@ -1,9 +1,8 @@
-"""The walk of one version through the life of its builds: which states are possible, given what was seen so far.
+"""The walk of one version through its builds: which states are possible, given what was seen so far.
 
-The server's state is hidden, so the walk holds the set of states that explain all answers. A request takes effect at
-some moment between being sent and being answered, one without an answer at any later moment; where requests overlap,
-every order is possible. The set may be too large, which costs a verdict, but never too small, which would blame a
-correct server. After a finding the walk takes the server's word for where it is, so that one fault is told once.
+A request takes effect at some moment between being sent and being answered, one without an answer at any later moment;
+where requests overlap, every order is possible. The set may be too large, which costs a verdict, but never too small,
+which would blame a correct server. After a finding the walk takes the server's word, so that one fault is told once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,69 +19,40 @@ UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
-# A build step `sleep N` may end a little early by another clock; nothing is concluded from the last tenth.
-CLOCK_SHARE = 0.9
+CLOCK_SHARE = 0.9  # A step `sleep N` may end a little early by another clock: the last tenth is no evidence.
 
 NEVER_AT = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The build that is or was last under way.
+    """The build that is or was last under way."""
 
-    Attributes:
-        start: The last accepted start, or publish with auto_build, that can have begun it.
-        surely_begun: No earlier build can have been joined by *start*.
-        before: The status before it, or empty where that is in doubt.
-        after_cancel: A build of the version was cancelled before, under the same content.
-        overlapped: Several starts overlapped when it began.
-        joined: The last start that came while it ran.
-    """
-
-    start: Exchange
-    surely_begun: bool = False
-    before: str = ""
-    after_cancel: bool = False
-    overlapped: bool = False
-    joined: Exchange | None = None
+    start: Exchange  # The last accepted start, or publish with auto_build, that can have begun it.
+    surely_begun: bool = False  # No earlier build can have been joined by *start*.
+    before: str = ""  # The status before it, or empty where that is in doubt.
+    after_cancel: bool = False  # A build of the version was cancelled before, under the same content.
+    overlapped: bool = False  # Several starts overlapped when it began.
+    joined: Exchange | None = None  # The last start that came while it ran.
 
 
 @dataclass
 class Flight:
-    """A request on its way.
-
-    Attributes:
-        window: The states that were possible at some moment since it was sent.
-        beside: The operations of the other requests that can have taken effect meanwhile.
-    """
+    """A request on its way."""
 
     exchange: Exchange
-    window: frozenset[State]
-    beside: set[str]
+    window: frozenset[State]  # The states that were possible at some moment since it was sent.
+    beside: set[str]  # The operations of the other requests that can have taken effect meanwhile.
 
 
 @dataclass
 class Walk:
-    """The possible states of one version at one moment, and what of the past still matters.
-
-    Attributes:
-        content: What the version holds, or None where that is nothing, in doubt, or built elsewhere as well.
-        free_at: The last moment at which surely no build was running that nobody had cancelled.
-        shelf: The states that earlier contents were left in, by their keys: nobody promises what becomes of them.
-        lingering: A build of earlier content may still be under way.
-        hasty: A build was seen to fail before its steps can have run.
-        deaf: A cancel found nothing while a build ran, so that what is not found says nothing any more.
-        overtaken: The build may have been over when it was cancelled, whatever its status says for a moment.
-        denied: The cancel since the last read that found nothing where a build may have run.
-        refused: The refused requests since the last read.
-        refused_late: The starts that a limit refused before it: one that was put in a queue begins late.
-        astray: Something was built while nobody knew what the version held; nothing more can be said of it.
-    """
+    """The possible states of one version at one moment, and what of the past still matters."""
 
     ref: str
     history: History
     possible: frozenset[State] = ANYTHING
-    content: Content | None = None
+    content: Content | None = None  # None where that is nothing, in doubt, or built elsewhere as well.
     build: Build | None = None
     cancel: Exchange | None = None
     cancels: int = 0
@@ -91,16 +61,16 @@ class Walk:
     reused: bool = False
     idle_cancel: Exchange | None = None
     last_read: Exchange | None = None
-    free_at: float = NEVER_AT
-    lingering: bool = False
-    hasty: bool = False
-    deaf: bool = False
-    overtaken: bool = False
-    denied: Exchange | None = None
-    astray: bool = False
-    shelf: dict[str, frozenset[State]] = field(default_factory=dict)
-    refused: list[Exchange] = field(default_factory=list)
-    refused_late: list[Exchange] = field(default_factory=list)
+    free_at: float = NEVER_AT  # The last moment at which surely no build was running that nobody had cancelled.
+    lingering: bool = False  # A build of earlier content may still be under way.
+    hasty: bool = False  # A build was seen to fail before its steps can have run.
+    deaf: bool = False  # A cancel found nothing while a build ran, so that what is not found says nothing any more.
+    overtaken: bool = False  # The build may have been over when it was cancelled, whatever its status says then.
+    denied: Exchange | None = None  # The cancel since the last read that found nothing where a build may have run.
+    astray: bool = False  # Something was built while nobody knew what the version held; nothing more can be said of it.
+    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # The states that earlier contents were left in.
+    refused: list[Exchange] = field(default_factory=list)  # The refused requests since the last read.
+    refused_late: list[Exchange] = field(default_factory=list)  # Starts that a limit refused before it.
     open: list[Exchange] = field(default_factory=list)
     flights: dict[int, Flight] = field(default_factory=dict)
 
@@ -224,12 +194,6 @@ class Walk:
             elif exchange.status == 429 and exchange.operation == "startBuild":
                 claims["limit.refused-start-starts-nothing"] = exchange
         return claims
-
-    def read_done(self, read: Exchange) -> None:
-        """Takes note of a read that was judged: what was refused before it shows up late, if at all."""
-        self.last_read, self.denied = read, None
-        self.refused_late = self.limited()
-        self.refused.clear()
 
     def limited(self) -> list[Exchange]:
         """The starts that a limit refused since the last build began."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from touchstone.facts.exchange import Closed
 from touchstone.target.bounds import head_bytes
 
-# What `Answer.error` begins with where no connection came about.
-NOT_REACHED = ("ConnectError", "ConnectTimeout")
+NOT_REACHED = ("ConnectError", "ConnectTimeout")  # What `Answer.error` begins with where no connection came about
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +21,10 @@ class Answer:
     """One answer, or why there is none. Times are seconds of the clock that the client was given.
 
     Attributes:
-        head: None where no complete head came.
         body: What came of the body, transfer coding removed.
         chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
-        sent_at: When the client began with it: before a connection was opened for it, where none was free.
+        sent_at: When the client began with it, before a connection was opened for it.
         head_at: When the head was complete; equals *done_at* without one.
-        done_at: When the last byte had arrived or the request was given up.
         error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.
         closed: Of a stream: who ended it; ``client`` where it was still open when its time was up.
     """

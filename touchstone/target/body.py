@@ -5,8 +5,7 @@ from collections.abc import Iterable
 
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
-# What is asked for, and all that is unpacked.
-ACCEPTED = "gzip, deflate"
+ACCEPTED = "gzip, deflate"  # What is asked for, and all that is unpacked
 # So much beyond what is kept of a body goes along until its secrets are marked: one may begin before the cut.
 BEYOND_BYTES = 4096
 _MAX_CODINGS = 3
@@ -31,13 +30,7 @@ class _Deflated:
         self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def unpack(self, data: bytes, most: int) -> bytes:
-        """What *data* is unpacked; a little more than *most* bytes where it is more than that.
-
-        What follows the end of it is passed over, but for further members of gzip (RFC 1952 2.2).
-
-        Raises:
-            Refused: it is not packed so.
-        """
+        """What *data* is unpacked, a little over *most* bytes at most; also members of gzip (RFC 1952 2.2)."""
         if self._unpacker is None or not self._begun:
             data = self._begun = self._begun + data
         if self._unpacker is None:
@@ -57,26 +50,13 @@ class _Deflated:
         return unpacked
 
     def end(self) -> None:
-        """Takes note that no more comes.
-
-        Raises:
-            Refused: something is missing.
-        """
+        """Takes note that no more comes; Refused where something is missing."""
         if self._begun and not (self._unpacker and self._unpacker.eof):
             raise Refused(f"DecodingError: the {self._name} of the body ends too early")
 
 
 class Intake:
-    """One body.
-
-    Args:
-        headers: Those of the answer.
-        streamed: Whether it is read as a stream of events.
-
-    Attributes:
-        problem: What is wrong with it; empty where it is whole and within its bounds.
-        size: Bytes so far, unpacked.
-    """
+    """One body with its bounds: *problem* is empty where it is whole and within them, *size* is in bytes, unpacked."""
 
     def __init__(self, headers: Iterable[tuple[str, str]], bounds: Bounds, *, streamed: bool = False) -> None:
         self.problem = ""
@@ -86,17 +66,12 @@ class Intake:
         self._bound = "max_stream_bytes" if streamed else "max_body_bytes"
         self._most: int = getattr(bounds, self._bound)
         self._line_bytes = self._wire_bytes = 0
-        self._codings = [
-            name.strip() for key, value in headers if key.lower() == "content-encoding" for name in value.split(",")
-        ]
+        values = [value for key, value in headers if key.lower() == "content-encoding"]
+        self._codings = [name.strip() for name in ",".join(values).split(",")]
         self._packings: list[_Deflated] | None = None
 
     def take(self, data: bytes) -> bytes:
-        """What of the body *data* is.
-
-        Raises:
-            Refused: the body cannot be unpacked, or is beyond a bound; *problem* says the same.
-        """
+        """What of the body *data* is; Refused where it cannot be unpacked or is beyond a bound, as *problem* says."""
         try:
             return self._taken(data)
         except Refused as refused:
@@ -155,8 +130,5 @@ class Intake:
 
 
 def _is_framed(data: bytes) -> bool:
-    """Whether what is called deflate has the frame that RFC 9110 8.4.1.2 asks for: much of it has none.
-
-    Source: RFC 1950, 2.2.
-    """
+    """Whether deflate has the frame of RFC 9110 8.4.1.2, which much of it lacks (RFC 1950, 2.2)."""
     return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

@@ -5,19 +5,16 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-# Of a body that is beyond its bound so much is kept: as much as a run log holds, and enough to see what it was.
-KEPT_BYTES = 64 * 1024
+KEPT_BYTES = 64 * 1024  # Of a body that is beyond its bound so much is kept: as much as a run log holds
 
-# So much is kept of each head and each body when all that a run may keep is used up.
-LEAST_KEPT_BYTES = 4 * 1024
+LEAST_KEPT_BYTES = 4 * 1024  # So much is kept of each head and each body when all that a run may keep is used up
 
 # Of a head that is cut: fields that rules look at are kept, and of a value no more than this.
 _NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
 _NEEDED |= {"content-length", "content-encoding"}
 _MOST_VALUE_CHARS = 200
 
-# The parser beneath httpx holds no longer head, whatever it is told: a bound above it would not be the one that is hit.
-LONGEST_HEAD_BYTES = 100 * 1024
+LONGEST_HEAD_BYTES = 100 * 1024  # The parser beneath httpx holds no longer head
 
 # As much as RFC 9112 3 asks of a request line.
 MAX_STATUS_LINE_BYTES = 8_000
@@ -26,8 +23,6 @@ STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} 
 # A string is passed over as a whole, also one that never ends; what it holds is no nesting, and no comma of an array.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
 _OPENING = frozenset({b"[", b"{"})
-_CLOSING = frozenset({b"]", b"}"})
-_COUNTED = _OPENING | {b","}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +32,11 @@ class Bounds:
     Attributes:
         max_head_bytes: Of a head, with all interim answers before it; Node lets one have 16 KiB.
         max_headers: Lines of a head; 100 are what Apache and Python's own client let through.
-        max_body_bytes: Of a body that is no stream, and of what it is once it is unpacked.
+        max_body_bytes: Of a body that is no stream, packed or unpacked.
         max_stream_bytes: The same for a stream.
-        max_line_bytes: Of a line of a stream.
         max_json_depth: Arrays and objects within each other.
-        max_json_values: Values of one text of JSON, counted by its commas and opening brackets: read, they take many
-            times their bytes.
-        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each: rules
-            look back at them, and a run log holds them.
+        max_json_values: Values of one text of JSON, counted by its commas and opening brackets.
+        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each.
     """
 
     max_head_bytes: int = 64 * 1024
@@ -66,8 +58,8 @@ class Bounds:
             return None
         depth = values = 0
         for mark in _MARK.finditer(body):
-            depth += (mark[0] in _OPENING) - (mark[0] in _CLOSING)
-            values += mark[0] in _COUNTED
+            depth += (mark[0] in _OPENING) - (mark[0] in (b"]", b"}"))
+            values += mark[0] in _OPENING or mark[0] == b","
             if depth > self.max_json_depth:
                 return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
             if values > self.max_json_values:
@@ -124,12 +116,7 @@ def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where JSON goes beyond a bound.
-
-    Attributes:
-        at: The length of what comes before that.
-        problem: What is wrong, with the bound.
-    """
+    """Where JSON goes beyond a bound: the length of what comes before that, and what is wrong."""
 
     at: int
     problem: str

@@ -23,19 +23,11 @@ class Keys:
     unused: tuple[str, ...] = field(default=(), repr=False)
 
     def headers(self, credential: Credential) -> dict[str, str]:
-        """The Authorization header for *credential*; empty where none is sent.
-
-        Raises:
-            LookupError: the run has no such key.
-        """
-        match credential:
-            case "none" | "query":
-                return {}
-            case "malformed":
-                return {"Authorization": f"Basic {self.primary}"}
-            case "lowercase-scheme":
-                return {"Authorization": f"bearer {self.primary}"}
-        return {"Authorization": f"Bearer {self.value(credential)}"}
+        """The Authorization header for *credential*, empty where none is sent; LookupError without such a key."""
+        if credential in ("none", "query"):
+            return {}
+        scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
+        return {"Authorization": f"{scheme} {self.primary}" if scheme else f"Bearer {self.value(credential)}"}
 
     def value(self, credential: Credential) -> str:
         """The key behind *credential*."""
@@ -90,13 +82,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a call asks of one target. Its target and its headers may hold a key.
-
-    Attributes:
-        operation: operationId that was named or that the path leads to, or empty.
-        ref: The version that was named or that the path names, or None.
-        target: Path and query below the base of the target.
-    """
+    """What a call sends: *target* is path and query below the base and, as *headers*, may hold a key."""
 
     operation: str
     ref: str | None
@@ -107,11 +93,7 @@ class Asked:
 
 
 class Wording:
-    """Puts calls to one target into words, and takes the secrets out of what is kept.
-
-    Args:
-        url: Base URL of the target without a trailing slash.
-    """
+    """Puts calls to one target into words, and takes the secrets out of what is kept; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         self.url = url
@@ -120,11 +102,7 @@ class Wording:
         self._contract = contract
 
     def asked(self, call: Call) -> Asked:
-        """What *call* asks.
-
-        Raises:
-            LookupError: the run has no such key.
-        """
+        """What *call* asks; LookupError where the run has no such key."""
         known = self._contract.operations.get(call.operation)
         method = call.method or (known.method if known else "GET")
         path = call.path or (fill(known.path, call.ref) if known else "")
@@ -161,13 +139,7 @@ class Wording:
         is_cut: bool = False,
         most_bytes: int | None = None,
     ) -> Response:
-        """What was answered, without secrets.
-
-        Args:
-            chunks: Of a stream: the pieces in which *body* came.
-            is_cut: Whether *body* is the beginning of more.
-            most_bytes: How much of *body* is kept, once its secrets are marked; None for all.
-        """
+        """What was answered, without secrets; *is_cut* where *body* is a beginning, of which *most_bytes* are kept."""
         body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
         kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
         if kept and b"".join(chunk.data for chunk in kept) != body:
@@ -205,7 +177,5 @@ def fill(template: str, ref: str | None) -> str:
         return template
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
-    parts = {"{namespace}": namespace, "{name}": name, "{version}": version}
-    for placeholder, value in parts.items():
-        template = template.replace(placeholder, quote(value, safe=""))
-    return template
+    parts = {"namespace": namespace, "name": name, "version": version}
+    return template.format_map({part: quote(value, safe="") for part, value in parts.items()})

@@ -3,25 +3,10 @@
 import math
 import threading
 import time
-from typing import Protocol
-
-
-class Clock(Protocol):
-    """What a run takes its times from."""
-
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def rest(self, seconds: float) -> None:
-        """Waits."""
 
 
 class WallClock:
-    """Time as it passes.
-
-    Attributes:
-        origin: The machine's monotonic clock when the run began.
-    """
+    """Time as it passes; *origin* is the machine's monotonic clock when the run began."""
 
     def __init__(self) -> None:
         self.origin = time.monotonic()
@@ -36,11 +21,7 @@ class WallClock:
 
 
 class RecordedClock:
-    """Time as it passed when a recording was made; usable from several threads.
-
-    Args:
-        speed: How many times as fast waits are as they were; infinite for no waits at all.
-    """
+    """Time as it passed in a recording; waits are *speed* times as fast, and infinite is for no waits at all."""
 
     def __init__(self, speed: float = math.inf) -> None:
         self._speed = speed

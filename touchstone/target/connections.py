@@ -1,8 +1,4 @@
-"""What requests travel on: connections that keep to a deadline, and a client that remembers nothing.
-
-A deadline bounds how long an answer may take as a whole: a time-out for each of its pieces never strikes where a server
-drips. Where somebody may stop a run, its requests are not waited for to the end then.
-"""
+"""What requests travel on: connections that keep to a deadline for the whole answer, and a client without memory."""
 
 import threading
 import time
@@ -39,21 +35,13 @@ def in_background(future: "Future[_T]", work: Callable[[], _T]) -> None:
 
 
 class Deadline(threading.local):
-    """Until when the request that the current thread is sending must be over.
-
-    Args:
-        stopped: Whether the run was stopped; None where nobody can stop it.
-
-    Attributes:
-        heard_bytes: How much of the answer has come.
-    """
+    """Until when the request of the current thread must be over; *stopped* says whether the run was stopped."""
 
     _at = _leave_at = _FOREVER
     _until: threading.Event | None = None
     _head_bytes = _FOREVER
     heard_bytes = 0
-    # Of the status line, as long as it has no end.
-    _line_bytes: int | None = None
+    _line_bytes: int | None = None  # Of the status line, as long as it has no end
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
@@ -73,11 +61,7 @@ class Deadline(threading.local):
         self._at, self._until = time.monotonic() + seconds, until
 
     def bounded(self, timeout_s: float | None) -> float | None:
-        """A time-out that ends no later than the deadline.
-
-        Raises:
-            httpcore.ReadTimeout: the deadline is over, or nobody wants the answer any more.
-        """
+        """A time-out that ends no later than the deadline; ReadTimeout where that is over or nobody wants the rest."""
         if self._until and self._until.is_set():
             raise httpcore.ReadTimeout("nobody wants the rest")
         left_s = self._at - time.monotonic()
@@ -88,15 +72,12 @@ class Deadline(threading.local):
     def read(self, read: Callable[[int, float | None], bytes], max_bytes: int, timeout_s: float | None) -> bytes:
         """What *read*, which takes how much to read and a time-out, reads until the deadline.
 
-        As long as the head has no end, no more is read than it may have: else a parser with a bound of its own might
-        meet that first. A status line that is too long is refused before the parser has it, which takes hundreds of
-        bytes a byte.
+        A head or a status line that is too long is refused before a parser has it.
 
         Raises:
             httpcore.ReadTimeout: nothing came in time, or nobody wants it any more.
             httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
-            httpcore.RemoteProtocolError: so much came that the head is too long, with all that precedes it, or its
-                first line.
+            httpcore.RemoteProtocolError: the head is too long, with all that precedes it, or its first line.
         """
         if self.heard_bytes >= self._head_bytes:
             raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
@@ -126,11 +107,7 @@ class Deadline(threading.local):
                 self._look()
 
     def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
-        """What *connect* connects to.
-
-        Raises:
-            httpcore.PoolTimeout: the run was stopped meanwhile.
-        """
+        """What *connect* connects to; PoolTimeout where the run was stopped meanwhile."""
         if self._stopped is None:
             return connect()
         # Nothing but another thread can wait for a connection and look up now and then.
@@ -143,7 +120,6 @@ class Deadline(threading.local):
                 self._look()
 
     def _look(self) -> None:
-        """Ends a wait soon after the run was stopped."""
         now = time.monotonic()
         if self._stopped and self._stopped():
             self._leave_at = min(self._leave_at, now + _GRACE_S)
@@ -199,16 +175,11 @@ class _BoundedStream(httpcore.NetworkStream):
 # An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
 # request that meets the closing would look like one that was not answered.
 LONGEST_IDLE_S = 3.0
-# Where an answer says how many bytes came behind its end.
-SURPLUS_BYTES = "touchstone.surplus_bytes"
+SURPLUS_BYTES = "touchstone.surplus_bytes"  # Where an answer says how many bytes came behind its end
 
 
 class Wire(httpx.HTTPTransport):
-    """Connections that keep to a deadline.
-
-    Args:
-        kept: How many are kept for another request; with none, each request has a connection of its own.
-    """
+    """Connections that keep to a deadline; *kept* are kept for another request, 0 for none."""
 
     def __init__(self, backend: BoundedBackend, kept: int = 32) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=LONGEST_IDLE_S)
@@ -223,10 +194,7 @@ class Wire(httpx.HTTPTransport):
 
 
 class _Ended(httpx.SyncByteStream):
-    """A body that looks, once it is read, whether bytes came behind its end.
-
-    httpcore keeps such a connection, and takes them for the answer to the next request.
-    """
+    """A body that closes its connection, once it is read, where bytes came behind its end: httpcore would keep it."""
 
     def __init__(self, plain: Any, extensions: dict[str, Any]) -> None:
         self._plain = plain
@@ -236,7 +204,6 @@ class _Ended(httpx.SyncByteStream):
         yield from self._plain
 
     def close(self) -> None:
-        """Gives the connection back, closed where it holds too much."""
         stream = self._plain._httpcore_stream  # noqa: SLF001  # nothing public has it; a test sees if it gets lost
         # What is served in the place of the network has no connection.
         connection = getattr(getattr(stream, "_stream", None), "_connection", None)
@@ -250,10 +217,8 @@ class _Ended(httpx.SyncByteStream):
 
 
 class _NoCookies(httpx.Cookies):
-    """A jar that stays empty."""
-
     def extract_cookies(self, response: httpx.Response) -> None:
-        """Takes none."""
+        pass
 
     def set_cookie_header(self, request: httpx.Request) -> None:
         """Gives none."""

@@ -1,8 +1,7 @@
-"""What never reaches disk or a report: finds the secrets of a run in what crossed the wire and puts markers there.
+"""Finds the secrets of a run in what crossed the wire and puts markers in their place.
 
-Each secret is encoded beforehand: as it is, in hexadecimal, and in base64 at each of its three offsets. One compiled
-search goes over the bytes for all of these, in any case and for long parts as well. A second one goes over the bytes
-without their percent, JSON and HTML escapes and line breaks. Both take time in proportion to the bytes.
+Each secret is searched for as it is, in hexadecimal, and in base64 at each of its three offsets; in any case, with its
+long parts, and once more without percent, JSON and HTML escapes. The time is in proportion to the bytes.
 """
 
 import base64
@@ -46,12 +45,9 @@ Span = tuple[int, int, bytes]  # start, end, and the secret that stands there
 class Secrets:
     """The secrets of a run by name, and the ways in which they are made unreadable.
 
-    Marking what is marked already changes nothing.
-
     Args:
         values: Value by name, or pairs of both where several values have one name. A value that is None, or shorter
-            than MIN_SECRET_LENGTH, is left out. Where two names have one value, the first name counts. A value without
-            its last character is registered, too, as ``NAME-shorter``: a server may repeat a key cut short.
+            than MIN_SECRET_LENGTH, is left out. A value without its last character is registered as ``NAME-shorter``.
     """
 
     def __init__(self, values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]) -> None:
@@ -64,7 +60,6 @@ class Secrets:
             self._markers.setdefault(value.encode("utf-8", "surrogatepass"), marker(name).encode())
         self._marks = re.compile(b"(%b)" % b"|".join(map(re.escape, sorted(set(self._markers.values())))))
         self._prepare()
-        # The same few headers come with each answer.
         self._value = functools.lru_cache(maxsize=1024)(self.text)
 
     def __repr__(self) -> str:
@@ -76,11 +71,7 @@ class Secrets:
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """The bytes with a marker in the place of each secret; all other bytes stay, whatever their encoding.
-
-        Args:
-            is_cut: Whether more followed; what a secret may begin with at the end is marked then, too.
-        """
+        """The bytes with a marker in place of each secret; with *is_cut*, also of a beginning of one at the end."""
         if self._search is None:
             return data
         if is_cut and (edge := self._edge(data)):
@@ -95,20 +86,13 @@ class Secrets:
         return self._marked(data, spans)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """The headers in their order, without secrets.
-
-        Credentials in headers known for carrying them are ``<redacted>`` where they are none of the run's own. A server
-        may repeat a key in the name of a header as well.
-        """
+        """The headers in their order, without secrets; foreign credentials are ``<redacted>``."""
         return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _header(self, name: str, value: str) -> str:
         marked = self._value(value)
-        if name in _COOKIE_HEADERS:
-            return REDACTED if marked else marked
-        if name in _KEY_HEADERS and not _is_marked_only(marked):
-            return REDACTED
-        return marked
+        is_foreign = marked if name in _COOKIE_HEADERS else name in _KEY_HEADERS and not _is_marked_only(marked)
+        return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
         """Encodes the secrets and compiles the search for them."""
@@ -285,5 +269,4 @@ def _is_marked_only(value: str) -> bool:
     rest = _MARKER.sub("", value).strip().lower()
     if rest in _SCHEMES:
         return True
-    altered = rest.removeprefix("bearer").strip()
-    return _MARKER.search(value) is not None and len(altered) < MIN_SECRET_LENGTH
+    return bool(_MARKER.search(value)) and len(rest.removeprefix("bearer").strip()) < MIN_SECRET_LENGTH

@@ -9,11 +9,7 @@ import certifi
 
 @functools.cache
 def trusting() -> ssl.SSLContext:
-    """What clients check a server's certificate with.
-
-    It is what OpenSSL finds on this machine, and what SSL_CERT_FILE or SSL_CERT_DIR names; where there is neither, as
-    in many a small container, what the package certifi holds.
-    """
+    """Certificates that OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR have; where there are none, those of certifi."""
     paths = ssl.get_default_verify_paths()
     # Of a folder each certificate is only looked for when one is met; a context does not tell what it would find.
     has_folder = bool(paths.capath) and any(list(Path(paths.capath).iterdir()))

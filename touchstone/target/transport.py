@@ -1,7 +1,4 @@
-"""Sends requests to a target and turns each into an exchange.
-
-Secrets are replaced before an exchange is made, so nothing downstream ever holds one.
-"""
+"""Sends requests to a target and turns each into an exchange, which never holds a secret."""
 
 import contextlib
 import itertools
@@ -14,20 +11,19 @@ import httpx
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
+from touchstone.facts.wording import was
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
 from touchstone.target.call import Asked, Call, Keys, Wording
-from touchstone.target.clock import Clock, WallClock
+from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
-# Where a wire says which recorded exchange it served: a list that each request carries.
-SERVED = "touchstone.served"
+SERVED = "touchstone.served"  # Where a wire says which recorded exchange it served: a list that each request carries
 
 # A stream in more pieces than these is kept in coarser ones.
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
 # RFC 9110 9.2.1: what changes nothing may be sent again where a kept-up connection turns out to be closed.
 _SAFE = frozenset({"GET", "HEAD"})
-# How a connection ends that the server closed.
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -38,15 +34,8 @@ class Transport:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
         request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
-        wire: What carries requests in the place of the network. Where it says in `SERVED` which recorded exchange it
-            answered with, what is known of that one besides its bytes is taken over.
+        wire: What carries requests in the place of the network; it may put the recorded exchange in `SERVED`.
         stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
-        bounds: How much of an answer is read.
-
-    Attributes:
-        resent: How many requests were sent a second time, as the server had closed their connection just before.
-        cut: How many bodies were cut because all answers together are too long.
-        cut_heads: The same of heads.
     """
 
     def __init__(
@@ -57,7 +46,7 @@ class Transport:
         record: Callable[[Exchange], None],
         request_timeout_s: float = 30.0,
         wire: httpx.BaseTransport | None = None,
-        clock: Clock | None = None,
+        clock: WallClock | RecordedClock | None = None,
         stopped: Callable[[], bool] | None = None,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
@@ -65,7 +54,7 @@ class Transport:
         self.keys = keys
         self._wording = Wording(url, keys, contract)
         self.secrets = self._wording.secrets
-        self.clock = clock or WallClock()
+        self.clock: WallClock | RecordedClock = clock or WallClock()
         self._record = record
         self._timeout_s = request_timeout_s
         self._seq = itertools.count(1)
@@ -76,6 +65,7 @@ class Transport:
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
         self._kept = self._keeping
         self._room = Room(bounds.max_total_bytes)
+        # How many requests were sent a second time, and how many bodies and heads were cut for want of room.
         self.resent = self.cut = self.cut_heads = 0
 
     def _client(self, kept: int) -> httpx.Client:
@@ -91,18 +81,15 @@ class Transport:
 
     @property
     def remark(self) -> str:
-        """What the reader of the reports should know of how requests were sent; empty where there is nothing to say."""
+        """What the reader of the reports should know of how requests were sent; empty for nothing."""
         beyond = f"as all are longer than {self._bounds.told('max_total_bytes')}"
         counts = (
             (self.resent, "read", "reads", "sent again, as the server had closed a kept-up connection just before"),
             (self.cut, "long body", "long bodies", f"cut and not judged, {beyond}"),
             (self.cut_heads, "long head", "long heads", f"cut in the run log, {beyond}"),
         )
-        return "; ".join(
-            f"1 {one} was {what}" if number == 1 else f"{number} {many} were {what}"
-            for number, one, many, what in counts
-            if number
-        )
+        named = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
+        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in named)
 
     def number_from(self, seq: int) -> None:
         """Numbers the exchanges that follow from *seq* on."""
@@ -118,10 +105,7 @@ class Transport:
         return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
-        """Sends *call* and waits for the whole answer, or for the end of its stream.
-
-        An answer that does not come is part of the exchange, not an exception.
-        """
+        """Sends *call* and waits for the whole answer or the end of its stream; a missing answer is no exception."""
         asked = self._wording.asked(call)
         seq, sent_at = next(self._seq), self.now()
         outcome = self._exchange(asked, call)
@@ -177,10 +161,7 @@ class Transport:
         return outcome
 
     def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
-        """The answer, of which only the head has been read.
-
-        A server may close a kept-up connection whenever it likes; where it did so just before a request that changes
-        nothing, and has not said a word, the request is sent once more on a connection of its own.
+        """The head of an answer; what is safe is sent again where its connection was closed before.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
@@ -285,7 +266,6 @@ class _Outcome:
 
 
 def _add(chunks: list[Chunk], chunk: Chunk) -> None:
-    """Adds a piece; of very many, those that come at the same time are one: each has a weight of its own in memory."""
     if len(chunks) < _MANY_PIECES or chunk.at_s - chunks[-1].at_s > _SAME_TIME_S:
         chunks.append(chunk)
     else:

@@ -1,7 +1,4 @@
-"""Runs a probe from beginning to end: target, set-up, a child process that sends, clean-up, judgement, reports.
-
-The parent sends only what sets the stage and clears it; the child writes what happened in between.
-"""
+"""Runs a probe from beginning to end: target, set-up, a child process that sends, clean-up, judgement, reports."""
 
 import dataclasses
 import sys
@@ -14,36 +11,36 @@ from typing import Any
 from touchstone.check.handover import Errand
 from touchstone.check.job import REACHED_ITS_END, Outcome
 from touchstone.check.preflight import REF
+from touchstone.check.run import given_contents
 from touchstone.config import Settings
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.document import Contract
 from touchstone.errors import UsageError, unsent
-from touchstone.facts.events import Footer, RunLog
+from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrence, Remark, RunLog, tallies
+from touchstone.facts.identity import Identity
 from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
-from touchstone.facts.runlog import RunLogWriter
-from touchstone.limiter.probe.judge import judge_probe_run
+from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.wording import chance_words, plural
+from touchstone.limiter.knee import why_words
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
 from touchstone.limiter.terms import Terms
+from touchstone.loadgen.judge import INLINE_RULES
 from touchstone.loadgen.loading import SLACK_S, StagedJob, check_allowed
 from touchstone.loadgen.plan import Need
 from touchstone.loadgen.setup import SettingUp
+from touchstone.rules.history import Bounds, History
+from touchstone.rules.judge import Judge
 from touchstone.types import Conclude, Progress
 
-OPERATIONS = ("startBuild", "getBuild", "getTemplate")
-
-# Versions that may be started besides those whose builds are left in flight: so many builds may be on their way to end.
+# Versions besides those whose builds are left in flight: so many builds may be on their way to end.
 SPARE = 32
-# Builds of a probe last until they are cancelled.
-BUILD_S, BUILD_SHARE = 300.0, 0.9
+# How long the builds of a probe last, in seconds, unless they are cancelled.
+BUILD_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be found out, and how.
-
-    Attributes:
-        allows: The host that may be probed though it is not this machine.
-        past: The run log of an interrupted probe that is to go on; None for a new one.
-        knee: Where the knee of the reads is looked for too.
-    """
+    """What is to be found out, on this machine or on *allows*; *past* is the run log of an interrupted probe."""
 
     operation: str
     terms: Terms
@@ -53,16 +50,13 @@ class Wish:
 
 
 def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
-    """
-    What a probe needs of a target: versions whose builds last as long as the target lets them, or those that it has.
-    """
+    """What a probe needs of a target: versions whose builds last as long as it lets them, or those that it has."""
     target = settings.target
-    if not terms.starts and target.publish == "never":
-        return (Need("own", "read"),) * bool(target.templates.buildable)
+    has = len(set(target.templates.buildable)) if target.publish == "never" else None
     if not terms.starts:
-        return (Need("own", "read"),)
-    if target.publish == "never":
-        return (Need("own", "pool"),) * len(dict.fromkeys(target.templates.buildable))
+        return () if has == 0 else (Need("own", "read"),)
+    if has is not None:
+        return (Need("own", "pool"),) * has
     return (Need("own", "pool", sleep_s=builds_s(settings)),) * min(terms.most_builds, terms.most_held + SPARE)
 
 
@@ -71,7 +65,7 @@ def builds_s(settings: Settings) -> float:
     target = settings.target
     if target.publish == "never":
         return 0.0
-    return BUILD_S if target.embedded else min(BUILD_S, round(BUILD_SHARE * target.build_timeout_s, 1))
+    return BUILD_S if target.embedded else min(BUILD_S, round(0.9 * target.build_timeout_s, 1))
 
 
 def check_terms(settings: Settings, wish: Wish) -> None:
@@ -111,7 +105,7 @@ class _Probe(StagedJob):
         super().__init__(settings, progress)
         self._wish = wish
         past = wish.past.probe if wish.past else None
-        # What is written down once more, and is no news.
+        # Events that are written once more, and are not reported again.
         self._recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)} if past else {})
         self._show, self.progress = self.progress, self._progress
 
@@ -123,7 +117,6 @@ class _Probe(StagedJob):
             self._show(event)
 
     def send(self, stage: SettingUp) -> Footer:
-        """Has the versions ready that the probe needs, and a child process ask."""
         until_at = self._begin(stage)
         stage.smoke(self.is_stopped)
         built = stage.stage(needs(self.settings, self._wish.terms), self.is_stopped)
@@ -133,7 +126,7 @@ class _Probe(StagedJob):
         handover = ProbeHandover(
             settings=self.settings,
             run_log=str(self.run_log.absolute()),
-            # Of a version that does not exist a read is answered as well, with 404, unless it is refused.
+            # A version that does not exist is read as well: with 404, unless the read is refused.
             refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
             origin=stage.clock.origin,
             until_at=until_at,
@@ -143,16 +136,25 @@ class _Probe(StagedJob):
         return self.child_ended(self.run_child(probe_command(), handover, until_at - stage.clock.now() + SLACK_S))
 
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        """Has exchanges of the clean-up numbered from where those of the child ended."""
         answers = log.probe.answers if log.probe else ()
         stage.last_seq = max([stage.last_seq, *(a.seq for a in answers), *(e.seq for e in log.exchanges)])
 
     def judge(self, footer: Footer) -> Footer:
-        """Judges what the probe received."""
-        return judge_probe_run(self.run_log, self.settings, footer)
+        log = read(self.run_log)
+        with RunLogWriter(self.run_log) as writer:
+            _judge_exchanges(log, self.settings, writer)
+            log = read(self.run_log)
+            _note_unjudged(log, writer)
+            if odd := _odd(log.probe):
+                writer.write(Remark(odd))
+            if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
+                footer = dataclasses.replace(footer, exit_code=3, reason=reason)
+            if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
+                writer.write(Remark(footer.reason))
+        return footer
 
     def _begin(self, stage: SettingUp) -> float:
-        """Writes what is asked for, and what an earlier session received; when the seconds are over, in run seconds."""
+        """Writes what is asked for, and what an earlier session received; the run second at which time is up."""
         terms, past, origin_utc = self._wish.terms, self._wish.past, round(time.time() - stage.clock.now(), 6)
         plain = dataclasses.asdict(terms)
         probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=self._wish.knee)
@@ -160,22 +162,93 @@ class _Probe(StagedJob):
             if past is None or past.probe is None:
                 writer.write(probing)
             else:
-                probing = _resumed(past.probe, stage)
-                exchanges = [exchange for exchange in past.exchanges if exchange.case == CASE]
-                numbers = [*(a.seq for a in past.probe.answers), *(e.seq for e in exchanges)]
-                stage.transport.number_from(1 + max(numbers, default=0))
                 story = past.probe
+                probing = story.probing
+                stage.clock.origin = time.monotonic() - (time.time() - probing.origin_utc)
+                spent_s = round(probing.spent_s + max(0.0, story.last_at - probing.began_at), 6)
+                probing = dataclasses.replace(probing, spent_s=spent_s, began_at=round(stage.clock.now(), 6))
+                exchanges = [exchange for exchange in past.exchanges if exchange.case == CASE]
+                numbers = [*(a.seq for a in story.answers), *(e.seq for e in exchanges)]
+                stage.transport.number_from(1 + max(numbers, default=0))
                 writer.write(probing, *story.sent, *story.answers, *story.heard, *story.tried, *exchanges)
         return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
-
-
-def _resumed(story: ProbeStory, stage: SettingUp) -> Probing:
-    """What an earlier session was to find out, gone on with now: the clock of the run goes on as well."""
-    stage.clock.origin = time.monotonic() - (time.time() - story.probing.origin_utc)
-    spent_s = story.probing.spent_s + max(0.0, story.last_at - story.probing.began_at)
-    return dataclasses.replace(story.probing, spent_s=round(spent_s, 6), began_at=round(stage.clock.now(), 6))
 
 
 def probe_command() -> list[str]:
     """The command line of the child process."""
     return [sys.executable, "-m", "touchstone.limiter.probe"]
+
+
+def unsure(story: ProbeStory | None) -> str:
+    """Why a probe did not find its limiter, and what would help; empty where it did."""
+    if story is None or story.identified is None:
+        return "the probe ended before it knew anything"
+    identity = story.identified.identity
+    if identity.sure:
+        return ""
+    known = "the limiter is not known for sure"
+    if identity.families:
+        first = identity.families[0]
+        known += f" ({first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)})"
+    elif identity.unlimited_to:
+        known = f"no limit was met by {plural(identity.unlimited_to, 'request')}"
+    whys = {"budget": _spent(story, identity), "nothing left to learn": "no request that may be sent would tell more"}
+    return f"{known}: {whys.get(identity.why, 'it ended before that')}"
+
+
+def no_knee(story: ProbeStory | None) -> str:
+    """Why a probe does not know the knee that it was to find, and what would help; empty where it is not to."""
+    if story is None or story.probing.knee is None:
+        return ""
+    if story.knee is None:
+        return "the probe ended before it knew anything of the knee"
+    return "" if story.knee.is_known else f"the knee is not known: {why_words(story.knee)}"
+
+
+def _spent(story: ProbeStory, identity: Identity) -> str:
+    """Which budget is spent, and what raises it."""
+    most = story.probing.terms
+    builds = max([sum(each.may_have_begun for each in story.answers), *(heard.builds for heard in story.heard)])
+    if identity.cost.requests >= most["most_requests"]:
+        budget, flag = plural(most["most_requests"], "request"), "--max-requests"
+    elif most["starts"] and builds >= most["most_builds"]:
+        budget, flag = plural(most["most_builds"], "build"), "--max-builds"
+    else:
+        budget, flag = f"{most['most_s']:g} s", "--max-seconds"
+    return f"the budget of {budget} is spent; raise {flag}"
+
+
+def _odd(story: ProbeStory | None) -> str:
+    """The answers that show nothing of a limiter, in a sentence; empty where there are none."""
+    answers = [answered for answered in story.answers if not answered.heeded] if story else []
+    if story is None or not answers:
+        return ""
+    counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
+    others = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
+    return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {others}"
+
+
+def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
+    """Judges what was sent; an answer to a limited request that shows nothing of a limiter breaks no promise."""
+    bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
+    history = History(Contract.load(), bounds, given=given_contents(settings))
+    judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
+    unheeded = {answered.seq for answered in log.probe.answers if not answered.heeded} if log.probe else set()
+    received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in unheeded)]
+    judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.see(each)]
+    writer.write(*tallies(CASE, judgements))
+    writer.write(*(Occurrence(judge.finding(j), CASE) for j in judgements if j.outcome == "broken"))
+    for rule_id, error in judge.failed.items():
+        writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), f"the rule {rule_id} failed: {error}"))
+
+
+def _note_unjudged(log: RunLog, writer: RunLogWriter) -> None:
+    """Notes the claims that nothing judged, and how the probe itself ended."""
+    judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
+    judged |= {notice.claim for notice in log.notices}
+    unshown = "a probe does not set out to show it; `touchstone check` does"
+    writer.write(*(Notice(c.id, "not-applicable", unshown) for c in log.header.claims if c.id not in judged))
+    outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
+    lasted_s = log.probe.last_at - log.probe.probing.began_at if log.probe else 0.0
+    if not any(case.id == CASE for case in log.cases):
+        writer.write(Case(CASE, "Finds out which rate limiter is behind an operation.", outcome, round(lasted_s, 3)))

@@ -1,9 +1,7 @@
-"""The child's side of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked.
-
-`python -m touchstone.limiter.probe` runs it.
-"""
+"""The child of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked."""
 
 import gc
+import itertools
 import math
 import os
 import signal
@@ -28,27 +26,11 @@ from touchstone.limiter.identify import Probe
 from touchstone.limiter.knee import Search
 from touchstone.limiter.pace import ceiling
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
-from touchstone.limiter.probe.sender import STARTS, Bounds, Pool, Sender
-from touchstone.limiter.probe.trials import OpenLoop
+from touchstone.limiter.probe.sender import STARTS, Bounds, OpenLoop, Pool, Sender
 from touchstone.limiter.terms import Terms
 from touchstone.target.bounds import Room, head_bytes
 
 CASE = "probe"
-
-# Exchanges that are kept and judged, as far as there is room.
-MOST_KEPT = 5_000
-# From the end of one trial of the search for a knee to the next one, at least.
-BETWEEN_S = 0.25
-# What ends later is left to whoever clears up.
-LEAVE_S = 3.0
-
-# A stimulus is to begin when it is thought of, and not before.
-THINKS_TIMES, MOST_THINKS_S = 1.25, 10.0
-
-# What the process ends with where nobody could ask anything; and where somebody stopped it.
-FAULTY, INTERRUPTED = 2, 130
-# Whoever waits for an answer is to notice it at once, whatever another thread computes.
-_SWITCH_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +41,6 @@ class ProbeHandover(Handover):
         refs: The versions that may be started, none of which is built; of another operation, the one that is read.
         origin: The machine's monotonic clock at run second 0.
         until_at: Run second at which nothing more is sent.
-        first_seq: Exchanges are numbered from here.
-        spent_builds: Builds that began before it, or may have.
     """
 
     by_hand = ("probe", "touchstone probe")
@@ -73,7 +53,7 @@ class ProbeHandover(Handover):
 
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
-    """What a run log says that a probe may cost, as an object.
+    """The terms of a probe from its run log.
 
     Raises:
         UsageError: another version of touchstone wrote it.
@@ -96,13 +76,14 @@ class ProbeRun:
         self._brain = brain(terms)
         self.bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         self._link = Link(target.url or "", target, Contract.load(), self.now)
-        self._room, self._left = Room(target.bounds.max_total_bytes), MOST_KEPT
+        # Exchanges that are kept and judged.
+        self._room, self._left = Room(target.bounds.max_total_bytes), 5_000
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
+        self._seqs = itertools.count(handover.first_seq)
         self._sender = Sender(
-            probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, handover.first_seq
+            probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, self._seqs
         )
-        self._thinks_s = 0.0
         self._unkept: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
@@ -115,7 +96,7 @@ class ProbeRun:
         return self._log.lost is not None
 
     def run(self) -> None:
-        """Sends and hears until nothing more is asked, or may be; whatever happens, writes what is known."""
+        """Sends until nothing more is asked, or may be; writes what is known, whatever happens."""
         self._attempt(self._go)
         if self.bounds.why:  # what ends the search for a knee does not end what was before
             self._brain.stop(self.bounds.why)
@@ -127,7 +108,7 @@ class ProbeRun:
                 self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(self.bounds.failure)))
         finally:
             if self._pool:
-                self._pool.close(LEAVE_S)
+                self._pool.close()
             self._link.close()
             self._log.close()
 
@@ -138,7 +119,7 @@ class ProbeRun:
             self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
 
     def _go(self) -> None:
-        number = self._replayed()
+        number, thinks_s = self._replayed(), 0.0
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
         self._link.send(self._link.prepared(other, self._handover.refs[0]))
         gc.collect()
@@ -147,9 +128,9 @@ class ProbeRun:
             if self._pool:
                 self._pool.settle()
             began_at = self.now()
-            # What is sent begins when it is known: to think of it takes as long as last time.
-            stimulus = self._brain.ask(began_at + min(self._thinks_s, MOST_THINKS_S))
-            self._thinks_s = THINKS_TIMES * (self.now() - began_at)
+            # What is sent begins when it is known: to think of it takes about as long as last time.
+            stimulus = self._brain.ask(began_at + min(1.25 * thinks_s, 10.0))
+            thinks_s = self.now() - began_at
             if stimulus is None:
                 break
             number += 1
@@ -163,7 +144,7 @@ class ProbeRun:
             self._hear(number, stimulus, answers)
 
     def _seek(self) -> None:
-        """Looks for the knee where the limiter is known for sure, and writes down each trial and what it came to."""
+        """Looks for the knee where the limiter is known for sure."""
         story, identity, bounds = _story(self._handover), self._brain.known(), self.bounds
         terms = story.probing.knee
         assert terms is not None
@@ -178,7 +159,7 @@ class ProbeRun:
         if not identity.sure:
             search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
         prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
-        rest_s, until_at = max(rest_s, BETWEEN_S), self._handover.until_at
+        rest_s, until_at = max(rest_s, 0.25), self._handover.until_at
         while not bounds.ended.is_set():
             trial = search.ask(until_at - self.now() - rest_s)
             if trial is None or bounds.ended.wait(rest_s):
@@ -187,7 +168,7 @@ class ProbeRun:
             reads = OpenLoop(trial, terms.slo_s, self._link, prepared)
             outcome = reads.run(bounds, until_at)
             for reply in reads.distinct.values():
-                self._keep(prepared, reply, self._sender.next_seq())
+                self._keep(prepared, reply, next(self._seqs))
             self._log.write(search.hear(trial, outcome))
         if bounds.ended.is_set():
             search.stop("seconds" if bounds.why == "budget" else "interrupted")
@@ -213,16 +194,15 @@ class ProbeRun:
         self._brain.hear(stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self.bounds
-        heard = Heard(number, round(at, 6), dict(families), bounds.requests, bounds.refused, bounds.spent_builds)
-        self._log.write(heard)
+        counts = bounds.requests, bounds.refused, bounds.spent_builds
+        self._log.write(Heard(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Writes one answer down; its exchange follows when there is time."""
+        """Writes an answer down; its exchange follows after the stimulus."""
         self._log.write(answered)
         self._unkept.append((prepared, reply, answered.seq))
 
     def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
-        """Writes an exchange down, as long as there is room; it is judged when the probe is over."""
         if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
             self._left -= 1
             self._log.write(self._link.exchange(prepared, reply, seq, CASE))
@@ -236,22 +216,22 @@ def _story(handover: ProbeHandover) -> ProbeStory:
 
 
 def main(brain: Callable[[Terms], Probe] = Probe) -> int:
-    """Runs the probe that the environment asks for; the exit code of the process."""
+    """Runs the probe that the environment asks for; the exit code is 2 where nothing could be sent."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(0.0005)  # seconds: who waits for an answer notices it at once, whatever else computes
     hold_lifeline(os.environ)
     try:
         run = ProbeRun(ProbeHandover.received(), brain)
-        threading.Thread(target=_wait_for_interrupt, args=(run.bounds,), daemon=True).start()
+
+        def wait_for_interrupt() -> None:
+            signal.sigwait({signal.SIGINT})
+            run.bounds.end("interrupted")
+
+        threading.Thread(target=wait_for_interrupt, daemon=True).start()
         run.run()
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
-        return FAULTY
+        return 2
     if run.is_lost:
         return UNWRITTEN
-    return INTERRUPTED if run.bounds.why == "interrupted" and not run.bounds.failure else 0
-
-
-def _wait_for_interrupt(bounds: Bounds) -> None:
-    signal.sigwait({signal.SIGINT})
-    bounds.end("interrupted")
+    return 130 if run.bounds.why == "interrupted" and not run.bounds.failure else 0

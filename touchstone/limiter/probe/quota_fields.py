@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 Quota = dict[str, float]
 
-# What the parameters of draft 8 and later are called, and what a number may be in other dialects.
+# The parameters of draft 8 and later.
 _PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
 _KEYS = ("limit", "remaining")
 # Quota units of draft 8 and later; others, such as bytes, are no limit on requests.

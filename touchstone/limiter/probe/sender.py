@@ -3,35 +3,31 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
+
+import numpy as np
 
 from touchstone.facts.identity import Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.patience import FIRST_WAIT_S, back_off_s, poll_s
-from touchstone.facts.probe_events import Answered, in_order
+from touchstone.facts.probe_events import Answered, Outcome, Trial, in_order
 from touchstone.facts.stimulus import Segment, Stimulus
+from touchstone.limiter.knee import LATE_SHARE, due_times
 from touchstone.limiter.probe.connections import Link, Prepared, Reply
 from touchstone.limiter.probe.quota_fields import quota
 from touchstone.limiter.terms import Terms
+from touchstone.target.bounds import Room
 
 STARTS = "startBuild"
 
 # So many answers in a row that tell nothing of a limiter are no accident.
 MOST_OTHERS = 5
-_NO_ENTRY = frozenset({401, 403})
-
-# So long before a request is due its connection is looked at, and from here on nothing is slept through.
+# Before a request is due: when its connection is opened, and when sleeping ends.
 _AHEAD_S, _AWAKE_S = 0.3, 0.002
-
-# Before anything is sent, and before a start that is to be alone, builds that were cancelled are waited for so long.
-_SETTLE_S = 5.0
-_CANCELS = 5
-# So long a start waits at most until the cancel before it is sent.
-_CANCEL_S = 1.0
-# Connections beside those of starts: cancels that may be on their way at once without one that has to be opened.
-_BESIDE = 8
+# The rate of answers is measured from this share of a trial on: the first ones are not there at once.
+_STEADY_FROM = 1 / 3
 
 Record = Callable[[Answered, Prepared, Reply], None]
 
@@ -39,20 +35,14 @@ Record = Callable[[Answered, Prepared, Reply], None]
 class Bounds:
     """The budget of a probe in requests, builds and seconds; usable from several threads.
 
-    Args:
-        until_at: When the seconds are over, in run seconds.
-        spent_builds: Builds that began before, or may have.
-
     Attributes:
         ended: Set when nothing more is to be sent.
-        why: Why that is so.
-        failure: In a sentence, where the target cannot be judged.
+        failure: Why the target cannot be judged, in a sentence.
         requests: Limited requests that were sent, of this session and those before it.
-        refused: Those of them that were refused.
         spent_builds: Builds that began, or may have.
     """
 
-    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int = 0) -> None:
+    def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int) -> None:
         self.ended = threading.Event()
         self.why: Why = ""
         self.failure = ""
@@ -82,7 +72,7 @@ class Bounds:
         return left
 
     def wait_until(self, at: float) -> bool:
-        """Waits until a moment, and not a millisecond longer; whether the probe still goes on then."""
+        """Waits until a moment in run seconds; whether the probe still goes on then."""
         left_s = at - _AWAKE_S - self._now()
         if self.ended.wait(left_s) if left_s > 0 else self.ended.is_set():
             return False
@@ -104,7 +94,7 @@ class Bounds:
             self.recall(answered)
             self._others = 0 if answered.heeded else self._others + 1
         what = f"status {answered.status}" if answered.status else "no answer"
-        if answered.status in _NO_ENTRY:
+        if answered.status in {401, 403}:
             self.end("interrupted", f"a request was answered with {what}: the key may not do this; give another one")
         elif self._others >= MOST_OTHERS:
             self.end("interrupted", f"{self._others} requests in a row told nothing of a limiter, the last with {what}")
@@ -113,11 +103,8 @@ class Bounds:
 class Pool:
     """The versions that a probe starts, each again only when its last build was cancelled and is seen to have ended.
 
-    A start that joins a build which still runs says nothing about a limiter.
-
-    Args:
-        link: Sends requests that are not limited.
-        settle_s: A build that reads as running for so much longer after its cancel is given up.
+    A start that joins a build which still runs says nothing about a limiter. A build that reads as running for more
+    than *settle_s* after its cancel is given up.
     """
 
     def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
@@ -128,37 +115,37 @@ class Pool:
         self._closed = threading.Event()
 
     def take(self, count: int, stopped: threading.Event) -> list[str]:
-        """So many versions that can be started, as soon as there are; fewer where no more will come."""
+        """Waits for so many versions that can be started; fewer where no more will come."""
         while len(self._free) < count and self._leaving and not stopped.is_set():
             time.sleep(0.005)
         return [self._free.popleft() for _ in range(min(count, len(self._free)))]
 
     def give_back(self, refs: Sequence[str]) -> None:
-        """These were not started after all."""
+        """Takes back versions that were not started after all."""
         self._free.extendleft(reversed(refs))
 
     def started(self, ref: str, *, holds: bool) -> None:
-        """A build of *ref* runs, or may: it is left in flight, or cancelled at once beside all else."""
+        """Leaves a build of *ref*, which may run, in flight, or cancels it."""
         if holds:
             self._held.append(ref)
         else:
             cancelled = threading.Event()
             self._spawn(ref, cancelled)
-            cancelled.wait(_CANCEL_S)  # the next start comes after it: a target may have room for few builds
+            cancelled.wait(1.0)  # the next start comes after it: a target may have room for few builds
 
     def release(self, count: int) -> None:
         """Cancels so many of the builds in flight, and waits until they have ended."""
         wait([self._spawn(self._held.popleft()) for _ in range(min(count, len(self._held)))])
 
-    def settle(self, within_s: float = _SETTLE_S) -> None:
-        """Waits until no build is on its way to end, so that none takes room from what is sent next."""
+    def settle(self, within_s: float = 5.0) -> None:
+        """Waits until no build is on its way to end."""
         wait(self._leaving.copy(), within_s)
 
-    def close(self, within_s: float) -> None:
-        """Cancels all that is in flight; what takes longer is left to whoever clears up."""
+    def close(self) -> None:
+        """Cancels all that is in flight; builds that take longer to end are left to the clean-up."""
         while self._held:
             self._spawn(self._held.popleft())
-        self.settle(within_s)
+        self.settle(3.0)
         self._closed.set()
 
     def _spawn(self, ref: str, cancelled: threading.Event | None = None) -> "Future[Any]":
@@ -168,8 +155,7 @@ class Pool:
         return future
 
     def _leave(self, ref: str, cancelled: threading.Event | None) -> None:
-        """Cancels the build of *ref*, and waits for its end."""
-        for wait_s, _ in zip(back_off_s(), range(_CANCELS), strict=False):
+        for wait_s, _ in zip(back_off_s(), range(5), strict=False):
             reply = self._link.send(self._link.prepared("cancelBuild", ref), sent=cancelled)
             if 200 <= reply.whole_status < 300 or reply.whole_status in (404, 409):
                 if self._ended(ref):
@@ -179,7 +165,7 @@ class Pool:
                 return
 
     def _ended(self, ref: str) -> bool:
-        """Whether the build of *ref* is seen not to run any more, and another one can be started."""
+        """Waits until a build does not run any more; whether another one can be started then."""
         began_at = self._link.now()
         while (waited_s := self._link.now() - began_at) <= self._settle_s and not self._closed.is_set():
             reply = self._link.send(self._link.prepared("getBuild", ref))
@@ -192,40 +178,19 @@ class Pool:
 
 
 class Sender:
-    """Sends stimuli.
-
-    Args:
-        pool: The versions to be started; None where nothing is.
-        ref: The version that is read where nothing is started.
-        record: Is given each limited request and what came of it, as soon as that is there.
-        first_seq: Requests are numbered from here.
-    """
+    """Sends stimuli: starts of the versions in *pool*, or reads of *ref* where there is none."""
 
     def __init__(
-        self,
-        operation: str,
-        link: Link,
-        pool: Pool | None,
-        ref: str,
-        bounds: Bounds,
-        record: Record,
-        first_seq: int,
+        self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, keep: Record, seqs: Iterator[int]
     ) -> None:
         self._operation, self._link, self._pool, self._ref = operation, link, pool, ref
-        self._bounds, self._record = bounds, record
-        self._seq, self._number = first_seq, 0
+        self._bounds, self._keep = bounds, keep
+        self._seqs, self._number = seqs, 0
         self._answers: list[Answered] = []
         self._lock = threading.Lock()
 
-    def next_seq(self) -> int:
-        """The number of the next exchange, which is another one then."""
-        self._seq += 1
-        return self._seq - 1
-
     def send(self, number: int, stimulus: Stimulus) -> tuple[Answer, ...]:
-        """
-        Sends a stimulus, as much of it as there is room for; what was answered, in the order in which it was sent.
-        """
+        """Sends as much of a stimulus as there is room for; what was answered, in the order in which it was sent."""
         self._number, self._answers = number, []
         if self._pool and stimulus.frees:
             self._pool.release(stimulus.frees)
@@ -235,7 +200,7 @@ class Sender:
         return in_order(self._answers)
 
     def _in_turn(self, segment: Segment) -> bool:
-        """Sends each after the answer to the one before it; whether the probe goes on after it."""
+        """Sends each after the answer to the one before it; whether the probe goes on."""
         took_s: list[float] = []
         for at in segment.at:
             if segment.alone and self._pool:
@@ -243,7 +208,7 @@ class Sender:
             refs = self._ready(at, 1)
             if not refs:
                 return False
-            answered = self._answered(refs[0], self.next_seq(), segment, 0)
+            answered = self._answered(refs[0], next(self._seqs), segment, 0)
             answer = answered.answer
             took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
             if answered.heeded and segment.ends_with(accepted=answer.accepted, took_s=took_s):
@@ -251,7 +216,7 @@ class Sender:
         return not self._bounds.ended.is_set()
 
     def _together(self, segment: Segment) -> bool:
-        """The same with none of them waiting for another one: each in a thread of its own."""
+        """Sends each in a thread of its own; whether the probe goes on."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
         for at, ref in zip(segment.at, refs, strict=False):
@@ -261,7 +226,7 @@ class Sender:
             new = [each for each in self._answers[before:] if each.heeded] if at > segment.at[0] else []
             if any(segment.until == ("accepted" if each.answer.accepted else "refused") for each in new):
                 break
-            flights.append(self._link.spawn(self._answered, ref, self.next_seq(), segment, len(flights)))
+            flights.append(self._link.spawn(self._answered, ref, next(self._seqs), segment, len(flights)))
         for flight in flights:
             flight.result()
         if self._pool:
@@ -269,14 +234,15 @@ class Sender:
         return len(refs) == len(segment.at) and not self._bounds.ended.is_set()
 
     def _ready(self, at: float, count: int) -> list[str]:
-        """The versions for so many requests, now that they are due; fewer where there is room for fewer."""
+        """Waits until requests are due; their versions, fewer where there is room for fewer."""
         bounds, pool, link = self._bounds, self._pool, self._link
         count = min(count, bounds.room(at))
         refs = pool.take(count, bounds.ended) if pool else [self._ref] * count
         if count and not refs and not bounds.ended.is_set():
             bounds.end("interrupted", "no version is left that can be started: builds do not end when cancelled")
         if refs and bounds.wait_until(at - _AHEAD_S):
-            link.open(len(refs) + (_BESIDE if pool and link.now() < at else 0))
+            beside = 8 if pool and link.now() < at else 0  # for cancels
+            link.open(len(refs) + beside)
             for ref in refs:
                 link.prepared(self._operation, ref)  # made now, and not when it is due
             if bounds.wait_until(at) and bounds.room(at) > 0:
@@ -286,14 +252,13 @@ class Sender:
         return []
 
     def _answered(self, ref: str, seq: int, segment: Segment, stream: int) -> Answered:
-        """What comes of a request that is sent now."""
         prepared = self._link.prepared(self._operation, ref)
         reply = self._link.send(prepared)
         status = reply.whole_status
         answer = Answer(
             sent_at=round(reply.sent_at, 6),
             done_at=round(reply.done_at, 6),
-            accepted=is_let_through(self._operation, status),
+            accepted=_is_let_through(self._operation, status),
             retry_after_s=reply.retry_after_s,
             quota=quota(reply.headers),
             stream=stream,
@@ -306,16 +271,104 @@ class Sender:
                 self._pool.give_back([ref])
             self._answers.append(answered)
             self._bounds.take(answered)
-            self._record(answered, prepared, reply)
+            self._keep(answered, prepared, reply)
         return answered
 
 
-def is_let_through(operation: str, status: int) -> bool:
-    """
-    Whether an answer shows that a limiter let its request through: a build that is promised, a read that is answered.
+def _is_let_through(operation: str, status: int) -> bool:
+    """Whether a build is promised, or a read is answered; what a key may not do reached no limiter."""
+    return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})
 
-    What a key may not do no limiter has seen.
-    """
-    if operation == STARTS:
-        return 200 <= status < 300
-    return 200 <= status < 500 and status not in (401, 403, 429)
+
+class OpenLoop:
+    """One trial: reads go out when they are due. *distinct* has the first of answers that are alike, to judge."""
+
+    def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
+        self.distinct: dict[str, Reply] = {}
+        self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
+        self._room = Room(link.bounds.max_total_bytes)
+        self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # a later answer is too late anyway
+        self._reads: list[tuple[float, Reply]] = []
+        self._missed = self._refused = self._barred = 0
+        self._lock = threading.Lock()
+
+    def run(self, bounds: Bounds, until_at: float) -> Outcome:
+        """Sends its reads, until nothing that follows would change what it shows."""
+        link, due_s = self._link, due_times(self._trial)
+        link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # those that answers keep busy, and more
+        began_at = link.now() + 0.1
+        flights, stopped = list[Future[None]](), False
+        for due_at in began_at + due_s:
+            if due_at > until_at:
+                bounds.end("budget")
+            stopped = bounds.ended.wait(max(0.0, due_at - link.now())) or self._is_lost()
+            if stopped:
+                break
+            flights.append(link.spawn(self._read, float(due_at)))
+        for flight in flights:
+            flight.result()
+        return self._outcome(began_at, float(due_s[-1]), is_stopped=stopped)
+
+    def _is_lost(self) -> bool:
+        most = self._trial.most_missed
+        return bool(self._refused or self._barred or (most is not None and self._missed > most))
+
+    def _read(self, due_at: float) -> None:
+        reply = self._link.send(self._prepared, self._wait_s)
+        with self._lock:
+            self._reads.append((due_at, reply))
+            self._refused += reply.whole_status == 429
+            self._barred = reply.whole_status if reply.whole_status in (401, 403) else self._barred
+            self._missed += _is_failed(reply) or reply.done_at - due_at > self._slo_s
+            key = str((reply.status, reply.body, reply.error, [each for each in reply.headers if each[0] != "date"]))
+            if len(self.distinct) < 50 and key not in self.distinct and self._room.take(len(reply.body)):
+                self.distinct[key] = reply
+
+    def _outcome(self, began_at: float, ends_s: float, *, is_stopped: bool) -> Outcome:
+        reads = sorted(self._reads, key=lambda each: each[0])
+        due = np.array([at for at, _ in reads]) - began_at
+        done = np.array([reply.done_at for _, reply in reads]) - began_at
+        late = np.array([reply.sent_at for _, reply in reads]) - began_at - due
+        failed = np.array([_is_failed(reply) for _, reply in reads], bool)
+        refused = np.array([reply.whole_status == 429 for _, reply in reads], bool)
+        slow = (done - due > self._slo_s) & ~failed & ~refused
+        took = (done - due)[~refused]
+        steady_s = (1 - _STEADY_FROM) * ends_s
+        seconds = due.astype(int)
+
+        def quantile(values: Any, share: float) -> float:
+            return round(float(np.quantile(values, share, method="higher")), 6) if len(values) else 0.0
+
+        def per_s(times: Any) -> float:
+            count = np.count_nonzero((times >= _STEADY_FROM * ends_s) & (times <= ends_s))
+            return 0.0 if is_stopped else round(float(count) / steady_s, 3)
+
+        return Outcome(
+            due=len(reads),
+            sent=len(reads),
+            slow=int(slow.sum()),
+            failed=int(failed.sum()),
+            refused=int(refused.sum()),
+            late=int((late > LATE_SHARE * self._slo_s).sum()),
+            late_p99_s=quantile(late, 0.99),
+            p50_s=quantile(took, 0.5),
+            p90_s=quantile(took, 0.9),
+            p99_s=quantile(took, 0.99),
+            max_s=quantile(took, 1.0),
+            due_per_s=per_s(due),
+            done_per_s=per_s(done[~failed & ~refused]),
+            lasted_s=round(float(done.max()), 6) if reads else 0.0,
+            blocks=tuple(
+                (int((seconds == second).sum()), int((slow | failed)[seconds == second].sum()))
+                for second in sorted(set(seconds.tolist()))
+            ),
+            stopped=is_stopped,
+            began_at=round(began_at, 6),
+            barred=self._barred,
+        )
+
+
+def _is_failed(reply: Reply) -> bool:
+    """Whether there is no answer that a working client expects: a success, a refusal, or that nothing is there."""
+    status = reply.whole_status
+    return not (200 <= status < 300 or status in (404, 409, 429))
