@@ -205,11 +205,6 @@ class Operation:
     method: str  # in upper case
     path: str  # relative to the base URL, parameters in braces
 
-    def values(self, path: str) -> dict[str, str] | None:
-        """The decoded path parameters of a path below the base URL, or None where it is another operation's."""
-        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path), path)
-        return {name: unquote(value, errors="replace") for name, value in found.groupdict().items()} if found else None
-
 
 class Contract:
     """The contract, ready to judge answers; *name* is what messages call it.
@@ -241,9 +236,10 @@ class Contract:
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
         """The operation that a request reaches and its decoded parameters, by the path below the base URL as sent."""
         for operation in self.operations.values():
-            values = operation.values(path.partition("?")[0]) if operation.method == method.upper() else None
-            if values is not None:
-                return operation, values
+            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.path)
+            found = re.fullmatch(pattern, path.partition("?")[0])
+            if found and operation.method == method.upper():
+                return operation, {name: unquote(value, errors="replace") for name, value in found.groupdict().items()}
         return None
 
     def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:

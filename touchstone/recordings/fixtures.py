@@ -106,12 +106,9 @@ def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
     try:
         twin = ServedTwin(**_options(request))
     except HarnessError as error:
-        problem = str(error)
-    else:
-        with twin:
-            yield twin
-        return
-    pytest.fail(f"@pytest.mark.{MARK}: {problem}", pytrace=False)
+        pytest.fail(f"@pytest.mark.{MARK}: {error}", pytrace=False)
+    with twin:
+        yield twin
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:

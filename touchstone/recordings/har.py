@@ -32,6 +32,7 @@ FORMAT = 1
 
 # What RFC 9110 calls otherwise than its forerunners, and Python only from 3.13 on: a recording is the same with any.
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | _RENAMED
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 
@@ -94,9 +95,6 @@ def moment(text: str) -> datetime:
 def utc(at: datetime) -> str:
     """A moment in ISO 8601 in UTC with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
 
 
 def render(recording: Recording) -> str:
@@ -164,7 +162,7 @@ def _response(exchange: Exchange) -> Json:
     content = {"size": len(response.body), "mimeType": response.header("content-type") or ""}
     half = {
         "status": response.status,
-        "statusText": _phrase(response.status),
+        "statusText": _PHRASES.get(response.status, ""),
         "httpVersion": "HTTP/1.1",
         "headers": _pairs(response.headers),
         "cookies": [],
@@ -191,18 +189,8 @@ def _pairs(headers: Headers) -> list[Json]:
     return [{"name": name, "value": value} for name, value in ordered]
 
 
-def _phrase(status: int) -> str:
-    try:
-        return _RENAMED.get(status) or HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def decode(document: Json, path: str = "") -> Recording:
@@ -266,7 +254,7 @@ def _exchange(entry: Json, beside: _Beside, began_at: str) -> Exchange:
         sent_at=sent_at,
         head_at=head_at,
         done_at=round(head_at + timings["receive"] / 1000, 6),
-        request=Request(request["method"], url, headers_of(request), body_of(request.get("postData"))),
+        request=Request(request["method"], url, _headers(request), body_of(request.get("postData"))),
         response=_response_of(answer) if answer["status"] else None,
         error=answer.get("_error", ""),
         **dict(beside),
@@ -283,11 +271,10 @@ def _response_of(half: Json) -> Response:
     if chunks and start < len(body):
         # Somebody made the text longer than its pieces: nothing of it is lost.
         chunks.append(Chunk(chunks[-1].at_s, body[start:]))
-    return Response(int(half["status"]), headers_of(half), body, tuple(chunks))
+    return Response(int(half["status"]), _headers(half), body, tuple(chunks))
 
 
-def headers_of(half: Json) -> Headers:
-    """The headers of a request or a response."""
+def _headers(half: Json) -> Headers:
     return tuple((pair["name"], pair["value"]) for pair in half["headers"])
 
 

@@ -83,15 +83,15 @@ def text_of(path: Path) -> str:
 
 def document_of(path: Path, text: str) -> dict[str, Any]:
     """The JSON object in the text of a file; a RecordingError where there is none."""
+    problem = "is no JSON object"
     try:
         document = json.loads(text)
+        if isinstance(document, dict):
+            return document
     except json.JSONDecodeError as error:
-        found = f"line {error.lineno}: {error.msg}" if text.strip() else "is empty"
-        raise RecordingError(f"{path}: {found}; expected a HAR file") from error
-    except ValueError as error:
-        raise RecordingError(f"{path}: a number in it has too many digits; expected a HAR file") from error
-    except RecursionError as error:
-        raise RecordingError(f"{path}: is nested too deeply; expected a HAR file") from error
-    if not isinstance(document, dict):
-        raise RecordingError(f"{path}: is no JSON object; expected a HAR file")
-    return document
+        problem = f"line {error.lineno}: {error.msg}" if text.strip() else "is empty"
+    except ValueError:
+        problem = "a number in it has too many digits"
+    except RecursionError:
+        problem = "is nested too deeply"
+    raise RecordingError(f"{path}: {problem}; expected a HAR file")
