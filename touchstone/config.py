@@ -349,9 +349,9 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
     if flags.max_builds is not None:
         target = dataclasses.replace(target, max_builds=checked("--max-builds", flags.max_builds, kind(Count)))
     given = {name: value for name in RunTable.model_fields if (value := getattr(flags, name, None)) is not None}
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    paths = {name: given.pop(name) for name in ("report_dir", "baseline") if name in given}
     of_flags = _validated(given, lambda key: f"--{key.replace('_', '-')}")
-    run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True))
+    run = file.table.model_copy(update=of_flags.model_dump(exclude_unset=True) | paths)
     # XDG Base Directory Specification: a relative path is invalid and ignored.
     homes = Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state")
     return Settings(

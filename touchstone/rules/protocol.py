@@ -41,12 +41,13 @@ def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
         return
     if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
         return
-    unreached = (e.seq for e in history.exchanges if e.error.startswith(_NOT_REACHED))
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
     elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
         yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
-    elif not exchange.error.startswith(_NOT_REACHED) or exchange.seq <= next(unreached, exchange.seq):
+    elif not exchange.error.startswith(_NOT_REACHED) or not any(
+        one.seq < exchange.seq and one.error.startswith(_NOT_REACHED) for one in history.exchanges
+    ):
         found = exchange.error or "no answer"
         yield broken("http.answers", exchange, expected="a complete response in time", actual=found)
 
