@@ -186,7 +186,8 @@ class Probe:
         if opened and self._opening.limited:
             self._look_for_rate()
         elif self._rates:
-            self._rates.hear(answers, asked=stimulus.stage == "rate", bits=stimulus.bits)
+            stage = stimulus.stage
+            self._rates.hear(answers, asked=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
         if stimulus.stage == "builds":
             self._doubt_refusals()
         self._doubted()

@@ -214,8 +214,11 @@ class Rates:
             return max(now_at, first_at + _MEETS * refill_s + AFTER_S)
         return now_at if self.room(now_at)[0] >= _ROOMY * limit else max(now_at, full_at + AFTER_S)
 
-    def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0) -> None:
-        """Takes in answers; *asked*: this part asked for them; *bits*: what was to be learned from them."""
+    def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0, rested: bool = False) -> None:
+        """Takes in answers; *asked*: this part asked for them; *bits*: what was to be learned from them.
+
+        *rested*: the limiter was full for the first time. A surprise then says that the earlier answers do not count.
+        """
         moments, before = self._story.moments(), self._stand()
         evidence = self.belief.evidence() if self._rethought is None else self._rethought
         self._rethought = None
@@ -239,7 +242,8 @@ class Rates:
             self._keep_firsts()
         self._remember()
         unlikely = evidence - self.belief.evidence()
-        self._wonder(known if surprising and unlikely > foreseen else None, widens=widens)
+        surprising = surprising and (rested or unlikely > foreseen)
+        self._wonder(known if surprising else None, widens=widens and not rested)
         alike = {answer.accepted for answer in answers} or self._alike
         self._unlikely = unlikely + (self._unlikely if alike == self._alike else 0.0) if len(alike) == 1 else 0.0
         self._alike = alike
