@@ -252,6 +252,7 @@ class Probe:
             # Builds were begun one at a time because of a cap that is none.
             opening.capped = opening.refilled = self._alone = self._refilled = False
             self.story.left_out.clear()
+            self.story.alone_from = 0
             self._look_for_rate()
 
     def _look_for_rate(self) -> None:

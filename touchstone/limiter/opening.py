@@ -99,6 +99,7 @@ class Opening:
             self.over = whole
         elif accepted > self._kept:
             self.capped, self.over, self._kept = True, whole, 0
+            self.story.alone_from = len(self.story.answers)
             refused = {number for number, answer in enumerate(self.story.answers) if not answer.accepted}
             self.story.left_out |= refused - ({len(self.story.answers) - 1} if whole else set())
         elif whole and (self._rested or accepted < self._kept // 2):
@@ -109,6 +110,7 @@ class Opening:
     def go_on_alone(self) -> None:
         """Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on."""
         self.capped, self.over, self._kept = True, self.limited, 0
+        self.story.alone_from = len(self.story.answers)
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
         """Whether a volley shows that answers are held back: they come one after the other, the last one far later."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Story:
 
     answers: list[Answer] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)  # numbers of those that something else than the rate refused
+    alone_from: int = 0  # number of the first answer from which on one build is started at a time
 
     @property
     def quickest_s(self) -> float:
@@ -44,7 +46,8 @@ class Story:
 
     def pace_s(self) -> float:
         """From one request to the next where each waits for the last one's answer."""
-        gaps = [b.sent_at - a.sent_at for a, b in zip(self.answers, self.answers[1:], strict=False) if not b.stream]
+        answers = self.answers[self.alone_from :]
+        gaps = [b.sent_at - a.sent_at for a, b in pairwise(answers) if not b.stream]
         return max(min(gaps, default=_PACE_S), self.quickest_s)
 
     def reported(self, name: str) -> float | None:
