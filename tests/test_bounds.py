@@ -99,7 +99,7 @@ def test_values_of_a_stream_are_those_of_a_line() -> None:
 
 def test_bound_is_told_by_the_name_of_its_setting() -> None:
     """Whoever is told of a bound knows what to set, and each bound is a setting of a target."""
-    assert Bounds(max_headers=7).told("max_headers") == "max_headers = 7"
+    assert Bounds(max_headers=7).describe("max_headers") == "max_headers = 7"
     assert set(BOUND_NAMES) <= TargetTable.model_fields.keys()
 
 

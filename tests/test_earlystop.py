@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.check.cases import FAIR_SHARE, Declared, Quarry
 from touchstone.proof import trial
-from touchstone.proof.catalogue import named, variants
+from touchstone.proof.catalogue import named_faults, variants
 from touchstone.proof.trial import Order
 
 CLAIMS = ("cancel.settles", "cancel.idle-is-404", *(f"other.{number}" for number in range(9)))
@@ -99,7 +99,7 @@ def test_proven_examination_leaves_out_what_is_left_and_takes_its_last_look(tmp_
     """
     With the same fault, a proof runs fewer cases than a whole examination, but the general ones and the last look.
     """
-    (found,) = named("cancel-does-nothing")
+    (found,) = named_faults("cancel-does-nothing")
     outcomes = {}
     for whole in (False, True):
         folder = tmp_path / str(whole)

@@ -13,7 +13,7 @@ from tests.readme import consoles, normal, run
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import read
-from touchstone.proof.catalogue import named
+from touchstone.proof.catalogue import named_faults
 from touchstone.proof.faults import FAULTS as ALL_FAULTS
 from touchstone.proof.prover import prove
 from touchstone.proof.result import Trial
@@ -84,7 +84,7 @@ def tried(folder: Path) -> dict[str, Trial]:
     Which claim is blamed hangs on the order in which builds end, which a machine that is starved upsets: what does not
     come out right among many trials is tried once more by itself, and has to come out right then.
     """
-    chosen = [candidate for candidate in named() if candidate.subject.name in {*subset(), *SPEAKERS}]
+    chosen = [candidate for candidate in named_faults() if candidate.subject.name in {*subset(), *SPEAKERS}]
     found = {trial.subject.name: trial for trial in prove(chosen, folder / "all", jobs=AT_ONCE, **AS_ONE)}
     odd = [one for one in chosen if (trial := found[one.subject.name]).trouble or trial.lacking or trial.noise]
     again = prove(odd, folder / "again", jobs=1, **AS_ONE) if 0 < len(odd) <= FEW_ODD else []

@@ -23,7 +23,7 @@ from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
-from touchstone.target.call import Asked, Call, Keys, Wording
+from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
 from touchstone.target.tls import trusting
 
 # An idle connection is not used again after this: see touchstone/target/connections.py.
@@ -73,12 +73,12 @@ class Requests:
         if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
-            asked = self._wording.asked(call)
+            asked = self._wording.prepare(call)
             request = self._wording.request(asked)
             self._prepared[key] = PreparedRequest(call, asked.operation, asked.ref, self._wire(asked), request)
         return self._prepared[key]
 
-    def _wire(self, asked: Asked) -> bytes:
+    def _wire(self, asked: OutgoingRequest) -> bytes:
         # RFC 9110 12.5.3: without Accept-Encoding any may be sent; 8.6: when Content-Length is 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
         if asked.body or asked.method in ("POST", "PUT", "PATCH"):
@@ -365,7 +365,7 @@ class Parser:
         if self._status_bytes > MAX_STATUS_LINE_BYTES:
             raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
         if self._head_bytes > most or (head is None and self._since_content_bytes > most):
-            raise Broken(f"RemoteProtocolError: the head is longer than {self._bounds.told('max_head_bytes')}")
+            raise Broken(f"RemoteProtocolError: the head is longer than {self._bounds.describe('max_head_bytes')}")
         if self._since_content_bytes > most + _PIECE_BYTES and not self._pieces:
             raise Broken(f"RemoteProtocolError: the body has more than {most} bytes between two pieces of content")
         if head is None:
@@ -373,7 +373,7 @@ class Parser:
         if head.status < 100:
             raise Broken(f"RemoteProtocolError: the status is {head.status}, expected one from 100")
         if len(head.headers) > self._bounds.max_headers:
-            bound = self._bounds.told("max_headers")
+            bound = self._bounds.describe("max_headers")
             raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
     def on_status(self, text: bytes) -> None:

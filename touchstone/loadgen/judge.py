@@ -33,7 +33,7 @@ from touchstone.loadgen.workloads import INVARIANTS, scenario
 from touchstone.rules import catalogue
 from touchstone.rules.catalogue import EXCHANGE_RULES
 from touchstone.rules.history import Bounds, History
-from touchstone.rules.judge import Judge, finding_of, said
+from touchstone.rules.judge import Judge, finding_of, judgements_of
 from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
@@ -115,7 +115,7 @@ class AnswerJudge:
         is_partial = len(answer.body) > LONG_BODY_BYTES
         exchange = self._requests.exchange(request, answer, seq, case)
         rules = self._outer_rules if is_partial else self._rules
-        judgements = [j for rule in rules for j in said(rule, exchange, self._history, self.failed)]
+        judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
         alike = tuple(  # there are few: most fingerprints share theirs
             dict.fromkeys(
@@ -253,7 +253,7 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
         judgements += judge.see(exchange)
         if exchange.case in (SET_UP, CLEAN_UP):
-            judgements += [j for rule in INLINE_RULES for j in said(rule, exchange, history, judge.failed)]
+            judgements += [j for rule in INLINE_RULES for j in judgements_of(rule, exchange, history, judge.failed)]
     judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
     writer.write(*tallies(case, judgements))
     writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))

@@ -37,7 +37,7 @@ class Candidate:
     profile: str = "quick"
 
 
-def named(glob: str = "*") -> list[Candidate]:
+def named_faults(glob: str = "*") -> list[Candidate]:
     """The named faults that match *glob* and that a check can show, in the order of their names.
 
     Raises:

@@ -33,13 +33,15 @@ class Judge:
         """Adds *exchange* to the history and judges it by itself."""
         self.history.add(exchange)
         self._by_seq[exchange.seq] = exchange
-        return self._new(j for rule in self.exchange_rules for j in said(rule, exchange, self.history, self.failed))
+        return self._new(
+            j for rule in self.exchange_rules for j in judgements_of(rule, exchange, self.history, self.failed)
+        )
 
     def tell(self, refs: Iterable[str]) -> list[Judgement]:
         """Judges the whole stories of *refs*; what an earlier call said already is left out."""
         views = [(ref, view) for ref in refs for view in self.history.views(ref)]
-        said_of = (said(rule, ref, view, self.failed) for ref, view in views for rule in self.story_rules)
-        return self._new(chain.from_iterable(said_of))
+        judgements = (judgements_of(rule, ref, view, self.failed) for ref, view in views for rule in self.story_rules)
+        return self._new(chain.from_iterable(judgements))
 
     def finding(self, judgement: Judgement) -> Finding:
         """The finding that a broken judgement becomes."""
@@ -59,7 +61,7 @@ class Judge:
         return list(fresh.values())
 
 
-def said(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
+def judgements_of(rule: Rule[Subject], subject: Subject, history: History, failed: dict[str, str]) -> list[Judgement]:
     """What one rule says; *failed* takes, by rule, the first error of one that fails, and the others still speak."""
     try:
         return list(rule(subject, history))

@@ -234,7 +234,7 @@ def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
 @story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
 def missing(ref: str, history: History) -> Iterator[Judgement]:
     """Judges each request about a version that did not exist, or no longer."""
-    for exchange in _asked(ref, history):
+    for exchange in _plain_answers(ref, history):
         found = standing(exchange, history)
         # The answer may be about the key, about a plan that is too small, or about what is odd in the request.
         small = exchange.status == 403 and exchange.credential == "restricted"
@@ -261,14 +261,14 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
 @story_rule("lookup.own", "lookup.existing-version-is-found")
 def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the owner of an existing version is never told that there is none."""
-    for exchange in _asked(ref, history):
+    for exchange in _plain_answers(ref, history):
         telling = exchange.status in SUCCESS or exchange.status == 404
         if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
             yield judged("lookup.existing-version-is-found", fits, exchange, expected="anything but 404")
 
 
-def _asked(ref: str, history: History) -> Iterator[Exchange]:
+def _plain_answers(ref: str, history: History) -> Iterator[Exchange]:
     operations = set(ABOUT_A_VERSION)
     if parts(ref)[0] == _LISTING_NAMESPACE:
         operations.remove("getTemplate")

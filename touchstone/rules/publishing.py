@@ -59,10 +59,10 @@ class Shelf:
 
     def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
         """The answers that were given while the content of *publish* surely stood, in order."""
-        return tuple(answer for answer, stood in self._shown if stood is publish)
+        return tuple(answer for answer, stood in self._stood_at_answers if stood is publish)
 
     @functools.cached_property
-    def _shown(self) -> list[tuple[Exchange, Exchange | None]]:
+    def _stood_at_answers(self) -> list[tuple[Exchange, Exchange | None]]:
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:

@@ -104,7 +104,7 @@ class Intake:
         if max(self.size, self._wire_bytes) > self._most:
             packed = " once it is unpacked" if self._packings and self.size > self._most else ""
             what = "stream" if self._streamed else "body"
-            raise Refused(f"the {what} is longer than {self._bounds.told(self._bound)}{packed}")
+            raise Refused(f"the {what} is longer than {self._bounds.describe(self._bound)}{packed}")
         if self._streamed:
             self._measure_lines(data)
         return data
@@ -125,7 +125,7 @@ class Intake:
         lines = data.replace(b"\r", b"\n").split(b"\n")
         longest = max(self._line_bytes + len(lines[0]), *map(len, lines))
         if longest > most:
-            raise Refused(f"a line of the stream is longer than {self._bounds.told('max_line_bytes')}")
+            raise Refused(f"a line of the stream is longer than {self._bounds.describe('max_line_bytes')}")
         self._line_bytes = len(lines[-1]) + (self._line_bytes if len(lines) == 1 else 0)
 
 

@@ -48,8 +48,8 @@ class Bounds:
     max_json_values: int = 50_000
     max_total_bytes: int = 32 * 1024 * 1024
 
-    def told(self, name: str) -> str:
-        """A bound as messages tell it, such as ``max_headers = 256``."""
+    def describe(self, name: str) -> str:
+        """A bound for messages, such as ``max_headers = 256``."""
         return f"{name} = {getattr(self, name)}"
 
     def cut(self, body: bytes) -> "Cut | None":
@@ -61,9 +61,9 @@ class Bounds:
             depth += (mark[0] in _OPENING) - (mark[0] in (b"]", b"}"))
             values += mark[0] in _OPENING or mark[0] == b","
             if depth > self.max_json_depth:
-                return Cut(mark.start(), f"JSON is nested deeper than {self.told('max_json_depth')}")
+                return Cut(mark.start(), f"JSON is nested deeper than {self.describe('max_json_depth')}")
             if values > self.max_json_values:
-                return Cut(mark.start(), f"JSON has more values than {self.told('max_json_values')}")
+                return Cut(mark.start(), f"JSON has more values than {self.describe('max_json_values')}")
         return None
 
     def cut_stream(self, stream: bytes) -> "Cut | None":

@@ -81,8 +81,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a call sends: *target* is path and query below the base and, as *headers*, may hold a key."""
+class OutgoingRequest:
+    """A request as it is sent: *target* is path and query below the base and, as *headers*, may hold a key."""
 
     operation: str
     ref: str | None
@@ -101,8 +101,8 @@ class Wording:
         self.secrets = keys.secrets()
         self._contract = contract
 
-    def asked(self, call: Call) -> Asked:
-        """What *call* asks; LookupError where the run has no such key."""
+    def prepare(self, call: Call) -> OutgoingRequest:
+        """The request of a *call*; LookupError where the run has no such key."""
         known = self._contract.operations.get(call.operation)
         method = call.method or (known.method if known else "GET")
         path = call.path or (fill(known.path, call.ref) if known else "")
@@ -118,15 +118,15 @@ class Wording:
         values = (found or self._contract.match("GET", path) or (None, {}))[1]
         named = {"namespace", "name", "version"} <= values.keys()
         ref = f"{values['namespace']}/{values['name']}@{values['version']}" if named else None
-        return Asked(operation, call.ref or ref, method, target, headers, call.body)
+        return OutgoingRequest(operation, call.ref or ref, method, target, headers, call.body)
 
-    def request(self, asked: Asked) -> Request:
-        """What was asked, without secrets."""
+    def request(self, outgoing: OutgoingRequest) -> Request:
+        """The request as it is kept: without secrets."""
         return Request(
-            method=asked.method,
-            url=self.secrets.text(self.url + asked.target),
-            headers=self.secrets.headers(tuple(asked.headers.items())),
-            body=self.secrets.data(asked.body),
+            method=outgoing.method,
+            url=self.secrets.text(self.url + outgoing.target),
+            headers=self.secrets.headers(tuple(outgoing.headers.items())),
+            body=self.secrets.data(outgoing.body),
         )
 
     def response(

@@ -14,7 +14,7 @@ from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Asked, Call, Keys, Wording
+from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
 from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
@@ -82,7 +82,7 @@ class Transport:
     @property
     def remark(self) -> str:
         """What the reader of the reports should know of how requests were sent; empty for nothing."""
-        beyond = f"as all are longer than {self._bounds.told('max_total_bytes')}"
+        beyond = f"as all are longer than {self._bounds.describe('max_total_bytes')}"
         counts = (
             (self.resent, "read", "reads", "sent again, as the server had closed a kept-up connection just before"),
             (self.cut, "long body", "long bodies", f"cut and not judged, {beyond}"),
@@ -106,20 +106,20 @@ class Transport:
 
     def send(self, call: Call, case: str = "") -> Exchange:
         """Sends *call* and waits for the whole answer or the end of its stream; a missing answer is no exception."""
-        asked = self._wording.asked(call)
+        outgoing = self._wording.prepare(call)
         seq, sent_at = next(self._seq), self.now()
-        outcome = self._exchange(asked, call)
+        outcome = self._exchange(outgoing, call)
         done_at = self.now()
         exchange = Exchange(
             seq=seq,
-            operation=asked.operation,
-            ref=asked.ref,
+            operation=outgoing.operation,
+            ref=outgoing.ref,
             credential=call.credential,
             case=case,
             sent_at=sent_at,
             head_at=outcome.head_at or done_at,
             done_at=done_at,
-            request=self._wording.request(asked),
+            request=self._wording.request(outgoing),
             response=outcome.response,
             error=self.secrets.text(outcome.error),
             closed=outcome.closed,
@@ -130,11 +130,11 @@ class Transport:
         self._record(exchange)
         return exchange
 
-    def _exchange(self, asked: Asked, call: Call) -> "_Outcome":
+    def _exchange(self, outgoing: OutgoingRequest, call: Call) -> "_Outcome":
         outcome = _Outcome()
         began = self.now()
         try:
-            response = self._headed(asked, call, outcome)
+            response = self._headed(outgoing, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome.error = self._problem(error)
             is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
@@ -150,7 +150,7 @@ class Transport:
             self._deadline.leave_after(call.stream_s, call.until)
         with contextlib.closing(response):
             if len(response.headers.raw) > self._bounds.max_headers:
-                many = f"{len(response.headers.raw)} lines, and {self._bounds.told('max_headers')}"
+                many = f"{len(response.headers.raw)} lines, and {self._bounds.describe('max_headers')}"
                 outcome.error = f"RemoteProtocolError: the head has {many}"
             else:
                 self._read(response, outcome, began, streamed=call.stream_s > 0)
@@ -160,26 +160,26 @@ class Transport:
             self._kept = self._single
         return outcome
 
-    def _headed(self, asked: Asked, call: Call, outcome: "_Outcome") -> httpx.Response:
+    def _headed(self, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome") -> httpx.Response:
         """The head of an answer; what is safe is sent again where its connection was closed before.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
-        client = self._kept if asked.method in _SAFE else self._single
+        client = self._kept if outgoing.method in _SAFE else self._single
         connected: list[str] = []
         try:
-            return self._sent(client, asked, call, outcome, connected)
+            return self._sent(client, outgoing, call, outcome, connected)
         except _CLOSED as error:
             # What the server said too much with its last answer is no answer to this request, and no end of it either.
             spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
-            if spoke or self._deadline.heard_bytes or connected or asked.method not in _SAFE or self._wire:
+            if spoke or self._deadline.heard_bytes or connected or outgoing.method not in _SAFE or self._wire:
                 raise
             outcome.note["resent"] = self._problem(error)
             self.resent += 1
-            return self._sent(self._single, asked, call, outcome, connected)
+            return self._sent(self._single, outgoing, call, outcome, connected)
 
     def _sent(
-        self, client: httpx.Client, asked: Asked, call: Call, outcome: "_Outcome", connected: list[str]
+        self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome", connected: list[str]
     ) -> httpx.Response:
         def trace(event: str, _info: object) -> None:
             if event.startswith("connection.connect_"):
@@ -188,12 +188,12 @@ class Transport:
         base = urlsplit(self.url)
         # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
         request = client.build_request(
-            asked.method,
+            outgoing.method,
             f"{base.scheme}://{base.netloc}",
-            headers=dict(asked.headers),
-            content=asked.body or None,
+            headers=dict(outgoing.headers),
+            content=outgoing.body or None,
             extensions={
-                "target": (base.path + asked.target).encode("utf-8"),
+                "target": (base.path + outgoing.target).encode("utf-8"),
                 # A stream may be silent for as long as it may last.
                 "timeout": httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict(),
                 "trace": trace,
@@ -241,7 +241,9 @@ class Transport:
         if not self._room.take(len(body)):
             if not intake.problem:
                 self.cut += 1
-                intake.problem = f"OutOfRoom: bodies are longer than {self._bounds.told('max_total_bytes')} together"
+                intake.problem = (
+                    f"OutOfRoom: bodies are longer than {self._bounds.describe('max_total_bytes')} together"
+                )
             most_bytes = LEAST_KEPT_BYTES
         body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()

@@ -17,7 +17,7 @@ from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.facts.patience import retry_after_s
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.call import Asked, Call, Keys, Wording
+from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
@@ -32,7 +32,7 @@ _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolEr
 class Prepared:
     """A request that is ready to be sent: its headers hold the key, *request* no secret."""
 
-    asked: Asked
+    outgoing: OutgoingRequest
     url: httpcore.URL = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     request: Request
@@ -125,15 +125,15 @@ class Link:
             "timeout": {"write": self.timeout_s},
             "trace": lambda event, _: sent.set() if event == "http11.send_request_body.complete" else None,
         }
-        asked, headers = prepared.asked, list(prepared.headers)
+        outgoing, headers = prepared.outgoing, list(prepared.headers)
         request = httpcore.Request(
-            asked.method, prepared.url, headers=headers, content=asked.body, extensions=extensions
+            outgoing.method, prepared.url, headers=headers, content=outgoing.body, extensions=extensions
         )
         connection, timeout_s = self._taken(), timeout_s or self.timeout_s
         was_used = connection is not None and connection.is_idle()
         reply = self._exchange(request, timeout_s, connection)
         is_unheard = not (reply.status or self._deadline.heard_bytes)
-        if reply.error and was_used and is_unheard and asked.method in _SAFE:
+        if reply.error and was_used and is_unheard and outgoing.method in _SAFE:
             reply = self._exchange(request, timeout_s, None)
         sent.set()
         return reply
@@ -165,7 +165,7 @@ class Link:
         reply.status, reply.head_at = response.status, self.now()
         reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
         if (count := len(reply.headers)) > self.bounds.max_headers:
-            raise httpcore.RemoteProtocolError(f"the head has {count} lines, and {self.bounds.told('max_headers')}")
+            raise httpcore.RemoteProtocolError(f"the head has {count} lines, and {self.bounds.describe('max_headers')}")
         intake, pieces = Intake(reply.headers, self.bounds), list[bytes]()
         try:
             for piece in response.iter_stream():
@@ -186,8 +186,8 @@ class Link:
         )
         return Exchange(
             seq=seq,
-            operation=prepared.asked.operation,
-            ref=prepared.asked.ref,
+            operation=prepared.outgoing.operation,
+            ref=prepared.outgoing.ref,
             credential="primary",
             case=case,
             sent_at=reply.sent_at,
@@ -199,13 +199,13 @@ class Link:
         )
 
     def _prepared(self, operation: str, ref: str) -> Prepared:
-        asked = self._wording.asked(Call(operation, ref))
+        outgoing = self._wording.prepare(Call(operation, ref))
         headers = {"Host": self._netloc, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        headers |= {"Content-Length": str(len(asked.body))} if asked.method not in _SAFE else {}
-        raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(asked.headers)).items())
-        target, scheme = (self._base_path + asked.target).encode(), b"https" if self._tls else b"http"
+        headers |= {"Content-Length": str(len(outgoing.body))} if outgoing.method not in _SAFE else {}
+        raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(outgoing.headers)).items())
+        target, scheme = (self._base_path + outgoing.target).encode(), b"https" if self._tls else b"http"
         url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target)
-        return Prepared(asked, url, raw, self._wording.request(asked))
+        return Prepared(outgoing, url, raw, self._wording.request(outgoing))
 
     def close(self) -> None:
         """Closes all connections; whoever waits for an answer gets an error soon after."""

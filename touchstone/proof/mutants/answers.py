@@ -290,13 +290,13 @@ def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault
     if name == "digest":
         values["other-digits"] = _shifted(chance.randrange(1, 16))
     if name in {"status", "auto_build"}:
-        words = _words(where) if name == "status" else ("ready", "queued")
+        words = _status_values(where) if name == "status" else ("ready", "queued")
         values = {word.replace("_", "-"): partial(_always, word) for word in words}
     for how, alter in values.items():
         yield _field(where, name, how, f"has the value {how}", "semantic", alter)
 
 
-def _words(where: Place) -> tuple[str, ...]:
+def _status_values(where: Place) -> tuple[str, ...]:
     """What status may be replaced by: the other words of its enum, and one that belongs elsewhere."""
     if where.operation != "cancelBuild":
         others = tuple(word for word in ENUMS["status"] if word != where.state)
