@@ -242,7 +242,7 @@ def dripping(peer: Peer) -> None:
     peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     while True:
         peer.say(b"x")
-        time.sleep(0.02)
+        time.sleep(0.02)  # the slow server is what is tested
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_pieces_of_a_stream_have_their_times() -> None:
         while peer.hear():
             for piece in (CHUNKED, b"3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n"):
                 peer.say(piece)
-                time.sleep(0.1)
+                time.sleep(0.1)  # what the times of the pieces are to show
 
     with connected(script) as (connections, heard):
         answer = connections.send("GET", wire("GET"), stream_s=LIMIT_S)
