@@ -7,7 +7,7 @@ import pytest
 
 from touchstone.facts.identity import Interval
 from touchstone.facts.probe_events import Knee, KneeWhy
-from touchstone.limiter.knee import why_words
+from touchstone.limiter.knee import describe_reason
 from touchstone.report.probe_view import KneeView
 
 FOUND = Knee(
@@ -71,4 +71,4 @@ def test_what_is_not_told_has_its_reason(knee: Knee, says: str) -> None:
 @pytest.mark.parametrize("why", get_args(KneeWhy))
 def test_every_reason_has_words(why: KneeWhy) -> None:
     """None but success has nothing to say."""
-    assert bool(why_words(replace(LOST, why=why))) == (why != "confirmed")
+    assert bool(describe_reason(replace(LOST, why=why))) == (why != "confirmed")

@@ -144,7 +144,7 @@ def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float
     part = InFlight(Rate().room)
     for _ in range(3):
         part.hear(at_once("+++++---", took_s=[0.05 * doubted + pace_s * number for number in range(5)] + [0.05] * 3))
-        if len(part.seen) == 1:
+        if len(part.volley_caps) == 1:
             part.hear(row("+"))
     assert part.over
     assert (part.tier() is None, part.sure) == (doubted, not doubted)
@@ -154,7 +154,7 @@ def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float
 def test_one_refusal_by_chance_is_no_cap() -> None:
     """A larger volley of which nothing is refused takes it back."""
     part = seen_of("+++-", "+++++")
-    assert (part.seen, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
+    assert (part.volley_caps, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
 
 
 def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:

@@ -237,7 +237,7 @@ def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytes
     for asked in (False, True):
         rates.ask(10.0, 100)
         story.answers.extend(row("-", 10.0 + asked))
-        rates.hear(row("-", 10.0 + asked), asked=asked)
+        rates.hear(row("-", 10.0 + asked), for_rate=asked)
     rates.ask(12.0, 100)
     assert firsts == [True, False, True, False, False]
 

@@ -121,7 +121,7 @@ def test_what_others_asked_for_does_not_end_the_questions(monkeypatch: pytest.Mo
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     for _ in range(5):
-        rates.hear((), asked=False)
+        rates.hear((), for_rate=False)
     assert rates.ask(1000.0, 100) is not None
     for _ in range(5):
         rates.hear(())
@@ -217,7 +217,7 @@ def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.Monkey
 def test_limit_is_met_once_more_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times at most where all is known: what does not let it be sure by then is not found out this way."""
     rates = rates_of("fixed-window:3/1")
-    monkeypatch.setattr(Rates, "_met_once", property(lambda _: True))
+    monkeypatch.setattr(Rates, "_filled_once", property(lambda _: True))
     for _ in range(4):
         stimulus = rates.ask(1000.0, 100)
         assert stimulus is not None
@@ -234,7 +234,7 @@ def test_limit_that_was_filled_once_is_met_once_more(
     rates = rates_of("fixed-window:3/1")
     moments = [Moment(float(number), 0.0, outcome == "+") for number, outcome in enumerate(outcomes)]
     monkeypatch.setattr(rates._story, "moments", lambda: moments)
-    assert rates._met_once is not filled
+    assert rates._filled_once is not filled
 
 
 def test_limit_is_not_sure_where_others_may_have_had_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,7 +272,7 @@ def test_what_was_let_through_just_now_is_not_sent_again(text: str, outcomes: st
     rates = rates_of(text)
     at = played(text, NO_CAPS).ended_at + 5.0
     rates._story.answers.extend(row(outcomes, at))
-    rates.hear(row(outcomes, at), asked=False)
+    rates.hear(row(outcomes, at), for_rate=False)
     stimulus = rates._once_more(at + 0.1)
     assert (stimulus.segments[-1].at[0] == at + 0.1) is at_once
     assert stimulus.segments[-1].until == "refused"
@@ -283,7 +283,7 @@ def test_log_that_is_filled_is_watched_until_its_first_one_leaves() -> None:
     rates = rates_of("sliding-log:3/1")
     at = played("sliding-log:3/1", NO_CAPS).ended_at + 5.0
     rates._story.answers.extend(row("++", at, step_s=0.1))
-    rates.hear(row("++", at, step_s=0.1), asked=False)
+    rates.hear(row("++", at, step_s=0.1), for_rate=False)
     fills, watches = rates._once_more(at + 0.2).segments
     assert (fills.at[0], fills.until, watches.until) == (at + 0.2, "refused", "accepted")
     assert len(watches.at) == 5

@@ -4,7 +4,7 @@ import pytest
 
 from tests.report.identities import exactly, identity
 from touchstone.facts.identity import Cost, Interval, Runner
-from touchstone.facts.wording import chance_words
+from touchstone.facts.wording import describe_chance
 from touchstone.report.probe_sentences import describe_limiter, describe_rate, give_or_take, lasting, sentence
 
 PLAIN = {
@@ -83,7 +83,7 @@ def test_interval_tells_how_far_a_number_may_be_off() -> None:
 )
 def test_what_is_nearly_certain_is_not_told_as_certain(share: float, words: str) -> None:
     """Only 0 and 1 themselves read as 0 % and 100 %."""
-    assert chance_words(share) == words
+    assert describe_chance(share) == words
 
 
 def test_sure_result_is_one_sentence_with_its_cost() -> None:

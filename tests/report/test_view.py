@@ -39,7 +39,7 @@ def test_deciding_exchange_comes_first(failing: RunLog) -> None:
     """The exchange that shows the outcome is the first one shown, what led to it follows."""
     item = view(failing).findings[0]
 
-    assert [shown.exchange.seq for shown in item.shown] == [item.finding.evidence[1], item.finding.evidence[0]]
+    assert [shown.exchange.seq for shown in item.exchanges] == [item.finding.evidence[1], item.finding.evidence[0]]
     assert item.left_out == ()
 
 
@@ -53,9 +53,9 @@ def test_evidence_without_room_is_named(failing: RunLog) -> None:
     )
     seen = view(replace(failing, exchanges=exchanges, occurrences=occurrences))
 
-    assert sum(shown.size for item in seen.findings for shown in item.shown) <= MAX_EVIDENCE_CHARS
+    assert sum(shown.size for item in seen.findings for shown in item.exchanges) <= MAX_EVIDENCE_CHARS
     for item in seen.findings:
-        assert {shown.exchange.seq for shown in item.shown} | set(item.left_out) == set(item.finding.evidence)
+        assert {shown.exchange.seq for shown in item.exchanges} | set(item.left_out) == set(item.finding.evidence)
 
 
 def test_command_that_repeats_the_run_names_seed_and_broken_claims(failing: RunLog) -> None:

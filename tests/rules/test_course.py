@@ -203,7 +203,7 @@ class TestRunning:
         run = timeline(start(2), read(4)).running(2.5, 4.0)
 
         assert run is not None
-        assert (run.start.sent_at, run.seen.sent_at, [s.sent_at for s in run.starts]) == (2, 4, [2])
+        assert (run.start.sent_at, run.last_read.sent_at, [s.sent_at for s in run.starts]) == (2, 4, [2])
         assert run.content.marker == "marker-hello"
 
     @pytest.mark.parametrize(("since_at", "until_at"), [(2.4, 4.0), (2.5, 4.1)])

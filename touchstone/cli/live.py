@@ -17,7 +17,7 @@ from touchstone.cli.options import say
 from touchstone.config import Settings
 from touchstone.facts.runlog import decode, read
 from touchstone.facts.sample import UNSENT, Histogram, Window
-from touchstone.facts.wording import brief, chance_words, figure, plural
+from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.loadgen.metrics import LASTING, Kind, is_answer, kind_of
 from touchstone.report import github
 from touchstone.report.probe_sentences import describe_family
@@ -207,7 +207,7 @@ def _known(belief: dict[str, Any]) -> str:
     if not belief:
         return "nothing is known yet"
     ranked = sorted(belief["families"].items(), key=lambda each: -each[1])[:3]
-    likely = ", ".join(f"{describe_family(name)} {chance_words(share)}" for name, share in ranked if share >= 0.01)
+    likely = ", ".join(f"{describe_family(name)} {describe_chance(share)}" for name, share in ranked if share >= 0.01)
     builds = f", {plural(belief['builds'], 'build')}" if belief["builds"] else ""
     spent = f"{plural(belief['requests'], 'request')} ({belief['refused']:,} refused){builds} so far"
     return f"known: {likely or 'nothing'}; {spent}"

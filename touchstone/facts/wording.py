@@ -34,7 +34,7 @@ def percentage(share: float, digits: int = 3) -> str:
     return f"{figure(100 * share, digits)} %"
 
 
-def chance_words(share: float) -> str:
+def describe_chance(share: float) -> str:
     """A probability such as ``81 %``; one that is not quite 0 or 1 never reads so."""
     if 0 < share < 0.001:
         return "below 0.1 %"

@@ -155,7 +155,7 @@ class InFlight:
 
     room: Room
     uncapped_to: int = 0  # the largest volley of which nothing was refused
-    seen: list[int] = field(default_factory=list)  # accepted of each volley that was refused in part
+    volley_caps: list[int] = field(default_factory=list)  # accepted of each volley that was refused in part
     over: bool = False
     disproved: bool = False  # something else refuses
     taken_back: bool = False  # the last volley showed that something else refused an earlier one
@@ -170,14 +170,14 @@ class InFlight:
         """What is sent next; None where the cap is known, or none is met."""
         if self.over:
             return None
-        most = max(self.seen, default=0)
-        want = most + (1 if self._checks else 2) if self.seen else _SIZES[self._size]
+        most = max(self.volley_caps, default=0)
+        want = most + (1 if self._checks else 2) if self.volley_caps else _SIZES[self._size]
         room, at = room_for(want, self.room, max(now_at, self._free_at))
         count = min(want, room, left)
         if self._checks:
             part = Segment((at,) * max(1, count), "refused")
             return Stimulus(f"{len(part.at)} one by one", (part,), stage="in flight")
-        if count < 2 or count <= (most if self.seen else self.uncapped_to):
+        if count < 2 or count <= (most if self.volley_caps else self.uncapped_to):
             return None
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
 
@@ -194,17 +194,17 @@ class InFlight:
         elif accepted == len(answers):
             self.uncapped_to = max(self.uncapped_to, accepted)
             self._size += 1
-            self.over = self._size >= len(_SIZES) or len(self.seen) > 0
-            self.taken_back = any(one < accepted for one in self.seen)
-            self.seen = [one for one in self.seen if one >= accepted]
+            self.over = self._size >= len(_SIZES) or len(self.volley_caps) > 0
+            self.taken_back = any(one < accepted for one in self.volley_caps)
+            self.volley_caps = [one for one in self.volley_caps if one >= accepted]
         else:
-            self.seen.append(accepted)
+            self.volley_caps.append(accepted)
             self._in_turn_s = in_turn_s(answers)
             self._served_s += [answer.took_s for answer in answers if answer.accepted]
             self._refused_s += [answer.took_s for answer in answers if not answer.accepted]
-            self._checks = len(self.seen) == 1
-            agree = len(self.seen) >= _AGREE and len(set(self.seen[-_AGREE:])) == 1
-            self.over = agree or len(self.seen) >= _MOST_REFUSED
+            self._checks = len(self.volley_caps) == 1
+            agree = len(self.volley_caps) >= _AGREE and len(set(self.volley_caps[-_AGREE:])) == 1
+            self.over = agree or len(self.volley_caps) >= _MOST_REFUSED
 
     @property
     def doubt(self) -> str:
@@ -213,18 +213,18 @@ class InFlight:
             return ""
         if self._is_queue and self._agree:
             return (
-                f"of requests under way at once {self.seen[0]} were let through, and answered one after the other, "
+                f"of requests under way at once {self.volley_caps[0]} were let through, and answered in turn, "
                 f"{self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
             )
-        least, most = min(self.seen), max(self.seen)
+        least, most = min(self.volley_caps), max(self.volley_caps)
         few = f"{least}" if least == most else f"{least} to {most}"
         return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
 
     def tier(self) -> Tier | None:
         """The cap; None where none was met, or it is not proven."""
-        if not self.seen or self.disproved or not self.sure:
+        if not self.volley_caps or self.disproved or not self.sure:
             return None
-        value = self.seen[0]
+        value = self.volley_caps[0]
         # By how much an answer takes longer that counts than one that is refused: for so long it counts.
         takes_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
@@ -235,11 +235,11 @@ class InFlight:
     @property
     def sure(self) -> bool:
         """Whether none was met, or enough volleys agree."""
-        return self.disproved or not self.seen or (self._agree and not self._is_queue)
+        return self.disproved or not self.volley_caps or (self._agree and not self._is_queue)
 
     @property
     def _agree(self) -> bool:
-        return len(self.seen) >= _AGREE and len(set(self.seen)) == 1
+        return len(self.volley_caps) >= _AGREE and len(set(self.volley_caps)) == 1
 
     @property
     def _is_queue(self) -> bool:

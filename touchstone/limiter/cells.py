@@ -71,7 +71,7 @@ class Cells:
     known: others.Known
     ran: bool = True
     state: State = field(default_factory=dict)
-    seen: int = 0  # moments of the story that are taken in
+    observed: int = 0  # moments of the story that are taken in
     _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
@@ -130,8 +130,8 @@ class Cells:
 
     def see(self, story: Sequence[Moment]) -> None:
         """Takes in what of *story* was not yet seen."""
-        first = max(self.seen, self.kind.begins(story))
-        self.seen = len(story)
+        first = max(self.observed, self.kind.begins(story))
+        self.observed = len(story)
         if not len(self) or first >= len(story):
             return
         self._weight, params = None, self.params()

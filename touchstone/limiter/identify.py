@@ -149,7 +149,7 @@ class Probe:
         """As many at once as a cap lets in, or as may be, where one after the other was slow and met no rate."""
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
-        cap = self._in_flight.seen[0] if under_way else self._held.cap if held else self.terms.most_held
+        cap = self._in_flight.volley_caps[0] if under_way else self._held.cap if held else self.terms.most_held
         over = self._crowd_refused or self._crowded >= _MOST_CROWDED or not 1 < cap <= left
         if self._rates or self._opening.step_s < _SLOW_S or over:
             return None
@@ -187,7 +187,7 @@ class Probe:
             self._look_for_rate()
         elif self._rates:
             stage = stimulus.stage
-            self._rates.hear(answers, asked=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
+            self._rates.hear(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
         if stimulus.stage == "builds":
             self._doubt_refusals()
         self._doubted()

@@ -276,7 +276,7 @@ def _bunching(outcome: Outcome, share: float) -> float:
     return max(1.0, off / (share * (1 - share) * sum(count for count, _ in blocks)))
 
 
-def why_words(knee: Knee) -> str:
+def describe_reason(knee: Knee) -> str:
     """Why the knee is not known, and what would help; empty where it is."""
     if knee.why == "never" and not knee.requests:
         return f"p99 ≤ {brief(knee.slo_s)} is not kept at rest: half of the answers take longer; raise --slo-ms"

@@ -167,7 +167,7 @@ class Rates:
         """What is sent next, of *left* requests at most; None where nothing more is to be found out."""
         if self.settled or self._stuck >= _MOST_STUCK or self._again >= _MOST_AGAIN:
             return None
-        if self._known or self._was_met:
+        if self._known or self._limit_reached:
             return self._once_more(now_at)
         rng = np.random.default_rng([self._seed, len(self._story.answers)])
         story = self._story
@@ -214,8 +214,10 @@ class Rates:
             return max(now_at, first_at + _MEETS * refill_s + AFTER_S)
         return now_at if self.room(now_at)[0] >= _ROOMY * limit else max(now_at, full_at + AFTER_S)
 
-    def hear(self, answers: Sequence[Answer], *, asked: bool = True, bits: float = 0.0, rested: bool = False) -> None:
-        """Takes in answers; *asked*: this part asked for them; *bits*: what was to be learned from them.
+    def hear(
+        self, answers: Sequence[Answer], *, for_rate: bool = True, bits: float = 0.0, rested: bool = False
+    ) -> None:
+        """Takes in answers; *for_rate*: this part asked for them; *bits*: what was to be learned from them.
 
         *rested*: the limiter was full for the first time. A surprise then says that the earlier answers do not count.
         """
@@ -223,17 +225,17 @@ class Rates:
         evidence = self.belief.evidence() if self._rethought is None else self._rethought
         self._rethought = None
         known = self._before(answers)
-        self._again += asked and self._known
-        self._heard = self._heard or asked
+        self._again += for_rate and self._known
+        self._heard = self._heard or for_rate
         may_widen = not self.wide
         if self.wide and self._widened < _MOST_WIDENED and self.nearly:
             self._keep_firsts()  # it became clear again, and there may be another one behind it
             may_widen = True
         self.belief.see(moments)
         after = self._stand()
-        self._count(before, after, asked=asked, accepted=any(answer.accepted for answer in answers))
+        self._count(before, after, for_rate=for_rate, accepted=any(answer.accepted for answer in answers))
         self._contradicted = after[1] > NEARLY and len(self.odd()) > max(1, _CONTRADICTED * len(moments))
-        foreseen = _SURPRISE + math.log(2) * bits if bits or not asked else _FORESEEN
+        foreseen = _SURPRISE + math.log(2) * bits if bits or not for_rate else _FORESEEN
         surprising = known is not None and evidence - self.belief.evidence() > foreseen
         widens = may_widen and (surprising or (self.doubtful and not self.wide))
         if widens:
@@ -254,12 +256,12 @@ class Rates:
         return name, share, loose(tier(self.belief.likeliest()))
 
     def _count(
-        self, before: tuple[str, float, float], after: tuple[str, float, float], *, asked: bool, accepted: bool
+        self, before: tuple[str, float, float], after: tuple[str, float, float], *, for_rate: bool, accepted: bool
     ) -> None:
         alike, moved = before[0] == after[0], abs(before[1] - after[1])
         still = alike and after[1] > NEARLY and moved < _STILL and after[2] > before[2] * _STILL_WIDE
-        self._stuck = self._stuck + asked if still else 0
-        self._idle = self._idle + 1 if asked and alike and moved < _TOLD and not accepted else 0
+        self._stuck = self._stuck + for_rate if still else 0
+        self._idle = self._idle + 1 if for_rate and alike and moved < _TOLD and not accepted else 0
 
     def _wonder(self, surprise: Chapter | None, *, widens: bool) -> None:
         """Keeps a surprise that nothing explains; where more limiters were thought of, in a few more stimuli."""
@@ -319,11 +321,11 @@ class Rates:
     @property
     def settled(self) -> bool:
         """Whether one family and its numbers stand out, and it accepted and refused since."""
-        both_ways = self._unlikely < _ONE_SIDED and not self._met_once
+        both_ways = self._unlikely < _ONE_SIDED and not self._filled_once
         return self._known and both_ways and self.belief.others() < _UNSHARED
 
     @property
-    def _met_once(self) -> bool:
+    def _filled_once(self) -> bool:
         """Whether all that is known of a limit comes from meeting it once: somebody else may have had a part of it."""
         cells, moments = self.belief.likeliest(), self._story.moments()
         kind, refill_s, limit = cells.kind, self.refill_s, self.limit
@@ -393,10 +395,10 @@ class Rates:
     def nearly(self) -> bool:
         """Whether all but its limit is known for sure, and that nearly so."""
         alone = not isinstance(self.belief.likeliest().kind, Tiered) and self.belief.others() <= _UNSHARED
-        return alone and self._was_met
+        return alone and self._limit_reached
 
     @property
-    def _was_met(self) -> bool:
+    def _limit_reached(self) -> bool:
         return best_limit(self.belief.likeliest())[1] > _HIDDEN and self._all_but_limit
 
     @property

@@ -73,19 +73,19 @@ class Requests:
         if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
-            asked = self._wording.prepare(call)
-            request = self._wording.request(asked)
-            self._prepared[key] = PreparedRequest(call, asked.operation, asked.ref, self._wire(asked), request)
+            outgoing = self._wording.prepare(call)
+            request = self._wording.request(outgoing)
+            self._prepared[key] = PreparedRequest(call, outgoing.operation, outgoing.ref, self._wire(outgoing), request)
         return self._prepared[key]
 
-    def _wire(self, asked: OutgoingRequest) -> bytes:
+    def _wire(self, outgoing: OutgoingRequest) -> bytes:
         # RFC 9110 12.5.3: without Accept-Encoding any may be sent; 8.6: when Content-Length is 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
-        if asked.body or asked.method in ("POST", "PUT", "PATCH"):
-            headers["Content-Length"] = str(len(asked.body))
-        lines = [f"{asked.method} {self._base_path}{asked.target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in (headers | dict(asked.headers)).items()]
-        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + asked.body
+        if outgoing.body or outgoing.method in ("POST", "PUT", "PATCH"):
+            headers["Content-Length"] = str(len(outgoing.body))
+        lines = [f"{outgoing.method} {self._base_path}{outgoing.target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in (headers | dict(outgoing.headers)).items()]
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
 
     def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
         """What crossed the wire, without secrets."""

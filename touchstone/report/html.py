@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from touchstone.facts.key_sources import KeySources, is_variable
-from touchstone.facts.wording import brief, chance_words, clipped, figure, percentage, plural, visible
+from touchstone.facts.wording import brief, clipped, describe_chance, figure, percentage, plural, visible
 from touchstone.loadgen.metrics import kind_of
 from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_view import ProbeView
@@ -115,7 +115,7 @@ def environment() -> Environment:
         words=lambda verdict: verdict.replace("-", " ").replace("_", " "),
         percent=lambda share: f"{figure(100 * share)}%",  # of CSS and SVG
         share=percentage,
-        chance=chance_words,
+        chance=describe_chance,
         when=_when,
         is_variable=is_variable,
     )

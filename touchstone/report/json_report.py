@@ -91,7 +91,7 @@ def _load(load: LoadView) -> dict[str, Any]:
         "operations": {one.name: _operation(one) for one in numbers.operations},
         "thresholds": [fields(line, _THRESHOLD) for line in load.limits],
         "capacity": _capacity(load.capacity) if load.capacity else None,
-        "asked": dict(zip(("starts", "refused", "failed"), load.asked, strict=True)),
+        "asked": dict(zip(("starts", "refused", "failed"), load.closing_counts, strict=True)),
         "silent": fields(silence, "from_s unanswered cut_off unanswered_in_all=in_all") if silence else None,
         "pauses": [fields(one, "from_s to_s waiting") for one in load.pauses],
         "generator": {

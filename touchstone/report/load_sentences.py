@@ -30,7 +30,7 @@ def describe(load: LoadView) -> dict[str, str]:
         "capacity": sentence("capacity", found) if found else "",
         "failed": sentence("failed", load.attempts),
         "beyond": sentence("beyond", found) if found else "",
-        "closing": sentence("closing", *load.asked),
+        "closing": sentence("closing", *load.closing_counts),
         "silence": sentence("silence", load.silence, began_at) if load.silence else "",
         "pauses": sentence("pauses", load.pauses, began_at),
         "cut": sentence("cut", cut_off),

@@ -40,7 +40,9 @@ class LoadView:
     limits: tuple[LimitLine, ...]  # broken ones first, then those that could not be judged
     windows: tuple[Window, ...]  # what charts are drawn from, as are `attempts`
     attempts: tuple[Attempt, ...]
-    asked: tuple[int, int, int]  # starts of the closing client of a storm, those refused, and those that failed
+    closing_counts: tuple[
+        int, int, int
+    ]  # starts of the closing client of a storm, those refused, and those that failed
     silence: Fallen | None  # what the run ended in where the target answered nobody any more
     pauses: tuple[Pause, ...]  # when it answered nobody for a while, and then did again
 
@@ -63,7 +65,7 @@ def load_view(log: RunLog) -> LoadView | None:
         limits=limit_lines(measured(log)),
         windows=log.windows,
         attempts=log.attempts,
-        asked=(len(statuses), statuses.count(429), sum(status >= 500 or not status for status in statuses)),
+        closing_counts=(len(statuses), statuses.count(429), sum(status >= 500 or not status for status in statuses)),
         silence=fallen(log.windows),
         pauses=pauses(log.windows),
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from touchstone.facts.identity import Step
 from touchstone.facts.observed import Answer
-from touchstone.facts.wording import brief, chance_words, figure, plural
+from touchstone.facts.wording import brief, describe_chance, figure, plural
 from touchstone.report import charts
 from touchstone.report.charts import SIDE, Axis, Chart, Key, Linear, Log, Note, Shape, Tick, height, line, place
 from touchstone.report.probe_sentences import describe_family
@@ -75,7 +75,7 @@ def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
     edges = [*(at_x(step.at) for step in steps), SIDE]
     for number, name in enumerate(sorted(likely, key=lambda name: -last.get(name, 0.0))):
         top = [low + step.families.get(name, 0.0) for low, step in zip(floor, steps, strict=True)]
-        odds = f" {chance_words(last[name])}" if last.get(name, 0.0) >= _SEEN else ""
+        odds = f" {describe_chance(last[name])}" if last.get(name, 0.0) >= _SEEN else ""
         shapes.append(Shape(_band(edges, floor, top), f"q{number}", describe_family(name)))
         keys.append(Key(f"q{number}", describe_family(name) + odds))
         floor = top

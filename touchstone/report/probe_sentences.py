@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
-from touchstone.facts.wording import brief, chance_words, figure, percentage, plural
+from touchstone.facts.wording import brief, describe_chance, figure, percentage, plural
 
 _UNITS = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86400.0: "a day"}
 
@@ -159,6 +159,6 @@ def describe_others(share: Interval) -> str:
 def describe_likely(families: Sequence[Runner]) -> str:
     """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
     likely = [one for one in families if one.probability >= 0.01] or list(families[:1])
-    texts = [f"{describe_family(one.family)} {chance_words(one.probability)}" for one in likely]
+    texts = [f"{describe_family(one.family)} {describe_chance(one.probability)}" for one in likely]
     rest = sum(one.probability for one in families if one not in likely)
-    return ", ".join([*texts, f"others {chance_words(rest)}"] if rest >= 0.001 else texts)
+    return ", ".join([*texts, f"others {describe_chance(rest)}"] if rest >= 0.001 else texts)

@@ -8,7 +8,7 @@ from touchstone.facts.identity import Cost, Identity, Interval, Step, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Identified, Knee, ProbeStory, Tried
 from touchstone.facts.wording import brief, figure, plural
-from touchstone.limiter.knee import why_words
+from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.pace import Pace, pace
 from touchstone.report import probe_sentences as sentences
 
@@ -104,7 +104,7 @@ class KneeView:
         kept = ""
         if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
             kept = f"; up to {figure(knee.kept_per_s)} reads a second it was kept (p99 {brief(knee.kept_p99_s)})"
-        return f"knee of {self.operation}: not known: {why_words(knee)}{kept}; {cost}"
+        return f"knee of {self.operation}: not known: {describe_reason(knee)}{kept}; {cost}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class FindingView:
     claim: LedgerClaim
     occurrences: int
     cases: tuple[str, ...]  # ids, each once
-    shown: tuple[Readable, ...]  # evidence that there is room for, the deciding exchange first
+    exchanges: tuple[Readable, ...]  # evidence that there is room for, the deciding exchange first
     left_out: tuple[int, ...]  # ``seq`` of the other evidence
     known: bool = False  # its claim is in the baseline
 
@@ -187,7 +187,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
             claim=claims[finding.claim].claim,
             occurrences=sum(one.times for one in occurrences[finding.id]),
             cases=tuple(dict.fromkeys(one.case for one in occurrences[finding.id] if one.case)),
-            shown=tuple(evidence[finding.id]),
+            exchanges=tuple(evidence[finding.id]),
             left_out=tuple(sorted(set(finding.evidence) - {item.exchange.seq for item in evidence[finding.id]})),
             known=claims[finding.claim].known,
         )

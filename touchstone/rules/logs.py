@@ -91,8 +91,8 @@ def _cut_short(
         return None
     running = timeline.running(stream.sent_at, stream.done_at + (_SKEW_S if log and log.ended else 0.0))
     # What was seen at rest in between, and builds again, is another matter.
-    if running and not timeline.rested(stream.sent_at, running.seen.sent_at):
-        return running.seen, "a later read shows the build still running"
+    if running and not timeline.rested(stream.sent_at, running.last_read.sent_at):
+        return running.last_read, "a later read shows the build still running"
     earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
     cancelled = any(cancel.overlaps(stream) for cancel in timeline.cancels)
     ended = end is not None and end.sent_at < earliest_end_at
@@ -119,13 +119,13 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
     """Judges that the server does not end a log before its build is over."""
     claim, expected = "events.open-while-building", "a log that stays open while its build runs"
     for following in followings(ref, history):
-        stream, seen = following.stream, following.running.seen
+        stream, last_read = following.stream, following.running.last_read
         if following.cut_short:
             proof, why = following.cut_short
             evidence = sorted((stream, proof), key=lambda e: e.seq)
             yield broken(claim, *evidence, expected=expected, actual=f"ended after {stream.elapsed_s:.2f} s; {why}")
-        elif seen.done_at <= stream.done_at and is_stream(stream) and not stream.error:
-            yield held(claim, seen, stream)
+        elif last_read.done_at <= stream.done_at and is_stream(stream) and not stream.error:
+            yield held(claim, last_read, stream)
 
 
 @story_rule("following.closed", _CLOSES, "events.finished-version-closes")

@@ -71,7 +71,7 @@ class Running:
 
     start: Exchange  # The first request that can have begun it.
     starts: tuple[Exchange, ...]  # All requests that can have begun it or joined it.
-    seen: Exchange  # The read that still showed it.
+    last_read: Exchange  # The read that still showed it.
     content: Content  # What was built.
 
 
@@ -129,19 +129,19 @@ class Timeline:
 
     def running(self, since_at: float, until_at: float) -> Running | None:
         """Why one build surely ran, uncancelled, from one moment to another; None where that is not certain."""
-        seen = self.read_after(until_at)
-        if seen is None or seen.body["status"] != "building":
+        last_read = self.read_after(until_at)
+        if last_read is None or last_read.body["status"] != "building":
             return None
-        content = self.content(since_at, seen.done_at)
-        begun = [e for e in self.beginnings if e.sent_at < seen.done_at and not self.settled(e, since_at)]
+        content = self.content(since_at, last_read.done_at)
+        begun = [e for e in self.beginnings if e.sent_at < last_read.done_at and not self.settled(e, since_at)]
         if content is None or not any(says_building(e) for e in begun):
             return None
         own = (e.seq == content.published_seq or content.sure_at <= e.sent_at for e in begun)
         if any(acted_by(e) > since_at for e in begun) or not all(own):
             return None
-        if any(e.sent_at < seen.done_at and not self.settled(e, since_at) for e in self.cancels):
+        if any(e.sent_at < last_read.done_at and not self.settled(e, since_at) for e in self.cancels):
             return None
-        return Running(begun[0], tuple(begun), seen, content)
+        return Running(begun[0], tuple(begun), last_read, content)
 
     def idle(self, since_at: float, until_at: float) -> bool:
         """Whether surely no build ran at any time from one moment to another."""

@@ -20,8 +20,8 @@ from touchstone.facts.events import Case, CaseOutcome, Footer, Notice, Occurrenc
 from touchstone.facts.identity import Identity
 from touchstone.facts.probe_events import KneeTerms, ProbeStory, Probing
 from touchstone.facts.runlog import RunLogWriter, read
-from touchstone.facts.wording import chance_words, plural
-from touchstone.limiter.knee import why_words
+from touchstone.facts.wording import describe_chance, plural
+from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
 from touchstone.limiter.terms import Terms
 from touchstone.loadgen.judge import INLINE_RULES
@@ -189,7 +189,7 @@ def unsure(story: ProbeStory | None) -> str:
     known = "the limiter is not known for sure"
     if identity.families:
         first = identity.families[0]
-        known += f" ({first.family.replace('-', ' ')} with a probability of {chance_words(first.probability)})"
+        known += f" ({first.family.replace('-', ' ')} with a probability of {describe_chance(first.probability)})"
     elif identity.unlimited_to:
         known = f"no limit was met by {plural(identity.unlimited_to, 'request')}"
     whys = {"budget": _spent(story, identity), "nothing left to learn": "no request that may be sent would tell more"}
@@ -202,7 +202,7 @@ def no_knee(story: ProbeStory | None) -> str:
         return ""
     if story.knee is None:
         return "the probe ended before it knew anything of the knee"
-    return "" if story.knee.is_known else f"the knee is not known: {why_words(story.knee)}"
+    return "" if story.knee.is_known else f"the knee is not known: {describe_reason(story.knee)}"
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:
