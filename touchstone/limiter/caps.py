@@ -213,8 +213,8 @@ class InFlight:
             return ""
         if self._is_queue and self._agree:
             return (
-                f"of requests under way at once {self.volley_caps[0]} were let through, and answered in turn, "
-                f"{self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
+                f"of requests under way at once {self.volley_caps[0]} were let through, and answered one after the "
+                f"other, {self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
             )
         least, most = min(self.volley_caps), max(self.volley_caps)
         few = f"{least}" if least == most else f"{least} to {most}"
