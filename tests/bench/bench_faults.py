@@ -70,7 +70,7 @@ class Job:
 
 def jobs_for(options: argparse.Namespace) -> list[Job]:
     """What is to be measured: the correct twin first, then fault by fault, the three examiners one after the other."""
-    faults = [one.subject for one in catalogue.named()]
+    faults = [one.subject for one in catalogue.named_faults()]
     variants = [one.subject for one in catalogue.variants()]
     if not options.all:
         faults = sampled(faults, options.faults, options.seed)
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.keep:
                 with options.keep.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(dataclasses.asdict(result)) + "\n")
-    print(report(Comparison(results), options, len(catalogue.named())))
+    print(report(Comparison(results), options, len(catalogue.named_faults())))
     return 0
 
 

@@ -286,10 +286,10 @@ def test_every_load_fault_breaks_a_claim_that_a_load_run_judges() -> None:
 
 def test_prove_leaves_out_what_it_cannot_see_and_serve_knows_it() -> None:
     """A glob that matches nothing else says how to meet such a fault."""
-    assert {one.subject.name for one in catalogue.named()} == set(FAULTS) - set(UNDER_LOAD)
+    assert {one.subject.name for one in catalogue.named_faults()} == set(FAULTS) - set(UNDER_LOAD)
     assert {one.subject.name for one in catalogue.under_load()} == set(UNDER_LOAD)
     assert catalogue.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
     assert "crowded-answers-are-slow" in catalogue.proving("load.p99")
     with pytest.raises(UsageError, match=r"'crowded-l\*': crowded-log-drops-lines shows under load alone"):
-        catalogue.named("crowded-l*")
-    assert catalogue.named("no-such-*") == []
+        catalogue.named_faults("crowded-l*")
+    assert catalogue.named_faults("no-such-*") == []
