@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
 from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.patience import back_off_s, retry_after_s
 from touchstone.target.call import Call
 
 # A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.

@@ -7,8 +7,8 @@ from scenarios import SETTLED, begun, built, cancelled, expect, followed, limite
 from situations import another_version, ask, call
 from touchstone.check.examination import Examination, Unsuited, second_key_advice
 from touchstone.check.templates import Template
+from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.patience import retry_after_s
 
 # So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
 LONGEST_BURST, MOST_BUILDS = 120, 6

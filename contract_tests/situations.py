@@ -71,7 +71,7 @@ def published_without(exam: Examination, purpose: str) -> Template:
     template = exam.template(purpose)
     exam.register(template)
     plain = publish_call(template, wrapped=exam.target.publish == "wrapped")
-    exam.patiently(replace(plain, query={"auto_build": "false", "force": "false"}))
+    exam.retry_429(replace(plain, query={"auto_build": "false", "force": "false"}))
     return template
 
 
@@ -128,7 +128,7 @@ def publish_wrong(
     exam.register(template)
     headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}
     note = {"invalid": invalid} | ({"force": True} if force else {})
-    return exam.patiently(Call("publishTemplate", template.ref, query=query, headers=headers, body=body, note=note))
+    return exam.retry_429(Call("publishTemplate", template.ref, query=query, headers=headers, body=body, note=note))
 
 
 def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:

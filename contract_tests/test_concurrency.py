@@ -7,7 +7,7 @@ import pytest
 from situations import ask, call, publish_together, start_both, starts_together
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
-from touchstone.facts.patience import FIRST_WAIT_S, retry_after_s
+from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
 
 # Bursts of other cases may have used up the rate; this often it is waited for to recover.
 TRIES = 3

@@ -6,7 +6,7 @@ It is done in rounds, and each request says in its note what it is for: see touc
 import itertools
 from collections.abc import Iterable
 
-from touchstone.facts.patience import back_off_s
+from touchstone.facts.backoff import back_off_s
 from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import AFTERMATH_BURST

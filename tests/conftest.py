@@ -28,7 +28,7 @@ LONG = (
     "tests/test_probe_knee.py",
     "tests/test_earlystop.py",
     "tests/test_load_stopped.py",
-    "limiter/test_rates.py",
+    "limiter/test_rate_inference.py",
     "limiter/test_tiers.py",
     "tests/test_record.py",
     "tests/test_loadplan.py",

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.facts.leaks import Leak, leaks
-from touchstone.facts.second_look import PART_CHARS
+from touchstone.facts.redaction_guard import PART_CHARS
 
 KEYS = {
     "primary": "sk_live_test_0a1B2c3D4e5F6g7H",

@@ -15,7 +15,7 @@ import pytest
 from tests.encodings import left
 from touchstone.__main__ import Stream
 from touchstone.check.child import Interrupted, watched
-from touchstone.facts import second_look
+from touchstone.facts import redaction_guard
 from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.facts.key_sources import UNKNOWN_KEY
 from touchstone.facts.output import write_whole
@@ -27,10 +27,10 @@ KEY, OTHER = "sk_live_q7Rw2Tz9Xb4Nc6Vd8Kf1Hg", "sk_live_Mm3Pp5Ss7Uu9Ww1Yy2Aa4C"
 
 @pytest.fixture(autouse=True)
 def _known() -> Iterator[None]:
-    second_look.forget()
-    second_look.know({"primary": KEY, "second": OTHER})
+    redaction_guard.forget()
+    redaction_guard.know({"primary": KEY, "second": OTHER})
     yield
-    second_look.forget()
+    redaction_guard.forget()
 
 
 ENCODINGS: dict[str, Callable[[str], str]] = {
@@ -51,7 +51,7 @@ def test_known_key_is_cut_out_of_a_text(encoding: str) -> None:
     """Whatever a key is written in, it goes, its name is told, and JSON and base64 stay what they are."""
     written = ENCODINGS[encoding](KEY)
     text = f'{{"body": {{"base64": "{written}"}}, "said": "a \\"{written}\\" b"}}'
-    clean, names = second_look.cut(text)
+    clean, names = redaction_guard.cut(text)
     assert names == ("primary",)
     assert left(clean, [KEY]) == set()
     assert json.loads(clean)["said"].startswith('a "')
@@ -71,7 +71,7 @@ def test_known_key_is_cut_out_of_a_text(encoding: str) -> None:
 )
 def test_text_without_a_known_key_stays(text: str) -> None:
     """Markers, digests, examples and what keys have in common are no keys."""
-    assert second_look.cut(text) == (text, ())
+    assert redaction_guard.cut(text) == (text, ())
 
 
 def test_run_log_holds_no_key(tmp_path: Path) -> None:

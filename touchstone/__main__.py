@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from touchstone.facts import second_look
+from touchstone.facts import redaction_guard
 
 # The reader has left, as `head` does when it has enough.
 _NOBODY_READS = (BrokenPipeError, ConnectionResetError)
@@ -22,7 +22,7 @@ class Stream(io.TextIOWrapper):
 
     def write(self, text: str) -> int:
         """Writes the text; its length."""
-        self._try(super().write, second_look.cut(text)[0])
+        self._try(super().write, redaction_guard.cut(text)[0])
         return len(text)
 
     def flush(self) -> None:

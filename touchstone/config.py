@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from touchstone.contract.files import read_toml
 from touchstone.contract.quoting import Kind, checked, may_be_key, quoted
 from touchstone.errors import Unfit, UsageError, nearest, one_line
-from touchstone.facts import second_look
+from touchstone.facts import redaction_guard
 from touchstone.facts.key_sources import USUAL, KeySources, read_key, read_variable
 from touchstone.target.bounds import BOUND_NAMES, LONGEST_HEAD_BYTES, Bounds
 from touchstone.target.bounds import DEFAULT_BOUNDS as BOUNDS
@@ -295,7 +295,7 @@ class TargetSettings:
     bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
-        second_look.know(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
+        redaction_guard.know(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
 
     @property
     def embedded(self) -> bool:

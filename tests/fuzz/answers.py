@@ -9,8 +9,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 from tests.fuzz.steps import cuts
 from tests.fuzz.target import Target, well_said
+from touchstone.facts.backoff import http_date, retry_after_s
 from touchstone.facts.exchange import Response
-from touchstone.facts.patience import http_date, retry_after_s
 from touchstone.limiter.probe import quota_fields
 from touchstone.loadgen.client import Broken, Parser
 from touchstone.target.bounds import DEFAULT_BOUNDS

@@ -10,7 +10,7 @@ from touchstone.facts.identity import Identity
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rate_inference import Rates
 from touchstone.limiter.terms import Terms
 
 PLENTY = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s=600.0)

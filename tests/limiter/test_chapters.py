@@ -12,7 +12,7 @@ from tests.limiter.played import NO_CAPS, Played, played, rates_of, through
 from tests.limiter.virtual import Net
 from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.rates import Chapter, Rates
+from touchstone.limiter.rate_inference import Chapter, Rates
 from touchstone.limiter.terms import Terms
 
 CHANGED = re.compile(r"from second (\S+) on answers contradict what was likeliest until second (\S+), (\S+) \(\d+%\): ")

@@ -12,7 +12,7 @@ from tests.limiter.virtual import Net
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
-from touchstone.limiter.rates import Chapter, Rates
+from touchstone.limiter.rate_inference import Chapter, Rates
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
 
@@ -52,7 +52,7 @@ def test_limit_is_nearly_known_where_only_one_more_filling_is_missing(
     rates = rates_of("fixed-window:3/1")
     monkeypatch.setattr(type(rates.belief), "others", lambda _: others)
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: all_but_limit))
-    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (3.0, certain))
+    monkeypatch.setattr("touchstone.limiter.rate_inference.best_limit", lambda _: (3.0, certain))
     assert rates.nearly is nearly
 
 

@@ -15,7 +15,7 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Cost, Tier
 from touchstone.limiter.belief import against, tier
 from touchstone.limiter.identify import alike, cost, findings, runners
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rate_inference import Rates
 from touchstone.limiter.story import Story
 
 GAP = Tier("minimum-gap", "minimum-gap:0.7", {"gap_s": number(0.7)})

@@ -15,7 +15,7 @@ from touchstone.limiter.cells import Cells
 from touchstone.limiter.identify import Probe
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind, Tiered
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rate_inference import Rates
 from touchstone.twin import decide
 
 KINDS: dict[str, Kind] = {kind.text: kind for kind in ALL}

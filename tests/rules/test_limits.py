@@ -22,8 +22,8 @@ from tests.rules.exchanges import (
     verdicts,
 )
 from tests.rules.limiting import LIMITERS, Driver, Never, Server
+from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.patience import retry_after_s
 from touchstone.twin.limits import TokenBucket
 
 ERROR = {"error": "Too many builds."}

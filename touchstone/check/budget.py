@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchstone.contract.lifecycle import STATUSES
-from touchstone.rules.walk import CLOCK_SHARE
+from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
 # Whoever waits for the end of a build gives up when nobody has been answered for so long; a pause is as long at least.

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from touchstone.check.handover import LIFELINE_VARIABLE, Handover
 from touchstone.errors import OutputError
+from touchstone.facts.redaction_guard import looked_over
 from touchstone.facts.runlog import follow
-from touchstone.facts.second_look import looked_over
 from touchstone.types import Progress
 
 # Any other variable, such as PYTEST_ADDOPTS or one of Locust's own, may change which cases run, or how.

@@ -15,9 +15,9 @@ from touchstone.check.templates import VERSION, Form, Template, given, publish_c
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.contract.lifecycle import AT_REST, FINISHED, STATUSES
+from touchstone.facts.backoff import back_off_s, poll_s, retry_after_s
 from touchstone.facts.events import NoticeVerdict, TemplateAction, TemplateDeed
 from touchstone.facts.exchange import Credential, Exchange
-from touchstone.facts.patience import back_off_s, poll_s, retry_after_s
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.target.call import Call, Keys, may_publish
 from touchstone.target.connections import in_background
@@ -259,7 +259,7 @@ class Examination:
             self._running.discard(ref)
             self._dying.add(ref)
 
-    def patiently(self, call: Call) -> Exchange:
+    def retry_429(self, call: Call) -> Exchange:
         """Sends a request and waits out each 429; Unsuited where it is refused for longer than patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
         patience_s = self.vain.limit_s(key, self.target.patience_s)
@@ -278,15 +278,15 @@ class Examination:
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:
         """Starts a build."""
-        return self.patiently(Call("startBuild", ref, credential))
+        return self.retry_429(Call("startBuild", ref, credential))
 
     def read(self, ref: str, credential: Credential = "primary") -> Exchange:
         """Reads the status."""
-        return self.patiently(Call("getBuild", ref, credential))
+        return self.retry_429(Call("getBuild", ref, credential))
 
     def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
         """Cancels the build."""
-        return self.patiently(Call("cancelBuild", ref, credential))
+        return self.retry_429(Call("cancelBuild", ref, credential))
 
     def rest(self, seconds: float) -> None:
         """Waits: for a refusal to end, or for the next poll."""
@@ -406,7 +406,7 @@ class Examination:
         self.register(template)
         wrapped = self.target.publish == "wrapped"
         call = publish_call(template, wrapped=wrapped, form=form, force=force, auto_build=auto_build)
-        exchange = self.patiently(call)
+        exchange = self.retry_429(call)
         if 200 <= exchange.status < 300:
             self.ledger.write(template, "published", str(exchange.body.get("digest", "")))
         return exchange
@@ -516,5 +516,5 @@ class Examination:
 
     def _try(self, call: Call) -> Exchange | None:
         with suppress(Unsuited):
-            return self.patiently(call)
+            return self.retry_429(call)
         return None

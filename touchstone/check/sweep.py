@@ -151,7 +151,7 @@ class _Sweeper:
         if self._silent >= SILENT_REMOVALS:
             raise _Left(self._error)
         try:
-            exchange = self._exam.patiently(Call(operation, ref, role))
+            exchange = self._exam.retry_429(Call(operation, ref, role))
         except Unsuited as error:
             raise _Left(error.reason) from None
         if exchange.response is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from touchstone.facts.key_sources import UNKNOWN_KEY
-from touchstone.facts.second_look import parts_of, readings
+from touchstone.facts.redaction_guard import parts_of, readings
 
 _SHAPES = (
     ("something like an API key", re.compile(r"sk_(?:live|test)_\w{16,}")),

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from touchstone.errors import HarnessError, unwritten
-from touchstone.facts.second_look import looked_over
+from touchstone.facts.redaction_guard import looked_over
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 

@@ -20,7 +20,7 @@ from touchstone.contract.files import RECORDED_BYTES, UnfitFileError, read_regul
 from touchstone.contract.parsing import json_line
 from touchstone.contract.quoting import quoted_line
 from touchstone.errors import RunLogError, UsageError
-from touchstone.facts import events, exchange, probe_events, sample, second_look
+from touchstone.facts import events, exchange, probe_events, redaction_guard, sample
 
 SCHEMA_VERSION = 1
 
@@ -84,8 +84,8 @@ class RunLogWriter:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
                 raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
-            line, found = second_look.cut(json_line(values).decode("ascii"))
-            remarks = (events.Remark(f"{self._path.name}: {second_look.held(name)}") for name in found)
+            line, found = redaction_guard.cut(json_line(values).decode("ascii"))
+            remarks = (events.Remark(f"{self._path.name}: {redaction_guard.held(name)}") for name in found)
             lines = [line.encode("ascii"), *(json_line(encode(remark)) for remark in remarks)]
             with self._lock:
                 try:

@@ -9,8 +9,8 @@ import numpy as np
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment
 from touchstone.limiter.cells import Cells, grid
+from touchstone.limiter.interference import Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
-from touchstone.limiter.others import Known
 
 _WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # least and most, in seconds
 _FINE, _COARSE = 160, 96  # cells for each time, where a kind has one and where it has more

@@ -9,7 +9,7 @@ from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, volley
 from touchstone.limiter.belief import plain
-from touchstone.limiter.rates import AFTER_S
+from touchstone.limiter.rate_inference import AFTER_S
 from touchstone.limiter.story import in_turn_s
 
 # How many the rate lets through at a moment, and when it lets through as many as it can.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchstone.facts.observed import LEAST_BLUR_S, Moment
-from touchstone.limiter import others
+from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
 GENEROUS = 1e-4  # a request that is let through against all expectation
@@ -68,7 +68,7 @@ class Cells:
     run: Array  # the same of the last answers that were all alike, near to one edge
     vague: Array  # how uncertain an edge near an answer is, in the answer's own blur; 0 where none was near
     misled: Array  # hints that each contradicts
-    known: others.Known
+    known: interference.Known
     ran: bool = True
     state: State = field(default_factory=dict)
     observed: int = 0  # moments of the story that are taken in
@@ -79,8 +79,8 @@ class Cells:
         cls, kind: Kind, limits: Array, logs: Array, phases: Array, wide: Array, wide_phase: Array, prior: Array
     ) -> "Cells":
         """Cells that have seen nothing yet."""
-        rows, nothing = np.zeros((len(others.SHARES), len(limits))), np.zeros(len(limits))
-        known = others.Known.nothing(len(limits))
+        rows, nothing = np.zeros((len(interference.SHARES), len(limits))), np.zeros(len(limits))
+        known = interference.Known.nothing(len(limits))
         return cls(kind, limits, logs, phases, wide, wide_phase, prior, rows, rows, nothing, nothing, known)
 
     @classmethod
@@ -113,7 +113,7 @@ class Cells:
         return self._masses(slice(1, None))
 
     def _masses(self, which: slice) -> Array:
-        rows = (self.likely + self.run + others.PRIOR)[which]
+        rows = (self.likely + self.run + interference.PRIOR)[which]
         top = rows.max(axis=0)
         hints = np.minimum(_MISLED * self.misled, _MOST_MISLED)
         return np.asarray(self.prior + top + np.log(np.exp(rows - top).sum(axis=0)) - hints)
@@ -137,7 +137,7 @@ class Cells:
         self._weight, params = None, self.params()
         if not self.state:
             self.state = dict(self.kind.start(params, story[first].at))
-            self.known = others.Known.nothing(len(self), story[first].at)
+            self.known = interference.Known.nothing(len(self), story[first].at)
         before_s = np.cumsum([moment.blur_s for moment in story]) / (np.arange(len(story)) + 1)
         let_in = np.array([moment.at for moment in story if moment.accepted])
         passed = np.cumsum([moment.accepted for moment in story])
@@ -159,15 +159,17 @@ class Cells:
         open_since = kind.open_since(params, self.state, at)
         known = replace(known, shut_until=np.maximum(known.shut_until, open_since))
         terms = (kind, params, self.state)
-        early = others.came_first(np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted)
+        early = interference.came_first(
+            np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted
+        )
         if moment.accepted:
             likely = np.log(accepts + (1 - accepts) * np.maximum(early, GENEROUS))
-            taken = others.took_all(*terms, left, at, known)
+            taken = interference.took_all(*terms, left, at, known)
             self.likely = self.likely + np.where(accepts > 0.5, np.log1p(-taken), 0.0)
         else:
             likely = (1 - accepts) * (1 - early)
             if accepts.any():
-                likely = likely + accepts * others.took_all(*terms, left, at, known)
+                likely = likely + accepts * interference.took_all(*terms, left, at, known)
             likely = np.log(np.maximum(likely, GENEROUS))
         if self._clocked:
             lost = slack > 0.5 * params[kind.scales[0]]
@@ -208,7 +210,7 @@ class Cells:
         edge = last + length * np.exp(-self.wide if moment.accepted else self.wide)
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
         missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
-        taken = 0.0 if moment.accepted else others.at_least(missing, params["limit"])
+        taken = 0.0 if moment.accepted else interference.at_least(missing, params["limit"])
         return np.where(never, np.log(np.maximum(taken, GENEROUS)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":

@@ -13,7 +13,7 @@ from touchstone.limiter.belief import against, hints, plain, taken, tier
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.rates import AFTER_S, Chapter, Rates
+from touchstone.limiter.rate_inference import AFTER_S, Chapter, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 

@@ -13,9 +13,9 @@ import gevent
 from locust import User, task
 from locust.exception import StopUser
 
+from touchstone.facts.backoff import back_off_s
 from touchstone.facts.events import Attempt, Build, BuildEnd, Remark
 from touchstone.facts.exchange import Credential
-from touchstone.facts.patience import back_off_s
 from touchstone.loadgen.handover import share_of
 from touchstone.loadgen.load_run import LoadRun, Reply, Stopped
 from touchstone.loadgen.locust_listener import worker_of

@@ -20,7 +20,7 @@ from touchstone.config import TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError
-from touchstone.facts import patience, runlog
+from touchstone.facts import backoff, runlog
 from touchstone.facts.events import Case, Occurrence, Remark, Worker
 from touchstone.facts.exchange import Response
 from touchstone.facts.sample import CUT_OFF, NO_ANSWER, UNSENT, Histogram, Sample, Window
@@ -77,7 +77,7 @@ class Reply:
     def retry_after_s(self) -> float | None:
         """Seconds that Retry-After asks to wait, or None."""
         head = self.answer.head
-        return patience.retry_after_s(Response(head.status, head.headers)) if head else None
+        return backoff.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
 class Collector:

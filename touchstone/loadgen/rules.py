@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from touchstone.contract.claims import Ledger
 from touchstone.contract.lifecycle import AT_REST
+from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.curl import curl
 from touchstone.facts.events import Attempt, Build, BuildEnd, Notice, RunLog
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Finding, Judgement
 from touchstone.facts.key_sources import KeySources
-from touchstone.facts.patience import retry_after_s
 from touchstone.facts.wording import plural, was
 from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle_reason
 from touchstone.rules.judge import finding_at

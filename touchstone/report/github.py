@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO, cast
 from markupsafe import Markup
 
 from touchstone.contract.files import open_regular
-from touchstone.facts.second_look import looked_over
+from touchstone.facts.redaction_guard import looked_over
 from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report

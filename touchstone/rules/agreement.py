@@ -55,7 +55,7 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a version whose golden others share stays ready, whatever they do; `walk.py` leaves these out."""
+    """Judges that a version whose golden others share stays ready, whatever they do; possible states leave it out."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)

@@ -13,9 +13,9 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, parts
+from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk, cancels_of_others
 from touchstone.rules.rule import broken, judged, story_rule
 from touchstone.rules.timeline import is_read, may_have_acted, owned, says_building
-from touchstone.rules.walk import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk, cancels_of_others
 
 _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 

@@ -13,9 +13,7 @@ from touchstone.rules.attribution import CANCELS, STARTS, begins_anyway, blame, 
 from touchstone.rules.history import History
 from touchstone.rules.limits import is_limited_otherwise
 from touchstone.rules.messages import SUCCESS, is_usual, spelling
-from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
-from touchstone.rules.timeline import may_have_acted
-from touchstone.rules.walk import (
+from touchstone.rules.possible_states import (
     ANYTHING,
     CLOCK_SHARE,
     EXCHANGING,
@@ -28,6 +26,8 @@ from touchstone.rules.walk import (
     Walk,
     lost,
 )
+from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
+from touchstone.rules.timeline import may_have_acted
 
 SHORTEST_TELLING_SLEEP_S = 0.1  # A shorter wait is no evidence: a slow network explains it as well.
 

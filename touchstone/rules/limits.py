@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from touchstone.facts.backoff import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.facts.finding import Judgement
-from touchstone.facts.patience import FIRST_WAIT_S, http_date, retry_after_s
 from touchstone.rules.eventlog import follows
 from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
+from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 from touchstone.rules.timeline import may_have_acted, owned, says_building
-from touchstone.rules.walk import CLOCK_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ from touchstone.rules.eventlog import (
 )
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import SUCCESS
+from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, held, judged, render, story_rule
 from touchstone.rules.timeline import Running, Timeline, owned
-from touchstone.rules.walk import CLOCK_SHARE
 
 _SKEW_S = 0.2  # Status and log of a build may be kept in two places that learn of its end one after the other.
 _BEHIND_S = 0.4  # How much sooner than a start a log must have ended for what it told to be true by then.

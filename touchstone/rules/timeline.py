@@ -1,7 +1,8 @@
 """What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
 
 That a build ran from one moment to another follows only if a later read still shows it and nothing in between can have
-begun another one; that none ran, only if a read showed the last one over. `walk.py` asks which answers are possible.
+begun another one; that none ran, only if a read showed the last one over. Which answers are possible is the question of
+`possible_states.py`.
 """
 
 from bisect import bisect_left

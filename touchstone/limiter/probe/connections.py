@@ -13,8 +13,8 @@ import httpcore
 
 from touchstone.config import TargetSettings
 from touchstone.contract.document import Contract
+from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange, Request, Response
-from touchstone.facts.patience import retry_after_s
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES
 from touchstone.target.call import Call, Keys, OutgoingRequest, Wording

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from touchstone.facts.backoff import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.identity import Why
 from touchstone.facts.observed import Answer
-from touchstone.facts.patience import FIRST_WAIT_S, back_off_s, poll_s
 from touchstone.facts.probe_events import Answered, Outcome, Trial, in_order
 from touchstone.facts.stimulus import Segment, Stimulus
 from touchstone.limiter.knee import LATE_SHARE, due_times

@@ -15,10 +15,10 @@ from touchstone.facts.identity import Interval, Tier
 from touchstone.limiter.belief import Belief, behind
 from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.interference import SHARES, Known, at_least, came_first, took_all
 from touchstone.limiter.kinds import KINDS as ALL
 from touchstone.limiter.kinds import Kind
-from touchstone.limiter.others import SHARES, Known, at_least, came_first, took_all
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rate_inference import Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
@@ -229,7 +229,7 @@ def test_it_is_the_first_question_only_until_one_was_answered(monkeypatch: pytes
     """
     firsts: list[bool] = []
     monkeypatch.setattr(
-        "touchstone.limiter.rates.choose",
+        "touchstone.limiter.rate_inference.choose",
         lambda *_, first=False, narrow=False, aside=True: firsts.append(first) if aside else None,
     )
     story = story_of("+", "++++-")
@@ -314,7 +314,7 @@ def test_second_limit_is_not_sure_where_others_or_a_loose_first_one_explain_it_a
     monkeypatch.setattr(Belief, "others", lambda _: by_others)
     monkeypatch.setattr(Rates, "_family_known", lambda _: True)
     monkeypatch.setattr(Rates, "_agreed", lambda *_: True)
-    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (20.0, 1.0))
+    monkeypatch.setattr("touchstone.limiter.rate_inference.best_limit", lambda _: (20.0, 1.0))
     narrow = Tier("fixed-window", "fixed-window:20/10", {"window_s": Interval(10.0, 9.99, 10.01)})
-    monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: narrow)
+    monkeypatch.setattr("touchstone.limiter.rate_inference.tier", lambda _: narrow)
     assert rates._known == known

@@ -8,7 +8,7 @@ from tests.limiter.played import NO_CAPS, played, rates_of
 from touchstone.facts.identity import Interval, Tier
 from touchstone.facts.observed import Moment
 from touchstone.limiter.belief import tier
-from touchstone.limiter.rates import Rates
+from touchstone.limiter.rate_inference import Rates
 from touchstone.limiter.story import Story
 from touchstone.twin import RateLimit, decide, limiter_for
 
@@ -97,7 +97,9 @@ def test_a_little_less_is_enough_when_stimuli_change_nothing(monkeypatch: pytest
     """A window that is known to 3 % settles it only then."""
     rates = rates_of("fixed-window:3/1")
     numbers = {"limit": Interval(3.0, 3.0, 3.0), "window_s": Interval(1.0, 0.985, 1.015)}
-    monkeypatch.setattr("touchstone.limiter.rates.tier", lambda _: Tier("fixed-window", "fixed-window:3/1", numbers))
+    monkeypatch.setattr(
+        "touchstone.limiter.rate_inference.tier", lambda _: Tier("fixed-window", "fixed-window:3/1", numbers)
+    )
     assert not rates.settled
     for _ in range(5):
         rates.hear(())
@@ -158,7 +160,7 @@ def test_times_that_are_narrow_enough_are_asked_for_no_more(monkeypatch: pytest.
     """Only which kind it is, and with which limit; and where that leads nowhere, what only others could explain."""
     asked: list[tuple[bool, bool]] = []
     monkeypatch.setattr(
-        "touchstone.limiter.rates.choose",
+        "touchstone.limiter.rate_inference.choose",
         lambda *_, first=False, narrow=False, aside=True: asked.append((narrow, aside)),
     )
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
@@ -208,7 +210,7 @@ def test_limit_that_was_never_met_is_looked_for_first(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
     monkeypatch.setattr(Rates, "_known", property(lambda _: False))
     monkeypatch.setattr(Rates, "_all_but_limit", property(lambda _: True))
-    monkeypatch.setattr("touchstone.limiter.rates.best_limit", lambda _: (3.0, 0.2))
+    monkeypatch.setattr("touchstone.limiter.rate_inference.best_limit", lambda _: (3.0, 0.2))
     stimulus = rates.ask(1000.0, 100)
     assert stimulus is not None
     assert stimulus.name != "once more"
@@ -295,7 +297,7 @@ def test_nothing_is_asked_for_a_while_where_refusals_tell_nothing(monkeypatch: p
     """Longer with each of them, and at once again when one is accepted."""
     begins: list[float] = []
     monkeypatch.setattr(
-        "touchstone.limiter.rates.choose",
+        "touchstone.limiter.rate_inference.choose",
         lambda _, at, *__, aside=True, **___: begins.append(at - 10.0) if aside else None,
     )
     monkeypatch.setattr(Rates, "settled", property(lambda _: False))
@@ -316,10 +318,10 @@ def test_numbers_are_as_uncertain_as_what_others_take(monkeypatch: pytest.Monkey
     rates = rates_of("fixed-window:3/1")
     (before,) = rates.tiers()
     monkeypatch.setattr(Rates, "doubtful", property(lambda _: True))
-    monkeypatch.setattr("touchstone.limiter.rates.taken", lambda *_: Interval(0.1, 0.05, 0.25))
+    monkeypatch.setattr("touchstone.limiter.rate_inference.taken", lambda *_: Interval(0.1, 0.05, 0.25))
     (found,) = rates.tiers()
     assert (found.text, found.numbers["limit"]) == (before.text, Interval(3.0, 3.0, 4.0))
     window, known = found.numbers["window_s"], before.numbers["window_s"]
     assert (window.low, window.high) == pytest.approx((known.low / 1.25, known.high * 1.25))
-    monkeypatch.setattr("touchstone.limiter.rates.taken", lambda *_: Interval(0.0, 0.0, 0.0))
+    monkeypatch.setattr("touchstone.limiter.rate_inference.taken", lambda *_: Interval(0.0, 0.0, 0.0))
     assert rates.tiers()[0].numbers["window_s"].high == pytest.approx(known.high * 1.05)

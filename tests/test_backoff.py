@@ -4,8 +4,8 @@ from itertools import islice
 
 import pytest
 
+from touchstone.facts.backoff import back_off_s, http_date, poll_s, retry_after_s
 from touchstone.facts.exchange import Response
-from touchstone.facts.patience import back_off_s, http_date, poll_s, retry_after_s
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 

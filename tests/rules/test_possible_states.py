@@ -23,7 +23,7 @@ from tests.rules.simulated import Recipe as Simulated
 from touchstone.contract.lifecycle import State
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import lifecycle
-from touchstone.rules.walk import Walk
+from touchstone.rules.possible_states import Walk
 
 SECOND = "second"
 CANCELLED = {"status": "cancelling"}
