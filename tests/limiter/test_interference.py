@@ -167,6 +167,15 @@ def test_limiter_of_which_others_take_a_tenth_is_named_or_doubted(text: str, per
     assert limit == burst or not known.sure
 
 
+@pytest.mark.alone
+def test_what_was_known_before_a_surprise_may_be_all_there_is() -> None:
+    """Others make a probe begin anew; what it finds then is not sure where the earlier limiter explains it as well."""
+    probe = Probe(Terms(3, True, most_requests=400, most_builds=400, most_s=600.0, caps=False))
+    play(probe, Net("sliding-counter:20/6", seed=3, foreign_per_s=1 / 3))
+    known = probe.known()
+    assert known.families[0].family == "sliding-counter" or not known.sure
+
+
 def story_of(*outcomes: str) -> Story:
     """Bursts, each three seconds after the last."""
     return Story([answer for number, one in enumerate(outcomes) for answer in row(one, 3.0 * number)])

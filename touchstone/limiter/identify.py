@@ -305,7 +305,9 @@ class Probe:
         rates = self._rates
         if not self._before or not rates:
             return []
-        found = [one for one in self._before if one.is_close(rates.tiers())] if rates.settled else []
+        tiers, moments, evidence = rates.tiers(), self.story.moments(), rates.belief.evidence()
+        before = [one for one in self._before if rates.settled and not one.is_same(tiers)]
+        found = [one for one in before if one.is_close(tiers) or one.explains(moments, evidence)]
         rates.doubted = bool(found)
         return found
 

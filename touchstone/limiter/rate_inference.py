@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -49,6 +49,8 @@ _LEAST_FILLINGS, _MOST_OF_IT = 2, 0.8  # so often a limit is met, each time with
 _ROOMY = 0.5  # with room for this share of its limit there is no need to wait until it is full again
 _MOST_GAINED = 0.9  # of a request between two, or it is never empty
 _CLOSE = 1.5  # numbers closer than this factor are rather those of one limiter that somebody else uses too
+# What was known with times to this share may be behind a later story, if that is no less likely by this logarithm.
+_KNOWN_BEFORE, _LESS_LIKELY = 0.05, 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Chapter:
     probability: float  # of its family
     last_at: float  # when the last request was sent that it explains
     surprised_at: float  # when the first request of the stimulus was sent that it does not explain
+    cell: Cells | None = field(default=None, compare=False)  # its numbers; None where they were not known well
 
     def is_same(self, tiers: Sequence[Tier]) -> bool:
         """Whether what was known holds what is known now."""
@@ -75,6 +78,18 @@ class Chapter:
             for mine, other in pairs
             for name, number in other.numbers.items()
         )
+
+    def explains(self, moments: Sequence[Moment], evidence: float) -> bool:
+        """Whether what was known may be all that is behind a later story, if others use the key as well.
+
+        Args:
+            evidence: Logarithm of how likely that story is by all that is thought of now.
+        """
+        if self.cell is None:
+            return False
+        cell = replace(self.cell)
+        cell.see(moments)
+        return float((cell.likely + cell.run).max()) > evidence - _LESS_LIKELY
 
     def describe(self, tiers: Sequence[Tier], first_at: float, *, builds: bool, doubted: bool) -> str:
         """A sentence on what was found then; *builds*: these may have been in the way; *doubted*: it may still hold."""
@@ -281,7 +296,10 @@ class Rates:
         if not self._heard or not answers:
             return None
         last_at, share = self._story.answers[-len(answers) - 1].sent_at, next(iter(self.families().values()))
-        return Chapter(tuple(self.tiers()), share, last_at, answers[0].sent_at)
+        cells = self.belief.likeliest()
+        off, numbers = loose(tier(cells)), {name: float(value[0]) for name, value in cells.best().params().items()}
+        cell = Cells.point(cells.kind, numbers, off) if off <= _KNOWN_BEFORE else None
+        return Chapter(tuple(self.tiers()), share, last_at, answers[0].sent_at, cell)
 
     def _widen(self) -> None:
         """Thinks of somebody else who takes a part of a higher limit, and of another limit behind."""
