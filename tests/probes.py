@@ -14,7 +14,7 @@ from touchstone.cli import app
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
-from touchstone.limiter.probe import command
+from touchstone.limiter.probe import runner
 from touchstone.limiter.probe.loop import main
 from touchstone.limiter.terms import Terms
 
@@ -154,6 +154,6 @@ def child(brain: str) -> list[str]:
 if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in globals():
         raise SystemExit(main(globals()[sys.argv[1]]))  # each of them answers as the real one does
-    command.probe_command = lambda: child(os.environ["STAND_IN"])
+    runner.probe_command = lambda: child(os.environ["STAND_IN"])
     sys.argv[0] = "touchstone"
     app.main()

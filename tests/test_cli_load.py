@@ -18,16 +18,16 @@ from touchstone.check.examination import PUBLISH_ADVICE
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Footer
-from touchstone.loadgen import loading
+from touchstone.loadgen import runner
 from touchstone.loadgen.handover import LoadHandover, rss_bytes
-from touchstone.loadgen.loading import (
+from touchstone.loadgen.plan import plan
+from touchstone.loadgen.runner import (
     Wish,
     check_allowed,
     check_terms,
     is_loopback,
     locust_command,
 )
-from touchstone.loadgen.plan import plan
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
@@ -87,8 +87,8 @@ def test_run_that_is_stopped_while_it_is_judged_has_its_report(load: Load, monke
         judged.append(footer)
         return footer
 
-    monkeypatch.setattr(loading._Load, "work", lambda _: Footer("", 0.0, 0, ""))
-    monkeypatch.setattr(loading, "judge_load_run", judge)
+    monkeypatch.setattr(runner._Load, "work", lambda _: Footer("", 0.0, 0, ""))
+    monkeypatch.setattr(runner, "judge_load_run", judge)
     ended = load("storm")
 
     assert len(judged) == 1

@@ -29,7 +29,7 @@ from touchstone.facts.probe_events import (
 )
 from touchstone.facts.runlog import Event, RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus, drain
-from touchstone.limiter.probe.command import builds_s, no_knee, unsure
+from touchstone.limiter.probe.runner import builds_s, no_knee, unsure
 from touchstone.limiter.terms import Terms
 
 Command = Callable[..., Ended]

@@ -23,11 +23,11 @@ EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `
 # Where each command that judges a target gets its outcome from, and the least that it is called with.
 COMMANDS = {
     "check": ("touchstone.check.runner.check", ["check"]),
-    "load": ("touchstone.loadgen.loading.load", ["load", "steady"]),
+    "load": ("touchstone.loadgen.runner.load", ["load", "steady"]),
     "replay": ("touchstone.check.runner.check", ["replay"]),
     "record": ("touchstone.recordings.recorder.record", ["record"]),
     "drift": ("touchstone.recordings.drifting.compare", ["drift"]),
-    "probe": ("touchstone.limiter.probe.command.probe", ["probe"]),
+    "probe": ("touchstone.limiter.probe.runner.probe", ["probe"]),
 }
 
 

@@ -42,8 +42,8 @@ class Steady(ArrivalUser):
 ELSEWHERE = """
 from pathlib import Path
 from touchstone.cli import app
-from touchstone.loadgen import loading
-loading.load_dir = lambda: Path("scenarios").absolute()
+from touchstone.loadgen import runner
+runner.load_dir = lambda: Path("scenarios").absolute()
 app.main()
 """
 

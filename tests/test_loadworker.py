@@ -6,7 +6,7 @@ import pytest
 
 from touchstone.errors import TargetError, UsageError
 from touchstone.loadgen.handover import JOINED, REFUSAL
-from touchstone.loadgen.loading import check_host, failure
+from touchstone.loadgen.runner import check_host, failure
 
 
 @pytest.mark.parametrize(

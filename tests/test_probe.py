@@ -20,8 +20,8 @@ from touchstone.check.job import LOAD_TWIN
 from touchstone.facts.events import RunLog
 from touchstone.facts.probe_events import ProbeStory
 from touchstone.facts.runlog import read
-from touchstone.limiter.probe import command
-from touchstone.limiter.probe.command import BUILD_S, probe_command
+from touchstone.limiter.probe import runner
+from touchstone.limiter.probe.runner import BUILD_S, probe_command
 from touchstone.proof.faults import FAULTS
 from touchstone.rules.verdict import judge
 from touchstone.twin import RateLimit
@@ -139,7 +139,7 @@ def here(monkeypatch: pytest.MonkeyPatch, call: Command) -> Command:
 
     def probe(shell: Shell, *arguments: str) -> Ended:
         brain = shell.environment()["STAND_IN"]
-        monkeypatch.setattr(command, "probe_command", lambda: probes.child(brain))
+        monkeypatch.setattr(runner, "probe_command", lambda: probes.child(brain))
         return call(shell, *arguments)
 
     return probe

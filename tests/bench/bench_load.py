@@ -30,7 +30,7 @@ from touchstone.config import load as load_settings
 from touchstone.contract.files import load_dir
 from touchstone.facts import runlog
 from touchstone.facts.sample import Histogram
-from touchstone.loadgen.handover import Go, LoadHandover
+from touchstone.loadgen.handover import GO, Go, LoadHandover
 from touchstone.loadgen.plan import Stage
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
@@ -68,7 +68,7 @@ def touchstone(url: str, folder: Path, per_s: float, seconds: float) -> tuple[li
     go = Go(options, Stage({"ready": (REF,)}, {}), time.monotonic())
     log, go_file = folder / "runlog.jsonl", folder / "go.json"
     log.touch()
-    go_file.write_text(json.dumps(go.public()), encoding="utf-8")
+    go_file.write_text(json.dumps(GO.dump_python(go, mode="json")), encoding="utf-8")
     handover = LoadHandover(settings, str(log), go_file=str(go_file))
     flags = ["--host", "-", "--users", "1", "--spawn-rate", "1"]
     return [*LOCUST, "-f", str(load_dir() / "steady.py"), *flags], child_environment(handover, os.environ)

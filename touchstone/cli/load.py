@@ -18,7 +18,7 @@ from touchstone.config import Seconds, Settings, kind
 from touchstone.contract.quoting import checked
 from touchstone.errors import UsageError, unsent
 from touchstone.facts.wording import figure
-from touchstone.loadgen import loading
+from touchstone.loadgen import runner
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS, Plan
@@ -79,7 +79,7 @@ class Load(SeededRun):
     expect_workers: Annotated[int | None, _count("How many a master waits for.  [default: 1]")] = None
     worker: Annotated[str, typer.Option(metavar="HOST", help="Work for the master on HOST.")] = ""
     bind: Annotated[str, typer.Option(help="Address that a master listens on.")] = "0.0.0.0"
-    port: Annotated[int, _count("Port of the master.", 65535)] = loading.LOCUST_PORT
+    port: Annotated[int, _count("Port of the master.", 65535)] = runner.LOCUST_PORT
     web_ui: Annotated[int | None, _count("Locust's own page.", 65535, metavar="PORT")] = None
 
     def run(self) -> int:
@@ -89,7 +89,7 @@ class Load(SeededRun):
             for flag, value in {"master": self.master, "processes": self.processes > 1, "plan": self.plan}.items():
                 if value:
                     raise UsageError(f"--worker and --{flag}: both are given; a worker does what its master plans")
-            return loading.work(settings, chosen, self.worker, self.port, self.allow_load)
+            return runner.work(settings, chosen, self.worker, self.port, self.allow_load)
         with unsent():
             options, wish = self._options(chosen, settings.seed), self._wish()
         out = Console()
@@ -99,7 +99,7 @@ class Load(SeededRun):
             print_plan(drawn_up(options), settings, wish, out)
             return 0
         with load_progress_on(Console(stderr=True)) as progress:
-            outcome = loading.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
+            outcome = runner.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
         print_report(outcome.run_log, outcome.folder, out)
         return outcome.exit_code
 
@@ -164,12 +164,12 @@ class Load(SeededRun):
             return f"trace:{Path(path).absolute()}"
         return self.arrivals or chosen.arrivals
 
-    def _wish(self) -> loading.Wish:
+    def _wish(self) -> runner.Wish:
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:
             raise UsageError(f"--expect-workers {self.expect_workers}: it is for a master; add --master")
-        return loading.Wish(
+        return runner.Wish(
             processes=self.processes,
             expects=(self.expect_workers or 1) if self.master else 0,
             bind=self.bind,
@@ -185,9 +185,9 @@ class Load(SeededRun):
 _ANYWHERE = "http://127.0.0.1:1"
 
 
-def print_plan(plan: Plan, settings: Settings, wish: loading.Wish, console: Console) -> None:
+def print_plan(plan: Plan, settings: Settings, wish: runner.Wish, console: Console) -> None:
     """Prints a schedule by second, and its cost; a `UsageError` where it may not be carried out."""
-    loading.check_terms(settings, plan, wish)
+    runner.check_terms(settings, plan, wish)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
     say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")

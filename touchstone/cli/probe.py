@@ -16,7 +16,7 @@ from touchstone.errors import UsageError, unsent
 from touchstone.facts.events import RunLog, Target
 from touchstone.facts.probe_events import KneeTerms, Probing
 from touchstone.facts.runlog import read
-from touchstone.limiter.probe import command as probing
+from touchstone.limiter.probe import runner as probing
 from touchstone.limiter.probe.loop import terms_of
 from touchstone.limiter.terms import Terms
 from touchstone.report.terminal import render

@@ -15,8 +15,8 @@ from touchstone.facts.finding import Finding
 from touchstone.facts.sample import Sample, Window
 from touchstone.facts.wording import percentage, plural
 from touchstone.loadgen.capacity import Capacity, capacity
-from touchstone.loadgen.loading import is_loopback
 from touchstone.loadgen.metrics import ALL, FEW, LASTING, SHARES, Kind, Times, is_answer, kind_of, totals
+from touchstone.loadgen.runner import is_loopback
 from touchstone.loadgen.workloads import AT_ONCE, SCENARIOS
 from touchstone.report import resampling
 from touchstone.report.resampling import FEWEST_BLOCKS, Durations, Floats, Interval

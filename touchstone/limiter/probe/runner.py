@@ -25,8 +25,8 @@ from touchstone.limiter.knee import describe_reason
 from touchstone.limiter.probe.loop import CASE, ProbeHandover
 from touchstone.limiter.terms import Terms
 from touchstone.loadgen.judge import INLINE_RULES
-from touchstone.loadgen.loading import SLACK_S, StagedJob, check_allowed
 from touchstone.loadgen.plan import Need
+from touchstone.loadgen.runner import SLACK_S, StagedJob, check_allowed
 from touchstone.loadgen.setup import SettingUp
 from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
