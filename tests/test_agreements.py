@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 
 from touchstone.cli import app
 from touchstone.config import Flags
 from touchstone.contract import claims
+from touchstone.contract.answers import allowed
 from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
 from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +53,14 @@ def test_rules_have_names_of_their_own() -> None:
     """A finding names one check, so no two rules share a name."""
     names = [rule.id for rule in (*EXCHANGE_RULES, *STORY_RULES)]
     assert sorted(names) == sorted(set(names))
+
+
+def test_allowed_answers_are_in_the_document() -> None:
+    """No rule allows a status that the operation does not document."""
+    contract, table = Contract.load(), yaml.safe_load((ROOT / "openapi" / "answers.yaml").read_text("utf-8"))
+    for operation, states in table.items():
+        statuses = {status for state in states for status in allowed(operation, state)}
+        assert statuses <= contract.allowed_statuses(operation)
 
 
 def test_cases_declare_claims_of_the_ledger_only(ledger: Ledger) -> None:

@@ -163,7 +163,7 @@ BROKEN: list[tuple[list[Exchange], tuple[str, tuple[int, ...], str, str]]] = [
     ),
     (
         [made(60.0), start(3), cancel(4), cancel(5, 409)],
-        ("cancel.second-is-documented", (4, 5), "202 cancelling or 404 idle", '409 {"status": "idle"}'),
+        ("cancel.second-is-documented", (4, 5), "202 or 404", '409 {"status": "idle"}'),
     ),
     (
         [made(60.0), start(3), cancel(4, 409)],

@@ -6,6 +6,7 @@ Of a success that is no JSON object only the status is judged.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from touchstone.contract.answers import allowed, either
 from touchstone.contract.lifecycle import FINISHED, Cause, State, consistent, statuses, step
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
@@ -53,8 +54,9 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
         return  # The account may be below the plan.
     if _beside(walk, start) and not flight.beside & EXCHANGING:
-        claim, fits = "start.concurrent-answers-are-documented", start.status in {200, 202, 409, 429}
-        yield judged(claim, fits, start, expected="200 or 202, 409 or 429", actual=str(start.status))
+        claim, answers = "start.concurrent-answers-are-documented", allowed("startBuild", "beside another start")
+        fits = start.status in answers
+        yield judged(claim, fits, start, expected=either(answers), actual=str(start.status))
     if start.status in (429, 401, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
@@ -146,7 +148,8 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     building = start.body.get("status") == "building"
     if not building and walk.reads_as(start) == "building":
         claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
-    yield judged("start.answers-202", start.status == 202, start, expected="202")
+    answers = allowed("startBuild", "at rest")
+    yield judged("start.answers-202", start.status in answers, start, expected=either(answers))
     if not start.body:
         return
     yield judged(claim, building, start, expected="status building")
@@ -191,7 +194,9 @@ def _waiting(walk: Walk, start: Exchange) -> Judgement:
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
     status = start.body.get("status")
-    yield judged("reuse.status-code", start.status in (200, 202), start, expected="202 or 200", actual=describe(start))
+    answers = allowed("startBuild", "ready")
+    fits = start.status in answers
+    yield judged("reuse.status-code", fits, start, expected=either(answers), actual=describe(start))
     if start.status in SUCCESS and not start.body:
         return
     yield judged("reuse.ready-at-once", status == "ready", start, expected="status ready")
@@ -206,9 +211,10 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
     if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
         return  # The build was over too soon, which reads tell.
-    # Ambiguity 10: 409 is a permitted deviation, and it changes nothing.
-    allowed = start.status == 409 or (start.status in (200, 202) and start.body.get("status") == "building")
-    yield judged(claim, allowed, start, expected="202 or 200 with status building, or 409")
+    answers = allowed("startBuild", "building")
+    says = answers.get(start.status)
+    fits = start.status in answers and says in (None, start.body.get("status"))
+    yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
 
 
 _TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})  # What is found wherever the version is.
@@ -223,15 +229,17 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         if cancel.status == 404 and walk.reads_as(cancel) != "building":
             yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
         else:
-            yield judged(claim, cancel.status == 202, cancel, expected="202")
+            answers = allowed("cancelBuild", "building")
+            yield judged(claim, cancel.status in answers, cancel, expected=either(answers))
     elif State.CANCELLING in before and walk.cancel:
-        claim, documented = "cancel.second-is-documented", cancel.status in (202, 404)
-        yield judged(claim, documented, walk.cancel, cancel, expected="202 cancelling or 404 idle")
+        claim, answers = "cancel.second-is-documented", allowed("cancelBuild", "cancelling")
+        yield judged(claim, cancel.status in answers, walk.cancel, cancel, expected=either(answers))
     elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
         # Only an earlier cancel said that nothing ran, and one of the two is wrong.
         yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
-        yield judged(_idle_claim(walk, before), cancel.status == 404, cancel, expected="404")
+        answers = allowed("cancelBuild", "at rest")
+        yield judged(_idle_claim(walk, before), cancel.status in answers, cancel, expected=either(answers))
     if cancel.status == 404 and State.BUILDING not in before and not _is_lost(walk, cancel):
         yield judged("cancel.says-idle", cancel.body.get("status") == "idle", cancel, expected='{"status": "idle"}')
 
