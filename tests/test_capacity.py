@@ -47,7 +47,7 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
         (Storm(patience=1), "either", "either that, or the capacity is 4."),
         (Storm(capacity=None, rate=window), "either", "either that, or the capacity is 8."),
         (Storm(capacity=None, rate=clock), "either", "either that, or the capacity is 4."),
-        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit explains all 1,046 refusals."),
+        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit can explain all 1,046 refusals, and a full host the"),
         (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate", "The capacity is at least 9."),
         (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate", "The capacity is at least 24."),
         (
@@ -80,7 +80,7 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
     assert sentence("capacity", found) == (
         "7 starts were refused with fewer than the 4 builds in flight that were seen at other times: a rate limit "
-        "explains all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
+        "can explain all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
         "keep their place. The capacity is at least 4."
     )
 
@@ -132,7 +132,7 @@ def test_refused_start_that_needs_no_room_is_a_rate_limit() -> None:
     found = of(log_of(workload("fairness"), attempts=attempts))
 
     assert (found.finding, found.refused_needless) == ("rate", 2)
-    text = "2 starts were refused that needed no room: a rate limit explains all 2 refusals."
+    text = "2 starts were refused that needed no room: a rate limit can explain all 2 refusals."
     assert sentence("capacity", found) == text
 
 

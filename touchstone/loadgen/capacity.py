@@ -20,7 +20,7 @@ Finding = Literal[
     "not-reached",  # none was refused
     "capacity",  # refused only while the most builds were in flight, and cancels let others in
     "either",  # refused only then, or while nobody knows how many were: a rate limit may be why as well
-    "rate",  # refused while fewer were in flight or where no room was needed, and a rate limit explains all of it
+    "rate",  # refused while fewer were in flight or where no room was needed, and a rate limit can explain all of it
     "both",  # the same, though cancels let others in
     "unclear",  # the same, and nothing explains it
 ]
