@@ -47,7 +47,7 @@ UNEVEN = (0.4, 2.6, 1.0, 1.7, 0.7)
         (Storm(patience=1), "either", "either that, or the capacity is 4."),
         (Storm(capacity=None, rate=window), "either", "either that, or the capacity is 8."),
         (Storm(capacity=None, rate=clock), "either", "either that, or the capacity is 4."),
-        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "a rate limit can explain all 1,046 refusals, and a full host the"),
+        (Storm(capacity=None, rate=window, retry_s=0.3), "rate", "all 1,046 refusals, and a full host the"),
         (Storm(capacity=None, rate=bucket, retry_s=0.3), "rate", "The capacity is at least 9."),
         (Storm(capacity=None, rate=window, retry_s=0.3, build_s=10.0), "rate", "The capacity is at least 24."),
         (
@@ -80,8 +80,8 @@ def test_refusals_with_room_are_a_rate_limit() -> None:
     assert (found.finding, found.refused_below, found.refused_full) == ("rate", 7, 0)
     assert sentence("capacity", found) == (
         "7 starts were refused with fewer than the 4 builds in flight that were seen at other times: a rate limit "
-        "can explain all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones that "
-        "keep their place. The capacity is at least 4."
+        "can explain all 7 refusals. So would builds that this run does not see: those of others, or cancelled ones "
+        "that keep their place. The capacity is at least 4."
     )
 
 
