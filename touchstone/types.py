@@ -1,10 +1,10 @@
 """The map: what the packages pass to each other, in the order of a run.
 
-contract    Contract, Ledger               what the documents say
-check       Examination                    what a case drives a target with
+contract    Contract, Ledger, allowed      what the documents say
+check       Examination                    what a case drives a target with; waits out a 429, cleans up at the end
 target      Transport.send(Call)           → Exchange
 loadgen     LoadRun                        → Sample, Exchange
-limiter     Probe                          stimulus → Identity
+limiter     Probe                          stimulus → Identity; Belief holds how likely each family is
 facts       RunLogWriter.write(event)      all of it, as lines of runlog.jsonl
 rules       Judge.see(Exchange)            → Judgement; a broken one becomes a Finding
 rules       verdict.judge(RunLog)          → RunVerdict: a verdict on each claim, and the exit code
