@@ -220,6 +220,7 @@ class SettingUp:
         self.clock.stopped = stopped
         try:
             self._cancel()
+            self.clock.check()
             self._report(DELETING, 0, len(self._exam.templates))
             self._exam.clean_up()
         except Stopped:
