@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+from hypothesis.configuration import storage_directory
+from hypothesis.internal.charmap import charmap
+
 from tests.command import Shell
 from tests.hostile.catalogue import MISBEHAVIOURS
 from tests.hostile.choices import GARBAGE
@@ -141,6 +144,9 @@ def _healthy(url: str) -> Iterator[str]:
 def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
     """The exit code, seconds and bytes of a command and all that it starts."""
     environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
+    # The first check on a machine makes Hypothesis's tables of characters, for about 190 MB: no matter of the target.
+    charmap()
+    environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path)}
     began_at = time.monotonic()
     with (shell.folder / "stdout").open("wb") as out, (shell.folder / "stderr").open("wb") as err:
         child = subprocess.Popen(
