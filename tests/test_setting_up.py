@@ -364,7 +364,7 @@ def test_set_up_and_clean_up_tell_how_far_they_have_come(stand: Stand) -> None:
     ]
 
 
-@pytest.mark.parametrize("enough", [3, 5, 6 + 2])
+@pytest.mark.parametrize("enough", [3, 5, 6, 6 + 2])
 def test_clean_up_that_is_stopped_leaves_the_rest_to_a_sweep(stand: Stand, enough: int) -> None:
     """Whatever was not cancelled or deleted by then is in the journal, and the report says so once."""
     own = stand.stage(*(Need("own", "start", sleep_s=ENDLESS_S) for _ in range(6))).refs("own")

@@ -87,9 +87,9 @@ def measured(name: str, url: str, server: int, folder: Path, core: int, per_s: f
     try:
         until = time.monotonic() + READY_S
         while served(url) - before < per_s / 10 and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks at what the server counted
             before += 1
-        time.sleep(WARM_UP_S)
+        time.sleep(WARM_UP_S)  # the warm-up is not measured
         spent = spent_within(seconds, process.pid, lambda: served(url), lambda: cpu_s(server))
         process.wait(READY_S)
     finally:
@@ -127,7 +127,7 @@ def serving(core: int) -> Iterator[tuple[str, int]]:
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 served(url)
                 break
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two tries to connect
         yield url, process.pid
     finally:
         process.kill()

@@ -89,7 +89,7 @@ def spent_within(seconds: float, pid: int, requests: Callable[[], int], server_s
         return time.monotonic(), sum(map(cpu_s, processes)), server_s(), requests()
 
     before = now()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the stretch that is measured
     after = now()
     wall, cpu, server, served = (later - earlier for later, earlier in zip(after, before, strict=True))
     # The second question was served as well.

@@ -1,6 +1,6 @@
 """The allowed answers: reads openapi/answers.yaml."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cache
 
 import yaml
@@ -10,35 +10,30 @@ from touchstone.contract.files import openapi_dir, read_regular
 from touchstone.contract.parsing import read_yaml
 from touchstone.errors import ContractError, one_line
 
-_TABLE = TypeAdapter(dict[str, dict[str, dict[int, str | None]]])
+_Table = dict[str, dict[str, tuple[int, ...]]]
 
 
-def allowed(operation: str, state: str) -> Mapping[int, str | None]:
-    """What the owner of a version in that state may be answered.
-
-    Returns:
-        By each allowed HTTP status, what the field ``status`` of the body says; None where it may say anything.
+def allowed(operation: str, state: str) -> tuple[int, ...]:
+    """The HTTP statuses that the owner of a version in that state may be answered, the documented one first.
 
     Raises:
-        ContractError: the file is missing, malformed, or has no such operation or state.
+        ContractError: the file is missing or malformed, or has no such operation or state.
     """
     try:
         return _table()[operation][state]
     except KeyError as error:
-        raise ContractError(
-            f"openapi/answers.yaml: {operation}, {state}: no answers; expected the key {error}"
-        ) from error
+        raise ContractError(f"openapi/answers.yaml: {operation}: no state {state!r}; add one") from error
 
 
 @cache
-def _table() -> dict[str, dict[str, dict[int, str | None]]]:
+def _table() -> _Table:
     path = openapi_dir() / "answers.yaml"
     try:
-        return _TABLE.validate_python(read_yaml(read_regular(path)))
+        return TypeAdapter(_Table).validate_python(read_yaml(read_regular(path)))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise ContractError(f"{path}: {one_line(str(error))}") from error
 
 
-def either(statuses: Mapping[int, str | None]) -> str:
+def either(statuses: Iterable[int]) -> str:
     """The statuses in words: ``202 or 200``."""
     return " or ".join(map(str, statuses))

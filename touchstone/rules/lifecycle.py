@@ -55,8 +55,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
         return  # The account may be below the plan.
     if _beside(walk, start) and not flight.beside & EXCHANGING:
         claim, answers = "start.concurrent-answers-are-documented", allowed("startBuild", "beside another start")
-        fits = start.status in answers
-        yield judged(claim, fits, start, expected=either(answers), actual=str(start.status))
+        yield judged(claim, start.status in answers, start, expected=either(answers), actual=str(start.status))
     if start.status in (429, 401, 404) or start.status >= 500:
         return
     if start.status >= 400 and is_limited_otherwise(start, walk.history):
@@ -211,9 +210,8 @@ def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
     if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
         return  # The build was over too soon, which reads tell.
-    answers = allowed("startBuild", "building")
-    says = answers.get(start.status)
-    fits = start.status in answers and says in (None, start.body.get("status"))
+    says_building = start.status not in SUCCESS or start.body.get("status") == "building"
+    fits = start.status in allowed("startBuild", "building") and says_building
     yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
 
 
