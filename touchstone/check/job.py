@@ -34,9 +34,9 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Limits wide enough not to slow a check down and tight enough to be met.
+# Limits wide enough not to slow a check down, and tight enough to be met on a machine that stalls.
 EMBEDDED_TWIN = TwinSettings(
-    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("60/1"), capacity=4, digest_scope="content"
+    build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=4, digest_scope="content"
 )
 # Limits that few starts and builds meet, answers that repeat, and a latency that makes simultaneous requests overlap.
 RECORDED_TWIN = dataclasses.replace(
