@@ -49,8 +49,9 @@ def main() -> int:
 
 
 def _cell(row: Row, command: str) -> tuple[bool, Seen]:
-    with Twin(EMBEDDED_TWIN) as twin:  # of its own: what others have in flight would be in its way
-        seen = run(row.name, command, row.arguments(command), twin.url)
+    seen = _seen(row, command)
+    if "the generator was" in seen.last_line:  # a busy machine says nothing about the server: once more
+        seen = _seen(row, command)
     expected = row.cells[command]
     different = expected.differs(seen.code, seen.last_line, seen.broken)
     problems = [*([different] if different else []), *seen.wrong]
@@ -61,6 +62,11 @@ def _cell(row: Row, command: str) -> tuple[bool, Seen]:
     if different:
         _say(f"    its last line: {seen.last_line}")
     return not problems, seen
+
+
+def _seen(row: Row, command: str) -> Seen:
+    with Twin(EMBEDDED_TWIN) as twin:  # of its own: what others have in flight would be in its way
+        return run(row.name, command, row.arguments(command), twin.url)
 
 
 def _told(seen: Seen) -> str:
