@@ -112,29 +112,3 @@ def test_every_command_line_can_be_given() -> None:
     assert len(lines) > 100
     wrong = {f"{name}: touchstone {line}: {unparsed(line)}" for name, line in lines if unparsed(line)}
     assert wrong == set()
-
-
-@pytest.mark.parametrize(
-    ("line", "fits"),
-    [
-        ("check --url http://127.0.0.1/api --strict", True),
-        ("check --ulr http://127.0.0.1/api", False),
-        ("chekc", False),
-        ("load steady --duration long", False),
-        ("explain", True),
-        ("prove --jobs 4  # some", True),
-        ("recordings lint a.har", True),
-    ],
-)
-def test_wrong_command_line_is_found(line: str, fits: bool) -> None:
-    """An unknown command or option, or a value that does not fit, is told."""
-    assert (unparsed(line) == "") is fits
-
-
-def test_wrong_link_is_found(tmp_path: Path) -> None:
-    """A file that is not there and a place that is not in it are told; code and other machines are let pass."""
-    page = tmp_path / "page.md"
-    page.write_text(
-        "# One two\n[a](#one-two) [b](#three) [c](no.md) `[d](no.md)` [e](https://x.test) [f](page.md#one-two)\n"
-    )
-    assert broken_links(page) == ["#three", "no.md"]

@@ -219,8 +219,10 @@ class Sender:
         """Sends each in a thread of its own; whether the probe goes on."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
+        # Opening connections may have taken too long: the requests keep their distance all the same.
+        late_s = max(0.0, self._link.now() - segment.at[0])
         for at, ref in zip(segment.at, refs, strict=False):
-            if not self._bounds.wait_until(at):
+            if not self._bounds.wait_until(at + late_s):
                 break
             # One of those that were sent before may have been what ends it.
             new = [each for each in self._answers[before:] if each.heeded] if at > segment.at[0] else []
