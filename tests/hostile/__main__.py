@@ -38,7 +38,7 @@ def main() -> int:
         seen = list(pool.map(lambda cell: _cell(*cell), chosen))
     late = [number for number, (_, one) in enumerate(seen) if "the generator was" in one.last_line]
     if late:
-        _say("once more, one at a time, where the machine was too busy to judge a load:")
+        _say("repeated one at a time, since the machine was too busy to judge these loads:")
     for number in late:
         seen[number] = _cell(*chosen[number])
     bad = sum(not good for good, _ in seen)

@@ -144,7 +144,7 @@ def _healthy(url: str) -> Iterator[str]:
 def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
     """The exit code, seconds and bytes of a command and all that it starts."""
     environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
-    # The first check on a machine makes Hypothesis's tables of characters, for about 190 MB: no matter of the target.
+    # Hypothesis builds character tables once on a machine. That takes 190 MB, which is not the command's own use.
     charmap()
     environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path)}
     began_at = time.monotonic()

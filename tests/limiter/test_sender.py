@@ -11,7 +11,7 @@ from touchstone.limiter.terms import Terms
 
 
 class SlowLink:
-    """A link whose connections take a tenth of a second to open."""
+    """A link whose connections take 0.1 s to open."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -43,7 +43,7 @@ class SlowLink:
 
 
 def test_requests_keep_their_distance_where_connections_open_too_late() -> None:
-    """A stream that begins too late is not sent in one go: of requests that overtake each other little can be told."""
+    """A stream whose connections open too late keeps its gaps; requests sent at once could overtake each other."""
     link, gap_s = SlowLink(), 0.02
     bounds = Bounds(Terms(20, starts=False, most_requests=9, most_builds=0, most_s=9.0), 9.0, link.now, 0)
     sender: Any = Sender("getBuild", link, None, "a/b@1", bounds, lambda *_: None, count())  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.rules.driven import Client, broken_by
+from tests.rules.driven import broken_by
 from tests.rules.simulated import Answer, Cell, Server, Version
 
 CANCELLING: Answer = (202, {"status": "cancelling"})
@@ -157,20 +157,3 @@ CASES: list[tuple[type[Server], set[str]]] = [
 def test_fault_is_blamed_on_its_claims(server: type[Server], claims: set[str]) -> None:
     """A server with one fault breaks the claims that the fault is about, and no other one."""
     assert broken_by(server()) == claims
-
-
-def two_cancels(client: Client) -> None:
-    """
-    A ready version that outlived one cancel is cancelled once more, then a build beside it, before it is read again.
-    """
-    ref = client.built("kept")
-    client.read(ref)
-    client.cancel(ref)
-    client.read(ref)
-    client.cancel(ref)
-    other = client.publish("other")
-    client.start(other)
-    client.read(other)
-    client.cancel(other)
-    client.settle(other)
-    client.read(ref)

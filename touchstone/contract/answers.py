@@ -22,7 +22,7 @@ def allowed(operation: str, state: str) -> tuple[int, ...]:
     try:
         return _table()[operation][state]
     except KeyError as error:
-        raise ContractError(f"openapi/answers.yaml: {operation}: no state {state!r}; add one") from error
+        raise ContractError(f"openapi/answers.yaml: {operation}: no answers for state {state!r}; add them") from error
 
 
 @cache

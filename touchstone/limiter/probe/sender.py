@@ -219,7 +219,7 @@ class Sender:
         """Sends each in a thread of its own; whether the probe goes on."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
-        # Opening connections may have taken too long: the requests keep their distance all the same.
+        # Where connections opened too late, the whole segment moves: its gaps stay.
         late_s = max(0.0, self._link.now() - segment.at[0])
         for at, ref in zip(segment.at, refs, strict=False):
             if not self._bounds.wait_until(at + late_s):
