@@ -21,6 +21,7 @@ from touchstone.check.templates import Template
     "start.after-cancel-builds-again",
     "cancel.next-build-completes",
     "cancel.keeps-neighbours",
+    "status.is-one-of-four",
 )
 def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
     """

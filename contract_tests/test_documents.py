@@ -98,7 +98,9 @@ UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version:
 
 
 @pytest.mark.cost(builds=0, requests=43)
-@pytest.mark.claims("publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
+@pytest.mark.claims(
+    "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape"
+)
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
     """Empty, unparsable and invalid documents are refused, each in its own way."""
     publish_bytes(exam, "empty", b"", "empty")

@@ -88,7 +88,7 @@ def test_log_of_a_long_build(exam: Examination) -> None:
 
 
 @pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end")
+@pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end", "events.phase-is-documented")
 def test_log_of_a_failing_build(exam: Examination) -> None:
     """The log of a failing build closes on an error."""
     template = exam.short("failing-log", fails=True)
@@ -101,7 +101,7 @@ def test_log_of_a_failing_build(exam: Examination) -> None:
 
 
 @pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end")
+@pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end", "events.level-is-documented")
 def test_log_of_a_cancelled_build(exam: Examination) -> None:
     """The log of a cancelled build closes on the cancel."""
     template = exam.long("cancelled-log")

@@ -60,7 +60,7 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
 
 
 @pytest.mark.cost(builds=1, requests=8)
-@pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused")
+@pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     """A start while the version builds is answered as documented, and that build runs to its end."""
     template = exam.short("joined")
@@ -101,6 +101,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
     "cancel.finished-is-idle",
     "cancel.says-idle",
     "cancel.keeps-finished-golden",
+    "error.has-no-upstream-status",
 )
 def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     """A ready version stays ready, answers a start with its golden, and does not mind a cancel."""
@@ -121,6 +122,9 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     "status.failed-stays-failed",
     "start.after-failure-builds-again",
     "cancel.finished-is-idle",
+    "status.error-only-when-failed",
+    "start.fresh-is-building",
+    "cancel.keeps-finished-golden",
 )
 def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
     """A template whose last step fails ends failed with a reason, stays so, and can be started again."""

@@ -32,6 +32,7 @@ RUNNING_S = 4.0
     "limit.retry-after-is-honest",
     "limit.is-per-key",
     "limit.refused-start-starts-nothing",
+    "start.answers-202",
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
     """

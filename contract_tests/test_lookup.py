@@ -122,7 +122,9 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
 
 
 @pytest.mark.cost(builds=0, requests=36)
-@pytest.mark.claims("http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start")
+@pytest.mark.claims(
+    "http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start", "auth.missing-key-is-401"
+)
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
     """Methods that a path does not have are refused as such, and HEAD is answered like GET."""
     ready = exam.ready()

@@ -40,6 +40,8 @@ CHANGES: tuple[dict[str, Any], ...] = (
     "status.build-time-is-ms",
     "lookup.deleted-version-is-404",
     "start.refuses-deleted-version",
+    "events.carry-the-output",
+    "events.own-lines-only",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     """Other content needs force and a build of its own, and once it is deleted its golden helps nobody to find it."""
@@ -118,7 +120,9 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
 
 
 @pytest.mark.cost(builds=3, requests=16)
-@pytest.mark.claims("reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest")
+@pytest.mark.claims(
+    "reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest", "reuse.is-flagged"
+)
 def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     """Where two versions have one digest, the golden of one is the golden of the other."""
     first = exam.published("shared")
@@ -181,6 +185,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
     "template.delete-says-deleted",
     "lookup.deleted-version-is-404",
     "start.refuses-deleted-version",
+    "error.does-not-repeat-the-key",
 )
 def test_deleted_version_is_gone(exam: Examination) -> None:
     """A version can be read until it is deleted; then it is not found and cannot be built."""

@@ -18,12 +18,7 @@ from touchstone.proof.result import GOOD, Blame, Subject, Trial
 from touchstone.proof.trial import Order
 
 # What the process that trials are forked from imports before the first one.
-WARM = (
-    "touchstone.proof.trial",
-    "touchstone.check.schemathesis_hooks",
-    "touchstone.check.pytest_plugin",
-    "touchstone.cli.prove",
-)
+WARM = "touchstone.proof.warm"
 
 # A trial ends by itself before this; what does not is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0
@@ -35,7 +30,8 @@ def prove(
     *,
     jobs: int,
     seed: int,
-    whole: bool,
+    whole: bool = False,
+    only_own: bool = False,
     told: Callable[[Trial], None],
 ) -> list[Trial]:
     """Tries all *candidates*, *jobs* at a time; the outcomes in the order of the candidates.
@@ -46,13 +42,13 @@ def prove(
         told: Called with each outcome as it comes, from one thread at a time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(WARM))
+    context.set_forkserver_preload([WARM])
     outcomes: dict[str, Trial] = {}
     stop = threading.Event()
     with _hypothesis_in(folder / "hypothesis"), ThreadPoolExecutor(jobs) as pool:
         try:
             waiting = [
-                pool.submit(_try, context, candidate, folder / candidate.subject.name, seed, whole, stop)
+                pool.submit(_try, context, candidate, folder / candidate.subject.name, seed, whole, only_own, stop)
                 for candidate in sorted(candidates, key=_is_quick)
             ]
             for future in as_completed(waiting):
@@ -92,14 +88,14 @@ def _hypothesis_in(folder: Path) -> Iterator[None]:
 
 
 def _try(
-    context: ForkServerContext, candidate: Candidate, folder: Path, seed: int, whole: bool, stop: threading.Event
+    context: ForkServerContext, candidate: Candidate, folder: Path, seed: int, whole: bool, only_own: bool, stop: threading.Event
 ) -> Trial | None:
     if stop.is_set():
         return None
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result = folder / "trial.json"
-    order = Order(candidate.subject, folder, candidate.profile, seed, whole)
+    order = Order(candidate.subject, folder, candidate.profile, seed, whole, only_own)
     process = context.Process(target=trial.main, args=(order, result), daemon=True)
     process.start()
     process.join(LAST_S)

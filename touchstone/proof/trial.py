@@ -52,6 +52,7 @@ class Order:
     Attributes:
         folder: Where its run log goes.
         whole: Whether the examination goes on after the proof is complete.
+        only_own: Whether only the cases on the claims that the fault breaks are run: noise on others is not seen then.
     """
 
     subject: Subject
@@ -59,6 +60,7 @@ class Order:
     profile: str
     seed: int
     whole: bool = False
+    only_own: bool = False
 
 
 def run(order: Order, behaviour: Behaviour) -> Trial:
@@ -83,6 +85,7 @@ def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
         strict=True,
         profile=order.profile,  # type: ignore[arg-type]  # one of the profiles, as the fault says
         max_seconds=TRIAL_SECONDS,
+        claims_glob=",".join(order.subject.breaks) if order.only_own else "*",
     )
     settings = at_twin(settings, url)
     # What the server is said to need goes last: it may be more patience, or another way of publishing.
