@@ -88,7 +88,7 @@ class Prove:
         interrupted = False
         try:
             results = (folder / "trials").absolute()
-            prover.prove(wanted, results, jobs=self.jobs, seed=self.seed, whole=self.whole, told=remember)
+            prover.prove(wanted, results, jobs=self.jobs, seed=self.seed, whole=self.whole, on_outcome=remember)
         except KeyboardInterrupt:
             interrupted = True
         names = [candidate.subject.name for candidate in wanted]

@@ -32,14 +32,14 @@ def prove(
     seed: int,
     whole: bool = False,
     only_own: bool = False,
-    told: Callable[[Trial], None],
+    on_outcome: Callable[[Trial], None],
 ) -> list[Trial]:
     """Tries all *candidates*, *jobs* at a time; the outcomes in the order of the candidates.
 
     Run logs of those that did not end well stay below *folder*; the others are removed.
 
     Args:
-        told: Called with each outcome as it comes, from one thread at a time.
+        on_outcome: Called with each outcome as it comes, from one thread at a time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([WARM])
@@ -48,14 +48,19 @@ def prove(
     with _hypothesis_in(folder / "hypothesis"), ThreadPoolExecutor(jobs) as pool:
         try:
             waiting = [
-                pool.submit(_try, context, candidate, folder / candidate.subject.name, seed, whole, only_own, stop)
-                for candidate in sorted(candidates, key=_is_quick)
+                pool.submit(
+                    _try,
+                    context,
+                    Order(one.subject, folder / one.subject.name, one.profile, seed, whole, only_own),
+                    stop,
+                )
+                for one in sorted(candidates, key=_is_quick)
             ]
             for future in as_completed(waiting):
                 outcome = future.result()
                 if outcome is not None:
                     outcomes[outcome.subject.name] = outcome
-                    told(outcome)
+                    on_outcome(outcome)
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -87,22 +92,20 @@ def _hypothesis_in(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try(
-    context: ForkServerContext, candidate: Candidate, folder: Path, seed: int, whole: bool, only_own: bool, stop: threading.Event
-) -> Trial | None:
+def _try(context: ForkServerContext, order: Order, stop: threading.Event) -> Trial | None:
     if stop.is_set():
         return None
+    folder = order.folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     result = folder / "trial.json"
-    order = Order(candidate.subject, folder, candidate.profile, seed, whole, only_own)
     process = context.Process(target=trial.main, args=(order, result), daemon=True)
     process.start()
     process.join(LAST_S)
     if process.is_alive():
         process.kill()
         process.join()
-    outcome = _outcome(candidate.subject, result, process.exitcode)
+    outcome = _outcome(order.subject, result, process.exitcode)
     if outcome.state in GOOD:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome

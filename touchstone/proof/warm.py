@@ -1,6 +1,6 @@
 """What every trial would load by itself, loaded once by the process that trials are forked from."""
 
-import schemathesis.pytest.plugin
+import schemathesis.pytest.plugin  # noqa: F401
 
 import touchstone.check.pytest_plugin
 import touchstone.cli.prove

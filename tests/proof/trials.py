@@ -1,4 +1,4 @@
-"""Trials that end otherwise than they should, for the tests of what puts them on: each runs in a process of its own."""
+"""Bodies of trials that end otherwise than usual; each runs in a process of its own."""
 
 import dataclasses
 import json
@@ -11,19 +11,19 @@ from touchstone.proof.trial import Order
 
 
 def dies(_order: Order, _result: Path) -> None:
-    """Ends without a word."""
+    """The process ends without a result."""
     os._exit(9)
 
 
 def hangs(order: Order, result: Path) -> None:
-    """Never ends, if its name begins with a; the others write what a killed fault leaves."""
+    """A trial whose name begins with a never ends; the others end as `kills` does."""
     if order.subject.name.startswith("a"):
         threading.Event().wait()
     kills(order, result)
 
 
 def kills(order: Order, result: Path) -> None:
-    """Finds what has to be found; a name that begins with m is missed."""
+    """Finds its fault, unless its name begins with m: that one is missed."""
     blame = Blame("check", "1", "2", "case", exchanges=5, seconds=0.5)
     broken = {} if order.subject.name.startswith("m") else {order.subject.breaks[0]: blame}
     (order.folder / "runlog.jsonl").write_text("{}\n", "utf-8")

@@ -1,0 +1,85 @@
+"""`touchstone prove`: which servers it chooses, what it writes, how it ends."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.command import Ended, Shell, called
+from touchstone.cli.prove import Prove
+from touchstone.errors import UsageError
+from touchstone.proof import catalogue
+from touchstone.proof.faults import FAULTS
+from touchstone.proof.variants import VARIANTS
+
+Command = Callable[..., Ended]
+VARIANT = next(iter(VARIANTS))
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Calls the command line in an empty folder."""
+    return lambda *arguments: called(Shell(tmp_path), monkeypatch, capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("choice", "sorts"),
+    [
+        (Prove(), {"fault", "variant"}),
+        (Prove(generated=True), {"generated", "permitted"}),
+        (Prove(fault="cancel-*"), {"fault"}),
+        (Prove(variant=VARIANT), {"variant"}),
+        (Prove(fault="cancel-*", variant=VARIANT), {"fault", "variant"}),
+    ],
+)
+def test_flags_choose_sorts_of_servers(choice: Prove, sorts: set[str]) -> None:
+    assert {candidate.subject.sort for candidate in choice.candidates()} == sorts
+
+
+def test_every_fault_that_a_check_can_find_is_chosen() -> None:
+    chosen = [candidate.subject.name for candidate in Prove().candidates()]
+    assert chosen == [*(name for name, fault in FAULTS.items() if fault.under == "check"), *VARIANTS]
+
+
+def test_part_of_a_variant_is_tried_only_by_its_name() -> None:
+    assert [one.subject.name for one in catalogue.variants("fast-*")] == ["fast-builds"]
+    assert "fast-builds" not in [one.subject.name for one in catalogue.variants("*")]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--fault", "no-such-*"), ("--variant", "no-such-*"), ("--fault", "crowded-build-vanishes")]
+)
+def test_choice_of_nothing_ends_with_2(command: Command, flags: tuple[str, str]) -> None:
+    """A fault that only a load shows is refused as well."""
+    ended = command("prove", *flags)
+    assert (ended.code, ended.out) == (2, "")
+    assert flags[1] in ended.err
+    assert not (ended.folder / "reports").exists()
+
+
+def test_unknown_fault_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="log-times-out"):
+        catalogue.fault("log-time-out")
+
+
+def test_list_names_servers_and_writes_nothing(command: Command) -> None:
+    ended = command("prove", "--list")
+    assert ended.code == 0
+    assert all(name in ended.out for name in (*FAULTS, *VARIANTS))
+    only = command("prove", "--list", "--fault", "cancel-does-nothing").out
+    assert all(claim in only for claim in FAULTS["cancel-does-nothing"].breaks)
+    assert command("prove", "--list", "--fault", "no-such-*").code == 2
+    assert list(ended.folder.iterdir()) == []
+
+
+@pytest.mark.whole
+def test_proof_of_a_fault_and_a_variant(command: Command) -> None:
+    ended = command("prove", "--fault", "cancel-does-nothing", "--variant", VARIANT, "--report-dir", "proof")
+    assert ended.code == 0, ended.out
+    folder = ended.folder / "proof"
+    states = {
+        trial["name"]: trial["state"] for trial in json.loads((folder / "proof.json").read_text("utf-8"))["trials"]
+    }
+    assert states == {"cancel-does-nothing": "killed", VARIANT: "survived"}
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["proof.html", "proof.json"]

@@ -1,0 +1,88 @@
+"""Every claim is proven by a fault: the part of `touchstone prove` that every push repeats."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.command import Shell
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.facts.runlog import read
+from touchstone.proof.catalogue import named_faults
+from touchstone.proof.faults import FAULTS as ALL_FAULTS
+from touchstone.proof.prover import prove
+from touchstone.proof.result import Trial
+from touchstone.rules import catalogue
+
+FAULTS = {name: fault for name, fault in ALL_FAULTS.items() if fault.under == "check"}
+CLAIMS = {claim.id for claim in ledger_of_claims.load().judged()}
+CHECKS = {(rule.id, claim) for rule in (*catalogue.EXCHANGE_RULES, *catalogue.STORY_RULES) for claim in rule.claims}
+# No fault of the subset makes these checks speak about these claims.
+SPEAKERS = (
+    "each-start-builds",
+    "goldens-cannot-be-deleted",
+    "small-plan-publishes-unseen",
+    "cancelled-builds-keep-their-place",
+    "failures-are-tidied-up-later",
+    "refused-publish-publishes",
+    "only-the-started-ref-cancels",
+    "limit-is-409-of-builds",
+    "unread-log-stays-open",
+)
+
+
+@cache
+def subset() -> tuple[str, ...]:
+    """Few faults that break every claim together, quick ones first."""
+    left, chosen = set(CLAIMS), []
+    for is_quick in (True, False):
+        faults = {name: set(fault.breaks) for name, fault in FAULTS.items() if (fault.profile == "quick") == is_quick}
+        while best := max(faults, key=lambda name: len(faults[name] & left), default=""):
+            if not faults[best] & left:
+                break
+            left -= faults.pop(best)
+            chosen.append(best)
+    return tuple(chosen)
+
+
+def tried(names: tuple[str, ...], folder: Path, *, only_own: bool) -> dict[str, Trial]:
+    """The trials of these faults; one that failed beside many others is repeated alone, as its times may be upset."""
+    chosen = [candidate for candidate in named_faults() if candidate.subject.name in names]
+    found = {}
+    for jobs in (8, 1):
+        trials = prove(chosen, folder / str(jobs), jobs=jobs, seed=1, only_own=only_own, on_outcome=lambda _trial: None)
+        found |= {trial.subject.name: trial for trial in trials}
+        chosen = [one for one in chosen if found[one.subject.name].state != "killed"]
+        if len(chosen) > 3:
+            break
+    return found
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+    """Trials of the subset by the cases on the claims that each fault breaks."""
+    return tried(subset(), tmp_path_factory.mktemp("trials"), only_own=True)
+
+
+def test_every_claim_has_a_fault_and_every_fault_a_claim() -> None:
+    broken = {claim for fault in FAULTS.values() for claim in fault.breaks}
+    assert broken == CLAIMS
+    assert [name for name, fault in FAULTS.items() if not fault.breaks] == []
+
+
+@pytest.mark.parametrize("name", subset())
+def test_fault_is_killed(name: str, trials: dict[str, Trial]) -> None:
+    trial = trials[name]
+    assert (trial.trouble, trial.lacking, trial.state) == ("", (), "killed")
+
+
+@pytest.mark.whole
+def test_every_check_speaks(tmp_path: Path) -> None:
+    """Each check finds the correct twin right or a fault wrong: none is silent. Trials see all claims here."""
+    trials = tried((*subset(), *SPEAKERS), tmp_path / "trials", only_own=False)
+    assert [trial.subject.name for trial in trials.values() if trial.state != "killed"] == []
+    Shell(tmp_path).run("check", "--target", "twin")
+    (log,) = tmp_path.glob("reports/*/runlog.jsonl")
+    spoke = {(tally.check, tally.claim) for tally in read(log).tallies if tally.held}
+    spoke |= {(check, claim) for t in trials.values() for claim, blame in t.broken.items() for check in blame.checks}
+    assert CHECKS - spoke == set()
