@@ -1,31 +1,29 @@
-"""Writes docs/reference/ anew; `make docs` runs it."""
+"""Writes docs/reference/ from the code (`make docs`); with --check it only says which pages are old (`make lint`)."""
 
 import sys
 
 from tests.reference.pages import FOLDER, ROOT, pages
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def main() -> None:
-    """Writes each page, and removes what is no page any more."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def main(arguments: list[str]) -> int:
+    """Writes each page that changed and removes others; returns 1 where `--check` finds one that differs."""
     made = pages()
-    for path in FOLDER.glob("*.md"):
-        if path.name not in made:
-            path.unlink()
-            _say(f"{path.relative_to(ROOT)}: removed")
-    changed = 0
-    for name, text in made.items():
+    old = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
+    changed = sorted(name for name in made.keys() | old.keys() if made.get(name) != old.get(name))
+    for name in changed:
         path = FOLDER / name
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            _say(f"{path.relative_to(ROOT)}: written")
-            changed += 1
-    _say(f"{FOLDER.relative_to(ROOT)}/: {len(made)} pages, {changed} of them changed")
+        sys.stdout.write(f"{path.relative_to(ROOT)}: {'old' if '--check' in arguments else 'written'}\n")
+        if "--check" in arguments:
+            continue
+        if name in made:
+            path.write_text(made[name], encoding="utf-8")
+        else:
+            path.unlink()
+    if changed and "--check" in arguments:
+        sys.stdout.write("docs/reference/ is older than the code: run `make docs` and commit its changes\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,6 @@ The page about load: scenarios with their defaults and thresholds, and the stati
 
 from collections.abc import Iterable
 
-from tests.reference.claims import link
 from tests.reference.marks import code, codes, plain, table
 from touchstone.facts.events import Limit
 from touchstone.loadgen.arrivals import HELP
@@ -46,7 +45,7 @@ def page() -> str:
     parts += [
         "## Claims of every load run",
         EVERY_RUN,
-        "\n".join(f"- {link(claim)}" for claim in INVARIANTS),
+        "\n".join(f"- {code(claim)}" for claim in INVARIANTS),
     ]
     parts += [
         "## Statistics",
@@ -69,7 +68,7 @@ def _section(scenario: Scenario, limits: Iterable[Limit]) -> str:
         ("needs", "a second key" if scenario.needs_second else ""),
         ("compares", "the last part of the run with the first" if scenario.drift else ""),
         ("flags", codes(f"--{flag}" for flag in FLAGS if scenario.heeds(flag))),
-        ("sets out to show", ", ".join(link(claim) for claim in scenario.shows)),
+        ("sets out to show", ", ".join(code(claim) for claim in scenario.shows)),
         ("thresholds", "<br>".join(plain(limit_text(limit)) for limit in limits)),
     ]
     told = table(("", ""), [row for row in rows if row[1]])
@@ -77,4 +76,4 @@ def _section(scenario: Scenario, limits: Iterable[Limit]) -> str:
 
 
 def _statistic(one: Statistic) -> tuple[str, str, str, str]:
-    return code(one.name), one.says, "at least" if one.is_floor else "at most", link(one.claim)
+    return code(one.name), one.says, "at least" if one.is_floor else "at most", code(one.claim)

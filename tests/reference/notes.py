@@ -20,7 +20,7 @@ SAYS: Mapping[str, str] = {
     "run.claims_glob": "Which claims were asked for.",
     "run.contract_sha256": "Digest of the contract that the target was judged against.",
     "run.tool_version": "Version of touchstone.",
-    "claims": "The claims that the run was to judge, in the order of [claims.md](claims.md).",
+    "claims": "The claims that the run was to judge, in the order of `touchstone claims`.",
     "claims[].id": "Its id.",
     "claims[].level": "`must` or `should`.",
     "claims[].verdict": "`upheld`, `broken`, `not-applicable`, `could-not-run` or `indeterminate`.",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.reference import claims, commands, faults, load, recordings, report, runlog, settings
+from tests.reference import commands, load, recordings, report, runlog, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -12,9 +12,6 @@ NOTE = "<!-- Made from the code: change the code, then run `make docs`. -->"
 MAKERS: Mapping[str, Callable[[], str]] = {
     "commands.md": commands.page,
     "settings.md": settings.page,
-    "claims.md": claims.page,
-    "faults.md": faults.faults_page,
-    "variants.md": faults.variants_page,
     "load.md": load.page,
     "recordings.md": recordings.page,
     "report.md": report.page,

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.reference.claims import link
 from tests.reference.docstrings import sentence
 from tests.reference.marks import anchor, code, table
 from touchstone.contract import files
@@ -48,5 +47,5 @@ def _scenarios() -> dict[str, Any]:
 def _row(name: str, scenario: Any) -> tuple[str, ...]:
     path = Path(files.recordings_dir()) / f"{name}.har"
     requests = str(len(reader.read(path).exchanges)) if path.exists() else ""
-    claims = ", ".join(map(link, scenario.claims))
+    claims = ", ".join(map(code, scenario.claims))
     return anchor(name) + code(name), sentence(scenario.story), str(scenario.builds), requests, claims

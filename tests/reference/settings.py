@@ -1,19 +1,16 @@
 """The page about touchstone.toml and the environment: each key with what it may hold, its default and its meaning."""
 
-import ast
 import dataclasses
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 
 from tests.reference.marks import anchor, code, table
-from touchstone import config
 from touchstone.config import Flags, RunTable, TargetTable, Templates
 
-# What each variable of the environment that the package looks up is for.
+# The environment variables that the package reads.
 VARIABLES: Mapping[str, str] = {
     "TOUCHSTONE_TARGET": "The target of the settings file to take; `--target` and `--url` outweigh it.",
     "ORGO_BASE_URL": "The base URL to take, as `--url`, where no target is named.",
@@ -26,8 +23,6 @@ VARIABLES: Mapping[str, str] = {
     "GITHUB_STEP_SUMMARY": "Set by GitHub Actions: the file that a summary of the run is added to.",
     "CI": "Where it is set, no progress is drawn.",
 }
-
-SOURCES = Path(config.__file__).resolve().parent
 
 BEGINNING = """
 # Settings
@@ -60,15 +55,9 @@ def page() -> str:
         where = f"In the table `{place}`:" if place else "At the top of the file:"
         rows = [_row(name, key, expected(form, name)) for name, key in keys.items()]
         parts += [f"## {title}", where, table(("key", "holds", "default", "flag", "is"), rows)]
-    rows = [(code(name), VARIABLES.get(name, "")) for name in variables()]
+    rows = [(code(name), text) for name, text in VARIABLES.items()]
     parts += ["## Environment", table(("variable", "is"), rows)]
     return "\n\n".join(parts)
-
-
-def variables() -> list[str]:
-    """The variables that the package looks up by name, in the order of the alphabet."""
-    found = {name for path in SOURCES.rglob("*.py") for name in _looked_up(ast.parse(path.read_text("utf-8")))}
-    return sorted(found | {f"ORGO_{name.upper()}" for name in _keys()})
 
 
 def _row(name: str, key: Any, holds: str) -> tuple[str, str, str, str, str]:
@@ -90,23 +79,3 @@ def _default(value: object) -> str:
     if value in (None, (), PydanticUndefined):
         return ""
     return code(str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value)
-
-
-def _keys() -> list[str]:
-    return [name.removesuffix("_env") for name in TargetTable.model_fields if name.endswith("_env")]
-
-
-def _looked_up(tree: ast.Module) -> Iterator[str]:
-    """The names that stand in `environ["NAME"]` and `environ.get("NAME")`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and _is_environment(node.value):
-            names = [node.slice]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-            names = node.args[:1] if _is_environment(node.func.value) else []
-        else:
-            continue
-        yield from (str(name.value) for name in names if isinstance(name, ast.Constant))
-
-
-def _is_environment(node: ast.expr) -> bool:
-    return ast.unparse(node) in ("environ", "os.environ")
