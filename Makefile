@@ -1,4 +1,4 @@
-# The menu: `make` alone prints it. Every target that needs the virtual environment creates it first.
+# `make` alone prints the menu. Every target creates the virtual environment first if it needs it.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -7,10 +7,10 @@ TRIALS ?= 12
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SUITE  := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not alone and not whole and not prove and not hostile and not kill and not wheel"
-# A target of its own is judged where the arguments name one.
+# The twin is the target unless the arguments name another one.
 ON_TWIN = $(if $(findstring --url,$(ARGS))$(findstring --target,$(ARGS)),,--target twin)
 
-# Where it is set, each of the hundreds of processes that tests start would compile every module anew.
+# If it were set, each of the hundreds of processes in the tests would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 export FLAGS BASE IMAGE_FLAGS
 
@@ -23,48 +23,48 @@ help:
 install: $(READY) ## create the virtual environment with touchstone in it
 	@echo "touchstone is in $(BIN)"
 
-check: $(READY) ## judge the embedded twin against the contract; ARGS="--url …" judges another target
+check: $(READY) ## judge the embedded twin; ARGS="--url …" judges another target
 	@$(BIN)/touchstone check $(ON_TWIN) $(ARGS)
 
-load: $(READY) ## put a steady load on the embedded twin and judge it; ARGS="storm --builds 40" puts another one
+load: $(READY) ## put a steady load on the embedded twin; ARGS="storm --builds 40" another one
 	@$(BIN)/touchstone load $(or $(ARGS),steady)
 
-probe: $(READY) ## find out which rate limiter is behind the embedded twin; ARGS="--url …" probes another target
+probe: $(READY) ## identify the rate limiter of the embedded twin; ARGS="--url …" of another target
 	@$(BIN)/touchstone probe $(ARGS)
 
 serve: $(READY) ## start the twin on port 8123; ARGS="--rate 8/4 --capacity 2" gives it limits
 	@$(BIN)/touchstone serve $(ARGS)
 
-report: $(READY) ## write the reports of the newest run again; LOG=… names another run log
+report: $(READY) ## write the reports of the newest run again; LOG=… of another one
 	@$(BIN)/touchstone report $(or $(LOG),$(shell ls -t reports/*/runlog.jsonl 2>/dev/null | head -n 1))
 
-record: $(READY) ## record the scenarios anew; ARGS="--target staging fresh-build" records one of another target
+record: $(READY) ## record the scenarios of the twin; ARGS="--target staging fresh-build" of another target
 	@$(BIN)/touchstone record $(ON_TWIN) $(ARGS)
 
-test: $(READY) ## test the harness itself, offline; ARGS="-k …" picks tests
+test: $(READY) ## test the harness, offline; ARGS="-k …" picks tests
 	@$(BIN)/python -m pytest $(SUITE) $(ARGS)
 
-lint: $(READY) ## read the code: style, types, sizes, layers, the contract document, the recordings, the lock file, deploy/
+lint: $(READY) ## check style, types, layers, sizes, the contract document, recordings, reference pages, deploy/
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/openapi-spec-validator --validation-errors all openapi/builds.yaml && $(BIN)/touchstone recordings lint && sh .ci/deploy $(BIN)
-	@$(BIN)/lint-imports --no-logo && $(BIN)/python .ci/sizes.py
+	@$(BIN)/lint-imports --no-logo && $(BIN)/python -m tests.reference --check && $(BIN)/python .ci/sizes.py
 
-prove: $(READY) ## show of every claim that a server that breaks it is found; ARGS="--fault 'cancel-*'" picks faults
+prove: $(READY) ## prove that a check finds every known fault; ARGS="--fault 'cancel-*'" picks faults
 	@$(BIN)/touchstone prove --jobs $(TRIALS) $(ARGS)
 
-thorough: $(READY) ## run the suites that take long; ARGS="kill wheel" picks some, FLAGS="-k …" goes to one
+thorough: $(READY) ## run the long suites; ARGS="kill wheel" picks some, FLAGS="-k …" goes to one
 	@sh .ci/thorough $(BIN) $(JOBS) $(TRIALS) $(ARGS)
 
-bench: $(READY) ## measure replays, load, checks, probes; ARGS="probe --seeds 3" measures one
+bench: $(READY) ## measure replay, load, check and probe; ARGS="probe --seeds 3" measures one
 	@set -e; $(if $(ARGS),$(BIN)/python -m tests.bench.bench_$(ARGS),for one in replay load check probe faults; do $(BIN)/python -m tests.bench.bench_$$one; done)
 
-docs: $(READY) ## make docs/reference/ anew from the code
-	@$(BIN)/python -m tests.reference
+docs: $(READY) ## write docs/reference/ from the code; ARGS=--picture also renders docs/report.png
+	@$(BIN)/python -m tests.reference $(ARGS)
 
 clean: ## remove the virtual environment, reports and caches
 	@rm -rf $(VENV) $(VENV).lock .venv-fuzz reports dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis
 	@find touchstone contract_tests tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two makes at a time wait for each other where flock is there; the second one finds the work done.
+# Two makes at a time wait for each other if flock is installed.
 $(READY): requirements.lock pyproject.toml
 	@sh -c 'exec 9> $(VENV).lock; ! command -v flock > /dev/null || flock 9; PYTHON="$(PYTHON)" sh .ci/venv $(VENV) $@'

@@ -1,8 +1,12 @@
-"""Writes docs/reference/ from the code (`make docs`); with --check it only says which pages are old (`make lint`)."""
+"""Writes docs/reference/ from the code (`make docs`).
+
+With --check it only lists the pages that are old (`make lint`); with --picture it also renders docs/report.png.
+"""
 
 import sys
 
 from tests.reference.pages import FOLDER, ROOT, pages
+from tests.reference.picture import render_picture
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +23,8 @@ def main(arguments: list[str]) -> int:
             path.write_text(made[name], encoding="utf-8")
         else:
             path.unlink()
+    if "--picture" in arguments:
+        render_picture(ROOT / "docs" / "report.png")
     if changed and "--check" in arguments:
         sys.stdout.write("docs/reference/ is older than the code: run `make docs` and commit its changes\n")
         return 1

@@ -72,7 +72,7 @@ SAYS: Mapping[str, str] = {
     "load.thresholds[].measured": "What was measured; null where it cannot be told.",
     "load.thresholds[].samples": "How many samples it is of.",
     "load.capacity": "What the run shows of the room for builds; null where nothing was started.",
-    "load.capacity.finding": "See the table in [load.md](../load.md#where-the-capacity-is).",
+    "load.capacity.finding": "See the table in [load.md](../load.md#capacity).",
     "load.capacity.clients": "What became of those who wanted a build.",
     "load.asked": "Starts at the end of a storm that asked the rate limit, apart from all others.",
     "load.silent": "Where the target answered nobody up to the end of the run; null where it did.",
