@@ -1,7 +1,6 @@
-"""How a run is set up: flags, environment, settings file and defaults, in this order of weight.
+"""Settings of a run. Flags win over the environment, the settings file and the defaults, in this order.
 
 The file is ``touchstone.toml``, or the table ``[tool.touchstone]`` of ``pyproject.toml``, in the working directory.
-Nothing else in the package reads flags, settings files or the environment.
 """
 
 import dataclasses
@@ -37,7 +36,7 @@ KEY_NAMES = ("api_key", "second_api_key", "restricted_api_key")
 
 
 def kind(form: Any) -> Kind[Any]:
-    """A reader for values of an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
+    """Parser for an annotated type that ends in `fits`, such as `Count`; it raises Unfit."""
     adapter: TypeAdapter[Any] = TypeAdapter(form)
 
     def read(value: object) -> Any:
@@ -50,7 +49,7 @@ def kind(form: Any) -> Kind[Any]:
 
 
 def fits(*expected: str) -> Wrap:
-    """Replaces the refusal of the type before it by *expected*: one text, or the choices."""
+    """Validator that describes valid values in its error: one text, or the choices."""
     like = expected[0] if len(expected) == 1 else f"{', '.join(expected[:-1])} or {expected[-1]}"
 
     def read(value: Any, inner: Callable[[Any], Any]) -> Any:
@@ -81,11 +80,11 @@ def _url(value: object) -> str:
         raise Unfit(like)
     try:
         parts = urlsplit(value)
-        fits_well = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, or a broken IPv6 address
-        fits_well = False
-    if not fits_well or re.search(r"[\0-\x20\x7f]", value):
-        # What may be a password or a key is left out: what stands before the last @, and the query.
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # an invalid port or IPv6 address
+        is_valid = False
+    if not is_valid or re.search(r"[\0-\x20\x7f]", value):
+        # The part before the last @ and the query may contain a password or key, and are not printed.
         before, at, rest = value.rpartition("@")
         scheme = before.partition("//")[0] + "//" if "//" in before else ""
         raise Unfit(like, found=quoted(re.split(r"[?#]", f"{scheme}…@{rest}" if at else rest)[0]))
@@ -116,7 +115,7 @@ def _is(default: object, meaning: str) -> Any:
 
 
 def _bound(default: int, meaning: str) -> Any:
-    return _is(default, f"How much of an answer is read: {meaning}")
+    return _is(default, f"Limit of a response: {meaning}")
 
 
 def _from(variable: str, whose: str) -> Any:
@@ -125,11 +124,11 @@ def _from(variable: str, whose: str) -> Any:
 
 @pydantic_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Templates:
-    """Refs to use where the run must not publish, by what their builds do."""
+    """Existing refs for a run that must not publish."""
 
-    buildable: Refs = _is((), "Refs whose builds become ready, for a run that must not publish.")
-    failing: Refs = _is((), "Refs whose builds fail, for a run that must not publish.")
-    restricted: Refs = _is((), "Refs that the restricted key may read, for a run that must not publish.")
+    buildable: Refs = _is((), 'Refs whose builds become ready, for `publish = "never"`.')
+    failing: Refs = _is((), 'Refs whose builds fail, for `publish = "never"`.')
+    restricted: Refs = _is((), 'Refs that the restricted key may read, for `publish = "never"`.')
 
     def __post_init__(self) -> None:
         for ref in self.buildable:
@@ -138,7 +137,7 @@ class Templates:
 
 
 class TargetTable(BaseModel, extra="forbid", frozen=True):
-    """The table ``[targets.NAME]``; descriptions are the meanings of the keys."""
+    """The table ``[targets.NAME]``."""
 
     url: Url = Field(description="Base URL without a trailing slash.")
     api_key: Key | None = _is(None, "Key of an account on the Scale plan.")
@@ -149,20 +148,22 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     restricted_api_key_env: Variable = _from("ORGO_RESTRICTED_API_KEY", "an account below the Scale plan")
     build_timeout_s: Seconds = _is(600.0, "A build that takes longer counts as stuck.")
     cancel_timeout_s: Seconds = _is(60.0, "A cancelled build that takes longer to settle counts as stuck.")
-    patience_s: Seconds = _is(120.0, "Longest total wait for one 429 to end.")
-    request_timeout_s: Seconds = _is(30.0, "Longest wait for one answer.")
-    max_builds: Count = _is(DEFAULT_MAX_BUILDS, "How many builds the run may start.")
+    patience_s: Seconds = _is(120.0, "Longest total wait after a 429 response.")
+    request_timeout_s: Seconds = _is(30.0, "Longest wait for one response.")
+    max_builds: Count = _is(DEFAULT_MAX_BUILDS, "Most builds that the run may start.")
     publish: Annotated[Publish, fits(*get_args(Publish))] = _is(
-        "raw", "How templates are published: as they are (raw), inside an object that names them (wrapped), or never."
+        "raw", "Form of published templates: the document itself (raw), inside a named object (wrapped), or never."
     )
-    max_head_bytes: HeadBytes = _bound(BOUNDS.max_head_bytes, "of a head, with all interim answers before it.")
-    max_headers: Count = _bound(BOUNDS.max_headers, "lines of a head; Apache and Python's own client let 100 through.")
-    max_body_bytes: Count = _bound(BOUNDS.max_body_bytes, "of a body that is no stream, packed and unpacked.")
-    max_stream_bytes: Count = _bound(BOUNDS.max_stream_bytes, "the same for a stream.")
-    max_line_bytes: Count = _bound(BOUNDS.max_line_bytes, "of a line of a stream.")
-    max_json_depth: Count = _bound(BOUNDS.max_json_depth, "arrays and objects within each other.")
-    max_json_values: Count = _bound(BOUNDS.max_json_values, "values of one text of JSON, many times its bytes.")
-    max_total_bytes: Count = _bound(BOUNDS.max_total_bytes, "of all of a run, without the first 4 KiB of each part.")
+    max_head_bytes: HeadBytes = _bound(BOUNDS.max_head_bytes, "bytes of a head, including interim responses before it.")
+    max_headers: Count = _bound(BOUNDS.max_headers, "lines of a head; Apache and Python's own client allow 100.")
+    max_body_bytes: Count = _bound(BOUNDS.max_body_bytes, "bytes of a body, compressed and decompressed.")
+    max_stream_bytes: Count = _bound(BOUNDS.max_stream_bytes, "bytes of an event stream.")
+    max_line_bytes: Count = _bound(BOUNDS.max_line_bytes, "bytes of a line of an event stream.")
+    max_json_depth: Count = _bound(BOUNDS.max_json_depth, "nesting depth of JSON.")
+    max_json_values: Count = _bound(BOUNDS.max_json_values, "values in one JSON body.")
+    max_total_bytes: Count = _bound(
+        BOUNDS.max_total_bytes, "bytes of all responses of a run, not counting the first 4 KiB of each."
+    )
     templates: Templates = Templates()
 
     @model_validator(mode="after")
@@ -174,39 +175,39 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
 
 
 class RunTable(BaseModel, extra="forbid", frozen=True):
-    """The top of the file; descriptions are the meanings of the keys."""
+    """The top of the file."""
 
-    target: TargetName = _is(EMBEDDED, "What is judged; twin is the embedded server.")
-    report_dir: Folder | None = _is(None, "Where results go; without it a new folder under reports/.")
-    seed: Seed = _is(DEFAULT_SEED, "Seed of everything that is generated.")
-    strict: Switch = _is(False, "Whether broken should claims fail the run, too.")
+    target: TargetName = _is(EMBEDDED, "Target to judge; twin is the embedded one.")
+    report_dir: Folder | None = _is(None, "Folder of the results; by default a new one under reports/.")
+    seed: Seed = _is(DEFAULT_SEED, "Seed of all generated data.")
+    strict: Switch = _is(False, "Whether broken should claims fail the run.")
     profile: Annotated[Profile, fits(*get_args(Profile))] = _is("standard", "Effort: quick, standard or thorough.")
-    claims: Text = _is("*", "The claims to judge: globs, separated by commas.")
-    max_seconds: Seconds | None = _is(None, "How long the run may take; without it as long as it needs.")
-    baseline: Text | None = _is(None, "The file of claims that a check may find broken.")
+    claims: Text = _is("*", "Claims to judge: globs, separated by commas.")
+    max_seconds: Seconds | None = _is(None, "Longest duration of the run; unlimited by default.")
+    baseline: Text | None = _is(None, "File of claims that are known to be broken.")
     targets: dict[str, TargetTable] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """The content of a settings file, and its names in messages."""
+    """A settings file and its name in messages."""
 
-    name: str = ""  # empty where there is no file
-    folder: Path = Path()  # where relative paths start
-    prefix: str = ""  # of table names: ``tool.touchstone.`` in a pyproject.toml
+    name: str = ""  # empty if there is no file
+    folder: Path = Path()  # base of relative paths
+    prefix: str = ""  # prefix of table names: ``tool.touchstone.`` in a pyproject.toml
     table: RunTable = field(default_factory=RunTable, repr=False)
 
     def place(self, *tables: object, key: object = "") -> str:
-        """The place of a table or of a key, for messages."""
+        """Place of a table or key, for messages."""
         table = (self.prefix + ".".join(map(one_line, tables))).rstrip(".")
         return f"{self.name}:" + (f" [{table}]" if table else "") + (f" {one_line(key)}" if key else "")
 
 
 def find(config: Path | None, cwd: Path) -> SettingsFile:
-    """The settings file that *config* names, or the one of the working directory, or an empty one.
+    """Reads the settings file *config*, or the one in the working directory; empty if there is none.
 
     Raises:
-        UsageError: the file cannot be read, is not TOML, or holds a key or value that does not fit.
+        UsageError: the file cannot be read, is not TOML, or has an unknown key or invalid value.
     """
     if config is not None:
         return _read(cwd / config, str(config), required=True)
@@ -240,7 +241,7 @@ _KEYS_AT = {1: RunTable.model_fields, 3: TargetTable.model_fields, 4: Templates.
 
 
 def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
-    """The table that *raw* is; a UsageError about a key or value that does not fit has its place."""
+    """Validates the table *raw*; UsageError with the place of an unknown key or invalid value."""
     try:
         return RunTable.model_validate(raw)
     except ValidationError as error:
@@ -252,13 +253,13 @@ def _validated(raw: object, place_of: Callable[..., str]) -> RunTable:
     if problem["type"] == "missing":
         raise UsageError(f'{place}: is missing; add url = "https://…" to say where the target is')
     unfit = problem.get("ctx", {}).get("error", Unfit("a table"))
-    place = place_of(*tables, key) if isinstance(found, dict) and unfit.found else place  # a table as a whole
+    place = place_of(*tables, key) if isinstance(found, dict) and unfit.found else place  # the whole table is invalid
     raise UsageError(f"{place}: found {unfit.found or quoted(found)}; expected {unfit.expected}")
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The command line; None for a flag that is not given."""
+    """Flags of the command line; None for an absent flag."""
 
     target: str | None = None
     url: str | None = None
@@ -278,13 +279,13 @@ class Flags:
 class TargetSettings:
     """A target with its keys and limits; see `TargetTable`."""
 
-    name: str = EMBEDDED  # the table in the settings file, ``url`` for a URL given directly, ``twin``
-    url: str | None = None  # None until the embedded twin listens; until then there are no keys
+    name: str = EMBEDDED  # name of the table in the settings file, ``url`` for --url, or ``twin``
+    url: str | None = None  # None until the embedded twin listens
     api_key: str | None = field(default=None, repr=False)
     second_api_key: str | None = field(default=None, repr=False)
     restricted_api_key: str | None = field(default=None, repr=False)
     key_sources: KeySources = USUAL
-    unused_keys: tuple[str, ...] = field(default=(), repr=False)  # redacted like the others
+    unused_keys: tuple[str, ...] = field(default=(), repr=False)  # redacted like the other keys
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
@@ -299,11 +300,11 @@ class TargetSettings:
 
     @property
     def embedded(self) -> bool:
-        """Whether the target is the twin that the run starts itself."""
+        """Whether the run starts the target itself."""
         return self.name == EMBEDDED
 
     def keys(self) -> dict[str, str]:
-        """The keys by role: ``primary``, ``second``, ``restricted``."""
+        """Keys by role: ``primary``, ``second``, ``restricted``."""
         found = (("primary", self.api_key), ("second", self.second_api_key), ("restricted", self.restricted_api_key))
         return {role: value for role, value in found if value}
 
@@ -314,17 +315,17 @@ class Settings:
 
     target: TargetSettings = TargetSettings()
     report_dir: Path | None = None
-    state_dir: Path | None = None  # of journals; None where the environment names no home
+    state_dir: Path | None = None  # folder of journals; None without a home folder
     seed: int = DEFAULT_SEED
     strict: bool = False
-    plan: bool = False  # print what would run, and send nothing
+    plan: bool = False  # print the plan and send nothing
     profile: Profile = "standard"
     claims_glob: str = "*"
     max_seconds: float | None = None
     baseline: Path | None = None
 
     def public(self) -> dict[str, Any]:
-        """The settings without keys, as JSON values: of a key it says only whether there is one."""
+        """Settings as JSON values; a key is replaced by ``set`` or null."""
         values: dict[str, Any] = _SETTINGS.dump_python(self, mode="json")
         for name in KEY_NAMES:
             values["target"][name] = "set" if values["target"][name] else None
@@ -336,10 +337,10 @@ _SETTINGS = TypeAdapter(Settings)
 
 
 def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None = None) -> Settings:
-    """The settings of a run in the folder *cwd*; *builds* is the default of ``max_builds``, None for that of a check.
+    """Settings of a run in the folder *cwd*; *builds* replaces the default of ``max_builds``.
 
     Raises:
-        UsageError: a flag, a variable or the file does not fit; the message says where.
+        UsageError: a flag, a variable or the file is invalid.
     """
     file = find(flags.config, cwd)
     target = _target(flags, environ, file)
@@ -366,14 +367,14 @@ def load(flags: Flags, environ: Mapping[str, str], cwd: Path, builds: int | None
 
 
 def keys_in(environ: Mapping[str, str]) -> dict[str, str]:
-    """The keys of the usual variables, by role; a UsageError about one that is no key does not show it."""
+    """Keys in the default environment variables, by role; UsageError for an invalid one, without its value."""
     names = dataclasses.asdict(USUAL)
     return {role: checked(name, environ[name], read_key) for role, name in names.items() if environ.get(name)}
 
 
 def _target(flags: Flags, environ: Mapping[str, str], file: SettingsFile) -> TargetSettings:
     if flags.target is not None and flags.url is not None:
-        raise UsageError("--target and --url: both are given; keep one of the two")
+        raise UsageError("--target and --url: both are given; use only one")
     sources = (
         ("--url", flags.url, _plain),
         ("--target", flags.target, _target_of),
@@ -406,12 +407,12 @@ def _target_of(name: str, place: str, environ: Mapping[str, str], file: Settings
 
 
 def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The keys of a target and their sources, as arguments of TargetSettings; none may be in the URL."""
-    # A target that spells a key out is a throw-away server: keys from the environment would belong to another one.
-    is_spelled_out = any(name in values for name in KEY_NAMES)
+    """Keys of a target and their sources, as arguments of TargetSettings; UsageError if the URL contains one."""
+    # A literal key belongs to a throw-away server; keys in the environment belong to another target.
+    is_literal = any(name in values for name in KEY_NAMES)
     found, sources = dict[str, str | None](), list[str]()
     for name in KEY_NAMES:
-        variable = values.get(f"{name}_env", "" if is_spelled_out else f"ORGO_{name.upper()}")
+        variable = values.get(f"{name}_env", "" if is_literal else f"ORGO_{name.upper()}")
         value = environ.get(variable, "") if variable else ""
         found[name] = values.get(name) or (checked(variable, value, read_key) if value else None)
         sources.append(variable or f"{name} of {place.partition(': ')[2]}")
@@ -422,5 +423,5 @@ def _keys(values: Mapping[str, Any], place: str, url_place: str, environ: Mappin
         if key and key == found["api_key"] and name != "api_key":
             raise UsageError(f"{place}: {name} is the same as api_key; expected the key of another account, or none")
         if Secrets({name: key}).text(values["url"]) != values["url"]:
-            raise UsageError(f"{url_place}: found a URL with {name} in it (not shown); expected one without any key")
+            raise UsageError(f"{url_place}: found a URL that contains {name} (not shown); expected one without a key")
     return {**found, "key_sources": KeySources(*sources)}

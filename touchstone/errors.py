@@ -1,4 +1,4 @@
-"""Every exception of the package, by who must act; that a target breaks its contract is a finding, no exception."""
+"""Exceptions of the package, by who must act. A target that breaks its contract is a finding, not an exception."""
 
 import difflib
 import errno
@@ -9,7 +9,7 @@ MAX_MESSAGE_CHARS = 4000
 
 
 class HarnessError(Exception):
-    """The root of the tree. Its text is bounded, and what is not printable in it is escaped."""
+    """Base class. The text is bounded, and unprintable characters are escaped."""
 
     exit_code = 3
 
@@ -22,13 +22,13 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The caller asked for something that does not exist or does not fit."""
+    """Wrong usage or configuration."""
 
     exit_code = 2
 
 
 class ContractError(HarnessError):
-    """The contract or the ledger of claims contradicts itself: for whoever owns openapi/."""
+    """A file in openapi/ is malformed or inconsistent."""
 
     exit_code = 2
 
@@ -38,13 +38,13 @@ class TargetError(HarnessError):
 
 
 class RecordingError(HarnessError):
-    """A recording cannot be read as one, or does not hold what is asked of it."""
+    """A recording cannot be read, or has no response for a request."""
 
     exit_code = 2
 
 
 class RunLogError(HarnessError):
-    """A run log cannot be read as one."""
+    """A run log cannot be read."""
 
 
 class OutputError(HarnessError):
@@ -52,7 +52,7 @@ class OutputError(HarnessError):
 
 
 class Unfit(ValueError):
-    """A value does not fit: *expected* says what would, *found* replaces the value where it must not be shown."""
+    """A value is invalid; *expected* describes a valid one, *found* replaces a value that must not be printed."""
 
     def __init__(self, expected: str, found: str | None = None) -> None:
         super().__init__(expected)
@@ -60,22 +60,22 @@ class Unfit(ValueError):
 
 
 def unwritten(message: str, error: OSError) -> HarnessError:
-    """The exception for a refusal of the disk: the caller's mistake where the place is no folder."""
+    """Exception for a failed write: UsageError if the path is not a folder, else OutputError."""
     return UsageError(message) if is_misplaced(error) else OutputError(message)
 
 
 def is_misplaced(error: OSError) -> bool:
-    """Whether a folder was named that is none."""
+    """Whether the error says that a path is not a folder."""
     return error.errno in (errno.ENOTDIR, errno.EEXIST)
 
 
 def one_line(name: object) -> str:
-    """A name from a file as a message shows it: as it is, unless it has line breaks."""
+    """Text with line breaks escaped."""
     return str(name).replace("\r", "\\r").replace("\n", "\\n")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them where none is near."""
+    """End of a message about an unknown word: the nearest known one, or all known ones."""
     names = sorted(map(one_line, known))
     near = difflib.get_close_matches(word[:100], names, n=1)
     if near:
@@ -85,7 +85,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def unsent() -> Iterator[None]:
-    """Notes of an interrupt that comes meanwhile that nothing was sent before it."""
+    """Adds to a KeyboardInterrupt that nothing had been sent."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

@@ -1,4 +1,4 @@
-"""The allowed answers: reads openapi/answers.yaml."""
+"""Reads openapi/answers.yaml: the allowed responses by operation and state."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -14,15 +14,15 @@ _Table = dict[str, dict[str, tuple[int, ...]]]
 
 
 def allowed(operation: str, state: str) -> tuple[int, ...]:
-    """The HTTP statuses that the owner of a version in that state may be answered, the documented one first.
+    """Allowed HTTP statuses for the owner of a version in that state, the documented one first.
 
     Raises:
-        ContractError: the file is missing or malformed, or has no such operation or state.
+        ContractError: the file is missing or malformed, or the operation or state is unknown.
     """
     try:
         return _table()[operation][state]
     except KeyError as error:
-        raise ContractError(f"openapi/answers.yaml: {operation}: no answers for state {state!r}; add them") from error
+        raise ContractError(f"openapi/answers.yaml: {operation}: no statuses for state {state!r}; add them") from error
 
 
 @cache
@@ -35,5 +35,5 @@ def _table() -> _Table:
 
 
 def either(statuses: Iterable[int]) -> str:
-    """The statuses in words: ``202 or 200``."""
+    """Statuses joined by or: ``202 or 200``."""
     return " or ".join(map(str, statuses))

@@ -1,4 +1,4 @@
-"""The ledger of claims: reads openapi/claims.yaml and answers for each id what is promised and where."""
+"""Reads openapi/claims.yaml, the ledger of claims."""
 
 import difflib
 from collections.abc import Iterable
@@ -28,16 +28,16 @@ class Claim:
     """One testable sentence of the documentation."""
 
     id: _Id  # ``subject.name``
-    says: _Text  # in our own words
-    source: _Text  # page and section of the documentation, or a standard
+    says: _Text  # the promise, in one sentence
+    source: _Text  # page and section of the documentation, or a standard such as an RFC
     level: Level = "should"  # an excluded row counts as ``should`` and is never judged
-    needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()  # what a target must offer
-    excluded: str = ""  # why the row is not judged; empty for a claim that is
-    by: By = "check"  # what a load run alone can tell is no claim of a check
+    needs: frozenset[Literal["publish", "second", "restricted"]] = frozenset()  # what the target must offer
+    excluded: str = ""  # why the row is not judged; empty for a judged claim
+    by: By = "check"  # ``load`` for a claim that only a load run can judge
 
     @property
     def subject(self) -> str:
-        """The part of the id before the dot."""
+        """Part of the id before the dot."""
         return self.id.partition(".")[0]
 
 
@@ -45,18 +45,18 @@ class Ledger(dict[str, Claim]):
     """All rows of the ledger by id, in the order of the file."""
 
     def judged(self, by: By | None = "check") -> tuple[Claim, ...]:
-        """The claims that a check, a load run, or any of the two, gives verdicts on, in the order of the file."""
+        """Claims that a check or a load run judges (None: either), in the order of the file."""
         return tuple(row for row in self.values() if not row.excluded and by in (None, row.by))
 
     def excluded(self) -> tuple[Claim, ...]:
-        """The rows that are deliberately not judged."""
+        """Rows that are deliberately not judged."""
         return tuple(row for row in self.values() if row.excluded)
 
     def select(self, glob: str, by: By | None = "check") -> tuple[Claim, ...]:
-        """The judged claims whose id matches *glob*; several globs are separated by commas, and *by* None is everybody.
+        """Judged claims whose id matches one of the comma-separated globs.
 
         Raises:
-            UsageError: one of the globs matches no claim.
+            UsageError: a glob matches no claim.
         """
         globs = [part.strip() for part in glob.split(",") if part.strip()]
         judged = self.judged(by)
@@ -72,12 +72,12 @@ class Ledger(dict[str, Claim]):
         return f"no claim matches{_nearest(glob, [claim.id for claim in judged])}; `touchstone claims` lists them"
 
     def raised(self, ids: Iterable[str]) -> "Ledger":
-        """The same ledger, in which the claims called *ids* are a must: what a run sets out to show it insists on."""
+        """Copy of the ledger in which the claims *ids* have the level must."""
         wanted = frozenset(ids)
         return Ledger((row.id, replace(row, level="must") if row.id in wanted else row) for row in self.values())
 
     def explain(self, claim_id: str) -> Claim:
-        """The row with this id; a UsageError where there is none."""
+        """Row with this id; UsageError if there is none."""
         if claim_id not in self:
             raise UsageError(f"{claim_id!r}: no such claim{_nearest(claim_id, self)}; `touchstone claims` lists them")
         return self[claim_id]
@@ -85,10 +85,10 @@ class Ledger(dict[str, Claim]):
 
 @cache
 def load(path: Path | None = None) -> Ledger:
-    """The ledger from *path*, or the bundled one; read once.
+    """Reads the ledger from *path* or the bundled file, once.
 
     Raises:
-        ContractError: the file is missing, is not YAML, or a row is malformed; the message names the row.
+        ContractError: the file is missing or not YAML, or a row is malformed.
     """
     path = path or openapi_dir() / "claims.yaml"
     try:

@@ -1,7 +1,7 @@
-"""Reads openapi/builds.yaml and answers what it says about one answer: operation, status, media type and body.
+"""Reads openapi/builds.yaml and validates responses against it: operation, status, media type and body.
 
-What the document does not mention has no problems here: see `allowed_statuses` and `media_types`. Schemas are of JSON
-Schema Draft 2020-12; formats are checked, patterns are ECMA-262, and no message grows with the value that it is about.
+Undocumented statuses and media types are no problem here; see `allowed_statuses` and `media_types`. Schemas are JSON
+Schema Draft 2020-12. Formats are checked, patterns are ECMA-262, and messages are bounded.
 """
 
 import functools
@@ -31,14 +31,14 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 class _Loader(Loader):
-    """YAML as JSON can hold it: no dates, no key twice, and every key is the text that is written there."""
+    """YAML loader for JSON values: no dates, no duplicate keys, all keys are strings."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Builds a mapping with text for keys, such as '200' for a status."""
+        """Builds a mapping with string keys, such as '200' for a status."""
         keys = [key for key, _ in node.value]
         for number, key in enumerate(keys):
             if any(key.value == other.value for other in keys[:number]):
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
         self.flatten_mapping(node)
         for key, _ in node.value:
             key.tag = _TEXT
@@ -52,10 +52,10 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_document(text: bytes, name: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document in YAML as it stands, references unresolved; *name* is what messages call it.
+    """Parses an OpenAPI 3.1 document in YAML, with references unresolved; messages call it *name*.
 
     Raises:
-        ContractError: it is not YAML, has a key twice, or is not OpenAPI 3.1.
+        ContractError: it is not YAML, has a duplicate key, or is not OpenAPI 3.1.
     """
     try:
         document = read_yaml(text, _Loader)
@@ -68,10 +68,10 @@ def read_document(text: bytes, name: str) -> dict[str, Any]:
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the document in which what a reference names stands in its place.
+    """Copy of the document with all references resolved.
 
     Raises:
-        ContractError: a reference leads nowhere, in a circle or out of the document.
+        ContractError: a reference is dangling, circular or external.
     """
 
     def replaced(node: Any, through: tuple[str, ...]) -> Any:
@@ -88,7 +88,7 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
         for step in reference.removeprefix("#/").split("/"):
             target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
         if target is None:
-            raise ContractError(f"$ref {reference!r}: there is no such place in this document")
+            raise ContractError(f"$ref {reference!r}: not found in this document")
         return replaced(target, (*through, reference))
 
     tree: dict[str, Any] = replaced(document, ())
@@ -106,17 +106,17 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 class Problem:
     """One disagreement between a body and its schema."""
 
-    pointer: str  # to the value, or to where a missing property should be; empty for the whole body
-    keyword: str  # such as ``enum``; ``json`` where the body is not JSON at all
-    message: str  # what was found and what was expected, in one line without the place
-    value: Any  # None where a property is missing
+    pointer: str  # JSON pointer to the value or the missing property; empty for the whole body
+    keyword: str  # such as ``enum``; ``json`` if the body is not JSON
+    message: str  # found and expected, in one line without the pointer
+    value: Any  # None for a missing property
 
     def __str__(self) -> str:
         return f"{self.pointer or 'body'}: {self.message}"
 
     @property
     def without_value(self) -> str:
-        """The same without what stands there, for a file that may hold a key in any place."""
+        """The problem without the value, which may contain a key."""
         opening = f"is {_SHORT.repr(self.value)}, "
         if self.message.startswith(opening):
             return f"{self.pointer or 'body'}: is {described(self.value)}, {self.message.removeprefix(opening)}"
@@ -124,14 +124,14 @@ class Problem:
 
 
 class Schema:
-    """One schema without references, compiled once; a jsonschema.SchemaError where it is none."""
+    """One compiled schema without references; jsonschema.SchemaError if it is invalid."""
 
     def __init__(self, definition: dict[str, Any]) -> None:
         _CHECKER.check_schema(definition)
         self._validator: Validator = _CHECKER(definition, format_checker=_FORMATS)
 
     def problems(self, value: Any, at: str = "") -> tuple[Problem, ...]:
-        """Every disagreement, in the order of the schema's keywords; *at* is the JSON pointer to the value."""
+        """All problems, in the order of the schema's keywords; *at* is the JSON pointer to the value."""
         try:
             return tuple(_problem(error, at) for error in self._validator.iter_errors(value))
         except RecursionError:
@@ -154,14 +154,14 @@ def _required(validator: Validator, names: list[str], instance: Any, _schema: An
 
 
 def _pattern(validator: Validator, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    # In ECMA-262 a final $ is the end of the text; Python's also matches before a last line feed.
+    # In ECMA-262 a final $ matches only at the end; Python's also matches before a final line feed.
     strict = pattern[:-1] + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
     if validator.is_type(instance, "string") and not re.search(strict, instance):
         yield ValidationError("pattern")
 
 
 def _problem(error: ValidationError, at: str) -> Problem:
-    # RFC 6901 3
+    # JSON pointer: RFC 6901, section 3.
     pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in error.absolute_path)
     value = None if error.validator == "required" else error.instance
     return Problem(at + pointer, str(error.validator), _message(error), value)
@@ -202,15 +202,15 @@ class Operation:
     """One method on one path of the contract."""
 
     id: str
-    method: str  # in upper case
+    method: str  # upper case
     path: str  # relative to the base URL, parameters in braces
 
 
 class Contract:
-    """The contract, ready to judge answers; *name* is what messages call it.
+    """The contract, ready to validate responses; messages call it *name*.
 
     Raises:
-        ContractError: the document does not hold together; the text names the place.
+        ContractError: the document is inconsistent.
     """
 
     def __init__(self, text: bytes, name: str = "builds.yaml") -> None:
@@ -229,12 +229,12 @@ class Contract:
     @classmethod
     @functools.cache
     def load(cls) -> Self:
-        """The document that travels with the package, compiled once a process."""
+        """The bundled document, compiled once per process."""
         path = openapi_dir() / "builds.yaml"
         return cls(path.read_bytes(), str(path))
 
     def match(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-        """The operation that a request reaches and its decoded parameters, by the path below the base URL as sent."""
+        """Operation and decoded parameters of a request, by its path below the base URL."""
         for operation in self.operations.values():
             pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", operation.path)
             found = re.fullmatch(pattern, path.partition("?")[0])
@@ -243,10 +243,10 @@ class Contract:
         return None
 
     def problems(self, operation_id: str, status: int, media_type: str, body: bytes) -> tuple[Problem, ...]:
-        """What is wrong with a body, in the order of the schema's keywords; nothing where nothing is documented.
+        """Problems of a body, in the order of the schema's keywords; empty if nothing is documented.
 
         A body that is not JSON has one problem with the keyword ``json``. Pointers into an event stream begin with the
-        number of the event, from 0; its framing is not judged. An empty media type stands for the first one documented.
+        number of the event, from 0; its framing is not checked. An empty media type means the first documented one.
         """
         schemas = self._answers.get((operation_id, status), {})
         kind = media_type.partition(";")[0].strip().lower() or next(iter(schemas), "")
@@ -258,15 +258,15 @@ class Contract:
         return tuple(p for at, event in events for p in _json_problems(self._event, event.data.encode(), f"/{at}"))
 
     def event_problems(self, value: object) -> tuple[Problem, ...]:
-        """What is wrong with the object that one event of a build log carries, read from JSON."""
+        """Problems of the JSON object in one event of a build log."""
         return self._event.problems(value)
 
     def allowed_statuses(self, operation_id: str) -> frozenset[int]:
-        """The status codes that the operation documents."""
+        """Documented status codes of the operation."""
         return frozenset(status for name, status in self._answers if name == operation_id)
 
     def media_types(self, operation_id: str, status: int) -> tuple[str, ...]:
-        """The media types of an answer, in the order of the document; empty for a status that is not documented."""
+        """Documented media types of a response, in order; empty for an undocumented status."""
         return tuple(self._answers.get((operation_id, status), ()))
 
 
@@ -295,7 +295,7 @@ def _answers(
 ) -> Iterator[tuple[tuple[str, int], dict[str, Schema]]]:
     for operation in operations.values():
         for status, answer in root["paths"][operation.path][operation.method.lower()]["responses"].items():
-            # A range or a default would let everything pass that nobody thought of.
+            # A range or a default would also allow statuses that nobody documented.
             if not (status.isdecimal() and len(status) == 3):
                 raise ContractError(f"{operation.id}: responses: {status}: expected a status code of three digits")
             content = answer.get("content", {}).items()
@@ -316,5 +316,5 @@ def _event_schema(root: dict[str, Any]) -> Schema:
 
 @functools.cache
 def _compiled(definition: str) -> Schema:
-    # Most answers share a few schemas, and each takes milliseconds to check against its meta-schema.
+    # Most responses share a few schemas, and validating one against its meta-schema takes milliseconds.
     return Schema(json.loads(definition))

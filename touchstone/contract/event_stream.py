@@ -1,6 +1,6 @@
-"""Reads server-sent events strictly, piece by piece, as the WHATWG HTML standard, section 9.2, says.
+"""Strict incremental parser of server-sent events (WHATWG HTML standard, section 9.2).
 
-How the bytes are cut never changes what comes out; what a standard parser ignores is reported in *problems*.
+The chunks in which bytes arrive never change the result. Everything that a standard parser ignores is a problem.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Literal
 
 # Browsers set no limit; Node's eventsource and Go's bufio.Scanner (64 KiB) do. 1 MiB is far above any log line.
 MAX_LINE_BYTES = 1 << 20
-# A stream of nothing but oddities must not fill the memory with reports of them.
+# A stream of nothing but problems must not fill the memory.
 MAX_PROBLEMS = 100
 _EXCERPT_BYTES = 60
 
@@ -20,13 +20,13 @@ _BOM = b"\xef\xbb\xbf"
 _LF = 0x0A
 
 ProblemKind = Literal[
-    "unknown-field",  # a field that the standard does not have; receivers ignore it
-    "stray-line",  # text that is no field at all, such as a line of JSON without data:
-    "invalid-utf8",  # bytes that are not UTF-8; each bad sequence is read as U+FFFD
+    "unknown-field",  # a field that the standard does not define; receivers ignore it
+    "stray-line",  # text that is not a field, such as a line of JSON without data:
+    "invalid-utf8",  # bytes that are not UTF-8; each invalid sequence becomes U+FFFD
     "invalid-retry",  # a retry that is not a number in ASCII digits; receivers ignore it
     "invalid-id",  # an id with NUL in it; receivers ignore it
-    "line-too-long",  # more bytes without an end of line than allowed; its event is dropped
-    "event-too-long",  # more bytes of data before the blank line than allowed; the event is dropped
+    "line-too-long",  # the line exceeds the limit; its event is dropped
+    "event-too-long",  # the data before the blank line exceeds the limit; the event is dropped
     "unterminated-event",  # the stream ended before the blank line; the event is dropped
     "more-problems",  # further problems were not recorded
 ]
@@ -36,19 +36,19 @@ ProblemKind = Literal[
 class Event:
     """One dispatched event."""
 
-    event: str  # its type, ``message`` where the stream names none
-    data: str  # the data lines, joined by line feeds
-    id: str = ""  # the last event id of the stream so far
-    retry: int | None = None  # milliseconds to wait before connecting again
+    event: str  # event type, ``message`` by default
+    data: str  # data lines, joined by line feeds
+    id: str = ""  # last event id of the stream
+    retry: int | None = None  # reconnection time in milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class FramingProblem:
-    """Something in the bytes that a well-formed stream of known fields does not have."""
+    """A deviation from a well-formed stream."""
 
     kind: ProblemKind
     line: int  # from 1
-    found: str  # the beginning of the line as a bytes repr
+    found: str  # beginning of the line, as a bytes repr
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.kind}: {self.found}"
@@ -56,14 +56,14 @@ class FramingProblem:
 
 @dataclass(frozen=True, slots=True)
 class ParsedStream:
-    """A whole stream: its events and what was odd about it, each in order."""
+    """Events and problems of a whole stream, in order."""
 
     events: tuple[Event, ...]
     problems: tuple[FramingProblem, ...]
 
 
 class EventStreamParser:
-    """Turns bytes into events as they arrive; no line and no event holds more than *max_line_bytes*."""
+    """Parses events as bytes arrive; lines and events are limited to *max_line_bytes*."""
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_line_bytes = max_line_bytes
@@ -77,11 +77,11 @@ class EventStreamParser:
 
     @property
     def problems(self) -> tuple[FramingProblem, ...]:
-        """What was odd so far, in order; at most 100, then one that says that there were more."""
+        """Problems so far, in order; after 100, one that says that there are more."""
         return tuple(self._problems)
 
     def feed(self, data: bytes) -> list[Event]:
-        """Takes the next bytes and returns the events that they complete, in order."""
+        """Parses the next bytes and returns the events that they complete, in order."""
         if not data:
             return []
         position = 1 if self._after_cr and data[0] == _LF else 0
@@ -96,7 +96,7 @@ class EventStreamParser:
         return events
 
     def close(self) -> None:
-        """Ends the stream: an event without its blank line is dropped and reported."""
+        """Ends the stream; an event without its blank line is dropped and reported."""
         rest = self._text_bytes()
         begun = bool(rest) and not rest.startswith(b":")
         if begun or self._skipping_line or self._has_fields:

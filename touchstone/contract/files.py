@@ -1,7 +1,7 @@
-"""Files that travel with the package, and files that a user names.
+"""Bundled files, and bounded reads of files that a user names.
 
-A wheel has them below `touchstone/_bundle/`, a checkout beside the package. Of a user's files only regular ones are
-opened, up to a bound: a pipe that nobody writes to would be waited for without end.
+Bundled files lie in `touchstone/_bundle/` in a wheel, and beside the package in a checkout. User files must be regular:
+reading a pipe could block forever.
 """
 
 import errno
@@ -17,46 +17,46 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def openapi_dir() -> Path:
-    """Holds builds.yaml and claims.yaml."""
+    """Folder of builds.yaml, claims.yaml and answers.yaml."""
     return _find("openapi", "builds.yaml")
 
 
 def contract_tests_dir() -> Path:
-    """The directory that holds the contract tests."""
+    """Folder of the contract tests."""
     return _find("contract_tests", "")
 
 
 def load_dir() -> Path:
-    """The directory that holds the load scenarios and thresholds.toml."""
+    """Folder of the load scenarios and thresholds.toml."""
     return _find("load", "thresholds.toml")
 
 
 def recordings_dir() -> Path:
-    """The directory that holds the recordings of the embedded twin."""
+    """Folder of the recordings of the embedded twin."""
     return _find("recordings", "fresh-build.har", beside="tests/recordings")
 
 
 def _find(name: str, witness: str, beside: str = "") -> Path:
-    # The witness keeps a foreign directory of the same name beside an installed package from being taken for ours.
+    # The witness tells our folder from another one of the same name beside an installed package.
     places = (_PACKAGE / "_bundle" / name, _PACKAGE.parent / (beside or name))
     for place in places:
         if place.is_dir() and (place / witness).exists():
             return place
-    looked = " nor ".join(str(place) for place in places)
-    raise ContractError(f"{name}/: found neither {looked}; install the wheel again or run from a complete checkout")
+    searched = " nor ".join(str(place) for place in places)
+    raise ContractError(f"{name}/: found neither {searched}; install the wheel again or run from a complete checkout")
 
 
 _MIB = 1024 * 1024
-# Of settings, thresholds and other files that people write; of what a run or a browser has recorded.
+# Largest size of files that people write, and of recordings and run logs.
 WRITTEN_BYTES, RECORDED_BYTES = 16 * _MIB, 512 * _MIB
 
 
 class UnfitFileError(OSError):
-    """A file that is not read, whatever it holds."""
+    """A file that is not regular or too large."""
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of a regular file, made where *flags* say so; an OSError where it is none or cannot be opened."""
+    """Opens a regular file and returns its descriptor; OSError if that fails or it is not regular."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -69,7 +69,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
-    """What a regular file holds; an OSError where it cannot be read, is none, or holds more than *most_bytes*."""
+    """Reads a regular file; OSError if that fails, it is not regular, or it exceeds *most_bytes*."""
     with os.fdopen(open_regular(path), "rb") as file:
         is_long = os.fstat(file.fileno()).st_size > most_bytes
         data = b"" if is_long else file.read(most_bytes + 1)
@@ -79,14 +79,14 @@ def read_regular(path: Path, most_bytes: int = WRITTEN_BYTES) -> bytes:
 
 
 def read_toml(path: Path, name: str) -> dict[str, Any]:
-    """The document that a TOML file holds; *name* is what messages call the file.
+    """Reads a TOML file; messages call it *name*.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or is too long.
-        UsageError: it is no TOML.
+        OSError: it cannot be read, is not regular, or is too large.
+        UsageError: it is not TOML.
     """
     data = read_regular(path)
     try:
         return tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # other errors than its own for long numbers, dates and deep tables
+    except (ValueError, RecursionError) as error:  # tomllib raises other errors for long numbers, dates and deep tables
         raise UsageError(f"{name}: not TOML: {error}; correct it") from None

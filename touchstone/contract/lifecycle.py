@@ -1,6 +1,6 @@
-"""The life of a build as data: its states, what moves a version between them, and what a read may say.
+"""The life cycle of a build as data: states, transitions, and the status that a read reports.
 
-A set of possible states stands for what cannot be seen from outside.
+Clients cannot observe every transition, so functions work on sets of possible states.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a version may be in. CANCELLING is hidden: a read of it says building."""
+    """State of a version. CANCELLING is hidden: a read reports building."""
 
     NOT_BUILT = "not_built"
     BUILDING = "building"
@@ -18,13 +18,13 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """What moves a version from one state to another."""
+    """Cause of a transition."""
 
     START = "start"  # an accepted start that begins a build, or joins the running one
     CANCEL = "cancel"  # an accepted cancel
     SUCCEED = "succeed"  # the build reaches its golden
     FAIL = "fail"  # a build step fails
-    SETTLE = "settle"  # a cancelled build is gone
+    SETTLE = "settle"  # a cancelled build has ended
 
 
 # Ambiguity 12: no cancelled state is documented, so a cancelled build settles in not_built or in failed.
@@ -45,26 +45,26 @@ TRANSITIONS: dict[State, dict[Cause, frozenset[State]]] = {
     State.FAILED: {Cause.START: frozenset({State.BUILDING})},
 }
 
-# What a status read says of each state.
+# The status that a read reports in each state.
 READS_AS: dict[State, str] = {state: str(state) for state in State} | {State.CANCELLING: "building"}
 
 STATUSES = frozenset(READS_AS.values())
 FINISHED: frozenset[str] = frozenset({"ready", "failed"})
-# Of these no build is under way.
+# States without a build in flight.
 AT_REST: frozenset[str] = FINISHED | {State.NOT_BUILT}
 
 
 def step(possible: Iterable[State], cause: Cause) -> frozenset[State]:
-    """The states that are possible after *cause*; none where it could not have happened in any of those before it."""
+    """States that are possible after *cause*; empty if no state in *possible* allows it."""
     after = (TRANSITIONS[state].get(cause, frozenset()) for state in possible)
     return frozenset().union(*after)
 
 
 def consistent(possible: Iterable[State], status: str) -> frozenset[State]:
-    """Those of the possible states whose read says *status*."""
+    """The possible states in which a read reports *status*."""
     return frozenset(state for state in possible if status == READS_AS[state])
 
 
 def statuses(possible: Iterable[State]) -> frozenset[str]:
-    """What a read may say, given the possible states."""
+    """Statuses that a read may report in the possible states."""
     return frozenset(READS_AS[state] for state in possible)

@@ -1,4 +1,4 @@
-"""Reads JSON exactly as RFC 8259 and I-JSON (RFC 7493) define it, and YAML as plain values; writes lines of JSON."""
+"""Strict parsers for JSON (RFC 8259, I-JSON of RFC 7493) and plain YAML, and a writer of JSON lines."""
 
 import json
 import re
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-# int() refuses longer texts, because converting them takes quadratic time; JSON itself sets no limit.
+# int() refuses longer numbers, because conversion takes quadratic time; JSON sets no limit.
 _MAX_INTEGER_DIGITS = 4000
 
 
 def read_json(body: bytes) -> Any:
-    """The value that the body spells.
+    """Parses a JSON body.
 
     Raises:
-        ValueError: it is not one JSON value in UTF-8 without a byte order mark, NaN, infinities and repeated names.
+        ValueError: it is not one JSON value in UTF-8, or has a byte order mark, NaN, an infinity or duplicate names.
     """
     text = body.decode("utf-8")
     if text.startswith("\ufeff"):
@@ -47,8 +47,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 
 def json_line(event: dict[str, Any]) -> bytes:
-    """One line of a file of JSON lines."""
-    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the way back.
+    """One line of a JSON lines file."""
+    # ASCII only: no byte of the target reaches the file raw, and a lone surrogate in a URL survives the round trip.
     try:
         text = json.dumps(event, separators=(",", ":"), default=repr, allow_nan=False)
     except ValueError:
@@ -66,10 +66,10 @@ def _finite(value: Any) -> Any:
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
-# With aliases of aliases a few lines spell more values than any memory holds, or one that holds itself.
+# Nested aliases let a few lines expand to more values than memory holds, or to a recursive one.
 MAX_VALUES = 1_000_000
 
-# Python turns no longer number into text: one in hexadecimal, which may be longer, it reads all the same.
+# Python cannot print longer integers, though it parses longer ones in hexadecimal.
 _MAX_DIGITS = 3_500
 _WHOLE = "tag:yaml.org,2002:int"
 
@@ -80,11 +80,11 @@ else:
 
 
 def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
-    """The value that the text spells.
+    """Parses YAML.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or spells what is no plain value: one that holds itself, more than MAX_VALUES of
-            them, one nested too deeply, a date that no calendar has, a number with thousands of digits.
+        yaml.YAMLError: it is not YAML, is recursive or too deep, expands to more than MAX_VALUES values, or has
+            an impossible date or a number with thousands of digits.
     """
     try:
         reader = loader(text)
@@ -99,12 +99,12 @@ def read_yaml(text: str | bytes, loader: type[Loader] = Loader) -> Any:
     except RecursionError:
         raise yaml.YAMLError("is nested too deeply") from None
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
-        # The constructors of dates, numbers and bytes check less than they convert.
+        # PyYAML's constructors of dates, numbers and bytes raise other errors for invalid values.
         raise yaml.YAMLError(str(error).partition("; use")[0]) from None
 
 
 def fault(error: yaml.YAMLError) -> str:
-    """What is wrong with a text and where, in one line; what stands there is not repeated."""
+    """Line and problem of a YAML error, in one line; quotes nothing from the text."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     problem_text = _QUOTED.sub("…", str(problem).partition("\n")[0]).replace(": ", " ")
@@ -112,7 +112,7 @@ def fault(error: yaml.YAMLError) -> str:
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Refuses a tree that is too large with its aliases written out, or that has no end."""
+    """Rejects a tree that is too large with its aliases expanded, or recursive."""
     sizes: dict[int, int] = {}
     within: set[int] = set()
     waiting = [(root, False)]
@@ -123,12 +123,12 @@ def _check_size(root: yaml.Node) -> None:
             within.discard(key)
             sizes[key] = 1 + sum(sizes[id(inner)] for inner in _inner(node))
             if sizes[key] > MAX_VALUES:
-                raise yaml.MarkedYAMLError(problem="spells too many values", problem_mark=node.start_mark)
+                raise yaml.MarkedYAMLError(problem="expands to too many values", problem_mark=node.start_mark)
         elif key in within:
-            raise yaml.MarkedYAMLError(problem="an alias holds itself", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
         elif key not in sizes:
             if node.tag == _WHOLE and len(node.value) > _MAX_DIGITS:
-                problem = "spells a number with thousands of digits"
+                problem = "a number with thousands of digits"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
             within.add(key)
             waiting += [(node, True), *((inner, False) for inner in _inner(node))]

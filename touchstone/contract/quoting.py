@@ -1,4 +1,4 @@
-"""How a message repeats a value that a user wrote: one rule, by which no key in the wrong place is printed."""
+"""Quotes values in messages, without printing a key in the wrong place."""
 
 import re
 from collections.abc import Callable
@@ -8,17 +8,16 @@ from typing import Any, TypeVar
 from touchstone.errors import Unfit, UsageError
 
 T = TypeVar("T")
-# What reads a value; it raises Unfit.
+# Parses a value, or raises Unfit.
 Kind = Callable[[Any], T]
 
-# What a file holds may be a number that repr refuses to write, or a text of thousands of characters.
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _LINE_CHARS = 60
-# A shorter value is likely to be part of ordinary words: it is taken for no secret.
+# A shorter value is likely to be part of ordinary words and counts as no secret.
 MIN_SECRET_LENGTH = 6
 
-# A key says so itself, or is a run of random characters: long, with digits among its letters, or a UUID.
+# A key starts with sk, or is a run of random characters: long, with digits among letters, or a UUID.
 _LIKE_KEY = re.compile(
     r"(?i)(?<![a-z0-9])sk[_-]"
     r"|[a-z0-9_+=]{20}"
@@ -28,7 +27,7 @@ _LIKE_KEY = re.compile(
 
 
 def quoted(value: object) -> str:
-    """The repr of a value, shortened where it is long; a table, a list and a text that may hold a key are not shown."""
+    """Shortened repr of a value. Tables, lists and texts that may contain a key are only described."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list | tuple | set | frozenset):
@@ -42,7 +41,7 @@ def quoted(value: object) -> str:
 
 
 def checked(place: str, value: object, read: Kind[T]) -> T:
-    """The value as *read* makes it of what stands at *place*; a UsageError where it does not fit."""
+    """Parses the value at *place* with *read*; UsageError if it is invalid."""
     try:
         return read(value)
     except Unfit as error:
@@ -50,17 +49,17 @@ def checked(place: str, value: object, read: Kind[T]) -> T:
 
 
 def quoted_line(line: bytes) -> str:
-    """The same of a line that somebody else wrote; of a long one only its length: part of a key is not seen as one."""
+    """Repr of a short line of a foreign file; a long line may contain part of a key, so only its length."""
     return quoted(line) if len(line) <= _LINE_CHARS else f"a line of {len(line)} bytes"
 
 
 def may_be_key(text: str) -> bool:
-    """Whether a key may be in *text*."""
+    """Whether *text* may contain a key."""
     return _LIKE_KEY.search(text) is not None
 
 
 def described(value: object) -> str:
-    """What a value is, without the value where that may hold a secret: a text that is not short, or a container."""
+    """Description of a value; longer texts and containers, which may contain a secret, are not printed."""
     if isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH:
         return f"a text of {len(value)} characters"
     if value is None or isinstance(value, str | bool | int | float):
