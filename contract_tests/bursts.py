@@ -1,4 +1,4 @@
-"""Bursts of starts until one is refused, and the way back: how a case meets a limit. Note facts: rules/history.py."""
+"""Provokes limits: bursts of starts until one is refused, and retries. Notes: see rules/history.py."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,34 +11,34 @@ from touchstone.facts.backoff import back_off_s, retry_after_s
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# A limit that lets more starts than this through in one burst is not looked for: it would not bother a client.
+# No limit is expected after so many starts; a higher one would not affect clients.
 LONGEST_BURST = 120
 
-# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+# Added to Retry-After: a server may count whole seconds.
 MARGIN_S = 0.05
 
-# After so many waits in vain, a Retry-After below this is not followed any more: the pauses double.
+# After so many refused retries, a shorter Retry-After is ignored and pauses double.
 HONEST_WAITS, LEAST_WAIT_S = 2, 1.0
 
-# What is waited for in vain where a limit does not end though nothing is in flight.
+# Key of waits without success: a limit does not end although no build is in flight.
 REFUSED = ("startBuild", "429", "nothing in flight")
 
-# A case that is tried again has rounds of its own.
+# A repeated case has rounds of its own.
 ROUNDS = itertools.count(1)
 
 
 @dataclass
 class Round:
-    """One burst of starts until one is refused, and the way back.
+    """One burst of starts until one is refused, with the retries after it.
 
     Attributes:
-        versions: What is started in turn: one ready version, or versions that were never built.
-        most: Starts after which no limit is expected any more.
-        builds: What becomes of builds that the burst begins, see rules/history.py; empty for a ready version.
-        at_once: Builds that may be in flight; the oldest one has to be over before another one is begun.
-        polls: Whether the status is read while waiting, as clients do; not where reads themselves are compared.
+        versions: Versions to start in turn: one ready version, or several unbuilt ones.
+        most: Number of starts after which no limit is expected.
+        builds: Handling of the builds that the burst begins, see rules/history.py; empty for a ready version.
+        at_once: Maximum of builds in flight; the oldest one ends before another one begins.
+        polls: Whether to read the status during waits; not in rounds that test the effect of reads.
         in_flight: Versions whose builds may still run, oldest first, and whether each was cancelled.
-        witness: The first of them, which runs on until the refusal, so that one that ends running builds is noticed.
+        witness: The first of them. It runs until the refusal, to show whether a refusal ends running builds.
     """
 
     exam: Examination
@@ -80,7 +80,7 @@ class Round:
         return answer
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts one version after the other until a start is refused, and no shorter than *at_least_s*."""
+        """Starts the versions in turn until a start is refused, for at least *at_least_s*."""
         self.began_at = self.exam.transport.now()
         for template in itertools.cycle(self.versions):
             while template.ref in self.in_flight or len(self.in_flight) >= self.at_once:
@@ -98,7 +98,7 @@ class Round:
         """Sends one start of the burst."""
         answer = self.send("startBuild", "burst", ref)
         self.lasted_s = self.exam.transport.now() - self.began_at
-        # A limit that is told otherwise than by 429 is one all the same, and only this shows it.
+        # A refusal with another status than 429 also shows a limit.
         if answer.status >= 400:
             self.refused = self.refused or answer
         elif self.refused is None:
@@ -110,33 +110,31 @@ class Round:
         self.exam.cancel(ref)
 
     def _end(self, ref: str) -> None:
-        """Waits until a build is over; cancels it where that was not done yet."""
+        """Waits until a build is over, after cancelling it if necessary."""
         if not self.in_flight[ref]:
             self._cancel(ref)
         del self.in_flight[ref]
         if self.exam.settle(ref).body.get("status") not in AT_REST:
-            raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may take up room")
+            raise Unsuited("indeterminate", f"the cancelled build of {ref} did not end and may use capacity")
 
     def make_room(self) -> None:
-        """Ends each build that the round has in flight.
+        """Ends all builds in flight.
 
         Raises:
-            Unsuited: one does not end.
+            Unsuited: a build does not end.
         """
         while self.in_flight:
             self._end(next(iter(self.in_flight)))
         self.witness = ""
 
     def reads(self, number: int, running: str) -> None:
-        """
-        Reads so many times, in turns what clients poll: this version, the one that is *running*, and the document.
-        """
+        """Sends *number* reads as clients do: in turns of this version, the *running* one, and the document."""
         own = self.versions[0].ref
         polled = itertools.cycle([("getBuild", own), ("getBuild", running), ("getTemplate", own)])
         for operation, ref in itertools.islice(polled, number):
             self.send(operation, "reads", ref)
 
-    def look(self, *refs: str) -> None:
+    def read_after_refusal(self, *refs: str) -> None:
         """Reads versions right after a refusal, and twice a little later."""
         for pause_s in (0.0, 0.1, 0.2):
             self.exam.rest(pause_s)
@@ -144,35 +142,35 @@ class Round:
                 self.exam.read(ref)
 
     def confirm(self, ref: str, other: Template | None) -> bool:
-        """Starts the version of another account, then *ref*; whether that one is still refused."""
+        """Starts another account's version, then *ref*; returns whether *ref* is still refused."""
         if other:
             self.send("startBuild", "other-key", other.ref, other.owner)
-        # After Retry-After: 0 this start is a retry already.
+        # After Retry-After: 0, this start is the first retry.
         self.retries += bool(self.refused and retry_after_s(self.refused.response) == 0)
         return self.send("startBuild", "confirm", ref).status >= 400
 
     @property
     def refused_ref(self) -> str:
-        """The version whose start was refused first."""
+        """The version of the first refused start."""
         return (self.refused.ref if self.refused else None) or self.versions[0].ref
 
     def recover(self) -> None:
-        """Waits as the server says, or doubling, until a start is served.
+        """Waits for Retry-After, or with doubling pauses, until a start is served.
 
         Raises:
-            Unsuited: none was, and the wait was cut short since earlier ones were in vain.
+            Unsuited: no start was served; the wait is shorter after earlier waits without success.
         """
         answer, waits = self.last_refused, self.exam.vain
         patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)
-        # Not the refused version: a start that was refused must not come along with the next one that is served.
+        # Not the refused version: the next served start must not also begin the refused one.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)
         for wait_s in back_off_s():
-            asked_s = retry_after_s(answer.response) if answer else None
-            if asked_s is not None and asked_s < LEAST_WAIT_S and self.retries >= HONEST_WAITS:
-                asked_s = None
-            # The patience bounds each wait, too: a server may ask for days.
-            pause_s = min((wait_s if asked_s is None else asked_s) + MARGIN_S, patience_s)
-            # It counts from the refusal: what was sent since then is part of the wait.
+            requested_s = retry_after_s(answer.response) if answer else None
+            if requested_s is not None and requested_s < LEAST_WAIT_S and self.retries >= HONEST_WAITS:
+                requested_s = None
+            # patience_s also limits each wait: a server may request days.
+            pause_s = min((wait_s if requested_s is None else requested_s) + MARGIN_S, patience_s)
+            # The wait began with the refusal; requests since then are part of it.
             if self.polls:
                 self.exam.read(ref)
             gone_s = self.exam.transport.now() - answer.done_at if answer else 0.0
@@ -187,4 +185,4 @@ class Round:
                 return
             if last:
                 waits.add(REFUSED)
-                raise Unsuited("indeterminate", f"still refused after {self.waited_s:.0f} s of patience")
+                raise Unsuited("indeterminate", f"still refused after waiting {self.waited_s:.0f} s")

@@ -1,4 +1,4 @@
-"""The links of the contract: from an answer to the operations that it leads to, and with which parameters."""
+"""The OpenAPI links of the contract: from a response to the next operations and their parameters."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ PATH_PARAMETERS = ("namespace", "name", "version")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One way on from an answer.
+    """A link from a response to an operation.
 
     Attributes:
         name: As in the contract.
-        operation: operationId that it leads to.
+        operation: operationId of the target.
         parameters: Constants or runtime expressions by parameter name.
     """
 
@@ -27,17 +27,17 @@ class Link:
     parameters: Mapping[str, str]
 
     def ref(self, exchange: Exchange) -> str:
-        """The version that the link leads to, after *exchange*.
+        """The version that the link refers to, after *exchange*.
 
         Raises:
-            ContractError: an expression is of a kind that this contract does not use, or leads nowhere.
+            ContractError: an expression is of an unsupported kind or has no value.
         """
         namespace, name, version = (_evaluated(self.parameters[key], exchange) for key in PATH_PARAMETERS)
         return f"{namespace}/{name}@{version}"
 
 
 def links(document: Mapping[str, Any], operation: str, status: int) -> tuple[Link, ...]:
-    """The links of one answer of an operation, in the order of their names; empty where the contract has none."""
+    """Links of one response of an operation, sorted by name."""
     tree = resolved(dict(document))
     return tuple(sorted(_links(tree, operation, status), key=lambda link: link.name))
 
@@ -68,8 +68,8 @@ def _evaluated(expression: str, exchange: Exchange) -> str:
             return str(value)
     except (ValueError, LookupError, TypeError) as error:
         place = f"links: {expression!r}"
-        raise ContractError(f"{place}: leads nowhere from this {exchange.operation}: {error!r}") from error
-    raise ContractError(f"links: {expression!r}: expected $request.path.NAME or $request.body#/POINTER")
+        raise ContractError(f"{place}: has no value for this {exchange.operation}: {error!r}") from error
+    raise ContractError(f"links: found {expression!r}; expected $request.path.NAME or $request.body#/POINTER")
 
 
 def _path_parameters(exchange: Exchange) -> dict[str, str]:
@@ -79,6 +79,6 @@ def _path_parameters(exchange: Exchange) -> dict[str, str]:
 
 
 def _document(body: Any) -> Any:
-    """The document that was published; the contract describes it raw, a target may want it wrapped (ambiguity 35)."""
+    """The published document: as in the contract, or in an envelope (ambiguity 35)."""
     inner = body.get("template") if isinstance(body, dict) else None
     return inner if isinstance(inner, dict) and "template" in inner else body

@@ -1,7 +1,7 @@
-"""The scenarios that `touchstone record` records: small stories that a client may live through, each whole by itself.
+"""Scenarios for `touchstone record`: short, independent stories of a client.
 
-A scenario shows the same requests each time: it follows a build by its log, which ends when the build does, rather than
-by polling. It says what it expects; what a target answers otherwise ends it, and is not recorded.
+A scenario sends the same requests each time: it follows the log of a build instead of polling. An unexpected response
+is noted; the scenario then fails and is not recorded.
 """
 
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-# Ambiguity 12: where a cancelled build settles.
+# Statuses after a cancelled build (ambiguity 12).
 SETTLED = ("not_built", "failed")
 
-# What went otherwise than the running scenario expects.
-_SURPRISES: list[str] = []
+# Unexpected responses in the running scenario.
+_UNEXPECTED: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story with a target.
+    """One story.
 
     Attributes:
-        name: What a recording of it is called.
-        story: Sends its requests.
-        builds: Builds that it begins at most.
-        claims: What it sets out to show.
+        name: Name of its recording.
+        story: Function that sends the requests.
+        builds: Maximum number of builds that it begins.
+        claims: Claims that it is meant to show.
     """
 
     name: str
@@ -36,23 +36,23 @@ class Scenario:
     claims: tuple[str, ...]
 
     def play(self, exam: Examination) -> None:
-        """Lives through the story.
+        """Sends the requests.
 
         Raises:
-            Unsuited: something in it was answered otherwise than expected.
+            Unsuited: a response was unexpected.
         """
-        _SURPRISES.clear()
+        _UNEXPECTED.clear()
         self.story(exam)
-        if _SURPRISES:
-            more = f" (and {len(_SURPRISES) - 1} more)" if len(_SURPRISES) > 1 else ""
-            raise Unsuited("could-not-run", f"{_SURPRISES[0]}{more}")
+        if _UNEXPECTED:
+            more = f" (and {len(_UNEXPECTED) - 1} more)" if len(_UNEXPECTED) > 1 else ""
+            raise Unsuited("could-not-run", f"{_UNEXPECTED[0]}{more}")
 
 
 SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examination], None]], Scenario]:
-    """Makes a scenario of a function and puts it on the list."""
+    """Decorator that registers a function as a scenario."""
 
     def make(story: Callable[[Examination], None]) -> Scenario:
         return SCENARIOS.setdefault(name, Scenario(name, story, builds, claims))
@@ -61,49 +61,47 @@ def scenario(name: str, builds: int, *claims: str) -> Callable[[Callable[[Examin
 
 
 def expect(exchange: Exchange, *statuses: int, status: str | tuple[str, ...] = "") -> Exchange:
-    """Takes note if an exchange was answered otherwise than the scenario expects.
-
-    It goes on then, so that the rules see what becomes of it, and is not recorded.
+    """Notes an unexpected response and continues, so that the rules judge its consequences.
 
     Args:
-        status: What ``status`` of the body is, or what it may be; empty where the body has none.
+        status: Expected ``status`` in the body, or several allowed ones; empty for a body without it.
     """
     found, wanted = str(exchange.body.get("status")), (status,) if isinstance(status, str) else status
     if exchange.status not in statuses or (status and found not in wanted):
         expected = f"{' or '.join(map(str, statuses))} {' or '.join(wanted)}".strip()
         got = exchange.error or f"{exchange.status} {found if status else ''}".strip()
         where = f"{exchange.request.method} {exchange.request.url}"
-        _SURPRISES.append(f"{where}: expected {expected}, got {got}")
+        _UNEXPECTED.append(f"{where}: expected {expected}, got {got}")
     return exchange
 
 
 def begun(exam: Examination, template: Template) -> None:
-    """Starts a build that has to be a new one."""
+    """Starts a build that must be new."""
     expect(exam.start(template.ref, template.owner), 202, status="building")
 
 
 def followed(exam: Examination, template: Template) -> tuple[Following, Following]:
-    """Two who follow a running build: what one of them is told shows whether the other is told the truth."""
+    """Follows a running build with two clients, so that their logs can be compared."""
     both = exam.follow(template.ref, template.owner), exam.follow(template.ref, template.owner)
     expect(exam.read(template.ref, template.owner), 200, status="building")
     return both
 
 
 def watched(exam: Examination, template: Template) -> None:
-    """Follows a running build until its log is closed, and reads how it ended."""
+    """Follows a running build until its log ends, and reads its status."""
     for following in followed(exam, template):
         expect(exam.ended(following, template.ref), 200)
     expect(exam.wait(template.ref), 200, status=template.outcome)
 
 
 def built(exam: Examination, template: Template) -> None:
-    """Starts a build and watches it."""
+    """Starts a build and follows it to its end."""
     begun(exam, template)
     watched(exam, template)
 
 
 def cancelled(exam: Examination, template: Template) -> None:
-    """Cancels a running build and waits for its log to close."""
+    """Cancels a running build and waits for the end of its log."""
     both = followed(exam, template)
     expect(exam.cancel(template.ref), 202, status="cancelling")
     for following in both:
@@ -120,10 +118,10 @@ def limited(
     operation: str = "startBuild",
     number: int = 1,
 ) -> Exchange:
-    """Sends what may be refused for a limit, which is then what the scenario is about.
+    """Sends a request that a limit may refuse; a 429 is then returned, not waited out.
 
     Args:
-        phase: What it is for, and in round *number*: see rules/history.py.
+        phase: Phase in round *number*; see rules/history.py.
     """
     note = {"limit": {"round": number, "phase": phase}} if phase else {"expects": 429}
     return exam.send(Call(operation, ref, credential, note=note))

@@ -1,10 +1,10 @@
-"""Scenarios of what is refused or not found, and of publishing."""
+"""Scenarios of rejected requests, missing versions and publishing."""
 
 from dataclasses import replace
 
 from scenarios import begun, built, expect, scenario, watched
 
-from situations import ask, path_of, publish_bytes, publish_invalid, publish_refused, raw
+from situations import path_of, publish_bytes, publish_invalid, publish_refused, raw, request
 from touchstone.check.examination import Examination, Unsuited, restricted_key_advice, second_key_advice
 from touchstone.check.templates import Template, publish_call
 from touchstone.facts.exchange import Credential
@@ -12,11 +12,11 @@ from touchstone.facts.exchange import Credential
 _VERSION_ADVICE = 'templates = { restricted = ["namespace/name@version"] } to a version of that account'
 OPERATIONS = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
-# --- versions that are not there, keys that are wrong ----------------------------------------------------------------
+# --- missing versions, wrong keys ------------------------------------------------------------------------------------
 
 
 def not_found(operation: str) -> tuple[int, ...]:
-    """How an operation may say that a version is not there. Ambiguity 26: the log of nothing may be an empty one."""
+    """Allowed statuses for a missing version; its log may be empty (ambiguity 26)."""
     return (200, 404) if operation == "streamBuildEvents" else (404,)
 
 
@@ -30,11 +30,11 @@ def not_found(operation: str) -> tuple[int, ...]:
     "http.wrong-method-is-405",
 )
 def unknown_version(exam: Examination) -> None:
-    """What does not exist is not found, whatever is asked of it, and a method that a path does not have is refused."""
+    """A missing version gets 404 from each operation, and a wrong method is rejected."""
     template = exam.published("unknown-version")
     for part in ("version", "name", "namespace"):
         for operation in OPERATIONS:
-            expect(ask(exam, operation, exam.unknown(part, template)), *not_found(operation))
+            expect(request(exam, operation, exam.unknown(part, template)), *not_found(operation))
     expect(raw(exam, "GET", "/templates/default/No%20Name/one/build"), 400, 404, 422)
     expect(raw(exam, "PUT", f"{path_of(template.ref)}/build"), 404, 405)
     expect(raw(exam, "HEAD", f"{path_of(template.ref)}/build"), 200, 405)
@@ -43,7 +43,7 @@ def unknown_version(exam: Examination) -> None:
 
 @scenario("missing-key", 1, "auth.missing-key-is-401", "auth.missing-key-text", "auth.refused-changes-nothing")
 def missing_key(exam: Examination) -> None:
-    """Without a key nothing is told and nothing happens."""
+    """A request without a key is rejected and has no effect."""
     _refused_everywhere(exam, exam.short("missing-key", times=4), ("none",))
 
 
@@ -57,44 +57,44 @@ def missing_key(exam: Examination) -> None:
     "auth.query-key-is-401",
 )
 def invalid_key(exam: Examination) -> None:
-    """With a key that no account has, nearly the right one, or the right one in the wrong place, nothing happens."""
+    """A request with an invalid key, or a key in the wrong place, is rejected and has no effect."""
     template = exam.short("invalid-key", times=4)
     _refused_everywhere(exam, template, ("unknown", "longer", "shorter", "malformed", "query"))
-    expect(ask(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
+    expect(request(exam, "getBuild", template.ref, "lowercase-scheme"), 200)
 
 
 def _refused_everywhere(exam: Examination, template: Template, credentials: tuple[Credential, ...]) -> None:
     for credential in credentials:
-        expect(ask(exam, "startBuild", template.ref, credential), 401)
+        expect(request(exam, "startBuild", template.ref, credential), 401)
     expect(exam.read(template.ref), 200, status="not_built")
     begun(exam, template)
     for credential in credentials:
         for operation in OPERATIONS[1:]:
-            expect(ask(exam, operation, template.ref, credential), 401)
+            expect(request(exam, operation, template.ref, credential), 401)
     watched(exam, template)
 
 
 @scenario("below-plan", 0, "access.start-needs-scale", "access.publish-needs-scale", "access.plan-is-no-key-matter")
 def below_plan(exam: Examination) -> None:
-    """An account below the Scale plan may neither publish nor build."""
+    """An account below the Scale plan cannot publish or build."""
     if not exam.target.restricted_api_key or not exam.target.templates.restricted:
         raise Unsuited("not-applicable", f"{restricted_key_advice(exam.target)}; set also {_VERSION_ADVICE}")
     ref = exam.target.templates.restricted[0]
     refused = publish_refused(exam, "below-plan", "restricted")
     exam.forget(refused)
-    expect(ask(exam, "startBuild", ref, "restricted"), 403)
-    expect(ask(exam, "getBuild", ref, "restricted"), 200, 403)
+    expect(request(exam, "startBuild", ref, "restricted"), 403)
+    expect(request(exam, "getBuild", ref, "restricted"), 200, 403)
 
 
 @scenario("other-account", 1, "access.others-version-is-404", "access.others-change-nothing")
 def other_account(exam: Examination) -> None:
-    """Another account finds nothing under the name of a version that is not its own, and changes nothing."""
+    """Another account cannot find or change a foreign version."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     template = exam.short("other-account", times=2)
     begun(exam, template)
     for operation in OPERATIONS:
-        expect(ask(exam, operation, template.ref, "second"), *not_found(operation))
+        expect(request(exam, operation, template.ref, "second"), *not_found(operation))
     watched(exam, template)
 
 
@@ -113,7 +113,7 @@ def other_account(exam: Examination) -> None:
     "reuse.only-identical-digest",
 )
 def republish(exam: Examination) -> None:
-    """The same content is accepted again, other content needs force, and is then built afresh."""
+    """The same content is accepted again; other content needs force and a new build."""
     template = exam.short("republish")
     built(exam, template)
     expect(exam.publish(template, form="yaml"), 200, 201)
@@ -122,13 +122,13 @@ def republish(exam: Examination) -> None:
     expect(exam.read(template.ref), 200, status="ready")
     expect(exam.publish(revised, force=True), 200, 201)
     expect(exam.read(template.ref), 200, status="not_built")
-    expect(ask(exam, "getTemplate", template.ref), 200)
+    expect(request(exam, "getTemplate", template.ref), 200)
     built(exam, revised)
 
 
 @scenario("auto-build", 1, "publish.auto-build-starts", "publish.body-is-documented")
 def auto_build(exam: Examination) -> None:
-    """A version is published and built by one request."""
+    """One request publishes and builds a version."""
     template = exam.template("auto-build", sleep_s=exam.observable_s())
     expect(exam.publish(template, auto_build=True), 200, 201)
     watched(exam, template)
@@ -136,7 +136,7 @@ def auto_build(exam: Examination) -> None:
 
 @scenario("invalid-document", 0, "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def invalid_document(exam: Examination) -> None:
-    """What is no document, or breaks the schema, is refused."""
+    """An empty, unparsable or invalid document is rejected."""
     expect(publish_bytes(exam, "invalid-document-empty", b"", "empty"), 400)
     expect(publish_bytes(exam, "invalid-document-cut", b'{"api_version": ', "unparsable"), 400)
     expect(publish_invalid(exam, "invalid-document", lambda document: document.pop("api_version")), 422)
@@ -150,11 +150,11 @@ def invalid_document(exam: Examination) -> None:
     "start.refuses-deleted-version",
 )
 def deleted_version(exam: Examination) -> None:
-    """A version that was deleted is gone, with its build; published again it is there and not built."""
+    """A deleted version is not found; published again, it is not built."""
     template = exam.short("deleted-version")
     built(exam, template)
-    expect(ask(exam, "deleteTemplate", template.ref), 200)
+    expect(request(exam, "deleteTemplate", template.ref), 200)
     for operation in OPERATIONS:
-        expect(ask(exam, operation, template.ref), *not_found(operation))
+        expect(request(exam, operation, template.ref), *not_found(operation))
     expect(exam.send(publish_call(template, wrapped=exam.target.publish == "wrapped")), 200, 201)
     expect(exam.read(template.ref), 200)

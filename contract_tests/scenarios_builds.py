@@ -1,24 +1,24 @@
-"""Scenarios of builds: limits, what becomes of a build, and its log."""
+"""Scenarios of limits, builds and build logs."""
 
 from dataclasses import replace
 
 from scenarios import SETTLED, begun, built, cancelled, expect, followed, limited, scenario, watched
 
-from situations import another_version, ask, call
+from situations import another_version, call, request
 from touchstone.check.examination import Examination, Unsuited, second_key_advice
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange
 
-# So many starts in a burst, and so many builds at once, are tried before a limit is taken for absent.
+# Without a refusal after so many starts, or so many simultaneous builds, there is no limit.
 LONGEST_BURST, MOST_BUILDS = 120, 6
 READS_PER_START, LONGER_BURST = 3, 10
-# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+# Added to Retry-After: a server may count whole seconds.
 MARGIN_S = 0.05
-# Rested before several starts, so that those of the scenario before are forgotten where windows are short.
+# Rest before several starts, so that short limits of the scenario before are over.
 QUIET_S = 1.2
 
-# --- limits: they come first, while nothing else has used them up ----------------------------------------------------
+# --- limits: first, before other scenarios use them up ---------------------------------------------------------------
 
 
 @scenario(
@@ -31,9 +31,7 @@ QUIET_S = 1.2
     "limit.is-per-key",
 )
 def rate_limit(exam: Examination) -> None:
-    """
-    A burst of starts of a ready version is refused at last; then so is a first start, which is served after the wait.
-    """
+    """A burst of starts is refused, and so is a first start; after the wait, both are served."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
     exam.rest(QUIET_S)
@@ -55,9 +53,7 @@ def rate_limit(exam: Examination) -> None:
 
 @scenario("polling", 1, "limit.reads-are-not-charged")
 def polling(exam: Examination) -> None:
-    """
-    Three bursts of starts of a ready version after equal rests; reading its status a lot takes nothing from the last.
-    """
+    """Three bursts of starts after equal rests; status reads before the last one do not use up the limit."""
     exam.rest(QUIET_S)
     template = exam.short("polling")
     built(exam, template)
@@ -74,21 +70,19 @@ def polling(exam: Examination) -> None:
 
 
 def _burst(exam: Examination, template: Template, number: int, beyond: int) -> tuple[int, Exchange]:
-    """
-    Starts a ready version until it is refused, and so many times more; how many were served, and the last refusal.
-    """
+    """Starts a ready version until a 429, and *beyond* times more; returns the number served and the last 429."""
     for served in range(LONGEST_BURST):
         answer = limited(exam, template.ref, "burst", number=number)
         if answer.status == 429:
-            # The last burst has to take longer than the one that it is compared with.
+            # The last burst must take longer than the one that it is compared with.
             more = [limited(exam, template.ref, "burst", number=number) for _ in range(beyond)]
             return served, [answer, *more][-1]
-    raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST}")
+    raise Unsuited("not-applicable", f"no start was refused in a burst of {LONGEST_BURST} starts")
 
 
 @scenario("capacity", MOST_BUILDS + 1, "limit.has-the-error-shape", "limit.refused-start-starts-nothing")
 def capacity(exam: Examination) -> None:
-    """On a full host a start is refused and starts nothing; once a build is cancelled there is room for it."""
+    """On a full host, a start is refused and starts no build; after a cancel, it is accepted."""
     running: list[Template] = []
     for _ in range(MOST_BUILDS):
         template = exam.long("capacity")
@@ -97,9 +91,9 @@ def capacity(exam: Examination) -> None:
         expect(exam.read(template.ref), 200, status="building")
         running.append(template)
     else:
-        raise Unsuited("not-applicable", f"{MOST_BUILDS} builds at once met no limit of the host")
+        raise Unsuited("not-applicable", f"{MOST_BUILDS} simultaneous builds reached no limit")
     if not running:
-        raise Unsuited("indeterminate", "the first start was refused: the host was full before")
+        raise Unsuited("indeterminate", "the first start was refused: the host was already full")
     expect(exam.read(template.ref), 200, status="not_built")
     cancelled(exam, running[0])
     begun(exam, template)
@@ -126,7 +120,7 @@ def capacity(exam: Examination) -> None:
 def fresh_build(exam: Examination) -> None:
     """A new version is published, built and ready."""
     template = exam.short("fresh-build")
-    expect(ask(exam, "getTemplate", template.ref), 200)
+    expect(request(exam, "getTemplate", template.ref), 200)
     expect(exam.read(template.ref), 200, status="not_built")
     built(exam, template)
     expect(exam.read(template.ref), 200, status="ready")
@@ -142,7 +136,7 @@ def fresh_build(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def reuse(exam: Examination) -> None:
-    """A start of what is ready finds its golden, which a cancel leaves as it is."""
+    """A start of a ready version reuses its golden; a cancel does not affect it."""
     template = exam.short("reuse")
     built(exam, template)
     expect(exam.start(template.ref), 200, 202, status="ready")
@@ -152,7 +146,7 @@ def reuse(exam: Examination) -> None:
 
 @scenario("shared-digest", 2, "reuse.same-digest-elsewhere")
 def shared_digest(exam: Examination) -> None:
-    """Another version with the same content finds the golden of the first one, if digests agree."""
+    """A second version with the same content reuses the golden of the first one, if the digests are equal."""
     template = exam.short("shared-digest")
     built(exam, template)
     other = another_version(exam, template)
@@ -163,7 +157,7 @@ def shared_digest(exam: Examination) -> None:
 
 @scenario("joined-build", 1, "start.while-building-is-harmless", "start.concurrent-share-one-build")
 def joined_build(exam: Examination) -> None:
-    """Two start a version at the same moment, and a third one later; there is one build."""
+    """Two simultaneous starts and a later one share one build."""
     exam.rest(QUIET_S)
     template = exam.short("joined-build", times=2)
     for answer in exam.together(*[call("startBuild", template.ref)] * 2):
@@ -181,7 +175,7 @@ def joined_build(exam: Examination) -> None:
     "start.after-failure-builds-again",
 )
 def failed_build(exam: Examination) -> None:
-    """A build fails, tells why, and fails again when it is repeated."""
+    """A build fails with a reason, and fails again when it is repeated."""
     template = exam.short("failed-build", fails=True)
     built(exam, template)
     expect(exam.cancel(template.ref), 404, status="idle")
@@ -201,7 +195,7 @@ def failed_build(exam: Examination) -> None:
     "start.after-cancel-builds-again",
 )
 def cancel_in_flight(exam: Examination) -> None:
-    """A build is cancelled while it runs; the one beside it is not, and the next one completes."""
+    """A running build is cancelled; another build is not affected, and the next one completes."""
     exam.rest(QUIET_S)
     template = exam.short("cancel-in-flight", times=3)
     neighbour = exam.short("cancel-in-flight-beside", times=3)
@@ -211,7 +205,7 @@ def cancel_in_flight(exam: Examination) -> None:
     both = followed(exam, template)
     expect(exam.cancel(template.ref), 202, status="cancelling")
     expect(exam.cancel(template.ref), 202, 404)
-    # Where it was not cancelled after all, this shows it.
+    # This read shows a build that was not cancelled.
     expect(exam.read(template.ref), 200, status=("building", *SETTLED))
     for following in both:
         expect(exam.closed(following), 200)
@@ -223,7 +217,7 @@ def cancel_in_flight(exam: Examination) -> None:
 
 @scenario("cancel-when-idle", 0, "cancel.idle-is-404", "cancel.says-idle", "status.changes-only-by-a-start")
 def cancel_when_idle(exam: Examination) -> None:
-    """A version that nobody has built has nothing to cancel."""
+    """A version that was never built has no build to cancel."""
     template = exam.published("cancel-when-idle")
     expect(exam.read(template.ref), 200, status="not_built")
     expect(exam.cancel(template.ref), 404, status="idle")
@@ -235,7 +229,7 @@ def cancel_when_idle(exam: Examination) -> None:
 
 @scenario("events-ready", 1, "events.ready-ends-on-ready", "events.watchers-agree", "events.carry-the-output")
 def events_ready(exam: Examination) -> None:
-    """Two follow a build that prints some lines, and one asks for the log when it is over."""
+    """Two clients follow a build with several lines of output, and one requests the log afterwards."""
     template = replace(exam.template("events-ready", sleep_s=exam.observable_s(2)), halved=True, more_lines=4)
     expect(exam.publish(template), 200, 201)
     built(exam, template)
@@ -244,7 +238,7 @@ def events_ready(exam: Examination) -> None:
 
 @scenario("events-failed", 1, "events.failed-ends-on-error", "events.close-at-the-end")
 def events_failed(exam: Examination) -> None:
-    """The log of a build that fails, while it runs and afterwards."""
+    """The log of a failing build, during the build and afterwards."""
     template = exam.short("events-failed", fails=True)
     built(exam, template)
     expect(exam.closed(exam.follow(template.ref)), 200, 404)
@@ -252,7 +246,7 @@ def events_failed(exam: Examination) -> None:
 
 @scenario("events-cancelled", 1, "events.cancelled-ends-on-cancel", "events.close-at-the-end")
 def events_cancelled(exam: Examination) -> None:
-    """The log of a build that is cancelled."""
+    """The log of a cancelled build."""
     template = exam.short("events-cancelled", times=3)
     begun(exam, template)
     cancelled(exam, template)

@@ -1,4 +1,4 @@
-"""Requests that only the contract tests send: with wrong keys, with wrong documents, along wrong paths."""
+"""Requests that only the contract tests send: with wrong keys, invalid documents and invalid paths."""
 
 import json
 from collections.abc import Callable
@@ -16,24 +16,24 @@ JSON, YAML = "application/json", "application/yaml"
 
 
 def call(operation: str, ref: str, credential: Credential = "primary") -> Call:
-    """A plain request; a stream is left alone after the time that a request may take."""
+    """A plain request; a stream is closed after 5 seconds."""
     return Call(operation, ref, credential, stream_s=5.0 if operation == "streamBuildEvents" else 0.0)
 
 
-def ask(
+def request(
     exam: Examination, operation: str, ref: str, credential: Credential = "primary", authorization: str = ""
 ) -> Exchange:
-    """Sends a plain request once and takes any answer.
+    """Sends a plain request once and accepts any response.
 
-    Where the run must not publish, the versions are somebody's. None is deleted, and builds are started and cancelled
-    only of those that the settings name.
+    If the run must not publish, the versions belong to the user. None is deleted, and only versions in the settings are
+    started and cancelled.
 
     Args:
-        authorization: What the header says in the place of what *credential* stands for.
+        authorization: Value of the Authorization header instead of the one for *credential*.
     """
-    named = (*exam.target.templates.buildable, *exam.target.templates.failing, *exam.target.templates.restricted)
+    listed = (*exam.target.templates.buildable, *exam.target.templates.failing, *exam.target.templates.restricted)
     if exam.target.publish == "never" and (
-        operation == "deleteTemplate" or (operation in ("startBuild", "cancelBuild") and ref not in named)
+        operation == "deleteTemplate" or (operation in ("startBuild", "cancelBuild") and ref not in listed)
     ):
         ref = exam.unknown("name")
     plain = call(operation, ref, credential)
@@ -41,12 +41,12 @@ def ask(
 
 
 def attempt(exam: Examination, operation: str, template: Template, credential: Credential) -> Exchange:
-    """Sends with a wrong key what the right key could do."""
+    """Sends a request with a wrong key that the right key could send."""
     if operation == "publishTemplate":
         exam.register(template)
         wrapped = exam.target.publish == "wrapped"
         return exam.send(publish_call(template.revised(), wrapped=wrapped, force=True, credential=credential))
-    return ask(exam, operation, template.ref, credential)
+    return request(exam, operation, template.ref, credential)
 
 
 def raw(exam: Examination, method: str, path: str, credential: Credential = "primary") -> Exchange:
@@ -57,7 +57,7 @@ def raw(exam: Examination, method: str, path: str, credential: Credential = "pri
 def publish_refused(
     exam: Examination, purpose: str, credential: Credential, *, auto_build: bool = False, force: bool = False
 ) -> Template:
-    """Publishes with a key that may not; the journal has it, for a server that lets it pass."""
+    """Publishes with a key that must be refused; journalled, in case the server accepts it."""
     template = exam.template(purpose, owner="restricted" if credential == "restricted" else "primary")
     exam.register(template)
     wrapped = exam.target.publish == "wrapped"
@@ -66,7 +66,7 @@ def publish_refused(
 
 
 def published_without(exam: Examination, purpose: str) -> Template:
-    """A new template, published with each switch of the query said to be off."""
+    """Publishes a new template with all switches of the query set to false."""
     needs_publishing(exam)
     template = exam.template(purpose)
     exam.register(template)
@@ -78,16 +78,16 @@ def published_without(exam: Examination, purpose: str) -> Template:
 def publish_invalid(
     exam: Examination, purpose: str, spoil: Callable[[dict[str, Any]], object], *, as_yaml: bool = False
 ) -> Exchange:
-    """Publishes a document that *spoil* has made break the schema, in an envelope where the target takes no raw one."""
+    """Publishes a document that *spoil* made invalid, in an envelope if the target requires one."""
     template = exam.template(purpose)
     document = template.document()
     spoil(document)
     about = document["template"]
-    # A server that takes it has it under the name that it has now.
-    taken = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
-    if taken.ref != template.ref and is_own(taken.ref, exam.run_id):
-        exam.register(taken)
-        exam.publications.taken_for(taken, template)
+    # A server that accepts it stores it under its current name.
+    accepted = replace(template, name=str(about.get("name", "")), version=str(about.get("version", "")))
+    if accepted.ref != template.ref and is_own(accepted.ref, exam.run_id):
+        exam.register(accepted)
+        exam.publications.taken_for(accepted, template)
     return publish_spoilt(exam, template, document, as_yaml=as_yaml)
 
 
@@ -99,7 +99,7 @@ def publish_spoilt(
     as_yaml: bool = False,
     force: bool = False,
 ) -> Exchange:
-    """Publishes a *document* that breaks the schema in the place of that of *template*."""
+    """Publishes an invalid *document* instead of that of *template*."""
     body, media_type = json.dumps(document).encode(), JSON
     if exam.target.publish == "wrapped":
         envelope = {"namespace": "default", "name": template.name, "version": template.version, "template": document}
@@ -110,7 +110,7 @@ def publish_spoilt(
 
 
 def publish_bytes(exam: Examination, purpose: str, body: bytes, invalid: str, media_type: str = JSON) -> Exchange:
-    """Publishes what is no document at all; *invalid* says how."""
+    """Publishes bytes that are no document; *invalid* is the kind."""
     return publish_wrong(exam, exam.template(purpose), body, invalid, media_type)
 
 
@@ -123,7 +123,7 @@ def publish_wrong(
     *,
     force: bool = False,
 ) -> Exchange:
-    """Publishes what is wrong on purpose; the journal has the name that a server may take it for."""
+    """Publishes an invalid body; journalled under the name that a server may accept it for."""
     needs_publishing(exam)
     exam.register(template)
     headers, query = {"Content-Type": media_type}, {"force": "true"} if force else {}
@@ -132,12 +132,12 @@ def publish_wrong(
 
 
 def starts_together(exam: Examination, ref: str, times: int) -> list[Exchange]:
-    """Starts one version several times at the same moment."""
+    """Sends several simultaneous starts of one version."""
     return exam.together(*[call("startBuild", ref)] * times)
 
 
 def publish_together(exam: Examination, *templates: Template) -> None:
-    """Publishes new versions at the same moment."""
+    """Publishes new versions at the same time."""
     needs_publishing(exam)
     for template in templates:
         exam.register(template)
@@ -145,20 +145,20 @@ def publish_together(exam: Examination, *templates: Template) -> None:
 
 
 def start_both(exam: Examination, *refs: str) -> None:
-    """Starts different versions at the same moment; what is refused for a limit is started once there is room."""
+    """Starts different versions at the same time; a start with status 429 is repeated later."""
     for answer in exam.together(*[call("startBuild", ref) for ref in refs]):
         if answer.status == 429 and answer.ref:
             exam.start(answer.ref)
 
 
 def path_of(ref: str) -> str:
-    """The path of a version below the base of the target."""
+    """Path of a version below the base of the target."""
     namespace, _, rest = ref.partition("/")
     return f"/templates/{namespace}/{rest.replace('@', '/')}"
 
 
 def another_version(exam: Examination, template: Template) -> Template:
-    """The same content under another version of the same name, published."""
+    """Publishes the same content under another version of the same name."""
     other = replace(template, version="1.0.1")
     answer = exam.publish(other)
     if not 200 <= answer.status < 300:
@@ -167,36 +167,36 @@ def another_version(exam: Examination, template: Template) -> Template:
 
 
 def find_nothing(exam: Examination, ref: str) -> None:
-    """Asks every operation for a version that was deleted, and for the heads of what there was to read."""
+    """Sends each operation and HEAD for a deleted version."""
     for end in ("/build", ""):
         raw(exam, "HEAD", f"{path_of(ref)}{end}")
     for operation in ("getTemplate", "getBuild", "streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
-        ask(exam, operation, ref)
+        request(exam, operation, ref)
 
 
 def lasting(exam: Examination, sleep_s: float) -> float:
-    """Seconds for a build to sleep: as many as are asked for, as far as a build may take that long."""
+    """Seconds for a build to sleep: *sleep_s*, limited by build_timeout_s."""
     return min(sleep_s, exam.target.build_timeout_s / 2)
 
 
 def digest(exam: Examination, template: Template) -> str:
-    """The digest that the status shows."""
+    """Digest in the status."""
     return str(exam.read(template.ref).body.get("digest", ""))
 
 
 def needs_publishing(exam: Examination) -> None:
-    """Ends the case on a target where the run must not publish."""
+    """Ends the case if the run must not publish."""
     if exam.target.publish == "never":
         raise Unsuited("not-applicable", PUBLISH_ADVICE)
 
 
 def needs_second(exam: Examination) -> None:
-    """Ends the case where there is no second account."""
+    """Ends the case if there is no second account."""
     if not exam.target.second_api_key:
         raise Unsuited("not-applicable", second_key_advice(exam.target))
 
 
 def needs_restricted(exam: Examination) -> None:
-    """Ends the case where there is no account below the Scale plan."""
+    """Ends the case if there is no account below the Scale plan."""
     if not exam.target.restricted_api_key:
         raise Unsuited("not-applicable", restricted_key_advice(exam.target))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from situations import ask, needs_publishing, needs_restricted, needs_second, publish_refused, raw
+from situations import needs_publishing, needs_restricted, needs_second, publish_refused, raw, request
 from touchstone.check.examination import Examination
 from touchstone.contract.lifecycle import AT_REST
 
@@ -14,37 +14,37 @@ OPERATIONS = ("getBuild", "getTemplate", "startBuild", "cancelBuild", "streamBui
 @pytest.mark.cost(builds=1, requests=44)
 @pytest.mark.claims("access.others-version-is-404", "access.others-change-nothing", "auth.valid-key-is-accepted")
 def test_another_account_neither_sees_nor_touches(exam: Examination) -> None:
-    """Another account finds neither an idle, nor a running, nor a ready version, and changes none of them."""
+    """Another account cannot find or change an idle, running or ready version."""
     needs_second(exam)
     template = exam.short("private")
     exam.read(template.ref)
     for operation in OPERATIONS:
-        ask(exam, operation, template.ref, "second")
+        request(exam, operation, template.ref, "second")
         exam.read(template.ref)
     exam.start(template.ref)
     following = exam.follow(template.ref)
     exam.read(template.ref)
     for operation in OPERATIONS:
-        ask(exam, operation, template.ref, "second")
-    # No read before it can have settled: a cancelled build reads building until then.
+        request(exam, operation, template.ref, "second")
+    # No read earlier: a cancelled build still reads building until it settles.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
     exam.closed(following)
     ready = exam.ready()
     exam.read(ready.ref)
     for operation in OPERATIONS:
-        ask(exam, operation, ready.ref, "second")
+        request(exam, operation, ready.ref, "second")
         exam.read(ready.ref)
 
 
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("access.others-version-is-404", "http.head-matches-get")
 def test_isolation_holds_in_both_directions(exam: Examination) -> None:
-    """The second account owns versions like the first, and the first does not see them."""
+    """The first account cannot find a version of the second one."""
     needs_second(exam)
     theirs = exam.ready("second")
     for operation in OPERATIONS:
-        ask(exam, operation, theirs.ref, "primary")
+        request(exam, operation, theirs.ref, "primary")
     for end in ("/build", ""):
         for method in ("GET", "HEAD"):
             raw(exam, method, f"/templates/default/{theirs.name}/{theirs.version}{end}")
@@ -60,20 +60,20 @@ def test_isolation_holds_in_both_directions(exam: Examination) -> None:
     "access.others-change-nothing",
 )
 def test_building_needs_the_scale_plan(exam: Examination) -> None:
-    """An account below the Scale plan is told so when it publishes or starts a build."""
+    """An account below the Scale plan gets 403 when it publishes or starts a build."""
     needs_restricted(exam)
     ready = exam.ready()
     if exam.target.publish != "never":
         publish_refused(exam, "below-scale-automatic", "restricted", auto_build=True)
         publish_refused(exam, "below-scale-forced", "restricted", force=True)
         refused = publish_refused(exam, "below-scale", "restricted")
-        ask(exam, "getTemplate", refused.ref, "restricted")
+        request(exam, "getTemplate", refused.ref, "restricted")
     for ref in (ready.ref, exam.unknown("name"), *exam.target.templates.restricted):
-        ask(exam, "getBuild", ref, "restricted")
+        request(exam, "getBuild", ref, "restricted")
         for _ in range(2):
-            ask(exam, "startBuild", ref, "restricted")
-            ask(exam, "getBuild", ref, "restricted")
-    ask(exam, "getBuild", ready.ref, "restricted")
+            request(exam, "startBuild", ref, "restricted")
+            request(exam, "getBuild", ref, "restricted")
+    request(exam, "getBuild", ready.ref, "restricted")
     exam.read(ready.ref)
 
 
@@ -87,42 +87,42 @@ def test_building_needs_the_scale_plan(exam: Examination) -> None:
     "status.ready-stays-ready",
 )
 def test_accounts_may_use_one_name(exam: Examination) -> None:
-    """Two accounts have versions of one name: each reads, builds, cancels, replaces and deletes its own one."""
+    """Two accounts use one name: each reads, builds, cancels, replaces and deletes its own version."""
     needs_second(exam)
     needs_publishing(exam)
-    # So long that both are followed before they print.
+    # Long enough that both logs are open before the builds print.
     ours = exam.short("common", times=3)
     theirs = replace(ours.revised(), owner="second", fails=True)
     exam.publish(theirs)
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     exam.start(ours.ref)
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     exam.cancel(ours.ref, "second")
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     exam.start(ours.ref, "second")
     followings = [exam.follow(ours.ref), exam.follow(ours.ref, "second")]
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     exam.wait(ours.ref)
     exam.wait(ours.ref, by="second")
     for following in followings:
         exam.closed(following)
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     theirs = theirs.revised()
     exam.publish(theirs)
     exam.publish(theirs, force=True)
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
     exam.start(ours.ref, "second")
     exam.read(ours.ref, "second")
     exam.cancel(ours.ref, "second")
     exam.wait(ours.ref, AT_REST, by="second")
     exam.start(ours.ref)
-    look_at_both(exam, ours.ref)
-    ask(exam, "deleteTemplate", ours.ref, "second")
-    look_at_both(exam, ours.ref)
+    read_both(exam, ours.ref)
+    request(exam, "deleteTemplate", ours.ref, "second")
+    read_both(exam, ours.ref)
 
 
-def look_at_both(exam: Examination, ref: str) -> None:
+def read_both(exam: Examination, ref: str) -> None:
     """Each account reads its version of the name."""
     for credential in ("primary", "second"):
         exam.read(ref, credential)
-        ask(exam, "getTemplate", ref, credential)
+        request(exam, "getTemplate", ref, credential)

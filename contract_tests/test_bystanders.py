@@ -1,18 +1,18 @@
-"""Whatever is asked about one version, the others stay as they are."""
+"""Requests about one version do not affect other versions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
-from situations import ask, lasting, needs_publishing, publish_invalid
+from situations import lasting, needs_publishing, publish_invalid, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Of what the build steps take: the second half of the sleep has begun by then, and is not over.
+# Share of the build steps' duration: within the second sleep.
 LATE_SHARE = 0.7
-# As long as that of a short build: in this time all that is done to the other version can be done.
+# Multiple of a short build's duration: enough time for all actions.
 OUTLASTING = 6
 
 OPERATIONS = ("startBuild", "cancelBuild", "deleteTemplate")
@@ -20,10 +20,10 @@ OPERATIONS = ("startBuild", "cancelBuild", "deleteTemplate")
 
 @dataclass
 class Subject:
-    """The version that everything is done to.
+    """The version that all actions change.
 
     Attributes:
-        long_s: How long the build steps take of a build that is to be cancelled, in seconds.
+        long_s: Duration of the build steps of a build to cancel, in seconds.
     """
 
     exam: Examination
@@ -32,11 +32,11 @@ class Subject:
 
     @property
     def ref(self) -> str:
-        """What it is called."""
+        """The ref of the version."""
         return self.now.ref
 
     def replaced(self, *, fails: bool = False, sleep_s: float = 0.0) -> None:
-        """Gives it other content, by force."""
+        """Publishes other content with force."""
         self.now = replace(self.now.revised(), fails=fails, sleep_s=sleep_s, halved=True)
         self.exam.publish(self.now, force=True)
 
@@ -45,32 +45,32 @@ Action = Callable[[Subject], object]
 
 
 def conflict(subject: Subject) -> None:
-    """Other content is refused without force, and what is no document always."""
+    """Publishes other content without force, and an invalid document."""
     subject.exam.publish(subject.now.revised())
     publish_invalid(subject.exam, "spoilt", lambda document: document.pop("api_version"))
 
 
 def idle_cancel(subject: Subject) -> None:
-    """There is nothing to cancel."""
+    """Cancels a version without a build."""
     subject.exam.cancel(subject.ref)
 
 
 def build(subject: Subject) -> None:
-    """It is built, and its golden used."""
+    """Builds the version and reuses its golden."""
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
     subject.exam.start(subject.ref)
 
 
 def fail(subject: Subject) -> None:
-    """Its build fails."""
+    """Publishes content whose build fails, and builds it."""
     subject.replaced(fails=True)
     subject.exam.start(subject.ref)
     subject.exam.wait(subject.ref)
 
 
 def start(subject: Subject) -> None:
-    """Its build is started, and comes to its last step."""
+    """Starts a build and waits for its last step."""
     subject.replaced(sleep_s=subject.long_s)
     subject.exam.start(subject.ref)
     subject.exam.rest(LATE_SHARE * subject.now.sleep_s)
@@ -78,29 +78,29 @@ def start(subject: Subject) -> None:
 
 
 def cancel(subject: Subject) -> None:
-    """Its build is cancelled."""
+    """Cancels the build."""
     subject.exam.cancel(subject.ref)
     subject.exam.settle(subject.ref)
 
 
 def follow(subject: Subject) -> None:
-    """Somebody looks at its log."""
+    """Follows the log to its end."""
     subject.exam.closed(subject.exam.follow(subject.ref))
 
 
 def delete(subject: Subject) -> None:
-    """It is deleted, and published with other content."""
-    ask(subject.exam, "deleteTemplate", subject.ref)
+    """Deletes the version and publishes other content."""
+    request(subject.exam, "deleteTemplate", subject.ref)
     subject.now = subject.now.revised()
     subject.exam.publish(subject.now)
 
 
 def intrude(subject: Subject) -> None:
-    """Somebody without a key, and another account, do what they may not."""
+    """Sends forbidden requests without a key and from another account."""
     intruders: tuple[Credential, ...] = ("none", "second") if subject.exam.target.second_api_key else ("none",)
     for operation in OPERATIONS:
         for credential in intruders:
-            ask(subject.exam, operation, subject.ref, credential)
+            request(subject.exam, operation, subject.ref, credential)
             subject.exam.read(subject.ref)
 
 
@@ -134,9 +134,7 @@ ACTIONS: tuple[Action, ...] = (
     "events.terminal-frame-comes-last",
 )
 def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) -> None:
-    """
-    A running, a ready, a failed and an idle version stay so while another one goes through all that can be done to it.
-    """
+    """A running, a ready, a failed and an idle version do not change during all actions on another one."""
     needs_publishing(exam)
     failed = exam.short("standing-failed", fails=True)
     idle, gone = exam.published("standing"), exam.published("gone")
@@ -147,13 +145,13 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     for ref in (failed.ref, sibling.ref):
         exam.start(ref)
         exam.wait(ref)
-    # Another version of the name that runs: what goes by the name alone hits it.
+    # Another version of the running name, to find faults that ignore the version.
     subject = Subject(exam, replace(running.revised(), version="1.0.1", sleep_s=0.0), lasting(exam, 3 * failed.sleep_s))
     exam.publish(subject.now)
     exam.start(running.ref)
     following = exam.follow(running.ref)
     exam.read(running.ref)
-    ask(exam, "deleteTemplate", gone.ref)
+    request(exam, "deleteTemplate", gone.ref)
     late = exam.published("standing-late")
     for action in (*ACTIONS, intrude):
         action(subject)
@@ -163,4 +161,4 @@ def test_what_happens_to_one_version_leaves_the_others_alone(exam: Examination) 
     exam.closed(following)
     for ref in (*refs, late.ref, running.ref, subject.ref, gone.ref):
         exam.read(ref)
-        ask(exam, "getTemplate", ref)
+        request(exam, "getTemplate", ref)

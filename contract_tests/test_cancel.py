@@ -1,10 +1,10 @@
-"""Cancelling a build: what is answered, where it settles, and whom it leaves alone."""
+"""Cancelling a build: the response, the status afterwards, and other builds."""
 
 from dataclasses import replace
 
 import pytest
 
-from situations import ask, call, lasting
+from situations import call, lasting, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
@@ -24,9 +24,7 @@ from touchstone.check.templates import Template
     "status.is-one-of-four",
 )
 def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) -> None:
-    """
-    A running build is cancelled, settles, has nothing left to cancel, and the next build completes, joined or not.
-    """
+    """A running build is cancelled and settles, a second cancel gets 404, and the next build completes."""
     template = exam.short("cancelled")
     exam.start(template.ref)
     theirs = stranger(exam, template) if exam.target.second_api_key else None
@@ -45,7 +43,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
     exam.start(template.ref)
     exam.read(template.ref)
     exam.wait(template.ref)
-    # Where the start that joined has begun a build of its own, there is something to cancel in a version that is ready.
+    # If the second start wrongly began another build, there is a build to cancel.
     exam.cancel(template.ref)
     exam.read(template.ref)
     exam.closed(following)
@@ -54,9 +52,7 @@ def test_running_build_is_cancelled_and_the_next_completes(exam: Examination) ->
 @pytest.mark.cost(builds=2, requests=8)
 @pytest.mark.claims("cancel.in-flight-is-202", "start.after-cancel-builds-again", "cancel.next-build-completes")
 def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
-    """
-    A start while a cancel of a joined build settles begins one of its own that does not die with the cancelled one.
-    """
+    """A start right after a cancel begins a new build, which completes."""
     template = exam.short("restarted", times=3)
     exam.start(template.ref)
     exam.start(template.ref)
@@ -75,23 +71,23 @@ def test_start_right_after_a_cancel_builds_again(exam: Examination) -> None:
     "lookup.unknown-namespace-is-404",
 )
 def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
-    """Cancelling one build, or what does not exist, leaves other ones of the account running to their end."""
+    """A cancel of one build, or of a missing version, does not affect other builds."""
     ready = exam.ready()
     victim = exam.long("victim")
     neighbour = exam.published("neighbour", sleep_s=lasting(exam, victim.sleep_s / 3))
-    # It prints half way through, so that there is something in its log that must not come again.
+    # It prints half way through, so that a restart would print twice.
     sibling = replace(victim.revised(), version="1.0.1", sleep_s=neighbour.sleep_s, halved=True)
     exam.publish(sibling)
     exam.start(sibling.ref)
     following = exam.follow(sibling.ref)
     exam.start(victim.ref)
-    # One build began before the one that is cancelled, one after it.
+    # One build begins before the cancelled one, one after it.
     exam.start(neighbour.ref)
     exam.read(ready.ref)
     exam.read(sibling.ref)
     exam.read(neighbour.ref)
     for part in ("version", "name", "namespace"):
-        ask(exam, "cancelBuild", exam.unknown(part, victim))
+        request(exam, "cancelBuild", exam.unknown(part, victim))
     exam.cancel(ready.ref)
     exam.read(neighbour.ref)
     exam.read(victim.ref)
@@ -109,9 +105,9 @@ def test_cancel_leaves_the_neighbour_building(exam: Examination) -> None:
 
 
 def stranger(exam: Examination, like: Template) -> Template | None:
-    """A build of the second account, started where the host has room for it without waiting."""
+    """Starts a build of the second account; None if it is refused."""
     theirs = exam.published("stranger", sleep_s=like.sleep_s, owner="second")
-    started = ask(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
+    started = request(exam, "startBuild", theirs.ref, "second").body.get("status") == "building"
     return theirs if started else None
 
 
@@ -119,7 +115,7 @@ def stranger(exam: Examination, like: Template) -> Template | None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
 def test_build_is_cancelled_late(exam: Examination) -> None:
-    """A build can be cancelled as long as it runs."""
+    """A build can be cancelled shortly before its end."""
     template = exam.long("late")
     exam.start(template.ref)
     exam.rest(template.sleep_s * 3 / 4)
@@ -132,7 +128,7 @@ def test_build_is_cancelled_late(exam: Examination) -> None:
 @pytest.mark.cost(builds=2, requests=12)
 @pytest.mark.claims("cancel.in-flight-is-202", "cancel.settles", "cancel.does-not-end-ready")
 def test_two_cancels_at_once_are_one(exam: Examination) -> None:
-    """Simultaneous cancels of one build are answered as documented, and the build ends cancelled."""
+    """Simultaneous cancels get documented responses, and the build is cancelled."""
     template = exam.long("twice")
     exam.start(template.ref)
     exam.read(template.ref)

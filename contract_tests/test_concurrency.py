@@ -1,15 +1,15 @@
-"""Several requests for one version at the same moment."""
+"""Simultaneous requests for one version."""
 
 from dataclasses import replace
 
 import pytest
 
-from situations import ask, call, publish_together, start_both, starts_together
+from situations import call, publish_together, request, start_both, starts_together
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.templates import Template
 from touchstone.facts.backoff import FIRST_WAIT_S, retry_after_s
 
-# Bursts of other cases may have used up the rate; this often it is waited for to recover.
+# Number of tries: other cases may have used up the rate limit.
 TRIES = 3
 
 
@@ -21,7 +21,7 @@ TRIES = 3
     "http.no-server-error",
 )
 def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
-    """Simultaneous starts of one version get documented answers and lead to one build."""
+    """Simultaneous starts get documented responses and share one build."""
     template = started_together(exam, 4)
     following = exam.follow(template.ref)
     exam.read(template.ref)
@@ -33,12 +33,12 @@ def test_simultaneous_starts_share_one_build(exam: Examination) -> None:
 
 
 def started_together(exam: Examination, times: int) -> Template:
-    """A version that several simultaneous starts of were answered otherwise than by a limit.
+    """Returns a version of which at least two simultaneous starts were not refused with 429.
 
-    Its build prints late enough for its log to be open by then, although it is asked for after those answers.
+    Its build prints late enough that its log can be opened before.
 
     Raises:
-        Unsuited: a limit let no two of them through, however long it was waited for.
+        Unsuited: a limit accepted fewer than two starts in each try.
     """
     for _ in range(TRIES):
         template = exam.short("together", times=3)
@@ -50,14 +50,14 @@ def started_together(exam: Examination, times: int) -> Template:
         exam.cancel(template.ref)
         exam.settle(template.ref)
         exam.rest(min(retry_after_s(refused[0].response) or FIRST_WAIT_S, exam.target.patience_s))
-    raise Unsuited("indeterminate", f"a limit let no two of {times} simultaneous starts through")
+    raise Unsuited("indeterminate", f"a limit accepted fewer than two of {times} simultaneous starts")
 
 
 @pytest.mark.profile("standard")
 @pytest.mark.cost(builds=1, requests=20)
 @pytest.mark.claims("status.concurrent-reads-agree", "http.answers")
 def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
-    """Simultaneous reads while a build runs, and once it is ready, are all answered."""
+    """Simultaneous reads during and after a build all get a response."""
     template = exam.short("read-often")
     exam.start(template.ref)
     exam.together(*[call("getBuild", template.ref)] * 6)
@@ -69,7 +69,7 @@ def test_reads_beside_a_build_are_answered(exam: Examination) -> None:
 @pytest.mark.cost(builds=3, requests=10)
 @pytest.mark.claims("start.concurrent-answers-are-documented", "status.build-ends")
 def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> None:
-    """A start and a cancel that race leave a version that ends or settles and can be built."""
+    """After a simultaneous start and cancel, the version settles and can be built."""
     template = exam.short("racing")
     exam.start(template.ref)
     exam.together(call("cancelBuild", template.ref), call("startBuild", template.ref))
@@ -83,7 +83,7 @@ def test_start_and_cancel_at_once_leave_a_sane_version(exam: Examination) -> Non
     "status.ref-is-the-path", "status.concurrent-reads-agree", "template.read-shows-the-published", "http.answers"
 )
 def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) -> None:
-    """Reads of several versions at once, in all their states and by two accounts, are each about their own version."""
+    """Simultaneous reads of several versions by two accounts each return their own version."""
     ready, unbuilt, running = exam.ready(), exam.published("beside"), exam.short("running")
     templates = [ready, unbuilt, running, *([exam.ready("second")] if exam.target.second_api_key else [])]
     exam.start(running.ref)
@@ -107,16 +107,14 @@ def test_answers_to_simultaneous_requests_are_not_mixed_up(exam: Examination) ->
     "lookup.deleted-version-is-404",
 )
 def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None:
-    """
-    Versions that are published, started, cancelled and deleted at the same moment as others have each what it was for.
-    """
+    """Simultaneous publishes, starts, cancels and deletes each affect only their own version."""
     first = exam.short("beside-others")
     templates = [replace(first, version=f"1.0.{number}") for number in range(1, 4)]
     templates = [replace(template, marker=f"{template.marker}-{template.version}") for template in templates]
     publish_together(exam, *templates)
     refs = [template.ref for template in templates]
     for ref in refs:
-        ask(exam, "getTemplate", ref)
+        request(exam, "getTemplate", ref)
         exam.read(ref)
     start_both(exam, *refs)
     for ref in refs:
@@ -130,7 +128,7 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
         exam.wait(ref)
     exam.together(*[call("deleteTemplate", ref) for ref in refs[1:]])
     for ref in refs:
-        ask(exam, "getTemplate", ref)
+        request(exam, "getTemplate", ref)
         exam.read(ref)
 
 
@@ -142,20 +140,19 @@ def test_simultaneous_changes_are_each_of_one_version(exam: Examination) -> None
     "template.read-shows-the-published",
 )
 def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
-    """
-    Of two contents that are published as one new version at the same moment one is there, and the other is a conflict.
+    """Of two simultaneous publishes of different contents, one is stored and the other one is a conflict.
 
-    What is published several times at the same moment is in conflict with nothing.
+    Simultaneous publishes of the same content do not conflict.
     """
     same = exam.template("shared")
     publish_together(exam, same, same, same)
     for operation in ("getTemplate", "getBuild"):
-        ask(exam, operation, same.ref)
+        request(exam, operation, same.ref)
     for purpose in ("contested", "contested-again"):
         template = exam.template(purpose)
         publish_together(exam, template, template.revised())
         for operation in ("getTemplate", "getBuild", "getTemplate"):
-            ask(exam, operation, template.ref)
+            request(exam, operation, template.ref)
 
 
 @pytest.mark.cost(builds=3, requests=22)
@@ -163,7 +160,7 @@ def test_simultaneous_publishes_leave_one_content(exam: Examination) -> None:
     "status.good-template-ends-ready", "status.failing-template-ends-failed", "events.own-lines-only", "http.answers"
 )
 def test_builds_side_by_side_end_each_in_its_own_way(exam: Examination) -> None:
-    """Of builds that run at once one fails and others do not, none ends with another, and each has a log of its own."""
+    """Of three simultaneous builds one fails; each has its own end and its own log."""
     bad, good = exam.short("bad", fails=True), exam.short("good")
     slow = exam.short("slow", times=3)
     exam.start(slow.ref)

@@ -1,6 +1,4 @@
-"""
-Documents with all their sections, and such that cannot be published: empty, unparsable, against a rule of the schema.
-"""
+"""Documents with all their sections, and invalid ones: empty, unparsable, or against a rule of the schema."""
 
 import json
 from collections.abc import Callable
@@ -9,37 +7,37 @@ from typing import Any, get_args
 
 import pytest
 
-from situations import YAML, ask, publish_bytes, publish_invalid, publish_spoilt, publish_wrong
+from situations import YAML, publish_bytes, publish_invalid, publish_spoilt, publish_wrong, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Form, Template
 
 Document = dict[str, Any]
 
-# A valid app, of which each rule breaks one thing.
+# A valid app; each rule breaks one value.
 APP: Document = {"name": "web", "run": "serve"}
 
 
 def without(key: str) -> Callable[[Document], object]:
-    """Spoils a document by leaving out a key that is required of its template."""
+    """Removes a required key of the template."""
     return lambda document: document["template"].pop(key)
 
 
 def with_(section: str, **values: Any) -> Callable[[Document], object]:
-    """Spoils a section of a document."""
+    """Changes a section of a document."""
     return lambda document: document.setdefault(section, {}).update(values)
 
 
 def renamed(change: Callable[[str], str]) -> Callable[[Document], object]:
-    """Spoils the name of a template, so that it still is one of this run's."""
+    """Changes the name of a template; it still belongs to this run."""
     return lambda document: document["template"].update(name=change(document["template"]["name"]))
 
 
 def with_app(**values: Any) -> Callable[[Document], object]:
-    """Spoils an app."""
+    """Changes the app."""
     return lambda document: document.update(apps=[APP | values])
 
 
-# What a document may have besides its name, its version and build steps. Source: templates/schema; facts, section 6.
+# Optional sections of a document. Source: templates/schema; facts, section 6.
 SECTIONS: Document = {
     "hardware": {"os": "linux", "cpu": 2, "ram_gb": 8, "disk_gb": 20, "resolution": "1280x720x24", "audio": False},
     "vars": {"GREETING": "grüß dich"},
@@ -48,10 +46,10 @@ SECTIONS: Document = {
     "apps": [APP | {"restart": "on-failure", "ports": [{"internal": 3000, "protocol": "tcp"}]}],
 }
 
-# Longer than a buffer that somebody may have thought large enough.
+# Larger than common buffers.
 LARGE: Document = {"env": {f"PLENTY_{number}": f"{number:03} " * 100 for number in range(200)}}
 
-# Where the short form has these is not documented.
+# The place of these in the short form is undocumented.
 DESCRIBED: Document = {
     "template": {"description": "Made by a test – für alle", "publisher": "touchstone", "license": "MIT"}
 }
@@ -102,11 +100,11 @@ UNPARSABLE_YAML = (b"template: [open", b"template: 'open", b"template: {version:
     "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422", "error.has-the-documented-shape"
 )
 def test_documents_that_cannot_be_published(exam: Examination) -> None:
-    """Empty, unparsable and invalid documents are refused, each in its own way."""
+    """Empty, unparsable and invalid documents get their documented errors."""
     publish_bytes(exam, "empty", b"", "empty")
     for body in UNPARSABLE_JSON:
         publish_bytes(exam, "broken", body, "unparsable")
-    # One document is enough: what follows it is none.
+    # Any bytes after a complete document make it invalid.
     whole = exam.template("and-more")
     for more in (b"}", b" {}", b"\n[1]"):
         publish_wrong(exam, whole, json.dumps(whole.document()).encode() + more, "unparsable")
@@ -121,28 +119,28 @@ def test_documents_that_cannot_be_published(exam: Examination) -> None:
     "template.read-shows-the-published", "digest.ignores-spelling", "publish.republish-identical-is-accepted"
 )
 def test_document_is_shown_with_all_its_sections(exam: Examination) -> None:
-    """However a document with everything is written down, it is one document; the next one has nothing of it."""
+    """A document with all sections is the same in each form, and does not affect the next one."""
     for form in get_args(Form):
         first = replace(exam.template(f"full-{form}"), extras=SECTIONS)
         exam.publish(first, form=form)
-        ask(exam, "getTemplate", first.ref)
+        request(exam, "getTemplate", first.ref)
     full = replace(exam.template("full"), extras=SECTIONS)
     for form in get_args(Form):
         exam.publish(full, form=form)
-        ask(exam, "getTemplate", full.ref)
+        request(exam, "getTemplate", full.ref)
     exam.publish(replace(full.revised(), extras=SECTIONS | DESCRIBED), force=True)
-    ask(exam, "getTemplate", full.ref)
+    request(exam, "getTemplate", full.ref)
     large = replace(exam.template("large"), extras=LARGE)
     exam.publish(large)
-    ask(exam, "getTemplate", large.ref)
+    request(exam, "getTemplate", large.ref)
     bare = exam.published("bare")
     for ref in (bare.ref, full.ref):
-        ask(exam, "getTemplate", ref)
+        request(exam, "getTemplate", ref)
         exam.read(ref)
 
 
 def spoilt(template: Template, what: str) -> Document:
-    """The document of a template with something wrong in it."""
+    """The document of a template with one error."""
     document = template.document()
     SPOILT[what](document)
     return document
@@ -156,7 +154,7 @@ def spoilt(template: Template, what: str) -> Document:
     "status.ready-stays-ready",
 )
 def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
-    """A document that is wrong takes nothing away from the version that it was to replace, with force or without."""
+    """An invalid document does not change the version, with force or without."""
     kept = exam.published("kept")
     exam.start(kept.ref)
     exam.wait(kept.ref)
@@ -164,4 +162,4 @@ def test_refused_document_leaves_what_is_there(exam: Examination) -> None:
         for force in (False, True):
             publish_spoilt(exam, kept, spoilt(kept, what), force=force)
             exam.read(kept.ref)
-            ask(exam, "getTemplate", kept.ref)
+            request(exam, "getTemplate", kept.ref)

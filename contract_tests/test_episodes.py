@@ -1,4 +1,4 @@
-"""Whatever happened to a version before, the next thing that happens to it happens as documented."""
+"""Sequences of builds, cancels, failures, conflicts and deletes of one version."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from situations import ask, needs_publishing
+from situations import needs_publishing, request
 from touchstone.check.examination import Examination
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
-# Of what the build steps take: where they sleep twice, the second sleep has begun by then.
+# Share of the build steps' duration: within the second sleep, if there are two.
 LATE_SHARE = 0.6
 
 
 @dataclass
 class Version:
-    """A version and what it holds now.
+    """A version and its content.
 
     Attributes:
-        newest: Its last content, whether it was accepted or not.
+        newest: Its last published content, accepted or not.
     """
 
     exam: Examination
@@ -29,31 +29,29 @@ class Version:
 
     @property
     def ref(self) -> str:
-        """What it is called."""
+        """The ref of the version."""
         return self.now.ref
 
     def other(self, *, fails: bool = False) -> Template:
-        """
-        Content that it never had: what is cancelled is sometimes in its first step, and sometimes in its last one.
-        """
+        """New content; every second one sleeps twice, so that cancels hit the first or the last step."""
         then, turned = ("echo never reached",) if fails else (), not self.newest.halved
         self.newest = replace(self.newest.revised(), fails=fails, then=then, halved=turned)
         return self.newest
 
     def replaced(self, *, fails: bool = False, auto_build: bool = False) -> None:
-        """Gives it other content, by force."""
+        """Publishes other content with force."""
         self.now = self.other(fails=fails)
         self.exam.publish(self.now, force=True, auto_build=auto_build)
         self.exam.read(self.ref)
 
-    def look(self) -> None:
-        """Reads what there is to read."""
+    def read_all(self) -> None:
+        """Reads the status and the template."""
         self.exam.read(self.ref)
-        ask(self.exam, "getTemplate", self.ref)
+        request(self.exam, "getTemplate", self.ref)
 
 
 def build(version: Version) -> None:
-    """It is built to its end, and started once more."""
+    """Builds the version to its end, and starts it again."""
     exam, ref = version.exam, version.ref
     exam.start(ref)
     following = exam.follow(ref)
@@ -66,7 +64,7 @@ def build(version: Version) -> None:
 
 
 def cancel(version: Version) -> None:
-    """A build of it is cancelled."""
+    """Cancels a build."""
     exam, ref = version.exam, version.ref
     if exam.read(ref).body.get("status") == "ready":
         version.replaced()
@@ -81,7 +79,7 @@ def cancel(version: Version) -> None:
 
 
 def fail(version: Version) -> None:
-    """It gets content whose build fails, and is built."""
+    """Publishes content whose build fails, and builds it."""
     version.replaced(fails=True)
     version.exam.start(version.ref)
     version.exam.wait(version.ref)
@@ -89,25 +87,25 @@ def fail(version: Version) -> None:
 
 
 def conflict(version: Version) -> None:
-    """The same content is published again, with force too, and then, twice, other content without it."""
+    """Publishes the same content, also with force, and twice other content without force."""
     version.exam.publish(version.now)
     version.exam.publish(version.now, force=True)
     version.exam.read(version.ref)
     other = version.other()
     version.exam.publish(other)
-    version.look()
+    version.read_all()
     version.exam.publish(other)
-    version.look()
+    version.read_all()
 
 
 def change(version: Version) -> None:
-    """Other content is published by force."""
+    """Publishes other content with force."""
     version.replaced()
-    ask(version.exam, "getTemplate", version.ref)
+    request(version.exam, "getTemplate", version.ref)
 
 
 def automatic(version: Version) -> None:
-    """Other content is published by force, and built by that; what is published next is not."""
+    """Publishes other content with force and auto_build, and then another template without."""
     exam, ref = version.exam, version.ref
     version.replaced(auto_build=True)
     exam.wait(ref)
@@ -118,12 +116,12 @@ def automatic(version: Version) -> None:
 
 
 def delete(version: Version) -> None:
-    """It is deleted, published again, and then once more to be built."""
-    ask(version.exam, "deleteTemplate", version.ref)
+    """Deletes the version and publishes it again, first without and then with auto_build."""
+    request(version.exam, "deleteTemplate", version.ref)
     version.exam.read(version.ref)
     version.now = version.other()
     version.exam.publish(version.now)
-    version.look()
+    version.read_all()
     version.exam.publish(version.now, auto_build=True)
     version.exam.read(version.ref)
     version.exam.wait(version.ref)
@@ -132,12 +130,12 @@ def delete(version: Version) -> None:
 Episode = Callable[[Version], None]
 EPISODES: tuple[Episode, ...] = (build, conflict, change, cancel, delete, fail, automatic)
 
-# Their number is prime, so each stride meets all of them, and all strides meet all pairs.
+# Their number is prime, so each stride reaches all of them, and the strides together all pairs.
 STRIDES = {1: "standard", 2: "thorough", 3: "standard", 4: "quick", 5: "standard", 6: "thorough"}
 
 
 def chapter(stride: int) -> Iterator[Episode]:
-    """All episodes, each followed by the one that many places further; with a stride of 1 each follows itself, too."""
+    """All episodes, each followed by the one *stride* places later; with stride 1, each also follows itself."""
     for step in range(len(EPISODES) + 1):
         episode = EPISODES[step * stride % len(EPISODES)]
         yield from [episode] * (2 if stride == 1 else 1)
@@ -160,7 +158,7 @@ def _chapters() -> Iterator[Any]:
     "reuse.only-identical-digest",
 )
 def test_what_happened_before_does_not_matter(exam: Examination, run: Run, stride: int) -> None:
-    """Builds, cancels, failures, conflicts, replacements and deletions follow each other in any order."""
+    """Builds, cancels, failures, conflicts, replacements and deletes work in any order."""
     needs_publishing(exam)
     first = exam.short("episodes")
     version = Version(exam, first, first)

@@ -1,4 +1,4 @@
-"""Following the build log."""
+"""Build logs."""
 
 from dataclasses import replace
 
@@ -7,11 +7,11 @@ import pytest
 from situations import start_both
 from touchstone.check.examination import Examination
 
-# So many that a log of the first or the last few frames is not the whole one.
+# Enough lines to notice a log of only the first or the last few frames.
 MORE_LINES = 20
-# The status may be kept elsewhere than the log, and be a little behind.
+# The status may lag behind the log.
 BEHIND_S = 0.5
-# Half of it is before the lines, so that a follower is surely there when they are printed.
+# Half of the sleep is before the output, so that the log is open by then.
 SILENCE_S = 0.3
 
 
@@ -38,9 +38,9 @@ SILENCE_S = 0.3
     "events.finished-version-closes",
 )
 def test_log_of_a_successful_build(exam: Examination) -> None:
-    """Two who follow a build see the same lines until it is ready, and none of another build."""
+    """Two clients of one build get the same frames, up to ready and without foreign lines."""
     other = exam.short("loud")
-    # It prints half way through, so that there is a silence after that, too.
+    # It prints half way through, followed by a silence.
     template = replace(exam.template("followed", sleep_s=other.sleep_s + SILENCE_S), halved=True, more_lines=MORE_LINES)
     exam.publish(template)
     start_both(exam, other.ref, template.ref)
@@ -62,10 +62,10 @@ def test_log_of_a_successful_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=5)
 @pytest.mark.claims("reuse.ready-at-once", "events.ready-ends-on-ready", "events.close-at-the-end")
 def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
-    """Who follows a build to its end needs no status: a start then finds the golden."""
+    """After a log that ends on ready, a start reuses the golden, even if no status was read."""
     template = exam.short("followed-only")
     exam.start(template.ref)
-    # Where nobody reads the status nothing may wait for it.
+    # The end must not depend on reads of the status.
     exam.ended(exam.follow(template.ref), template.ref)
     exam.rest(BEHIND_S)
     exam.start(template.ref)
@@ -76,7 +76,7 @@ def test_log_that_ended_on_ready_is_true(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=5)
 @pytest.mark.claims("events.carry-the-output", "events.open-while-building", "events.ready-ends-on-ready")
 def test_log_of_a_long_build(exam: Examination) -> None:
-    """Nothing is told or done a second time because a build takes its time."""
+    """A long build runs once and logs each line once."""
     like_it = exam.long("long")
     template = replace(exam.template("followed-long", sleep_s=like_it.sleep_s), halved=True)
     exam.publish(template)
@@ -90,7 +90,7 @@ def test_log_of_a_long_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.failed-ends-on-error", "events.close-at-the-end", "events.phase-is-documented")
 def test_log_of_a_failing_build(exam: Examination) -> None:
-    """The log of a failing build closes on an error."""
+    """The log of a failing build ends on an error."""
     template = exam.short("failing-log", fails=True)
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -103,7 +103,7 @@ def test_log_of_a_failing_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("events.cancelled-ends-on-cancel", "events.close-at-the-end", "events.level-is-documented")
 def test_log_of_a_cancelled_build(exam: Examination) -> None:
-    """The log of a cancelled build closes on the cancel."""
+    """The log of a cancelled build ends on the cancel."""
     template = exam.long("cancelled-log")
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -117,7 +117,7 @@ def test_log_of_a_cancelled_build(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("events.finished-version-closes")
 def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
-    """Following a version that never built is answered and closed."""
+    """The log of a version that was never built ends."""
     template = exam.published("silent")
     exam.read(template.ref)
     exam.closed(exam.follow(template.ref))
@@ -127,14 +127,14 @@ def test_log_of_an_idle_version_is_bounded(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=9)
 @pytest.mark.claims("status.good-template-ends-ready", "status.build-does-not-vanish", "events.watchers-agree")
 def test_build_does_not_mind_who_follows_it(exam: Examination) -> None:
-    """A build goes on when one of its followers leaves; the other one sees all of it, whoever starts it meanwhile."""
+    """A build continues when one of its clients disconnects; the other one gets the complete log."""
     template = exam.short("left")
     exam.start(template.ref)
     leaving, staying = exam.follow(template.ref), exam.follow(template.ref)
     exam.read(template.ref)
     leaving.until.set()
     leaving.future.result()
-    # A build that was cancelled with its follower would be built anew by a start, so that nobody could tell.
+    # Wait before the start: it would hide a build that was cancelled with its client.
     exam.rest(template.sleep_s / 3)
     exam.read(template.ref)
     exam.start(template.ref)

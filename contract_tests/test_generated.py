@@ -1,6 +1,4 @@
-"""
-Requests generated from the contract: its examples, the edges of its schemas, and random data that fits or does not.
-"""
+"""Requests generated from the contract: its examples, the limits of its schemas, and valid and invalid random data."""
 
 import itertools
 from collections import defaultdict
@@ -41,7 +39,7 @@ _numbers: defaultdict[str, "itertools.count[int]"] = defaultdict(itertools.count
 )
 @schema.parametrize()
 def test_operation(case: "Case[Any]", exam: Examination, run: Run) -> None:
-    """Whatever the contract's data look like, each operation answers as documented."""
+    """Each operation responds as documented to generated data."""
     number = next(_numbers[case.operation.label])
     exchange = send_case(exam, case, number)
     if exchange:

@@ -1,8 +1,8 @@
-"""Keys: missing, unknown, nearly right, in the wrong place; on every operation, and without any effect."""
+"""Missing, invalid and misplaced keys, on each operation."""
 
 import pytest
 
-from situations import ask, attempt, publish_refused
+from situations import attempt, publish_refused, request
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.facts.exchange import Credential
 
@@ -36,7 +36,7 @@ REFUSED: tuple[Credential, ...] = ("none", "unknown", "longer", "shorter", "malf
     "error.shows-no-internals",
 )
 def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
-    """Each kind of wrong key is refused on every operation, and nothing changes."""
+    """Each kind of invalid key gets 401 on each operation and changes nothing."""
     ready, publishes = exam.ready(), exam.target.publish != "never"
     for credential in REFUSED:
         for operation in OPERATIONS if publishes else OPERATIONS[:6]:
@@ -52,7 +52,7 @@ def test_refused_keys_get_401_everywhere(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=14)
 @pytest.mark.claims("auth.refused-changes-nothing", "auth.missing-key-is-401")
 def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
-    """A start with a wrong key leaves a version unbuilt, a cancel with one leaves its build running."""
+    """A start or cancel with an invalid key has no effect."""
     template = exam.short("guarded")
     exam.read(template.ref)
     starters: tuple[Credential, ...] = ("none", "longer")
@@ -64,7 +64,7 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
     cancellers: tuple[Credential, ...] = ("none", "unknown")
     for credential in cancellers:
         attempt(exam, "cancelBuild", template, credential)
-    # No read before it can have settled: a cancelled build reads building until then.
+    # No read earlier: a cancelled build still reads building until it settles.
     exam.rest(template.sleep_s)
     exam.wait(template.ref)
 
@@ -73,48 +73,46 @@ def test_refused_keys_neither_start_nor_cancel(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=14)
 @pytest.mark.claims("auth.missing-key-is-401", "auth.unknown-key-is-401")
 def test_refused_keys_on_unknown_versions(exam: Examination) -> None:
-    """A wrong key is refused on versions that do not exist, too."""
+    """An invalid key gets 401 on missing versions, too."""
     for operation in OPERATIONS[:6]:
         for credential in ("none", "unknown"):
-            ask(exam, operation, exam.unknown("name"), credential)
+            request(exam, operation, exam.unknown("name"), credential)
 
 
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.unknown-key-is-401")
 def test_key_is_compared_letter_by_letter(exam: Examination) -> None:
-    """A key with small and large letters exchanged is another key."""
+    """A key with upper and lower case exchanged is invalid."""
     key = str(exam.target.api_key)
     if key == key.swapcase():
         raise Unsuited("not-applicable", "the key has no letters")
     ref = exam.ready().ref
     for operation in ("getBuild", "startBuild"):
-        ask(exam, operation, ref, "recased")
+        request(exam, operation, ref, "recased")
 
 
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=4)
 @pytest.mark.claims("auth.near-key-is-401")
 def test_key_is_compared_from_its_first_letter_on(exam: Examination) -> None:
-    """A key with one character more in front, or without its first one, is another key."""
+    """A key with an extra first character, or without its first one, is invalid."""
     ref, key = exam.ready().ref, str(exam.target.api_key)
     near: tuple[tuple[Credential, str], ...] = (("longer", f"x{key}"), ("shorter", key[1:]))
     for operation in ("getBuild", "startBuild"):
         for credential, value in near:
-            ask(exam, operation, ref, credential, f"Bearer {value}")
+            request(exam, operation, ref, credential, f"Bearer {value}")
 
 
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=37)
 @pytest.mark.claims("auth.malformed-header-is-401")
 def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
-    """
-    A right key behind no scheme, another one or in another header's form is refused, and so is a scheme without a key.
-    """
+    """A key without the Bearer scheme, or the scheme without a key, is rejected."""
     ref, key = exam.ready().ref, exam.target.api_key
     for value in (f"{key}", f"Token {key}", f"ApiKey {key}", f"Bearer{key}", "Bearer", f"Digest {key}"):
         for operation in OPERATIONS[:6]:
-            ask(exam, operation, ref, "malformed", value)
+            request(exam, operation, ref, "malformed", value)
     exam.read(ref)
 
 
@@ -122,8 +120,8 @@ def test_key_needs_the_bearer_scheme(exam: Examination) -> None:
 @pytest.mark.cost(builds=0, requests=3)
 @pytest.mark.claims("auth.scheme-ignores-case")
 def test_scheme_is_recognised_in_any_case(exam: Examination) -> None:
-    """A right key behind ``bearer``, ``BEARER`` and ``bEARER`` is accepted."""
+    """A valid key is accepted after ``bearer``, ``BEARER`` and ``bEARER``."""
     ref = exam.ready().ref
-    ask(exam, "getBuild", ref, "lowercase-scheme")
+    request(exam, "getBuild", ref, "lowercase-scheme")
     for scheme in ("BEARER", "bEARER"):
-        ask(exam, "getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")
+        request(exam, "getBuild", ref, "lowercase-scheme", f"{scheme} {exam.target.api_key}")

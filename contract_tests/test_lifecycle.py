@@ -1,4 +1,4 @@
-"""A version from not built to ready or failed, and again."""
+"""The life cycle of a version: not built, building, ready or failed."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ from touchstone.target.call import Call
     "publish.ref-is-the-document",
 )
 def test_fresh_build_runs_to_ready(exam: Examination) -> None:
-    """A new version is not built, builds once it is started, and ends ready."""
+    """A new version is not built, builds after a start, and ends ready."""
     template = exam.short("fresh")
     exam.read(template.ref)
     exam.read(template.ref)
@@ -62,7 +62,7 @@ def test_fresh_build_runs_to_ready(exam: Examination) -> None:
 @pytest.mark.cost(builds=1, requests=8)
 @pytest.mark.claims("start.while-building-is-harmless", "reuse.only-when-reused", "publish.ref-is-the-document")
 def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
-    """A start while the version builds is answered as documented, and that build runs to its end."""
+    """A start during a build gets a documented response, and the build completes."""
     template = exam.short("joined")
     exam.start(template.ref)
     exam.read(template.ref)
@@ -79,7 +79,7 @@ def test_start_of_a_running_build_changes_nothing(exam: Examination) -> None:
     "lookup.existing-version-is-found",
 )
 def test_builds_that_print_nothing(exam: Examination) -> None:
-    """A version without build steps becomes ready like any other, and one that fails without a word has a reason."""
+    """A version without build steps becomes ready; a build that fails without output has a reason."""
     for template in (exam.template("bare"), exam.template("mute", fails=True)):
         silent = replace(template, silent=True)
         exam.publish(silent)
@@ -104,7 +104,7 @@ def test_builds_that_print_nothing(exam: Examination) -> None:
     "error.has-no-upstream-status",
 )
 def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
-    """A ready version stays ready, answers a start with its golden, and does not mind a cancel."""
+    """A ready version stays ready, is reused by a start, and is not affected by a cancel."""
     ref = exam.ready().ref
     exam.read(ref)
     exam.start(ref)
@@ -127,7 +127,7 @@ def test_finished_build_is_reused_and_kept(exam: Examination) -> None:
     "cancel.keeps-finished-golden",
 )
 def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> None:
-    """A template whose last step fails ends failed with a reason, stays so, and can be started again."""
+    """A build whose last step fails ends failed with a reason, and can be started again."""
     template = exam.short("failing", fails=True)
     exam.start(template.ref)
     exam.wait(template.ref)
@@ -143,7 +143,7 @@ def test_failing_build_ends_failed_and_can_be_repeated(exam: Examination) -> Non
     "status.unbuilt-is-not-built", "status.changes-only-by-a-start", "cancel.idle-is-404", "cancel.says-idle"
 )
 def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
-    """A version that nobody started stays not built, and a cancel of it finds nothing."""
+    """A version that was never started stays not built, and a cancel gets 404."""
     for template in (exam.published("idle"), published_without(exam, "idle")):
         exam.read(template.ref)
         exam.cancel(template.ref)
@@ -162,12 +162,10 @@ def test_idle_version_has_nothing_to_cancel(exam: Examination) -> None:
     "cancel.finished-is-idle",
 )
 def test_given_templates_keep_their_promises(exam: Examination) -> None:
-    """
-    Templates that the user named for a target without publishing build, are cancelled and reused, and fail as told.
-    """
+    """Templates from the settings build, can be cancelled and reused, or fail as declared."""
     templates = exam.target.templates
     if exam.target.publish != "never" or not (templates.buildable or templates.failing):
-        raise Unsuited("not-applicable", "the target names no templates that exist already")
+        raise Unsuited("not-applicable", "the settings list no existing templates")
     for ref in (*templates.buildable, *templates.failing):
         exam.read(ref)
         exam.start(ref)

@@ -1,7 +1,7 @@
-"""Refusals for a limit: what they look like, what they leave alone, and how they end. Note facts: rules/history.py.
+"""Limits: the form of a 429, its effect on other requests, and its end. Notes: see rules/history.py.
 
-Some services count every start, others only what begins a build. So a ready version is started first, and where that
-meets no limit, versions that were never built are, each of which is cancelled at once.
+Some services count each start, others only new builds. So a ready version is started first. If no limit is reached,
+unbuilt versions are started and cancelled at once.
 """
 
 from dataclasses import replace
@@ -9,18 +9,18 @@ from dataclasses import replace
 import pytest
 
 from bursts import MARGIN_S, Round
-from situations import ask, lasting
+from situations import lasting, request
 from touchstone.check.examination import Examination, Unsuited
 from touchstone.check.run import Run
 from touchstone.check.templates import Template
 
-# So many builds are begun, and cancelled at once, before a limit on builds is taken for absent.
+# Builds to start and cancel before concluding that there is no limit on builds.
 MOST_BUILDS = {"quick": 12, "standard": 24, "thorough": 24}
-# More builds than this at once are not started to find where the host is full.
+# Maximum of simultaneous builds to find the host's capacity.
 MOST_BUILDS_AT_ONCE = 8
 READS_PER_START = 3
 
-# What a build takes longer than the rest before the reads, so that it runs while they are sent.
+# Duration of a build beyond the rest, so that it still runs during the reads.
 RUNNING_S = 4.0
 
 
@@ -35,10 +35,8 @@ RUNNING_S = 4.0
     "start.answers-202",
 )
 def test_rate_of_starts(exam: Examination, run: Run) -> None:
-    """
-    A burst of starts is refused at some point; a refused start starts nothing, another key is served, waiting ends it.
-    """
-    # The build that runs beside outlasts a burst of some dozens of starts.
+    """A burst is refused; a refused start starts no build, another key is served, and a wait ends it."""
+    # This build outlasts a burst of some dozens of starts.
     ready, unbuilt, running = exam.ready(), exam.published("refused"), exam.short("running", times=6)
     theirs = exam.ready("second") if exam.target.second_api_key else None
     exam.read(unbuilt.ref)
@@ -51,31 +49,31 @@ def test_rate_of_starts(exam: Examination, run: Run) -> None:
         rate_of_builds(exam, run)
         return
     without_retry_after(run, first)
-    ask(exam, "startBuild", unbuilt.ref)
+    request(exam, "startBuild", unbuilt.ref)
     first.confirm(ready.ref, theirs)
-    first.look(unbuilt.ref, running.ref)
+    first.read_after_refusal(unbuilt.ref, running.ref)
     first.recover()
     exam.wait(running.ref)
-    # A start that was refused does not come along with the next one that is served.
+    # The next served start must not also begin the refused one.
     exam.start(exam.short("after-refusal").ref)
     exam.read(unbuilt.ref)
-    # Nor is what was refused lost.
+    # The refused version can be started afterwards.
     exam.start(unbuilt.ref)
     exam.read(unbuilt.ref)
     if first.retries > 1:
-        # Once may have been somebody else's doing; twice is not.
+        # One refusal may be due to another account; two are not.
         second = first.again(polls=True)
         second.burst()
         second.recover()
 
 
 def rate_of_builds(exam: Examination, run: Run) -> None:
-    """The same where starts of a ready version met no limit: builds are begun until one is refused."""
+    """The same with new builds, if starts of a ready version reached no limit."""
     theirs = exam.long("theirs", owner="second") if exam.target.second_api_key else None
     first = refused_for_a_rate(exam, run, theirs)
     recover_with_builds(first)
     if first.retries > 1 or first.is_other_refused or not first.served:
-        # Once may have been somebody else's doing; twice is not.
+        # One refusal may be due to another account; two are not.
         second = first.again(polls=True)
         second.burst()
         if is_for_a_rate(second, theirs):
@@ -83,37 +81,34 @@ def rate_of_builds(exam: Examination, run: Run) -> None:
 
 
 def refused_for_a_rate(exam: Examination, run: Run, theirs: Template | None = None) -> Round:
-    """
-    A round of builds, each cancelled at once, that met a refusal which lasts when none of them is in flight any more.
+    """A round of builds, each cancelled at once, with a refusal that lasts when no build is in flight.
 
     Raises:
-        Unsuited: there was none.
+        Unsuited: there was no such refusal.
     """
     most, began_at, begun = MOST_BUILDS[run.settings.profile], exam.transport.now(), 0
     attempt = Round(exam, [exam.long("limited") for _ in range(most)], most, "cancelled", polls=True)
-    # The first refusal may be the end of what earlier cases have left of a rate, the second one may be for lack of
-    # room: in the last burst no more builds are in flight than there was room for.
+    # The first refusal may be due to the starts of earlier cases, the second one to capacity. So the last burst keeps
+    # the number of builds in flight within the accepted number.
     room = 1
     for is_last in (False, False, True):
         attempt = replace(attempt.again(polls=True), at_once=room if is_last else most)
         attempt.burst()
         begun += attempt.served
-        tried = f"{begun} builds started within {exam.transport.now() - began_at:.1f} s"
+        tried = f"{begun} builds within {exam.transport.now() - began_at:.1f} s"
         if attempt.refused is None:
             attempt.make_room()
-            fewer = f" with {attempt.at_once} of them in flight at most" if attempt.at_once < most else ""
-            raise Unsuited("not-applicable", f"{tried}, none refused{fewer}")
+            fewer = f", with at most {attempt.at_once} in flight" if attempt.at_once < most else ""
+            raise Unsuited("not-applicable", f"no start was refused: {tried}{fewer}")
         room = max(room, len(attempt.in_flight))
         without_retry_after(run, attempt)
         if is_for_a_rate(attempt, theirs):
             return attempt
-    raise Unsuited("indeterminate", f"{tried}; whatever was refused was served once the builds in flight were over")
+    raise Unsuited("indeterminate", f"{tried}; each refused start was served when no build was in flight")
 
 
 def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
-    """
-    Whether a start is still refused once none of the run's builds is in flight; what the refusal did is looked at.
-    """
+    """Whether a start is still refused when no build is in flight; reads show the refusal's effect."""
     exam, refused_ref = attempt.exam, attempt.refused_ref
     for ref in (refused_ref, attempt.witness):
         if ref:
@@ -121,7 +116,7 @@ def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
     attempt.make_room()
     still = attempt.confirm(refused_ref, theirs)
     if still:
-        attempt.look(refused_ref)
+        attempt.read_after_refusal(refused_ref)
     attempt.make_room()
     if theirs:
         end_theirs(attempt, theirs)
@@ -129,7 +124,7 @@ def is_for_a_rate(attempt: Round, theirs: Template | None = None) -> bool:
 
 
 def end_theirs(attempt: Round, *theirs: Template) -> None:
-    """Ends the builds of the other account; one that was refused has none, which is looked at."""
+    """Ends the builds of the other account; a refused start has none, which a read shows."""
     for template in theirs:
         if attempt.is_other_refused and template == theirs[-1]:
             attempt.exam.read(template.ref, template.owner)
@@ -139,10 +134,10 @@ def end_theirs(attempt: Round, *theirs: Template) -> None:
 
 
 def recover_with_builds(attempt: Round) -> None:
-    """Waits until a build is begun again, and then begins the one that was refused."""
+    """Waits until a build is accepted, and then starts the refused version."""
     exam, refused_ref = attempt.exam, attempt.refused_ref
     attempt.recover()
-    # A start that was refused does not come along with the next one that is served. Nor is it lost.
+    # The next served start must not also begin the refused one, which can be started afterwards.
     exam.read(refused_ref)
     exam.start(refused_ref)
     exam.read(refused_ref)
@@ -154,7 +149,7 @@ def recover_with_builds(attempt: Round) -> None:
 @pytest.mark.cost(builds=80, requests=800)
 @pytest.mark.claims("limit.reads-are-not-charged", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
-    """After the same rest, as many starts are served with polling before them as without."""
+    """After the same rest, as many starts are served with status reads before them as without."""
     first = Round(exam, [exam.ready()])
     first.burst()
     if first.refused is None:
@@ -166,17 +161,17 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
     plain.burst()
     plain.make_room()
     if plain.refused is None:
-        raise Unsuited("indeterminate", f"a burst of {first.served} met a limit, the next one of {plain.served} none")
+        raise Unsuited("indeterminate", f"{first.served} starts reached a limit, then {plain.served} did not")
     plain.recover()
     plain.make_room()
     polled = first.again()
     running = exam.published("polled", sleep_s=round(lasting(exam, first.waited_s + RUNNING_S), 2))
     polled.send("startBuild", "beside", running.ref)
-    # No shorter than before, or the two could not be compared: a longer rest gains a key no less.
+    # The rest is at least as long as before: a longer rest never serves fewer starts.
     rested_s = plain.began_at - refused_at(first)
     exam.rest(max(first.waited_s, refused_at(plain) + rested_s + MARGIN_S - exam.transport.now()))
     polled.reads(READS_PER_START * max(plain.served, 1), running.ref)
-    polled.make_room()  # the build beside the reads would take the room of one in the burst
+    polled.make_room()  # the build during the reads uses capacity that the burst needs
     polled.burst(at_least_s=1.2 * plain.lasted_s + MARGIN_S)
     polled.make_room()
     if polled.refused is not None:
@@ -185,12 +180,12 @@ def test_polling_is_not_charged(exam: Examination, run: Run) -> None:
 
 
 def refused_at(attempt: Round) -> float:
-    """When the last refusal of a round that met the limit had arrived."""
+    """Time of the last refusal of a round that reached the limit."""
     return attempt.last_refused.done_at if attempt.last_refused else attempt.began_at
 
 
 def without_retry_after(run: Run, attempt: Round) -> None:
-    """Says that Retry-After cannot be judged where a refusal has none."""
+    """Reports the claims on Retry-After as not applicable if a refusal has none."""
     if attempt.refused and attempt.refused.response and attempt.refused.response.header("Retry-After") is None:
         claims = ("limit.retry-after-is-valid", "limit.retry-after-is-honest")
         run.not_applicable(claims, "the target sends no Retry-After with its 429")
@@ -205,7 +200,7 @@ def without_retry_after(run: Run, attempt: Round) -> None:
     "status.build-does-not-vanish",
 )
 def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
-    """On a full host a start is refused and starts nothing; once builds are cancelled there is room again."""
+    """On a full host a start is refused and starts no build; after cancels it is accepted."""
     exam.ready()
     theirs = [exam.long("theirs", owner="second") for _ in range(2)] if exam.target.second_api_key else []
     if theirs:
@@ -216,13 +211,13 @@ def test_start_refused_for_capacity_starts_nothing(exam: Examination) -> None:
         exam.read(template.ref)
         if attempt.start(template.ref).status >= 400:
             break
-        # Room that was made at the cost of another build is none.
+        # Reads show whether the server ended another build to make room.
         for ref in attempt.in_flight:
             exam.read(ref)
     if attempt.refused is None:
-        raise Unsuited("not-applicable", f"{len(attempt.in_flight)} builds at once met no limit of the host")
+        raise Unsuited("not-applicable", f"{len(attempt.in_flight)} simultaneous builds reached no limit")
     attempt.versions = [template]
-    attempt.look(template.ref, *attempt.in_flight, *[each.ref for each in theirs[:1]])
+    attempt.read_after_refusal(template.ref, *attempt.in_flight, *[each.ref for each in theirs[:1]])
     attempt.confirm(template.ref, theirs[1] if theirs else None)
     exam.read(template.ref)
     attempt.make_room()

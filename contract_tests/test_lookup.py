@@ -1,15 +1,15 @@
-"""Versions that do not exist, and paths that cannot name one."""
+"""Missing versions, invalid paths and wrong methods."""
 
 import pytest
 
-from situations import ask, raw
+from situations import raw, request
 from touchstone.check.examination import Examination
 
 READS = ("getBuild", "cancelBuild", "startBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
 
-# Where it works, it stands for every version: it is only read.
+# Only read: a successful injection would match every version.
 INJECTION = "'%20or%201=1--"
-# Path segments as they go over the wire: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
+# Path segments as sent: long, percent-encoded, not UTF-8, dots, slashes, controls, injections.
 ODD_SEGMENTS = (
     "a" * 65,
     "a" * 4000,
@@ -53,38 +53,38 @@ ODD_VERSIONS = (
 @pytest.mark.cost(builds=0, requests=24)
 @pytest.mark.claims("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 def test_unknown_versions_are_not_found(exam: Examination) -> None:
-    """A version, a name and a namespace that do not exist are not found by any operation."""
+    """A missing version, name or namespace gets 404 from each operation."""
     for part in ("version", "name", "namespace"):
         for operation in READS:
-            ask(exam, operation, exam.unknown(part))
+            request(exam, operation, exam.unknown(part))
 
 
 @pytest.mark.given
 @pytest.mark.cost(builds=0, requests=110)
 @pytest.mark.claims("lookup.odd-spelling-is-404", "http.no-server-error", "error.shows-no-internals")
 def test_odd_spellings_are_not_found(exam: Examination) -> None:
-    """Segments that cannot name anything are refused calmly, in each place of the path.
+    """Invalid path segments get 404 or 400, in each place of the path.
 
-    A server may take an odd name for a usual one, so each begins like those of the run.
+    Names begin like those of the run, since a server may accept them.
     """
     ready = exam.ready()
     for segment in ODD_SEGMENTS:
-        named = f"/templates/default/touchstone-{exam.run_id}-{segment}/1.0.0/build"
+        path = f"/templates/default/touchstone-{exam.run_id}-{segment}/1.0.0/build"
         raw(exam, "GET", f"/templates/{segment}/{ready.name}/1.0.0/build")
         raw(exam, "GET", f"/templates/default/{ready.name}/{segment}/build")
-        raw(exam, "GET", named)
+        raw(exam, "GET", path)
         if segment != INJECTION:
-            raw(exam, "POST", named)
-            raw(exam, "DELETE", named)
+            raw(exam, "POST", path)
+            raw(exam, "DELETE", path)
 
 
 def controlled(name: str) -> list[str]:
-    """A name with a character in it that no name has and that some servers take away."""
+    """Names with a control character that some servers strip."""
     return [f"{name}%00", f"%09{name}", f"{name[:-1]}%0A{name[-1]}"]
 
 
 def encoded_twice(name: str) -> str:
-    """A name the first letter of which is only there for who decodes what is decoded."""
+    """A name whose first letter appears only after decoding twice."""
     return f"%25{ord(name[0]):02X}{name[1:]}"
 
 
@@ -96,9 +96,7 @@ def encoded_twice(name: str) -> str:
     "lookup.unknown-namespace-is-404",
 )
 def test_ref_is_compared_whole(exam: Examination) -> None:
-    """
-    Near misses of an existing version are others: neither shortened, nor prefixed, nor in capitals, nor the latest one.
-    """
+    """Refs similar to an existing one are not found: shortened, prefixed, in upper case, or ``latest``."""
     ready = exam.ready()
     for version in ODD_VERSIONS:
         raw(exam, "GET", f"/templates/default/{ready.name}/{version}/build")
@@ -126,7 +124,7 @@ def test_ref_is_compared_whole(exam: Examination) -> None:
     "http.wrong-method-is-405", "http.head-matches-get", "status.changes-only-by-a-start", "auth.missing-key-is-401"
 )
 def test_methods_that_a_path_does_not_have(exam: Examination) -> None:
-    """Methods that a path does not have are refused as such, and HEAD is answered like GET."""
+    """Wrong methods get 405, and HEAD matches GET."""
     ready = exam.ready()
     for path in (f"/templates/default/{ready.name}/1.0.0/build", f"/templates/default/{ready.name}/1.0.0"):
         for method in ("PUT", "PATCH"):

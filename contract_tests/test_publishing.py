@@ -1,16 +1,16 @@
-"""Publishing, replacing and deleting versions, as far as builds depend on them."""
+"""Publishing, replacing and deleting versions, and the effects on builds."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from situations import another_version, ask, digest, find_nothing
+from situations import another_version, digest, find_nothing, request
 from touchstone.check.examination import Examination, Unsuited
 
 LONGER_SLEEP_S = 0.3
 
-# Each makes other content of what the one before it made.
+# Each changes the content of the one before.
 CHANGES: tuple[dict[str, Any], ...] = (
     {"then": ("echo one", "echo Two")},
     {"then": ("echo two", "echo one")},
@@ -44,21 +44,21 @@ CHANGES: tuple[dict[str, Any], ...] = (
     "events.own-lines-only",
 )
 def test_replaced_content_is_built_afresh(exam: Examination) -> None:
-    """Other content needs force and a build of its own, and once it is deleted its golden helps nobody to find it."""
+    """Other content needs force and a new build; after a delete, its golden is not reused."""
     template = exam.published("replaced")
     exam.read(template.ref)
     exam.start(template.ref)
     exam.wait(template.ref)
     exam.publish(template)
     exam.read(template.ref)
-    # Other content that also takes another time, so that nothing of the first build passes for the second one's.
+    # The builds also differ in duration, so that the first one's result is not taken for the second one's.
     revised = replace(template.revised(), sleep_s=LONGER_SLEEP_S)
     exam.publish(revised)
     exam.read(template.ref)
-    ask(exam, "getTemplate", template.ref)
+    request(exam, "getTemplate", template.ref)
     exam.publish(revised, force=True)
     exam.read(template.ref)
-    ask(exam, "getTemplate", template.ref)
+    request(exam, "getTemplate", template.ref)
     exam.closed(exam.follow(template.ref))
     exam.start(template.ref)
     following = exam.follow(template.ref)
@@ -69,32 +69,28 @@ def test_replaced_content_is_built_afresh(exam: Examination) -> None:
     exam.closed(exam.follow(template.ref))
     exam.start(template.ref)
     exam.read(template.ref)
-    ask(exam, "deleteTemplate", template.ref)
+    request(exam, "deleteTemplate", template.ref)
     find_nothing(exam, template.ref)
 
 
 @pytest.mark.cost(builds=0, requests=10)
 @pytest.mark.claims("digest.ignores-spelling", "publish.republish-identical-is-accepted", "digest.is-the-published-one")
 def test_digest_does_not_depend_on_spelling(exam: Examination) -> None:
-    """
-    One document in canonical form, as sugar, as YAML, with its keys in another order and with force has one digest.
-    """
+    """A document has one digest in canonical form, as sugar, as YAML, with other key order and with force."""
     template = exam.published("spelled")
     exam.publish(template)
     exam.publish(template, form="sugar")
     exam.publish(template, form="yaml")
     exam.publish(template, form="shuffled")
     exam.publish(template, force=True)
-    ask(exam, "getTemplate", template.ref)
+    request(exam, "getTemplate", template.ref)
     exam.read(template.ref)
 
 
 @pytest.mark.cost(builds=0, requests=34)
 @pytest.mark.claims("digest.follows-content", "publish.other-content-is-409", "publish.force-replaces")
 def test_every_change_of_content_counts(exam: Examination) -> None:
-    """
-    A capital, another order of build steps, another argument, one step more or less, a package, hardware: all count.
-    """
+    """Each change of content changes the digest: case, order, arguments, steps, packages, hardware."""
     first = replace(exam.template("varied"), then=("echo one", "echo two"))
     exam.publish(first)
     for change in CHANGES:
@@ -104,14 +100,14 @@ def test_every_change_of_content_counts(exam: Examination) -> None:
         exam.read(other.ref)
     exam.publish(first, force=True)
     exam.read(first.ref)
-    ask(exam, "getTemplate", first.ref)
+    request(exam, "getTemplate", first.ref)
 
 
 @pytest.mark.cost(builds=1, requests=6)
 @pytest.mark.claims("publish.auto-build-starts", "status.good-template-ends-ready")
 def test_auto_build_starts_a_build(exam: Examination) -> None:
-    """Publishing with auto_build leads to a build."""
-    # Right after a start that was served, the rate has room for one more; whether it has is not what is asked here.
+    """Publishing with auto_build starts a build."""
+    # If this start is served, the rate limit probably accepts the build of the publish, too.
     exam.start(exam.ready().ref)
     template = exam.template("automatic")
     exam.publish(template, auto_build=True)
@@ -124,7 +120,7 @@ def test_auto_build_starts_a_build(exam: Examination) -> None:
     "reuse.same-digest-elsewhere", "digest.follows-content", "reuse.only-identical-digest", "reuse.is-flagged"
 )
 def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
-    """Where two versions have one digest, the golden of one is the golden of the other."""
+    """Versions with the same digest share one golden."""
     first = exam.published("shared")
     second = another_version(exam, first)
     exam.start(first.ref)
@@ -136,11 +132,11 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     exam.start(other.ref)
     exam.wait(other.ref)
     one_digest = digest(exam, first) == digest(exam, second)
-    ask(exam, "deleteTemplate", second.ref)
+    request(exam, "deleteTemplate", second.ref)
     exam.read(first.ref)
     if not one_digest:
-        why = "the digest covers name and version here, so no two versions share one"
-        how = "touchstone serve --digest-scope content serves a twin where they do"
+        why = "the digest covers name and version, so that no two versions share one"
+        how = "touchstone serve --digest-scope content starts a twin where they do"
         raise Unsuited("not-applicable", f"{why} ({how})")
 
 
@@ -149,7 +145,7 @@ def test_versions_with_one_digest_share_one_golden(exam: Examination) -> None:
     "status.ref-is-the-path", "start.ref-is-the-path", "template.read-shows-the-published", "status.ready-stays-ready"
 )
 def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
-    """Two versions with the same content keep their names, and one stays what it is when the other is deleted."""
+    """Two versions with the same content keep their names; a delete of one does not affect the other."""
     first = exam.short("twins")
     second = another_version(exam, first)
     refs = (first.ref, second.ref)
@@ -163,7 +159,7 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
         exam.start(ref)
         exam.read(ref)
     for ref in refs:
-        ask(exam, "getTemplate", ref)
+        request(exam, "getTemplate", ref)
         exam.wait(ref)
     third = replace(first, version="1.0.3")
     exam.publish(third)
@@ -171,11 +167,11 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
         exam.read(ref)
         exam.start(ref)
         exam.read(ref)
-    ask(exam, "deleteTemplate", first.ref)
+    request(exam, "deleteTemplate", first.ref)
     exam.read(second.ref)
-    ask(exam, "getTemplate", second.ref)
+    request(exam, "getTemplate", second.ref)
     exam.start(second.ref)
-    # What nobody published before needs no force, and does not mind it.
+    # A first publish needs no force, but accepts it.
     exam.publish(replace(first.revised(), version="1.0.2"), force=True)
 
 
@@ -190,6 +186,6 @@ def test_versions_of_one_content_are_told_apart(exam: Examination) -> None:
 def test_deleted_version_is_gone(exam: Examination) -> None:
     """A version can be read until it is deleted; then it is not found and cannot be built."""
     template = exam.published("deleted")
-    ask(exam, "getTemplate", template.ref)
-    ask(exam, "deleteTemplate", template.ref)
+    request(exam, "getTemplate", template.ref)
+    request(exam, "deleteTemplate", template.ref)
     find_nothing(exam, template.ref)

@@ -1,4 +1,4 @@
-"""The scenarios of scenarios.py: with a target of their own accord, to be recorded, or on recordings."""
+"""Runs the scenarios of scenarios.py: on a target, for a recording, or on recordings."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from touchstone.check.handover import CheckHandover, Errand
 from touchstone.check.run import Run
 from touchstone.recordings.replay import plays
 
-# Imported for the scenarios that they put on the list, in this order.
+# Imported to register their scenarios, in this order.
 __all__ = ["scenarios_builds", "scenarios_access"]
 
-# About what a scenario sends besides what its builds need.
+# Approximate requests of a scenario, besides those for its builds.
 REQUESTS = 12
 
 
@@ -28,7 +28,7 @@ class Part:
     scenario: Scenario | None
 
     def param(self) -> Any:
-        """The case as pytest takes it."""
+        """The case as a pytest parameter."""
         if self.scenario is None:
             return pytest.param(self, id=self.id)
         marks = [
@@ -39,7 +39,7 @@ class Part:
 
 
 def parts(errand: Errand) -> Iterator[Part]:
-    """What there is to play."""
+    """The cases to run."""
     if errand.mode == "replay":
         recordings = plays(errand.plays, tuple(errand.accounts.items()))
         yield from (Part(name, SCENARIOS.get(recording.name)) for name, recording in recordings.items())
@@ -51,7 +51,7 @@ def parts(errand: Errand) -> Iterator[Part]:
 @pytest.mark.profile("thorough")
 @pytest.mark.parametrize("part", [part.param() for part in parts(CheckHandover.received().errand)])
 def test_plays(part: Part, run: Run) -> None:
-    """A target lives through the story, and a recording of it can be lived through again."""
+    """A scenario runs on a target, or on a recording of it."""
     with run.playing(part.id, is_story=part.scenario is not None) as exam:
         if part.scenario:
             part.scenario.play(exam)

@@ -1,16 +1,16 @@
-"""In whatever state a version is: what may not change it does not, and what ends it does."""
+"""Harmless requests in each state of a version, and deletes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
-from situations import ask, find_nothing, lasting, needs_publishing, publish_invalid, raw
+from situations import find_nothing, lasting, needs_publishing, publish_invalid, raw, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.facts.exchange import Credential
 
-# Of a short build: what is asked while one runs takes as long as this many of them.
+# Multiple of a short build's duration: enough for all requests during a build.
 OUTLASTING = 4
 
 LATER = pytest.mark.profile("standard")
@@ -18,7 +18,7 @@ LATER = pytest.mark.profile("standard")
 
 @dataclass
 class Scene:
-    """A version, and another one of its name that nobody builds."""
+    """A version, and an unbuilt one of the same name."""
 
     exam: Examination
     subject: Template
@@ -26,48 +26,48 @@ class Scene:
 
     @property
     def ref(self) -> str:
-        """What the version is called."""
+        """The ref of the version."""
         return self.subject.ref
 
     def status(self) -> object:
         """Reads the status."""
         return self.exam.read(self.ref).body.get("status")
 
-    def look(self) -> None:
-        """Reads what there is to read of both."""
+    def read_all(self) -> None:
+        """Reads both versions."""
         self.status()
-        ask(self.exam, "getTemplate", self.ref)
+        request(self.exam, "getTemplate", self.ref)
         self.exam.read(self.sibling.ref)
 
 
 def publish_again(scene: Scene) -> None:
-    """The same content is published again, and content that is no document."""
+    """Publishes the same content again, and an invalid document."""
     scene.exam.publish(scene.subject)
     publish_invalid(scene.exam, "spoilt", lambda document: document.pop("api_version"))
 
 
 def conflict(scene: Scene) -> None:
-    """Other content is published without force."""
+    """Publishes other content without force."""
     scene.exam.publish(replace(scene.subject.revised(), fails=not scene.subject.fails))
 
 
 def others(scene: Scene) -> None:
-    """Somebody without a key, and another account, do what they may not."""
+    """Sends forbidden requests without a key and from another account."""
     intruders: tuple[Credential, ...] = ("none", "second") if scene.exam.target.second_api_key else ("none",)
     for credential in intruders:
         for operation in ("streamBuildEvents", "startBuild", "cancelBuild", "deleteTemplate"):
-            ask(scene.exam, operation, scene.ref, credential)
+            request(scene.exam, operation, scene.ref, credential)
             scene.status()
 
 
 def heads(scene: Scene) -> None:
-    """The heads of both addresses are asked for."""
+    """Sends HEAD to both paths."""
     for end in ("/build", ""):
         raw(scene.exam, "HEAD", f"/templates/default/{scene.subject.name}/{scene.subject.version}{end}")
 
 
 def leave_the_log(scene: Scene) -> None:
-    """Somebody follows the log; of a build that runs, no longer than until the log is open."""
+    """Follows the log; disconnects from a running build's log once it is open."""
     following = scene.exam.follow(scene.ref)
     if scene.status() == "building":
         following.until.set()
@@ -75,7 +75,7 @@ def leave_the_log(scene: Scene) -> None:
 
 
 def do_again(scene: Scene) -> None:
-    """What runs or is ready is started, and what is at rest cancelled."""
+    """Starts a running or ready version, and cancels a version at rest."""
     status = scene.status()
     if status in ("building", "ready"):
         scene.exam.start(scene.ref)
@@ -91,11 +91,11 @@ HARMLESS: tuple[Callable[[Scene], None], ...] = (publish_again, conflict, others
 
 
 def nobody_built(scene: Scene) -> None:
-    """Nobody has built it."""
+    """The version is not built."""
 
 
 def runs_and_is_ready(scene: Scene) -> None:
-    """Its build runs; all that is harmless is done meanwhile, too, while somebody follows."""
+    """A build runs to ready, with harmless requests during it."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -104,7 +104,7 @@ def runs_and_is_ready(scene: Scene) -> None:
 
 
 def failed(scene: Scene) -> None:
-    """Its build has failed; all that is harmless is done while it runs, too."""
+    """A build fails, with harmless requests during it."""
     scene.exam.start(scene.ref)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -113,7 +113,7 @@ def failed(scene: Scene) -> None:
 
 
 def was_cancelled(scene: Scene) -> None:
-    """Its build, which a publish began, was cancelled, after all that is harmless was done while it ran."""
+    """A build from auto_build is cancelled, after harmless requests during it."""
     scene.exam.publish(scene.subject, auto_build=True)
     following = scene.exam.follow(scene.ref)
     do_no_harm(scene)
@@ -123,11 +123,11 @@ def was_cancelled(scene: Scene) -> None:
 
 
 def do_no_harm(scene: Scene) -> None:
-    """Asks for all that is harmless, and looks what it did."""
-    scene.look()
-    for ask_for in HARMLESS:
-        ask_for(scene)
-        scene.look()
+    """Sends all harmless requests, and reads both versions after each."""
+    scene.read_all()
+    for action in HARMLESS:
+        action(scene)
+        scene.read_all()
 
 
 @pytest.mark.cost(builds=2, requests=110)
@@ -150,7 +150,7 @@ def do_no_harm(scene: Scene) -> None:
 def test_harmless_requests_change_nothing_and_a_delete_everything(
     exam: Examination, state: Callable[[Scene], None]
 ) -> None:
-    """A version keeps its state until it is deleted; then it is gone, and what comes after it begins anew."""
+    """A version keeps its state until it is deleted; published again, it starts anew."""
     needs_publishing(exam)
     first = exam.short("sibling")
     subject = replace(first.revised(), version="1.0.1", fails=state is failed, halved=True)
@@ -160,15 +160,15 @@ def test_harmless_requests_change_nothing_and_a_delete_everything(
     scene = Scene(exam, subject, first)
     state(scene)
     do_no_harm(scene)
-    ask(exam, "deleteTemplate", scene.ref)
+    request(exam, "deleteTemplate", scene.ref)
     find_nothing(exam, scene.ref)
     scene.subject = replace(subject.revised(), fails=False, sleep_s=first.sleep_s)
     exam.publish(scene.subject)
     conflict(scene)
-    scene.look()
+    scene.read_all()
     exam.start(scene.ref)
     following = exam.follow(scene.ref)
-    scene.look()
+    scene.read_all()
     exam.wait(scene.ref)
     exam.closed(following)
-    scene.look()
+    scene.read_all()

@@ -1,12 +1,10 @@
-"""
-Versions with unusual names: as long as may be, alike but for the last letter, and versions that are no plain numbers.
-"""
+"""Versions with unusual names: of maximum length, differing in the last letter only, and with pre-release versions."""
 
 from dataclasses import replace
 
 import pytest
 
-from situations import ask, needs_publishing
+from situations import needs_publishing, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 
@@ -16,12 +14,12 @@ VERSIONS = ("1.0.0", "1.0.0-rc.1", "1.0.0-rc.10", "10.20.30")
 
 
 def alike(exam: Examination) -> list[Template]:
-    """Templates whose names and versions begin alike; each has content of its own."""
+    """Templates with similar names and versions, each with content of its own."""
     first = exam.short("alike")
     longest = f"{first.name}-{'n' * (LONGEST_NAME - len(first.name) - 2)}"
-    named = [replace(first, name=longest + letter, marker=f"{first.marker}-{letter}") for letter in "ab"]
-    versioned = [replace(first, version=version, marker=f"{first.marker}-{version}") for version in VERSIONS[1:]]
-    return [first, *named, *versioned]
+    names = [replace(first, name=longest + letter, marker=f"{first.marker}-{letter}") for letter in "ab"]
+    versions = [replace(first, version=version, marker=f"{first.marker}-{version}") for version in VERSIONS[1:]]
+    return [first, *names, *versions]
 
 
 @pytest.mark.profile("standard")
@@ -35,7 +33,7 @@ def alike(exam: Examination) -> list[Template]:
     "lookup.deleted-version-is-404",
 )
 def test_versions_whose_names_begin_alike_are_told_apart(exam: Examination) -> None:
-    """Each is published, read, built and deleted by itself."""
+    """Versions with similar names are published, read, built and deleted independently."""
     needs_publishing(exam)
     templates = alike(exam)
     for template in templates[1:]:
@@ -47,8 +45,8 @@ def test_versions_whose_names_begin_alike_are_told_apart(exam: Examination) -> N
             exam.read(template.ref)
         exam.closed(exam.follow(one.ref))
         exam.wait(one.ref)
-    ask(exam, "deleteTemplate", templates[1].ref)
-    ask(exam, "deleteTemplate", templates[3].ref)
+    request(exam, "deleteTemplate", templates[1].ref)
+    request(exam, "deleteTemplate", templates[3].ref)
     for template in templates:
-        ask(exam, "getTemplate", template.ref)
+        request(exam, "getTemplate", template.ref)
         exam.read(template.ref)

@@ -1,4 +1,4 @@
-"""Any order of all that can happen to a version, judged by the model of the life cycle."""
+"""Random walks through the life cycle, and along the links of the contract."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ LINKS = 8
 
 
 def walks(run: Run) -> Iterator[Random]:
-    """A source of choices for each walk that the profile allows, the same ones for one seed."""
+    """A random generator for each walk of the profile, reproducible by seed."""
     for number in range(WALKS[run.settings.profile]):
         yield Random(f"{run.settings.seed}.{number}")
 
@@ -42,9 +42,7 @@ def walks(run: Run) -> Iterator[Random]:
     "template.read-shows-the-published",
 )
 def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
-    """
-    Two versions of one name go through whatever can happen to a version, in any order, and stay true to the model.
-    """
+    """Two versions of one name go through random steps and always match the model."""
     needs_publishing(exam)
     for choices in walks(run):
         first = exam.published("walked", sleep_s=0.1)
@@ -54,13 +52,13 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
         for _ in range(LENGTH):
             walker, other = choices.sample(pair, 2)
             choices.choice(STEPS)(walker)
-            walker.look()
+            walker.read_all()
             exam.read(other.ref)
             if run.has_trouble():
                 break
         for walker in pair:
             walker.rest()
-            walker.look()
+            walker.read_all()
 
 
 @pytest.mark.cost(
@@ -68,7 +66,7 @@ def test_any_order_keeps_the_life_cycle(exam: Examination, run: Run) -> None:
 )
 @pytest.mark.claims("http.status-is-documented", "lookup.existing-version-is-found", "status.answers-200")
 def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
-    """From each answer the links of the contract lead to operations that know the version."""
+    """The links of the contract lead to operations that find the version."""
     needs_publishing(exam)
     document = Contract.load().document
     for choices in walks(run):
@@ -84,5 +82,5 @@ def test_links_lead_where_they_say(exam: Examination, run: Run) -> None:
 
 
 def safe(link: Link) -> bool:
-    """Whether the walk can go on after following *link*."""
+    """Whether the walk can continue after *link*."""
     return link.operation != "deleteTemplate"

@@ -1,4 +1,4 @@
-"""What was so when a case left it is still so at the end of the run."""
+"""Reads all versions at the end of the run."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from touchstone.check.run import Run
     "digest.is-stable",
 )
 def test_what_was_left_alone_has_not_changed(exam: Examination, run: Run) -> None:
-    """Every version of the run reads as it did when it was left alone, but for those that are known to be wrong."""
+    """Each version still has the status of its last read, except versions with findings."""
     for template in list(exam.templates):
         if template.owner != "restricted" and template.ref not in run.suspects:
             exam.read(template.ref, template.owner)

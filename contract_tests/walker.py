@@ -1,25 +1,25 @@
-"""The steps of a random walk: what can happen to one version, from whatever came before."""
+"""Steps of a random walk: requests about one version that are valid in any state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from situations import ask, call
+from situations import call, request
 from touchstone.check.examination import Examination
 from touchstone.check.templates import Template
 from touchstone.contract.lifecycle import AT_REST
 
-# Every so many contents one fails.
+# One of so many contents fails.
 FAILS_EVERY = 4
-# Of what the build steps take: well within a build, and in its second half.
+# Share of the build steps' duration: in the second half.
 LATER_SHARE = 0.6
 
 
 @dataclass
 class Walker:
-    """A version on its way.
+    """A version on a random walk.
 
     Attributes:
-        contents: What it has held, the last one now.
+        contents: Its contents so far, the current one last.
     """
 
     exam: Examination
@@ -27,41 +27,41 @@ class Walker:
 
     @property
     def now(self) -> Template:
-        """What it holds."""
+        """The current content."""
         return self.contents[-1]
 
     @property
     def ref(self) -> str:
-        """What it is called."""
+        """The ref of the version."""
         return self.now.ref
 
-    def look(self) -> None:
-        """Reads what there is to read."""
+    def read_all(self) -> None:
+        """Reads the status and the template."""
         self.exam.read(self.ref)
-        ask(self.exam, "getTemplate", self.ref)
+        request(self.exam, "getTemplate", self.ref)
 
     def rest(self) -> None:
-        """Waits until no build runs: what becomes of one whose content is taken away is undocumented."""
+        """Waits until no build runs: the build of replaced content has an undefined end."""
         self.exam.wait(self.ref, AT_REST)
 
     def other(self) -> Template:
-        """Content that it never had."""
+        """New content."""
         newest = max(self.contents, key=lambda content: content.edition).revised()
         return replace(newest, fails=newest.edition % FAILS_EVERY == 0, halved=not newest.halved)
 
     def hold(self, content: Template) -> Template:
-        """Remembers what it holds from now on."""
+        """Records the current content."""
         self.contents.append(content)
         return content
 
 
 def start(walker: Walker) -> None:
-    """It is started."""
+    """Starts the version."""
     walker.exam.start(walker.ref)
 
 
 def build(walker: Walker) -> None:
-    """It is built, while somebody follows."""
+    """Builds the version and follows the log."""
     walker.exam.start(walker.ref)
     following = walker.exam.follow(walker.ref)
     walker.exam.read(walker.ref)
@@ -70,7 +70,7 @@ def build(walker: Walker) -> None:
 
 
 def join(walker: Walker) -> None:
-    """It is started twice, the second time when half is done, and built while somebody follows."""
+    """Starts the version, starts it again half way through, and follows the log."""
     walker.exam.start(walker.ref)
     following = walker.exam.follow(walker.ref)
     walker.exam.read(walker.ref)
@@ -82,17 +82,17 @@ def join(walker: Walker) -> None:
 
 
 def start_together(walker: Walker) -> None:
-    """It is started twice at once."""
+    """Sends two simultaneous starts."""
     walker.exam.together(*[call("startBuild", walker.ref)] * 2)
 
 
 def cancel(walker: Walker) -> None:
-    """What runs is cancelled."""
+    """Cancels the build, if any."""
     walker.exam.cancel(walker.ref)
 
 
 def cancel_late(walker: Walker) -> None:
-    """It is started and cancelled when more than half is done."""
+    """Starts a build and cancels it in its second half."""
     walker.exam.start(walker.ref)
     following = walker.exam.follow(walker.ref)
     walker.exam.rest(LATER_SHARE * walker.now.sleep_s)
@@ -103,69 +103,69 @@ def cancel_late(walker: Walker) -> None:
 
 
 def restart(walker: Walker) -> None:
-    """It is cancelled and started at once."""
+    """Cancels and starts again at once."""
     walker.exam.cancel(walker.ref)
     walker.exam.start(walker.ref)
 
 
 def wait(walker: Walker) -> None:
-    """Nothing happens until no build runs."""
+    """Waits until no build runs."""
     walker.rest()
 
 
 def follow(walker: Walker) -> None:
-    """Somebody follows whatever there is to follow, to its end."""
+    """Follows the log to its end."""
     walker.exam.closed(walker.exam.follow(walker.ref))
 
 
 def leave(walker: Walker) -> None:
-    """Somebody follows and hangs up."""
+    """Follows the log and disconnects."""
     following = walker.exam.follow(walker.ref)
     following.until.set()
     walker.exam.closed(following)
 
 
 def publish_again(walker: Walker) -> None:
-    """The same content is published again."""
+    """Publishes the same content again."""
     walker.exam.publish(walker.now)
 
 
 def conflict(walker: Walker) -> None:
-    """Other content is refused."""
+    """Publishes other content without force."""
     walker.exam.publish(walker.other())
 
 
 def change(walker: Walker) -> None:
-    """Other content is published by force."""
+    """Publishes other content with force."""
     walker.rest()
     walker.exam.publish(walker.hold(walker.other()), force=True)
 
 
 def change_back(walker: Walker) -> None:
-    """The first content is published by force."""
+    """Publishes the first content with force."""
     walker.rest()
     walker.exam.publish(walker.hold(walker.contents[0]), force=True)
 
 
 def automatic(walker: Walker) -> None:
-    """Other content is published by force, and built by that."""
+    """Publishes other content with force and auto_build."""
     walker.rest()
     walker.exam.publish(walker.hold(walker.other()), force=True, auto_build=True)
 
 
 def delete(walker: Walker) -> None:
-    """It is deleted, looked for, and published with other content."""
+    """Deletes the version, reads it, and publishes other content."""
     walker.rest()
-    ask(walker.exam, "deleteTemplate", walker.ref)
-    walker.look()
+    request(walker.exam, "deleteTemplate", walker.ref)
+    walker.read_all()
     walker.exam.publish(walker.hold(walker.other()))
 
 
 def intrude(walker: Walker) -> None:
-    """Another account does what it may not."""
+    """Sends forbidden requests from another account."""
     if walker.exam.target.second_api_key:
         for operation in ("startBuild", "cancelBuild", "deleteTemplate"):
-            ask(walker.exam, operation, walker.ref, "second")
+            request(walker.exam, operation, walker.ref, "second")
             walker.exam.read(walker.ref)
 
 

@@ -1,6 +1,6 @@
-"""What one client asks of a limit when all others have gone: whether it is honest, ends, and lets polling be free.
+"""Closing client of a storm, alone on the target: checks that a limit is honest, ends, and does not charge reads.
 
-It is done in rounds, and each request says in its note what it is for: see touchstone/rules/limits.py.
+It works in rounds, and the note of each request names its round and phase: see touchstone/rules/limits.py.
 """
 
 import itertools
@@ -13,12 +13,12 @@ from touchstone.loadgen.plan import AFTERMATH_BURST
 
 READS_PER_START = 3
 
-# Waited beyond Retry-After, so that a server that comes back on the second is not asked a moment too early.
+# Added to Retry-After, so that a retry is not a moment too early for a server that counts whole seconds.
 MARGIN_S = 0.05
 
 
 class Aftermath:
-    """One client with the first key, and nobody beside it."""
+    """One client with the first key, without other load."""
 
     def __init__(self, run: LoadRun) -> None:
         self.run = run
@@ -26,8 +26,8 @@ class Aftermath:
         (self.beside,) = run.go.stage.refs("beside")
         self.flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
 
-    def ask(self) -> None:
-        """Meets the limit twice to see that it ends as it says, then once plainly and once after many reads."""
+    def probe(self) -> None:
+        """Sends three bursts up to the limit, the third one after many reads."""
         first = Round(self, 1)
         first.burst()
         if first.refused is None or not first.recover():
@@ -39,7 +39,7 @@ class Aftermath:
             return
         polled = Round(self, 3)
         polled.send("startBuild", "beside", self.beside)
-        # No shorter than before, or the two could not be compared: a longer rest gains a key no less.
+        # At least as long as before, so that rounds two and three can be compared: a longer rest restores no less.
         rested_s = again.began_at - first.refused_at
         self.run.rest(max(first.waited_s, again.refused_at + rested_s + MARGIN_S - self.run.now()))
         polled.reads(READS_PER_START * max(again.served, 1))
@@ -49,7 +49,7 @@ class Aftermath:
 
 
 class Round:
-    """One burst of starts until one is refused, and the way back."""
+    """One burst of starts until one is refused, and the retries until one is served."""
 
     def __init__(self, aftermath: Aftermath, number: int) -> None:
         self._flow = aftermath.flow
@@ -65,7 +65,7 @@ class Round:
 
     @property
     def refused_at(self) -> float:
-        """When its last refusal had arrived."""
+        """When the last refusal arrived."""
         return self.refused.answer.done_at if self.refused else 0.0
 
     def send(self, operation: str, phase: str, ref: str = "", *, gave_up: bool = False) -> Reply:
@@ -74,7 +74,7 @@ class Round:
         return self._flow.send(operation, ref or self._ref, note=note)
 
     def burst(self, at_least_s: float = 0.0) -> None:
-        """Starts the ready version until a start is refused, and no shorter than *at_least_s*."""
+        """Starts the ready version until a start is refused, and for at least *at_least_s*."""
         self.began_at = self._run.now()
         while self.served < AFTERMATH_BURST and not self._run.stopped.is_set():
             answer = self.send("startBuild", "burst")
@@ -86,19 +86,19 @@ class Round:
             if self.refused and self.lasted_s >= at_least_s:
                 return
             if self.refused:
-                # However long it has to last, it is no more than another burst.
+                # Spread over the remaining time, these are at most another burst.
                 self._run.rest((at_least_s - self.lasted_s) / AFTERMATH_BURST)
 
     def reads(self, number: int) -> None:
-        """Reads so many times, in turns what clients poll."""
+        """Reads the two versions in turns, *number* times in all."""
         reads: Iterable[tuple[str, str]] = itertools.cycle([("getBuild", self._ref), ("getBuild", self._beside)])
         for operation, ref in itertools.islice(reads, number):
             self.send(operation, "reads", ref)
 
     def recover(self) -> bool:
-        """Waits as the server says, or doubling, until a start is served; whether one was.
+        """Waits for Retry-After, or doubling times, until a start is served; returns whether one was.
 
-        A wait that is longer than anybody has patience for is not begun.
+        A wait longer than patience_s of the target is not begun.
         """
         answer = self.refused
         for wait_s in back_off_s():

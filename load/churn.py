@@ -1,15 +1,15 @@
-"""Churn: a few versions are started and cancelled from many clients at once, so that starts and cancels race."""
+"""Churn: many clients start and cancel a few versions at once, so that starts and cancels race."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Churn(ArrivalUser):
-    """Each client starts one of the shared versions, cancels it some time later, and looks until it has settled."""
+    """Each client starts one of the shared versions, cancels it some time later, and reads its status."""
 
     scenario = "churn"
 
     def do_race(self, arrival: Arrival) -> None:
-        """One client."""
+        """Runs one client."""
         refs = self.run_.go.stage.refs("shared")
         story = arrival.number % len(refs)
         flow = self.flow(arrival, keep=self.run_.keeps(story))

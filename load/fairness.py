@@ -1,19 +1,19 @@
-"""Fairness: one key starts at a modest pace, first alone and then beside another key that takes all it can get."""
+"""Fairness: one key starts at a modest rate, first alone and then beside a greedy key."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Fairness(ArrivalUser):
-    """Both keys start versions of their own that are ready, so that nothing but a rate can refuse them."""
+    """Both keys start versions of their own that are ready, so that only a rate limit can refuse them."""
 
     scenario = "fairness"
 
     def do_modest(self, arrival: Arrival) -> None:
-        """One start of the modest key; a refusal is not waited out."""
+        """Sends one start of the modest key; a refusal is not retried."""
         ref = self.run_.go.stage.refs("ready")[0]
         self.flow(arrival, keep=self.run_.keeps(0)).start(ref, fresh=False, patient=False)
 
     def do_greedy(self, arrival: Arrival) -> None:
-        """One start of the greedy key."""
+        """Sends one start of the greedy key; a refusal is not retried."""
         ref = self.run_.go.stage.refs("ready-second")[0]
         self.flow(arrival, keep=self.run_.keeps(0), credential="second").start(ref, fresh=False, patient=False)

@@ -1,16 +1,16 @@
-"""What clients do in a mix of everything, for the scenarios that are one."""
+"""Mix of all actions, for the scenarios steady and soak."""
 
 from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 from touchstone.loadgen.plan import POLL_S
 
 
 class Mixture(ArrivalUser):
-    """Reads, starts, cancels and followed builds, each by a client of its own."""
+    """Reads, starts, cancels and followed builds, each by its own client."""
 
     abstract = True
 
     def do_read(self, arrival: Arrival) -> None:
-        """Reads the status of a version that is ready."""
+        """Reads the status of a ready version."""
         refs = self.run_.go.stage.refs("ready")
         self.flow(arrival, keep=self.run_.keeps_read()).send("getBuild", refs[arrival.number % len(refs)])
 
@@ -21,7 +21,7 @@ class Mixture(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_cancel(self, arrival: Arrival) -> None:
-        """Starts a build, cancels it while it runs, and polls until it has settled."""
+        """Starts a build, cancels it while it runs, and polls it to its end."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return
@@ -31,7 +31,7 @@ class Mixture(ArrivalUser):
         flow.await_end(ref, started, cancelled=True)
 
     def do_stream(self, arrival: Arrival) -> None:
-        """Starts a build and follows its log, while it is polled beside."""
+        """Starts a build, follows its log, and polls it at the same time."""
         ref, flow, started = self.build(arrival)
         if started.status != 202:
             return

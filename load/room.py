@@ -1,10 +1,10 @@
-"""What one client asks of a full host when all others have gone: whether a build that ends lets the next one in.
+"""Room: the last client of a storm finds out whether a build that ends lets the next one in.
 
-A refusal does not say whether the host is full or a rate limit holds starts back, and builds that all take as long make
-one look like the other. So the client makes the difference itself: it fills the host and then cancels builds at moments
-of its own choice, now at once, now after it was refused for longer than the last cancel took to let a start in.
+A refusal does not show whether the host is full or a rate limit applies, and builds of equal length make both look
+alike. So the client fills the host and cancels builds at times of its own choice. Before every other cancel it waits
+longer than the last cancel took to let a start in.
 
-What it sees is judged by `touchstone.loadgen.capacity`; each request says in its note what it is for.
+`touchstone.loadgen.capacity` evaluates this; the note of each request names its step.
 """
 
 from aftermath import MARGIN_S
@@ -12,15 +12,15 @@ from touchstone.loadgen.arrival_user import Flow
 from touchstone.loadgen.load_run import LoadRun, Reply
 from touchstone.loadgen.plan import ROOM_TURNS
 
-# Of the turns every other one begins with waiting.
+# Every other turn begins with a wait: at least this long, and at least so many times as long as the last swap.
 _LEAST_HELD_S = 0.5
 _HELD_TIMES = 2.5
 _MOST_TRIES = 6
-_LOOK_S, _MOST_LOOK_S = 0.05, 1.0
+_POLL_S, _LONGEST_POLL_S = 0.05, 1.0
 
 
 class Room:
-    """One client with the first key, and nobody beside it."""
+    """One client with the first key, without other load."""
 
     def __init__(self, run: LoadRun) -> None:
         self._run = run
@@ -28,16 +28,16 @@ class Room:
         self._flow = Flow(run, run.part.arrivals, run.now(), keep=True, paced=False)
         self._inside: list[str] = []
 
-    def ask(self) -> None:
-        """Fills the host until a start is refused; then takes turns. At the end it cancels what it began."""
-        self._ask()
+    def probe(self) -> None:
+        """Fills the host until a start is refused, takes turns, and cancels its builds at the end."""
+        self._take_turns()
         for ref in self._inside:
             self._send("cancelBuild", ref, "leave")
         until_at = self._gives_up_at()
         for ref in self._inside:
             self._until_gone(ref, "leave", until_at)
 
-    def _ask(self) -> None:
+    def _take_turns(self) -> None:
         outside = self._fill()
         took_s = 0.0
         for turn in range(1, ROOM_TURNS + 1):
@@ -52,9 +52,7 @@ class Room:
             took_s = self._run.now() - (freed_at if held_s else began_at)
 
     def _fill(self) -> str | None:
-        """
-        Starts one version after the other until a start is refused; that version, or None where none was in the end.
-        """
+        """Starts version after version until a start is refused; returns that version, or None if none was refused."""
         for ref in self._refs:
             reply = self._send("startBuild", ref, "fill" if self._inside else "first")
             if reply.status == 429 and not self._inside and self._waits(reply):
@@ -65,12 +63,12 @@ class Room:
         return None
 
     def _waits(self, refused: Reply) -> bool:
-        """Waits as long as a refusal says, so that what the storm used up of a rate limit is there again."""
+        """Waits as long as a refusal requires, so that a rate limit recovers from the storm."""
         advised_s = 1.0 if refused.retry_after_s is None else refused.retry_after_s
         return advised_s <= self._run.target.patience_s and self._run.rest(advised_s + MARGIN_S)
 
     def _is_held(self, ref: str, held_s: float, turn: int) -> bool:
-        """Tries to start while nothing has ended, for so long; whether each try was refused."""
+        """Tries to start for *held_s* while no build ends; returns whether each try was refused."""
         until_at = self._run.now() + held_s
         while self._send("startBuild", ref, "full", turn).status == 429:
             left_s = until_at - self._run.now()
@@ -82,9 +80,7 @@ class Room:
         return False
 
     def _swap(self, outside: str, turn: int) -> str | None:
-        """
-        Cancels a build and starts *outside* when that has ended; what is outside then, or None where it was not let in.
-        """
+        """Cancels a build, then starts *outside*; returns the cancelled version, or None if that start failed."""
         leaving = self._inside.pop(0)
         cancelled = self._send("cancelBuild", leaving, "cancel", turn)
         if not 200 <= cancelled.status < 300 or not self._until_gone(leaving, "cancel", self._gives_up_at(), turn):
@@ -96,19 +92,19 @@ class Room:
         return leaving
 
     def _gives_up_at(self) -> float:
-        """Until when a build that is cancelled now may go on."""
+        """Time at which the wait for a build that is cancelled now ends."""
         return self._run.now() + self._run.target.cancel_timeout_s
 
     def _until_gone(self, ref: str, step: str, until_at: float, turn: int = 0) -> bool:
-        """Reads a cancelled build until it is not building any more; whether that was seen."""
-        pause_s = _LOOK_S
+        """Reads a cancelled build until it no longer builds; returns whether a read showed that."""
+        pause_s = _POLL_S
         while True:
             reply = self._send("getBuild", ref, step, turn)
             if reply.status != 200 or reply.body.get("status") != "building":
                 return reply.status == 200
             if self._run.now() >= until_at or not self._run.rest(pause_s):
                 return False
-            pause_s = min(1.5 * pause_s, _MOST_LOOK_S)
+            pause_s = min(1.5 * pause_s, _LONGEST_POLL_S)
 
     def _send(self, operation: str, ref: str, step: str, turn: int = 0) -> Reply:
         return self._flow.send(operation, ref, note={"room": {"step": step, "turn": turn}})

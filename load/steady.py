@@ -4,6 +4,6 @@ from mixture import Mixture
 
 
 class Steady(Mixture):
-    """The mix, for as long as the schedule lasts."""
+    """The mix, for the duration of the schedule."""
 
     scenario = "steady"

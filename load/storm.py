@@ -6,23 +6,21 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Storm(ArrivalUser):
-    """Each client wants one build, backs off as it is told while it is refused, and polls its build to the end."""
+    """Each client wants one build, backs off while it is refused, and polls its build to the end."""
 
     scenario = "storm"
     was_refused = False
 
     def do_start(self, arrival: Arrival) -> None:
-        """One client."""
+        """Runs one client."""
         ref, flow, started = self.build(arrival)
         self.was_refused |= flow.tries > 1 or started.status == 429
         if started.status == 202:
             flow.await_end(ref, started)
 
     def after(self) -> None:
-        """
-        When the storm is over one client asks what refused it, see `Room`, and what a limit promises, see `Aftermath`.
-        """
-        # What other workers were refused this one does not know.
+        """Lets one client find out what refused starts (`Room`), and whether the limit is honest (`Aftermath`)."""
+        # This worker does not know about refusals of other workers.
         if self.was_refused or self.run_.go.workers > 1:
-            Room(self.run_).ask()
-        Aftermath(self.run_).ask()
+            Room(self.run_).probe()
+        Aftermath(self.run_).probe()

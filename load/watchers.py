@@ -1,4 +1,4 @@
-"""Watchers: many clients follow the logs of a few builds, each from before its output to its end."""
+"""Watchers: many clients follow the logs of a few builds, each from before the first output to the end."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from touchstone.loadgen.arrival_user import Arrival, ArrivalUser
 
 
 class Watchers(ArrivalUser):
-    """Hosts start the builds and poll them; watchers follow one of them each."""
+    """Hosts start the builds and poll them; each watcher follows one of them."""
 
     scenario = "watchers"
 
@@ -22,9 +22,7 @@ class Watchers(ArrivalUser):
             flow.await_end(ref, started)
 
     def do_watch(self, arrival: Arrival) -> None:
-        """
-        Follows one of the builds to its end, as soon as its start was accepted: before that there is nothing to follow.
-        """
+        """Follows one of the builds to its end, as soon as its start was accepted."""
         run, refs = self.run_, self.run_.go.stage.refs("own")
         story = arrival.number % len(refs)
         accepted_at = run.accepted_at(story, run.target.patience_s + run.target.request_timeout_s)

@@ -1,8 +1,9 @@
-"""Answers as a load gets them, made by hand or of recorded exchanges."""
+"""Responses and requests of the load client, made from recorded exchanges."""
 
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from tests.distorted import distorted
 from tests.recorded import every, recorded
@@ -19,12 +20,12 @@ JSON = (("Content-Type", "application/json"),)
 
 
 def head(status: int = 200, headers: Sequence[tuple[str, str]] = JSON) -> Head:
-    """A head as the client of a load gives it, names in small letters."""
+    """A response head as the load client returns it, with lower-case names."""
     return Head(status, tuple((name.lower(), value) for name, value in headers))
 
 
 def answer_of(exchange: Exchange) -> Answer:
-    """What a load gets where *exchange* was had."""
+    """The load client's response for *exchange*."""
     response = exchange.response
     return Answer(
         head=head(response.status, response.headers) if response else None,
@@ -39,17 +40,18 @@ def answer_of(exchange: Exchange) -> Answer:
 
 
 def keys() -> Keys:
-    """The keys that a replay shows."""
-    return Keys(**KEYS)
+    """The keys of a replay."""
+    known: dict[str, Any] = dict(KEYS)
+    return Keys(**known)
 
 
 def requests() -> Requests:
-    """Requests to what was recorded."""
+    """Requests to the base URL of recordings."""
     return Requests(BASE_URL, keys(), Contract.load())
 
 
 def call_of(exchange: Exchange) -> Call:
-    """The call that sends the request of a recorded exchange again."""
+    """The call that repeats a recorded exchange."""
     target = exchange.request.url.removeprefix(BASE_URL)
     if exchange.credential == "query":
         # The transport adds the key itself.
@@ -57,13 +59,13 @@ def call_of(exchange: Exchange) -> Call:
     streamed = exchange.response is not None and bool(exchange.response.chunks)
     publishes = exchange.operation == "publishTemplate"
     return Call(
-        # What a request is about follows from its path; only of a publish the path does not tell it.
+        # The path contains operation and ref, except for a publish.
         operation=exchange.operation if publishes else "",
         ref=exchange.ref if publishes else None,
         credential=exchange.credential,
         method=exchange.request.method,
         path=target,
-        # Names as we write them: one that is written otherwise would stand beside our own.
+        # Our spelling of names: another one would be a second header.
         headers={name.title(): value for name, value in exchange.request.headers},
         body=exchange.request.body,
         note=exchange.note,
@@ -72,20 +74,20 @@ def call_of(exchange: Exchange) -> Call:
 
 
 def request_of(exchange: Exchange, its: Requests) -> PreparedRequest:
-    """The request that asks again what *exchange* asked."""
+    """The prepared request that repeats *exchange*."""
     call = call_of(exchange)
-    # The recording has a marker where its key was; the request shows one.
+    # The recording has a marker instead of the key; the request has a key.
     headers = {name: value for name, value in call.headers.items() if "<key:" not in value}
     return its.prepared(replace(call, operation=exchange.operation, ref=exchange.ref, headers=headers))
 
 
 def set_up(recording: Recording) -> History:
-    """What was known before a load run that asked the same: the contract, what was given, and what was published."""
-    return known_after(recording, [one for one in recording.exchanges if one.operation == "publishTemplate"])
+    """The history before a load run that repeats *recording*: contract, given contents and publishes."""
+    return history_of(recording, [one for one in recording.exchanges if one.operation == "publishTemplate"])
 
 
-def known_after(recording: Recording, exchanges: Sequence[Exchange]) -> History:
-    """What is known when all *exchanges* are over."""
+def history_of(recording: Recording, exchanges: Sequence[Exchange]) -> History:
+    """The history after *exchanges*."""
     bounds = Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
     known = History(Contract.load(), bounds, given=given_of(recording))
     for exchange in exchanges:
@@ -95,8 +97,6 @@ def known_after(recording: Recording, exchanges: Sequence[Exchange]) -> History:
 
 @functools.cache
 def corpus() -> tuple[tuple[Recording, tuple[Exchange, ...]], ...]:
-    """
-    Every recording with its exchanges as they were, and with a third of them as a server out of its mind gives them.
-    """
+    """Every recording, with its own exchanges and twice with a third of them distorted."""
     wrong = ((r, tuple(distorted(r.exchanges, seed, 0.35))) for seed in (1, 2) for r in map(recorded, every()))
     return (*((recorded(name), recorded(name).exchanges) for name in every()), *wrong)

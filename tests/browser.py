@@ -1,7 +1,7 @@
-"""A headless Chromium that opens a page, and saves what the page sent as the network panel of its DevTools saves it.
+"""A headless Chromium that opens a page and saves its requests as HAR, as the network panel of DevTools does.
 
-DevTools is a page itself, which Chromium serves at the port for debuggers: it is opened beside the page that it looks
-at, and its own writer of HAR is called in it. Nothing but this machine can be reached from either of them.
+DevTools is a page itself, at the port for debuggers. It is opened beside the page, and its writer of HAR is called.
+Both reach nothing but this machine.
 """
 
 import contextlib
@@ -92,12 +92,7 @@ class Unsuitable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The text of a HAR as DevTools writes it.
-
-    Attributes:
-        full: "Save all as HAR with content (with sensitive data)".
-        sanitized: The same without what DevTools takes for secret.
-    """
+    """The text of a HAR as DevTools writes it, with all content, and without what DevTools takes for secret."""
 
     full: str
     sanitized: str
@@ -105,62 +100,48 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A Chromium that is running.
-
-    Attributes:
-        address: Host and port that it listens to debuggers at.
-    """
+    """A Chromium that is running; *address* is where it listens to debuggers."""
 
     address: str
 
     def saved(self, url: str, code: str) -> Saved:
-        """What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept.
-
-        Raises:
-            RuntimeError: page or DevTools failed, or took too long.
-        """
-        with self.tab() as page, self.tab() as devtools:
-            looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
-            devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
-            devtools.value(_LISTENS)
+        """What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept."""
+        with self.tab() as page, self._devtools(page) as devtools:
             page.open(url)
             page.value(code)
             return Saved(**devtools.value(_WRITE))
 
     def opened(self, *texts: str) -> list[list[tuple[str, str, int, str]]]:
-        """What the network panel makes of HAR files: of each request its method, URL, status and kind.
-
-        Raises:
-            RuntimeError: it takes one for none.
-        """
-        with self.tab() as page, self.tab() as devtools:
-            looks_at = f"ws={self.address}/devtools/page/{page.id}&panel=network"
-            devtools.open(f"http://{self.address}/devtools/inspector.html?{looks_at}")
-            devtools.value(_LISTENS)
+        """Method, URL, status and kind of each request that the network panel reads from HAR files."""
+        with self.tab() as page, self._devtools(page) as devtools:
             found = [devtools.value(_READ.format(text=json.dumps(text))) for text in texts]
         return [[(method, url, status, kind) for method, url, status, kind in requests] for requests in found]
 
     @contextlib.contextmanager
+    def _devtools(self, page: "Tab") -> Iterator["Tab"]:
+        with self.tab() as devtools:
+            socket = f"ws={self.address}/devtools/page/{page.id}&panel=network"
+            devtools.open(f"http://{self.address}/devtools/inspector.html?{socket}")
+            devtools.value(_LISTENS)
+            yield devtools
+
+    @contextlib.contextmanager
     def tab(self) -> Iterator["Tab"]:
         """A new tab, which is closed when the block ends."""
-        made = httpx.put(
+        answer = httpx.put(
             f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
         ).json()
         socket = websocket.create_connection(
-            f"ws://{self.address}/devtools/page/{made['id']}", timeout=LIMIT_S, http_no_proxy=["*"]
+            f"ws://{self.address}/devtools/page/{answer['id']}", timeout=LIMIT_S, http_no_proxy=["*"]
         )
         with contextlib.closing(socket):
-            yield Tab(str(made["id"]), socket)
-            httpx.get(f"http://{self.address}/json/close/{made['id']}", timeout=LIMIT_S, trust_env=False)
+            yield Tab(str(answer["id"]), socket)
+            httpx.get(f"http://{self.address}/json/close/{answer['id']}", timeout=LIMIT_S, trust_env=False)
 
 
 @dataclass(slots=True)
 class Tab:
-    """A tab, spoken to by https://chromedevtools.github.io/devtools-protocol/.
-
-    Attributes:
-        events: What it told by itself, in order, of the domains that were enabled.
-    """
+    """A tab, by https://chromedevtools.github.io/devtools-protocol/; *events* are those of enabled domains."""
 
     id: str
     socket: websocket.WebSocket
@@ -187,11 +168,7 @@ class Tab:
         return ended["result"].get("value")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """What a method of the protocol answers.
-
-        Raises:
-            RuntimeError: it failed, or took too long.
-        """
+        """What a method of the protocol answers; RuntimeError: it failed, or took too long."""
         self._sent += 1
         self.socket.send(json.dumps({"id": self._sent, "method": method, "params": params}))
         until = time.monotonic() + LIMIT_S
@@ -214,12 +191,7 @@ class Tab:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A Chromium with a profile of its own; it is gone when the block ends.
-
-    Raises:
-        Unsuitable: there is none, or none that can save.
-        RuntimeError: it does not start.
-    """
+    """A Chromium with a profile of its own, until the block ends; Unsuitable: there is none, or none that can save."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         raise Unsuitable(f"no Chromium is installed: {', '.join(NAMES)}")
@@ -262,5 +234,7 @@ def _port(process: "subprocess.Popen[bytes]", home: Path) -> int:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STEP_S)
             break
-    told = (home / "stderr").read_text("utf-8", "replace")[-2000:]
-    raise RuntimeError(f"Chromium did not open a port for debuggers; exit code {process.returncode}; it said: {told}")
+    printed = (home / "stderr").read_text("utf-8", "replace")[-2000:]
+    raise RuntimeError(
+        f"Chromium did not open a port for debuggers; exit code {process.returncode}; it printed: {printed}"
+    )

@@ -1,6 +1,4 @@
-"""
-Distorts the exchanges of a run as a server would that has lost its mind: values, bodies, statuses, headers, streams.
-"""
+"""Distorts responses at random: values, bodies, statuses, headers, streams."""
 
 import json
 import random
@@ -9,7 +7,8 @@ from dataclasses import replace
 
 from touchstone.facts.exchange import Chunk, Exchange, Response
 
-VALUES = (None, 1, -1, 1.5, [], {}, {"a": 1}, ["x"], "", "\ud800", True, 10**30, "ready", float("nan"))
+NAN = float("nan")
+VALUES: tuple[object, ...] = (None, 1, -1, 1.5, [], {}, {"a": 1}, ["x"], "", "\ud800", True, 10**30, "ready", NAN)
 BODIES = (b"", b"[]", b"null", b'"x"', b"\xff", b"[" * 5000, b'{"a":' * 3000)
 STATUSES = (100, 200, 202, 204, 301, 400, 401, 404, 409, 429, 500, 599)
 HEADERS = ("", "x", "application/json", "text/event-stream", "-5", "9" * 40)
@@ -17,7 +16,7 @@ PIECES = (b"\x00", b"\n\n", b"data: [1]\n\n", b'data: {"ts":1,"level":[],"phase"
 
 
 def distorted(exchanges: Iterable[Exchange], seed: int, share: float) -> Iterator[Exchange]:
-    """The exchanges, *share* of them with another answer, the same ones for one seed."""
+    """Replaces a *share* of the responses, reproducibly by seed."""
     chance = random.Random(seed)
     for exchange in exchanges:
         if exchange.response is None or chance.random() >= share:

@@ -18,14 +18,11 @@ DEPTH = 6
 Encoding = Callable[[str, random.Random], str]
 
 
-# --- ways to write a text --------------------------------------------------------------------------------------------
-
-
 def piecewise(special: str, *spellings: Callable[[str], str]) -> Encoding:
     """Each character as it is or in one of the spellings; special ones never as they are."""
 
     def encoded(text: str, chance: random.Random) -> str:
-        ways = [*spellings, str]
+        ways: list[Callable[[str], str]] = [*spellings, str]
         return "".join(chance.choice(ways[:-1] if char in special else ways)(char) for char in text)
 
     return encoded
@@ -49,7 +46,7 @@ def in_base64(text: str, chance: random.Random) -> str:
 
 
 def in_json(text: str, chance: random.Random) -> str:
-    return json.dumps({"said": word(chance) + " " + text}, ensure_ascii=chance.random() < 0.5)
+    return json.dumps({"text": word(chance) + " " + text}, ensure_ascii=chance.random() < 0.5)
 
 
 def word(chance: random.Random) -> str:
@@ -75,9 +72,6 @@ ENCODINGS: dict[str, Encoding] = {
     "base64": in_base64,
     "hex": in_hex,
 }
-
-
-# --- the oracle ------------------------------------------------------------------------------------------------------
 
 
 def readings(text: str) -> Iterator[str]:

@@ -1,22 +1,16 @@
-"""
-Makes files as browsers and testers write them, so that a test says only what it is about, and judges what is read.
-"""
+"""HAR files as browsers and testers write them, and what the rules find in them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 from tests.rules.exchanges import DIGEST, contract, frame
-from touchstone.contract import claims
 from touchstone.facts.finding import Judgement
 from touchstone.recordings import foreign, har, replay
 from touchstone.recordings.recording import Accounts, Recording
-from touchstone.rules import catalogue
-from touchstone.rules.history import Content, History
-from touchstone.rules.judge import Judge
 
 API = "https://www.orgo.test/api"
 KEY, OTHER_KEY, SMALL_KEY, WRONG_KEY = (f"sk_live_{word}_0123456789" for word in ("first", "other", "small", "wrong"))
@@ -32,7 +26,7 @@ UNSET: Any = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class HarEntry:
     """One entry of a HAR file; everything has a default that fits the rest.
 
     Attributes:
@@ -118,47 +112,50 @@ class Seen:
         return half | dict(self.response)
 
 
-def document(*entries: Seen | dict[str, Any], writer: str = "WebInspector") -> dict[str, Any]:
+Seen = HarEntry  # as tests/fuzz imports it
+
+
+def document(*entries: HarEntry | dict[str, Any], writer: str = "WebInspector") -> dict[str, Any]:
     """A HAR file."""
-    written = [entry.entry() if isinstance(entry, Seen) else entry for entry in entries]
+    written = [entry.entry() if isinstance(entry, HarEntry) else entry for entry in entries]
     return {"log": {"version": "1.2", "creator": {"name": writer, "version": "1"}, "pages": [], "entries": written}}
 
 
 def read_har(
-    *entries: Seen | dict[str, Any], writer: str = "WebInspector", accounts: Accounts | None = NOBODY
+    *entries: HarEntry | dict[str, Any], writer: str = "WebInspector", accounts: Accounts | None = NOBODY
 ) -> Recording:
     """What is read of a HAR file, which has to be one."""
-    made = document(*entries, writer=writer)
-    assert har.problems(made) == ()
-    return foreign.recording(made, "page", "page.har", contract(), accounts)
+    file = document(*entries, writer=writer)
+    assert har.problems(file) == ()
+    return foreign.recording(file, "page", "page.har", contract(), accounts)
 
 
-def status_read(status: str, at: float, **more: Any) -> Seen:
+def status_read(status: str, at: float, **more: Any) -> HarEntry:
     """A read of a status."""
     results: dict[str, dict[str, Any]] = {"ready": {"build_time_ms": 1200}, "failed": {"error": "step 1"}}
     answer = {"ref": REF, "digest": DIGEST, "status": status} | results.get(status, {}) | more.pop("fields", {})
-    return Seen(answer=answer, at=at, **more)
+    return HarEntry(answer=answer, at=at, **more)
 
 
-def publish(at: float = 0.0, status: int = 201, query: str = "", **more: Any) -> Seen:
+def publish(at: float = 0.0, status: int = 201, query: str = "", **more: Any) -> HarEntry:
     """A publish; *auto_build* of the answer, where there is one, goes into `fields`."""
     answer = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:00:00Z"} | more.pop("fields", {})
     facts: dict[str, Any] = {"method": "POST", "path": f"/templates{query}", "posted": DOCUMENT, "answer": answer}
-    return Seen(at=at, status=status, **(facts | more))
+    return HarEntry(at=at, status=status, **(facts | more))
 
 
-def start(at: float, **more: Any) -> Seen:
+def start(at: float, **more: Any) -> HarEntry:
     """An accepted start."""
     answer = {"ref": REF, "digest": DIGEST, "status": "building"}
     facts: dict[str, Any] = {"method": "POST", "status": 202, "at": at, "answer": answer}
-    return Seen(**(facts | more))
+    return HarEntry(**(facts | more))
 
 
-def cancel(at: float, status: int = 202, **more: Any) -> Seen:
+def cancel(at: float, status: int = 202, **more: Any) -> HarEntry:
     """A cancel that finds a build, or with 404 none."""
     answer = {"status": "cancelling" if status == 202 else "idle"}
     facts: dict[str, Any] = {"method": "DELETE", "status": status, "at": at, "answer": answer}
-    return Seen(**(facts | more))
+    return HarEntry(**(facts | more))
 
 
 def log_text(*phases: str) -> str:
@@ -167,14 +164,14 @@ def log_text(*phases: str) -> str:
     return b"".join(map(frame, lines)).decode()
 
 
-def log(at: float, *phases: str, **more: Any) -> Seen:
+def log(at: float, *phases: str, **more: Any) -> HarEntry:
     """A log that was followed."""
     text = log_text(*(phases or ("boot", "ready")))
     facts: dict[str, Any] = {"at": at, "path": EVENTS, "kind": "text/event-stream", "text": text}
-    return Seen(**(facts | more))
+    return HarEntry(**(facts | more))
 
 
-def page() -> list[Seen]:
+def page() -> list[HarEntry]:
     """A page that publishes, starts, follows and polls to the end, starts again and cancels, all as documented."""
     return [
         publish(0.0),
@@ -183,7 +180,7 @@ def page() -> list[Seen]:
         log(1.1, receive_s=3.0),
         status_read("building", 2.0),
         status_read("ready", 4.5, fields={"build_time_ms": 2900}),
-        Seen(at=5.0, path=PATH, answer=_template()),
+        HarEntry(at=5.0, path=PATH, answer=_template()),
         publish(6.0, query="?force=true&auto_build=true", fields={"auto_build": "building", "digest": "cd" * 32}),
         status_read("building", 6.1, fields={"digest": "cd" * 32}),
         cancel(6.2),
@@ -193,17 +190,10 @@ def page() -> list[Seen]:
 
 
 def judged(recording: Recording) -> tuple[Judgement, ...]:
-    """What the rules say of a recording."""
-    before = float("-inf")
-    given = {
-        one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
-        for one in recording.terms.given
-    }
-    judge = Judge(History(contract(), given=given), claims.load(), catalogue.EXCHANGE_RULES, catalogue.STORY_RULES)
-    said = [judgement for exchange in recording.exchanges for judgement in judge.see(exchange)]
-    said += judge.tell(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
-    assert judge.failed == {}
-    return tuple(said)
+    """What the rules find in a recording, as if it showed all that happened."""
+    result = replay.alone(replace(recording, origin="touchstone"))
+    assert result.judge.failed == {}
+    return result.judgements
 
 
 def broken(judgements: Iterable[Judgement]) -> set[str]:
@@ -213,7 +203,7 @@ def broken(judgements: Iterable[Judgement]) -> set[str]:
 
 def found(recording: Recording) -> set[str]:
     """The claims that a recording shows to be broken, whatever it does not show."""
-    return broken(replay.doubted(judgement) for judgement in judged(recording))
+    return broken(replay.alone(recording).judgements)
 
 
 def credentials(recording: Recording) -> Sequence[str]:
@@ -236,8 +226,8 @@ def schemathesis_scenario() -> Any:
         recorder.cases[name] = SimpleNamespace(value=SimpleNamespace(meta=None))  # type: ignore[assignment]  # all that is read
 
     sent = b"api_version: orgo.ai/v1\ntemplate:\n  name: hello\n  version: 1.0.0\n"
-    told = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:00:00Z"}
-    add("a", "POST", "/templates?force=true", KEY, _answered(201, json.dumps(told).encode()), sent)
+    published = {"ref": REF, "digest": DIGEST, "published": "2026-03-14T09:00:00Z"}
+    add("a", "POST", "/templates?force=true", KEY, _answered(201, json.dumps(published).encode()), sent)
     add("b", "POST", "/templates", None, _answered(401, b'{"error": "Missing API key."}'), sent)
     add("c", "GET", EVENTS, KEY, _answered(200, log_text("boot", "ready").encode(), "text/event-stream"))
     add("d", "GET", BUILD, KEY, None)

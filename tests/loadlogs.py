@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.rules.exchanges import exchange
 from touchstone.facts.events import (
     Attempt,
     Build,
-    BuildEnd,
     Footer,
     Header,
     LedgerClaim,
     Limit,
-    Occurrence,
     Remark,
     RunLog,
     Tally,
@@ -23,15 +22,16 @@ from touchstone.facts.events import (
     Worker,
     Workload,
 )
+from touchstone.facts.exchange import Exchange
 from touchstone.facts.runlog import RunLogWriter
 from touchstone.facts.sample import UNSENT, Histogram, Sample, Window
+from touchstone.twin import limits
 
 BEGAN_AT = 3.0  # a schedule begins on a whole second of the run
 RTT_S = 0.004
 
 
 def header(**changes: Any) -> Header:
-    """The header of a load run against a server on this machine."""
     claims = (
         LedgerClaim(
             "load.p99", "must", "The p99 of response times keeps to its limit.", "load/thresholds.toml", "load"
@@ -40,41 +40,24 @@ def header(**changes: Any) -> Header:
         LedgerClaim("load.no-5xx", "must", "No request is answered with 5xx under load.", "api-intro#statuses", "load"),
     )
     values: dict[str, Any] = {
-        "run_id": "260102-030405-ab12cd",
-        "tool_version": "0.1.0",
-        "command": "load",
-        "argv": ("load", "storm"),
-        "started_at": "2026-01-02T03:04:05.678Z",
-        "target": Target("staging", "http://127.0.0.1:8123/api", "url"),
-        "profile": "standard",
-        "seed": 20,
-        "strict": False,
-        "claims_glob": "load.*",
-        "contract_sha256": "5f" * 32,
+        "run_id": "260102-030405-ab12cd", "tool_version": "0.1.0", "command": "load", "argv": ("load", "storm"),
+        "started_at": "2026-01-02T03:04:05.678Z", "target": Target("staging", "http://127.0.0.1:8123/api", "url"),
+        "profile": "standard", "seed": 20, "strict": False, "claims_glob": "load.*", "contract_sha256": "5f" * 32,
         "claims": claims,
-    }
+    }  # fmt: skip
     return Header(**(values | changes))
 
 
 def workload(scenario: str = "steady", **changes: Any) -> Workload:
-    """A workload of the open model in one process."""
     values: dict[str, Any] = {
-        "scenario": scenario,
-        "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
-        "model": "open",
-        "arrivals": "constant:50",
-        "began_at": BEGAN_AT,
-        "duration_s": 60.0,
-        "scheduled": {"getBuild": 3000},
-        "workers": 1,
-        "seed": 20,
-        "options": {"mix": {"read": 1.0}},
-    }
+        "scenario": scenario, "says": "A mix of reads, starts, cancels and followed builds at a given rate.",
+        "model": "open", "arrivals": "constant:50", "began_at": BEGAN_AT, "duration_s": 60.0,
+        "scheduled": {"getBuild": 3000}, "workers": 1, "seed": 20, "options": {"mix": {"read": 1.0}},
+    }  # fmt: skip
     return Workload(**(values | changes))
 
 
 def log_of(planned: Workload, **facts: Any) -> RunLog:
-    """A run log that came to its end and upheld all that it judged."""
     head = facts.pop("header", None) or header(argv=("load", planned.scenario))
     tallies = tuple(Tally("load", "load.rules", claim.id, held=7) for claim in head.claims)
     footer = Footer("2026-01-02T03:05:15Z", planned.began_at + planned.duration_s + 3.0, 0, "")
@@ -82,21 +65,18 @@ def log_of(planned: Workload, **facts: Any) -> RunLog:
 
 
 def write(log: RunLog, path: Path) -> Path:
-    """Puts a run log on disk, as a run would."""
     with RunLogWriter(path) as writer:
         writer.write(log.header)
         if log.workload is not None:
             writer.write(log.workload)
         writer.write(*log.windows, *log.attempts, *log.builds, *log.workers, *log.tallies, *map(Remark, log.warnings))
-        for occurrence in log.occurrences:
-            writer.write(Occurrence(occurrence.finding, occurrence.case))
+        writer.write(*log.occurrences)
         if log.footer is not None:
             writer.write(log.footer)
     return path
 
 
 def fold(samples: Iterable[Sample], worker: int = 0, *, paced: bool = True) -> tuple[Window, ...]:
-    """The windows that samples are folded into."""
     windows: dict[tuple[int, str, str], Window] = {}
     for sample in samples:
         key = (math.floor(sample.intended_at), sample.operation, sample.outcome)
@@ -105,101 +85,19 @@ def fold(samples: Iterable[Sample], worker: int = 0, *, paced: bool = True) -> t
 
 
 def unsent(at_s: int, operation: str, count: int, worker: int = 0) -> Window:
-    """Arrivals that came due and were not sent."""
     return Window(worker, at_s, operation, UNSENT, count)
 
 
 def worker(number: int = 0, **changes: Any) -> Worker:
-    """A worker that came to its end and kept up."""
     values: dict[str, Any] = {
-        "number": number,
-        "state": "done",
-        "at_s": BEGAN_AT + 61.0,
-        "sent": 3000,
-        "unsent": 0,
-        "assigned": 3000,
-        "late_p99_s": 0.0011,
-        "cpu_share": 0.21,
-        "rss_bytes": 61_000_000,
-    }
+        "number": number, "state": "done", "at_s": BEGAN_AT + 61.0, "sent": 3000, "unsent": 0, "assigned": 3000,
+        "late_p99_s": 0.0011, "cpu_share": 0.21, "rss_bytes": 61_000_000,
+    }  # fmt: skip
     return Worker(**(values | changes))
 
 
-@dataclass
-class NoLimit:
-    """Lets everything through."""
-
-    def wait_s(self, at: float) -> float:
-        """Seconds until a start is let through."""
-        return 0.0
-
-    def take(self, at: float) -> None:
-        """Counts one start."""
-
-
-@dataclass
-class FixedWindow(NoLimit):
-    """So many starts from the first one on, for so long."""
-
-    limit: int
-    window_s: float
-    opened_at: float = float("-inf")
-    taken: int = 0
-
-    def wait_s(self, at: float) -> float:
-        """Seconds until a start is let through."""
-        closes_at = self.opened_at + self.window_s
-        return closes_at - at if at < closes_at and self.taken == self.limit else 0.0
-
-    def take(self, at: float) -> None:
-        """Counts one start."""
-        if at >= self.opened_at + self.window_s:
-            self.opened_at, self.taken = at, 0
-        self.taken += 1
-
-
-@dataclass
-class ClockWindow(NoLimit):
-    """So many starts in each stretch of one length, which begins and ends by the clock."""
-
-    limit: int
-    window_s: float
-    phase_s: float = 0.0
-    window: int = -1
-    taken: int = 0
-
-    def wait_s(self, at: float) -> float:
-        """Seconds until a start is let through."""
-        into_s = (at - self.phase_s) % self.window_s
-        return self.window_s - into_s if self._number(at) == self.window and self.taken == self.limit else 0.0
-
-    def take(self, at: float) -> None:
-        """Counts one start."""
-        self.window, self.taken = self._number(at), self.taken + 1 if self._number(at) == self.window else 1
-
-    def _number(self, at: float) -> int:
-        return math.floor((at - self.phase_s) / self.window_s)
-
-
-@dataclass
-class Bucket(NoLimit):
-    """A bucket of tokens, full at first, that fills at one pace."""
-
-    size: int
-    per_s: float
-    tokens: float = -1.0
-    at: float = 0.0
-
-    def wait_s(self, at: float) -> float:
-        """Seconds until a start is let through."""
-        return max(0.0, (1 - self._now(at)) / self.per_s)
-
-    def take(self, at: float) -> None:
-        """Counts one start."""
-        self.at, self.tokens = at, self._now(at) - 1
-
-    def _now(self, at: float) -> float:
-        return self.size if self.tokens < 0 else min(self.size, self.tokens + (at - self.at) * self.per_s)
+NoLimit = limits.Limiter
+FixedWindow = limits.FixedWindow
 
 
 @dataclass(frozen=True)
@@ -223,16 +121,13 @@ class Storm:
     lengths: tuple[float, ...] = (1.0,)
 
     def run(self) -> RunLog:
-        """The run log."""
         attempts, lives = self._starts()
         builds = tuple(self._build(attempt, began_at) for attempt, began_at in lives)
-        tries = [
-            Sample("startBuild", str(a.status), a.intended_at, a.sent_at, a.done_at)
-            for a in sorted(attempts, key=lambda a: a.sent_at)
-        ]
+        tries: dict[bool, list[Sample]] = {True: [], False: []}
+        for a in sorted(attempts, key=lambda a: a.sent_at):
+            sample = Sample("startBuild", str(a.status), a.intended_at, a.sent_at, a.done_at)
+            tries[a.number == 1].append(sample)
         reads = [sample for attempt, began_at in lives for sample in self._reads(attempt, began_at)]
-        first = [t for t, a in zip(tries, sorted(attempts, key=lambda a: a.sent_at), strict=True) if a.number == 1]
-        again = [t for t, a in zip(tries, sorted(attempts, key=lambda a: a.sent_at), strict=True) if a.number > 1]
         planned = workload(
             "storm",
             says="Starts many builds at the same moment, and backs off until each is built.",
@@ -246,7 +141,7 @@ class Storm:
             planned,
             attempts=tuple(attempts),
             builds=builds,
-            windows=(*fold(first), *fold(again, paced=False), *fold(reads, paced=False)),
+            windows=(*fold(tries[True]), *fold(tries[False], paced=False), *fold(reads, paced=False)),
             workers=(worker(sent=self.starts, assigned=self.starts, at_s=end_at),),
             footer=Footer("2026-01-02T03:05:15Z", end_at + 1.5, 0, ""),
         )
@@ -265,12 +160,12 @@ class Storm:
             wait_s = limiter.wait_s(at)
             if not wait_s and self.capacity is not None and len(ends) >= self.capacity:
                 wait_s = min(ends) - at
-            asked_s = float(max(1, math.ceil(wait_s))) if wait_s else None
+            retry_after_s = float(max(1, math.ceil(wait_s))) if wait_s else None
             gave_up = wait_s > 0 and number == self.patience
             done_at = sent_at + RTT_S * (1 + want % 7 / 10)
             attempt = Attempt(
                 want, number, f"default/touchstone-{want}@1.0.0", "primary", "", True, intended_at, sent_at, done_at,
-                429 if wait_s else 202, asked_s, gave_up, len(attempts) + 1,
+                429 if wait_s else 202, retry_after_s, gave_up, len(attempts) + 1,
             )  # fmt: skip
             attempts.append(attempt)
             if not wait_s:
@@ -278,7 +173,7 @@ class Storm:
                 ends.append(at + self._length_s(want))
                 lives.append((attempt, at))
             elif not gave_up:
-                clients.append((done_at + (self.retry_s or asked_s or 0.0), want, number + 1))
+                clients.append((done_at + (self.retry_s or retry_after_s or 0.0), want, number + 1))
         return attempts, lives
 
     def _length_s(self, want: int) -> float:
@@ -302,7 +197,6 @@ class Storm:
 
 
 def stalled(at: float, stall_every_s: float, stall_s: float) -> float:
-    """When a target that stands still now and then takes up what comes at *at*."""
     into = at % stall_every_s
     return at + stall_s - into if stall_every_s and into < stall_s else at
 
@@ -318,7 +212,6 @@ def steady(
     slower: float = 1.0,
     **changes: Any,
 ) -> RunLog:
-    """A mix of reads, starts, cancels and streams, some of them refused, at a target that may stand still."""
     chance = random.Random(seed)
     samples: list[Sample] = []
     for number in range(round(per_s * duration_s)):
@@ -352,7 +245,6 @@ def _counted(samples: Iterable[Sample]) -> dict[str, int]:
 
 
 def behind(from_s: float = 20.0, duration_s: float = 40.0, per_s: float = 100.0) -> RunLog:
-    """A generator that falls behind by 20 ms a second from some second on, and gives up on one arrival in ten."""
     samples, lost = [], []
     for number in range(round(per_s * duration_s)):
         due_s = number / per_s
@@ -374,7 +266,6 @@ def behind(from_s: float = 20.0, duration_s: float = 40.0, per_s: float = 100.0)
 
 
 def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 18) -> RunLog:
-    """Four workers that share 80 arrivals a second; one of them was not heard of any more."""
     windows: list[Window] = []
     sent = [0, 0, 0, 0]
     chance = random.Random(4)
@@ -401,7 +292,6 @@ def four_workers(duration_s: int = 30, lost: int | None = 2, lost_from_s: int = 
 
 
 def long(duration_s: int = 600, per_s: int = 2000, seed: int = 3) -> RunLog:
-    """Ten minutes of bulk reads: windows only, slower around the middle, each second like some other one."""
     kinds = [_second(seed + kind, per_s // 4, 1 + kind * 0.35) for kind in range(8)]
     windows = []
     for second in range(duration_s):
@@ -446,4 +336,29 @@ LIMITS = (
     Limit("*", "error_share", 0.001),
     Limit("*", "throughput_per_s", 40.0),
 )
-ENDS: tuple[BuildEnd, ...] = ("ready", "failed", "cancelled", "vanished", "stuck", "unread", "silent", "unfinished")
+
+
+FILL = "fill:202 fill:202 fill:429"
+QUICK = "full:429 cancel:200 again:202"
+HELD = "full:429 wait full:429 wait full:429 cancel:200 again:202"
+FULL_HOST = f"{FILL} {QUICK} {HELD} {QUICK} {HELD}"
+
+
+def story(steps: str, *, wait_s: float = 0.5, step_s: float = 0.05) -> tuple[Exchange, ...]:
+    """The exchanges of the client of load/room.py: a step and its status each; ``wait`` passes time.
+
+    A turn begins with ``full``.
+    """
+    at, turn, found, before = 500.0, 0, [], ""
+    for step in steps.split():
+        if step == "wait":
+            at, before = at + wait_s, step
+            continue
+        name, status = step.split(":")
+        turn += name == "full" and before != "wait"
+        note = {"room": {"step": name, "turn": turn}}
+        operation = "cancelBuild" if name == "cancel" else "startBuild"
+        times = {"sent_at": at, "done_at": at + 0.01}
+        found.append(exchange(operation, int(status), json={}, seq=5000 + len(found), note=note, **times))
+        at, before = at + step_s, name
+    return tuple(found)

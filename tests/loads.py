@@ -5,25 +5,13 @@ from pathlib import Path
 
 from tests.command import Ended, Shell
 from touchstone.facts.runlog import read
+from touchstone.loadgen.workloads import SCENARIOS
 from touchstone.proof import catalogue
 from touchstone.rules.verdict import judge
 from touchstone.twin import RateLimit, Twin, TwinSettings
 
 # Nothing about times: what is tested is what the target does, on a machine that does much else besides.
-THRESHOLDS = """
-[storm."*"]
-error_share = 0.0
-[steady."*"]
-error_share = 0.0
-[churn."*"]
-error_share = 0.0
-[watchers."*"]
-error_share = 0.0
-[soak."*"]
-error_share = 0.0
-[fairness."*"]
-error_share = 0.0
-"""
+THRESHOLDS = "".join(f'[{name}."*"]\nerror_share = 0.0\n' for name in SCENARIOS)
 
 
 @dataclass(frozen=True, slots=True)

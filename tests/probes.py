@@ -4,18 +4,23 @@ As a program it is `touchstone` with that brain in the place of the real one, or
 """
 
 import os
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.command import Shell
+import pytest
+
+from tests.command import Ended, Shell
+from touchstone.check.handover import UNWRITTEN
 from touchstone.cli import app
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier, Why
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, stream, volley
 from touchstone.limiter.probe import runner
-from touchstone.limiter.probe.loop import main
+from touchstone.limiter.probe.loop import ProbeHandover, ProbeRun, main
 from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,13 +65,13 @@ class StandIn:
         return stimuli[len(self.steps)]
 
     def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Remembers."""
+        """Keeps the answers."""
         self.answers += answers
         at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
 
     def resume(self) -> None:
-        """Remembers that it goes on."""
+        """Notes that it goes on."""
         self.resumed = True
 
     def stop(self, why: Why) -> None:
@@ -149,6 +154,32 @@ class ProbeShell(Shell):
 def child(brain: str) -> list[str]:
     """The command line of a child process that asks what *brain* wants to know."""
     return [sys.executable, "-m", "tests.probes", brain]
+
+
+def in_process(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ended]) -> Callable[..., Ended]:
+    """Runs the command and its child in this process: a probe that nobody interrupts, for less than two processes."""
+
+    def probe(shell: Shell, *arguments: str) -> Ended:
+        brain = globals()[shell.environment()["STAND_IN"]]
+
+        def run_child(_job: Any, _command: Sequence[str], handover: ProbeHandover, *_more: Any) -> int:
+            run = ProbeRun(handover, brain)
+            run.run()
+            return UNWRITTEN if run.is_lost else 0
+
+        monkeypatch.setattr(runner._Probe, "run_child", run_child)
+        return call(shell, *arguments)
+
+    return probe
+
+
+def until(command: "subprocess.Popen[str]", text: str) -> None:
+    """Waits for the line of a command that begins like this."""
+    assert command.stderr is not None
+    for line in command.stderr:
+        if line.startswith(text):
+            return
+    raise AssertionError(f"it ended before {text!r}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The recordings of the twin, and copies of them in which something was changed."""
+"""The published recordings, and changed copies of them."""
 
 import functools
 import json

@@ -102,23 +102,6 @@ def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
     return wrap
 
 
-def forgetting(role: str) -> Callable[[Asgi], Asgi]:
-    """Wraps an application so that it knows no version for *role* any more, as one that was begun anew."""
-
-    def wrap(app: Asgi) -> Asgi:
-        async def forgot(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http" and scope["method"] == "GET" and f"-{role}" in scope["path"]:
-                headers = [(b"content-type", b"application/json")]
-                await send({"type": "http.response.start", "status": 404, "headers": headers})
-                await send({"type": "http.response.body", "body": b'{"error": "not found"}'})
-            else:
-                await app(scope, receive, send)
-
-        return forgot
-
-    return wrap
-
-
 def descendants(pid: int) -> list[int]:
     """The processes that a process started, and theirs; each before its own."""
     return [one for child in children(pid) for one in (child, *descendants(child))]

@@ -1,110 +1,219 @@
-"""A run that is killed at any point leaves a run log that can be read, and nothing that a sweep does not remove."""
+"""A run that is killed at any point leaves a run log that can be read, and nothing that a sweep does not remove.
 
+Nothing is timed: a request is held back until the signal was sent. So a point of a run is the same one each time.
+"""
+
+import io
+import os
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
 
+import anyio.to_thread
+import httpx
 import pytest
+from rich.console import Console
 
-from tests.kills import ASKS_TO_STOP, Kill, Killed, beside_each_other, kills
+from tests.command import LIMIT_S, PRIMARY, Shell, gone
+from tests.stages import Asgi, descendants
+from tests.watched import WAITING, Watched
+from touchstone.check.sweep import sweep
+from touchstone.config import Flags, load
+from touchstone.errors import RunLogError
+from touchstone.facts.runlog import read
+from touchstone.report.text import write as write_text
+from touchstone.report.view import view
+from touchstone.report.write import write_reports
+from touchstone.twin import RateLimit
 
-# A few are in `make test`, all of them in `make thorough`. One of the few leaves a log without a footer.
-FEW = [Kill("check", 105, signal.SIGKILL, "run"), *kills(3, seed=7)[1:]]
-MANY = kills(30, seed=20)
+Victim = Literal["run", "child"]
+FOREIGN = ("somebody-else", "touchstone-by-hand")
 AT_ONCE = 4
-# Requests that are not in a run log: the parent asks whether the target can be judged.
+# Requests that are not in a run log: before the run the parent finds out whether the target can be judged.
 SMOKE = 6
+FILES = {"runlog.jsonl", "report.json", "report.html", "junit.xml"}
 
-EACH = [*(pytest.param(kill, id=f"few-{kill}") for kill in FEW)] + [
-    pytest.param(kill, id=f"many-{kill}", marks=pytest.mark.kill) for kill in MANY
+# Each command, and about how many requests it consists of.
+COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
+    "case": (("check", "--profile", "quick", "--claims", WAITING), 20),
+    "check": (("check", "--profile", "quick", "--claims", "cancel.in-flight-is-202"), 300),
+    "record": (("record", "--out", "kept", "fresh-build", "cancel-in-flight", "reuse"), 50),
+    "load": (("load", "steady", "--rate", "10", "--duration", "2"), 55),
+    "probe": (("probe", "--max-requests", "40"), 300),
+}
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """At which request of a run (0: as soon as it is there) which process of it gets which signal."""
+
+    command: str
+    at: int
+    signal: signal.Signals
+    victim: Victim
+
+    def __str__(self) -> str:
+        return f"{self.command}-{self.at}-{self.victim}-{self.signal.name}"
+
+
+def drawn(number: int, seed: int) -> list[Kill]:
+    """Kills at random points, one a stratum of the run; each signal, victim and command gets its share."""
+    random = Random(seed)
+    names = ["check", "load", "check", "record", "check", "probe"]
+    kills = []
+    for nth in range(number):
+        name, share = names[nth % len(names)], (nth + random.random()) / number
+        at = 0 if nth == 0 else 1 + int(share * COMMANDS[name][1])
+        number_of_signal = (nth + nth // len(SIGNALS)) % len(SIGNALS)
+        kills.append(Kill(name, at, SIGNALS[number_of_signal], "child" if nth % 3 == 2 else "run"))
+    return kills
+
+
+# A few are in `make test`, all of them in `make thorough`.
+FEW = [
+    Kill("case", 9, signal.SIGKILL, "run"),
+    Kill("case", 11, signal.SIGINT, "run"),
+    Kill("case", 13, signal.SIGKILL, "child"),
 ]
+EACH = [*FEW, *(pytest.param(kill, marks=pytest.mark.kill) for kill in drawn(30, seed=20))]
 
 
-class Runs:
-    """The runs of each group, made when the first of them is looked at."""
+@dataclass
+class Gate:
+    """Counts the requests of a run, and holds the N-th back until it is opened.
 
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        self._factory = factory
-        self._made: dict[int, Mapping[str, Killed]] = {}
+    Attributes:
+        answered: How many answers were sent in full.
+        most: How many requests were under way at once at most.
+        foreign: Requests that might change what is somebody else's.
+    """
 
-    def __call__(self, kill: Kill) -> Killed:
-        """What this kill left."""
-        group = FEW if kill in FEW else MANY
-        if len(group) not in self._made:
-            self._made[len(group)] = beside_each_other(group, self._factory.mktemp, AT_ONCE)
-        return self._made[len(group)][str(kill)]
+    at: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+    requests: int = 0
+    answered: int = 0
+    most: int = 0
+    foreign: list[str] = field(default_factory=list)
+    is_on: bool = False
+
+    def wrap(self, app: Asgi) -> Asgi:
+        """The same application, behind the gate."""
+
+        async def gated(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http" or not self.is_on:
+                await app(scope, receive, send)
+                return
+            self.requests += 1
+            self.most = max(self.most, self.requests - self.answered)
+            if scope["method"] != "GET" and any(f"/{name}/" in scope["path"] for name in FOREIGN):
+                self.foreign.append(f"{scope['method']} {scope['path']}")
+            if self.requests == self.at:
+                self.reached.set()
+                await anyio.to_thread.run_sync(self.opened.wait, LIMIT_S)
+            await app(scope, receive, send)
+            if not self.reached.is_set():
+                self.answered += 1
+
+        return gated
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hearing_of_a_closed_terminal() -> Iterator[None]:
-    """Runs stop when their terminal is closed, also where `nohup` started the tests."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
+def endless(twin: Watched, name: str) -> str:
+    """Publishes a version as somebody else whose build goes on for longer than any run here."""
+    about = {"name": name, "version": "1.0.0"}
+    document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": ["sleep 600"]}}
+    headers = {"Authorization": f"Bearer {PRIMARY}"}
+    answer = httpx.post(f"{twin.url}/templates?auto_build=true", json=document, headers=headers, timeout=20)
+    return str(answer.json()["ref"])
+
+
+def check_kill(kill: Kill, folder: Path) -> None:
+    """Makes a run, kills it, sweeps, and checks what is left after each."""
+    gate, shell = Gate(kill.at), Shell(folder)
+    with Watched(wrap=gate.wrap, rate=RateLimit.parse("60/1"), capacity=8) as twin:
+        theirs = sorted([twin.publish(FOREIGN[0]), endless(twin, FOREIGN[1])])
+        gate.is_on = True
+        flags = ("--url", twin.url, "--report-dir", "run", "--max-builds", "400")
+        command = shell.start(*COMMANDS[kill.command][0], *flags)
+        try:
+            victim, processes = strike(kill, gate, command)
+        finally:
+            gate.opened.set()
+            ended = shell.ended(command)
+        assert [process for process in processes if not gone(process)] == []
+        gate.is_on = False
+        cleans_up = victim == "child" or kill.signal != signal.SIGKILL
+        assert not cleans_up or (twin.refs(), twin.running()) == (theirs, 1), ended
+        settings = load(Flags(url=twin.url), shell.environment(), folder)
+        swept = sweep(settings, (settings.state_dir, folder / "run"), lambda _text: None)
+        assert not any(one.left for one in swept), swept
+        assert (twin.refs(), twin.running(), gate.foreign, shell.journals()) == (theirs, 1, [], [])
+    assert "Traceback" not in ended.out + ended.err
+    if victim and kill.at:
+        expected = 3 if victim == "child" else -signal.SIGKILL if kill.signal == signal.SIGKILL else 130
+        assert ended.code == expected, ended
+        assert not cleans_up or {path.name for path in (folder / "run").iterdir()} >= FILES
+    check_log(kill, gate, folder / "run" / "runlog.jsonl")
+    assert victim == kill.victim or kill not in FEW
+
+
+def strike(kill: Kill, gate: Gate, command: "subprocess.Popen[str]") -> tuple[Victim | None, list[int]]:
+    """Sends the signal at its point, if the run has it; who got it, and the processes that the run had started."""
+    while not (is_reached := kill.at == 0 or gate.reached.wait(0.05)) and command.poll() is None:
+        pass
+    if not is_reached:
+        return None, []
+    processes = descendants(command.pid)
+    victim: Victim = "child" if kill.victim == "child" and processes else "run"
+    os.kill(processes[0] if victim == "child" else command.pid, kill.signal)
+    return victim, processes
+
+
+def check_log(kill: Kill, gate: Gate, run_log: Path) -> None:
+    """Checks that the run log has what was answered, and that a report of it is no pass."""
+    log, (code, last_line) = read(run_log) if run_log.exists() else None, report(run_log)
+    if log is None or log.footer is None:
+        assert code == 3
+    else:
+        assert (code, last_line) == (log.footer.exit_code, f"exit {log.footer.exit_code}: {log.footer.reason}")
+    if log is None:
+        assert gate.answered == 0  # before there is a header nothing is sent
+    elif kill.command in ("case", "check", "record"):  # a load keeps few exchanges whole
+        assert len(log.exchanges) >= gate.answered - gate.most - SMOKE
+
+
+def report(run_log: Path) -> tuple[int, str]:
+    """The exit code and the last line of a report of a run log."""
+    text = io.StringIO()
+    try:
+        code = write_reports(run_log, run_log.parent / "again")
+        write_text(view(read(run_log)), Console(file=text, width=200))
+    except RunLogError as error:
+        return error.exit_code, str(error)
+    return code, text.getvalue().strip().splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
-def left_by(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """What a kill left."""
-    return Runs(tmp_path_factory)
+def checks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Kill, Any]]:
+    """The runs of this session, a few at a time; they stop when their terminal is closed, also under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    kills = [item.callspec.params["kill"] for item in request.session.items if item.path == request.path]  # type: ignore[attr-defined]
+    pool = ThreadPoolExecutor(AT_ONCE)
+    runs: dict[Kill, Future[None]] = {}
+    for kill in kills:
+        runs[kill] = pool.submit(check_kill, kill, tmp_path_factory.mktemp(str(kill)))
+    yield runs
+    pool.shutdown(cancel_futures=True)
+    signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("kill", EACH)
-def test_sweep_leaves_nothing_of_a_killed_run(left_by: Runs, kill: Kill) -> None:
-    """No version, no build, no journal and no process is left, and nobody else's version or build was touched.
-
-    A run that could clean up has done so before the sweep.
-    """
-    killed = left_by(kill)
-    assert not any(one.left for one in killed.swept), killed.swept
-    assert (killed.left, killed.journals, killed.survivors) == (([], 0), 0, [])
-    assert killed.foreign == ([], [], 1)
-    if not (kill.signal == signal.SIGKILL and killed.whom == "run"):
-        assert killed.left_before == ([], 1), killed.ended
-
-
-@pytest.mark.parametrize("kill", EACH)
-def test_run_log_of_a_killed_run_is_readable_up_to_the_cut(left_by: Runs, kill: Kill) -> None:
-    """All that was answered before the kill is in it, but for what was under way just then."""
-    killed = left_by(kill)
-    if killed.log is None:
-        # Before there is a header nothing is sent.
-        assert killed.answered == 0
-        return
-    probe = killed.log.probe
-    told = len(killed.log.exchanges) + (len(probe.answers) if probe else 0) + sum(w.count for w in killed.log.windows)
-    assert killed.unreadable == ""
-    # A load keeps few exchanges whole, and its workers tell once a second what they counted.
-    if kill.command in ("check", "record"):
-        assert told >= killed.answered - killed.most - SMOKE
-
-
-@pytest.mark.parametrize("kill", EACH)
-def test_killed_run_is_no_pass(left_by: Runs, kill: Kill) -> None:
-    """Without a footer a report says that the run was cut short; with one it says what the run itself said."""
-    killed = left_by(kill)
-    assert "Traceback" not in killed.ended.out + killed.ended.err
-    if killed.log is None:
-        assert killed.report.code == 3
-        return
-    footer = killed.log.footer
-    if footer is None:
-        told = (3, "exit 3: the run log has no footer: the run was cut short")
-        assert (killed.report.code, killed.report.last_line) == told
-    else:
-        told = (footer.exit_code, f"exit {footer.exit_code}: {footer.reason}")
-        assert (killed.report.code, killed.report.last_line) == told
-    if killed.happened and kill.at:
-        assert killed.ended.code == expected(killed), killed.ended
-
-
-def expected(killed: Killed) -> int:
-    """What a run ends with that is killed between its first and its last request."""
-    if killed.whom == "child":
-        return 3
-    return 130 if killed.kill.signal in ASKS_TO_STOP else -signal.SIGKILL
-
-
-def test_points_are_met(left_by: Runs) -> None:
-    """Most points lie in their runs: the numbers of requests that they are drawn from are those of today."""
-    runs = [left_by(kill) for kill in FEW]
-    assert sum(killed.happened for killed in runs) >= len(runs) - 1
+@pytest.mark.parametrize("kill", EACH, ids=str)
+def test_killed_run_leaves_a_readable_log_and_nothing_after_a_sweep(checks: Mapping[Kill, Any], kill: Kill) -> None:
+    checks[kill].result()

@@ -162,7 +162,7 @@ class TargetTable(BaseModel, extra="forbid", frozen=True):
     max_json_depth: Count = _bound(BOUNDS.max_json_depth, "nesting depth of JSON.")
     max_json_values: Count = _bound(BOUNDS.max_json_values, "values in one JSON body.")
     max_total_bytes: Count = _bound(
-        BOUNDS.max_total_bytes, "bytes of all responses of a run, not counting the first 4 KiB of each."
+        BOUNDS.max_total_bytes, "bytes of all responses of a run, without the first 4 KiB of each."
     )
     templates: Templates = Templates()
 
@@ -296,7 +296,7 @@ class TargetSettings:
     bounds: Bounds = BOUNDS
 
     def __post_init__(self) -> None:
-        redaction_guard.know(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
+        redaction_guard.register(self.keys() | {f"unused-{n}": value for n, value in enumerate(self.unused_keys, start=1)})
 
     @property
     def embedded(self) -> bool:

@@ -6,7 +6,7 @@ target      Transport.send(Call)           → Exchange
 loadgen     LoadRun                        → Sample, Exchange
 limiter     Probe                          stimulus → Identity; Belief holds the probability of each family
 facts       RunLogWriter.write(event)      all of them, as lines of runlog.jsonl
-rules       Judge.see(Exchange)            → Judgement; a broken one becomes a Finding
+rules       Judge.add(Exchange)            → Judgement; a broken one becomes a Finding
 rules       verdict.judge(RunLog)          → RunVerdict: a verdict on each claim, and the exit code
 report      view(RunLog)                   → View → text, HTML, JSON, JUnit, GitHub
 """

@@ -1,181 +1,206 @@
-"""Puts the same faults before our examination and before plain `schemathesis run`, and prints both beside each other.
+"""Compares a check with plain `schemathesis run` on the same faults: faults found, requests, false alarms.
 
-`make bench ARGS="--faults 40"` takes a larger sample than usual, ``--all`` takes every named fault and every variant.
-``--keep FILE`` writes each measurement to FILE and takes from there what was measured before, so that a long run can be
-done in parts; ``--until SECONDS`` ends such a part.
+Three examiners judge each server in turn: our check without an early stop, schemathesis with its defaults, and
+schemathesis with the settings of best.toml. A complaint of schemathesis counts unless it also has it about the correct
+twin.
 """
 
 import argparse
 import contextlib
-import dataclasses
 import json
-import multiprocessing
 import os
-import platform
+import random
 import shutil
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench import ours, plain
-from tests.bench.compared import EXAMINERS, Comparison, Measured, sampled
-from touchstone.proof import catalogue
-from touchstone.proof.result import Subject
+import httpx
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-WARM = (
-    "touchstone.proof.trial",
-    "touchstone.check.schemathesis_hooks",
-    "touchstone.check.pytest_plugin",
-    "tests.bench.plain",
-    "tests.bench.ours",
-)
-FAULTS, VARIANTS, CORRECT = 8, 2, 2
-JOBS = 2
+from touchstone.check.job import EMBEDDED_TWIN
+from touchstone.contract.files import openapi_dir
+from touchstone.proof import catalogue
+from touchstone.proof.catalogue import Candidate
+from touchstone.proof.prover import prove
+from touchstone.proof.result import Subject
+from touchstone.twin.serve import Asgi, Behaviour
+
+EXAMINERS = ("touchstone", "default", "best")
+CORRECT = Candidate(Subject("correct", "variant", "The correct twin."), Behaviour("correct", ""))
+HERE = Path(__file__).parent
+KEY = "sk_live_test_primary"
+LIMIT_S = 180.0  # for one run of schemathesis: a hanging server costs a timeout for each request
+# Versions that the dictionaries of best.toml name: the build step, and whether it is built beforehand.
+PUBLISHED = {"bench-ready": ("echo bench", True), "bench-failed": ("exit 1", True), "bench-slow": ("sleep 0.9", False)}
+SETTLED_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One examiner before one server.
+class Measured:
+    """Result of one examiner on one server; *complaints* are broken claims, or kinds of failures of schemathesis."""
 
-    Attributes:
-        subject: None for the correct twin.
-    """
-
-    examiner: str
-    subject: Subject | None
-    seed: int
-
-    @property
-    def key(self) -> tuple[str, str, str, int]:
-        """What it has in common with what came of it."""
-        return self.examiner, self.sort, self.server, self.seed
-
-    @property
-    def server(self) -> str:
-        """The name of the server."""
-        return self.subject.name if self.subject else "correct"
-
-    @property
-    def sort(self) -> str:
-        """The sort of the server."""
-        return self.subject.sort if self.subject else "correct"
+    subject: Subject
+    complaints: frozenset[str]
+    requests: int
+    seconds: float
+    found: bool = False
 
 
-def jobs_for(options: argparse.Namespace) -> list[Job]:
-    """What is to be measured: the correct twin first, then fault by fault, the three examiners one after the other."""
-    faults = [one.subject for one in catalogue.named_faults()]
-    variants = [one.subject for one in catalogue.variants()]
-    if not options.all:
-        faults = sampled(faults, options.faults, options.seed)
-        variants = sampled(variants, options.variants, options.seed)
-    jobs = [Job(name, None, options.seed + turn) for turn in range(options.correct) for name in EXAMINERS]
-    return jobs + [Job(name, subject, options.seed) for subject in [*faults, *variants] for name in EXAMINERS]
+def main() -> None:
+    """Prints the comparison."""
+    parser = argparse.ArgumentParser(prog="bench_faults", description=__doc__)
+    parser.add_argument("--faults", type=int, default=8, help="size of the sample (default: %(default)s)")
+    parser.add_argument("--variants", type=int, default=2, help="variants (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    faults = sample(catalogue.named_faults(), options.faults, options.seed)
+    variants = sample(catalogue.variants(), options.variants, options.seed)
+    servers = [CORRECT, *variants, *faults]
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        results = {"touchstone": ours(servers[1:], Path(folder), options)}
+        for preset in EXAMINERS[1:]:
+            results[preset] = [plain(one, preset, Path(folder) / preset, options.seed) for one in servers]
+    print_table(results, faults, variants)
 
 
-def measured(job: Job, folder: Path, context: Any) -> Measured:
-    """Does one job."""
-    kind = job.subject.kind if job.subject and job.subject.is_fault else ""
-    about = (job.examiner, job.server, job.sort, kind, job.seed)
-    own = folder / "-".join(map(str, job.key))
-    if job.examiner == "touchstone":
-        our = ours.our_run(ours.Order(job.subject, job.seed, own), context)
-        found = our.found if kind else None
+def sample(servers: Sequence[Candidate], size: int, seed: int) -> list[Candidate]:
+    """Servers of each class in turn, drawn by seed."""
+    chance = random.Random(seed)
+    groups: dict[str, list[Candidate]] = {}
+    for server in sorted(servers, key=lambda one: (one.subject.kind, one.subject.name)):
+        groups.setdefault(server.subject.kind, []).append(server)
+    for group in groups.values():
+        chance.shuffle(group)
+    longest = max(map(len, groups.values()))
+    return [group[turn] for turn in range(longest) for group in groups.values() if turn < len(group)][:size]
+
+
+def ours(servers: Sequence[Candidate], folder: Path, options: argparse.Namespace) -> list[Measured]:
+    """Whole trials of `touchstone prove`."""
+    trials = prove(
+        servers, folder / "ours", jobs=options.jobs, seed=options.seed, whole=True, on_outcome=progress("touchstone")
+    )
+    return [
+        Measured(t.subject, frozenset(t.broken), t.exchanges, t.seconds, t.exit_code == 1 and not t.lacking)
+        for t in trials
+    ]
+
+
+def progress(examiner: str) -> Callable[[Any], None]:
+    """Prints one line for each result to stderr."""
+    return lambda result: print(f"{examiner}, {result.subject.name}: {result.seconds:.1f} s", file=sys.stderr)
+
+
+def plain(server: Candidate, preset: str, folder: Path, seed: int) -> Measured:
+    """One run of `schemathesis run` in an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    requests = 0
+
+    def counted(app: Asgi) -> Asgi:
+        behaving = server.behaviour.wrap(app)
+
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            nonlocal requests
+            requests += scope["type"] == "http"
+            await behaving(scope, receive, send)
+
+        return counting
+
+    with replace(server.behaviour, wrap=counted).twin(EMBEDDED_TWIN) as twin:
+        command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
+        command += [str(openapi_dir() / "builds.yaml"), "--url", twin.url, "--no-color", "--seed", str(seed)]
+        command += ["--report-ndjson-path", "events.ndjson"]
+        if preset == "best":
+            publish(twin.url)
+            shutil.copy(HERE / "best.toml", folder / "schemathesis.toml")
+            shutil.copy(HERE / "accounts.json", folder)
+        else:
+            command += ["--header", f"Authorization: Bearer {KEY}"]
+        requests, began = 0, time.monotonic()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, check=False, timeout=LIMIT_S)
         result = Measured(
-            *about, our.blamed, found, len(our.strange) if kind else 0, our.requests, our.seconds, our.ended
+            server.subject, frozenset(complaints(folder / "events.ndjson")), requests, time.monotonic() - began
         )
-    else:
-        preset: plain.Preset = "best" if job.examiner == "best" else "default"
-        run = plain.plain_run(plain.Order(job.subject, preset, job.seed, own), context)
-        said = tuple(str(alarm) for alarm in sorted(run.alarms))
-        result = Measured(*about, said, None, 0, run.requests, run.seconds, run.ended)
-    shutil.rmtree(own, ignore_errors=True)
+    progress(preset)(result)
     return result
 
 
-def kept(path: Path | None) -> list[Measured]:
-    """What was measured before."""
-    if path is None or not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Measured(**row | {"said": tuple(row["said"])}) for row in rows]
+def publish(url: str) -> None:
+    """Publishes what best.toml names and waits for the builds; ignores a server that fails."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(headers=headers, timeout=2.0) as client, contextlib.suppress(httpx.HTTPError):
+        for name, (step, _) in PUBLISHED.items():
+            about = {"name": name, "version": "1.0.0"}
+            document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": [step]}}
+            client.post(f"{url}/templates", json=document)
+        built = [f"{url}/templates/default/{name}/1.0.0/build" for name, (_, is_built) in PUBLISHED.items() if is_built]
+        for build in built:
+            client.post(build)
+        until = time.monotonic() + SETTLED_S
+        for build in built:
+            with client.stream("GET", f"{build}/events") as events:
+                for _ in events.iter_bytes():
+                    if time.monotonic() > until:
+                        break
 
 
-def run(jobs: Sequence[Job], options: argparse.Namespace, folder: Path) -> Iterator[Measured]:
-    """Does all jobs, a few at a time; those that have not begun when the time is over stay undone."""
-    os.environ["PYTHONPATH"] = str(ROOT)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(WARM))
-    until = time.monotonic() + options.until
-
-    def done(job: Job) -> Measured | None:
-        return measured(job, folder, context) if time.monotonic() < until else None
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = [pool.submit(done, job) for job in jobs]
-        try:
-            for future in as_completed(waiting):
-                result = future.result()
-                if result is not None:
-                    yield result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                with contextlib.suppress(OSError):
-                    process.kill()
-            raise
+def complaints(events: Path) -> Iterator[str]:
+    """Kinds of failures in the NDJSON report of schemathesis, which may end in the middle of a line."""
+    with contextlib.suppress(FileNotFoundError), events.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                for kind, value in json.loads(line).items():
+                    if kind == "ScenarioFinished":
+                        yield from failures(value["recorder"])
+                    elif kind in ("NonFatalError", "FatalError"):
+                        yield f"{kind} on {value.get('label') or 'the run'}"
 
 
-def report(comparison: Comparison, options: argparse.Namespace, total: int) -> str:
-    """Everything that is printed."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("touchstone", "schemathesis", "hypothesis"))
-    machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    day = time.strftime("%Y-%m-%d", time.gmtime())
-    size = f"{len(comparison.lines('fault'))} of {total} named faults"
-    return "\n\n".join(
-        [
-            f"{size}, seed {options.seed}, {options.jobs} at a time; {day}; {versions}; {machine}",
-            comparison.matrix(),
-            comparison.totals(),
-            comparison.false_alarms(),
-            comparison.words(),
-        ]
-    )
+def failures(recorder: dict[str, Any]) -> Iterator[str]:
+    """Failed checks by check, operation and detail: without the detail, one false alarm would hide real findings."""
+    for case_id, checks in recorder.get("checks", {}).items():
+        case = recorder["cases"][case_id]["value"]
+        for check in checks:
+            if check["status"] == "failure":
+                failure = check["failure_info"]["failure"]
+                component = str(failure.get("message", "")).partition("Invalid component: ")[2].partition("\n")[0]
+                detail = f"after {failure['operation']}" if failure.get("code") == "ST301" else component
+                yield f"{check['name']} {failure.get('code') or ''} {case['method']} {case['path']} {detail}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measures and prints; returns 0, since nothing here is asserted."""
-    parser = argparse.ArgumentParser(prog="bench_faults", description="Our examination beside plain Schemathesis.")
-    parser.add_argument("--faults", type=int, default=FAULTS, help="size of the sample (default: %(default)s)")
-    parser.add_argument("--variants", type=int, default=VARIANTS, help="of variants (default: %(default)s)")
-    parser.add_argument("--correct", type=int, default=CORRECT, help="runs on the correct twin (default: %(default)s)")
-    parser.add_argument("--all", action="store_true", help="every named fault and every variant; takes hours")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=JOBS)
-    parser.add_argument("--keep", type=Path, help="a file with measurements to continue")
-    parser.add_argument("--until", type=float, default=float("inf"), help="seconds after which nothing is begun")
-    options = parser.parse_args(argv)
-    before = {(row.examiner, row.sort, row.server, row.seed): row for row in kept(options.keep)}
-    wanted = jobs_for(options)
-    todo = [job for job in wanted if job.key not in before]
-    results = [before[job.key] for job in wanted if job.key in before]
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for number, result in enumerate(run(todo, options, Path(folder)), start=1):
-            results.append(result)
-            line = f"{number} of {len(todo)}: {result.examiner}, {result.server}: {result.seconds:.1f} s"
-            print(line, file=sys.stderr, flush=True)
-            if options.keep:
-                with options.keep.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(dataclasses.asdict(result)) + "\n")
-    print(report(Comparison(results), options, len(catalogue.named_faults())))
-    return 0
+def print_table(results: dict[str, list[Measured]], faults: list[Candidate], variants: list[Candidate]) -> None:
+    """Prints faults found by class, cost and false alarms, one column per examiner."""
+    known = {
+        name: frozenset().union(*(one.complaints for one in runs if one.subject is CORRECT.subject))
+        for name, runs in results.items()
+    }
+    of = {name: {one.subject.name: one for one in runs} for name, runs in results.items()}
+
+    def is_found(examiner: str, name: str) -> bool:
+        one = of[examiner][name]
+        return one.found if examiner == "touchstone" else bool(one.complaints - known[examiner])
+
+    print(f"{'faults found, by class':<40}" + "".join(f"{name:>12}" for name in EXAMINERS))
+    for kind in [*sorted({one.subject.kind for one in faults}), "all"]:
+        names = [one.subject.name for one in faults if kind in (one.subject.kind, "all")]
+        counts = (sum(is_found(examiner, name) for name in names) for examiner in EXAMINERS)
+        print(f"{kind:<40}" + "".join(f"{f'{count} of {len(names)}':>12}" for count in counts))
+    for title, value in (("median requests", "requests"), ("median seconds", "seconds")):
+        medians = (statistics.median(getattr(of[e][one.subject.name], value) for one in faults) for e in EXAMINERS)
+        print(f"{title:<40}" + "".join(f"{median:>12.1f}" for median in medians))
+    print(f"{'kinds of complaints about the correct twin':<40}" + "".join(f"{len(known[e]):>12}" for e in EXAMINERS))
+    accused = (sum(bool(of[e][one.subject.name].complaints) for one in variants) for e in EXAMINERS)
+    print(f"{f'variants accused, of {len(variants)}':<40}" + "".join(f"{count:>12}" for count in accused))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -125,11 +125,11 @@ def probed(name: str, seed: int, condition: Condition) -> Run:
 def _play(probe: Probe, net: Net, meter: Meter) -> None:
     """Has a probe ask until it asks no more, or its time is over, which cuts a stimulus short."""
     most_s = probe.terms.most_s
-    while (stimulus := probe.ask(net.now_at)) is not None:
+    while (stimulus := probe.propose(net.now_at)) is not None:
         parts = [replace(part, at=tuple(at for at in part.at if at <= most_s)) for part in stimulus.segments]
         within = replace(stimulus, segments=tuple(part for part in parts if part.at))
         answers = net.send(within)
-        probe.hear(stimulus, answers)
+        probe.observe(stimulus, answers)
         meter.heard(stimulus, answers, net.now_at)
         net.now_at += net.think_s
         # One that ended before the place where it was cut, or there by an answer that ends it, is as good as whole.

@@ -1,4 +1,4 @@
-"""Misbehaviours of bodies: their length, what they are packed in, and what they say."""
+"""Flaws of bodies: their length, what they are packed in, and what they say."""
 
 import gzip
 import time
@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 
 from tests.hostile.choices import GARBAGE, JSON, every, gigabyte, head, later, reads, spelled, whole
-from tests.hostile.server import Misbehaviour, Serve
+from tests.hostile.server import Flaw, Serve
 from tests.hostile.serving import flooding, raw, spoilt
 from tests.hostile.upstream import Reply
 
@@ -39,6 +39,14 @@ def _bombs(coding: str, begin: bytes) -> Serve:
     return flooding(announced, lambda: _bomb(begin))
 
 
+def _filled(framing: str) -> Serve:
+    return flooding(head("200 OK", _TYPE, framing), gigabyte)
+
+
+def _evil(status: str, *lines: str) -> Serve:
+    return raw(whole(_EVIL, _TYPE, *lines, status=status), closes=False)
+
+
 _more_behind = flooding(
     head("200 OK", _TYPE, "Content-Encoding: gzip", "Connection: close") + gzip.compress(b"{}"), gigabyte
 )
@@ -67,7 +75,7 @@ def _called(coding: str) -> Serve:
     return spoilt(lambda reply: reply.but(("Content-Encoding", coding)).wire())
 
 
-def _said(text: bytes, kind: str = "application/json") -> Serve:
+def _text(text: bytes, kind: str = "application/json") -> Serve:
     return spoilt(lambda reply: reply.but(("Content-Type", kind), body=text).wire())
 
 
@@ -100,81 +108,43 @@ def _long(reply: Reply) -> bytes:
 
 _MANY_VALUES = b'{"ref": "a/b@1.0.0", "status": "ready", "more": [' + b"{}," * 1_300_000 + b"{}]}"
 _EVIL = spelled({"error": GARBAGE, "status": GARBAGE, "ref": GARBAGE, "digest": GARBAGE})
+_TWICE = b'{"status": "ready", "status": "failed", "ref": "a/b@1.0.0"}'
+_SURROGATES = b'{"status": "\\ud800", "error": "\\udfff"}'
 _NUMBER = b'{"ref": "a/b@1.0.0", "status": "ready", "build_time_ms": %s}'
 
 ALL = (
-    Misbehaviour("body-shorter", "closes before the length that it announced", spoilt(_shorter, closes=True), reads),
-    Misbehaviour("body-longer", "sends more than it announced", spoilt(_longer), reads),
-    Misbehaviour(
-        "body-of-1gb",
-        "answers status reads with 1 GB",
-        flooding(head("200 OK", _TYPE, f"Content-Length: {1 << 30}"), gigabyte),
-        reads,
-    ),
-    Misbehaviour(
-        "body-of-1gb-first",
-        "answers everything with 1 GB",
-        flooding(head("200 OK", _TYPE, "Connection: close"), gigabyte),
-        every,
-    ),
-    Misbehaviour("gzip-bomb", "sends 1 MB that is 1 GB once unpacked from gzip", _bombs("gzip", _GZIP_BEGIN), reads),
-    Misbehaviour("gzip-bomb-first", "the same to everything", _bombs("gzip", _GZIP_BEGIN), every),
-    Misbehaviour("deflate-bomb", "the same in deflate", _bombs("deflate", _ZLIB_BEGIN), reads),
-    Misbehaviour("gzip-unasked", "packs answers with gzip, which nobody asked for", spoilt(_zipped), later),
-    Misbehaviour("gzip-twice", "packs answers with gzip twice", spoilt(_zipped_twice), reads),
-    Misbehaviour("gzip-in-members", "packs answers in two members of gzip", spoilt(_in_members), reads),
-    Misbehaviour("gzip-and-more", "sends more behind the end of gzip, for ever", _more_behind, reads),
-    Misbehaviour("gzip-torn", "sends gzip that is torn", spoilt(_torn), reads),
-    Misbehaviour(
-        "unknown-encoding", "says that a body is packed in a way that does not exist", _called("snappiest"), reads
-    ),
-    Misbehaviour("brotli-unasked", "says that a body is packed with br", _called("br"), reads),
-    Misbehaviour("zstd-unasked", "says that a body is packed with zstd", _called("zstd"), reads),
-    Misbehaviour(
-        "invalid-utf8", "sends JSON with bytes that are no UTF-8", _said(b'{"status": "re\xff\xfeady"}'), reads
-    ),
-    Misbehaviour("bom", "begins bodies with a byte order mark", spoilt(_with_bom), reads),
-    Misbehaviour("nan", "sends NaN in JSON", _said(_NUMBER % b"NaN"), reads),
-    Misbehaviour("number-10-to-400", "sends 1e400 in JSON", _said(_NUMBER % b"1e400"), reads),
-    Misbehaviour(
-        "number-of-100000-digits", "sends a number of 100,000 digits in JSON", _said(_NUMBER % (b"9" * 100_000)), reads
-    ),
-    Misbehaviour("nested-100000", "nests JSON 100,000 deep", _said(b"[" * 100_000 + b"]" * 100_000), reads),
-    Misbehaviour(
-        "nested-100000-objects", "nests objects 100,000 deep", _said(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), reads
-    ),
-    Misbehaviour(
-        "nested-100000-first", "the same to everything", raw(whole(b"[" * 100_000 + b"]" * 100_000, _TYPE)), every
-    ),
-    Misbehaviour("many-values", "sends more than a million objects in a body", raw(whole(_MANY_VALUES, _TYPE)), reads),
-    Misbehaviour("many-values-first", "the same to everything", raw(whole(_MANY_VALUES, _TYPE)), every),
-    Misbehaviour("long-bodies", "adds a text of 100,000 letters to each body", spoilt(_long), later),
-    Misbehaviour("fat-bodies", "adds 9,000 objects to each body", spoilt(_fat), later),
-    Misbehaviour(
-        "duplicate-keys",
-        "sends an object that has a name twice",
-        _said(b'{"status": "ready", "status": "failed", "ref": "a/b@1.0.0"}'),
-        reads,
-    ),
-    Misbehaviour("wrong-charset", "says UTF-8 and sends UTF-16", spoilt(_utf16), reads),
-    Misbehaviour("html-as-json", "sends a page of HTML as JSON", _said(b"<!DOCTYPE html><title>502</title>"), reads),
-    Misbehaviour(
-        "garbage-in-bodies",
-        "sends markup, terminal escapes and control characters in values",
-        raw(whole(_EVIL, _TYPE, status="404 Not Found"), closes=False),
-        reads,
-    ),
-    Misbehaviour(
-        "garbage-in-errors",
-        "the same to everything",
-        raw(whole(_EVIL, _TYPE, "X-Request-Id: <b>\x1b[31m", status="403 Forbidden"), closes=False),
-        every,
-    ),
-    Misbehaviour("bodies-of-1mb", "pads each body with 1 MB of blanks", spoilt(_padded), reads),
-    Misbehaviour(
-        "lone-surrogates",
-        "sends half of a surrogate pair in JSON",
-        _said(b'{"status": "\\ud800", "error": "\\udfff"}'),
-        reads,
-    ),
+    Flaw("body-shorter", "closes before the length that it announced", spoilt(_shorter, closes=True), reads),
+    Flaw("body-longer", "sends more than it announced", spoilt(_longer), reads),
+    Flaw("body-of-1gb", "answers status reads with 1 GB", _filled(f"Content-Length: {1 << 30}"), reads),
+    Flaw("body-of-1gb-first", "answers everything with 1 GB", _filled("Connection: close"), every),
+    Flaw("gzip-bomb", "sends 1 MB that is 1 GB once unpacked from gzip", _bombs("gzip", _GZIP_BEGIN), reads),
+    Flaw("gzip-bomb-first", "the same to everything", _bombs("gzip", _GZIP_BEGIN), every),
+    Flaw("deflate-bomb", "the same in deflate", _bombs("deflate", _ZLIB_BEGIN), reads),
+    Flaw("gzip-unasked", "packs answers with gzip, which nobody asked for", spoilt(_zipped), later),
+    Flaw("gzip-twice", "packs answers with gzip twice", spoilt(_zipped_twice), reads),
+    Flaw("gzip-in-members", "packs answers in two members of gzip", spoilt(_in_members), reads),
+    Flaw("gzip-and-more", "sends more behind the end of gzip, for ever", _more_behind, reads),
+    Flaw("gzip-torn", "sends gzip that is torn", spoilt(_torn), reads),
+    Flaw("unknown-encoding", "packs bodies in a way that does not exist", _called("snappiest"), reads),
+    Flaw("brotli-unasked", "says that a body is packed with br", _called("br"), reads),
+    Flaw("zstd-unasked", "says that a body is packed with zstd", _called("zstd"), reads),
+    Flaw("invalid-utf8", "sends JSON with bytes that are no UTF-8", _text(b'{"status": "re\xff\xfeady"}'), reads),
+    Flaw("bom", "begins bodies with a byte order mark", spoilt(_with_bom), reads),
+    Flaw("nan", "sends NaN in JSON", _text(_NUMBER % b"NaN"), reads),
+    Flaw("number-10-to-400", "sends 1e400 in JSON", _text(_NUMBER % b"1e400"), reads),
+    Flaw("number-of-100000-digits", "sends a number of 100,000 digits", _text(_NUMBER % (b"9" * 100_000)), reads),
+    Flaw("nested-100000", "nests JSON 100,000 deep", _text(b"[" * 100_000 + b"]" * 100_000), reads),
+    Flaw("nested-100000-objects", "nests objects as deep", _text(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), reads),
+    Flaw("nested-100000-first", "the same to everything", raw(whole(b"[" * 100_000 + b"]" * 100_000, _TYPE)), every),
+    Flaw("many-values", "sends more than a million objects in a body", raw(whole(_MANY_VALUES, _TYPE)), reads),
+    Flaw("many-values-first", "the same to everything", raw(whole(_MANY_VALUES, _TYPE)), every),
+    Flaw("long-bodies", "adds a text of 100,000 letters to each body", spoilt(_long), later),
+    Flaw("fat-bodies", "adds 9,000 objects to each body", spoilt(_fat), later),
+    Flaw("duplicate-keys", "sends an object that has a name twice", _text(_TWICE), reads),
+    Flaw("wrong-charset", "says UTF-8 and sends UTF-16", spoilt(_utf16), reads),
+    Flaw("html-as-json", "sends a page of HTML as JSON", _text(b"<!DOCTYPE html><title>502</title>"), reads),
+    Flaw("garbage-in-bodies", "sends markup, terminal escapes and controls in values", _evil("404 Not Found"), reads),
+    Flaw("garbage-in-errors", "the same to everything", _evil("403 Forbidden", "X-Request-Id: <b>\x1b[31m"), every),
+    Flaw("bodies-of-1mb", "pads each body with 1 MB of blanks", spoilt(_padded), reads),
+    Flaw("lone-surrogates", "sends half of a surrogate pair in JSON", _text(_SURROGATES), reads),
 )

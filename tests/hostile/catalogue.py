@@ -1,8 +1,6 @@
-"""All misbehaviours by name."""
+"""All flaws by name."""
 
 from tests.hostile import bodies, connections, detours, heads, logs
-from tests.hostile.server import Misbehaviour
+from tests.hostile.server import Flaw
 
-MISBEHAVIOURS: dict[str, Misbehaviour] = {
-    one.name: one for part in (connections, heads, bodies, logs, detours) for one in part.ALL
-}
+FLAWS: dict[str, Flaw] = {one.name: one for part in (connections, heads, bodies, logs, detours) for one in part.ALL}

@@ -1,4 +1,4 @@
-"""Runs one command against one hostile server, measures it, and says what no run may ever do, whatever it met."""
+"""Runs one command against one hostile server, measures it, and finds what no run may ever do."""
 
 import base64
 import contextlib
@@ -21,8 +21,7 @@ from hypothesis.configuration import storage_directory
 from hypothesis.internal.charmap import charmap
 
 from tests.command import Shell
-from tests.hostile.catalogue import MISBEHAVIOURS
-from tests.hostile.choices import GARBAGE
+from tests.hostile.catalogue import FLAWS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
 from touchstone.check.job import EMBEDDED_TWIN
@@ -34,7 +33,7 @@ MOST_S = 20.0
 MOST_BYTES = 300 * 1024 * 1024
 
 _LOOK_S = 0.02
-# Whatever takes longer than its seconds is told so; nothing waits this long unless it hangs.
+# Nothing waits this long unless it hangs.
 _KILLED_AFTER_S = 100.0
 _PAGE_BYTES = resource.getpagesize()
 
@@ -65,14 +64,10 @@ _LAST = re.compile(r"exit (\d+): ")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """How one command ended.
+class Outcome:
+    """How one command ended; *wrong* is what it did that no run may do."""
 
-    Attributes:
-        wrong: What it did that no run may do.
-    """
-
-    misbehaviour: str
+    flaw: str
     command: str
     code: int
     out: str
@@ -84,64 +79,39 @@ class Seen:
 
     @property
     def last_line(self) -> str:
-        """What the user sees last."""
         lines = (self.out.strip() or self.err.strip()).splitlines()
         return lines[-1] if lines else ""
 
 
-def run(
-    misbehaviour: str, command: str, more: Sequence[str] = (), healthy_url: str = "", keep: Path | None = None
-) -> Seen:
+def run(flaw: str, command: str, more: Sequence[str] = ()) -> Outcome:
+    """Runs a command, with *more* arguments, against a server that misbehaves.
+
+    A load whose generator was late is repeated: it says nothing of the server then.
     """
-    Runs a command against a server that misbehaves; a load whose generator was late once more, as it is no word on the
-    server then.
-
-    Args:
-        more: Further arguments.
-        keep: Where the folder of the run is left; it is removed otherwise.
-    """
-    seen = _run(misbehaviour, command, more, healthy_url, keep)
-    return _run(misbehaviour, command, more, healthy_url, keep) if _TOO_LATE in seen.last_line else seen
+    outcome = _run(flaw, command, more)
+    return _run(flaw, command, more) if _TOO_LATE in outcome.last_line else outcome
 
 
-def _run(misbehaviour: str, command: str, more: Sequence[str], healthy_url: str, keep: Path | None) -> Seen:
+def _run(flaw: str, command: str, more: Sequence[str]) -> Outcome:
     with (
-        _folder(keep) as folder,
-        _healthy(healthy_url) as url,
-        Server(MISBEHAVIOURS[misbehaviour], url, under_load=COMMANDS[command][0] == "load") as server,
+        tempfile.TemporaryDirectory(prefix="hostile-") as name,
+        Twin(EMBEDDED_TWIN) as twin,  # of its own: what others have in flight would be in its way
+        Server(FLAWS[flaw], twin.url, under_load=COMMANDS[command][0] == "load") as server,
     ):
+        folder = Path(name)
         shell = Shell(folder, columns=120)
         (folder / "touchstone.toml").write_text(_SETTINGS.format(url=server.url), "utf-8")
         authority().cert_pem.write_to_path(str(folder / "authority.pem"))
-        words = [*COMMANDS[command], "--target", "hostile", *more]
-        code, seconds, peak_bytes = _measured(shell, words)
+        arguments = [*COMMANDS[command], "--target", "hostile", *more]
+        code, seconds, peak_bytes = _measured(shell, arguments)
         out, err = ((folder / name).read_bytes().decode("utf-8", "replace") for name in ("stdout", "stderr"))
         broken, wrong = _wrong(shell, code, out, err, server)
     too_much = [f"took {seconds:.1f} s"] if seconds > MOST_S else []
     too_much += [f"took {peak_bytes >> 20} MB"] if peak_bytes > MOST_BYTES else []
-    return Seen(misbehaviour, command, code, out, err, seconds, peak_bytes, (*too_much, *wrong), broken)
+    return Outcome(flaw, command, code, out, err, seconds, peak_bytes, (*too_much, *wrong), broken)
 
 
-@contextlib.contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        yield keep
-        return
-    with tempfile.TemporaryDirectory(prefix="hostile-") as name:
-        yield Path(name)
-
-
-@contextlib.contextmanager
-def _healthy(url: str) -> Iterator[str]:
-    if url:
-        yield url
-        return
-    with Twin(EMBEDDED_TWIN) as twin:
-        yield twin.url
-
-
-def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
+def _measured(shell: Shell, arguments: list[str]) -> tuple[int, float, int]:
     """The exit code, seconds and bytes of a command and all that it starts."""
     environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
     # Hypothesis builds character tables once on a machine. That takes 190 MB, which is not the command's own use.
@@ -150,7 +120,7 @@ def _measured(shell: Shell, words: list[str]) -> tuple[int, float, int]:
     began_at = time.monotonic()
     with (shell.folder / "stdout").open("wb") as out, (shell.folder / "stderr").open("wb") as err:
         child = subprocess.Popen(
-            [sys.executable, "-m", "touchstone", *words],
+            [sys.executable, "-m", "touchstone", *arguments],
             cwd=shell.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -189,7 +159,7 @@ def _rss_bytes(pid: int) -> int:
 
 def _wrong(shell: Shell, code: int, out: str, err: str, server: Server) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The claims that were found broken, and what no run may do."""
-    wrong = [*_told_badly(code, out, err), *_leaked(shell, out + err, server)]
+    wrong = [*_misreported(code, out, err), *_leaked(shell, out + err, server)]
     folders = [path for path in (shell.folder / "reports").glob("*") if path.is_dir()]
     broken: tuple[str, ...] = ()
     if not folders:
@@ -200,11 +170,11 @@ def _wrong(shell: Shell, code: int, out: str, err: str, server: Server) -> tuple
     return broken, tuple(wrong)
 
 
-def _told_badly(code: int, out: str, err: str) -> Iterator[str]:
+def _misreported(code: int, out: str, err: str) -> Iterator[str]:
     if code not in (0, 1, 2, 3):
         yield f"ended with {code}"
     if "Traceback" in out + err:
-        yield "showed a traceback"
+        yield "printed a traceback"
     found = _CONTROL.search(out + err)
     if found:
         yield f"sent {found.group()!r} to the terminal"
@@ -214,27 +184,25 @@ def _told_badly(code: int, out: str, err: str) -> Iterator[str]:
         yield f"its last line is {lines[-1] if lines else ''!r}, and it ended with {code}"
 
 
-def _leaked(shell: Shell, shown: str, server: Server) -> Iterator[str]:
+def _leaked(shell: Shell, printed: str, server: Server) -> Iterator[str]:
     for key in shell.keys.values():
         spellings = (key.encode(), base64.b64encode(key.encode()).rstrip(b"="))
         for path in shell.files():
             data = path.read_bytes()
             if any(spelling in data for spelling in spellings):
                 yield f"wrote a key into {path.relative_to(shell.folder)}"
-        if key in shown:
-            yield "showed a key"
-        if any(key.encode() in heard for heard in server.elsewhere.heard):
+        if key in printed:
+            yield "printed a key"
+        if any(key.encode() in request for request in server.elsewhere.received):
             yield "sent a key to another host"
-    if server.elsewhere.heard:
-        yield "asked another host"
+    if server.elsewhere.received:
+        yield "sent a request to another host"
 
 
 def _results(folder: Path, code: int, *, records: bool) -> tuple[tuple[str, ...], list[str]]:
     """The claims that the reports of a run call broken, and what is wrong with them.
 
-    Args:
-        records: Whether the run was one of `record`, which ends with 3 where a recording is missing though the run is
-            fine.
+    A run of `record`, which *records*, ends with 3 where a recording is missing though all else is fine.
     """
     wrong: list[str] = []
     broken: tuple[str, ...] = ()
@@ -248,7 +216,7 @@ def _results(folder: Path, code: int, *, records: bool) -> tuple[tuple[str, ...]
             wrong.append(f"report.json says exit {report['run']['exit_code']}")
         ET.parse(folder / "junit.xml")
         page = (folder / "report.html").read_text("utf-8")
-        wrong += _shown_raw(page)
+        wrong += _markup_in(page)
     except (OSError, ValueError, KeyError, ET.ParseError, HarnessError) as error:
         wrong.append(f"its results cannot be read: {type(error).__name__}: {error}")
     return broken, wrong
@@ -270,7 +238,7 @@ class _Markup(HTMLParser):
         self.found |= self._tag == "script" and data.startswith("alert(")
 
 
-def _shown_raw(page: str) -> Iterator[str]:
+def _markup_in(page: str) -> Iterator[str]:
     parser = _Markup()
     parser.feed(page)
     if parser.found:
@@ -278,6 +246,3 @@ def _shown_raw(page: str) -> Iterator[str]:
     found = _CONTROL.search(page.replace("\t", " "))
     if found:
         yield f"its page holds {found.group()!r}"
-
-
-assert "alert" in GARBAGE

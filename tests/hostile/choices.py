@@ -26,17 +26,14 @@ def later(request: Request) -> bool:
 
 
 def reads(request: Request) -> bool:
-    """Reads of a status."""
     return later(request) and request.method == "GET" and request.path.endswith("/build")
 
 
 def starts(request: Request) -> bool:
-    """Starts of builds."""
     return later(request) and request.method == "POST" and request.path.endswith("/build")
 
 
 def streams(request: Request) -> bool:
-    """Build logs."""
     return later(request) and request.method == "GET" and request.path.endswith("/events")
 
 
@@ -51,7 +48,6 @@ def third(request: Request) -> bool:
 
 
 def spelled(value: object) -> bytes:
-    """JSON."""
     return json.dumps(value).encode()
 
 

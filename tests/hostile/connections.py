@@ -1,14 +1,15 @@
-"""Misbehaviours of connections: nobody there, resets, half-closed ways, silence, and servers that come and go."""
+"""Flaws of connections: nobody there, resets, half-closed ways, silence, and servers that come and go."""
 
 import time
 
 from tests.hostile.choices import JSON, every, head, later, reads, third, whole
 from tests.hostile.line import Gone, Line, Request
-from tests.hostile.server import Misbehaviour, Scene
+from tests.hostile.server import Flaw, Scene
 from tests.hostile.serving import raw, then
 from tests.hostile.upstream import Reply
 
 _AWAY_S = 1.5
+_NO = whole(b'{"error": "no"}', ": ".join(JSON), status="500 No")
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: applica"
 
 
@@ -63,11 +64,11 @@ def _reset_at_second(scene: Scene, line: Line, request: Request) -> bool:
 def _away(scene: Scene, line: Line, request: Request, *, for_s: float) -> bool:
     """Answers some requests, then is away for a while."""
     with scene.lock:
-        seen = scene.facts["seen"] = scene.facts.get("seen", 0) + 1
-        if seen == 8:
+        count = scene.facts["count"] = scene.facts.get("count", 0) + 1
+        if count == 8:
             scene.facts["back_at"] = time.monotonic() + for_s
             scene.server.away(for_s) if for_s < 60 else scene.server.vanish()
-    if seen == 8:
+    if count == 8:
         raise Gone
     return scene.upstream.pass_on(request, line)
 
@@ -91,33 +92,24 @@ def _swapped(scene: Scene, line: Line, request: Request) -> bool:
 
 
 ALL = (
-    Misbehaviour("refused", "nobody listens", raw(), listens=False),
-    Misbehaviour("reset-before-head", "resets instead of an answer", then(_nothing, _linger_reset)),
-    Misbehaviour("reset-within-head", "resets within the head", then(lambda *_: _HEAD, _linger_reset)),
-    Misbehaviour("reset-after-head", "resets within the body", then(_headed, _linger_reset)),
-    Misbehaviour("reset-reads", "resets each status read instead of an answer", then(_nothing, _linger_reset), reads),
-    Misbehaviour(
-        "reset-within-reads", "resets within the body of each status read", then(_headed, _linger_reset), reads
-    ),
-    Misbehaviour("closed-before-head", "closes without an answer", raw(), every),
-    Misbehaviour("half-closed", "closes its way out at once and listens on", then(_nothing, _half_closed)),
-    Misbehaviour(
-        "half-closed-reads", "half-closes within the body of status reads", then(_headed, _half_closed), reads
-    ),
-    Misbehaviour("silent", "accepts, reads and never says anything", then(_nothing, Line.hold)),
-    Misbehaviour("silent-reads", "never answers a status read", then(_nothing, Line.hold), reads),
-    Misbehaviour("byte-a-second", "sends one byte a second", _dripped),
-    Misbehaviour("body-byte-a-second", "sends bodies of status reads at one byte a second", _dripped_body, reads),
-    Misbehaviour("keep-alive-closed", "closes after each answer without announcing it", _closed_after),
-    Misbehaviour("closed-at-second", "closes when a second read comes on a connection", _closed_before_second),
-    Misbehaviour("reset-at-second", "resets when a second request comes on a connection", _reset_at_second, later),
-    Misbehaviour("dies-and-returns", "dies after 7 requests and is back 1.5 s later", _dies, later),
-    Misbehaviour("dies-for-good", "dies after 7 requests", _dies_for_good, later),
-    Misbehaviour(
-        "third-is-500",
-        "answers 500 to one request in three",
-        raw(whole(b'{"error": "no"}', ": ".join(JSON), status="500 No"), closes=False),
-        third,
-    ),
-    Misbehaviour("swapped-answers", "gives each status read the answer of the one before", _swapped, reads),
+    Flaw("refused", "nobody listens", raw(), listens=False),
+    Flaw("reset-before-head", "resets instead of an answer", then(_nothing, _linger_reset)),
+    Flaw("reset-within-head", "resets within the head", then(lambda *_: _HEAD, _linger_reset)),
+    Flaw("reset-after-head", "resets within the body", then(_headed, _linger_reset)),
+    Flaw("reset-reads", "resets each status read instead of an answer", then(_nothing, _linger_reset), reads),
+    Flaw("reset-within-reads", "resets within the body of each status read", then(_headed, _linger_reset), reads),
+    Flaw("closed-before-head", "closes without an answer", raw(), every),
+    Flaw("half-closed", "closes its way out at once and listens on", then(_nothing, _half_closed)),
+    Flaw("half-closed-reads", "half-closes within the body of status reads", then(_headed, _half_closed), reads),
+    Flaw("silent", "accepts, reads and never says anything", then(_nothing, Line.hold)),
+    Flaw("silent-reads", "never answers a status read", then(_nothing, Line.hold), reads),
+    Flaw("byte-a-second", "sends one byte a second", _dripped),
+    Flaw("body-byte-a-second", "sends bodies of status reads at one byte a second", _dripped_body, reads),
+    Flaw("keep-alive-closed", "closes after each answer without announcing it", _closed_after),
+    Flaw("closed-at-second", "closes when a second read comes on a connection", _closed_before_second),
+    Flaw("reset-at-second", "resets when a second request comes on a connection", _reset_at_second, later),
+    Flaw("dies-and-returns", "dies after 7 requests and is back 1.5 s later", _dies, later),
+    Flaw("dies-for-good", "dies after 7 requests", _dies_for_good, later),
+    Flaw("third-is-500", "answers 500 to one request in three", raw(_NO, closes=False), third),
+    Flaw("swapped-answers", "gives each status read the answer of the one before", _swapped, reads),
 )

@@ -1,4 +1,4 @@
-"""Misbehaviours that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated."""
+"""Flaws that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated."""
 
 import functools
 import ssl
@@ -8,7 +8,7 @@ import trustme
 
 from tests.hostile.choices import JSON, every, later, reads, spelled, starts, streams, whole
 from tests.hostile.line import Line, Request
-from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.server import Flaw, Scene, Serve
 from tests.hostile.serving import raw, spoilt
 
 _TYPE = ": ".join(JSON)
@@ -77,10 +77,10 @@ def _dated(date: str) -> Serve:
 
 
 def _echo(scene: Scene, line: Line, request: Request) -> bool:
-    """Repeats all that it was told, key and all, in a header, a cookie and the body."""
-    told = next((value for name, value in request.headers if name.lower() == "authorization"), "nobody")
-    body = spelled({"error": f"not for {told} ({told[7:]})", "headers": dict(request.headers)})
-    line.send(whole(body, _TYPE, f"X-Echo: {told}", f"Set-Cookie: key={told[7:]}", status="404 Not Found"))
+    """Repeats the whole request, key and all, in a header, a cookie and the body."""
+    key = _key(request)
+    body = spelled({"error": f"not for Bearer {key} ({key})", "headers": dict(request.headers)})
+    line.send(whole(body, _TYPE, f"X-Echo: Bearer {key}", f"Set-Cookie: key={key}", status="404 Not Found"))
     return True
 
 
@@ -88,8 +88,7 @@ def _key(request: Request) -> str:
     return next((value[7:] for name, value in request.headers if name.lower() == "authorization"), "nobody")
 
 
-def _named(scene: Scene, line: Line, request: Request) -> bool:
-    """Names headers after the key."""
+def _as_header_name(scene: Scene, line: Line, request: Request) -> bool:
     key = _key(request)
     line.send(whole(b"{}", _TYPE, f"{key}: a", f"X-{key}-Left: 7", status="404 Not Found"))
     return True
@@ -101,29 +100,23 @@ def _coded(scene: Scene, line: Line, request: Request) -> bool:
 
 
 ALL = (
-    Misbehaviour("redirect-loop", "redirects each request to itself", _redirect("302 Found", elsewhere=False), every),
-    Misbehaviour("redirect-loop-reads", "the same to status reads", _redirect("307 Again", elsewhere=False), reads),
-    Misbehaviour(
-        "redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every
-    ),
-    Misbehaviour("redirect-elsewhere-reads", "the same to status reads", _redirect("308 Go", elsewhere=True), reads),
-    Misbehaviour("redirect-elsewhere-streams", "the same to build logs", _redirect("302 Go", elsewhere=True), streams),
-    Misbehaviour("tls-expired", "shows a certificate that has expired", _healthy, tls=_expired),
-    Misbehaviour("tls-self-signed", "shows a certificate that nobody trusts", _healthy, tls=_unknown),
-    Misbehaviour("tls-wrong-host", "shows the certificate of another host", _healthy, tls=_wrong_host),
-    Misbehaviour("tls-good", "speaks TLS as it should", _healthy, tls=_good),
-    Misbehaviour(
-        "tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, greets=_plainly, scheme="https"
-    ),
-    Misbehaviour("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
-    Misbehaviour("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
-    Misbehaviour("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),
-    Misbehaviour(
-        "retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts
-    ),
-    Misbehaviour("date-years-ahead", "sends a Date of 2038", _dated(_FAR), later),
-    Misbehaviour("key-repeated", "repeats the key in each answer to a status read", _echo, reads),
-    Misbehaviour("key-repeated-first", "the same to everything", _echo, every),
-    Misbehaviour("key-in-header-names", "names headers of status reads after the key", _named, reads),
-    Misbehaviour("key-as-coding", "says that status reads are packed in a way called like the key", _coded, reads),
+    Flaw("redirect-loop", "redirects each request to itself", _redirect("302 Found", elsewhere=False), every),
+    Flaw("redirect-loop-reads", "the same to status reads", _redirect("307 Again", elsewhere=False), reads),
+    Flaw("redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every),
+    Flaw("redirect-elsewhere-reads", "the same to status reads", _redirect("308 Go", elsewhere=True), reads),
+    Flaw("redirect-elsewhere-streams", "the same to build logs", _redirect("302 Go", elsewhere=True), streams),
+    Flaw("tls-expired", "shows a certificate that has expired", _healthy, tls=_expired),
+    Flaw("tls-self-signed", "shows a certificate that nobody trusts", _healthy, tls=_unknown),
+    Flaw("tls-wrong-host", "shows the certificate of another host", _healthy, tls=_wrong_host),
+    Flaw("tls-good", "speaks TLS as it should", _healthy, tls=_good),
+    Flaw("tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, greets=_plainly, scheme="https"),
+    Flaw("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
+    Flaw("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
+    Flaw("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),
+    Flaw("retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts),
+    Flaw("date-years-ahead", "sends a Date of 2038", _dated(_FAR), later),
+    Flaw("key-repeated", "repeats the key in each answer to a status read", _echo, reads),
+    Flaw("key-repeated-first", "the same to everything", _echo, every),
+    Flaw("key-in-header-names", "names headers of status reads after the key", _as_header_name, reads),
+    Flaw("key-as-coding", "says that status reads are packed in a way called like the key", _coded, reads),
 )

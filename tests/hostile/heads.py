@@ -1,11 +1,11 @@
-"""Misbehaviours of heads: too long, too many, malformed, contradictory, and statuses that do not exist."""
+"""Flaws of heads: too long, too many, malformed, contradictory, and statuses that do not exist."""
 
 import itertools
 from collections.abc import Iterator
 
 from tests.hostile.choices import JSON, every, head, later, reads, streams, whole
 from tests.hostile.line import Line, Request
-from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.server import Flaw, Scene, Serve
 from tests.hostile.serving import flooding, raw, spoilt
 from tests.hostile.upstream import Reply
 
@@ -74,6 +74,10 @@ def _lines() -> Iterator[bytes]:
     return (b"x-%d: y\r\n" % number for number in itertools.count())
 
 
+def _interim() -> Iterator[bytes]:
+    return itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)
+
+
 def _letters() -> Iterator[bytes]:
     return itertools.repeat(b"a" * 65_536)
 
@@ -87,78 +91,46 @@ def _wordy(reply: Reply) -> bytes:
     return status + b"y" * 60_000 + b"\r\n" + rest
 
 
+_SWITCHING = head("101 Switching", "Upgrade: h2c", "Connection: upgrade")
 _MANY = [f"X-{number}: y" for number in range(10_000)]
 _LONG = ("X-Long", "a" * 60_000)
+_LONGER = ("X-Long", "a" * 1_000_000)
 _FEW_BYTES = [f"x{number:04x}:" for number in range(5_000)]
 
 ALL = (
-    Misbehaviour("endless-head", "sends a header that never ends", flooding(b"HTTP/1.1 200 OK\r\nX-Long: ", _letters)),
-    Misbehaviour("endless-fields", "sends headers and never a last one", flooding(b"HTTP/1.1 200 OK\r\n", _lines)),
-    Misbehaviour("header-of-1mb", "sends one header of 1 MB", raw(whole(_BODY, _TYPE, "X-Long: " + "a" * 1_000_000))),
-    Misbehaviour(
-        "header-of-1mb-reads",
-        "the same to status reads",
-        spoilt(lambda r: r.but(("X-Long", "a" * 1_000_000)).wire()),
-        reads,
-    ),
-    Misbehaviour(
-        "header-of-60kb", "adds one header of 60 KB to each answer", spoilt(lambda r: r.but(_LONG).wire()), later
-    ),
-    Misbehaviour("10000-headers", "sends 10,000 headers", raw(whole(_BODY, _TYPE, *_MANY))),
-    Misbehaviour(
-        "5000-headers-reads", "sends 5,000 short headers to status reads", raw(whole(_BODY, _TYPE, *_FEW_BYTES)), reads
-    ),
-    Misbehaviour(
-        "header-of-1mb-streams",
-        "sends one header of 1 MB to build logs",
-        raw(whole(b"", "X-Long: " + "a" * 1_000_000)),
-        streams,
-    ),
-    Misbehaviour("long-reason", "sends a reason of 60,000 letters behind its status", spoilt(_wordy), reads),
-    Misbehaviour("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
-    Misbehaviour("obs-fold", "folds a header over two lines", spoilt(_folded), later),
-    Misbehaviour("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
-    Misbehaviour("same-length-in-a-list", "sends the same length twice in one Content-Length", spoilt(_listed), later),
-    Misbehaviour("conflicting-lengths", "sends two different Content-Lengths", spoilt(_conflicting), reads),
-    Misbehaviour("length-and-chunked", "sends Content-Length and chunks", spoilt(_both), reads),
-    Misbehaviour("length-negative", "sends Content-Length: -5", _length("-5"), reads),
-    Misbehaviour("length-no-number", "sends Content-Length: many", _length("many"), reads),
-    Misbehaviour("length-astronomic", "sends Content-Length: 10^30", _length("1" + "0" * 30), reads),
-    Misbehaviour("chunk-size-no-number", "sends a chunk size that is no number", _in_chunks(b"zz\r\nabc\r\n"), reads),
-    Misbehaviour("chunk-size-huge", "sends a chunk size of 2^80", _in_chunks(b"1" + b"0" * 20 + b"\r\nabc\r\n"), reads),
-    Misbehaviour(
-        "chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads
-    ),
-    Misbehaviour("chunk-without-last", "closes before the last chunk", _in_chunks(b"3\r\nabc\r\n"), reads),
-    Misbehaviour("status-000", "answers with status 000", raw(whole(_BODY, _TYPE, status="000 None")), every),
-    Misbehaviour("status-999", "answers with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), every),
-    Misbehaviour(
-        "status-000-reads", "answers status reads with status 000", raw(whole(_BODY, _TYPE, status="000 None")), reads
-    ),
-    Misbehaviour(
-        "status-999-reads", "answers status reads with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), reads
-    ),
-    Misbehaviour("http-1.0", "speaks HTTP/1.0 and closes after each answer", spoilt(_older, closes=True)),
-    Misbehaviour("http-0.9", "answers without any head", raw(b'{"status": "ready"}\n'), every),
-    Misbehaviour("garbage-bytes", "answers with bytes of no protocol", raw(bytes(range(256)) * 8), every),
-    Misbehaviour("interim-answers", "sends 102 and 103 before each answer", spoilt(_early_hints), later),
-    Misbehaviour(
-        "interim-flood",
-        "sends 100 for ever",
-        flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)),
-    ),
-    Misbehaviour(
-        "interim-flood-reads",
-        "the same to status reads",
-        flooding(b"", lambda: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)),
-        reads,
-    ),
-    Misbehaviour(
-        "switches-protocols",
-        "answers status reads with 101",
-        raw(head("101 Switching", "Upgrade: h2c", "Connection: upgrade")),
-        reads,
-    ),
-    Misbehaviour("204-with-body", "sends a body behind 204", _with_body, later),
-    Misbehaviour("controls-in-header", "sends control characters in a header", spoilt(_controlled), reads),
+    Flaw("endless-head", "sends a header that never ends", flooding(b"HTTP/1.1 200 OK\r\nX-Long: ", _letters)),
+    Flaw("endless-fields", "sends headers and never a last one", flooding(b"HTTP/1.1 200 OK\r\n", _lines)),
+    Flaw("header-of-1mb", "sends one header of 1 MB", raw(whole(_BODY, _TYPE, "X-Long: " + "a" * 1_000_000))),
+    Flaw("header-of-1mb-reads", "the same to status reads", spoilt(lambda r: r.but(_LONGER).wire()), reads),
+    Flaw("header-of-60kb", "adds one header of 60 KB to each answer", spoilt(lambda r: r.but(_LONG).wire()), later),
+    Flaw("10000-headers", "sends 10,000 headers", raw(whole(_BODY, _TYPE, *_MANY))),
+    Flaw("5000-headers-reads", "sends 5,000 headers to status reads", raw(whole(_BODY, _TYPE, *_FEW_BYTES)), reads),
+    Flaw("header-of-1mb-streams", "the same to build logs", raw(whole(b"", ": ".join(_LONGER))), streams),
+    Flaw("long-reason", "sends a reason of 60,000 letters behind its status", spoilt(_wordy), reads),
+    Flaw("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
+    Flaw("obs-fold", "folds a header over two lines", spoilt(_folded), later),
+    Flaw("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
+    Flaw("same-length-in-a-list", "sends the same length twice in one Content-Length", spoilt(_listed), later),
+    Flaw("conflicting-lengths", "sends two different Content-Lengths", spoilt(_conflicting), reads),
+    Flaw("length-and-chunked", "sends Content-Length and chunks", spoilt(_both), reads),
+    Flaw("length-negative", "sends Content-Length: -5", _length("-5"), reads),
+    Flaw("length-no-number", "sends Content-Length: many", _length("many"), reads),
+    Flaw("length-astronomic", "sends Content-Length: 10^30", _length("1" + "0" * 30), reads),
+    Flaw("chunk-size-no-number", "sends a chunk size that is no number", _in_chunks(b"zz\r\nabc\r\n"), reads),
+    Flaw("chunk-size-huge", "sends a chunk size of 2^80", _in_chunks(b"1" + b"0" * 20 + b"\r\nabc\r\n"), reads),
+    Flaw("chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads),
+    Flaw("chunk-without-last", "closes before the last chunk", _in_chunks(b"3\r\nabc\r\n"), reads),
+    Flaw("status-000", "answers with status 000", raw(whole(_BODY, _TYPE, status="000 None")), every),
+    Flaw("status-999", "answers with status 999", raw(whole(_BODY, _TYPE, status="999 Odd")), every),
+    Flaw("status-000-reads", "the same to status reads", raw(whole(_BODY, _TYPE, status="000 None")), reads),
+    Flaw("status-999-reads", "the same to status reads", raw(whole(_BODY, _TYPE, status="999 Odd")), reads),
+    Flaw("http-1.0", "speaks HTTP/1.0 and closes after each answer", spoilt(_older, closes=True)),
+    Flaw("http-0.9", "answers without any head", raw(b'{"status": "ready"}\n'), every),
+    Flaw("garbage-bytes", "answers with bytes of no protocol", raw(bytes(range(256)) * 8), every),
+    Flaw("interim-answers", "sends 102 and 103 before each answer", spoilt(_early_hints), later),
+    Flaw("interim-flood", "sends 100 for ever", flooding(b"", _interim)),
+    Flaw("interim-flood-reads", "the same to status reads", flooding(b"", _interim), reads),
+    Flaw("switches-protocols", "answers status reads with 101", raw(_SWITCHING), reads),
+    Flaw("204-with-body", "sends a body behind 204", _with_body, later),
+    Flaw("controls-in-header", "sends control characters in a header", spoilt(_controlled), reads),
 )

@@ -1,4 +1,4 @@
-"""One connection as a server sees it, on plain sockets: nothing stands between a misbehaviour and the bytes."""
+"""One connection as a server sees it, on plain sockets: nothing stands between a flaw and the bytes."""
 
 import contextlib
 import select
@@ -38,7 +38,6 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
         return self.target.partition("?")[0]
 
 
@@ -52,7 +51,6 @@ class Line:
         self._count = 0
 
     def request(self, number: "Counter") -> Request:
-        """The next request, whole."""
         while b"\r\n\r\n" not in self._held:
             self._held += self._more()
         head, _, rest = self._held.partition(b"\r\n\r\n")
@@ -67,11 +65,9 @@ class Line:
         return Request(number.take(), self._count, method, target, pairs, body, head + b"\r\n\r\n" + body)
 
     def any(self) -> bytes:
-        """Whatever comes."""
         return self._more()
 
     def send(self, *pieces: bytes) -> None:
-        """Sends bytes as they are."""
         for piece in pieces:
             view = memoryview(piece)
             while view:
@@ -90,7 +86,6 @@ class Line:
             self.send(piece)
 
     def drip(self, data: bytes, every_s: float) -> None:
-        """Sends bytes one by one."""
         for place in range(len(data)):
             self.send(data[place : place + 1])
             self.pause(every_s)
@@ -129,7 +124,6 @@ class Line:
         raise Gone
 
     def close(self) -> None:
-        """Closes it; once is enough."""
         with contextlib.suppress(OSError):
             self.sock.close()
 

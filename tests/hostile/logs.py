@@ -1,15 +1,16 @@
-"""Misbehaviours of build logs, which are event streams."""
+"""Flaws of build logs, which are event streams."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from tests.hostile.choices import GARBAGE, head, streams
 from tests.hostile.line import Line, Request
-from tests.hostile.server import Misbehaviour, Scene, Serve
+from tests.hostile.server import Flaw, Scene, Serve
 from tests.hostile.serving import flooding, raw, then
 from tests.hostile.upstream import unchunked
 
 _HEAD = head("200 OK", "Content-Type: text/event-stream", "Cache-Control: no-store", "Connection: close")
+_GARBAGE = f"event: {GARBAGE}\ndata: {GARBAGE}\n{GARBAGE}\n\n".encode()
 _MIB = b"x" * (1 << 20)
 
 
@@ -71,21 +72,14 @@ def _spoilt_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 ALL = (
-    Misbehaviour("log-without-line-ends", "sends build logs without ends of lines", _rewritten(_unended), streams),
-    Misbehaviour("log-line-endless", "sends one line for ever as a build log", flooding(_HEAD, _endless), streams),
-    Misbehaviour("log-line-of-100mb", "sends a line of 100 MB in build logs", flooding(_HEAD, _long_line), streams),
-    Misbehaviour("log-of-comments", "sends comments for ever as a build log", flooding(_HEAD, _comments), streams),
-    Misbehaviour("log-of-empty-events", "sends empty events for ever", flooding(_HEAD, _empty_events), streams),
-    Misbehaviour(
-        "log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams
-    ),
-    Misbehaviour("log-unanswered", "does not answer who asks for a build log", then(lambda *_: b"", _silent), streams),
-    Misbehaviour("log-bytewise", "cuts build logs within characters of UTF-8", _rewritten(_bytewise), streams),
-    Misbehaviour("log-invalid-utf8", "sends bytes in build logs that are no UTF-8", _rewritten(_spoilt_utf8), streams),
-    Misbehaviour(
-        "log-of-garbage",
-        "sends markup and terminal escapes as a build log",
-        raw(_HEAD, *(f"event: {GARBAGE}\ndata: {GARBAGE}\n{GARBAGE}\n\n".encode() for _ in range(200))),
-        streams,
-    ),
+    Flaw("log-without-line-ends", "sends build logs without ends of lines", _rewritten(_unended), streams),
+    Flaw("log-line-endless", "sends one line for ever as a build log", flooding(_HEAD, _endless), streams),
+    Flaw("log-line-of-100mb", "sends a line of 100 MB in build logs", flooding(_HEAD, _long_line), streams),
+    Flaw("log-of-comments", "sends comments for ever as a build log", flooding(_HEAD, _comments), streams),
+    Flaw("log-of-empty-events", "sends empty events for ever", flooding(_HEAD, _empty_events), streams),
+    Flaw("log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams),
+    Flaw("log-unanswered", "does not answer who asks for a build log", then(lambda *_: b"", _silent), streams),
+    Flaw("log-bytewise", "cuts build logs within characters of UTF-8", _rewritten(_bytewise), streams),
+    Flaw("log-invalid-utf8", "sends bytes in build logs that are no UTF-8", _rewritten(_spoilt_utf8), streams),
+    Flaw("log-of-garbage", "sends markup and terminal escapes as a build log", raw(_HEAD, _GARBAGE * 200), streams),
 )

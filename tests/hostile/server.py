@@ -20,7 +20,7 @@ Serve = Callable[["Scene", Line, Request], bool]
 
 @dataclass
 class Scene:
-    """What a misbehaviour has at hand while it serves.
+    """What a flaw has at hand while it serves.
 
     Attributes:
         upstream: The healthy server.
@@ -36,7 +36,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Misbehaviour:
+class Flaw:
     """One way to be hostile.
 
     Attributes:
@@ -67,12 +67,12 @@ class Listener:
         self.host = host
         self.stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._opened: list[socket.socket] = []
         self._sock = socket.create_server((host, 0))
         self._sock.settimeout(_LOOK_S)
         self.port = int(self._sock.getsockname()[1])
 
     def start(self) -> None:
-        """Begins to accept."""
         thread = threading.Thread(target=self._accept, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -80,6 +80,9 @@ class Listener:
     def close(self) -> None:
         """Stops all that it has begun."""
         self.stopped.set()
+        for sock in (self._sock, *self._opened):
+            with contextlib.suppress(OSError):  # it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(10)
         self._sock.close()
@@ -96,7 +99,6 @@ class Listener:
         self._sock.close()
 
     def serve(self, line: Line) -> None:
-        """Serves a connection to its end."""
         raise NotImplementedError
 
     def _accept(self) -> None:
@@ -111,6 +113,7 @@ class Listener:
             sock.settimeout(_LOOK_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._served, args=(sock,), daemon=True)
+            self._opened = [one for one in self._opened if one.fileno() >= 0] + [sock]
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
 
@@ -128,43 +131,42 @@ class Elsewhere(Listener):
 
     def __init__(self) -> None:
         super().__init__("127.0.0.2")
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     def serve(self, line: Line) -> None:
-        """Notes what comes and says nothing good."""
         while True:
             request = line.request(Counter())
-            self.heard.append(request.raw)
+            self.received.append(request.raw)
             line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 
 
 class Server(Listener):
-    """A server with one misbehaviour.
+    """A server with one flaw.
 
     Args:
         healthy_url: Base URL of the server behind it.
         under_load: Whether only requests of load engines are spoilt, and none of those that set the stage for them.
     """
 
-    def __init__(self, misbehaviour: Misbehaviour, healthy_url: str, *, under_load: bool = False) -> None:
+    def __init__(self, flaw: Flaw, healthy_url: str, *, under_load: bool = False) -> None:
         super().__init__()
         self.elsewhere = Elsewhere()
-        self._misbehaviour = misbehaviour
-        self._under_load = under_load and misbehaviour.when is not every
+        self._flaw = flaw
+        self._under_load = under_load and flaw.when is not every
         self._requests = Counter()
-        self._context = misbehaviour.tls() if misbehaviour.tls else None
+        self._context = flaw.tls() if flaw.tls else None
         self._base_path = healthy_url.partition("//")[2].partition("/")[2]
         self._scene = Scene(Upstream(healthy_url), self.elsewhere, self)
 
     @property
     def url(self) -> str:
         """Where it pretends to be the API."""
-        scheme = self._misbehaviour.scheme or ("https" if self._context else "http")
+        scheme = self._flaw.scheme or ("https" if self._context else "http")
         return f"{scheme}://{self.host}:{self.port}/{self._base_path}"
 
     def __enter__(self) -> Self:
         self.elsewhere.start()
-        if self._misbehaviour.listens:
+        if self._flaw.listens:
             self.start()
         else:
             self._sock.close()
@@ -175,8 +177,7 @@ class Server(Listener):
         self.elsewhere.close()
 
     def serve(self, line: Line) -> None:
-        """Serves a connection to its end."""
-        mine, scene = self._misbehaviour, self._scene
+        mine, scene = self._flaw, self._scene
         if self._context:
             line.sock.settimeout(5.0)
             line.sock = self._context.wrap_socket(line.sock, server_side=True)

@@ -1,4 +1,4 @@
-"""The healthy server behind a hostile one: asked as it was asked, and what it says is at hand to be spoilt."""
+"""The healthy server behind a hostile one: its answers are at hand to be spoilt."""
 
 import http.client
 import select
@@ -24,8 +24,8 @@ class Reply:
 
     def but(self, *headers: tuple[str, str], body: bytes | None = None, status: int | None = None) -> "Reply":
         """The same with other headers, body or status."""
-        named = {name.lower() for name, _ in headers}
-        kept = tuple((name, value) for name, value in self.headers if name.lower() not in named)
+        replaced = {name.lower() for name, _ in headers}
+        kept = tuple((name, value) for name, value in self.headers if name.lower() not in replaced)
         return replace(
             self,
             headers=(*kept, *headers),

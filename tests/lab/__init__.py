@@ -1,6 +1,8 @@
 """Rate limiters that nobody here wrote, each in front of a twin: what `touchstone probe` has to recognise.
 
-Each is a context manager that starts a twin and its limiter on a free port of loopback and yields the base URL. One
-operation passes the limiter, the start of builds by default, and is refused with 429; all others pass freely. What
-callers are told apart by is their header `Authorization`.
+Starts of builds pass the limiter, and are refused with 429; all other operations pass freely. The header
+`Authorization` distinguishes callers.
 """
+
+# A pattern that the whole path of a start fits, without groups; anchored at both ends.
+COUNTED = "^{base_path}/templates/[^/]+/[^/]+/[^/]+/build$"

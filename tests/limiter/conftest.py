@@ -1,15 +1,19 @@
-"""What tests of the limiter have in common: whole probes that are played once for all of them."""
+"""Which kinds of limiter a probe knows: one of each family, and all where a test takes long or asks for that."""
 
 import pytest
 
-from tests.limiter.played import NO_CAPS, played
+from tests.limiter.answers import KINDS
+
+PLAIN = tuple(kind for kind in KINDS.values() if not kind.options)
+
+
+@pytest.fixture
+def all_kinds() -> None:
+    """Asks for all kinds."""
 
 
 @pytest.fixture(autouse=True)
-def undisturbed(request: pytest.FixtureRequest) -> None:
-    """
-    Plays the probe of a test that patches anything before it does: others get the same one, in whatever order they run.
-    """
-    if "monkeypatch" in request.fixturenames and hasattr(request.module, "rates_of"):
-        params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-        played(params.get("text", "fixed-window:3/1"), NO_CAPS)
+def one_kind_a_family(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares four fifths of the time: most of it goes into variants of families."""
+    if "all_kinds" not in request.fixturenames and not request.node.get_closest_marker("alone"):
+        monkeypatch.setattr("touchstone.limiter.belief.KINDS", PLAIN)

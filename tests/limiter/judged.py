@@ -1,4 +1,4 @@
-"""What a probe said of a limiter, judged against the text that the limiter was made from; pure."""
+"""What a probe found, judged against the text that the limiter was built from; pure."""
 
 import itertools
 import random
@@ -10,7 +10,7 @@ from touchstone.facts.identity import Cost, Identity, Interval, Tier
 from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import FAMILIES
 
-# From this probability of a family on, or where it says that it is sure, a probe is held to what it says.
+# From this probability of a family on, or where it says that it is sure, a probe counts as confident.
 CONFIDENT = 0.99
 # A time that is off by more than this share of itself belongs to another limiter.
 OTHER_BY = 0.1
@@ -24,12 +24,7 @@ _PAUSES = (0.1, 0.5, 1.0, 2.5)
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A window, a gap, a block or a rate that was found.
-
-    Attributes:
-        error: By which share of the true one its value is off.
-        covered: Whether the true one lies in its interval.
-    """
+    """A window, a gap, a block or a rate: the share of the true one by which it is off, whether its interval has it."""
 
     name: str
     error: float
@@ -65,12 +60,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What an identity cost, by what its limiter takes.
-
-    Attributes:
-        requests: Requests over the limit and 5 more.
-        refused: Refusals beyond a tenth of the limit.
-        windows: Seconds over the longest time in which a tier gives its limit anew; None where no tier has a time.
+    """What an identity cost: requests over the limit and 5 more, refusals beyond a tenth of it, seconds over the
+    longest time in which a tier gives its limit anew; None where no tier has a time.
     """
 
     requests: float

@@ -1,4 +1,4 @@
-"""Whole identifications in virtual time, with all that was asked and answered; each is made once."""
+"""Whole identifications in virtual time, with all requests and answers; each is computed once."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -9,7 +9,9 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Identity
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
+from touchstone.limiter import belief
 from touchstone.limiter.identify import Probe
+from touchstone.limiter.kinds import Kind
 from touchstone.limiter.rate_inference import Rates
 from touchstone.limiter.terms import Terms
 
@@ -20,9 +22,9 @@ NO_CAPS = Terms(seed=1, starts=True, most_requests=2000, most_builds=600, most_s
 
 @dataclass
 class Turn:
-    """One stimulus, from when on it was asked for, how much room there was before it, and what was answered."""
+    """One stimulus: when the probe was asked for it, what was left of the budget, and the answers."""
 
-    asked_at: float
+    begun_at: float
     requests_left: int
     builds_left: int
     stimulus: Stimulus
@@ -63,20 +65,24 @@ def through(net: Net, terms: Terms, send: Sends = _whole) -> Played:
     """
     probe = Probe(terms)
     turns: list[Turn] = []
-    while (stimulus := probe.ask(net.now_at)) is not None:
+    while (stimulus := probe.propose(net.now_at)) is not None:
         answers = probe.story.answers
         accepted = sum(answer.accepted for answer in answers)
         turn = Turn(net.now_at, terms.most_requests - len(answers), terms.most_builds - accepted, stimulus, [])
         turn.answers = send(len(turns), net, stimulus)
         turns.append(turn)
-        probe.hear(stimulus, turn.answers)
+        probe.observe(stimulus, turn.answers)
         net.now_at += net.think_s
     return Played(probe, net.now_at, turns)
 
 
-@cache
 def played(text: str, terms: Terms = PLENTY) -> Played:
-    """The identification of a limiter of the twin."""
+    """The identification of a limiter of the twin by a probe that knows the kinds which it knows now."""
+    return _played(text, terms, vars(belief)["KINDS"])
+
+
+@cache
+def _played(text: str, terms: Terms, _kinds: tuple[Kind, ...]) -> Played:
     return through(Net(text), terms)
 
 

@@ -1,175 +1,283 @@
-"""The part of a probe that finds how many requests may be under way."""
+"""The parts of a probe that find how many builds may be in flight, and how many requests under way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
-from tests.limiter.answers import Rate, at_once, row
-from tests.limiter.played import PLENTY, through
-from tests.limiter.virtual import Net
-from touchstone.limiter.caps import InFlight
+from tests.limiter.answers import Rate, at_once, given, row
+from touchstone.facts.observed import Answer
+from touchstone.facts.stimulus import Stimulus
+from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
+
+Room = Callable[[float], tuple[int, float]]
+
+
+def held_after(*outcomes: str) -> Held:
+    """A part that has received these answers."""
+    part = Held(Rate().room, 16)
+    for one in outcomes:
+        part.observe(row(one))
+    return part
+
+
+def hold(cap: int, *, most: int = 16, rate: Rate | None = None, left: int = 1000) -> tuple[Held, list[Stimulus]]:
+    """A part whose builds are refused from so many in flight on, and its stimuli."""
+    part, running, now_at, sent = Held((rate or Rate()).room, most), 0, 100.0, []
+    while stimulus := part.propose(now_at, left):
+        sent.append(stimulus)
+        running -= min(stimulus.frees, running)
+        answers: list[Answer] = []
+        for at in stimulus.segments[0].at:
+            answers += row("+" if running < cap else "-", max(at, now_at))
+            running += answers[-1].accepted
+            if not answers[-1].accepted:
+                break
+        assert running <= most
+        left -= len(answers)
+        now_at = answers[-1].done_at + 0.001
+        part.observe(answers)
+    return part, sent
+
+
+@pytest.mark.parametrize("cap", [1, 2, 4, 15])
+def test_cap_on_builds_is_found_and_its_edge_tested_twice(cap: int) -> None:
+    part, sent = hold(cap)
+    tier = given(part.tier())
+    assert (tier.text, tier.numbers["limit"].value, part.sure, part.doubt) == (f"builds:{cap}", cap, True, "")
+    assert part.holds_to == cap
+    assert [stimulus.frees for stimulus in sent] == [0, 0, 1, 0, 1, 0]
+    assert {stimulus.stage for stimulus in sent} == {"builds"}
+    assert all(segment.holds for stimulus in sent for segment in stimulus.segments)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "cap", "edges", "over", "disproved"),
+    [
+        # A cap would have had room for a start after one build was freed.
+        (("+++-", "-", "-"), 0, [], True, True),
+        # A build that ended by itself let one more in; then the edge was as a cap has it.
+        (("+++-", "+", "-", "+", "-", "+", "-"), 3, [True, True], True, False),
+        # With time something came back: of a cap nothing does.
+        (("+++-", "+", "+"), 0, [], True, True),
+        # Two starts were let through after one build had ended, again and again.
+        (("+++-", "-", *["+", "+", "-"] * 4), 3, [False] * 4, True, False),
+        (("+++-",), 3, [], False, False),
+        (("-",), 0, [], True, False),
+        (("+" * 16,), 0, [], True, False),
+    ],
+)
+def test_edge_of_a_cap_on_builds_is_tested(
+    outcomes: tuple[str, ...], cap: int, edges: list[bool], over: bool, disproved: bool
+) -> None:
+    part = held_after(*outcomes)
+    assert (part.cap, part.edges, part.over, part.disproved) == (cap, edges, over, disproved)
+    assert (part.tier() is not None, bool(part.doubt)) == (bool(cap and all(edges) and edges), not part.sure)
+    assert part.over is False or part.propose(9.0, 100) is None
+
+
+@pytest.mark.parametrize(("cap", "most"), [(16, 16), (100, 16), (100, 3)])
+def test_no_more_builds_are_held_than_allowed(cap: int, most: int) -> None:
+    part, _ = hold(cap, most=most)
+    assert (part.tier(), part.holds_to, part.sure) == (None, most, True)
+
+
+def test_builds_are_started_as_the_rate_lets_them() -> None:
+    rate = Rate(3)
+    part, sent = hold(7, rate=rate)
+    assert part.cap == 7
+    assert all(stimulus.most <= rate.room(stimulus.segments[0].at[0])[0] for stimulus in sent)
+
+
+@pytest.mark.parametrize("left", [1, 3, 5, 7, 8])
+def test_cap_whose_edge_the_budget_left_untested_is_a_doubt(left: int) -> None:
+    part, sent = hold(4, left=left)
+    assert sent == [] or sent[0].most <= left
+    assert part.sure == (not part.cap or bool(part.edges))
+    assert (part.tier() is not None) == bool(part.edges)
+    assert bool(part.doubt) == (bool(part.cap) and not part.edges)
+
+
+@dataclass
+class Gap:
+    """A rate that lets one through in each *gap_s*."""
+
+    gap_s: float = 2.0
+    last_at: float = -100.0
+
+    def room(self, at: float) -> tuple[int, float]:
+        return int(at >= self.last_at + self.gap_s), self.last_at + self.gap_s
+
+
+def slowly(cap: int, lasts_s: float, *, left: int = 1000) -> Held:
+    """A part whose builds may start only one in each gap, and end by themselves, or never where that is not known."""
+    gap, now_at = Gap(), 0.0
+    running: list[float] = []
+    part = Held(gap.room, 16, lasts_s)
+    while stimulus := part.propose(now_at, left):
+        (at,) = stimulus.segments[0].at
+        running = [began for began in running if not lasts_s or began + lasts_s > at][stimulus.frees :]
+        accepted = len(running) < cap
+        running += [at] if accepted else []
+        gap.last_at = at if accepted else gap.last_at
+        part.observe(row("+" if accepted else "-", at))
+        now_at, left = at + 0.01, left - 1
+    return part
+
+
+@pytest.mark.parametrize(("cap", "lasts_s", "tests"), [(1, 100.0, 2), (3, 100.0, 2), (7, 100.0, 2), (3, 0.0, 3)])
+def test_cap_is_found_where_the_rate_lets_one_through_at_a_time(cap: int, lasts_s: float, tests: int) -> None:
+    part = slowly(cap, lasts_s)
+    assert (part.cap, part.edges, part.sure, part.hidden(spent=False)) == (cap, [True] * tests, True, "")
+
+
+def test_rate_hides_caps_above_what_it_lets_start_while_builds_last() -> None:
+    part = slowly(100, 9.0)
+    assert (part.cap, part.holds_to, part.sure) == (0, 5, True)
+    assert " 5 " in part.hidden(spent=False)
+    assert " 9 s " in part.hidden(spent=False)
+    assert " 9 s " not in part.hidden(spent=True) != ""
+
+
+@pytest.mark.parametrize("part", [slowly(100, 100.0), slowly(3, 9.0, left=7), hold(100)[0], hold(100, left=9)[0]])
+def test_rate_hides_no_cap_where_something_else_held_builds_back(part: Held) -> None:
+    assert part.hidden(spent=False) == part.hidden(spent=True) == ""
+
+
+@pytest.mark.parametrize("outcomes", [("+++",), ("+++-",), ("+++-", "-"), ("+++-", "-", "+")])
+def test_part_that_begins_anew_counts_from_nothing(outcomes: tuple[str, ...]) -> None:
+    part = held_after(*outcomes)
+    part.begin_anew()
+    stimulus = given(part.propose(1.0, 100))
+    assert (stimulus.most, stimulus.frees) == (16, 0)
+    for one in ("+++++-", "-", "+", "-", "+", "-"):
+        part.observe(row(one))
+    assert (part.cap, part.edges, part.over) == (5, [True, True], True)
+    part.begin_anew()
+    assert (part.cap, part.sure, part.propose(1.0, 100)) == (5, True, None)
+
+
+def test_target_that_answers_nothing_is_not_tried_for_ever() -> None:
+    part = Held(Rate().room, 16)
+    for _ in range(3):
+        assert part.propose(0.0, 100) is not None
+        part.observe([])
+    assert (part.over, part.propose(0.0, 100)) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "numbers"),
+    [
+        # Two began, and far less time went by than one of two was ever seen to end in.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], {2}),
+        # Others were let through as soon after two had begun.
+        ([*row("++-", step_s=0.001), *row("+++++", 1.0, step_s=0.001)], set()),
+        # Not as many had begun as the cap lets in; and not in far less time.
+        ([*row("+-", step_s=0.001), *row("+++++", 1.0, step_s=0.05)], set()),
+        ([*row("++-", step_s=0.04), *row("+++++", 1.0, step_s=0.05)], set()),
+        # Builds were never seen to end in time.
+        ([*row("++-", step_s=0.001)], {2}),
+    ],
+)
+def test_builds_in_flight_may_explain_refusals_soon_after_starts(answers: list[Answer], numbers: set[int]) -> None:
+    assert perhaps_by_builds(answers, 2) == numbers
 
 
 def volleys(cap: int, takes_s: float = 0.2, rate: Rate | None = None, left: int = 1000) -> InFlight:
-    """A part that was answered by so many at once."""
-    part, now_at = InFlight((rate or Rate()).room), 100.0
-    while stimulus := part.ask(now_at, left):
+    """A part whose requests are refused from so many under way on."""
+    part, now_at = InFlight((rate or Rate()).room), 103.0
+    while stimulus := part.propose(now_at, left):
         (segment,) = stimulus.segments
         assert segment.at[0] >= now_at
+        assert rate is None or len(segment.at) <= rate.room(segment.at[0])[0]
         count = min(len(segment.at), cap) if segment.together else len(segment.at)
         answers = [(takes_s + 0.001 * number, "+") for number in range(count)]
         answers += [(0.001, "-")] * (len(segment.at) - count)
-        part.hear(at_once("".join(o for _, o in answers), segment.at[0], [t for t, _ in answers]))
+        part.observe(at_once("".join(o for _, o in answers), segment.at[0], [t for t, _ in answers]))
         now_at, left = segment.at[0] + takes_s, left - len(segment.at)
     return part
 
 
-@pytest.mark.parametrize("cap", [1, 2, 3, 4, 5, 15])
-def test_cap_on_requests_under_way_is_found(cap: int) -> None:
-    """With the time for which each of them counts; volleys have to agree on it."""
-    part = volleys(cap)
-    tier = part.tier()
-    assert tier is not None
-    assert tier.text == f"concurrency:{cap},takes=0.2"
-    assert tier.options == {"takes": "0.2"}
-    limit = tier.numbers["limit"]
-    assert (limit.low, limit.value, limit.high) == (cap, cap, cap)
-    assert part.sure
-    assert part.uncapped_to <= cap
-
-
-def test_what_takes_no_time_is_not_told_to_take_any() -> None:
-    """Answers that are let through come as quickly as refusals."""
-    tier = volleys(3, takes_s=0.001).tier()
-    assert tier is not None
-    assert (tier.text, tier.options) == ("concurrency:3", {})
-
-
-@pytest.mark.parametrize("cap", [16, 1000])
-def test_no_cap_is_met_where_all_are_let_through(cap: int) -> None:
-    """What is told is how many were under way at once."""
-    part = volleys(cap)
-    assert (part.tier(), part.sure, part.uncapped_to) == (None, True, 16)
-
-
-def test_volleys_stay_within_what_the_rate_lets_through() -> None:
-    """Each waits until the rate has room, and is no larger than that."""
-    part, rate = InFlight(Rate(6).room), Rate(6)
-    now_at = 103.0
-    while stimulus := part.ask(now_at, 1000):
-        (segment,) = stimulus.segments
-        assert len(segment.at) <= rate.room(segment.at[0])[0] == 6
-        part.hear(at_once("+" * len(segment.at), segment.at[0]))
-        now_at = segment.at[0] + 1.0
-    assert part.uncapped_to == 6
-
-
-@pytest.mark.parametrize("left", [1, 3, 10, 12])
-def test_volleys_stay_within_what_is_left(left: int) -> None:
-    """Of the budget."""
-    part, now_at, sent = InFlight(Rate().room), 0.0, 0
-    while stimulus := part.ask(now_at, left - sent):
-        sent += stimulus.most
-        assert sent <= left
-        part.hear(at_once("+" * stimulus.most, now_at))
-        now_at += 5.0
-    assert part.uncapped_to <= left
-
-
-def test_volleys_rest_until_everything_is_answered() -> None:
-    """A request of the last one is never still under way."""
+def volleys_of(*outcomes: str) -> InFlight:
+    """A part that has received these volleys, and after the first one as many one by one that were let through."""
     part = InFlight(Rate().room)
-    part.hear(at_once("+++-", 10.0, [0.4, 0.4, 0.4, 0.001]))
-    for took_s, free_at in ((0.4, 10.4), (0.001, 10.8)):
-        stimulus = part.ask(10.0, 100)
-        assert stimulus is not None
-        assert stimulus.segments[0].at[0] >= free_at
-        part.hear(row("+", free_at, took_s=took_s))
-
-
-def seen_of(*volleys: str) -> InFlight:
-    """A part that has heard these, and after the first one as many one by one that were let through."""
-    part = InFlight(Rate().room)
-    for number, outcomes in enumerate(volleys):
-        part.hear(at_once(outcomes))
+    for number, one in enumerate(outcomes):
+        part.observe(at_once(one))
         if not number:
-            part.hear(row("+"))
+            part.observe(row("+"))
     return part
 
 
-@pytest.mark.parametrize("seen", [("+++-",), ("+++-", "+++--")])
-def test_few_volleys_prove_no_cap(seen: tuple[str, ...]) -> None:
-    """Something was refused, so that nothing is sure; what it was is not known."""
-    assert (seen_of(*seen).tier(), seen_of(*seen).sure) == (None, False)
+@pytest.mark.parametrize(
+    ("cap", "takes_s", "text"),
+    [(cap, 0.2, f"concurrency:{cap},takes=0.2") for cap in (1, 2, 3, 4, 5, 15)] + [(3, 0.001, "concurrency:3")],
+)
+def test_cap_on_requests_under_way_is_found(cap: int, takes_s: float, text: str) -> None:
+    part = volleys(cap, takes_s)
+    tier = given(part.tier())
+    limit = tier.numbers["limit"]
+    assert (tier.text, limit.low, limit.value, limit.high, part.sure) == (text, cap, cap, cap, True)
+    assert part.uncapped_to <= cap
 
 
-def test_volleys_that_are_refused_altogether_are_no_cap() -> None:
-    """Something else refuses."""
+@pytest.mark.parametrize(
+    ("cap", "rate", "left", "uncapped_to"),
+    [(16, None, 1000, 16), (1000, None, 1000, 16), (1000, Rate(6), 1000, 6), (1000, None, 12, 8), (1000, None, 1, 0)],
+)
+def test_no_cap_is_found_within_rate_and_budget(cap: int, rate: Rate | None, left: int, uncapped_to: int) -> None:
+    part = volleys(cap, 0.001, rate, left)
+    assert (part.tier(), part.sure, part.uncapped_to) == (None, True, uncapped_to)
+
+
+def test_volley_waits_until_the_last_one_is_answered() -> None:
     part = InFlight(Rate().room)
-    part.hear(at_once("----"))
+    part.observe(at_once("+++-", 10.0, [0.4, 0.4, 0.4, 0.001]))
+    for took_s, free_at in ((0.4, 10.4), (0.001, 10.8)):
+        stimulus = given(part.propose(10.0, 100))
+        assert stimulus.segments[0].at[0] >= free_at
+        part.observe(row("+", free_at, took_s=took_s))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_cap", "sure", "disproved"),
+    [
+        (("+++-",), False, False, False),
+        (("+++-", "+++--"), False, False, False),
+        (("+++-", "+++--", "+++--"), True, True, False),
+        # They disagree; or one refusal was by chance, as a larger volley shows.
+        (("+++-", "++---", "++++-"), False, False, False),
+        (("+++-", "+++++"), False, True, False),
+    ],
+)
+def test_volleys_have_to_agree_on_a_cap(outcomes: tuple[str, ...], is_cap: bool, sure: bool, disproved: bool) -> None:
+    part = volleys_of(*outcomes)
+    assert (part.tier() is not None, part.sure, part.disproved) == (is_cap, sure, disproved)
+    assert bool(part.doubt) == (not sure)
+    assert part.taken_back == (outcomes[-1] == "+++++")
+
+
+def test_volley_that_is_refused_altogether_is_no_cap() -> None:
+    part = InFlight(Rate().room)
+    part.observe(at_once("----"))
     assert (part.tier(), part.disproved, part.over) == (None, True, True)
 
 
 @pytest.mark.parametrize("outcomes", ["-", "+-", "+++-"])
 def test_cap_lets_as_many_through_one_by_one(outcomes: str) -> None:
-    """And one more than it lets through at once; where one of these is refused, it is something else that refuses."""
     part = InFlight(Rate().room)
-    part.hear(at_once("+++-"))
-    stimulus = part.ask(0.5, 100)
-    assert stimulus is not None
-    assert (stimulus.name, stimulus.most, stimulus.segments[0].together) == ("4 one by one", 4, False)
-    part.hear(row(outcomes, 0.5))
-    assert (part.tier(), part.disproved, part.ask(9.0, 100)) == (None, True, None)
-
-
-def test_one_by_one_are_no_more_than_the_rate_lets_through() -> None:
-    """Where that is less than the volley, so many are enough."""
-    part = InFlight(Rate(2).room)
-    part.hear(at_once("+++-"))
-    stimulus = part.ask(10.0, 100)
-    assert stimulus is not None
-    assert stimulus.most == 2
-    part.hear(row("++", 10.0))
-    assert (part.disproved, part.over) == (False, False)
-
-
-def test_volleys_that_disagree_leave_it_unsure() -> None:
-    """It is no cap; what was seen is told."""
-    part = seen_of("+++-", "++---", "++++-")
-    assert (part.tier(), part.sure) == (None, False)
-    assert "2 to 4 were let through" in part.doubt
+    part.observe(at_once("+++-"))
+    stimulus = given(part.propose(0.5, 100))
+    assert (stimulus.most, stimulus.segments[0].together) == (4, False)
+    part.observe(row(outcomes, 0.5))
+    assert (part.tier(), part.disproved, part.propose(9.0, 100)) == (None, True, None)
 
 
 @pytest.mark.parametrize(("pace_s", "doubted"), [(0.02, True), (0.004, False)])
-def test_cap_whose_answers_come_one_after_the_other_may_be_a_queue(pace_s: float, doubted: bool) -> None:
-    """Unless they come as close to each other as a machine answers."""
+def test_cap_whose_answers_come_in_turn_may_be_a_queue(pace_s: float, doubted: bool) -> None:
     part = InFlight(Rate().room)
-    for _ in range(3):
-        part.hear(at_once("+++++---", took_s=[0.05 * doubted + pace_s * number for number in range(5)] + [0.05] * 3))
-        if len(part.volley_caps) == 1:
-            part.hear(row("+"))
+    for number in range(3):
+        part.observe(at_once("+++++---", took_s=[0.05 * doubted + pace_s * n for n in range(5)] + [0.05] * 3))
+        if not number:
+            part.observe(row("+"))
     assert part.over
-    assert (part.tier() is None, part.sure) == (doubted, not doubted)
-    assert ("5 were let through, and answered one after the other, 0.02 s apart" in part.doubt) == doubted
-
-
-def test_one_refusal_by_chance_is_no_cap() -> None:
-    """A larger volley of which nothing is refused takes it back."""
-    part = seen_of("+++-", "+++++")
-    assert (part.volley_caps, part.tier(), part.sure, part.uncapped_to) == ([], None, True, 5)
-
-
-def test_rate_that_one_after_the_other_never_meets_is_doubted() -> None:
-    """Where each answer takes its time, many are sent at once before it is sure that there is no rate."""
-    whole = through(Net("token-bucket:60/1,burst=24", leg_s=0.02), PLENTY)
-    found = whole.known
-    assert found.tiers == ()
-    assert not found.sure
-    assert "there is a rate that one alone never meets, or a higher cap" in found.notes[-1]
-    at_once = [len(part.at) for turn in whole.turns for part in turn.stimulus.segments if part.together]
-    assert max(at_once) <= PLENTY.most_held
-
-
-def test_no_limit_is_sure_where_many_at_once_are_let_through() -> None:
-    """However long each answer takes."""
-    found = through(Net("none", leg_s=0.02), PLENTY).known
-    assert found.sure
-    assert found.notes == ()
+    assert (part.tier() is None, part.sure, bool(part.doubt)) == (doubted, not doubted, doubted)

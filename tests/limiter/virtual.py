@@ -64,16 +64,16 @@ class Net:
         extra = abs(self._chance.gauss(0.0, self.jitter_s)) if self.jitter_s else 0.0
         return self.leg_s + SPREAD_S * self._chance.random() + extra
 
-    def _decide(self, met_at: float) -> tuple[bool, float, float | None]:
-        while self.held and self.held[0] + self.lasts_s <= met_at:
+    def _decide(self, arrived_at: float) -> tuple[bool, float, float | None]:
+        while self.held and self.held[0] + self.lasts_s <= arrived_at:
             self._limiter.ended(self.began_at + self.held.pop(0) + self.lasts_s)
-        while self.changes and met_at >= self.changes[0][0]:
+        while self.changes and arrived_at >= self.changes[0][0]:
             self._limiter, self.changes = limiter_for(RateLimit.parse(self.changes[0][1])), self.changes[1:]
-        while self._next_at <= met_at:
+        while self._next_at <= arrived_at:
             decide(self._limiter, self.began_at + self._next_at)
             self._next_at = next(self._others)
-        wait_s = self._limiter.wait_s(self.began_at + met_at)
-        accepted, delay_s = decide(self._limiter, self.began_at + met_at)
+        wait_s = self._limiter.wait_s(self.began_at + arrived_at)
+        accepted, delay_s = decide(self._limiter, self.began_at + arrived_at)
         hint_s = float(-(-wait_s // 1)) if self.hints and not accepted and wait_s < 1e9 else None
         return accepted, delay_s, hint_s
 
@@ -101,7 +101,8 @@ class Net:
     def _volley(self, segment: Segment) -> list[Answer]:
         """Those of a volley come in the order of how long they are under way, those of a stream as they are sent."""
         legs = [self._leg_s() for _ in segment.at]
-        legs, found = legs if segment.until else sorted(legs), []
+        legs = legs if segment.until else sorted(legs)
+        found: list[Answer] = []
         for number, leg_s in enumerate(legs):
             sent_at = max(segment.at[number], self.now_at)
             if segment.until == "refused" and any(a.done_at <= sent_at and not a.accepted for a in found):
@@ -111,20 +112,20 @@ class Net:
         return found
 
     def _ask(self, sent_at: float, segment: Segment, stream: int, leg_s: float | None = None) -> Answer:
-        met_at = sent_at + (self._leg_s() if leg_s is None else leg_s)
-        accepted, delay_s, hint_s = self._decide(met_at)
+        arrived_at = sent_at + (self._leg_s() if leg_s is None else leg_s)
+        accepted, delay_s, hint_s = self._decide(arrived_at)
         if accepted and segment.holds:
-            self.held.append(met_at)
+            self.held.append(arrived_at)
         elif accepted:
-            self._limiter.ended(self.began_at + met_at)
-        return Answer(sent_at, met_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)
+            self._limiter.ended(self.began_at + arrived_at)
+        return Answer(sent_at, arrived_at + delay_s + self._leg_s(), accepted, hint_s, stream=stream)
 
 
-def play(probe: Probe, net: Net, told: Callable[[Stimulus, list[Answer]], None] | None = None) -> None:
+def play(probe: Probe, net: Net, observe: Callable[[Stimulus, list[Answer]], None] | None = None) -> None:
     """Has a probe ask until it asks no more."""
-    while (stimulus := probe.ask(net.now_at)) is not None:
+    while (stimulus := probe.propose(net.now_at)) is not None:
         answers = net.send(stimulus)
-        probe.hear(stimulus, answers)
-        if told:
-            told(stimulus, answers)
+        probe.observe(stimulus, answers)
+        if observe:
+            observe(stimulus, answers)
         net.now_at += net.think_s

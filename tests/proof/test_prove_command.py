@@ -1,4 +1,4 @@
-"""`touchstone prove`: which servers it chooses, what it writes, how it ends."""
+"""`touchstone prove`: the trials that it runs, its output and its exit codes."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ VARIANT = next(iter(VARIANTS))
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Calls the command line in an empty folder."""
+    """Runs touchstone in an empty folder."""
     return lambda *arguments: called(Shell(tmp_path), monkeypatch, capsys, *arguments)
 
 
@@ -33,7 +33,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         (Prove(fault="cancel-*", variant=VARIANT), {"fault", "variant"}),
     ],
 )
-def test_flags_choose_sorts_of_servers(choice: Prove, sorts: set[str]) -> None:
+def test_flags_choose_sorts_of_trials(choice: Prove, sorts: set[str]) -> None:
     assert {candidate.subject.sort for candidate in choice.candidates()} == sorts
 
 
@@ -51,7 +51,7 @@ def test_part_of_a_variant_is_tried_only_by_its_name() -> None:
     "flags", [("--fault", "no-such-*"), ("--variant", "no-such-*"), ("--fault", "crowded-build-vanishes")]
 )
 def test_choice_of_nothing_ends_with_2(command: Command, flags: tuple[str, str]) -> None:
-    """A fault that only a load shows is refused as well."""
+    """This includes a fault that appears only under load."""
     ended = command("prove", *flags)
     assert (ended.code, ended.out) == (2, "")
     assert flags[1] in ended.err

@@ -1,4 +1,4 @@
-"""Every claim is proven by a fault: the part of `touchstone prove` that every push repeats."""
+"""Every claim is proven by a fault: the part of `touchstone prove` that runs on every push."""
 
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,8 @@ from touchstone.rules import catalogue
 FAULTS = {name: fault for name, fault in ALL_FAULTS.items() if fault.under == "check"}
 CLAIMS = {claim.id for claim in ledger_of_claims.load().judged()}
 CHECKS = {(rule.id, claim) for rule in (*catalogue.EXCHANGE_RULES, *catalogue.STORY_RULES) for claim in rule.claims}
-# No fault of the subset makes these checks speak about these claims.
-SPEAKERS = (
+# Faults that cover the pairs of check and claim that no fault of the subset covers.
+COVERING = (
     "each-start-builds",
     "goldens-cannot-be-deleted",
     "small-plan-publishes-unseen",
@@ -33,7 +33,7 @@ SPEAKERS = (
 
 @cache
 def subset() -> tuple[str, ...]:
-    """Few faults that break every claim together, quick ones first."""
+    """Returns a few faults that together break every claim; quick ones come first."""
     left, chosen = set(CLAIMS), []
     for is_quick in (True, False):
         faults = {name: set(fault.breaks) for name, fault in FAULTS.items() if (fault.profile == "quick") == is_quick}
@@ -46,7 +46,7 @@ def subset() -> tuple[str, ...]:
 
 
 def tried(names: tuple[str, ...], folder: Path, *, only_own: bool) -> dict[str, Trial]:
-    """The trials of these faults; one that failed beside many others is repeated alone, as its times may be upset."""
+    """Returns the trials of these faults. A fault that is not killed is tried again alone, without disturbed timing."""
     chosen = [candidate for candidate in named_faults() if candidate.subject.name in names]
     found = {}
     for jobs in (8, 1):
@@ -60,7 +60,7 @@ def tried(names: tuple[str, ...], folder: Path, *, only_own: bool) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
-    """Trials of the subset by the cases on the claims that each fault breaks."""
+    """Trials of the subset; each runs only the cases about the claims that its fault breaks."""
     return tried(subset(), tmp_path_factory.mktemp("trials"), only_own=True)
 
 
@@ -77,12 +77,12 @@ def test_fault_is_killed(name: str, trials: dict[str, Trial]) -> None:
 
 
 @pytest.mark.whole
-def test_every_check_speaks(tmp_path: Path) -> None:
-    """Each check finds the correct twin right or a fault wrong: none is silent. Trials see all claims here."""
-    trials = tried((*subset(), *SPEAKERS), tmp_path / "trials", only_own=False)
+def test_every_check_judges_its_claims(tmp_path: Path) -> None:
+    """Each check upholds its claims with the correct twin, or finds them broken with a fault."""
+    trials = tried((*subset(), *COVERING), tmp_path / "trials", only_own=False)
     assert [trial.subject.name for trial in trials.values() if trial.state != "killed"] == []
     Shell(tmp_path).run("check", "--target", "twin")
     (log,) = tmp_path.glob("reports/*/runlog.jsonl")
-    spoke = {(tally.check, tally.claim) for tally in read(log).tallies if tally.held}
-    spoke |= {(check, claim) for t in trials.values() for claim, blame in t.broken.items() for check in blame.checks}
-    assert CHECKS - spoke == set()
+    covered = {(tally.check, tally.claim) for tally in read(log).tallies if tally.held}
+    covered |= {(check, claim) for t in trials.values() for claim, blame in t.broken.items() for check in blame.checks}
+    assert CHECKS - covered == set()

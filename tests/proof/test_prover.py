@@ -1,4 +1,4 @@
-"""Trials run in processes of their own: whatever becomes of one of them, the others go on."""
+"""Trials run in separate processes: if one fails, the others continue."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ Prove = Callable[..., list[Trial]]
 
 @pytest.fixture
 def prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prove:
-    """Tries faults of these names with another body of the trial."""
+    """Runs trials of faults with these names, with *body* as the function of each trial."""
 
     def run(body: Any, *names: str, on_outcome: Callable[[Trial], None] = lambda _trial: None) -> list[Trial]:
         monkeypatch.setattr(prover, "trial", SimpleNamespace(main=body))

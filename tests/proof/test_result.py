@@ -11,7 +11,7 @@ SETTLES, START, STATUS = "cancel.settles", "start.answers-202", "status.answers-
 
 
 def trial(subject: Subject, exit_code: int = 1, /, **exchanges: int) -> Trial:
-    """A trial that found claims broken after so many exchanges; `a`, `b` and `c` are three claims."""
+    """Returns a trial; each keyword is a broken claim and the number of exchanges before its finding."""
     names = {"settles": SETTLES, "start": START, "status": STATUS}
     broken = {names[name]: Blame("rule", "202", "200", "case", n, n / 10) for name, n in exchanges.items()}
     return Trial(subject, broken, exit_code, judged=100, exchanges=500)
@@ -24,7 +24,7 @@ def subject(sort: Sort, *breaks: str) -> Subject:
 @pytest.mark.parametrize(
     ("exit_code", "broken", "state", "lacking", "noise"),
     [
-        pytest.param(1, {"settles": 50, "status": 60}, "killed", (), (), id="a side effect is no noise"),
+        pytest.param(1, {"settles": 50, "status": 60}, "killed", (), (), id="a side effect is not noise"),
         pytest.param(1, {"settles": 50, "start": 60}, "noisy", (), (START,), id="an unrelated claim is noise"),
         pytest.param(1, {"status": 60}, "missed", (SETTLES,), (), id="a side effect proves nothing"),
         pytest.param(0, {"settles": 50}, "missed", (), (), id="a run that passes has found nothing"),
@@ -37,12 +37,12 @@ def test_outcome_of_a_fault(
     assert (outcome.state, outcome.lacking, outcome.noise) == (state, lacking, noise)
 
 
-def test_named_fault_needs_each_claim_and_a_derived_one_any() -> None:
-    named = subject("fault", START, SETTLES)
+def test_written_fault_needs_all_its_claims_and_a_derived_one_needs_any() -> None:
+    written = subject("fault", START, SETTLES)
     derived = subject("generated", "start.*", SETTLES)
-    assert (trial(named, start=7).state, trial(named, start=7).lacking) == ("missed", (SETTLES,))
+    assert (trial(written, start=7).state, trial(written, start=7).lacking) == ("missed", (SETTLES,))
     assert (trial(derived, start=7).state, trial(derived, start=7).lacking) == ("killed", ())
-    found = [trial(one, start=7, settles=90).found for one in (named, derived)]
+    found = [trial(one, start=7, settles=90).found for one in (written, derived)]
     assert [blame.exchanges for blame in found if blame] == [90, 7]
 
 

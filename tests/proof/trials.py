@@ -1,4 +1,4 @@
-"""Bodies of trials that end otherwise than usual; each runs in a process of its own."""
+"""Functions that replace a trial; each runs in its own process."""
 
 import dataclasses
 import json
@@ -11,19 +11,19 @@ from touchstone.proof.trial import Order
 
 
 def dies(_order: Order, _result: Path) -> None:
-    """The process ends without a result."""
+    """Ends the process without a result."""
     os._exit(9)
 
 
 def hangs(order: Order, result: Path) -> None:
-    """A trial whose name begins with a never ends; the others end as `kills` does."""
+    """Never ends if the name begins with a; otherwise does the same as `kills`."""
     if order.subject.name.startswith("a"):
         threading.Event().wait()
     kills(order, result)
 
 
 def kills(order: Order, result: Path) -> None:
-    """Finds its fault, unless its name begins with m: that one is missed."""
+    """Finds the fault, unless its name begins with m."""
     blame = Blame("check", "1", "2", "case", exchanges=5, seconds=0.5)
     broken = {} if order.subject.name.startswith("m") else {order.subject.breaks[0]: blame}
     (order.folder / "runlog.jsonl").write_text("{}\n", "utf-8")

@@ -67,13 +67,13 @@ def _section(scenario: Scenario, limits: Iterable[Limit]) -> str:
         ("versions built before", str(scenario.ready or "")),
         ("needs", "a second key" if scenario.needs_second else ""),
         ("compares", "the last part of the run with the first" if scenario.drift else ""),
-        ("flags", codes(f"--{flag}" for flag in FLAGS if scenario.heeds(flag))),
-        ("sets out to show", ", ".join(code(claim) for claim in scenario.shows)),
+        ("flags", codes(f"--{flag}" for flag in FLAGS if scenario.uses(flag))),
+        ("sets out to show", ", ".join(code(claim) for claim in scenario.claims)),
         ("thresholds", "<br>".join(plain(limit_text(limit)) for limit in limits)),
     ]
     told = table(("", ""), [row for row in rows if row[1]])
-    return f"## {scenario.name}\n\n{scenario.says}\n\n{told}"
+    return f"## {scenario.name}\n\n{scenario.description}\n\n{told}"
 
 
 def _statistic(one: Statistic) -> tuple[str, str, str, str]:
-    return code(one.name), one.says, "at least" if one.is_floor else "at most", code(one.claim)
+    return code(one.name), one.description, "at least" if one.is_floor else "at most", code(one.claim)

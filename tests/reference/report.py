@@ -1,39 +1,33 @@
-"""The page about report.json: each field of the reports of runs that tests make, with its types and what it is."""
+"""The page about report.json: each field of the reports in tests/golden, with its types and its meaning."""
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import loadlogs
-from tests.knee.queueing import Queue, searched
 from tests.reference.docstrings import attributes
 from tests.reference.marks import code, table
 from tests.reference.notes import SAYS
-from tests.report import conftest as logs
-from tests.report.probelogs import run_of, story
-from tests.report.test_load_text import limited
 from touchstone.facts import events
 from touchstone.facts.finding import Finding
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Step, Tier
-from touchstone.facts.probe_events import Knee, KneeTerms, Outcome, Trial
-from touchstone.facts.runlog import read
+from touchstone.facts.probe_events import Knee, Outcome, Trial
 from touchstone.loadgen import capacity, metrics, not_judged
 from touchstone.loadgen.thresholds import Reading
-from touchstone.report import json_report, view
+from touchstone.report import json_report
 from touchstone.report.load_view import LimitLine
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 BEGINNING = """
 # report.json
 
-What a run says to programs, schema version {version}. Nothing in it is cut or rounded to please. Fields may be added
-within a version, none is removed. `[]` is each member of a list, `*` each name of an object. Shares are from 0 to 1;
-names that end in `_s` are seconds. The exit code of the run is in `run.exit_code`. Keys never stand in it.
+The report for programs, schema version {version}. Numbers are not rounded. Within a version, fields may be added and
+none is removed. `[]` is each member of a list, `*` each name of an object. Shares are from 0 to 1. Names that end in
+`_s` are seconds. `run.exit_code` is the exit code. No field contains a key.
 """
 
-# What the values of a field are made from, so that its sentence is said once: there.
+# The dataclasses that document the members of a field.
 FROM: Mapping[str, tuple[type, ...]] = {
     "run": (events.Header,),
     "claims[]": (events.LedgerClaim,),
@@ -58,82 +52,46 @@ FROM: Mapping[str, tuple[type, ...]] = {
     "probe.knee.trials[]": (Trial, Outcome),
     "probe.others_share": (Interval,),
 }
-# Objects whose names are data: an operation, a status, a family.
+# Objects whose names are data, such as an operation or a status.
 BY_NAME = ("claims[].judgements", "load.operations", "probe.tiers[].parameters", "probe.tiers[].options")
 BY_NAME_ENDINGS = (".families", ".mix", ".kinds", ".outcomes", ".options", ".scheduled", ".busiest", ".shares", "cases")
-# One place tells of what stands in many.
+# Documented once, though they occur in many places.
 REPEATED = ("response", "service", "late")
-
-
-@dataclass(slots=True)
-class Met:
-    """What was met at one path in the reports."""
-
-    types: dict[str, None] = field(default_factory=dict)
 
 
 def page() -> str:
     """The page."""
-    met: dict[str, Met] = {}
-    for document in documents():
-        _walk("", document, met)
+    types: dict[str, dict[str, None]] = {}
+    for kind in ("check", "load", "probe", "knee"):
+        for path in sorted(GOLDEN.glob(f"{kind}-*.json")):
+            _walk("", json.loads(path.read_text("utf-8")), types)
     parts = [BEGINNING.strip().format(version=json_report.SCHEMA_VERSION)]
     for title, top in (("Every run", ""), ("Load runs", "load"), ("Probes", "probe")):
         rows = [
-            (code(path), _types(one), said(path))
-            for path, one in sorted(met.items(), key=lambda item: _place(item[0], list(met)))
+            (code(path), _types(types[path]), description(path))
+            for path in sorted(types, key=lambda path: _place(path, list(types)))
             if _top(path) == top and not path.endswith("[]")
         ]
-        parts += [f"## {title}", table(("field", "type", "is"), rows)]
+        parts += [f"## {title}", table(("field", "type", "meaning"), rows)]
     return "\n\n".join(parts)
 
 
-def documents() -> Iterator[dict[str, Any]]:
-    """The reports of a check that passes, one that fails, one cut short, loads and probes."""
-    with tempfile.TemporaryDirectory() as folder:
-        for write in (logs.write_passing, logs.write_failing, logs.write_interrupted):
-            yield _rendered(view.view(read(write(Path(folder) / f"{write.__name__}.jsonl"))))
-    for log in (loadlogs.Storm().run(), loadlogs.steady(), loadlogs.behind(), loadlogs.four_workers()):
-        yield _rendered(_with_all(view.view(limited(log))))
-    for text in ("token-bucket:10/1,burst=5", "none"):
-        made: Any = story(text)
-        if text == "none":
-            made = story(text, operation="getBuild")
-            search, made.knee = searched(Queue(), 1)
-            made.probing.knee, made.tried = KneeTerms(Queue().slo_s, 25_000), tuple(search.tried)
-        yield _rendered(run_of(made))
-
-
-def _with_all(seen: view.View) -> view.View:
-    """The report of a load with what few runs meet: a target that fell silent, pauses, and a client that made room."""
-    load = seen.load
-    assert load is not None
-    found = replace(load.capacity, room=capacity.Room(0, 1, 2, 0, ())) if load.capacity else None
-    met = replace(load, silence=not_judged.Fallen(1, 2, 0, 2), pauses=(not_judged.Pause(1, 2, 3),), capacity=found)
-    return replace(seen, load=met)
-
-
-def said(path: str) -> str:
-    """What a field is; empty where the code does not say it."""
+def description(path: str) -> str:
+    """Meaning of a field; empty if the code does not document it."""
     parent, _, name = path.rpartition(".")
     known = {key: text for kind in FROM.get(parent, ()) for key, text in attributes(kind).items()}
     return SAYS.get(path) or known.get(name) or SAYS.get(f"*.{name}", "")
 
 
-def _types(one: Met) -> str:
-    """What a field may be; of a list that was empty once nothing is said where it held something at another time."""
-    is_told = any(name.startswith("list of") for name in one.types)
-    return " or ".join(name for name in one.types if not (is_told and name == "list"))
+def _types(types: Mapping[str, None]) -> str:
+    """Types of a field; an empty list adds nothing to a list of known members."""
+    has_members = any(name.startswith("list of") for name in types)
+    return " or ".join(name for name in types if not (has_members and name == "list"))
 
 
-def _place(path: str, met: list[str]) -> tuple[int, ...]:
-    """Where a field stands: within what holds it, in the order in which its neighbours were met."""
+def _place(path: str, paths: list[str]) -> tuple[int, ...]:
     pieces = path.split(".")
-    return tuple(met.index(".".join(pieces[: length + 1])) for length in range(len(pieces)))
-
-
-def _rendered(seen: view.View) -> dict[str, Any]:
-    return dict(json.loads(json_report.render(seen)))
+    return tuple(paths.index(".".join(pieces[: length + 1])) for length in range(len(pieces)))
 
 
 def _top(path: str) -> str:
@@ -141,19 +99,19 @@ def _top(path: str) -> str:
     return first if first in ("load", "probe") else ""
 
 
-def _walk(path: str, value: Any, met: dict[str, Met]) -> None:
+def _walk(path: str, value: Any, types: dict[str, dict[str, None]]) -> None:
     if path:
-        met.setdefault(path, Met()).types[_type(value)] = None
+        types.setdefault(path, {})[_type(value)] = None
     if isinstance(value, dict):
         if path.rpartition(".")[2] in REPEATED and not path.startswith("load.total."):
             return
-        named = path in BY_NAME or path.endswith(BY_NAME_ENDINGS)
+        has_data_names = path in BY_NAME or path.endswith(BY_NAME_ENDINGS)
         for name, one in value.items():
-            _walk(f"{path}.{'*' if named else name}".lstrip("."), one, met)
+            _walk(f"{path}.{'*' if has_data_names else name}".lstrip("."), one, types)
     elif isinstance(value, list):
         for one in value:
             if isinstance(one, dict | list):
-                _walk(f"{path}[]", one, met)
+                _walk(f"{path}[]", one, types)
 
 
 def _type(value: Any) -> str:

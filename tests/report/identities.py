@@ -1,4 +1,4 @@
-"""What a probe might have found, made up from the text of a limiter."""
+"""Identities that a probe might have found, from the text of a limiter."""
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.twin import RateLimit
@@ -38,7 +38,7 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
 
 
 def identity(text: str, **parts: object) -> Identity:
-    """What a probe that is sure of *text* says."""
+    """The identity that a probe is sure of."""
     tiers = () if text == "none" else tuple(tier(one) for one in RateLimit.parse(text).tiers)
     values: dict[str, object] = {"cost": COST, "sure": True, "why": "settled"}
     if tiers:

@@ -1,4 +1,4 @@
-"""Run logs of probes that never happened: a client asks a limiter of the twin in a time of its own."""
+"""Run logs of probes that never happened: a client meets a limiter of the twin in a time of its own."""
 
 import math
 import random
@@ -36,8 +36,8 @@ class Identified:
 
 
 @dataclass
-class Asked:
-    """What was asked, and what was answered."""
+class Client:
+    """What was sent, and what was answered."""
 
     limiter: Limiter
     random: random.Random
@@ -61,24 +61,20 @@ class Asked:
             self.limiter.ended(self.now_at)
         self.held = 0
 
-    def wait(self, seconds: float) -> None:
-        """Sends nothing."""
-        self.now_at += seconds
 
-
-def asked_of(text: str, count: int, pause_s: float) -> tuple[Asked, list[float]]:
+def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[float]]:
     """So many requests in bursts, and when each stimulus ended."""
-    asked = Asked(limiter_for(RateLimit.parse(text)), random.Random(7), [])
+    client = Client(limiter_for(RateLimit.parse(text)), random.Random(7), [])
     ends: list[float] = []
-    while len(asked.answers) < count:
+    while len(client.answers) < count:
         number = len(ends)
         for _ in range(40 if number == 1 else 2 + 3 * (number % 4)):
-            if not asked.send() and number % 3 != 2:
+            if not client.send() and number % 3 != 2:
                 break
-        ends.append(asked.now_at)
-        asked.cancel()
-        asked.wait(pause_s * (0.4 + asked.random.random() + (number % 3)))
-    return asked, ends
+        ends.append(client.now_at)
+        client.cancel()
+        client.now_at += pause_s * (0.4 + client.random.random() + (number % 3))
+    return client.answers, ends
 
 
 def steps_of(ends: list[float], family: str) -> Iterator[Step]:
@@ -93,10 +89,10 @@ def steps_of(ends: list[float], family: str) -> Iterator[Step]:
 
 
 def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
-    """What a run log would tell of a probe of *text*, as `touchstone.facts.probe_events.ProbeStory` does."""
-    asked, ends = asked_of(text, count, pause_s)
-    refused = sum(not answer.accepted for answer in asked.answers)
-    cost = Cost(len(asked.answers), refused, len(asked.answers) - refused, asked.answers[-1].done_at - ORIGIN_AT)
+    """What a run log would say of a probe of *text*, as `touchstone.facts.probe_events.ProbeStory` does."""
+    answers, ends = bursts(text, count, pause_s)
+    refused = sum(not answer.accepted for answer in answers)
+    cost = Cost(len(answers), refused, len(answers) - refused, answers[-1].done_at - ORIGIN_AT)
     family = RateLimit.parse(text).family
     steps = tuple(steps_of(ends, family))
     runners = (
@@ -105,24 +101,20 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
     )
     more = {"unlimited_to": cost.requests} if text == "none" else {"families": runners}
     found = identity(text, **({"cost": cost} | more | parts))
-    answers = [SimpleNamespace(answer=answer, heeded=True) for answer in asked.answers]
-    said = Identified(found, steps if text != "none" else ())
+    evidence = [SimpleNamespace(answer=answer, is_evidence=True) for answer in answers]
+    identified = Identified(found, steps if text != "none" else ())
     probing = SimpleNamespace(operation=operation, knee=None)
-    return SimpleNamespace(probing=probing, answers=answers, identified=said, tried=(), knee=None)
+    return SimpleNamespace(probing=probing, answers=evidence, identified=identified, tried=(), knee=None)
 
 
-def run_of(told_by_log: object) -> View:
-    """The view of a run log that tells this."""
+def run_of(story_of_log: object) -> View:
+    """The view of a run log that says this."""
     log = replace(log_of(workload()), header=replace(header(), command="probe", argv=("touchstone", "probe")))
-    seen_probe = probe_of(told_by_log)  # type: ignore[arg-type]  # made like the story of a run log
-    assert seen_probe
-    sure = seen_probe.identity.sure
+    probe = probe_of(story_of_log)  # type: ignore[arg-type]  # built like the story of a run log
+    assert probe
+    sure = probe.identity.sure
     reason = "one family and its numbers stand out" if sure else "the limiter is not known for sure"
     ended = Footer("2026-01-02T03:05:06Z", 63.2, 0 if sure else 3, reason, False)
-    plain = replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended)
-    seen = view(plain)
-    return replace(
-        seen,
-        probe=seen_probe,
-        verdict=replace(seen.verdict, exit_code=ended.exit_code, reason=ended.reason),
-    )
+    run = view(replace(log, workload=None, windows=(), attempts=(), builds=(), workers=(), footer=ended))
+    verdict = replace(run.verdict, exit_code=ended.exit_code, reason=ended.reason)
+    return replace(run, probe=probe, verdict=verdict)

@@ -1,18 +1,15 @@
-"""
-Proofs as a run would sum them up, made without a server: all killed, some not, cut short, partial, hostile, large.
-"""
+"""Proofs without a server: all faults killed, some not, cut short, partial, hostile, large."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from tests.report.checklogs import HOSTILE
 from touchstone.contract.claims import Claim
 from touchstone.proof.faults import KINDS
 from touchstone.proof.result import Blame, Sort, Subject, Trial
 from touchstone.report.proof_report import ProofRun, ProofView, proof_view
-
-HOSTILE = "</script><script>alert(1)</script><b onclick=x>\x1b[2J\u202egnp.exe\u200b'\"&{{7*7}}[bold]x[/bold]\ud800\x00"
 
 CLAIMS = (
     Claim("start.answers-202", "A start is answered with 202.", "build#intro", "must"),
@@ -36,38 +33,24 @@ def legitimate(name: str, permits: str, sort: Sort = "variant", breaks: tuple[st
 
 def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial:
     """A trial in which these claims were found broken, each ten exchanges and half a second after the one before."""
-    blames = {
-        claim: Blame(
-            f"rules.{claim.partition('.')[0]}",
-            f"what {claim} promises",
-            more.get("actual", "something else"),
-            "build.some_case",
-            after + 10 * number,
-            (after + 10 * number) / 20,
-            (f"rules.{claim.partition('.')[0]}", "schema"),
-        )
-        for number, claim in enumerate(broken)
-    }
+    blames = {}
+    for number, claim in enumerate(broken):
+        check, count = f"rules.{claim.partition('.')[0]}", after + 10 * number
+        sides = (f"what {claim} promises", more.get("actual", "something else"))
+        blames[claim] = Blame(check, *sides, "build.some_case", count, count / 20, (check, "schema"))
     exit_code = more.get("exit_code", 1 if broken else 0)
     return Trial(subject, blames, exit_code, 4, more.get("exchanges", 300), 12.5, more.get("trouble", ""))
 
 
 def proven() -> list[Trial]:
     """Each claim has a fault that proves it, and whoever keeps the promises survives."""
+    other = fault("other-ref", "start.ref-is-the-path", also=("error.*",), kind="semantic")
+    odd = ("cancel.says-idle", "error.has-a-text")
     return [
         trial(fault("answers-200", "start.answers-202"), "start.answers-202", after=20),
-        trial(
-            fault("other-ref", "start.ref-is-the-path", also=("error.*",), kind="semantic"),
-            "start.ref-is-the-path",
-            "error.has-a-text",
-        ),
+        trial(other, "start.ref-is-the-path", "error.has-a-text"),
         trial(fault("never-settles", "cancel.settles", kind="timing"), "cancel.settles", after=60),
-        trial(
-            fault("cancel-is-odd", "cancel.says-idle", "error.has-a-text"),
-            "cancel.says-idle",
-            "error.has-a-text",
-            after=80,
-        ),
+        trial(fault("cancel-is-odd", *odd), *odd, after=80),
         trial(legitimate("settles-slowly", "facts 7.12")),
         trial(legitimate("settles-at-once", "facts 7.12")),
         trial(legitimate("getBuild.reused.drop", "facts 7.6: may be left out", "permitted", ("start.*",))),
@@ -75,52 +58,42 @@ def proven() -> list[Trial]:
 
 
 def missed() -> Trial:
-    """A fault of which half was found."""
     return trial(fault("half-found", "cancel.settles", "cancel.says-idle", kind="stateful"), "cancel.settles")
 
 
 def noisy() -> Trial:
-    """A fault for which an unrelated claim was blamed."""
     return trial(fault("poor-aim", "start.answers-202", kind="semantic"), "cancel.says-idle", "start.answers-202")
 
 
 def accused() -> Trial:
-    """A legitimate server that was found to break a promise."""
     return trial(legitimate("odd-but-right", "facts 7.30"), "error.has-a-text")
 
 
 def failed() -> Trial:
-    """A trial that has no say."""
     return trial(fault("hangs", "cancel.settles", kind="timing"), exit_code=3, trouble="the process ended with -9")
 
 
 def generated(name: str, *breaks: str) -> Subject:
-    """A derived fault, of which one match is enough."""
     return fault(name, *breaks, sort="generated")
 
 
 def view_of(trials: Sequence[Trial], claims: Sequence[Claim] = CLAIMS, **run: Any) -> ProofView:
-    """The proof that these trials are."""
     return proof_view(replace(RUN, **{"asked": len(trials), **run}), trials, claims)
 
 
 def all_proven() -> ProofView:
-    """A proof that succeeded."""
     return view_of(proven())
 
 
 def flawed() -> ProofView:
-    """A proof in which everything went wrong that can."""
     return view_of([*proven()[:2], missed(), noisy(), accused(), failed()])
 
 
 def interrupted() -> ProofView:
-    """A proof that somebody stopped with Ctrl-C."""
     return view_of(proven()[:3], asked=9, interrupted=True)
 
 
 def partial() -> ProofView:
-    """A proof of two faults that somebody asked for."""
     return view_of(proven()[:2], complete=False)
 
 
@@ -130,7 +103,6 @@ def nothing() -> ProofView:
 
 
 def hostile() -> ProofView:
-    """A proof in which servers try to write into the report."""
     trials = [
         trial(fault("evil", "cancel.settles"), "start.answers-202", actual=HOSTILE * 30),
         trial(legitimate("sly", HOSTILE), "error.has-a-text", actual=HOSTILE),
@@ -141,13 +113,10 @@ def hostile() -> ProofView:
 
 @cache
 def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
-    """A proof of many faults against many claims, some of which did not end well, each with long evidence."""
+    """A proof of many faults against many claims, of which some did not end well, with long evidence."""
     subjects = ("start", "status", "reuse", "cancel", "events", "auth", "lookup", "http", "publish", "limit")
-    claims = [
-        Claim(f"{subject}.promise-number-{number:02}-is-kept", "It is kept, come what may. " * 3, "build#x", "must")
-        for subject in subjects
-        for number in range(13)
-    ]
+    names = [f"{subject}.promise-number-{number:02}-is-kept" for subject in subjects for number in range(13)]
+    claims = [Claim(name, "It is kept, come what may. " * 3, "build#x", "must") for name in names]
     trials = []
     for number in range(faults):
         due, other = claims[number % len(claims)].id, claims[(number * 7 + 1) % len(claims)].id
@@ -155,6 +124,3 @@ def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
         found = () if number % wrong_every == 3 else (due, other) if number % wrong_every == 5 else (due,)
         trials.append(trial(subject, *found, after=number, actual="y" * 900))
     return view_of(trials, claims)
-
-
-EACH = (all_proven, flawed, interrupted, partial, nothing, hostile)

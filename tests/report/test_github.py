@@ -1,24 +1,25 @@
-"""The report for GitHub Actions: a summary that a target cannot write into, and at most ten annotations."""
+"""Runs and proofs for GitHub Actions: a summary that a target cannot write into, and at most ten annotations."""
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
-from pathlib import Path
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.report.conftest import HOSTILE
+from tests.report import proofs
+from tests.report.checklogs import HOSTILE
+from tests.report.examples import EXAMPLES, FOLDER, Report, example, failing
+from tests.report.markup import Markup
 from touchstone.facts.events import Case, Notice, RunLog
-from touchstone.facts.runlog import read
 from touchstone.facts.wording import clipped, one_line
-from touchstone.report import github
-from touchstone.report.github import MAX_SUMMARY_BYTES, annotation, annotations, code, inert, summary
+from touchstone.report.comparison import Comparison
+from touchstone.report.github import MAX_FINDINGS, MAX_SUMMARY_BYTES, annotation, annotations, code, inert, summary
+from touchstone.report.proof_report import ProofView
 from touchstone.report.view import View, view
 
-FOLDER = Path("reports/some-run")
 OURS = {"h2", "h3", "p", "br", "code", "table", "tr", "th", "td", "ul", "li", "details", "summary", "tbody", "thead"}
 # What means something to Markdown, to HTML, to GitHub, or to the runner.
 TRICKS = (
@@ -31,68 +32,43 @@ TRICKS = (
     "-->\n<!-- ]]> \x00\x1b[2J\u202e\u2028\ud800",
     HOSTILE,
 )
+REPORTS = [name for name in EXAMPLES if not isinstance(example(name), Comparison)]
 
 
-class Shown(HTMLParser):
-    """What GitHub shows of a summary: the elements, and the texts inside and outside of `code`."""
-
-    def __init__(self, markdown: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: set[str] = set()
-        self.attributes: list[tuple[str, str | None]] = []
-        self.open: list[str] = []
-        self.codes: list[str] = []
-        self.prose = ""
-        self.feed(MarkdownIt("gfm-like").render(markdown))
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes += attrs
-        if tag == "code":
-            self.codes.append("")
-        if tag != "br":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "code" in self.open:
-            self.codes[-1] += data
-        else:
-            self.prose += data
+def rendered(markdown: str) -> tuple[Markup, list[str], str]:
+    """What GitHub makes of a summary: its elements, the texts that are code, and all others."""
+    parts = Markup(MarkdownIt("gfm-like").render(markdown))
+    codes = [text for path, text in parts.texts if "code" in path]
+    return parts, codes, "".join(text for path, text in parts.texts if "code" not in path)
 
 
-def unescaped(line: str) -> tuple[str, dict[str, str], str]:
-    """Kind, properties and message of a command, as the runner reads them."""
-    match = re.fullmatch(r"::(\w+) ([^:\r\n]*)::([^\r\n]*)", line)
+def command_in(line: str) -> tuple[str, str, str]:
+    """Kind, title and message of a command, as the runner reads them."""
+    match = re.fullmatch(r"::(\w+) title=([^:,\r\n]*)::([^\r\n]*)", line)
     assert match, line
-    properties = dict(pair.split("=", 1) for pair in match[2].split(","))
-    return match[1], {name: unquote(value) for name, value in properties.items()}, unquote(match[3])
+    return match[1], unquote(match[2]), unquote(match[3])
 
 
 def with_findings(log: RunLog, number: int, **changes: Any) -> View:
-    """The view of a run that broke claims that often, every second of them a `should`."""
-    levels = ("must", "should")
-    claims = tuple(
-        replace(log.header.claims[0], id=f"start.claim-{n}", level=levels[n % 2]) for n in range(max(number, 1))
-    )
-    seen = log.occurrences[0]
-    occurrences = tuple(
-        replace(seen, finding=replace(seen.finding, id=f"{n:012}", claim=claims[n].id, level=levels[n % 2], **changes))
+    """The view of a run that broke so many claims, every second of them a `should`."""
+    first, finding = log.header.claims[0], log.occurrences[0].finding
+    levels: Any = ("must", "should")
+    claims = tuple(replace(first, id=f"start.claim-{n}", level=levels[n % 2]) for n in range(max(number, 1)))
+    found = tuple(
+        replace(log.occurrences[0], finding=replace(finding, id=f"{n:012}", claim=claims[n].id, **changes))
         for n in range(number)
     )
-    return view(replace(log, header=replace(log.header, claims=claims), occurrences=occurrences))
+    return view(replace(log, header=replace(log.header, claims=claims), occurrences=found))
 
 
-def huge(log: RunLog, number: int) -> View:
-    """The view of a run in which everything is hostile, long, and there that often."""
-    text = "".join(TRICKS) * 60
-    header = replace(log.header, target=replace(log.header.target, name=text), argv=("check", text))
+@cache
+def huge(number: int) -> View:
+    """The view of a run in which everything is hostile, long, and there so many times."""
+    text = "".join(TRICKS) * 12
+    log = failing()
     log = replace(
         log,
-        header=header,
+        header=replace(log.header, target=replace(log.header.target, name=text), argv=("check", text)),
         notices=tuple(Notice(f"x.{n}{text}", "could-not-run", f"{n}{text}") for n in range(60)),
         cases=tuple(Case(f"{n}{text}", text, "error", 0.1, (), text) for n in range(60)),
         warnings=tuple(f"{n}{text}" for n in range(100)),
@@ -100,149 +76,104 @@ def huge(log: RunLog, number: int) -> View:
     return with_findings(log, number, expected=text, actual=text, where=text, curl=text)
 
 
-@pytest.mark.parametrize("name", ["passing", "failing"])
-def test_summary_is_as_agreed(name: str, golden: Any, request: pytest.FixtureRequest) -> None:
-    """Verdict, numbers, findings with both sides, what could not be judged, and where the rest is."""
-    golden(f"{name}.summary.md", summary(view(read(request.getfixturevalue(f"{name}_run"))), FOLDER))
+@pytest.mark.parametrize("name", [*REPORTS, "proof-large"])
+@pytest.mark.parametrize("room_bytes", [3_000, MAX_SUMMARY_BYTES])
+def test_summary_is_our_markup_and_fits_into_its_room(name: str, room_bytes: int) -> None:
+    report: Report = proofs.large(100) if name == "proof-large" else example(name)
+    assert isinstance(report, View | ProofView)
+    text = summary(report, FOLDER, room_bytes)
+    parts, codes, _ = rendered(text)
 
-
-def test_summary_is_what_markdown_makes_of_it(any_run: Path) -> None:
-    """Every element is ours and closed, none has an attribute, and the verdict is the first heading."""
-    seen = view(read(any_run))
-    shown = Shown(summary(seen, FOLDER))
-
-    assert shown.tags <= OURS
-    assert (shown.open, shown.attributes) == ([], [])
-    assert f"exit {seen.exit_code}: {clipped(one_line(seen.reason), 200)}"[:200] in shown.codes[0]
-    assert str(FOLDER) in shown.codes
+    assert (parts.tags.keys() - OURS, parts.attributes, parts.open) == (set(), [], [])
+    assert len(text.encode()) <= room_bytes
+    assert summary(report, FOLDER, 0) == ""
+    if room_bytes == MAX_SUMMARY_BYTES:
+        assert codes[0].startswith(f"exit {report.exit_code}: ")
+        assert str(FOLDER) in codes
 
 
 @pytest.mark.parametrize("text", TRICKS, ids=range(len(TRICKS)))
-def test_text_of_a_target_is_shown_and_nothing_else(text: str, failing_run: Path) -> None:
-    """It stands in the summary letter by letter, as code: no element, link, mention, table or heading comes of it."""
-    seen = with_findings(read(failing_run), 3, expected=text, actual=text, where=text, curl=text)
-    plain = with_findings(read(failing_run), 3, expected="a", actual="a", where="a", curl="a")
-    shown, same = Shown(summary(seen, FOLDER)), Shown(summary(plain, FOLDER))
+def test_text_of_a_target_is_code_letter_by_letter(text: str) -> None:
+    hostile = with_findings(failing(), 3, expected=text, actual=text, where=text, curl=text)
+    plain = with_findings(failing(), 3, expected="a", actual="a", where="a", curl="a")
+    (parts, codes, prose), (same, same_codes, same_prose) = (rendered(summary(one, FOLDER)) for one in (hostile, plain))
 
-    assert (shown.tags, shown.attributes, shown.open) == (same.tags, [], [])
-    assert shown.prose == same.prose
-    assert [one for one in shown.codes if one not in same.codes] == [clipped(one_line(text), 300)] * 9 + [
-        clipped(one_line(text), 1_000)
-    ]
+    assert (parts.tags.keys(), parts.attributes, prose) == (same.tags.keys(), [], same_prose)
+    own = [one for one in codes if one not in same_codes]
+    assert own == [clipped(one_line(text), 300)] * 9 + [clipped(one_line(text), 1_000)]
 
 
-def test_ten_thousand_huge_findings_fit(failing_run: Path) -> None:
-    """Under 900 KB, with a word on how many are left out and where they are, and still nothing but our own elements."""
-    seen = huge(read(failing_run), 10_000)
-    text = summary(seen, FOLDER)
-    shown = Shown(text)
-
-    assert len(text.encode()) <= MAX_SUMMARY_BYTES
-    assert (shown.tags - OURS, shown.attributes, shown.open) == (set(), [], [])
-    rows = text.count("<tr><td>")
-    assert 0 < rows <= github.MAX_FINDINGS
-    assert f"… and {10_000 - rows:,} more findings without room here: see report.html and report.json." in shown.prose
-    assert "report.html, report.json and junit.xml in" in shown.prose
-
-
-@pytest.mark.parametrize("room_bytes", [0, 100, 2_000, 6_000, 9_000, 30_000, 200_000])
-def test_summary_keeps_to_the_room_that_is_left(room_bytes: int, failing_run: Path) -> None:
-    """Whatever other commands of the step have left, no more is written, and what is written is whole."""
-    text = summary(huge(read(failing_run), 300), FOLDER, room_bytes)
-    shown = Shown(text)
+@pytest.mark.parametrize("room_bytes", [100, 6_000, 30_000])
+def test_summary_of_a_huge_run_counts_what_it_leaves_out(room_bytes: int) -> None:
+    text = summary(huge(300), FOLDER, room_bytes)
+    parts, _, prose = rendered(text)
+    count = text.count("<tr><td>")
 
     assert len(text.encode()) <= room_bytes
-    assert shown.open == []
-    if room_bytes >= 30_000:
-        assert "more findings without room here" in shown.prose
+    assert (parts.tags.keys() - OURS, parts.open) == (set(), [])
+    assert count <= MAX_FINDINGS
+    assert f"{300 - count:,} more" in prose or room_bytes < 30_000
 
 
-def test_ten_annotations_at_most_and_musts_first(failing_run: Path) -> None:
-    """Of eleven findings nine are told, with one more line on the other two."""
-    told = [unescaped(line) for line in annotations(with_findings(read(failing_run), 11))]
-    kinds = [kind for kind, _, _ in told]
-
-    assert kinds == ["error"] * 6 + ["warning"] * 4
-    assert told[-1][2] == "2 more: see the summary of this step, or the reports"
-    assert [properties["title"] for _, properties, _ in told[:2]] == [f"start.claim-{n} is broken" for n in (0, 2)]
+def test_summary_of_a_large_proof_counts_what_it_leaves_out() -> None:
+    proof = proofs.large(2_000)
+    assert f"{len(proof.wrong) - MAX_FINDINGS} more" in summary(proof, FOLDER)
 
 
-@pytest.mark.parametrize(("findings", "lines"), [(0, 0), (1, 1), (10, 10), (11, 10), (10_000, 10)])
-def test_annotations_are_never_more_than_ten(findings: int, lines: int, failing_run: Path) -> None:
-    """Ten findings have ten, and so have ten thousand."""
-    log = replace(read(failing_run), notices=(), cases=())
-    found = annotations(with_findings(log, findings))
-    told = [line for line in found if "could not be judged" not in line.lower()]
+@pytest.mark.parametrize("findings", [1, 10, 11, 300])
+def test_annotations_are_ten_at_most_and_musts_first(findings: int) -> None:
+    run = with_findings(replace(failing(), notices=(), cases=()), findings)
+    lines = [command_in(line) for line in annotations(run)]
+    kinds = [kind for kind, title, _ in lines if "start.claim" in title]
 
-    assert len(told) == lines
-    assert len(found) <= 10
+    assert len(lines) == min(findings, 10)
+    assert kinds == sorted(kinds)  # an error before a warning
+    assert findings <= 10 or re.search(rf"\b{findings - 9} more", lines[-1][2])
 
 
-def test_run_without_a_verdict_is_an_annotation(interrupted_run: Path, failing_run: Path) -> None:
-    """What ended the run comes first, and makes ten with nine others."""
-    (line,) = annotations(view(read(interrupted_run)))
-    kind, properties, message = unescaped(line)
-    assert (kind, properties) == ("error", {"title": "touchstone check: Interrupted"})
-    assert message == "interrupted by Ctrl-C after 6 exchanges"
-
-    log = read(failing_run)
-    assert log.footer
-    cut = with_findings(replace(log, footer=replace(log.footer, interrupted=True)), 30)
-    told = [unescaped(one) for one in annotations(cut)]
-    assert len(told) == 10
-    assert told[0][1]["title"] == "touchstone check: Interrupted"
-    assert told[-1][2].startswith("22 more: ")
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        *(("check-passing", 0), ("check-failing", 3), ("check-interrupted", 1), ("proof-proven", 0)),
+        *(("proof-flawed", 4), ("proof-hostile", 3), ("proof-nothing", 1), ("proof-partial", 0)),
+    ],
+)
+def test_each_failure_has_an_annotation(name: str, count: int) -> None:
+    report = example(name)
+    assert isinstance(report, View | ProofView)
+    assert len([command_in(line) for line in annotations(report)]) == count
+    assert len(annotations(proofs.large(700))) == 10
 
 
 @pytest.mark.parametrize("text", TRICKS, ids=range(len(TRICKS)))
-def test_annotation_is_one_line_and_says_what_it_was_given(text: str) -> None:
-    """The runner reads back title, file and message; colons, commas, per cent signs and line feeds end nothing."""
-    line = annotation("error", text, f"50%0A, 100%: {text}\nsecond")
-    kind, properties, message = unescaped(line)
-
-    assert (kind, properties["title"]) == ("error", clipped(one_line(text), 200))
-    assert message.splitlines()[-1] == "second"
+def test_annotation_is_one_command_that_reads_back(text: str) -> None:
+    kind, title, message = command_in(annotation("error", text, f"50%0A, 100%: {text}\nsecond"))
+    assert (kind, title) == ("error", clipped(one_line(text), 200))
     assert message.startswith("50%0A, 100%: ")
+    assert message.splitlines()[-1] == "second"
 
 
-def test_annotation_is_short(failing_run: Path) -> None:
-    """A value of 100 KB makes a line of a few."""
-    for line in annotations(huge(read(failing_run), 20)):
-        assert len(line) < 10_000
-        assert "\n" not in line
+def test_annotation_of_a_huge_value_is_short() -> None:
+    assert max(map(len, annotations(huge(300)))) < 10_000
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "::set-output name=a::b",
-        "  \t::add-mask::x",
-        "a\n::error::x",
-        "a\r::error::x",
-        "\x1b[1m::error::x",
-        "##[set-env name=a]b",
-        "told: ##[add-path]b",
-        "\u00a0\u3000::stop-commands::x",
+        *("::set-output name=a::b", "  \t::add-mask::x", "a\n::error::x", "a\r::error::x", "\x1b[1m::error::x"),
+        *("##[set-env name=a]b", "text: ##[add-path]b", "\u00a0\u3000::stop-commands::x"),
     ],
 )
 def test_printed_line_is_no_command(text: str) -> None:
     """The runner takes `::` behind blanks at the start of a line, and `##[` anywhere, for the start of a command."""
-    lines = re.split(r"[\r\n]", inert(text))
-
-    assert [line for line in lines if re.sub(r"\x1b\[\d*m", "", line).strip().startswith("::") or "##[" in line] == []
+    lines = [re.sub(r"\x1b\[\d*m", "", line) for line in re.split(r"[\r\n]", inert(text))]
+    assert [line for line in lines if line.strip().startswith("::") or "##[" in line] == []
     assert inert(text).replace(": :", "::").replace("# #[", "##[") == text
 
 
 @pytest.mark.parametrize("text", ["curl http://[::1]:80/x", "a :: b", "# [x]", "", ":", "\n\n", "std::string"])
 def test_other_text_is_printed_as_it_is(text: str) -> None:
-    """Two colons within a line are none of a command."""
     assert inert(text) == text
-
-
-def test_request_is_told_without_the_address(failing_run: Path) -> None:
-    """The address of the target stands above all requests once."""
-    seen = with_findings(read(failing_run), 1, where="GET http://127.0.0.1:8123/api/templates/x")
-    assert "GET /templates/x" in Shown(summary(seen, FOLDER)).codes
 
 
 def test_code_has_no_line_of_its_own() -> None:

@@ -1,151 +1,195 @@
-"""The view: what is told about a run."""
+"""The view that all reports of a run are made from, and its time line."""
 
+import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from touchstone.facts.events import RunLog
-from touchstone.facts.runlog import read
-from touchstone.report.view import MAX_EVIDENCE_CHARS, describe_check, view
-from touchstone.rules.verdict import CheckCount
+from tests.report.examples import BROKEN, EXAMPLES, MINOR, ODD, document, example, failing, knowing
+from touchstone.facts.events import RunLog, TemplateAction
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.report.timeline import MAX_MARKS, MAX_ROWS, Row, Scale, timeline
+from touchstone.report.view import MAX_BODY_CHARS, MAX_EVIDENCE_CHARS, MAX_HEADERS, View, readable, view
+
+REF = "default/demo@1.0.0"
+RUNS = [name for name in EXAMPLES if isinstance(example(name), View)]
 
 
-@pytest.fixture
-def failing(failing_run: Path) -> RunLog:
-    return read(failing_run)
-
-
-def test_counts_add_up(any_run: Path) -> None:
-    """Every claim has exactly one verdict."""
-    counts = view(read(any_run)).counts
+@pytest.mark.parametrize("name", RUNS)
+def test_document_adds_up_and_refers_to_what_it_holds(name: str) -> None:
+    report = json.loads(document(example(name)))
+    counts = report["counts"]
     verdicts = ("upheld", "broken", "not_applicable", "could_not_run", "indeterminate")
 
-    assert counts["claims"] == sum(counts[verdict] for verdict in verdicts)
+    assert counts["claims"] == len(report["claims"]) == sum(counts[verdict] for verdict in verdicts)
+    referred = [(claim["id"], finding) for claim in report["claims"] for finding in claim["findings"]]
+    assert sorted(referred) == sorted((finding["claim"], finding["id"]) for finding in report["findings"])
 
 
-def test_finding_met_often_is_told_once(failing: RunLog) -> None:
-    """A finding has its number of occurrences and the cases that met it, must before should."""
-    told = [(item.claim.id, item.occurrences, len(item.cases)) for item in view(failing).findings]
-
-    assert told == [
-        ("cancel.in-flight-is-202", 14, 14),
-        ("status.build-time-is-ms", 1, 1),
-        ("status.golden-dir-is-text", 1, 1),
-    ]
+def test_document_keeps_the_text_of_a_target_as_it_is() -> None:
+    text = document(example("check-hostile"))
+    run = example("check-hostile")
+    assert isinstance(run, View)
+    assert text.isascii()
+    assert json.loads(text)["findings"][0]["expected"] == run.findings[0].finding.expected
+    assert "\ud800\x00" in run.findings[0].finding.expected
 
 
-def test_deciding_exchange_comes_first(failing: RunLog) -> None:
-    """The exchange that shows the outcome is the first one shown, what led to it follows."""
-    item = view(failing).findings[0]
-
-    assert [shown.exchange.seq for shown in item.exchanges] == [item.finding.evidence[1], item.finding.evidence[0]]
-    assert item.left_out == ()
+def test_finding_is_listed_once_musts_first_known_ones_last() -> None:
+    rows = [(item.claim.id, item.occurrences, len(item.cases)) for item in view(failing()).findings]
+    assert rows == [(BROKEN, 14, 14), (ODD, 1, 1), (MINOR, 1, 1)]
+    assert [item.claim.id for item in view(knowing(failing(), BROKEN)).findings] == [ODD, MINOR, BROKEN]
 
 
-def test_evidence_without_room_is_named(failing: RunLog) -> None:
-    """Exchanges that are not shown are listed by number, also those that the run log does not hold."""
-    fat = replace(failing.exchanges[0], request=replace(failing.exchanges[0].request, body=b"x" * 3_000))
+def test_evidence_is_bounded_and_what_is_left_out_is_listed() -> None:
+    log = failing()
+    first = view(log).findings[0]
+    assert [item.exchange.seq for item in first.exchanges] == list(reversed(first.finding.evidence))
+    assert first.left_out == ()
+
+    fat = replace(log.exchanges[0], request=replace(log.exchanges[0].request, body=b"x" * 3_000))
     exchanges = tuple(replace(fat, seq=n) for n in range(1, 400))
     occurrences = tuple(
         replace(o, finding=replace(o.finding, id=f"{n:012}", evidence=(*range(n, n + 9), 9_999)))
-        for n, o in enumerate(failing.occurrences * 20, start=1)
+        for n, o in enumerate(log.occurrences * 20, start=1)
     )
-    seen = view(replace(failing, exchanges=exchanges, occurrences=occurrences))
-
-    assert sum(shown.size for item in seen.findings for shown in item.exchanges) <= MAX_EVIDENCE_CHARS
-    for item in seen.findings:
-        assert {shown.exchange.seq for shown in item.exchanges} | set(item.left_out) == set(item.finding.evidence)
-
-
-def test_command_that_repeats_the_run_names_seed_and_broken_claims(failing: RunLog) -> None:
-    """The findings can be had again without the rest of the run."""
-    seen = view(failing)
-
-    assert seen.command == "touchstone check --url http://127.0.0.1:8123/api"
-    assert seen.again == (
-        f"{seen.command} --seed 20 --claims cancel.in-flight-is-202,status.build-time-is-ms,status.golden-dir-is-text"
-    )
+    findings = view(replace(log, exchanges=exchanges, occurrences=occurrences)).findings
+    assert MAX_EVIDENCE_CHARS / 2 < sum(one.size for item in findings for one in item.exchanges) <= MAX_EVIDENCE_CHARS
+    for item in findings:
+        assert {one.exchange.seq for one in item.exchanges} | set(item.left_out) == set(item.finding.evidence)
 
 
-def test_command_that_repeats_the_run_leaves_out_what_was_not_broken(failing: RunLog) -> None:
-    """Of the claims that were asked for, those that held or did not apply are none of the broken ones."""
-    argv = ("touchstone", "check", "--claims", "cancel.*,access.below-scale-is-403")
-    seen = view(replace(failing, header=replace(failing.header, argv=argv)))
-
-    assert seen.again == (
-        "touchstone check --seed 20 --claims cancel.in-flight-is-202,status.build-time-is-ms,status.golden-dir-is-text"
-    )
-
-
-@pytest.mark.parametrize(("command", "seeded"), [("probe", True), ("replay", False), ("record", False)])
-def test_command_that_repeats_a_run_has_options_that_there_are(failing: RunLog, command: str, seeded: bool) -> None:
-    """Only a check has --claims, and what draws nothing has no --seed."""
-    argv = ("touchstone", command)
-    seen = view(replace(failing, header=replace(failing.header, command=command, argv=argv)))
-
-    assert seen.again == f"touchstone {command}{' --seed 20' if seeded else ''}"
+CLAIMS = f"--claims {BROKEN},{ODD},{MINOR}"
 
 
 @pytest.mark.parametrize(
-    ("argv", "expected"),
+    ("command", "argv", "printed", "again"),
     [
-        ((), "touchstone check"),
-        (("/opt/bin/touchstone", "check", "--seed=4"), "touchstone check --seed=4"),
-        (("--target", "a b"), "touchstone check --target 'a b'"),
+        ("check", "", "check", f"check --seed 20 {CLAIMS}"),
+        ("check", "/opt/bin/touchstone check --seed=4 --report-dir out", None, f"check --seed 20 {CLAIMS}"),
+        ("check", "touchstone check --claims a --last-failed", None, f"check --seed 20 {CLAIMS}"),
+        ("check", "--target <a>", "check --target '<a>'", f"check --target '<a>' --seed 20 {CLAIMS}"),
+        ("load", "load steady", "load steady", "load steady --seed 20"),
+        ("replay", "touchstone replay", "replay", "replay"),
     ],
 )
-def test_command_is_one_that_a_shell_takes(failing: RunLog, argv: tuple[str, ...], expected: str) -> None:
-    """However the run was started, the command has the name of the tool, no path, and its words quoted."""
-    seen = view(replace(failing, header=replace(failing.header, argv=argv)))
-
-    assert seen.command == expected
-    assert seen.again.count("--seed") == 1
+def test_command_repeats_the_run_with_its_seed(command: str, argv: str, printed: str | None, again: str) -> None:
+    run = view(replace(failing(), header=replace(failing().header, command=command, argv=tuple(argv.split()))))
+    assert run.command == f"touchstone {argv.partition('touchstone ')[2] if printed is None else printed}"
+    assert run.again == f"touchstone {again}"
 
 
-def test_reasons_are_grouped(failing: RunLog) -> None:
-    """A reason is told once, with the claims that it holds for."""
-    seen = view(failing)
-
-    assert [(r.reason, r.claims) for r in seen.stuck] == [
-        ("the status was not read again within 30 s", ["cancel.settles"])
-    ]
-    assert [r.reason for r in seen.idle] == ["set restricted_api_key_env"]
+@pytest.mark.parametrize(("action", "left", "may_be"), [("left", 1, 0), ("may-be-left", 0, 1), ("deleted", 0, 0)])
+def test_last_deed_says_what_is_left_of_a_template(action: Any, left: int, may_be: int) -> None:
+    log = failing()
+    run = view(replace(log, templates=(*log.templates, replace(log.templates[-1], action=action))))
+    assert (len(run.left_behind), len(run.may_be_left)) == (left, may_be)
 
 
-def test_template_that_was_left_is_told_until_it_is_deleted(failing: RunLog) -> None:
-    """The last thing that happened to a template counts."""
-    left = view(failing).left_behind
-    gone = replace(failing.templates[-1], action="deleted")
-
-    assert left == ("default/touchstone-ab12-sleep@1.0.0",)
-    assert view(replace(failing, templates=(*failing.templates, gone))).left_behind == ()
-
-
-def test_template_that_may_be_left_is_told_apart(failing: RunLog) -> None:
-    """What nobody knows to be on the target is not said to be there."""
-    unsure = replace(failing.templates[-1], action="may-be-left")
-    seen = view(replace(failing, templates=(*failing.templates, unsure)))
-
-    assert (seen.left_behind, seen.may_be_left) == ((), ("default/touchstone-ab12-sleep@1.0.0",))
+def test_run_without_footer_or_name_is_described_by_what_there_is() -> None:
+    run = view(replace(failing(), footer=None))
+    assert run.interrupted
+    assert run.duration_s == max(one.done_at for one in failing().exchanges)
+    unnamed = replace(failing().header, target=replace(failing().header.target, name="url"))
+    assert (run.target, view(replace(failing(), header=unnamed)).target) == ("staging", unnamed.target.url)
 
 
-def test_duration_of_a_run_without_footer_is_that_of_its_exchanges(failing: RunLog) -> None:
-    """A log that was cut short still says how far the run came."""
-    seen = view(replace(failing, footer=None))
-
-    assert seen.interrupted
-    assert seen.duration_s == max(exchange.done_at for exchange in failing.exchanges)
-
-
-def test_target_without_a_name_is_called_by_its_address(failing: RunLog) -> None:
-    """A target that only a URL names is told by that URL."""
-    unnamed = replace(failing.header, target=replace(failing.header.target, name="url"))
-
-    assert view(failing).target == "staging"
-    assert view(replace(failing, header=unnamed)).target == failing.header.target.url
+def sent(seq: int, operation: str, at_s: float, status: int = 200, state: str = "", **changes: Any) -> Exchange:
+    """An exchange of 10 ms that reports *state*."""
+    body = json.dumps({"status": state} if state else {}).encode()
+    request, response = Request("GET", "http://h/api/x", (("accept", "*/*"),)), Response(status, (), body)
+    plain = Exchange(seq, operation, REF, "primary", "c", at_s, at_s, at_s + 0.01, request, response)
+    return replace(plain, **changes)
 
 
-def test_counts_of_a_check_read_as_words() -> None:
-    """Only what was counted is named."""
-    assert describe_check(CheckCount("r", held=1400, broken=1)) == "1,400 held, 1 broken"
+@pytest.mark.parametrize(
+    ("data", "body", "length"),
+    [
+        *((b'{"a":"\\u00fc"}', '{\n  "a": "ü"\n}', ""), (b'{"a":1,"a":2}', '{"a":1,"a":2}', "")),
+        *(
+            (b"not json", "not json", ""),
+            (b"\xff\x00", "ff 00", "2 bytes"),
+            (b"\xff" * 65, "ff " * 64 + "…", "65 bytes"),
+        ),
+        (b"[" * 100_000, "[" * (MAX_BODY_CHARS - 1) + "…", "100,000 bytes"),
+    ],
+    ids=["json", "repeated key", "text", "bytes", "many bytes", "deep"],
+)
+def test_body_is_printed_as_far_as_it_can_be_read(data: bytes, body: str, length: str) -> None:
+    half = readable(sent(1, "getBuild", 0.0, response=Response(200, (), data)), {}).response
+    assert half is not None
+    assert (half.body, length in half.remark, bool(half.remark)) == (body, True, bool(length))
+
+
+def test_exchange_is_readable() -> None:
+    pieces = (Chunk(0.01, b"a"), Chunk(0.2, b"b"))
+    response = Response(200, (("a", "b"),) * (MAX_HEADERS + 3), b"x" * 10, pieces)
+    half = readable(
+        sent(7, "getBuild", 1.0, response=response, closed="client"), {(7, "response"): 99_999}, "http://h/api"
+    )
+
+    assert (half.line, half.request.start) == ("GET /x → 200", "GET http://h/api/x")
+    assert half.response is not None
+    assert len(half.response.headers) == MAX_HEADERS + 1
+    for figure in ("99,999 bytes", "2 pieces", " 10 ms", "200 ms"):
+        assert figure in half.response.remark
+    lost = readable(sent(7, "getBuild", 1.0, response=None, error="ReadTimeout: 30 s"), {})
+    assert (lost.response, lost.error, "ReadTimeout" in lost.line) == (None, "ReadTimeout: 30 s", True)
+
+
+def rows(*exchanges: Exchange, **facts: Any) -> tuple[Row, ...]:
+    """The rows of a run with these exchanges."""
+    return timeline(RunLog(failing().header, exchanges, **facts), ()).rows
+
+
+def test_state_lasts_until_an_answer_reports_another() -> None:
+    (row,) = rows(
+        sent(1, "startBuild", 0.0, 202, "building"),
+        sent(2, "cancelBuild", 0.1, 404, "idle"),
+        sent(3, "getBuild", 0.2, 500, "ready"),
+        sent(4, "getBuild", 0.99, 200, "ready"),
+    )
+    bands = [(band.kind, round(band.start_share, 2), round(band.width_share, 2)) for band in row.bands]
+    assert bands == [("building", 0.04, 0.96), ("ready", 1.0, 0.0)]
+    tones = [(mark.kind, mark.tone) for mark in row.marks]
+    assert tones == [("start", "ok"), ("cancel", "refused"), ("read", "wrong"), ("read", "ok")]
+
+
+def test_exchanges_that_lie_close_together_share_a_mark() -> None:
+    (row,) = rows(
+        sent(1, "startBuild", 0.0, 202, "building"),
+        *(sent(n, "getBuild", 0.001 * n, 200, "building") for n in range(2, 7)),
+        sent(8, "startBuild", 0.5, 202, "building"),
+        sent(9, "getBuild", 0.9, 200, "ready"),
+        sent(10, "streamBuildEvents", 0.0, done_at=1.0),
+    )
+    marks = [(mark.kind, mark.number, round(mark.width_share)) for mark in row.marks]
+    assert marks == [("start", 1, 0), ("start", 1, 0), ("stream", 1, 1), ("read", 5, 0), ("read", 1, 0)]
+
+
+def test_rows_show_evidence_first_and_say_what_is_left_out() -> None:
+    other = "default/other@1.0.0"
+    log = RunLog(failing().header, (sent(1, "startBuild", 0.0, 202), sent(2, "startBuild", 1.0, 202, ref=other)))
+    assert [(row.ref, row.accused) for row in timeline(log, (2,)).rows] == [(other, True), (REF, False)]
+    refused = rows(sent(1, "startBuild", 0.0, 429), templates=(TemplateAction(REF, "builds", "ab", "published", 0.0),))
+    assert [(row.ref, row.purpose) for row in refused] == [(REF, "builds")]
+
+    many = [sent(n, "startBuild", n, 202, ref=f"default/v{n}@1.0.0") for n in range(MAX_ROWS + 5)]
+    lost = [sent(900, "getBuild", 0.0, 404, ref="default/none@1.0.0"), sent(901, "", 0.0, ref=None)]
+    drawn = timeline(RunLog(failing().header, (*many, *lost)), ())
+    assert len(drawn.rows) == MAX_ROWS
+    reads = [sent(n, "getBuild", n / 7, ref=one.ref) for one in many for n in range(1000, 1060)]
+    marks = [mark.number for row in timeline(RunLog(failing().header, (*many, *reads)), ()).rows for mark in row.marks]
+    assert len(marks) <= MAX_MARKS
+    assert sum(marks) == MAX_ROWS * 61
+    assert [int(part.split()[0]) for part in drawn.left_out.split("; ")] == [5, 1, 1]
+
+
+def test_long_pause_is_drawn_short() -> None:
+    scale = Scale([(0.0, 1.0), (99.0, 100.0)])
+    assert [scale.share(at) for at in (0.0, 1.0, 99.0, 100.0)] == pytest.approx([0.0, 0.48, 0.52, 1.0])
+    assert [pause.width_share for pause in scale.pauses] == [0.04]
+    for busy in ([(0.0, 100.0), (1.0, 2.0), (99.0, 99.5)], [(10.0, 11.0), (11.5, 12.0), (13.0, 14.0)], [(5.0, 5.0)]):
+        assert Scale(busy).pauses == ()
+    assert [Scale([(10.0, 11.0), (11.5, 14.0)]).share(at) for at in (10.0, 11.0, 14.0)] == [0.0, 0.25, 1.0]

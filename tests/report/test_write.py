@@ -6,36 +6,42 @@ from pathlib import Path
 
 import pytest
 
+from tests.report.checklogs import write_failing, write_interrupted
 from touchstone.check.job import finish
-from touchstone.errors import RunLogError, UsageError
+from touchstone.errors import OutputError, RunLogError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.output import write_whole
 from touchstone.facts.runlog import read
-from touchstone.report import write
-from touchstone.report.write import write_reports
+from touchstone.report.write import conclude, write_reports
+
+NAMES = ("junit.xml", "report.html", "report.json")
+END = Footer("2026-01-02T03:05:00Z", 54.9, 0, "")
 
 
-def test_three_reports_are_written(failing_run: Path, tmp_path: Path) -> None:
-    """The folder is made where it is missing, and the exit code is that of the run."""
-    folder = tmp_path / "deep" / "reports"
-
-    assert write_reports(failing_run, folder) == 1
-    assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.html", "report.json"]
-    assert json.loads((folder / "report.json").read_text())["run"]["exit_code"] == 1
+@pytest.fixture
+def failing_log(tmp_path: Path) -> Path:
+    return write_failing(tmp_path / "failing.jsonl")
 
 
-def test_same_log_gives_the_same_reports(any_run: Path, tmp_path: Path) -> None:
-    """A report made again from an old log is the same to the byte."""
-    for folder in ("a", "b"):
-        write_reports(any_run, tmp_path / folder)
+@pytest.fixture
+def unfinished_log(failing_log: Path, tmp_path: Path) -> Path:
+    lines = failing_log.read_text("utf-8").splitlines(keepends=True)
+    path = tmp_path / "unfinished.jsonl"
+    path.write_text("".join(line for line in lines if '"type":"footer"' not in line), "utf-8")
+    return path
 
-    for name in ("junit.xml", "report.html", "report.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+def test_same_log_gives_the_same_reports(failing_log: Path, tmp_path: Path) -> None:
+    folders = (tmp_path / "deep" / "a", tmp_path / "b")
+    assert [write_reports(failing_log, folder) for folder in folders] == [1, 1]
+    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
+    assert sorted(first) == list(NAMES)
+    assert first == second
+    assert json.loads(first["report.json"])["run"]["exit_code"] == 1
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_old_report_is_replaced_in_one_step(tmp_path: Path, umask: int, mode: int) -> None:
-    """The new file takes the place of the old one, others may read it as the umask says, and nothing else is left."""
     path = tmp_path / "report.json"
     path.write_text("old")
     before = os.umask(umask)
@@ -43,54 +49,54 @@ def test_old_report_is_replaced_in_one_step(tmp_path: Path, umask: int, mode: in
         write_whole(path, "new")
     finally:
         os.umask(before)
-
-    assert path.read_text() == "new"
-    assert path.stat().st_mode & 0o777 == mode
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
-
-
-def test_failed_write_keeps_the_old_report(tmp_path: Path) -> None:
-    """A text that cannot be written leaves the old file and no rubbish."""
-    path = tmp_path / "report.json"
-    path.write_text("old")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
 
     with pytest.raises(UnicodeEncodeError):
         write_whole(path, "\ud800")
-    assert path.read_text() == "old"
+    assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_folder_that_is_a_file_is_a_usage_error(failing_run: Path, tmp_path: Path) -> None:
-    """A report folder that cannot be one names itself."""
+def test_folder_that_is_none_and_log_that_is_none_are_refused(failing_log: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-
-    with pytest.raises(UsageError, match=r"taken/report\.json: the report cannot be written"):
-        write_reports(failing_run, tmp_path / "taken")
-
-
-def test_log_that_is_none_writes_nothing(tmp_path: Path) -> None:
-    """A foreign file is refused before any report is touched."""
+    with pytest.raises(UsageError, match=r"taken/report\.json"):
+        write_reports(failing_log, tmp_path / "taken")
     (tmp_path / "runlog.jsonl").write_text("hello\n")
-
     with pytest.raises(RunLogError):
         write_reports(tmp_path / "runlog.jsonl", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
+    with pytest.raises((OutputError, UsageError), match=r"report\.html"):
+        write_reports(failing_log, tmp_path / "out")
+    assert (tmp_path / "out" / "junit.xml").is_file()
 
 
-def test_finish_judges_and_ends_the_log(failing_run: Path, tmp_path: Path) -> None:
-    """The footer that is written has the exit code of the verdict, and judging the log again agrees."""
-    unfinished = tmp_path / "unfinished.jsonl"
-    lines = failing_run.read_text().splitlines(keepends=True)
-    unfinished.write_text("".join(line for line in lines if '"type":"footer"' not in line))
-    footer = finish(unfinished, Footer("2026-01-02T03:05:00Z", 54.9, 0, ""))
-
-    assert (footer.exit_code, footer.reason) == (1, "2 must claims broken")
-    assert read(unfinished).footer == footer
-    assert write.write_reports(unfinished, tmp_path) == 1
+def test_conclude_judges_ends_the_log_and_writes_the_reports(unfinished_log: Path, tmp_path: Path) -> None:
+    assert conclude(unfinished_log, END, tmp_path / "out") == 1
+    footer = read(unfinished_log).footer
+    assert footer
+    assert (footer.exit_code, footer.interrupted) == (1, False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == list(NAMES)
 
 
-def test_finish_of_an_interrupted_run_is_130(interrupted_run: Path) -> None:
-    """Ctrl-C is told as such, with the reason that the runner gives."""
-    footer = finish(interrupted_run, Footer("2026", 1.0, 130, "interrupted by Ctrl-C", interrupted=True))
+@pytest.mark.parametrize("fate", ["removed", "unwritable", "damaged"])
+def test_conclude_says_what_is_kept_where_not_all_can_be_written(
+    unfinished_log: Path, tmp_path: Path, fate: str
+) -> None:
+    out = tmp_path / "out"
+    if fate == "removed":
+        unfinished_log.unlink()
+    elif fate == "damaged":
+        unfinished_log.write_text("hello\n")
+    else:
+        (tmp_path / "out").touch()
+    with pytest.raises(OutputError) as error:
+        conclude(unfinished_log, END, out)
+    assert (str(unfinished_log) in str(error.value)) or fate != "unwritable"
+    assert ("exit 1" in str(error.value)) is (fate == "unwritable")
 
-    assert (footer.exit_code, footer.reason, footer.interrupted) == (130, "interrupted by Ctrl-C", True)
+
+def test_interrupted_run_ends_with_130(tmp_path: Path) -> None:
+    footer = Footer("2026", 1.0, 130, "interrupted by Ctrl-C", interrupted=True)
+    ended = finish(write_interrupted(tmp_path / "log"), footer)
+    assert (ended.exit_code, ended.reason, ended.interrupted) == (130, footer.reason, True)

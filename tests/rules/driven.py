@@ -1,10 +1,12 @@
-"""Drives a simulated server, correct or not, through the situations that the contract tests bring about."""
+"""Drives a simulated server through the situations of the contract tests."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from tests.rules.exchanges import broken, history, said
-from tests.rules.simulated import Recipe, Server, Step, recorded
+from tests.rules.exchanges import history
+from tests.rules.judging import broken, outcomes
+from tests.rules.simulated import Kind, Recipe, Server, Step, recorded
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.rules.history import Bounds
 from touchstone.rules.lifecycle import life_cycle
@@ -14,13 +16,13 @@ FAILING = Recipe("failing", "failed", 300)
 ENDED = frozenset({"ready", "failed"})
 IDLE = ENDED | {"not_built"}
 
-# A server whose builds never end is left alone after this; simulated seconds cost nothing.
+# Simulated time limits for builds that never end.
 BOUNDS = Bounds(build_timeout_s=30.0, cancel_timeout_s=5.0)
 
 
 @dataclass
 class Client:
-    """Sends one request after the other in simulated time, and remembers the exchanges."""
+    """Sends requests in simulated time and keeps the exchanges."""
 
     server: Server
     now: int = 0
@@ -28,228 +30,159 @@ class Client:
     refs: list[str] = field(default_factory=list)
 
     def send(self, step: Step) -> Exchange:
-        """Sends one request, which takes 2 ms and what the server makes it wait."""
+        """Sends one request, which takes 2 ms and the server's delay."""
         acts = self.now + 1
         answer = self.server.act(step, acts, acts + 1)
-        done = acts + 1 + self.server.holds_back_ms(step)
+        done = acts + 1 + self.server.delay_ms(step)
         exchange = recorded(len(self.exchanges) + 1, step, self.now, done, answer)
         self.exchanges.append(exchange)
         self.now = done + 1
         return exchange
 
-    def together(self, *steps: Step) -> list[Exchange]:
-        """Sends all requests at the same moment; they take effect one after the other."""
+    def together(self, *steps: Step) -> None:
+        """Sends all requests at the same time; they take effect one after the other."""
         sent, done = self.now, self.now + len(steps) + 5
         answers = [self.server.act(step, sent + 1 + number, done) for number, step in enumerate(steps)]
-        done += max(self.server.holds_back_ms(step) for step in steps)
+        done += max(self.server.delay_ms(step) for step in steps)
         first = len(self.exchanges) + 1
-        made = [
-            recorded(first + n, step, sent, done, answer)
-            for n, (step, answer) in enumerate(zip(steps, answers, strict=True))
-        ]
-        self.exchanges += made
+        pairs = enumerate(zip(steps, answers, strict=True), first)
+        self.exchanges += [recorded(number, step, sent, done, answer) for number, (step, answer) in pairs]
         self.now = done + 1
-        return made
 
-    def publish(self, purpose: str, recipe: Recipe = SHORT, owner: Credential = "primary", **how: bool) -> str:
-        """Publishes a version; its ref."""
+    def publish(self, purpose: str, recipe: Recipe = SHORT, *, force: bool = False) -> str:
+        """Publishes a version; returns its ref."""
         ref = f"default/touchstone-t1-{purpose}@1.0.0"
-        self.send(Step("publish", ref, owner, recipe=recipe, **how))
+        self.send(Step("publish", ref, recipe=recipe, force=force))
         if ref not in self.refs:
             self.refs.append(ref)
         return ref
 
-    def start(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Starts a build."""
-        return self.send(Step("start", ref, credential))
+    def do(self, ref: str, *steps: str, by: Credential = "primary") -> None:
+        """Sends requests about one version; ``wait`` and ``settle`` poll it, ``pass`` waits for the time of a build."""
+        for step in steps:
+            if step == "wait":
+                self.wait(ref)
+            elif step == "settle":
+                self.wait(ref, IDLE, 6_000)
+            elif step == "pass":
+                self.now += SHORT.sleep_ms
+            else:
+                self.send(Step(cast("Kind", step), ref, by))
 
-    def read(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Reads the status."""
-        return self.send(Step("read", ref, credential))
-
-    def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Cancels the build."""
-        return self.send(Step("cancel", ref, credential))
-
-    def wait(self, ref: str, until: frozenset[str] = ENDED, within_ms: int = 31_000) -> Exchange:
+    def wait(self, ref: str, until: frozenset[str] = ENDED, within_ms: int = 31_000) -> None:
         """Polls the status until it is one of *until*, or for *within_ms*."""
         began, limit = self.now, self.now + within_ms
-        while True:
-            read = self.read(ref)
-            if read.body.get("status") in until or self.now > limit:
-                return read
-            # What goes on for so long never ends.
+        while self.send(Step("read", ref)).body.get("status") not in until and self.now <= limit:
+            # A build that runs for so long never ends.
             self.now += 50 if self.now < began + 2 * LONG.sleep_ms else 1000
 
-    def settle(self, ref: str) -> Exchange:
-        """Waits until a cancelled build has left the state building."""
-        return self.wait(ref, IDLE, 6_000)
-
     def built(self, purpose: str, recipe: Recipe = SHORT) -> str:
-        """A version that is built."""
+        """Publishes and builds a version."""
         ref = self.publish(purpose, recipe)
-        self.start(ref)
-        self.wait(ref)
+        self.do(ref, "start", "wait")
         return ref
 
 
 def fresh(client: Client) -> None:
-    """A new version is not built, builds once it is started, and ends ready."""
-    ref = client.publish("fresh")
-    client.read(ref)
-    client.read(ref)
-    client.start(ref)
-    client.read(ref)
-    client.wait(ref)
-    client.read(ref)
-    client.read(ref)
+    """A new version is not built, builds after a start, and ends ready."""
+    client.do(client.publish("fresh"), "read", "read", "start", "read", "wait", "read", "read")
 
 
 def joined(client: Client) -> None:
-    """A start while the version builds is answered as documented, and that build runs to its end."""
-    ref = client.publish("joined")
-    client.start(ref)
-    client.read(ref)
-    client.start(ref)
-    client.wait(ref)
+    """A start during a build gets a documented response, and the build completes."""
+    client.do(client.publish("joined"), "start", "read", "start", "wait")
 
 
 def finished(client: Client) -> None:
-    """A ready version stays ready, is reused, and does not mind a cancel."""
-    ref = client.built("finished")
-    client.read(ref)
-    client.start(ref)
-    client.read(ref)
-    client.cancel(ref)
-    client.read(ref)
+    """A ready version stays ready, is reused, and is not affected by a cancel."""
+    client.do(client.built("finished"), "read", "start", "read", "cancel", "read")
 
 
 def failing(client: Client) -> None:
-    """A failing version ends failed, stays so, has nothing to cancel, and can be started again."""
-    ref = client.built("failing", FAILING)
-    client.read(ref)
-    client.cancel(ref)
-    client.read(ref)
-    client.start(ref)
-    client.read(ref)
-    client.wait(ref)
+    """A failed version stays failed, a cancel gets 404, and it can be started again."""
+    client.do(client.built("failing", FAILING), "read", "cancel", "read", "start", "read", "wait")
 
 
 def idle(client: Client) -> None:
-    """A version that nobody started has nothing to cancel."""
-    ref = client.publish("idle")
-    client.read(ref)
-    client.cancel(ref)
-    client.read(ref)
+    """A cancel of an unbuilt version gets 404."""
+    client.do(client.publish("idle"), "read", "cancel", "read")
 
 
 def cancelled(client: Client) -> None:
-    """A running build is cancelled, again while it settles and once it has, and the next one completes."""
+    """A running build is cancelled, again while it settles and afterwards; the next build completes."""
     ref = client.publish("cancelled")
-    client.start(ref)
-    client.read(ref)
-    client.cancel(ref)
-    client.cancel(ref)
-    client.settle(ref)
-    client.cancel(ref)
-    client.now += SHORT.sleep_ms
-    client.read(ref)
-    client.start(ref)
-    client.wait(ref)
+    client.do(ref, "start", "read", "cancel", "cancel", "settle", "cancel", "pass", "read", "start", "wait")
 
 
 def restarted(client: Client) -> None:
-    """A start right after a cancel begins a build of its own."""
-    ref = client.publish("restarted")
-    client.start(ref)
-    client.cancel(ref)
-    client.start(ref)
-    client.wait(ref)
+    """A start right after a cancel begins a new build."""
+    client.do(client.publish("restarted"), "start", "cancel", "start", "wait")
 
 
 def neighbours(client: Client) -> None:
-    """A cancel leaves a running and a ready neighbour alone."""
+    """A cancel does not affect a running and a ready neighbour."""
     ready, neighbour, victim = client.built("ready"), client.publish("neighbour"), client.publish("victim", LONG)
-    client.start(neighbour)
-    client.start(victim)
-    client.read(ready)
-    client.read(neighbour)
-    client.cancel(victim)
-    client.read(neighbour)
-    client.settle(victim)
-    client.wait(neighbour)
-    client.read(ready)
+    client.do(neighbour, "start")
+    client.do(victim, "start")
+    client.do(ready, "read")
+    client.do(neighbour, "read")
+    client.do(victim, "cancel")
+    client.do(neighbour, "read")
+    client.do(victim, "settle")
+    client.do(neighbour, "wait")
+    client.do(ready, "read")
 
 
 def replaced(client: Client) -> None:
-    """Replaced content is built afresh, whether it is looked at before or not."""
-    for purpose in ("replaced", "replaced-unseen"):
+    """Replaced content is built anew, with or without a read before."""
+    for purpose, before in (("replaced", ["read"]), ("replaced-unread", [])):
         client.built(purpose)
         ref = client.publish(purpose, Recipe("revised", sleep_ms=200), force=True)
-        if purpose == "replaced":
-            client.read(ref)
-        client.start(ref)
-        client.wait(ref)
+        client.do(ref, *before, "start", "wait")
 
 
 def together(client: Client) -> None:
     """Simultaneous starts of one version share one build."""
     ref = client.publish("together")
-    client.read(ref)
+    client.do(ref, "read")
     client.together(*[Step("start", ref)] * 3)
-    client.read(ref)
-    client.wait(ref)
-    client.now += SHORT.sleep_ms
-    client.read(ref)
+    client.do(ref, "read", "wait", "pass", "read")
 
 
 def refused(client: Client) -> None:
-    """Without a key, with another account's, and beyond the rate, nothing begins and nothing ends."""
+    """Requests without a key, with a foreign key or with status 429 have no effect."""
     strangers: tuple[Credential, ...] = ("none", "second")
     for stranger in strangers:
         ref = client.publish(f"refused-{stranger}", LONG)
-        client.read(ref)
-        client.start(ref, stranger)
-        client.read(ref)
-        client.start(ref)
-        client.read(ref)
-        client.cancel(ref, stranger)
-        client.read(ref)
-        client.wait(ref)
-        client.read(ref)
-        client.cancel(ref, stranger)
-        client.read(ref)
+        for own, foreign in (
+            (("read",), "start"),
+            (("read", "start", "read"), "cancel"),
+            (("read", "wait", "read"), "cancel"),
+        ):
+            client.do(ref, *own)
+            client.do(ref, foreign, by=stranger)
+        client.do(ref, "read")
     ref = client.publish("limited")
-    client.read(ref)
+    client.do(ref, "read")
     client.send(Step("start", ref, limited=True))
-    client.read(ref)
+    client.do(ref, "read")
 
 
 SITUATIONS: tuple[Callable[[Client], None], ...] = (
-    fresh,
-    joined,
-    finished,
-    failing,
-    idle,
-    cancelled,
-    restarted,
-    neighbours,
-    replaced,
-    together,
-    refused,
-)
+    fresh, joined, finished, failing, idle, cancelled, restarted, neighbours, replaced, together, refused,
+)  # fmt: skip
 
 
 def findings(server: Server, situations: Sequence[Callable[[Client], None]] = SITUATIONS) -> set[tuple[str, str]]:
-    """What the life-cycle rule says of *server* in *situations*: claims and outcomes."""
+    """Claims and outcomes of the life-cycle rule for *server* in *situations*."""
     client = Client(server)
     for situation in situations:
         situation(client)
     known = history(*client.exchanges, bounds=BOUNDS)
-    return said(j for ref in client.refs for j in life_cycle(ref, known))
+    return outcomes(j for ref in client.refs for j in life_cycle(ref, known))
 
 
 def broken_by(server: Server, *situations: Callable[[Client], None]) -> set[str]:
-    """The claims that *server* breaks in *situations*, by default in all of them."""
+    """Claims that *server* breaks in *situations*, by default in all."""
     server.manners = replace(server.manners, settle_ms=server.manners.settle_ms or 20)
     return broken(findings(server, situations or SITUATIONS))

@@ -1,4 +1,4 @@
-"""Makes exchanges and histories for tests of rules, so that a test says only what it is about."""
+"""Exchanges and histories with defaults for tests."""
 
 import functools
 import json as _json
@@ -9,28 +9,17 @@ from urllib.parse import quote
 
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Chunk, Closed, Credential, Exchange, Request, Response
-from touchstone.facts.finding import Judgement
-from touchstone.rules.catalogue import EXCHANGE_RULES, STORY_RULES
-from touchstone.rules.history import Bounds, Content, History
-from touchstone.rules.rule import Rule
+from touchstone.rules.history import Bounds, Content, History, Outcome
 
 BASE = "http://127.0.0.1:9/api"
 REF = "default/touchstone-t1-hello@1.0.0"
 OTHER_REF = "default/touchstone-t1-other@1.0.0"
 UNKNOWN_REF = "default/touchstone-t1-nothing@1.0.0"
 DIGEST = "ab" * 32
+OTHER_DIGEST = "cd" * 32
+ERROR = {"error": "no"}
 
 UNSET: Any = object()
-
-
-def exchange_rules(*subjects: str) -> tuple[Rule[Exchange], ...]:
-    """The exchange rules whose ids begin with one of the subjects."""
-    return tuple(rule for rule in EXCHANGE_RULES if rule.id.partition(".")[0] in subjects)
-
-
-def story_rules(*subjects: str) -> tuple[Rule[str], ...]:
-    """The story rules whose ids begin with one of the subjects."""
-    return tuple(rule for rule in STORY_RULES if rule.id.partition(".")[0] in subjects)
 
 
 @functools.cache
@@ -41,17 +30,17 @@ def contract() -> Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What `exchange` may be told beside operation and status.
+    """Optional facts of `exchange`.
 
     Attributes:
-        json: Value of a JSON body; its media type is added to *headers* unless they name one.
+        json: Value of a JSON body; adds its media type to *headers* if they have none.
         frames: Values of the data frames of an event stream, 0.1 s apart.
-        chunks: Seconds after sending and bytes of each piece of a stream; instead of *frames*.
-        sent_at: *seq* seconds unless told; *done_at* is 10 ms later, or when the last chunk came.
-        path: Path and query below the base as sent; made from operation and *ref* unless told.
+        chunks: Pieces of a stream, as seconds after sending and bytes; instead of *frames*.
+        sent_at: *seq* seconds by default; *done_at* is 10 ms later, or the time of the last chunk.
+        path: Path and query below the base; by default from operation and *ref*.
         headers, body: Of the response.
-        error: Why there is no response; a time-out unless told where the status is 0.
-        closed: ``server`` for a stream with status 200 unless told.
+        error: Why there is no response; by default a time-out if the status is 0.
+        closed: By default ``server`` for a stream with status 200.
     """
 
     json: Any = UNSET
@@ -79,32 +68,39 @@ class Facts:
         return tuple(Chunk(at_s, data) for at_s, data in self.chunks)
 
 
-def exchange(operation: str = "getBuild", status: int = 200, **facts: Any) -> Exchange:
-    """One exchange; everything has a default that fits the rest. Status 0 stands for no response."""
-    told = Facts(**facts)
-    pieces = told.pieces()
+def exchange(operation: str = "getBuild", status: int = 200, **more: Any) -> Exchange:
+    """An exchange with defaults; status 0 means no response."""
+    facts = Facts(**more)
+    pieces = facts.pieces()
     streamed = operation == "streamBuildEvents" and status == 200
-    began = float(told.seq) if told.sent_at is None else told.sent_at
-    ended = began + (pieces[-1].at_s if pieces else 0.01) if told.done_at is None else told.done_at
+    sent_at = float(facts.seq) if facts.sent_at is None else facts.sent_at
+    done_at = sent_at + (pieces[-1].at_s if pieces else 0.01) if facts.done_at is None else facts.done_at
     return Exchange(
-        seq=told.seq,
+        seq=facts.seq,
         operation=operation,
-        ref=told.ref,
-        credential=told.credential,
-        case=told.case,
-        sent_at=began,
-        head_at=min(began + 0.01, ended),
-        done_at=ended,
-        request=_request(operation, told),
-        response=_response(status, told, pieces, streamed) if status else None,
-        error=told.error or ("" if status else "ReadTimeout: timed out"),
-        closed=told.closed if told.closed is not None else ("server" if streamed else ""),
-        note=dict(told.note),
+        ref=facts.ref,
+        credential=facts.credential,
+        case=facts.case,
+        sent_at=sent_at,
+        head_at=min(sent_at + 0.01, done_at),
+        done_at=done_at,
+        request=_request(operation, facts),
+        response=_response(status, facts, pieces, streamed) if status else None,
+        error=facts.error or ("" if status else "ReadTimeout: timed out"),
+        closed=facts.closed if facts.closed is not None else ("server" if streamed else ""),
+        note=dict(facts.note),
     )
 
 
+def when(moment: float) -> dict[str, Any]:
+    """Number and times: an integer is the number; a float is the time of sending, with a response 0.5 s later."""
+    if isinstance(moment, int):
+        return {"seq": moment}
+    return {"seq": round(moment * 10), "sent_at": moment, "done_at": moment + 0.5}
+
+
 def publish(
-    seq: int = 1,
+    seq: float = 1,
     ref: str = REF,
     *,
     content: str = "hello",
@@ -115,21 +111,21 @@ def publish(
     note: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Exchange:
-    """A publish of *ref* with its answer; *more* goes to `exchange`."""
+    """A publish of *ref* with its response; *more* goes to `exchange`."""
     answer: dict[str, Any] = {"ref": ref, "digest": digest, "published": "2026-03-14T09:26:53Z"}
     if auto_build is not None:
         answer["auto_build"] = auto_build
     meaning = {"content": content, "outcome": "ready", "sleep_s": 0.0, "marker": f"marker-{content}"} | dict(note or {})
     if status >= 400:
         answer = {"error": "refused"}
-    facts: dict[str, Any] = {"json": answer, "ref": ref, "seq": seq, "credential": credential, "note": meaning}
+    facts: dict[str, Any] = {"json": answer, "ref": ref, "credential": credential, "note": meaning} | when(seq)
     return exchange("publishTemplate", status, **(facts | more))
 
 
 def build(status: str = "building", ref: str = REF, digest: str = DIGEST, **more: Any) -> dict[str, Any]:
-    """A build object in *status* with what the contract asks of it."""
-    asked: dict[str, dict[str, Any]] = {"ready": {"build_time_ms": 1200}, "failed": {"error": "step 1 ended with 1"}}
-    return {"ref": ref, "digest": digest, "status": status} | asked.get(status, {}) | more
+    """A build object with the required fields of *status*."""
+    required: dict[str, dict[str, Any]] = {"ready": {"build_time_ms": 1200}, "failed": {"error": "step 1 ended with 1"}}
+    return {"ref": ref, "digest": digest, "status": status} | required.get(status, {}) | more
 
 
 def frame(value: object) -> bytes:
@@ -137,36 +133,17 @@ def frame(value: object) -> bytes:
     return b"data:" + _json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
+def given(owner: Credential = "primary", outcome: Outcome = "ready", ref: str = REF) -> dict[str, Content]:
+    """A version from the settings."""
+    return {ref: Content(ref, owner, "given", outcome, 0.0, "", 0, float("-inf"), float("-inf"))}
+
+
 def history(*exchanges: Exchange, given: Mapping[str, Content] | None = None, bounds: Bounds | None = None) -> History:
-    """A history over the bundled contract that holds *exchanges*."""
-    made = History(contract(), bounds or Bounds(), given or {})
+    """A history of *exchanges* with the bundled contract."""
+    known = History(contract(), bounds or Bounds(), given or {})
     for each in exchanges:
-        made.add(each)
-    return made
-
-
-def said(judgements: Iterable[Judgement]) -> set[tuple[str, str]]:
-    """What judgements come down to: claim and outcome."""
-    return {(j.claim, j.outcome) for j in judgements}
-
-
-def verdicts(rules: Iterable[Rule[Exchange]], *exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    """What exchange rules say of the last of *exchanges*, once all are in the history."""
-    known = history(*exchanges, **more)
-    return said(j for rule in rules for j in rule(exchanges[-1], known))
-
-
-def story_verdicts(
-    rules: Iterable[Rule[str]], *exchanges: Exchange, ref: str = REF, **more: Any
-) -> set[tuple[str, str]]:
-    """What story rules say of *ref*, once all *exchanges* are in the history."""
-    known = history(*exchanges, **more)
-    return said(j for rule in rules for j in rule(ref, known))
-
-
-def broken(verdicts: Iterable[tuple[str, str]]) -> set[str]:
-    """The claims that were found broken."""
-    return {claim for claim, outcome in verdicts if outcome == "broken"}
+        known.add(each)
+    return known
 
 
 def _path(template: str, ref: str | None) -> str:
@@ -179,17 +156,17 @@ def _path(template: str, ref: str | None) -> str:
     return template
 
 
-def _request(operation: str, told: Facts) -> Request:
+def _request(operation: str, facts: Facts) -> Request:
     known = contract().operations.get(operation)
-    path = told.path if told.path is not None else _path(known.path if known else "", told.ref)
-    method = told.method or (known.method if known else "GET")
-    return Request(method, BASE + path, tuple(told.request_headers.items()), told.request_body)
+    path = facts.path if facts.path is not None else _path(known.path if known else "", facts.ref)
+    method = facts.method or (known.method if known else "GET")
+    return Request(method, BASE + path, tuple(facts.request_headers.items()), facts.request_body)
 
 
-def _response(status: int, told: Facts, pieces: tuple[Chunk, ...], streamed: bool) -> Response:
-    body, headers = told.body, {key.lower(): value for key, value in told.headers.items()}
-    if told.json is not UNSET:
-        body = _json.dumps(told.json).encode()
+def _response(status: int, facts: Facts, pieces: tuple[Chunk, ...], streamed: bool) -> Response:
+    body, headers = facts.body, {key.lower(): value for key, value in facts.headers.items()}
+    if facts.json is not UNSET:
+        body = _json.dumps(facts.json).encode()
         headers = {"content-type": "application/json"} | headers
     elif streamed:
         body = b"".join(piece.data for piece in pieces) or body

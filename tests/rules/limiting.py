@@ -1,4 +1,4 @@
-"""A server with a limit and the driver that the rules on limits ask for, in virtual time."""
+"""A server with a limit, and a driver that sends the rounds for the rules on limits, in virtual time."""
 
 import itertools
 import math
@@ -14,8 +14,8 @@ THEIRS = "default/touchstone-t1-theirs@1.0.0"
 PATIENCE_S = 60.0
 
 
-class AlignedWindow:
-    """At most *limit* starts in each window; windows follow the clock, whoever asks."""
+class AlignedWindow(Limiter):
+    """Accepts *limit* starts in each window of the clock."""
 
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit, self._window_s = limit, window_s
@@ -26,13 +26,13 @@ class AlignedWindow:
             return 0.0
         return (self._window + 1) * self._window_s - now_at
 
-    def take(self, now_at: float) -> None:
+    def take(self, now_at: float, delay_s: float = 0.0) -> None:
         window = int(now_at // self._window_s)
         self._window, self._taken = window, 1 + (self._taken if window == self._window else 0)
 
 
 class Never(FixedWindow):
-    """Once it refuses it refuses for good."""
+    """Accepts no start any more after the first refusal."""
 
     def wait_s(self, now_at: float) -> float:
         wait_s = super().wait_s(now_at)
@@ -51,12 +51,12 @@ LIMITERS: Mapping[str, Callable[[int, float], Limiter]] = {
 
 @dataclass
 class Server:
-    """Answers starts of ready versions and reads, and can be told to break its promises.
+    """A server of starts and reads with a limit.
 
     Attributes:
-        shared: All keys use up one rate.
-        reads_charged: Reads use up the rate of starts.
-        retry_after: Makes the header of the seconds that are left; None sends none.
+        shared: All keys share one limit.
+        reads_charged: Reads count as starts.
+        retry_after: Makes the header from the remaining seconds; None sends no header.
     """
 
     make: Callable[[], Limiter]
@@ -80,10 +80,10 @@ class Server:
 
 @dataclass
 class Driver:
-    """Sends what the rules on limits ask for and keeps the exchanges.
+    """Sends the rounds for the rules on limits.
 
     Attributes:
-        builds: What becomes of builds that starts begin; empty where a ready version is started.
+        builds: Handling of builds, see rules/history.py; empty for starts of a ready version.
     """
 
     server: Server
@@ -119,7 +119,7 @@ class Driver:
         return sent
 
     def fresh(self, phase: str) -> str:
-        """The version whose turn it is: each round begins with the same one."""
+        """An unbuilt version; each round begins with the same one."""
         burst = list(itertools.takewhile(lambda e: _phase(e) == "burst", reversed(self.exchanges)))
         return REF if phase == "burst" and not burst else f"default/touchstone-t1-fresh-{len(burst)}@1.0.0"
 
@@ -162,8 +162,8 @@ class Driver:
             return True
         waited_s = 0.0
         for doubled in itertools.count():
-            told = refused.response.header("retry-after") if refused.response else None
-            wait_s = float(told) if told else 2.0 ** min(doubled, 6)
+            after = refused.response.header("retry-after") if refused.response else None
+            wait_s = float(after) if after else 2.0 ** min(doubled, 6)
             waited_s += wait_s + self.latency_s
             self.now_at += wait_s
             gave_up = waited_s >= PATIENCE_S

@@ -1,8 +1,8 @@
-"""A simulated server of the build API in simulated time, correct in every way that the documentation leaves open.
+"""A simulated server of the build API in simulated time, correct in each way that the documentation allows.
 
-`Manners` draws one of the allowed ways, `play` sends steps to a `Server` that may overlap, get lost and be refused, and
-returns the exchanges that a client would have recorded. A faulty server is a subclass that overrides one method.
-All times inside are whole milliseconds, so that simultaneous moments occur.
+`Manners` selects the ways. `play` sends steps to a `Server`; they may overlap, get lost or be refused. It returns the
+exchanges that a client would have recorded. A faulty server is a subclass that overrides one method.
+All times are whole milliseconds, so that simultaneous events occur.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from tests.rules.exchanges import exchange
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
-from touchstone.rules.history import Bounds, Content, Outcome
+from touchstone.rules.history import Bounds, Outcome
 
 Answer = tuple[int, dict[str, Any]]
-# answered: as it should be. lost: it acts, the answer never comes. late: it acts after the client gave up. dropped: it
-# never arrives. gateway: it acts, and something in between answers 504 instead.
+# answered: the usual case. lost: it takes effect, without a response. late: it takes effect after the client gave up.
+# dropped: it never arrives. gateway: it takes effect, and a proxy responds with 504.
 Fate = Literal["answered", "lost", "late", "dropped", "gateway"]
 Kind = Literal["start", "read", "cancel", "publish", "delete", "template"]
 
@@ -44,21 +44,21 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How a correct server behaves where it is free to choose.
+    """Undocumented behaviour of a correct server.
 
     Attributes:
-        by_digest: Builds belong to digests, not to versions: content that returns finds its old builds.
+        by_digest: Builds belong to digests, not versions: content that returns keeps its builds.
         digest_covers_name: Two versions never share a digest.
-        clock_share: How much of a sleep passes on its clock.
-        settles_to: What a cancelled build leaves behind.
-        start_cancelling: Whether a start while a cancel settles begins a build or is refused with 409.
-        keeps_goldens: Whether a version finds the golden of its digest when it is started, or shown from the beginning.
-        replaced_build: What becomes of a running build whose version is replaced.
-        deletes_builds: Whether a version that is deleted and published again begins anew.
-        renews: Whether identical content that is published by force begins anew.
-        auto_refused: What a publish is answered whose build is refused.
-        finishes_first: Whether a build may end between a cancel and its answer.
-        tells_reused: Whether reads say reused.
+        clock_share: Share of a sleep that passes on the server's clock.
+        settles_to: Status after a cancel.
+        start_cancelling: Whether a start while a cancel settles begins a build or gets 409.
+        keeps_goldens: Whether a version reuses the golden of its digest at a start, or is ready from the beginning.
+        replaced_build: Handling of a running build whose version is replaced.
+        deletes_builds: Whether a version that is deleted and published again loses its builds.
+        renews: Whether a publish of identical content with force starts anew.
+        auto_refused: Response to a publish whose build is refused.
+        finishes_first: Whether a build may end between a cancel and its response.
+        reports_reused: Whether reads contain reused.
     """
 
     by_digest: bool = False
@@ -79,14 +79,14 @@ class Manners:
     renews: bool = False
     auto_refused: Literal["201", "429", "429 published"] = "201"
     finishes_first: bool = False
-    tells_reused: bool = False
+    reports_reused: bool = False
     idle_with_error: bool = False
     capacity: int = 100
 
 
 @dataclass(eq=False)
 class Cell:
-    """The state of the builds of one version, or of one digest."""
+    """The builds of one version, or of one digest."""
 
     state: str = "not_built"
     begun_ms: int = 0
@@ -111,9 +111,9 @@ class Step:
     """One request of a story; times in milliseconds.
 
     Attributes:
-        gap_ms: After the previous request was answered, or sent where *beside* holds.
-        before_ms, after_ms: Until it takes effect, and from then until its answer.
-        recipe: What a publish holds.
+        gap_ms: After the end of the previous request, or after its sending if *beside*.
+        before_ms, after_ms: Until it takes effect, and from then until its response.
+        recipe: Content of a publish.
         limited: A rate limit refuses it.
     """
 
@@ -131,7 +131,7 @@ class Step:
     limited: bool = False
 
     def note(self) -> dict[str, Any]:
-        """What the sender says about the request."""
+        """The sender's note."""
         if self.kind != "publish":
             return {}
         return {
@@ -154,10 +154,10 @@ class Server:
     goldens: dict[str, int] = field(default_factory=dict)
     live: list[Cell] = field(default_factory=list)
 
-    # --- what is asked of it -----------------------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------------------------------
 
     def act(self, step: Step, now: int, answered_ms: int) -> Answer:
-        """Lets a request take effect at *now*, whose answer arrives at *answered_ms*."""
+        """Lets a request take effect at *now*; its response arrives at *answered_ms*."""
         self.advance(now)
         if step.credential in REFUSED_CREDENTIALS:
             kind = "Missing" if step.credential in ("none", "query", "malformed") else "Invalid"
@@ -185,7 +185,7 @@ class Server:
         """Begins a build, joins the running one, or reuses a golden."""
         cell = version.cell
         if cell.ends_as == "not_built" and cell.state == "building":
-            return LIMITED  # what runs is the build of the content before
+            return LIMITED  # the running build is of the earlier content
         if cell.state == "building":
             return self.joined(version, now)
         if cell.state == "cancelling" and self.manners.start_cancelling == "refused":
@@ -206,13 +206,13 @@ class Server:
         return 202, self.identity(version) | {"status": "building"}
 
     def joined(self, version: Version, now: int) -> Answer:
-        """Answers a start while a build runs."""
+        """Responds to a start during a build."""
         if self.manners.start_building == 409:
             return 409, {"error": "Already building."}
         return self.manners.start_building, self.identity(version) | {"status": "building"}
 
     def reused(self, version: Version) -> Answer:
-        """Answers a start of what is built."""
+        """Responds to a start of a ready version."""
         cell = version.cell
         if cell.state != "ready":
             cell.state, cell.build_time_ms = "ready", self.goldens[self.digest(version)]
@@ -231,19 +231,19 @@ class Server:
         return self.idle()
 
     def idle(self) -> Answer:
-        """Answers a cancel with nothing to cancel."""
+        """Responds to a cancel without a build."""
         return 404, {"status": "idle"} | ({"error": "Nothing is building."} if self.manners.idle_with_error else {})
 
     def stop(self, cell: Cell, now: int) -> None:
-        """Ends a build before its end."""
+        """Cancels a build."""
         cell.state, cell.ends_ms, cell.ends_as = "cancelling", now + self.manners.settle_ms, self.manners.settles_to
 
     def read(self, version: Version, now: int) -> Answer:
-        """Shows the status."""
+        """Responds to a status read."""
         return 200, self.built(version)
 
     def publish(self, step: Step, now: int) -> Answer:
-        """Creates a version, replaces it, or leaves it."""
+        """Creates, replaces or keeps a version."""
         old = self.versions.get(step.ref)
         status = 201
         if old is None:
@@ -265,7 +265,7 @@ class Server:
         return status, answer | {"auto_build": started[1].get("status", "building")}
 
     def build_refused(self, step: Step, old: Version | None, answer: dict[str, Any]) -> Answer:
-        """Answers a publish whose build is refused."""
+        """Responds to a publish whose build is refused."""
         if self.manners.auto_refused == "201":
             return 201, answer | {"auto_build": "not_built"}
         if self.manners.auto_refused == "429":
@@ -275,7 +275,7 @@ class Server:
         return LIMITED
 
     def placed(self, step: Step) -> Version:
-        """Puts a version where none is, or none any more."""
+        """Creates a version."""
         version = self.versions[step.ref] = Version(step.ref, step.credential, step.recipe, Cell())
         version.cell = self.cell(version)
         if self.manners.keeps_goldens == "shown" and version.cell.state == "not_built" and self.keeps_golden(version):
@@ -283,7 +283,7 @@ class Server:
         return version
 
     def cell(self, version: Version) -> Cell:
-        """Where the builds of a new version are kept."""
+        """The builds of a new version."""
         if self.manners.by_digest:
             return self.cells.setdefault(self.digest(version), Cell())
         if not self.manners.deletes_builds:
@@ -291,7 +291,7 @@ class Server:
         return Cell()
 
     def replaced(self, step: Step, old: Version) -> Version:
-        """Puts other content, or the same anew, in the place of a version."""
+        """Replaces the content of a version."""
         version = self.placed(step)
         haunting = old.cell.state in ("building", "cancelling") and self.manners.replaced_build == "haunts"
         if haunting and not self.manners.by_digest and version.cell.state == "not_built":
@@ -307,42 +307,42 @@ class Server:
         del self.versions[version.ref]
         return 200, {"deleted": True}
 
-    # --- what a fault may change -------------------------------------------------------------------------------------
+    # --- overridden by faults ----------------------------------------------------------------------------------------
 
     def foreign(self, step: Step, version: Version, now: int) -> Answer:
-        """Answers another account."""
+        """Responds to another account."""
         return NOT_FOUND
 
     def refused_key(self, step: Step, now: int) -> Answer | None:
-        """What happens on a request whose key is refused: nothing."""
+        """Response to an invalid key, if not the usual 401."""
         return None
 
     def limited(self, step: Step, now: int) -> Answer:
-        """Answers a request beyond the rate."""
+        """Responds to a request above the limit."""
         return LIMITED
 
-    def holds_back_ms(self, step: Step) -> int:
-        """How long the answer to a request is held back after it took effect; `play` does not ask."""
+    def delay_ms(self, step: Step) -> int:
+        """Delay of a response after its request took effect; `play` ignores it."""
         return 0
 
     def advance(self, now: int) -> None:
-        """Lets builds end that have to end by *now*."""
+        """Ends the builds that are over by *now*."""
         for cell in [cell for cell in self.live if cell.ends_ms <= now]:
             self.ended(cell)
             self.live.remove(cell)
 
     def ended(self, cell: Cell) -> None:
-        """A build comes to its end, or is gone after its cancel."""
+        """Ends a build, or settles a cancelled one."""
         if cell.state in ("building", "cancelling"):
             cell.state, cell.build_time_ms = cell.ends_as, cell.ends_ms - cell.begun_ms
         for version in self.versions.values():
             if version.cell is cell and cell.state == "ready":
                 self.goldens[self.digest(version)] = cell.build_time_ms
 
-    # --- what it shows -----------------------------------------------------------------------------------------------
+    # --- responses ---------------------------------------------------------------------------------------------------
 
     def keeps_golden(self, version: Version) -> bool:
-        """Whether the golden of a digest serves a version that is not built."""
+        """Whether the golden of a digest serves an unbuilt version."""
         return self.manners.keeps_goldens != "no" and self.digest(version) in self.goldens
 
     def digest(self, version: Version) -> str:
@@ -351,20 +351,20 @@ class Server:
         return self.manners.prefix + hashlib.sha256(meaning.encode()).hexdigest()
 
     def identity(self, version: Version) -> dict[str, Any]:
-        """The fields that every answer about a version has."""
+        """Common fields of all responses about a version."""
         return {"ref": version.ref, "digest": self.digest(version)}
 
     def built(self, version: Version) -> dict[str, Any]:
         """The build object."""
         cell = version.cell
-        shown = self.identity(version) | {"status": "building" if cell.state == "cancelling" else cell.state}
+        body = self.identity(version) | {"status": "building" if cell.state == "cancelling" else cell.state}
         if cell.state == "ready":
-            shown["build_time_ms"] = cell.build_time_ms
-            if self.manners.tells_reused:
-                shown["reused"] = cell.reused
+            body["build_time_ms"] = cell.build_time_ms
+            if self.manners.reports_reused:
+                body["reused"] = cell.reused
         if cell.state == "failed":
-            shown["error"] = "step 1 ended with 1"
-        return shown
+            body["error"] = "step 1 ended with 1"
+        return body
 
     def document(self, version: Version) -> dict[str, Any]:
         """The published document."""
@@ -373,7 +373,7 @@ class Server:
 
 
 def play(server: Server, steps: Sequence[Step]) -> list[Exchange]:
-    """The exchanges of *steps* in the order of their numbers."""
+    """Exchanges of *steps* in the order of their numbers."""
     effects: list[tuple[int, int, int, int]] = []
     sent = done = 0
     for index, step in enumerate(steps):
@@ -391,7 +391,7 @@ def play(server: Server, steps: Sequence[Step]) -> list[Exchange]:
 
 
 def recorded(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exchange:
-    """The exchange that a client sees of one step."""
+    """The exchange of one step as a client records it."""
     status, body = answer
     if step.fate == "gateway":
         status, body = 504, {"error": "upstream timed out"}
@@ -411,12 +411,6 @@ def recorded(seq: int, step: Step, sent: int, done: int, answer: Answer) -> Exch
 
 
 def bounds(manners: Manners, recipes: Iterable[Recipe]) -> Bounds:
-    """The tightest bounds that a server with these manners keeps."""
+    """The tightest time limits that a server with these manners keeps."""
     longest_ms = max(recipe.sleep_ms for recipe in recipes) + manners.overhead_ms + manners.settle_ms
     return Bounds(build_timeout_s=longest_ms / 1000, cancel_timeout_s=manners.settle_ms / 1000)
-
-
-def given(ref: str, recipe: Recipe, *, known: bool) -> Content:
-    """A version that the user named, whose outcome may be known."""
-    outcome: Outcome = recipe.outcome if known else "unknown"
-    return Content(ref, "primary", "given", outcome, 0.0, "", 0, 0.0, 0.0)

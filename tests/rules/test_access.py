@@ -1,37 +1,18 @@
-"""Rules on who is let in."""
+"""Rules on authentication and authorisation."""
 
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import (
-    REF,
-    UNKNOWN_REF,
-    broken,
-    build,
-    exchange,
-    exchange_rules,
-    frame,
-    history,
-    publish,
-    story_rules,
-    story_verdicts,
-    verdicts,
-)
+from tests.rules.exchanges import ERROR, OTHER_REF, REF, UNKNOWN_REF, exchange, frame, given, publish
+from tests.rules.judging import broken, cases, exchange_rules, outcome, verdicts
+from tests.rules.stories import cancel, read, start
 from touchstone.facts.exchange import REFUSED_CREDENTIALS, Credential, Exchange
 from touchstone.rules import access
-from touchstone.rules.history import Content
 
-OPERATIONS = (
-    "startBuild",
-    "getBuild",
-    "cancelBuild",
-    "streamBuildEvents",
-    "getTemplate",
-    "deleteTemplate",
-    "publishTemplate",
-)
-CLAIMS = {
+RULES = exchange_rules("access")
+ABOUT = ("startBuild", "getBuild", "cancelBuild", "streamBuildEvents", "getTemplate", "deleteTemplate")
+CLAIMS: dict[Credential, str] = {
     "none": "auth.missing-key-is-401",
     "unknown": "auth.unknown-key-is-401",
     "longer": "auth.near-key-is-401",
@@ -40,318 +21,240 @@ CLAIMS = {
     "malformed": "auth.malformed-header-is-401",
     "query": "auth.query-key-is-401",
 }
-MISSING = {"error": "Missing API key. Send one as a bearer token."}
-INVALID = {"error": "Invalid API key"}
-ERROR = {"error": "no"}
+PUBLISH_PLAN, PLAN, OTHERS = "access.publish-needs-scale", "access.start-needs-scale", "access.others-version-is-404"
+CUT: dict[str, Any] = {"json": ERROR, "error": "ReadError: connection closed", "seq": 2}
+MISSING, INVALID = {"error": "Missing API key."}, {"error": "Invalid API key"}
+ODD_PATH = "/templates/default/a%2Fb/1.0.0/build"
 
 
-def test_each_refused_key_has_a_claim() -> None:
-    """No way of showing a wrong key is left without a claim."""
-    assert set(CLAIMS) == set(REFUSED_CREDENTIALS)
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", [*ABOUT, "publishTemplate"])
 @pytest.mark.parametrize("credential", sorted(REFUSED_CREDENTIALS))
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [(401, "held"), (200, "broken"), (202, "broken"), (403, "broken"), (404, "broken"), (500, "broken")],
+def test_refused_key_gets_401_from_every_operation(operation: str, credential: Credential) -> None:
+    for status in (401, 200, 202, 403, 404, 500):
+        answer = exchange(operation, status, credential=credential, note={"content": "x"}, json={})
+        assert verdicts(RULES, answer) == {(CLAIMS[credential], "held" if status == 401 else "broken")}
+
+
+@cases(
+    "facts expected",
+    {
+        "no answer": ({"status": 0}, ""),
+        "an odd path": ({"status": 404, "path": ODD_PATH}, ""),
+        "a redirect": ({"status": 307, "path": "/templates/default/a/1.0.0/build/"}, ""),
+        "any document, 400": ({"operation": "publishTemplate", "status": 400}, ""),
+        "any document, 415": ({"operation": "publishTemplate", "status": 415}, ""),
+        "any document, 422": ({"operation": "publishTemplate", "status": 422}, ""),
+        "a body": ({"operation": "startBuild", "status": 415, "request_body": b"x"}, ""),
+        "another method": ({"operation": "", "method": "PUT", "status": 405}, ""),
+        "HEAD refused": ({"method": "HEAD", "status": 401}, ""),
+        "HEAD served": ({"method": "HEAD", "status": 200}, "broken"),
+        "cut off": (CUT, ""),
+        "a limit": ({"status": 429}, "indeterminate"),
+    },
 )
-def test_refused_key_gets_401_from_every_operation(
-    operation: str, credential: Credential, status: int, outcome: str
-) -> None:
-    """A wrong key is told so by every operation; anything else breaks the claim about that kind of key."""
-    answer = exchange(operation, status, credential=credential, note={"content": "x"}, json={})
-
-    assert verdicts(exchange_rules("access"), answer) == {(CLAIMS[credential], outcome)}
+def test_refusal_before_the_key_is_read_is_fair(facts: dict[str, Any], expected: str) -> None:
+    assert outcome(RULES, CLAIMS["none"], exchange(**facts, credential="none")) == expected
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"status": 0},
-        {"status": 404, "path": "/templates/default/a%2Fb/1.0.0/build"},
-        {"status": 307, "path": "/templates/default/a/1.0.0/build/"},
-        {"operation": "publishTemplate", "status": 400, "note": {"invalid": "empty"}},
-        {"operation": "publishTemplate", "status": 422},
-        {"operation": "startBuild", "status": 415, "request_body": b"x"},
-        {"operation": "", "method": "PUT", "status": 405},
-        {"operation": "getBuild", "method": "HEAD", "status": 405},
-    ],
-)
-def test_refusal_before_the_key_is_looked_at_is_fair(facts: dict[str, Any]) -> None:
-    """What is odd about a request, or that nothing was answered, comes before the key."""
-    assert verdicts(exchange_rules("access"), exchange(**facts, credential="none")) == set()
-
-
-def test_limit_before_the_key_is_indeterminate() -> None:
-    """A limit that a wrong key meets says nothing about keys."""
-    assert verdicts(exchange_rules("access"), exchange(status=429, credential="none")) == {
-        ("auth.missing-key-is-401", "indeterminate")
-    }
-
-
-@pytest.mark.parametrize(
-    ("credential", "json", "claim", "outcome"),
-    [
-        ("none", MISSING, "auth.missing-key-text", "held"),
-        ("none", INVALID, "auth.missing-key-text", "broken"),
-        ("none", {"error": "Unauthorized: Missing API key"}, "auth.missing-key-text", "broken"),
-        ("unknown", INVALID, "auth.invalid-key-text", "held"),
-        ("unknown", MISSING, "auth.invalid-key-text", "broken"),
-        ("longer", {"error": "invalid api key"}, "auth.invalid-key-text", "broken"),
-        ("shorter", INVALID, "auth.invalid-key-text", "held"),
-    ],
-)
-def test_text_of_401_starts_as_documented(credential: Credential, json: Any, claim: str, outcome: str) -> None:
-    """The text tells a missing key from a wrong one."""
-    answer = exchange(status=401, json=json, credential=credential)
-
-    assert {v for v in verdicts(exchange_rules("access"), answer) if v[0].endswith("-text")} == {(claim, outcome)}
+@pytest.mark.parametrize("credential", ["none", "unknown", "longer", "shorter", "recased"])
+def test_text_of_401_names_the_kind_of_problem(credential: Credential) -> None:
+    right, wrong = (MISSING, INVALID) if credential == "none" else (INVALID, MISSING)
+    claim = "auth.missing-key-text" if credential == "none" else "auth.invalid-key-text"
+    for text, expected in ((right, "held"), (wrong, "broken"), ({"error": right["error"].lower()}, "broken")):
+        assert outcome(RULES, claim, exchange(status=401, json=text, credential=credential)) == expected
 
 
 @pytest.mark.parametrize("credential", ["malformed", "query"])
-@pytest.mark.parametrize("json", [MISSING, INVALID, {}, {"error": 1}])
+@pytest.mark.parametrize("json", [MISSING, INVALID, {}, {"error": 1}], ids=str)
 def test_text_is_free_where_it_is_not_documented(credential: Credential, json: Any) -> None:
-    """What a malformed header or a key in the wrong place is told is not documented."""
     answer = exchange(status=401, json=json, credential=credential)
 
-    assert verdicts(exchange_rules("access"), answer) == {(CLAIMS[credential], "held")}
+    assert verdicts(RULES, answer) == {(CLAIMS[credential], "held")}
 
 
-@pytest.mark.parametrize(
-    ("credential", "claim"),
-    [
-        ("primary", "auth.valid-key-is-accepted"),
-        ("second", "auth.valid-key-is-accepted"),
-        ("lowercase-scheme", "auth.scheme-ignores-case"),
-        ("restricted", "access.plan-is-no-key-matter"),
-    ],
+@cases(
+    "credential claim",
+    {
+        "primary": ("primary", "auth.valid-key-is-accepted"),
+        "second": ("second", "auth.valid-key-is-accepted"),
+        "lowercase-scheme": ("lowercase-scheme", "auth.scheme-ignores-case"),
+        "restricted": ("restricted", "access.plan-is-no-key-matter"),
+    },
 )
 def test_valid_key_is_never_401(credential: Credential, claim: str) -> None:
-    """401 to a valid key breaks the claim about that kind of key; 404 and 403 uphold it; 429 and 500 show nothing."""
-    outcomes = {
-        status: verdicts(exchange_rules("access"), exchange(status=status, json=ERROR, credential=credential))
-        for status in (200, 401, 403, 404, 429, 500)
-    }
-
-    assert outcomes == {
-        200: {(claim, "held")},
-        401: {(claim, "broken")},
-        403: {(claim, "held")},
-        404: {(claim, "held")},
-        429: set(),
-        500: set(),
-    }
+    expected = {200: "held", 401: "broken", 403: "held", 404: "held", 429: "", 500: ""}
+    for status, verdict in expected.items():
+        answer = exchange(status=status, json=ERROR, credential=credential)
+        assert verdicts(RULES, answer) == ({(claim, verdict)} if verdict else set())
 
 
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (403, "held"),
-        (201, "broken"),
-        (404, "broken"),
-        (429, "indeterminate"),
-        (400, "indeterminate"),
-        (409, "indeterminate"),
-    ],
+@pytest.mark.parametrize("odd", [{"path": ODD_PATH}, {"operation": "", "method": "PUT"}], ids=str)
+def test_401_outside_the_operations_accuses_no_key(odd: dict[str, Any]) -> None:
+    assert verdicts((access.accepted_key,), exchange(status=401, json=ERROR, **odd)) == set()
+
+
+@cases(
+    "status expected",
+    {
+        "refused": (403, "held"),
+        "published": (201, "broken"),
+        "404": (404, "broken"),
+        "a limit": (429, "indeterminate"),
+        "a body, 400": (400, "indeterminate"),
+        "a conflict": (409, "indeterminate"),
+        "a key": (401, ""),
+        "no answer": (0, ""),
+    },
 )
-def test_publishing_below_scale_is_403(status: int, outcome: str) -> None:
-    """A small plan cannot publish; what is wrong with the document may be told first."""
-    answer = exchange("publishTemplate", status, json=ERROR, credential="restricted")
+def test_publishing_below_scale_is_403(status: int, expected: str) -> None:
+    answer = exchange("publishTemplate", status, json=ERROR, credential="restricted", note={"content": 1})
 
-    assert ("access.publish-needs-scale", outcome) in verdicts(exchange_rules("access"), answer)
-
-
-GIVEN = {REF: Content(REF, "restricted", "", "ready", 0.0, "", 0, 0.0, 0.0)}
+    assert outcome(RULES, PUBLISH_PLAN, answer) == expected
+    assert outcome(RULES, PUBLISH_PLAN, exchange("publishTemplate", credential="restricted", **CUT)) == ""
 
 
-@pytest.mark.parametrize(
-    ("status", "own", "elsewhere"),
-    [
-        (403, "held", "held"),
-        (404, "broken", "indeterminate"),
-        (202, "broken", "broken"),
-        (429, "indeterminate", "indeterminate"),
-        (500, "broken", "broken"),
-    ],
+# --- starts below the Scale plan --------------------------------------------------------------------------------------
+
+
+def small_start(seq: int = 4, status: int = 403, credential: Credential = "restricted", **more: Any) -> Exchange:
+    return start(seq, status, credential=credential, **more)
+
+
+def small_read(seq: int, state: str, **more: Any) -> Exchange:
+    return read(seq, state, credential="restricted", **more)
+
+
+def below(*exchanges: Exchange, ref: str = REF) -> str:
+    """Outcomes for starts of a version of an account below the Scale plan."""
+    return outcome((access.start_needs_scale,), PLAN, *exchanges, ref=ref, given=given("restricted"))
+
+
+@cases(
+    "status own elsewhere",
+    {
+        "refused": (403, "held", "held"),
+        "not found": (404, "broken", "indeterminate"),
+        "served": (202, "broken", "broken"),
+        "a limit": (429, "indeterminate", "indeterminate"),
+        "a failure": (500, "broken", "broken"),
+        "a key": (401, "", ""),
+    },
 )
 def test_starting_below_scale_is_403(status: int, own: str, elsewhere: str) -> None:
-    """A small plan cannot start: 403 on its own version; on others 404 may come first."""
-    claim = "access.start-needs-scale"
-    mine = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2)
-    unknown = exchange("startBuild", status, json=ERROR, credential="restricted", seq=2, ref=UNKNOWN_REF)
-
-    assert story_verdicts((access.start_needs_scale,), mine, given=GIVEN) == {(claim, own)}
-    assert story_verdicts((access.start_needs_scale,), unknown, ref=UNKNOWN_REF) == {(claim, elsewhere)}
+    assert below(small_start(2, status)) == own
+    assert below(small_start(2, status, ref=UNKNOWN_REF), ref=UNKNOWN_REF) == elsewhere
 
 
-def test_refused_start_is_not_blamed_where_reads_begin_builds() -> None:
-    """A build that begins after a refused start says nothing of plans where versions build that are only read."""
-    claim = "access.start-needs-scale"
-    reads = [
-        exchange("getBuild", seq=2, credential="restricted", json=build("not_built")),
-        exchange("startBuild", 403, seq=3, credential="restricted", json=ERROR),
-        exchange("getBuild", seq=4, credential="restricted", json=build("building")),
-    ]
-    other = "default/touchstone-t1-other@1.0.0"
-    anyway = [
-        publish(5, other),
-        exchange("getBuild", seq=6, ref=other, json=build("not_built", ref=other)),
-        exchange("getBuild", seq=7, ref=other, json=build("building", ref=other)),
-    ]
+def test_each_start_below_scale_is_judged_by_itself() -> None:
+    beside = (small_start(2, credential="primary"), small_start(3, 0), small_start(4, 401))
 
-    assert claim in broken(story_verdicts((access.start_needs_scale,), *reads, given=GIVEN))
-    assert claim not in broken(story_verdicts((access.start_needs_scale,), *reads, *anyway, given=GIVEN))
+    assert below(*beside, small_start(5, 202)) == "broken"
+    assert below(exchange("startBuild", 202, credential="restricted", **CUT)) == ""
 
 
-def test_small_plan_taken_for_a_wrong_key_is_told_once() -> None:
-    """401 for a small plan is the claim about keys, not the one about plans."""
-    answer = exchange("startBuild", 401, json=ERROR, credential="restricted", seq=2)
-
-    assert story_verdicts(story_rules("access"), answer, given=GIVEN) == set()
-    assert broken(verdicts(exchange_rules("access"), answer)) == {"access.plan-is-no-key-matter"}
+NOT_BUILT, BUILDING = small_read(3, "not_built"), small_read(5, "building")
+ANYWAY = (publish(6, OTHER_REF), read(7, "not_built", ref=OTHER_REF), read(8, "building", ref=OTHER_REF))
 
 
-OTHERS = "access.others-version-is-404"
-
-
-@pytest.mark.parametrize("operation", OPERATIONS[:-1])
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [(404, "held"), (202, "broken"), (403, "broken"), (409, "broken"), (500, "broken"), (429, "indeterminate")],
+@cases(
+    "story expected",
+    {
+        "it builds": ((NOT_BUILT, small_start(), BUILDING), "broken held"),
+        "it is ready": ((NOT_BUILT, small_start(), small_read(5, "ready")), "broken held"),
+        "nothing changes": ((NOT_BUILT, small_start(), small_read(5, "not_built")), "held"),
+        "versions that are only read build": ((NOT_BUILT, small_start(), BUILDING, *ANYWAY), "held"),
+        "no start": ((NOT_BUILT, BUILDING), ""),
+        "a build ran before": ((small_read(3, "building"), small_start(), small_read(5, "ready")), "held"),
+        "answered after the second": ((NOT_BUILT, small_start(done_at=5.001), BUILDING), "held"),
+        "reads that overlap": ((small_read(3, "not_built", done_at=6.0), small_start(), BUILDING), "held"),
+        "one start was let through": ((NOT_BUILT, small_start(4, 429), small_start(), BUILDING), "held indeterminate"),
+    },
 )
-def test_others_version_looks_missing(operation: str, status: int, outcome: str) -> None:
-    """Another account's version is 404 for every operation, in both directions."""
-    seen = exchange(operation, status, json=ERROR, credential="second", seq=2)
-    back = exchange(operation, status, json=ERROR, credential="primary", seq=2)
-
-    assert story_verdicts((access.others_version,), publish(), seen) == {(OTHERS, outcome)}
-    assert story_verdicts((access.others_version,), publish(credential="second"), back) == {(OTHERS, outcome)}
+def test_reads_around_a_refused_start_show_whether_it_built(story: tuple[Exchange, ...], expected: str) -> None:
+    assert below(*story) == expected
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome"), [(b"", "held"), (b": nothing here\n\n", "held"), (frame({"line": "secret"}), "broken")]
+def test_build_on_an_account_above_the_plan_accuses_nobody() -> None:
+    story = [publish(), read(3, "not_built"), small_start(4), read(5)]
+
+    assert broken(verdicts((access.start_needs_scale,), *story)) == set()
+
+
+# --- versions of another account --------------------------------------------------------------------------------------
+
+
+def others(*exchanges: Exchange) -> str:
+    return outcome((access.others_version,), OTHERS, *exchanges)
+
+
+@pytest.mark.parametrize("operation", ABOUT)
+def test_version_of_another_account_is_404(operation: str) -> None:
+    expected = {404: "held", 202: "broken", 403: "broken", 409: "broken", 500: "broken", 429: "indeterminate"}
+    for status, verdict in expected.items():
+        request = exchange(operation, status, json=ERROR, credential="second", seq=2)
+        back = exchange(operation, status, json=ERROR, seq=2)
+        assert others(publish(), request) == others(publish(credential="second"), back) == verdict
+
+
+@cases(
+    "story expected",
+    {
+        "an empty log": ((exchange("streamBuildEvents", credential="second", seq=2),), "held"),
+        "a comment in a log": ((exchange("streamBuildEvents", body=b": none\n\n", credential="second", seq=2),),
+            "held"),
+        "a frame": ((exchange("streamBuildEvents", body=frame({}), credential="second", seq=2),), "broken"),
+        "one's own": ((read(2),), ""),
+        "a publish of that name": ((exchange("publishTemplate", 201, json={}, credential="second", seq=2),), ""),
+        "no answer": ((exchange(status=0, credential="second", seq=2),), ""),
+        "cut off": ((exchange(credential="second", **CUT),), ""),
+        "a refused key": ((read(2, credential="none"),), ""),
+        "beside the publish": ((read(2, credential="second", sent_at=1.001),), ""),
+        "a body refused first": ((exchange("startBuild", 415, request_body=b"x", credential="second", seq=2),), ""),
+        "both accounts have it": ((publish(2, credential="second"), read(3, credential="second")), ""),
+        "after what cannot be judged": ((read(2), read(3, status=401, credential="second"),
+            read(4, credential="second", path="/templates/default/%20/1.0.0/build"), read(5, credential="second")),
+            "broken"),
+        "an idle cancel": ((cancel(2, 404, credential="second", ref=UNKNOWN_REF, json=ERROR),
+            cancel(3, 404, credential="second")), "held"),
+    },
+)  # fmt: skip
+def test_only_a_valid_key_on_an_existing_version_shows_isolation(story: tuple[Exchange, ...], expected: str) -> None:
+    assert others(publish(), *story) == expected
+
+
+@cases(
+    "text usual expected",
+    {
+        "the same": ("No such version.", "No such version.", "held"),
+        "with each one's ref": (f"{REF} is not found.", f"{UNKNOWN_REF} is not found.", "held"),
+        "another text": ("You have no access.", "No such version.", "broken"),
+    },
 )
-def test_others_log_is_missing_or_empty(body: bytes, outcome: str) -> None:
-    """Another account's log may be an empty stream, but not one with a frame."""
-    seen = exchange("streamBuildEvents", body=body, credential="second", seq=2)
+def test_404_for_anothers_version_reads_like_any_other(text: str, usual: str, expected: str) -> None:
+    missing = exchange(
+        status=404, json={"error": usual, "request_id": "1"}, credential="second", ref=UNKNOWN_REF, seq=2
+    )
+    theirs = exchange(status=404, json={"error": text, "request_id": "2"}, credential="second", seq=3)
 
-    assert story_verdicts((access.others_version,), publish(), seen) == {(OTHERS, outcome)}
-
-
-NO_EVIDENCE: list[tuple[str, Exchange]] = [
-    ("one's own", exchange(json=build(), seq=2)),
-    ("published under the same ref", exchange("publishTemplate", 201, json={}, credential="second", seq=2)),
-    ("a small plan is 403", exchange(status=403, json=ERROR, credential="restricted", seq=2)),
-    ("401", exchange(status=401, json=ERROR, credential="second", seq=2)),
-    ("no answer", exchange(status=0, credential="second", seq=2)),
-    ("a refused key", exchange(json=build(), credential="none", seq=2)),
-    ("while it was being published", exchange(json=build(), credential="second", seq=2, sent_at=1.001)),
-    ("a body refused first", exchange("startBuild", 415, request_body=b"x", credential="second", seq=2)),
-]
+    assert others(publish(), missing, theirs) == expected
 
 
-@pytest.mark.parametrize("answer", [e for _, e in NO_EVIDENCE], ids=[n for n, _ in NO_EVIDENCE])
-def test_other_requests_are_no_evidence_of_isolation(answer: Exchange) -> None:
-    """Only a valid key of another account, on a version that surely exists, shows whether accounts are kept apart."""
-    assert story_verdicts((access.others_version,), publish(), answer) == set()
-
-
-def test_version_that_both_accounts_have_is_not_judged() -> None:
-    """Where both accounts published one name, each may see its own."""
-    story = (publish(1), publish(2, credential="second"), exchange(json=build(), credential="second", seq=3))
-
-    assert story_verdicts((access.others_version,), *story) == set()
-
-
-@pytest.mark.parametrize(("status", "claims"), [(200, {"auth.missing-key-is-401"}), (401, set()), (405, set())])
-def test_refused_key_is_not_served_by_head_either(status: int, claims: set[str]) -> None:
-    """HEAD may be refused in any way; without a key it is not served."""
-    head = exchange("getBuild", status, method="HEAD", credential="none")
-
-    assert broken(verdicts(exchange_rules("access"), head)) == claims
-
-
-@pytest.mark.parametrize(
-    ("text", "outcome"),
-    [
-        ("No such template version.", "held"),
-        (f"{REF} is not found.", "held"),
-        ("You have no access to this version.", "broken"),
-    ],
+@cases(
+    "missing theirs expected",
+    {
+        "none": ([[], []], [[], []], "held"),
+        "each of theirs": ([[], []], [["etag"], ["etag"]], "broken"),
+        "one of both kinds": ([[], ["ETag"]], [["etag"], ["etag"]], "held"),
+        "one of what nobody has": ([[]], [["etag"], ["etag"]], "held"),
+    },
 )
-def test_anothers_version_is_told_like_one_that_nobody_has(text: str, outcome: str) -> None:
-    """A 404 in other words than usual tells that there is something to be found."""
-    usual = text if outcome == "held" else "No such template version."
-    missing = {"error": usual.replace(REF, UNKNOWN_REF), "request_id": "r1"}
+def test_header_on_each_404_gives_a_version_away(
+    missing: list[list[str]], theirs: list[list[str]], expected: str
+) -> None:
+    pairs = [*((UNKNOWN_REF, names) for names in missing), *((REF, names) for names in theirs)]
     story = [
-        publish(1),
-        exchange(status=404, json=missing, credential="second", ref=UNKNOWN_REF, seq=2),
-        exchange(status=404, json={"error": text, "request_id": "r2"}, credential="second", seq=3),
+        exchange(status=404, json=ERROR, headers=dict.fromkeys(names, "1"), credential="second", ref=ref, seq=seq)
+        for seq, (ref, names) in enumerate(pairs, 2)
     ]
-    assert story_verdicts((access.others_version,), *story) == {(OTHERS, outcome)}
 
-
-def test_cancel_of_anothers_version_may_be_told_in_either_way() -> None:
-    """Nothing to cancel and no such version are both 404 (facts 7.14)."""
-    story = [
-        publish(1),
-        exchange("cancelBuild", 404, json={"error": "no"}, credential="second", ref=UNKNOWN_REF, seq=2),
-        exchange("cancelBuild", 404, json={"status": "idle"}, credential="second", seq=3),
-    ]
-    assert story_verdicts((access.others_version,), *story) == {(OTHERS, "held")}
-
-
-def answered_404(seq: int, ref: str, *headers: str) -> Exchange:
-    told = {"error": "No such template version."}
-    return exchange(status=404, json=told, headers=dict.fromkeys(headers, "1"), credential="second", ref=ref, seq=seq)
-
-
-HEADED: list[tuple[str, list[Exchange], str]] = [
-    ("no others", [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(n, REF) for n in (4, 5)], "held"),
-    (
-        "a tag on what somebody has",
-        [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(n, REF, "etag") for n in (4, 5)],
-        "broken",
-    ),
-    (
-        "a tag on one of both kinds",
-        [
-            answered_404(2, UNKNOWN_REF),
-            answered_404(3, UNKNOWN_REF, "ETag"),
-            *(answered_404(n, REF, "etag") for n in (4, 5)),
-        ],
-        "held",
-    ),
-    (
-        "a tag on some of what somebody has",
-        [answered_404(n, UNKNOWN_REF) for n in (2, 3)] + [answered_404(4, REF), answered_404(5, REF, "etag")],
-        "held",
-    ),
-    ("one of each", [answered_404(2, UNKNOWN_REF), answered_404(4, REF, "etag")], "held"),
-    (
-        "one of what somebody has",
-        [answered_404(2, UNKNOWN_REF), answered_404(3, UNKNOWN_REF), answered_404(4, REF, "etag")],
-        "held",
-    ),
-    (
-        "one of what nobody has",
-        [answered_404(2, UNKNOWN_REF), *(answered_404(n, REF, "etag") for n in (4, 5))],
-        "held",
-    ),
-]
-
-
-@pytest.mark.parametrize(("story", "outcome"), [row[1:] for row in HEADED], ids=[row[0] for row in HEADED])
-def test_headers_do_not_tell_anothers_version_from_a_missing_one(story: list[Exchange], outcome: str) -> None:
-    """A header on each 404 for somebody's version and on none for what nobody has gives it away; once is chance."""
-    assert story_verdicts((access.others_version,), publish(1), *story) == {(OTHERS, outcome)}
-
-
-def test_finding_on_a_header_names_it() -> None:
-    """The header is what differs, so that a reader is told which one it is."""
-    known = history(publish(1), *HEADED[1][1])
-    actual = {judgement.actual for judgement in access.others_version(REF, known)}
-
-    assert len(actual) == 1
-    assert "with etag where one" in actual.pop()
+    assert others(publish(), *story) == expected

@@ -1,242 +1,164 @@
-"""Rules on digests: stable ones pass in every order of requests, and each change is blamed on what caused it."""
+"""Rules on digests: stable digests pass in any order of requests, and each change has the right cause."""
 
 from typing import Any
 
-import pytest
-
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
+from tests.rules.exchanges import OTHER_DIGEST, OTHER_REF, given, publish
+from tests.rules.judging import Evidence, cases, findings, story_rules, upheld, verdicts
+from tests.rules.stories import delete, forced, read, reuse, start, template
 from touchstone.facts.exchange import Exchange
-from touchstone.rules.history import Content
 
-PUBLISHED, STABLE = "digest.is-the-published-one", "digest.is-stable"
+RULES = story_rules("digests")
+PUBLISHED, STABLE, FOLLOWS = "digest.is-the-published-one", "digest.is-stable", "digest.follows-content"
 CONFLICT, REFUSED = "publish.conflict-keeps-content", "auth.refused-changes-nothing"
-FOLLOWS = "digest.follows-content"
 SHARED, FLAGGED = "reuse.same-digest-elsewhere", "reuse.is-flagged"
-NEW = "cd" * 32
+THIRD_REF = "default/touchstone-t1-third@1.0.0"
+NEW: dict[str, Any] = {"digest": OTHER_DIGEST}
+Story = tuple[Exchange, ...]
 
 
-def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    return story_verdicts(story_rules("digests"), *exchanges, **more)
+def shows(moment: float, **more: Any) -> Exchange:
+    return read(moment, "not_built", **more)
 
 
-def claims(*exchanges: Exchange) -> set[str]:
-    return {claim for claim, _ in found(*exchanges)}
+def conflict(moment: float, **more: Any) -> Exchange:
+    facts: dict[str, Any] = {"content": "new", "status": 409} | more
+    return publish(moment, **facts)
 
 
-def read(seq: int, digest: Any = DIGEST, status: str = "not_built", **more: Any) -> Exchange:
-    return exchange("getBuild", 200, seq=seq, json=build(status, digest=digest), **more)
+def keyless(moment: float, **more: Any) -> Exchange:
+    return conflict(moment, **({"status": 401, "credential": "none", "note": {"force": True}} | more))
 
 
-def template(seq: int, digest: str = DIGEST, content: str = "hello") -> Exchange:
-    document = {"build": {"run": [f"echo marker-{content}"]}}
-    return exchange("getTemplate", 200, seq=seq, json={"ref": REF, "digest": digest, "template": document})
+@cases(
+    "story expected",
+    {
+        "one digest everywhere": ((shows(2), start(3), template(4), read(5)), []),
+        "a read": ((shows(2, **NEW),), [(PUBLISHED, (1, 2))]),
+        "a start": ((start(2, **NEW),), [(PUBLISHED, (1, 2))]),
+        "always wrong": ((shows(2, **NEW), shows(3, **NEW)), [(PUBLISHED, (1, 2))]),
+        "a change": ((shows(2), template(3), shows(4, **NEW)), [(STABLE, (2, 4))]),
+        "no digest": ((shows(2, digest=None),), []),
+        "another account": ((shows(2, credential="second", **NEW),), []),
+        "content replaced": ((shows(2), forced(3), shows(4, **NEW), delete(5), publish(6), shows(7)), []),
+        "beside a publish": ((forced(3, done_at=5.0), shows(4), shows(4, **NEW)), []),
+        "the old one after force": ((forced(3), shows(4)), []),
+        "the old one where reads show the new": ((forced(3), shows(4, **NEW), start(5)), [(PUBLISHED, (3, 5))]),
+        "the old one without force": ((publish(2, content="new", **NEW), shows(3)), [(PUBLISHED, (2, 3))]),
+        "nobody's after force": ((forced(2), shows(3, digest="ef" * 32)), [(PUBLISHED, (2, 3))]),
+        "a conflict that changes it": ((shows(2), conflict(3), shows(4, **NEW)), [(CONFLICT, (3, 4))]),
+        "a conflict, never read before": ((conflict(3), shows(4, **NEW), shows(5, **NEW), template(6, **NEW)),
+            [(CONFLICT, (3, 4)), (CONFLICT, (3, 6))]),
+        "a conflict that changes the document": ((template(2), conflict(3), template(4, "new")),
+            [(CONFLICT, (1, 3, 4))]),
+        "a conflict whose document is read": ((conflict(2), shows(3), template(4, "new")), [(CONFLICT, (1, 2, 4))]),
+        "a conflict, and the document": ((conflict(2), shows(3), template(4)), []),
+        "a conflict, and nobody's document": ((conflict(2), shows(3), template(4, "elsewhere")), []),
+        "a conflict that changed nothing": ((conflict(3), shows(4), template(5, **NEW)), [(PUBLISHED, (1, 5))]),
+        "a conflict cleared by a read": ((conflict(2, done_at=3.0), shows(3), shows(4, **NEW)), [(STABLE, (3, 4))]),
+        "a read answered when it was sent": ((shows(2, done_at=3.0), conflict(3), shows(4, **NEW)),
+            [(CONFLICT, (3, 4))]),
+        "a read answered after it": ((shows(2, done_at=3.005), conflict(3), shows(4, **NEW)), [(STABLE, (2, 4))]),
+        "no key": ((shows(2), keyless(3), shows(4, **NEW)), [(REFUSED, (3, 4))]),
+    },
+)  # fmt: skip
+def test_digest_of_a_version(story: Story, expected: Evidence) -> None:
+    assert findings(RULES, publish(1), *story) == expected
 
 
-def start(seq: int, digest: str = DIGEST, status: str = "building", **more: Any) -> Exchange:
-    reused = {"reused": True} if status == "ready" else {}
-    facts = {key: more.pop(key) for key in ("ref", "credential") if key in more}
-    return exchange("startBuild", 202, seq=seq, json=build(status, digest=digest, **(reused | more)), **facts)
-
-
-def conflict(seq: int, **more: Any) -> Exchange:
-    return publish(seq, **({"content": "new", "status": 409} | more))
-
-
-def test_one_digest_everywhere_upholds_the_claims() -> None:
-    """Start, status and template reads that show what publishing returned, and do so again, uphold both claims."""
-    story = [publish(1), read(2), start(3), template(4), read(5, status="building")]
-
-    assert found(*story) == {(PUBLISHED, "held"), (STABLE, "held")}
-
-
-@pytest.mark.parametrize("answer", [read(2, NEW), template(2, NEW), start(2, NEW)])
-def test_other_digest_than_the_published_one_is_found(answer: Exchange) -> None:
-    """Each answer that shows a digest must show the published one."""
-    assert found(publish(1), answer) == {(PUBLISHED, "broken")}
-
-
-def test_digest_that_is_always_wrong_is_told_once() -> None:
-    """A read that always shows the same wrong digest is stable and wrong."""
-    assert found(publish(1), read(2, NEW), read(3, NEW)) == {(PUBLISHED, "broken"), (STABLE, "held")}
-
-
-def test_digest_that_changes_is_found() -> None:
-    """A digest that was right and then is another one is not stable."""
-    assert broken(found(publish(1), read(2), read(3, NEW))) == {STABLE}
-
-
-@pytest.mark.parametrize("digest", [None, 12, ""])
-def test_missing_digest_is_told_elsewhere(digest: Any) -> None:
-    """An answer without a digest has nothing to compare."""
-    assert found(publish(1), read(2, digest)) == set()
-
-
-def test_answers_to_others_are_not_compared() -> None:
-    """What another account sees of a version is told by other rules."""
-    assert found(publish(1), read(2, NEW, credential="second")) == set()
-
-
-def test_replaced_content_has_the_digest_of_its_own_publish() -> None:
-    """After a publish with force, and after a delete, the next publish counts."""
-    forced = publish(3, content="new", digest=NEW, note={"force": True})
-    gone = exchange("deleteTemplate", 200, seq=5, json={"deleted": True})
-    story = [publish(1), read(2), forced, read(4, NEW), gone, publish(6), read(7)]
-
-    assert broken(found(*story)) == set()
-
-
-def test_answer_beside_a_publish_is_not_compared() -> None:
-    """An answer that overlaps with a publish may show either content."""
-    forced = publish(3, content="new", digest=NEW, note={"force": True}, done_at=5.0)
-
-    assert broken(found(publish(1), forced, read(4, DIGEST), read(4, NEW))) == set()
-
-
-def test_old_digest_after_force_is_told_elsewhere() -> None:
-    """A read that still shows what was to be replaced breaks the claim about force."""
-    forced = publish(3, content="new", digest=NEW, note={"force": True})
-
-    assert PUBLISHED not in claims(publish(1), forced, read(4, DIGEST))
-
-
-def test_conflict_that_keeps_the_content_upholds_the_claim() -> None:
-    """A digest that reads after a conflict as it did before shows that nothing changed."""
-    assert (CONFLICT, "held") in found(publish(1), read(2), conflict(3), read(4))
-
-
-@pytest.mark.parametrize("before", [[read(2)], []])
-def test_conflict_that_changes_the_content_is_found_and_nothing_else(before: list[Exchange]) -> None:
-    """A digest that is another one after a conflict is blamed on the conflict, now and in later reads."""
-    story = [publish(1), *before, conflict(3), read(4, NEW), read(5, NEW), template(6, NEW)]
-
-    assert broken(found(*story)) == {CONFLICT}
-
-
-def test_conflict_that_changes_the_document_is_found() -> None:
-    """Another document under the same digest is a change as well."""
-    assert broken(found(publish(1), template(2), conflict(3), template(4, content="new"))) == {CONFLICT}
-
-
-def test_document_of_a_conflict_is_found_by_its_marker() -> None:
-    """A document that nobody has read before says itself whose it is, also where the digest stayed."""
-    assert broken(found(publish(1), conflict(2), read(3), template(4, content="new"))) == {CONFLICT}
-    assert broken(found(publish(1), conflict(2), read(3), template(4))) == set()
-    assert broken(found(publish(1), conflict(2), read(3), template(4, content="elsewhere"))) == set()
-
-
-def test_wrong_digest_is_not_blamed_on_a_conflict_that_changed_nothing() -> None:
-    """Where another read shows that the content stands, a wrong digest is its own fault."""
-    assert broken(found(publish(1), conflict(3), read(4), template(5, NEW))) == {PUBLISHED}
-
-
-@pytest.mark.parametrize(("credential", "status", "claim"), [("none", 401, REFUSED), ("longer", 403, REFUSED)])
-def test_refused_publish_of_others_changes_nothing(credential: str, status: int, claim: str) -> None:
-    """A refused publish with force leaves the digest as it was; another digest after it is blamed on it."""
-    refused = conflict(3, credential=credential, status=status, note={"force": True})
-
-    assert (claim, "held") in found(publish(1), read(2), refused, read(4))
-    assert broken(found(publish(1), read(2), refused, read(4, NEW))) == {claim}
-
-
-def test_refused_publish_of_the_same_content_shows_nothing() -> None:
-    """A refused publish of what is there already could not have changed anything."""
-    refused = publish(3, status=401, credential="none", note={"force": True})
-
-    assert REFUSED not in claims(publish(1), read(2), refused, read(4))
+@cases(
+    "story expected",
+    {
+        "three answers": ((shows(2), shows(3)), [(PUBLISHED, (1, 2)), (STABLE, (2, 3)), (PUBLISHED, (1, 3))]),
+        "a conflict": ((conflict(2), shows(3)), [(PUBLISHED, (1, 3)), (CONFLICT, (1, 2, 3))]),
+        "no key": ((keyless(2), shows(3)), [(PUBLISHED, (1, 3)), (REFUSED, (1, 2, 3))]),
+        "a conflict, once": ((shows(2), conflict(3, sent_at=1.9, done_at=2.0), template(4)),
+            [(PUBLISHED, (1, 2)), (CONFLICT, (1, 3, 2)), (PUBLISHED, (1, 4))]),
+    },
+)  # fmt: skip
+def test_digest_that_stays_upholds(story: Story, expected: Evidence) -> None:
+    assert upheld(RULES, publish(1), *story) == expected
 
 
 def test_given_version_has_a_stable_digest() -> None:
-    """A template that the user named shows one digest as long as the run lasts."""
-    given = {REF: Content(REF, "primary", "given", "ready", 0.0, "", 0, float("-inf"), float("-inf"))}
-
-    assert found(read(1), read(2), given=given) == {(STABLE, "held")}
-    assert found(read(1), read(2, NEW), given=given) == {(STABLE, "broken")}
+    assert upheld(RULES, shows(1), shows(2), given=given()) == [(STABLE, (1, 2))]
+    assert findings(RULES, shows(1), shows(2, **NEW), given=given()) == [(STABLE, (1, 2))]
 
 
-def test_different_content_has_different_digests() -> None:
-    """Versions with other content have other digests."""
-    assert (FOLLOWS, "held") in found(publish(1), publish(2, OTHER_REF, content="other", digest=NEW))
+# --- one digest for several contents ----------------------------------------------------------------------------------
 
 
-def test_one_digest_for_different_content_is_found() -> None:
-    """Two versions with different content and one digest break the claim, whichever is asked about."""
-    story = [publish(1), publish(2, OTHER_REF, content="other")]
-
-    assert broken(found(*story)) == {FOLLOWS}
-    assert broken(found(*story, ref=OTHER_REF)) == {FOLLOWS}
+def other(seq: int, content: str = "other", ref: str = OTHER_REF, **more: Any) -> Exchange:
+    return publish(seq, ref, content=content, **more)
 
 
-def test_one_digest_for_equal_steps_under_two_names_is_fine() -> None:
-    """Whether the digest covers name and version is open, so that only the name may differ."""
-    other = publish(2, OTHER_REF, content="hello under another name", note={"marker": "marker-hello"})
-
-    assert broken(found(publish(1), other)) == set()
-
-
-def test_one_digest_for_replaced_content_is_found() -> None:
-    """A new document under the same ref has a new digest, unless reads show that the old one is still there."""
-    forced = publish(3, content="new", note={"force": True})
-
-    assert broken(found(publish(1), forced, template(4, content="new"))) == {FOLLOWS}
-    assert broken(found(publish(1), forced, template(4, content="hello"))) == set()
-
-
-def test_other_content_that_was_accepted_without_force_may_have_been_ignored() -> None:
-    """A server that accepts a conflict, and answers what is there, has not computed another digest."""
-    assert broken(found(publish(1), publish(3, content="new"))) == set()
+@cases(
+    "story expected",
+    {
+        "two digests": ((publish(1), other(2, **NEW)), {(FOLLOWS, "held")}),
+        "equal steps": ((publish(1), other(2, "hello again", note={"marker": "marker-hello"})), set()),
+        "no marker": ((publish(1), other(2, note={"marker": ""})), set()),
+        "no marker here": ((publish(1, note={"marker": ""}), other(2)), set()),
+        "two accounts": ((publish(1), publish(2, content="same", credential="second", note={"marker": "marker-hello"})),
+            set()),
+        "replaced": ((publish(1), forced(3, digest="ab" * 32), template(4, "new")), {(FOLLOWS, "broken")}),
+        "not replaced": ((publish(1), forced(3, digest="ab" * 32), template(4)), {(FOLLOWS, "held")}),
+        "maybe ignored": ((publish(1), publish(3, content="new")), {(FOLLOWS, "held")}),
+    },
+)  # fmt: skip
+def test_different_contents_have_different_digests(story: Story, expected: set[tuple[str, str]]) -> None:
+    assert {verdict for verdict in verdicts(RULES, *story) if verdict[0] == FOLLOWS} == expected
 
 
-def shared(*last: Exchange, **more: Any) -> list[Exchange]:
-    """Another version with the same digest, seen ready, and then *last*."""
-    seen = exchange("getBuild", 200, seq=4, ref=OTHER_REF, json=build("ready", OTHER_REF))
-    same = publish(2, OTHER_REF, content="same", note={"marker": "marker-hello"}, **more)
-    return [
-        publish(1),
-        same,
-        exchange("startBuild", 202, seq=3, ref=OTHER_REF, json=build("building", OTHER_REF)),
-        seen,
-        *last,
-    ]
+def test_one_digest_shows_the_earliest_publish_in_the_order_of_sending() -> None:
+    third = other(1, "third", ref=THIRD_REF)
+
+    assert findings(RULES, third, publish(2), other(3)) == [(FOLLOWS, (1, 2))]
+    assert findings(RULES, publish(1), other(2)) == [(FOLLOWS, (1, 2))]
+    assert findings(RULES, publish(1), other(2), ref=OTHER_REF) == [(FOLLOWS, (1, 2))]
 
 
-def test_golden_of_another_version_with_the_same_digest_is_reused() -> None:
-    """A start that finds the golden of another version says ready, and that it is reused."""
-    assert {(SHARED, "held"), (FLAGGED, "held")} <= found(*shared(start(5, status="ready")))
+# --- goldens of other versions ----------------------------------------------------------------------------------------
+
+SAME: dict[str, Any] = {"content": "same", "note": {"marker": "marker-hello"}}
+FOUND = {(SHARED, "held"), (FLAGGED, "held")}
+NONE: set[tuple[str, str]] = set()
 
 
-def test_build_of_a_digest_that_is_built_elsewhere_is_found() -> None:
-    """A start that builds what another version of the account has built already breaks the claim."""
-    assert broken(found(*shared(start(5)))) == {SHARED}
+def golden(seq: int, state: str = "ready", **more: Any) -> Exchange:
+    return read(seq, state, **({"ref": OTHER_REF} | more))
 
 
-def test_reuse_from_elsewhere_that_is_not_flagged_is_found() -> None:
-    """A golden of another version is reused all the same."""
-    assert broken(found(*shared(start(5, status="ready", reused=False)))) == {FLAGGED}
+def same(**more: Any) -> Exchange:
+    return publish(2, **({"ref": OTHER_REF} | SAME | more))
 
 
-def test_golden_of_another_account_need_not_be_shared() -> None:
-    """Whether accounts share goldens is open."""
-    assert SHARED not in claims(*shared(start(5), credential="second"))
+@cases(
+    "story expected",
+    {
+        "reused": ((same(), golden(4), reuse(6.0)), FOUND),
+        "built again": ((same(), golden(4), start(6.0)), {(SHARED, "broken")}),
+        "no flag": ((same(), golden(4), reuse(6.0, reused=False)), {(SHARED, "held"), (FLAGGED, "broken")}),
+        "each start by itself": ((same(), reuse(2.5), golden(4), reuse(6.0)), FOUND),
+        "published beside the read": ((same(done_at=4.1), golden(4), reuse(6.0)), NONE),
+        "not ready": ((same(), golden(4, "building"), reuse(6.0)), NONE),
+        "deleted beside the start": ((same(), golden(4), delete(6.4, ref=OTHER_REF), reuse(6.0)), NONE),
+        "deleted itself": ((same(), golden(4), delete(6.4), reuse(6.0)), NONE),
+        "another digest": ((same(**NEW), golden(4), reuse(6.0)), NONE),
+        "another account": ((same(credential="second"), golden(4, credential="second"), reuse(6.0)), NONE),
+        "its own": ((read(4, "ready"), reuse(6.0)), NONE),
+        "a refused start": ((same(), golden(4), reuse(6.0, 409)), NONE),
+        "another account's start": ((same(), golden(4), reuse(6.0, credential="second")), NONE),
+        "a read": ((same(), golden(4), read(6.0, "ready")), NONE),
+    },
+)  # fmt: skip
+def test_start_finds_the_golden_of_another_version(story: Story, expected: set[tuple[str, str]]) -> None:
+    found = {verdict for verdict in verdicts(RULES, publish(1), *story) if verdict[0] in (SHARED, FLAGGED)}
+
+    assert found == expected
 
 
-def test_golden_of_a_deleted_version_need_not_be_kept() -> None:
-    """What becomes of the golden of a deleted version is open."""
-    gone = exchange("deleteTemplate", 200, seq=5, ref=OTHER_REF, json={"deleted": True})
-
-    assert SHARED not in claims(*shared(gone, start(6)))
-
-
-def test_start_before_the_other_was_ready_says_nothing() -> None:
-    """Only a golden that was seen before the start must be reused."""
-    story = [publish(1), publish(2, OTHER_REF, content="same", note={"marker": "marker-hello"}), start(3)]
-    late = exchange("getBuild", 200, seq=4, ref=OTHER_REF, json=build("ready", OTHER_REF))
-
-    assert SHARED not in claims(*story, late)
-
-
-def test_start_that_tells_the_replaced_digest_is_found() -> None:
-    """Where reads show that the content was replaced, an answer with the old digest is not the one of its publish."""
-    forced = publish(3, content="new", digest=NEW, note={"force": True})
-    old = exchange("startBuild", 202, seq=5, json=build("building", digest=DIGEST))
-
-    assert broken(found(publish(1), forced, read(4, NEW), old)) == {PUBLISHED}
+def test_golden_of_another_version_needs_a_digest_and_a_publish() -> None:
+    assert not {SHARED, FLAGGED} & {c for c, _ in verdicts(RULES, same(), golden(4), reuse(6.0))}
+    bare = (publish(1, digest=""), same(digest=""), golden(4), reuse(6.0))
+    assert not {SHARED, FLAGGED} & {c for c, _ in verdicts(RULES, *bare)}
+    assert findings(RULES, publish(1), same(), golden(4), start(9)) == [(SHARED, (4, 9))]

@@ -1,218 +1,205 @@
-"""Rules on HTTP itself: for each claim an answer that breaks it, and answers that do not."""
+"""Rules on HTTP: responses that break each claim, and responses that do not."""
 
 from typing import Any
 
 import pytest
 
-from tests.rules.exchanges import (
-    OTHER_REF,
-    REF,
-    broken,
-    build,
-    exchange,
-    exchange_rules,
-    story_rules,
-    story_verdicts,
-    verdicts,
-)
+from tests.rules.exchanges import ERROR, build, exchange, publish
+from tests.rules.judging import Evidence, broken, cases, exchange_rules, findings, outcome, story_rules, verdicts
+from tests.rules.stories import delete, read, start
+from touchstone.facts.exchange import Exchange
 
+RULES, STORY_RULES = exchange_rules("protocol"), story_rules("protocol")
 PATH = "/templates/default/touchstone-t1-hello/1.0.0/build"
-ERROR = {"error": "There is no such version."}
-
-BREAKS: list[tuple[str, str, dict[str, Any]]] = [
-    ("http.answers", "no answer in time", {"status": 0}),
-    ("http.answers", "connection refused", {"status": 0, "error": "ConnectError: refused"}),
-    ("http.answers", "cut off", {"json": build(), "error": "RemoteProtocolError: incomplete chunked read"}),
-    ("http.answers", "a stream that broke off", {"operation": "streamBuildEvents", "error": "ReadError: reset"}),
-    ("http.no-server-error", "500", {"status": 500, "json": ERROR}),
-    ("http.no-server-error", "503 in place of 429", {"status": 503, "json": ERROR}),
-    ("http.no-server-error", "501 to a method that it has", {"status": 501, "json": ERROR}),
-    ("http.status-is-documented", "a redirect", {"status": 307, "headers": {"location": "/"}}),
-    ("http.status-is-documented", "a teapot", {"status": 418, "json": ERROR}),
-    ("http.status-is-documented", "no content", {"operation": "deleteTemplate", "status": 204}),
-    ("http.status-is-documented", "415 without a body", {"operation": "startBuild", "status": 415, "json": ERROR}),
-    ("http.status-is-documented", "200 for a cancel", {"operation": "cancelBuild", "json": {"status": "cancelling"}}),
-    ("http.json-media-type", "text", {"json": build(), "headers": {"content-type": "text/plain"}}),
-    (
-        "http.json-media-type",
-        "HTML errors",
-        {"status": 404, "body": b"<p>no", "headers": {"content-type": "text/html"}},
-    ),
-    ("http.json-media-type", "no type", {"body": b"{}"}),
-    ("http.json-media-type", "YAML", {"json": build(), "headers": {"content-type": "application/x-yaml"}}),
-    ("http.body-is-json", "half a value", {"body": b'{"status":', "headers": {"content-type": "application/json"}}),
-    ("http.body-is-json", "two values", {"body": b"{}{}", "headers": {"content-type": "application/json"}}),
-    (
-        "http.body-is-json",
-        "NaN",
-        {"body": b'{"a":NaN}', "headers": {"content-type": "application/json; charset=utf-8"}},
-    ),
-    ("http.body-is-json", "Latin-1", {"body": b'{"a":"\xe9"}', "headers": {"content-type": "application/json"}}),
-    ("http.wrong-method-is-405", "served", {"operation": "", "method": "PUT", "path": PATH, "json": {}}),
-    ("http.wrong-method-is-405", "created", {"operation": "", "method": "PATCH", "path": PATH, "status": 201}),
-    ("http.wrong-method-is-405", "on /templates", {"operation": "", "method": "DELETE", "path": "/templates"}),
-    ("http.wrong-method-is-405", "POST on events", {"operation": "", "method": "POST", "path": f"{PATH}/events"}),
-]
-
-FITS: list[tuple[str, dict[str, Any]]] = [
-    ("a plain read", {"json": build()}),
-    ("nothing where the shape tells it", {"status": 404, "headers": {"content-type": "application/json"}}),
-    ("a charset", {"json": build(), "headers": {"content-type": "Application/JSON; charset=UTF-8"}}),
-    ("a limit", {"operation": "startBuild", "status": 429, "json": ERROR, "headers": {"retry-after": "3"}}),
-    ("a joined start", {"operation": "startBuild", "json": build()}),
-    ("a start refused while building", {"operation": "startBuild", "status": 409, "json": ERROR}),
-    ("a stream left alone", {"operation": "streamBuildEvents", "closed": "client", "frames": [{"line": "x"}]}),
-    (
-        "a stream that times out on us",
-        {"operation": "streamBuildEvents", "closed": "client", "error": "ReadTimeout: x"},
-    ),
-    ("an idle cancel", {"operation": "cancelBuild", "status": 404, "json": {"status": "idle"}}),
-    ("PUT refused", {"operation": "", "method": "PUT", "path": PATH, "status": 405, "json": ERROR}),
-    ("PUT refused as text", {"operation": "", "method": "PUT", "path": PATH, "status": 405, "body": b"no"}),
-    ("PUT without a key", {"operation": "", "method": "PUT", "path": PATH, "status": 401, "credential": "none"}),
-    ("a method known nowhere", {"operation": "", "method": "BREW", "path": PATH, "status": 501}),
-    ("OPTIONS served", {"operation": "", "method": "OPTIONS", "path": PATH, "status": 204}),
-    ("versions listed", {"operation": "", "method": "GET", "path": "/templates", "json": {"templates": []}}),
-    ("another page", {"operation": "", "method": "GET", "path": "/templates/validate", "status": 404, "body": b"x"}),
-    ("a trailing slash", {"path": f"{PATH}/", "status": 307, "headers": {"location": PATH}}),
-    ("a long path", {"path": PATH.replace("hello", "x" * 4000), "status": 414, "body": b"too long"}),
-    ("a slash in a name", {"path": PATH.replace("hello", "a%2Fb"), "status": 400, "body": b"<h1>Bad Request"}),
-    ("an odd version", {"path": PATH.replace("1.0.0", "latest"), "status": 422, "json": ERROR}),
-    ("a body where none belongs", {"operation": "startBuild", "request_body": b"{", "status": 415, "json": ERROR}),
-    ("an odd Accept", {"request_headers": {"Accept": "image/png"}, "status": 406, "body": b"no"}),
-    ("no room on our side", {"status": 0, "error": "OutOfRoom: max_total_bytes = 1"}),
-    ("our own mistake", {"status": 0, "error": "LocalProtocolError: Illegal header value"}),
-    ("no connection free", {"status": 0, "error": "PoolTimeout: "}),
-    (
-        "an unknown type of document",
-        {"operation": "publishTemplate", "status": 415, "request_headers": {"Content-Type": "text/csv"}, "json": ERROR},
-    ),
-    (
-        "a huge document",
-        {"operation": "publishTemplate", "status": 413, "request_body": b"x" * 2_000_000, "body": b"too large"},
-    ),
-    (
-        "an answer lost behind a huge document",
-        {"operation": "publishTemplate", "status": 0, "request_body": b"x" * 2_000_000, "error": "WriteError: broken"},
-    ),
-]
+ANSWERS, FAILS, STATUS = "http.answers", "http.no-server-error", "http.status-is-documented"
+TYPE, BODY, METHOD, HEAD = (
+    "http.json-media-type",
+    "http.body-is-json",
+    "http.wrong-method-is-405",
+    "http.head-matches-get",
+)
+JSON = {"content-type": "application/json"}
+CUT = "ReadError: reset"
 
 
-@pytest.mark.parametrize(("claim", "facts"), [(c, f) for c, _, f in BREAKS], ids=[f"{c}-{n}" for c, n, _ in BREAKS])
-def test_broken_answer_is_blamed_on_its_claim_alone(claim: str, facts: dict[str, Any]) -> None:
-    """An answer that breaks one promise of HTTP is blamed on that promise and on no other."""
-    assert broken(verdicts(exchange_rules("protocol"), exchange(**facts))) == {claim}
+def put(status: int = 200, **more: Any) -> dict[str, Any]:
+    """A request with a wrong method."""
+    return {"operation": "", "method": "PUT", "path": PATH, "status": status} | more
 
 
-@pytest.mark.parametrize("facts", [f for _, f in FITS], ids=[n for n, _ in FITS])
-def test_fair_answer_is_blamed_on_nothing(facts: dict[str, Any]) -> None:
-    """An answer that HTTP and the contract allow breaks no claim."""
-    assert broken(verdicts(exchange_rules("protocol"), exchange(**facts))) == set()
+@cases(
+    "facts expected",
+    {
+        "no answer": ({"status": 0}, {ANSWERS}),
+        "connection refused": ({"status": 0, "error": "ConnectError: refused"}, {ANSWERS}),
+        "cut off": ({"json": build(), "error": "RemoteProtocolError: incomplete"}, {ANSWERS}),
+        "a stream cut off": ({"operation": "streamBuildEvents", "error": CUT}, {ANSWERS}),
+        "500": ({"status": 500, "json": ERROR}, {FAILS}),
+        "503": ({"status": 503, "json": ERROR}, {FAILS}),
+        "501 to a known method": ({"status": 501, "json": ERROR}, {FAILS}),
+        "a redirect": ({"status": 307, "headers": {"location": "/"}}, {STATUS}),
+        "a teapot": ({"status": 418, "json": ERROR}, {STATUS}),
+        "no content": ({"operation": "deleteTemplate", "status": 204}, {STATUS}),
+        "415 without a body": ({"operation": "startBuild", "status": 415, "json": ERROR}, {STATUS}),
+        "200 for a cancel": ({"operation": "cancelBuild", "json": {"status": "cancelling"}}, {STATUS}),
+        "text": ({"json": build(), "headers": {"content-type": "text/plain"}}, {TYPE}),
+        "HTML": ({"status": 404, "body": b"<p>no", "headers": {"content-type": "text/html"}}, {TYPE}),
+        "no type": ({"body": b"{}"}, {TYPE}),
+        "YAML": ({"json": build(), "headers": {"content-type": "application/x-yaml"}}, {TYPE}),
+        "half a value": ({"body": b'{"status":', "headers": JSON}, {BODY}),
+        "NaN": ({"body": b'{"a":NaN}', "headers": {"content-type": "application/json; charset=utf-8"}}, {BODY}),
+        "Latin-1": ({"body": b'{"a":"\xe9"}', "headers": JSON}, {BODY}),
+        "PUT served": (put(json={}), {METHOD}),
+        "DELETE on /templates": (put(method="DELETE", path="/templates"), {METHOD}),
+        "POST on events": (put(method="POST", path=f"{PATH}/events"), {METHOD}),
+        "a plain read": ({"json": build()}, set()),
+        "nothing, announced as JSON": ({"status": 404, "headers": JSON}, set()),
+        "a charset": ({"json": build(), "headers": {"content-type": "Application/JSON; charset=UTF-8"}}, set()),
+        "a limit": ({"operation": "startBuild", "status": 429, "json": ERROR, "headers": {"retry-after": "3"}}, set()),
+        "a start while building": ({"operation": "startBuild", "status": 409, "json": ERROR}, set()),
+        "a stream left": ({"operation": "streamBuildEvents", "closed": "client", "error": "ReadTimeout: x"}, set()),
+        "an idle cancel": ({"operation": "cancelBuild", "status": 404, "json": {"status": "idle"}}, set()),
+        "half a value, cut off": ({"body": b"{", "headers": JSON, "error": CUT}, {ANSWERS}),
+        "half a value for HEAD": ({"body": b"{", "headers": JSON, "method": "HEAD"}, set()),
+        "half a value with 304": (put(304, method="GET", path="/else", body=b"{", headers=JSON), set()),
+        "PUT refused as text": (put(405, body=b"no"), set()),
+        **{f"PUT refused, {status}": (put(status), set()) for status in (400, 401, 403, 404, 405, 429)},
+        **{f"{method} served": (put(method=method), set()) for method in ("HEAD", "OPTIONS", "CONNECT")},
+        "a method known nowhere": (put(501, method="BREW"), set()),
+        "versions listed": (put(method="GET", path="/templates", json={"templates": []}), set()),
+        "another page": (put(404, method="GET", path="/templates/validate", body=b"x"), set()),
+        "a slash in a name": ({"path": PATH.replace("hello", "a%2Fb"), "status": 400, "body": b"<h1>Bad"}, set()),
+        "an odd version": ({"path": PATH.replace("1.0.0", "latest"), "status": 422, "json": ERROR}, set()),
+        "a body where none belongs": ({"operation": "startBuild", "request_body": b"{", "status": 415, "json": ERROR},
+            set()),
+        "an odd Accept": ({"request_headers": {"Accept": "image/png"}, "status": 406, "body": b"no"}, set()),
+        **{
+            f"ours: {e}": ({"status": 0, "error": e}, set())
+            for e in ("OutOfRoom: x", "LocalProtocolError: x", "PoolTimeout: ")
+        },
+        "a document of another type": ({"operation": "publishTemplate", "status": 415,
+            "request_headers": {"Content-Type": "text/csv"}, "json": ERROR}, set()),
+        "a huge document": ({"operation": "publishTemplate", "status": 413, "request_body": b"x" * 600_000,
+            "body": b"too large"}, set()),
+        "a refused key": ({"status": 418, "json": ERROR, "credential": "none"}, set()),
+    },
+)  # fmt: skip
+def test_answer_is_blamed_on_the_claims_that_it_breaks(facts: dict[str, Any], expected: set[str]) -> None:
+    assert broken(verdicts(RULES, exchange(**facts))) == expected
 
 
-def test_good_read_upholds_what_is_at_stake() -> None:
-    """A plain answer shows each claim on HTTP that it could have broken, and none that it could not."""
-    assert verdicts(exchange_rules("protocol"), exchange(json=build())) == {
-        ("http.answers", "held"),
-        ("http.no-server-error", "held"),
-        ("http.status-is-documented", "held"),
-        ("http.json-media-type", "held"),
-        ("http.body-is-json", "held"),
-    }
+def test_good_answers_uphold_what_is_at_stake() -> None:
+    assert verdicts(RULES, read(1)) == {(claim, "held") for claim in (ANSWERS, FAILS, STATUS, TYPE, BODY)}
+    assert outcome(RULES, METHOD, exchange(**put(405, json=ERROR))) == "held"
+    assert outcome(RULES, ANSWERS, exchange("streamBuildEvents", closed="client")) == ""
 
 
-def test_refused_method_upholds_405() -> None:
-    """405 to a method that the path does not have upholds the claim."""
-    refused = exchange("", 405, method="PUT", path=PATH, json=ERROR)
-
-    assert ("http.wrong-method-is-405", "held") in verdicts(exchange_rules("protocol"), refused)
+@pytest.mark.parametrize(("size", "expected"), [(65_536, "broken"), (65_537, "indeterminate")])
+def test_lost_answer_to_a_large_body_is_no_proof(size: int, expected: str) -> None:
+    assert outcome(RULES, ANSWERS, exchange("publishTemplate", 0, request_body=b"x" * size)) == expected
 
 
-def test_stream_left_alone_shows_no_complete_answer() -> None:
-    """A stream that the run left is no evidence that answers are complete."""
-    left = exchange("streamBuildEvents", closed="client")
+def test_server_that_is_gone_is_found_once() -> None:
+    gone: dict[str, Any] = {"status": 0, "error": "ConnectError: refused"}
 
-    assert "http.answers" not in {claim for claim, _ in verdicts(exchange_rules("protocol"), left)}
-
-
-def test_server_that_is_gone_is_told_once() -> None:
-    """Of many requests that reach nobody, only the first is a finding."""
-    first = exchange(status=0, seq=1, error="ConnectError: refused")
-    second = exchange(status=0, seq=2, error="ConnectError: refused")
-
-    assert verdicts(exchange_rules("protocol"), first, second) == set()
+    assert verdicts(RULES, exchange(seq=1, **gone), exchange(seq=2, **gone)) == set()
 
 
-def test_refused_key_with_another_status_is_left_to_its_own_claim() -> None:
-    """The wrong status for a refused key is no matter of documented statuses."""
-    assert broken(verdicts(exchange_rules("protocol"), exchange(status=418, json=ERROR, credential="none"))) == set()
+# --- HEAD -------------------------------------------------------------------------------------------------------------
 
 
-HEAD: list[tuple[str, int, int, set[str]]] = [
-    ("as GET", 200, 200, {"held"}),
-    ("405", 200, 405, {"held"}),
-    ("404 as GET", 404, 404, {"held"}),
-    ("404 for what GET finds", 200, 404, {"broken"}),
-    ("200 for what GET does not find", 404, 200, {"broken"}),
-    ("500", 200, 500, {"broken"}),
-    ("a limit", 200, 429, set()),
-    ("GET limited", 429, 200, set()),
-    ("GET fails", 500, 200, set()),
-    ("GET takes the key for a wrong one", 401, 200, set()),
-    ("401 for who may GET", 200, 401, {"broken"}),
-]
+def get(moment: float, status: int = 200, **more: Any) -> Exchange:
+    return read(moment, status=status, **({"json": build() if status == 200 else ERROR} | more))
 
 
-@pytest.mark.parametrize(("get", "head", "outcomes"), [row[1:] for row in HEAD], ids=[row[0] for row in HEAD])
-def test_head_is_measured_by_get(get: int, head: int, outcomes: set[str]) -> None:
-    """HEAD is held against the GET of the same address."""
-    asked = (exchange(status=get, json=build(), seq=1), exchange("", head, method="HEAD", path=PATH, seq=2))
-
-    assert story_verdicts(story_rules("protocol"), *asked) == {
-        ("http.head-matches-get", outcome) for outcome in outcomes
-    }
+def head(moment: float, status: int = 200, **more: Any) -> Exchange:
+    return exchange("", status, **({"method": "HEAD", "path": PATH} | more), seq=round(moment), sent_at=moment)
 
 
-def test_head_without_a_key_is_measured_by_get_without_one() -> None:
-    """What GET refuses HEAD does not serve."""
-    get = exchange(status=401, json={"error": "x"}, seq=1, credential="none")
-    head = exchange("", 200, method="HEAD", path=PATH, seq=2, credential="none")
-
-    assert ("http.head-matches-get", "broken") in story_verdicts(story_rules("protocol"), get, head)
-
-
-def test_head_with_a_body_is_broken() -> None:
-    """A body after HEAD is never right."""
-    asked = (exchange(json=build(), seq=1), exchange("", method="HEAD", path=PATH, json=build(), seq=2))
-
-    assert story_verdicts(story_rules("protocol"), *asked) == {("http.head-matches-get", "broken")}
-
-
-def test_head_across_a_delete_is_not_compared() -> None:
-    """A version that was deleted between GET and HEAD explains a difference."""
-    asked = (
-        exchange(json=build(), seq=1),
-        exchange("deleteTemplate", json={"deleted": True}, seq=2),
-        exchange("", 404, method="HEAD", path=PATH, seq=3),
-    )
-
-    assert story_verdicts(story_rules("protocol"), *asked) == set()
+@pytest.mark.parametrize(
+    ("of_get", "of_head", "expected"),
+    [
+        (200, 200, "held"),
+        (200, 405, "held"),
+        (404, 404, "held"),
+        (200, 404, "broken"),
+        (404, 200, "broken"),
+        (200, 500, "broken"),
+        (200, 429, ""),
+        (429, 200, ""),
+        (500, 200, ""),
+        (401, 200, ""),
+        (200, 401, "broken"),
+    ],
+)
+def test_head_has_the_status_of_get(of_get: int, of_head: int, expected: str) -> None:
+    assert outcome(STORY_RULES, HEAD, get(1, of_get), head(2, of_head)) == expected
 
 
-def test_head_of_events_depends_on_the_moment() -> None:
-    """Whether a build has a log changes with time, so HEAD of events is only judged where it makes the server fail."""
-    get = exchange("streamBuildEvents", frames=[], seq=1)
-    fine = exchange("", 404, method="HEAD", path=f"{PATH}/events", seq=2)
-    failed = exchange("", 500, method="HEAD", path=f"{PATH}/events", seq=2)
-
-    assert story_verdicts(story_rules("protocol"), get, fine) == set()
-    assert story_verdicts(story_rules("protocol"), get, failed) == {("http.head-matches-get", "broken")}
+EVENTS = {"path": f"{PATH}/events"}
+KEYLESS: dict[str, Any] = {"credential": "none"}
+SECOND: dict[str, Any] = {"credential": "second"}
 
 
-def test_head_with_another_key_is_not_compared() -> None:
-    """A GET with another key says nothing about a HEAD."""
-    asked = (exchange(json=build(), seq=1), exchange("", 401, method="HEAD", path=PATH, seq=2, credential="none"))
+@cases(
+    "story expected",
+    {
+        "a body": ((get(1), head(2, json=build())), "broken"),
+        "no key": ((get(1, 401, **KEYLESS), head(2, **KEYLESS)), "broken"),
+        "another key": ((get(1), head(2, 401, **KEYLESS)), ""),
+        "another account": ((get(1, 404, **SECOND), head(2)), ""),
+        "another path": ((get(1, 404, path=PATH + "?a=1"), head(2)), ""),
+        "a log": ((exchange("streamBuildEvents", seq=1), head(2, 404, **EVENTS)), ""),
+        "a log, failing": ((exchange("streamBuildEvents", seq=1), head(2, 500, **EVENTS)), "broken"),
+        "a delete in between": ((get(1.0, 404), delete(5.0), head(6)), ""),
+        "a publish in between": ((get(4.0, 404), publish(5.0), head(6)), ""),
+        "a start in between": ((get(4.0, 404), start(5.0), head(6)), "broken"),
+        "a publish before": ((get(4.0, 404), publish(3.5), head(6)), "broken"),
+        "a publish beside GET": ((get(4.0, 404), publish(3.6), head(6)), ""),
+        "a publish later": ((get(4.0, 404), publish(6.01), head(6)), "broken"),
+        "a publish beside HEAD": ((get(4.0, 404), publish(6.005), head(6)), ""),
+        "another's version": ((publish(0), get(1, **SECOND), head(2, 404, **SECOND)), ""),
+        "another's version, not found": ((publish(0), get(1, 404, **SECOND), head(2, **SECOND)), "broken"),
+    },
+)
+def test_head_is_measured_by_the_get_beside_it(story: tuple[Exchange, ...], expected: str) -> None:
+    assert outcome(STORY_RULES, HEAD, *story) == expected
 
-    assert story_verdicts(story_rules("protocol"), *asked) == set()
-    assert story_verdicts(story_rules("protocol"), *asked, ref=OTHER_REF) == set()
-    assert asked[0].ref == REF
+
+@cases(
+    "story expected",
+    {
+        "before": ((get(1, 404), get(4), head(6, 404), get(10, 404)), [(HEAD, (4, 6))]),
+        "after": ((get(1, 404), head(6, 404), get(8)), [(HEAD, (8, 6))]),
+        "none": ((head(6, 503),), [(HEAD, (6,))]),
+    },
+)
+def test_finding_on_head_has_the_nearest_get(story: tuple[Exchange, ...], expected: Evidence) -> None:
+    assert findings(STORY_RULES, *story) == expected
+
+
+@cases(
+    "length sizes headers expected",
+    {
+        "as GET": ("12", (12, 12, 12), {}, "held"),
+        "none": (None, (12, 12, 12), {}, "held"),
+        "zero": ("0", (12, 12, 12), {}, "broken"),
+        "another one": ("13", (12, 12, 12), {}, "broken"),
+        "one GET": ("0", (12,), {}, "held"),
+        "compressed": ("30", (99, 99, 99), {"content-encoding": "gzip", "content-length": "30"}, "held"),
+        "compressed, another one": ("30", (99, 99, 99), {"content-encoding": "gzip", "content-length": "31"}, "broken"),
+        "compressed, unknown": ("30", (99, 99, 99), {"content-encoding": "gzip"}, "held"),
+    },
+)
+def test_head_announces_the_length_of_get(length: str | None, sizes: Any, headers: Any, expected: str) -> None:
+    gets = [exchange(body=b"x" * size, headers=headers, seq=seq) for seq, size in enumerate(sizes, 1)]
+    head = exchange(method="HEAD", headers={"content-length": length} if length else {}, seq=9)
+
+    assert outcome(STORY_RULES, HEAD, *gets, head) == expected
+
+
+def test_length_of_a_body_that_changes_is_not_compared() -> None:
+    gets = [exchange(status=404, json={"error": "no", "request_id": seq}, seq=seq) for seq in (7, 8, 9)]
+    head = exchange(status=404, method="HEAD", headers={"content-length": "33"}, seq=10)
+
+    assert outcome(STORY_RULES, HEAD, *gets, head) == "held"

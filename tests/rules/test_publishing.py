@@ -1,297 +1,299 @@
-"""Rules on publishing: every documented answer passes, and each other one breaks the claim that it belongs to."""
+"""Rules on publishing: each documented response passes, each other one breaks its claim."""
 
+from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from tests.rules.exchanges import DIGEST, OTHER_REF, REF, broken, build, exchange, publish, story_rules, story_verdicts
+from tests.rules.exchanges import DIGEST, OTHER_DIGEST, OTHER_REF, REF, build, exchange, history, publish
+from tests.rules.judging import Evidence, cases, findings, outcome, story_rules, upheld
+from tests.rules.stories import cancel, delete, forced, read, start, template
 from touchstone.facts.exchange import Exchange
+from touchstone.rules.publishing import Shelf, digest_of, document_of, replaced
 
+RULES = story_rules("publishing")
 NEW, IDENTICAL = "publish.answers-201", "publish.republish-identical-is-accepted"
 SPELLING, STABLE = "digest.ignores-spelling", "digest.is-stable"
 OTHER, FORCE = "publish.other-content-is-409", "publish.force-replaces"
-STARTS, ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
-NEW_DIGEST = "cd" * 32
-
-
-def found(*exchanges: Exchange, **more: Any) -> set[tuple[str, str]]:
-    return story_verdicts(story_rules("publishing"), *exchanges, **more)
-
-
-def claims(*exchanges: Exchange) -> set[str]:
-    return {claim for claim, _ in found(*exchanges)}
-
-
-def first(**more: Any) -> Exchange:
-    return publish(1, **({"note": {"form": "json"}} | more))
-
-
-def again(seq: int = 2, form: str = "json", **more: Any) -> Exchange:
-    return publish(seq, **({"note": {"form": form}} | more))
-
-
-def forced(**more: Any) -> Exchange:
-    facts = {"content": "new", "digest": NEW_DIGEST, "note": {"force": True, "form": "json"}}
-    return publish(3, **(facts | more))
-
-
-def read(seq: int, status: str = "not_built", **more: Any) -> Exchange:
-    return exchange("getBuild", 200, seq=seq, json=build(status, **more))
-
-
-def template(seq: int, content: str, digest: str) -> Exchange:
-    document = {"build": {"run": [f"echo marker-{content}"]}}
-    return exchange("getTemplate", 200, seq=seq, json={"ref": REF, "digest": digest, "template": document})
-
-
-@pytest.mark.parametrize("status", [200, 201])
-def test_first_publish_is_created(status: int) -> None:
-    """A new version is answered with 201, or with 200 as one server was seen to do."""
-    assert found(first(status=status)) == {(NEW, "held")}
-
-
-@pytest.mark.parametrize("status", [202, 400, 403, 409, 422])
-def test_first_publish_that_is_not_created_is_found(status: int) -> None:
-    """Whatever else a correct new document is answered breaks the claim."""
-    assert found(first(status=status)) == {(NEW, "broken")}
-
-
-@pytest.mark.parametrize("status", [0, 401, 429, 500])
-def test_answer_with_a_claim_of_its_own_is_left_alone(status: int) -> None:
-    """No answer, a refused key, a limit and a failing server are told by other rules."""
-    assert found(first(status=status)) == set()
-
-
-@pytest.mark.parametrize("credential", ["none", "restricted", "longer"])
-def test_publish_of_an_account_that_may_not_is_left_alone(credential: str) -> None:
-    """Keys that are refused and accounts below the plan are told by other rules."""
-    assert found(first(status=403, credential=credential)) == set()
-
-
-def test_document_that_is_wrong_on_purpose_is_left_alone() -> None:
-    """What an invalid document is answered is told by another rule."""
-    assert found(first(status=422, note={"invalid": "schema"})) == set()
-
-
-def test_publish_after_one_of_unknown_outcome_is_not_judged() -> None:
-    """A publish that was never answered may have created the version."""
-    assert found(first(status=0), again(status=409)) == set()
-
-
-def test_overlapping_publishes_are_not_judged() -> None:
-    """Of two publishes at one moment either may come first."""
-    assert found(first(done_at=3.0), again(content="new", status=201, sent_at=1.5)) == set()
-    assert found(first(done_at=3.0), again(content="new", status=409, sent_at=1.5)) == {(NEW, "held"), (OTHER, "held")}
-
-
-@pytest.mark.parametrize("status", [200, 201])
-def test_identical_content_is_accepted(status: int) -> None:
-    """The same document again is answered with success and its digest."""
-    assert found(first(), again(status=status)) == {(NEW, "held"), (IDENTICAL, "held"), (STABLE, "held")}
-
-
-def test_identical_content_that_is_refused_is_found() -> None:
-    """The same document again is no conflict."""
-    assert broken(found(first(), again(status=409))) == {IDENTICAL}
-
-
-def test_identical_content_with_another_digest_is_found() -> None:
-    """The same document in the same form has the same digest."""
-    assert broken(found(first(), again(digest=NEW_DIGEST))) == {STABLE}
-
-
-@pytest.mark.parametrize("form", ["sugar", "yaml", "shuffled"])
-def test_spelling_does_not_change_the_digest(form: str) -> None:
-    """The same template in another form has the same digest; another one is found."""
-    assert (SPELLING, "held") in found(first(), again(form=form))
-    assert broken(found(first(), again(form=form, digest=NEW_DIGEST))) == {SPELLING}
-
-
-def test_other_spelling_as_a_conflict_is_found() -> None:
-    """A server that takes the same content, but not in another spelling, gives that one another digest."""
-    assert broken(found(first(), again(), again(3, form="sugar", status=409))) == {SPELLING}
-
-
-def test_other_spelling_as_a_conflict_says_nothing_before_the_same_one_was_tried() -> None:
-    """Whether the spelling or the repetition is to blame only shows where the same spelling is repeated, too."""
-    assert found(first(), again(form="sugar", status=409)) == {(NEW, "held")}
-
-
-def test_server_that_refuses_every_repetition_is_not_said_to_mind_the_spelling() -> None:
-    """Where identical content in the same form is refused as well, that is the fault."""
-    elsewhere = [publish(5, OTHER_REF, note={"form": "json"}), publish(6, OTHER_REF, note={"form": "json"}, status=409)]
-
-    assert broken(found(first(), again(form="sugar", status=409), *elsewhere)) == {IDENTICAL}
-
-
-def test_other_content_is_a_conflict() -> None:
-    """Other content under the same ref is answered with 409 without force."""
-    assert (OTHER, "held") in found(first(), again(content="new", status=409))
-
-
-@pytest.mark.parametrize("status", [200, 201, 422])
-def test_other_content_that_is_no_conflict_is_found(status: int) -> None:
-    """Success and other refusals break the claim."""
-    assert broken(found(first(), again(content="new", status=status, digest=NEW_DIGEST))) == {OTHER}
-
-
-def test_server_that_cannot_tell_contents_apart_is_told_once() -> None:
-    """Where other versions with other content have the same digest, the digest is the fault."""
-    story = [first(), again(content="new", status=201), publish(5, OTHER_REF, content="other")]
-
-    assert broken(found(*story)) == set()
-
-
-def test_another_accounts_publish_is_no_conflict() -> None:
-    """Two accounts may have a version of one name each."""
-    assert found(first(), again(content="new", credential="second")) == set()
-
-
-def test_force_replaces_what_reads_show() -> None:
-    """After a publish with force the next read shows the new digest, or the new document."""
-    assert (FORCE, "held") in found(first(), forced(), read(4, digest=NEW_DIGEST))
-    assert (FORCE, "held") in found(first(), forced(), template(4, "new", NEW_DIGEST))
-
-
-def test_force_that_is_refused_is_found() -> None:
-    """With force other content is no conflict."""
-    assert broken(found(first(), forced(status=409))) == {FORCE}
-
-
-@pytest.mark.parametrize("digest", ["ab" * 32, NEW_DIGEST])
-def test_force_that_replaces_nothing_is_found(digest: str) -> None:
-    """A read that shows the old document, or the old digest, shows that force had no effect."""
-    assert broken(found(first(), forced(digest=digest), template(4, "hello", digest))) == {FORCE}
-    assert broken(found(first(), forced(), read(4))) == {FORCE}
-
-
-def test_content_that_force_did_not_replace_is_no_other_content() -> None:
-    """Where force had no effect, what was there before is still the same content."""
-    ignored = [first(), forced(digest=DIGEST), template(4, "hello", DIGEST)]
-
-    assert broken(found(*ignored, publish(5, note={"form": "json"}))) == {FORCE}
-
-
-def test_content_that_was_taken_without_force_has_no_digest_to_keep() -> None:
-    """An answer to other content without force may be about the old content, so the next digest is none to compare."""
-    taken = [first(), again(content="new", digest=DIGEST), forced()]
-
-    assert broken(found(*taken)) == {OTHER}
-
-
-def test_force_without_a_read_says_nothing() -> None:
-    """What nobody read after a publish with force is not known."""
-    assert FORCE not in claims(first(), forced())
-    assert FORCE not in claims(first(), forced(), exchange("startBuild", 202, seq=4, json=build(digest=NEW_DIGEST)))
-
-
-def auto(answer: str | None = "building", **more: Any) -> Exchange:
-    return publish(1, auto_build=answer, note={"auto_build": True}, **more)
-
-
-@pytest.mark.parametrize("status", ["building", "ready", "failed"])
-def test_auto_build_leads_to_a_build(status: str) -> None:
-    """After a publish with auto_build the next read shows a build or its result."""
-    assert (STARTS, "held") in found(auto(), read(2, status))
-
-
-def test_auto_build_that_starts_nothing_is_found() -> None:
-    """A publish that says building, and reads not_built, has built nothing."""
-    assert broken(found(auto(), read(2))) == {STARTS}
-
-
-def test_auto_build_that_is_not_answered_is_found() -> None:
-    """An answer that does not mention the build that was asked for breaks the claim."""
-    assert broken(found(auto(None), read(2, "building"))) == {STARTS}
-
-
-def test_answer_that_is_no_object_says_nothing_of_its_build() -> None:
-    """What an answer mentions is not judged where there is nothing to read; that has claims of its own."""
-    garbled = exchange("publishTemplate", 201, seq=1, body=b"{", note=auto().note)
-
-    assert STARTS not in claims(garbled, read(2, "building"))
-
-
-@pytest.mark.parametrize("answer", [None, ["building"], True])
-def test_auto_build_of_another_type_says_nothing_of_builds(answer: object) -> None:
-    """An auto_build that is no text is a finding of its own, on the form of the answer."""
-    body = {"ref": REF, "digest": DIGEST, "auto_build": answer}
-
-    assert STARTS not in claims(publish(1, json=body, note={"auto_build": True}), read(2))
-
-
-@pytest.mark.parametrize("answer", ["not_built", "limited", "failed"])
-def test_auto_build_that_does_not_claim_a_build_is_unclear(answer: str) -> None:
-    """A build that a limit refused may be told in any words, and reads not_built."""
-    assert (STARTS, "indeterminate") in found(auto(answer), read(2))
-
-
-def test_auto_build_that_a_limit_refuses_says_nothing() -> None:
-    """A publish that is answered with 429 has built nothing, and claims nothing."""
-    assert STARTS not in claims(auto(status=429), read(2))
-
-
-def test_auto_build_that_was_cancelled_says_nothing() -> None:
-    """A cancel between the publish and the read explains not_built."""
-    cancel = exchange("cancelBuild", 202, seq=2, json={"status": "cancelling"})
-
-    assert STARTS not in claims(auto(), cancel, read(3))
-
-
-def test_publish_without_auto_build_builds_nothing() -> None:
-    """Without auto_build the next read says not_built."""
-    assert (ASKED, "held") in found(first(), read(2))
-
-
-@pytest.mark.parametrize("status", ["building", "ready"])
-def test_build_that_nobody_asked_for_is_found(status: str) -> None:
-    """A build without auto_build and without a start breaks the claim."""
-    assert broken(found(first(), read(2, status))) == {ASKED}
-
-
-def test_auto_build_in_an_answer_that_was_not_asked_for_it_is_found() -> None:
-    """The answer mentions auto_build only when it was asked for."""
-    assert broken(found(first(auto_build="not_built"), read(2))) == {ASKED}
-
-
-@pytest.mark.parametrize("status", [202, 401, 404, 0])
-def test_build_after_any_start_proves_nothing(status: int) -> None:
-    """Also a start that was refused may be what began a build; that is told by other rules."""
-    assert ASKED not in claims(first(), exchange("startBuild", status, seq=2, json={}), read(3, "building"))
-
-
-def test_failure_without_a_build_is_not_blamed_on_publishing() -> None:
-    """A version that reads failed and that nobody built says nothing of auto_build."""
-    assert ASKED not in claims(first(), read(2, "failed"))
-
-
-def test_golden_of_an_equal_version_proves_nothing() -> None:
-    """A version with the digest of another one may be ready because of that one."""
-    assert ASKED not in claims(publish(5, OTHER_REF, content="same"), publish(6, content="hello"), read(7, "ready"))
-
-
-def deleted(seq: int) -> Exchange:
-    return exchange("deleteTemplate", seq=seq, json={"deleted": True})
-
-
-@pytest.mark.parametrize(("status", "outcome"), [(201, "held"), (200, "held"), (409, "broken"), (422, "broken")])
-def test_publish_after_a_delete_is_a_first_one(status: int, outcome: str) -> None:
-    """What was deleted is no longer there to conflict with."""
-    anew = publish(3, content="new", status=status, note={"form": "json"})
-
-    assert (NEW, outcome) in found(first(), deleted(2), anew)
-
-
-def test_publish_after_a_delete_during_a_build_is_left_alone() -> None:
-    """What becomes of a build whose version is deleted is undocumented, so that it may still be in the way."""
-    started = exchange("startBuild", 202, seq=2, json=build())
-    anew = publish(4, content="new", status=409, note={"form": "json"})
-
-    assert (NEW, "broken") not in found(first(), started, deleted(3), anew)
-
-
-def test_publish_beside_a_delete_is_left_alone() -> None:
-    """Which of the two came first is not known."""
-    anew = publish(3, content="new", status=409, note={"form": "json"}, sent_at=2.005)
-
-    assert (NEW, "broken") not in found(first(), deleted(2), anew)
+STARTS, ONLY_WHEN = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
+SECOND: dict[str, Any] = {"credential": "second"}
+Story = list[Exchange]
+
+
+def shows(moment: float, digest: str = DIGEST, **more: Any) -> Exchange:
+    return read(moment, "not_built", digest=digest, **more)
+
+
+def same(moment: float, form: str = "json", **more: Any) -> Exchange:
+    return publish(moment, note={"form": form}, **more)
+
+
+def other(moment: float, status: int = 201, digest: str = OTHER_DIGEST, **more: Any) -> Exchange:
+    return publish(moment, content="new", status=status, digest=digest, note={"form": "json"}, **more)
+
+
+def elsewhere(*statuses: int) -> Story:
+    """Another version that is published several times."""
+    return [
+        publish(50 + n, OTHER_REF, status=s, note={"form": "json"}, digest="ef" * 32) for n, s in enumerate(statuses)
+    ]
+
+
+# --- answers to a publish ---------------------------------------------------------------------------------------------
+
+FIRST = same(1)
+RUNNING = [start(2), read(3)]
+
+
+@cases(
+    "claim story expected",
+    {
+        **{f"a new one, {code}": (NEW, [same(1, status=code)], "held") for code in (200, 201)},
+        **{f"a new one, {code}": (NEW, [same(1, status=code)], "broken") for code in (202, 400, 403, 409, 422)},
+        **{f"a new one, {code}": (NEW, [same(1, status=code)], "") for code in (0, 401, 429, 500)},
+        **{
+            f"403 to {key}": (NEW, [same(1, status=403, credential=key)], "")
+            for key in ("none", "restricted", "longer")
+        },
+        "422 to the second account": (NEW, [same(1, status=422, **SECOND)], "broken"),
+        "wrong on purpose": (NEW, [publish(1, status=422, note={"invalid": "schema"})], ""),
+        "after a lost one": (NEW, [same(1, status=0), same(2, status=409)], ""),
+        "after a delete": (NEW, [FIRST, delete(2), other(3)], "held"),
+        "after a delete, 409": (NEW, [FIRST, delete(2), other(3, 409)], "broken held"),
+        "after a delete of a running build": (NEW, [FIRST, start(2), delete(3), other(4, 409)], "held"),
+        "beside a delete": (NEW, [FIRST, delete(2), other(3, 409, sent_at=2.005)], "held"),
+        "the same": (IDENTICAL, [FIRST, same(2)], "held"),
+        "the same, refused": (IDENTICAL, [FIRST, same(2, status=409)], "broken"),
+        "the same, refused while building": (IDENTICAL, [FIRST, *RUNNING, same(4, status=409)], "broken"),
+        "the same, one digest": (STABLE, [FIRST, same(2)], "held"),
+        "the same, two digests": (STABLE, [FIRST, same(2, digest=OTHER_DIGEST)], "broken"),
+        "the same, a digest less": (STABLE, [FIRST, same(2, digest="")], ""),
+        "another form": (SPELLING, [FIRST, same(2, "yaml")], "held"),
+        "another form, two digests": (SPELLING, [FIRST, same(2, "sugar", digest=OTHER_DIGEST)], "broken"),
+        "another form, a conflict": (SPELLING, [FIRST, same(2), same(3, "sugar", status=409)], "broken"),
+        "another form, never repeated": (SPELLING, [FIRST, same(2, "sugar", status=409)], ""),
+        "another form, never repeated, is fine": (IDENTICAL, [FIRST, same(2, "sugar", status=409)], ""),
+        "another form, all are conflicts": (IDENTICAL, [*elsewhere(201, 409), FIRST, same(2, "yaml", status=409)],
+            "broken"),
+        "other content": (OTHER, [FIRST, other(2, 409)], "held"),
+        **{f"other content, {code}": (OTHER, [FIRST, other(2, code)], "broken") for code in (200, 201, 422)},
+        "other content of another account": (OTHER, [FIRST, other(2, **SECOND)], ""),
+        "other content, one digest everywhere": (OTHER,
+            [publish(1, OTHER_REF, content="other"), same(3), other(4, digest=DIGEST)], ""),
+        "force, the new digest": (FORCE, [FIRST, forced(3), shows(4, OTHER_DIGEST)], "held"),
+        "force, the new document": (FORCE, [FIRST, forced(3), template(4, "new", OTHER_DIGEST)], "held"),
+        "force, the old document": (FORCE, [FIRST, forced(3), template(4, "hello", OTHER_DIGEST)], "broken"),
+        "force, the old digest": (FORCE, [FIRST, forced(3), shows(4)], "broken"),
+        "force, refused": (FORCE, [FIRST, forced(3, status=409)], "broken"),
+        "force, refused while building": (FORCE, [FIRST, *RUNNING, forced(4, status=409)], "indeterminate"),
+        "force, 400 while building": (FORCE, [FIRST, *RUNNING, forced(4, status=400)], "broken"),
+        "force, the same while building": (IDENTICAL, [FIRST, *RUNNING, forced(4, "hello", status=409)],
+            "indeterminate"),
+        "force, the same at rest": (IDENTICAL, [FIRST, shows(3), forced(4, "hello", status=409)], "broken"),
+        "force, never read": (FORCE, [FIRST, forced(3)], ""),
+        "force without effect, and the same": (OTHER, [FIRST, forced(3, digest=DIGEST), template(4), same(5)], ""),
+        "taken without force": (STABLE, [FIRST, other(2, digest=DIGEST), forced(3)], ""),
+    },
+)  # fmt: skip
+def test_publish_is_judged_by_what_the_version_held(claim: str, story: Story, expected: str) -> None:
+    assert outcome(RULES, claim, *story) == expected
+
+
+@cases(
+    "story expected",
+    {
+        "the same": ([FIRST, same(2, status=409)], [(IDENTICAL, (1, 2))]),
+        "another form": ([FIRST, same(2), same(3, "yaml", status=409)], [(SPELLING, (2, 3))]),
+        "other content": ([FIRST, other(2)], [(OTHER, (1, 2))]),
+        "force refused": ([FIRST, forced(2, status=422)], [(FORCE, (1, 2))]),
+        "a status alone": ([FIRST, forced(2), shows(3)], [(FORCE, (2, 3))]),
+        "a build that was not begun": ([publish(1, auto_build="building", note={"auto_build": True}), shows(2)],
+            [(STARTS, (1, 2))]),
+        "a build that was begun": ([FIRST, read(2)], [(ONLY_WHEN, (1, 2))]),
+    },
+)  # fmt: skip
+def test_finding_on_a_publish_has_what_was_there(story: Story, expected: Evidence) -> None:
+    assert findings(RULES, *story) == expected
+
+
+def test_claims_that_hold_have_their_evidence() -> None:
+    assert (FORCE, (2, 3)) in upheld(RULES, FIRST, forced(2), template(3, "new", OTHER_DIGEST))
+    assert {(IDENTICAL, (1, 2)), (STABLE, (1, 2))} <= set(upheld(RULES, FIRST, same(2)))
+
+
+# --- overlapping publishes --------------------------------------------------------------------------------------------
+
+
+def together(one: int, two: int, *beside: Exchange, **note: Any) -> Story:
+    """Two overlapping publishes of different contents as one version."""
+    first = publish(5, content="one", digest="1" * 64, status=one, sent_at=5.0)
+    return [first, publish(6, content="two", digest="2" * 64, status=two, sent_at=5.005, note=note), *beside]
+
+
+def copies(*statuses: int, **more: Any) -> Story:
+    """Overlapping publishes of one content."""
+    return [same(5 + n, sent_at=5.0 + n / 1000, status=status, **more) for n, status in enumerate(statuses)]
+
+
+def touching(one: Exchange, two: Exchange) -> Story:
+    return [one, replace(two, sent_at=one.done_at, done_at=one.done_at + 1)]
+
+
+DELETE = delete(7, sent_at=5.001)
+
+
+@cases(
+    "claim story expected",
+    {
+        "two contents, a conflict": (OTHER, together(201, 409), "held"),
+        "two contents, both taken": (OTHER, together(201, 201), "broken"),
+        "force": (OTHER, together(201, 201, force=True), ""),
+        "two conflicts": (OTHER, together(409, 409), ""),
+        "a limit": (OTHER, together(201, 429), ""),
+        "a delete beside the first": (OTHER, together(201, 201, DELETE), ""),
+        "a delete beside the second": (OTHER, together(201, 201, replace(DELETE, sent_at=5.012, done_at=5.02)), ""),
+        "one content in two": (OTHER, together(201, 201, content="one"), ""),
+        "another before": (OTHER, together(201, 201, publish(4, content="zero", digest="0" * 64)), "broken"),
+        "copies": (IDENTICAL, copies(201, 201), "held"),
+        "copies, a conflict": (IDENTICAL, copies(201, 409), "broken"),
+        "three copies": (IDENTICAL, copies(201, 200, 409), "broken held"),
+        **{f"copies, {pair}": (IDENTICAL, copies(*pair), "") for pair in ((201, 429), (201, 401), (409, 409))},
+        "copies in two forms": (IDENTICAL, [*copies(201), same(6, "yaml", status=409, sent_at=5.001)], ""),
+        "copies that touch": (IDENTICAL, touching(*copies(201, 201)), "held"),
+        "copies of nobody knows what": (IDENTICAL, [replace(each, note={}) for each in copies(201, 409)], ""),
+    },
+)  # fmt: skip
+def test_simultaneous_publishes(claim: str, story: Story, expected: str) -> None:
+    assert outcome(story_rules("publishing"), claim, *story) == expected
+
+
+def test_finding_on_simultaneous_publishes_has_both() -> None:
+    assert findings(RULES, *together(201, 201)) == [(OTHER, (5, 6))]
+    assert findings(RULES, *copies(409, 201))[-1] == (IDENTICAL, (6, 5))
+    assert findings(RULES, *touching(*together(201, 201))) == [(OTHER, (5, 6))]
+
+
+# --- auto_build -------------------------------------------------------------------------------------------------------
+
+NOTE: dict[str, Any] = {"note": {"auto_build": True}}
+
+
+def auto(answer: Any = "building", **more: Any) -> Exchange:
+    return publish(1.0, auto_build=answer, **NOTE, **more)
+
+
+@cases(
+    "claim story expected",
+    {
+        **{
+            f"it reads {status}": (STARTS, [auto(), read(2.0, status)], "held")
+            for status in ("building", "ready", "failed")
+        },
+        "nothing begins": (STARTS, [auto(), shows(2.0)], "broken"),
+        "a golden that is not there": (STARTS, [auto("ready"), shows(2.0)], "broken"),
+        "no word on it": (STARTS, [auto(None), read(2.0)], "broken"),
+        "a list": (STARTS, [publish(1.0, json={"ref": REF, "auto_build": ["building"]}, **NOTE), shows(2.0)], ""),
+        **{
+            f"it says {answer}": (STARTS, [auto(answer), shows(2.0)], "indeterminate")
+            for answer in ("not_built", "failed")
+        },
+        "a limit": (STARTS, [auto(status=429), shows(2.0)], ""),
+        "never read": (STARTS, [auto()], ""),
+        "read with the answer": (STARTS, [auto(), shows(1.5)], "broken"),
+        "read before the answer": (STARTS, [auto(), shows(1.4), read(3.0, "ready")], "held"),
+        "replaced": (STARTS, [auto(), forced(2.2), shows(2.0)], ""),
+        "cancelled": (STARTS, [auto(), cancel(1.7), shows(2.0)], ""),
+        "cancelled before": (STARTS, [cancel(0.5), auto(), shows(2.0)], "broken"),
+        "cancelled beside it": (STARTS, [cancel(0.6), auto(), shows(2.0)], ""),
+        "cancelled beside the read": (STARTS, [auto(), cancel(2.4), shows(2.0)], ""),
+        "nobody asked": (ONLY_WHEN, [same(1.0), shows(2.0)], "held"),
+        "nobody asked, building": (ONLY_WHEN, [same(1.0), read(2.0)], "broken"),
+        "nobody asked, failed": (ONLY_WHEN, [same(1.0), read(2.0, "failed")], ""),
+        "answered after a refusal": (ONLY_WHEN, [same(1.0, status=409), same(2.0, auto_build="building")], "broken"),
+        "read before it was answered": (ONLY_WHEN, [same(1.0), read(1.4)], ""),
+        **{
+            f"after a start, {code}": (ONLY_WHEN, [same(1.0), start(1.7, code), read(2.0)], "")
+            for code in (202, 401, 404, 0)
+        },
+        "a start beside the read": (ONLY_WHEN, [same(1.0), start(2.4), read(2.0)], ""),
+        "a start after the read": (ONLY_WHEN, [same(1.0), start(2.5), read(2.0)], "broken"),
+        "after a cancel": (ONLY_WHEN, [same(1.0), cancel(1.7, 404), read(2.0)], "broken"),
+        "an equal version": (ONLY_WHEN, [publish(0, OTHER_REF, content="same"), same(1.0), read(2.0, "ready")], ""),
+    },
+)  # fmt: skip
+def test_publish_builds_where_that_is_requested_only(claim: str, story: Story, expected: str) -> None:
+    assert outcome(RULES, claim, *story) == expected
+
+
+# --- the content of a version -----------------------------------------------------------------------------------------
+
+
+def shelf(*story: Exchange, **more: Any) -> Shelf:
+    return Shelf(REF, history(*story, **more))
+
+
+def number(exchange_: Exchange | None) -> int | None:
+    return exchange_.seq if exchange_ else None
+
+
+@cases(
+    "story expected",
+    {
+        "nothing": ([], None),
+        "one publish": ([publish(1.0)], 10),
+        "answered when it was read": ([publish(4.5)], 45),
+        "refused": ([publish(1.0), publish(2.0, status=409)], 10),
+        "lost": ([publish(1.0), publish(2.0, status=0, json=None)], None),
+        "two": ([publish(1.0), forced(2.0)], 20),
+        "two at one time": ([publish(1.0), forced(1.4)], None),
+        "deleted": ([publish(1.0), delete(2.0)], None),
+        "deleted and published": ([publish(1.0), delete(2.0), publish(3.0)], 30),
+        "two accounts": ([publish(1.0), publish(2.0, **SECOND)], None),
+        "a delete that found nothing": ([publish(1.0), delete(2.0, 404)], None),
+        "a delete before": ([delete(0.1, 404), publish(1.0)], 10),
+        "a delete of what is gone": ([publish(1.0), delete(2.0, 404), delete(3.0, 404), publish(4.0)], 40),
+    },
+)
+def test_content_stands_that_was_surely_put_there_last(story: Story, expected: int | None) -> None:
+    answer = shows(5.0)
+
+    assert number(shelf(*story, answer).standing(answer)) == expected
+
+
+def test_answers_are_those_that_show_the_owner_a_digest() -> None:
+    odd = [shows(5, **SECOND), shows(6, json={"digest": 1}), shows(7, json={}), shows(8, error="ReadError: cut")]
+    odd += [exchange("getBuild", 404, seq=9, json=build()), cancel(10, json=build())]
+    odd += [shows(11, method="HEAD"), shows(12, method="PUT")]
+    known = shelf(publish(1), shows(2), start(3), template(4), *odd)
+
+    assert [e.seq for e in known.answers] == [e.seq for e in known.answers_since(known.publishes[0])] == [2, 3, 4]
+    assert [document_of(shows(1, json={"template": {}})), digest_of(shows(1, json={"digest": 1}))] == [None, ""]
+
+
+TWO_MARKERS = template(3.0, json={"ref": REF, "digest": DIGEST, "template": ["marker-hello", "marker-new"]})
+
+
+@cases(
+    "story expected",
+    {
+        "nothing": ([], None),
+        "the new digest": ([shows(3.0, OTHER_DIGEST)], True),
+        "the old digest": ([shows(3.0)], False),
+        "another digest": ([shows(3.0, "ef")], None),
+        "only a start": ([start(3.0, digest=OTHER_DIGEST)], None),
+        "the new marker": ([template(3.0, "new")], True),
+        "the old marker": ([template(3.0, "hello", OTHER_DIGEST)], False),
+        "both markers": ([TWO_MARKERS], True),
+    },
+)
+def test_content_was_replaced_as_reads_show(story: Story, expected: bool | None) -> None:
+    before, after = publish(1.0), forced(2.0)
+
+    assert replaced(shelf(before, after, *story), before, after) is expected
+
+
+def test_what_is_the_same_before_and_after_shows_no_replacement() -> None:
+    before, alike = publish(1.0), forced(2.0, digest=DIGEST)
+    bare, printing = publish(1.0, digest=""), forced(2.0, note={"force": True, "marker": "marker-hello"})
+
+    assert replaced(shelf(before, alike, shows(3.0)), before, alike) is None
+    assert replaced(shelf(bare, forced(2.0), shows(3.0, OTHER_DIGEST)), bare, forced(2.0)) is None
+    assert replaced(shelf(before, printing, template(3.0, "hello", OTHER_DIGEST)), before, printing) is True

@@ -1,79 +1,40 @@
-"""The rate limiters, at times that the tests choose."""
+"""The limiters of starts, at times that the tests choose, and the texts that name them."""
+
+import itertools
+import math
 
 import pytest
 
-from tests.twin.starts import lets, waits_until_free
-from touchstone.twin.limits import FixedWindow, Limiter, RateLimit, SlidingLog, TokenBucket, limiter_for, parted
+from touchstone.errors import UsageError
+from touchstone.twin.limits import (
+    GRAIN_S,
+    Limiter,
+    RateLimit,
+    decide,
+    limiter_for,
+    parted,
+    window_of,
+)
 
 
-def admitted(limiter: Limiter, times: list[float]) -> list[bool]:
-    """Which of the starts at *times* are let through."""
-    result = []
-    for now_at in times:
-        fine = limiter.wait_s(now_at) == 0
-        if fine:
-            limiter.take(now_at)
-        result.append(fine)
-    return result
-
-
-def test_fixed_window_opens_with_its_first_start_and_forgets_all_at_once() -> None:
-    """Two starts per 4 s, the first at 1: the third is refused until 5, when two more fit."""
-    assert admitted(FixedWindow(2, 4), [1, 4.9, 4.99, 5, 5, 5, 9]) == [True, True, False, True, True, False, True]
-
-
-def test_sliding_log_forgets_one_start_at_a_time() -> None:
-    """Two starts per 4 s at 1 and 4.9: at 5 one more fits, the next at 8.9."""
-    assert admitted(SlidingLog(2, 4), [1, 4.9, 4.99, 5, 5, 8.8, 8.9]) == [True, True, False, True, False, False, True]
-
-
-def test_token_bucket_starts_full_and_refills_evenly() -> None:
-    """A bucket of three that gains one token per 2 s: three at once, then one every 2 s."""
-    assert admitted(TokenBucket(2, 4, 3), [0, 0, 0, 0, 1.9, 2, 3.9, 4]) == [
-        True,
-        True,
-        True,
-        False,
-        False,
-        True,
-        False,
-        True,
-    ]
-
-
-def test_token_bucket_does_not_fill_beyond_its_burst() -> None:
-    """After a long pause a bucket of two still holds two."""
-    assert admitted(TokenBucket(1, 1, 2), [0, 0, 100, 100, 100]) == [True, True, True, True, False]
-
-
-def test_unlimited_never_waits() -> None:
-    """Without a limit every start is let through."""
-    assert admitted(limiter_for(None), [0.0] * 50) == [True] * 50
-
-
-@pytest.mark.parametrize("text", ["1/4", "sliding-log:1/4", "token-bucket:1/4"])
-def test_waiting_as_long_as_told_is_enough(text: str) -> None:
-    """A start that comes exactly when the limiter said is let through, and one a little earlier is not."""
+def admitted(text: str, times: list[float]) -> str:
+    """Of the starts at *times*, ``y`` for each that is let through and ``n`` for each that is not."""
     limiter = limiter_for(RateLimit.parse(text))
-    limiter.take(10.0)
-    wait_s = limiter.wait_s(11.5)
-    assert wait_s == 2.5
-    assert limiter.wait_s(11.5 + wait_s - 0.001) > 0
-    assert limiter.wait_s(11.5 + wait_s) == 0
+    return "".join("y" if decide(limiter, at)[0] else "n" for at in times)
 
 
-@pytest.mark.parametrize("text", ["3/4", "sliding-log:3/4", "token-bucket:3/4"])
-def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
-    """Only a taken start counts."""
+def delays_s(text: str, times: list[float]) -> list[float | None]:
+    """By how much the answers of the starts at *times* are held back; None for those that are refused."""
     limiter = limiter_for(RateLimit.parse(text))
-    assert [limiter.wait_s(float(now)) for now in range(5)] == [0.0] * 5
-    assert admitted(limiter, [5, 5, 5, 5]) == [True, True, True, False]
+    decisions = (decide(limiter, at) for at in times)
+    return [delay_s if through else None for through, delay_s in decisions]
 
 
 @pytest.mark.parametrize(
     ("text", "times", "through"),
     [
         ("none", [0, 0, 0, 0], "yyyy"),
+        ("2/4", [1, 4.9, 4.99, 5, 5, 5, 9], "yynyyny"),
         ("fixed-window:2/4,opens=clock", [3, 3.9, 3.9, 4, 4, 7.9, 8], "yynyyny"),
         # Full at 1, refused at 2: shut until 12, then a window of its own.
         ("fixed-window:2/4,block=10", [1, 1, 2, 6, 11.9, 12, 12, 12], "yynnnyyn"),
@@ -82,22 +43,58 @@ def test_asking_how_long_to_wait_changes_nothing(text: str) -> None:
         ("fixed-window:2/4,opens=clock,block=3", [0, 0, 1, 3.9, 4, 4, 4.5], "yynnyyn"),
         # Refused at 3 and 6: each time 4 s more.
         ("fixed-window:1/4,refused=restart", [0, 3, 6, 9.9, 13.9], "ynnny"),
-        ("fixed-window:1/4,refused=restart", [0, 3, 7], "yny"),
+        ("sliding-log:2/4", [1, 4.9, 4.99, 5, 5, 8.8, 8.9], "yynynny"),
         ("sliding-log:2/4,refused=count", [0, 1, 2, 4, 5.9, 9.9, 9.9, 9.9], "yynnnyyn"),
-        ("sliding-log:2/4,refused=count", [0, 1, 2, 6, 6, 6], "yynyyn"),
         ("minimum-gap:2.5", [1, 3, 3.5, 5.9, 6], "ynyny"),
+        ("token-bucket:2/4,burst=3", [0, 0, 0, 0, 1.9, 2, 3.9, 4], "yyynnyny"),
+        ("token-bucket:1/1,burst=2", [0, 0, 100, 100, 100], "yyyyn"),
         ("token-bucket:1/2,burst=2,starts=empty", [7, 8.9, 9, 10.9, 11, 100, 100, 100], "nnynyyyn"),
         # Two tokens a second that come at whole seconds.
         ("token-bucket:2/1,tick=1", [0.5, 0.5, 0.9, 1, 1, 1, 1.99, 2], "yynyynny"),
         ("token-bucket:1/2,tick=0.75,burst=1", [0, 2.2, 2.25, 4.49, 4.5], "ynyny"),
-        ("token-bucket:1/2,burst=1,tick=1,starts=empty", [0.5, 1.9, 2], "nny"),
         # Half a token early at 1; the bucket owes it, so that the next is half early at 3.
         ("token-bucket:1/2,burst=1,early=0.5", [0, 0.9, 1, 2.9, 3, 8, 8], "ynynyyn"),
+        # Four in the window from 0; at 6 half of them are inside, 2 + 1 + 1 = 4 fits, 2 + 2 + 1 does not.
+        ("sliding-counter:4/4", [3, 3, 3, 3, 3, 4, 4.9, 5, 5, 6, 6], "yyyynnnynyn"),
+        # What is refused is counted in its window: 5 there, so that 5 x 0.5 + 1 fits at 6, and 3.5 + 1 does not.
+        ("sliding-counter:4/4,refused=count", [3, 3, 3, 3, 3, 6, 6, 6], "yyyynynn"),
+        # 4 x 0.9 = 3.6 is below 4; 4.6 is not.
+        ("sliding-counter:4/4,rule=below", [3, 3, 3, 3, 3, 4, 4.4, 4.4], "yyyynnyn"),
+        # Two idle windows forget everything.
+        ("sliding-counter:2/4", [3, 3, 8, 8, 8], "yyyyn"),
+        # Windows from 3 on: 3 to 7, 7 to 11; at 9 half of two are inside, at 11 the one of 9 is.
+        ("sliding-counter:2/4,opens=first", [3, 3, 6.9, 7, 8.9, 9, 9, 11, 11], "yynnnynyn"),
+        # After two idle windows, at 20, one opens that ends at 24; half of it is out at 26.
+        ("sliding-counter:2/4,opens=first", [3, 20, 20, 23.9, 25.9, 26, 26], "yyynnyn"),
+        # Two at 0 leave 2/e after 10 s; with two more, 2.74 of at most 3 are there, and no third fits.
+        ("decaying-counter:3/10", [0, 0, 10, 10, 10], "yyyyn"),
+        ("leaky-bucket:1/2,burst=2", [0, 0, 0, 0, 1.9, 2, 2], "yyynnyn"),
+        ("concurrency:2,takes=3", [0, 1, 2.9, 3, 3.9, 4], "yynyny"),
+        ("builds:2", [0, 1, 2, 1000], "yynn"),
+        # What one tier refuses costs the other nothing.
+        ("sliding-log:2/1+fixed-window:3/10", [0, 0, 0, 1, 1, 9.9, 10, 10, 10], "yynynnyyn"),
+        # But a log that counts refused starts counts those that the other tier refused, too.
+        ("sliding-log:2/10,refused=count+minimum-gap:1", [0, 0.5, 2, 10.4, 10.6], "ynnnn"),
     ],
 )
-def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], through: str) -> None:
-    """Every option of the windows, logs, gaps and buckets, by hand."""
-    assert lets(text, times) == through
+def test_starts_are_let_through_as_computed_by_hand(text: str, times: list[float], through: str) -> None:
+    assert admitted(text, times) == through
+
+
+@pytest.mark.parametrize(
+    ("text", "times", "held_s"),
+    [
+        # Two a second: five at once, and one more when a place is free.
+        ("leaky-bucket:2/1,burst=3", [0, 0, 0, 0, 0, 0.75], [0, 0.5, 1.0, 1.5, None, 1.25]),
+        ("leaky-bucket:2/1,burst=3,delay=2", [0, 0, 0, 0, 0, 0.75], [0, 0, 0, 0.5, None, 0.25]),
+        ("leaky-bucket:2/1,burst=0", [0, 0, 0.25], [0, None, None]),
+        ("concurrency:1,takes=2", [0, 1, 2], [2, None, 2]),
+        # The second is answered after 1 s in the queue and 1 s of its own, so that a cap of two is full until 1.
+        ("leaky-bucket:1/1,burst=9+concurrency:2,takes=1", [0, 0, 0.5, 1, 1.5, 2], [1, 2, None, 2, None, 2]),
+    ],
+)
+def test_answers_are_held_back_as_computed_by_hand(text: str, times: list[float], held_s: list[float | None]) -> None:
+    assert delays_s(text, times) == held_s
 
 
 @pytest.mark.parametrize(
@@ -106,18 +103,134 @@ def test_starts_are_let_through_as_the_text_says(text: str, times: list[float], 
         *("fixed-window:3/2.73", "fixed-window:3/2.73,opens=clock", "fixed-window:3/2.73,block=1.1"),
         *("fixed-window:3/2.73,refused=restart", "sliding-log:3/2.73", "sliding-log:3/2.73,refused=count"),
         *("minimum-gap:0.7", "token-bucket:3/2.73", "token-bucket:3/2.73,starts=empty", "token-bucket:3/2.73,tick=0.1"),
-        "token-bucket:3/2.73,burst=7,early=0.3",
+        *("token-bucket:3/2.73,burst=7,early=0.3", "sliding-counter:3/2.73", "sliding-counter:3/2.73,rule=below"),
+        *("sliding-counter:3/2.73,refused=count", "sliding-counter:1/2.73,opens=first,refused=count"),
+        *("sliding-counter:3/2.73,opens=first", "sliding-counter:1/2.73", "sliding-counter:1/2.73,rule=below"),
+        *("decaying-counter:3/2.73", "leaky-bucket:3/2.73,burst=4", "concurrency:3,takes=2.73"),
+        "sliding-log:3/1+fixed-window:7/2.73",
     ],
 )
 @pytest.mark.parametrize("began_at", [0.0, 0.1, 1_800_000_000.3])
-def test_who_waits_as_long_as_told_is_let_through(text: str, began_at: float) -> None:
-    """The wait is neither too short nor longer than needed, on any clock."""
-    waits_until_free(text, began_at)
+def test_wait_is_neither_too_short_nor_too_long(text: str, began_at: float) -> None:
+    limiter, at = limiter_for(RateLimit.parse(text)), began_at
+    for number in range(6):
+        at += 0.01 * number
+        list(itertools.takewhile(bool, (decide(limiter, at)[0] for _ in range(100))))
+        wait_s = limiter.wait_s(at)
+        assert wait_s > 0
+        assert limiter.wait_s(at + wait_s - 10 * GRAIN_S) > 0
+        at += wait_s + 2 * GRAIN_S
+        assert limiter.wait_s(at) == 0
 
 
-def test_builds_are_apart_from_what_counts_starts() -> None:
-    """The cap on builds is told beside the tiers of starts; the lowest counts."""
+@pytest.mark.parametrize("limit", [2, 5])
+def test_decayed_count_has_room_for_one_more_in_time(limit: int) -> None:
+    limiter = limiter_for(RateLimit.parse(f"decaying-counter:{limit}/10"))
+    assert [decide(limiter, 1.0)[0] for _ in range(limit + 1)] == [True] * limit + [False]
+    assert limiter.wait_s(1.0) == pytest.approx(10 * math.log(limit / (limit - 1)))
+
+
+def test_build_that_ends_makes_room_for_one() -> None:
+    limiter = limiter_for(RateLimit.parse("builds:1"))
+    assert [decide(limiter, 0.0)[0], decide(limiter, 1.0)[0]] == [True, False]
+    assert limiter.wait_s(1.0) == math.inf
+    limiter.ended(2.0)
+    limiter.ended(2.0)  # one too many is no room for two
+    assert [decide(limiter, 2.0)[0], decide(limiter, 2.0)[0]] == [True, False]
+    # A bucket of three and room for one: the end of each build lets one start through until the bucket is empty.
+    limiter, through = limiter_for(RateLimit.parse("token-bucket:3/60+builds:1")), []
+    for _ in range(4):
+        through += [decide(limiter, 0.0)[0], decide(limiter, 0.0)[0]]
+        limiter.ended(0.0)
+    assert through == [True, False] * 3 + [False, False]
+
+
+def test_wait_is_read_without_counting() -> None:
+    for text in ("3/4", "sliding-log:3/4", "token-bucket:3/4"):
+        limiter = limiter_for(RateLimit.parse(text))
+        assert [limiter.wait_s(float(now)) for now in range(5)] == [0.0] * 5
+        assert [decide(limiter, 5.0)[0] for _ in range(4)] == [True, True, True, False]
+    assert (Limiter().wait_s(1.0), limiter_for(None).wait_s(0.0)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("window_s", [0.1, 0.3, 1.0, 2.73, 60.0])
+def test_edge_of_a_window_belongs_to_the_window_that_begins_there(window_s: float) -> None:
+    for number in (0, 1, 2, 3, 7, 29, 100, 600_000_007):
+        assert window_of(number * window_s, window_s) == number
+        assert window_of((number + 0.5) * window_s, window_s) == number
+        assert window_of(math.nextafter(number * window_s, -1), window_s) == number - 1
+
+
+def test_cap_on_builds_is_apart_from_the_tiers_of_starts() -> None:
     assert parted(None) == ([], None)
     assert parted(RateLimit.parse("8/4")) == ([RateLimit(8, 4.0)], None)
     assert parted(RateLimit.parse("builds:4+8/4")) == ([RateLimit(8, 4.0)], 4)
     assert parted(RateLimit.parse("builds:4+builds:3")) == ([], 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("8/4", RateLimit(8, 4.0, "fixed-window")),
+        ("token-bucket:8/4, burst = 16", RateLimit(8, 4.0, "token-bucket", {"burst": 16})),
+        ("token-bucket:8/4,burst=8", RateLimit(8, 4.0, "token-bucket")),
+        ("none", RateLimit(0, 0.0, "none")),
+        ("concurrency:4,takes=.5", RateLimit(4, 0.0, "concurrency", {"takes_s": 0.5})),
+        ("builds:4 + 8/4", RateLimit(4, 0.0, "builds", also=RateLimit(8, 4.0))),
+    ],
+)
+def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
+    assert RateLimit.parse(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "shortest"),
+    [
+        ("none", "none"),
+        ("8/1e-7", "fixed-window:8/0.0000001"),
+        ("8/1e16", "fixed-window:8/10000000000000000"),
+        ("8/4,block=10.50,opens=clock", "fixed-window:8/4,opens=clock,block=10.5"),
+        ("sliding-counter:8/4,rule=below,opens=first", "sliding-counter:8/4,opens=first,rule=below"),
+        ("token-bucket:8/4,burst=8,early=0", "token-bucket:8/4"),
+        ("token-bucket:8/4,early=.5,tick=1.0,starts=empty", "token-bucket:8/4,starts=empty,tick=1,early=0.5"),
+        ("leaky-bucket:8/4,delay=3,burst=10", "leaky-bucket:8/4,burst=10,delay=3"),
+        ("sliding-log:5/1+20/10", "sliding-log:5/1+fixed-window:20/10"),
+    ],
+)
+def test_shortest_text_of_a_limit_is_read_as_itself(text: str, shortest: str) -> None:
+    rate = RateLimit.parse(text)
+    assert str(rate) == shortest
+    assert RateLimit.parse(shortest) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        *((text, repr(text)) for text in ("8", "8/", "8/4/2", "eight/4", "0/4", "8/0", "8/inf", "8/nan", "-8/4")),
+        *((text, repr(text)) for text in ("sliding-log", "none:8/4", "minimum-gap:0", "minimum-gap:1/2")),
+        *((text, repr(text)) for text in ("concurrency:0", "builds:4/2", "builds:four", "decaying-counter:1/4")),
+        ("", "LIMIT/SECONDS"),
+        ("tokenbucket:8/4", "token-bucket?"),
+        ("non", "none?"),
+        ("none,burst=1", "token-bucket and leaky-bucket"),
+        ("token-bucket:8/4,brust=3", "burst?"),
+        ("token-bucket:8/4,burst=0", "burst=N"),
+        ("leaky-bucket:8/4,delay=x", "'delay=x'"),
+        ("token-bucket:8/4,", "''"),
+        ("token-bucket:8/4,tick=0", "tick=SECONDS"),
+        ("token-bucket:8/4,early=1", "early=0.5"),
+        ("8/4,opens=clok", "clock?"),
+        ("8/4,block=nan", "block=SECONDS"),
+        ("sliding-log:8/4,refused=restart", "refused=count"),
+        ("8/4,block=1,block=2", "block"),
+        ("8/4,block=1,refused=restart", "block"),
+        ("8/4+", "''"),
+        ("8/4+none", "'none'"),
+        ("1/1+2/2+3/3", "3"),
+    ],
+)
+def test_wrong_text_is_a_usage_error_with_the_nearest(text: str, part: str) -> None:
+    with pytest.raises(UsageError) as error:
+        RateLimit.parse(text, where="--rate")
+    assert str(error.value).startswith("--rate: ")
+    assert part in str(error.value)

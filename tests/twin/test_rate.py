@@ -1,180 +1,182 @@
-"""The rate limit and the capacity over HTTP. Windows are an hour long, so that the clock decides nothing."""
+"""Limits on starts: refused starts, the counts of each family, queues, and the capacity of the host."""
 
-import time
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import pytest
 
-from tests.twin.conftest import SECOND, Api
+from tests.twin.conftest import Serve
+from tests.twin.virtual import BEGAN_AT, SECOND, Api
 from touchstone.twin import Engine, RateLimit, TwinSettings
 
-HOUR_S = 3600
+BUILD = "/templates/default/{}/1.0.0/build"
 
 
-def limited(limit: int, text: str = "") -> RateLimit:
-    """So many starts an hour."""
-    return RateLimit.parse(f"{text}{limit}/{HOUR_S}")
+def limited(serve: Serve, rate: str, *names: str, **settings: Any) -> Api:
+    """A twin with a limit, and published versions whose builds take a hundred seconds."""
+    api = serve(rate=RateLimit.parse(rate) if rate else None, **settings)
+    publish(api, *names)
+    return api
 
 
-@pytest.mark.parametrize("algorithm", ["", "sliding-log:", "token-bucket:"])
-def test_start_beyond_the_rate_is_429_and_starts_nothing(connect: Callable[..., Api], algorithm: str) -> None:
-    """The refused start has the shape of an error and leaves the version not built."""
-    api = connect(rate=limited(2, algorithm))
-    for name in ("one", "two", "three"):
-        api.publish(name)
-    codes = [api.start(name).status_code for name in ("one", "two")]
+def publish(api: Api, *names: str) -> None:
+    for name in names:
+        assert api.publish(name, "sleep 100", f"echo {name}").status == 201
+
+
+def starts(api: Api, *names: str) -> list[int]:
+    return [api.start(name).status for name in names]
+
+
+def retry_after(api: Api, name: str) -> str:
+    return api.start(name).header("retry-after")
+
+
+@pytest.mark.parametrize("family", ["", "sliding-log:", "token-bucket:"])
+def test_start_beyond_the_rate_is_429_and_begins_nothing(serve: Serve, family: str) -> None:
+    api = limited(serve, f"{family}2/3600", "one", "two", "three")
+    assert starts(api, "one", "two") == [202, 202]
     refused = api.start("three")
-    assert (codes, refused.status_code, set(refused.json())) == ([202, 202], 429, {"error", "request_id"})
-    assert api.status("three").json()["status"] == "not_built"
-    assert api.http.get("/templates/default/three/1.0.0/build/events").status_code == 404
+    assert (refused.status, set(refused.json())) == (429, {"error", "request_id"})
+    assert (api.state("three"), api.log("three").status) == ("not_built", 404)
 
 
-def test_reads_cancels_and_publishes_are_not_counted(connect: Callable[..., Api]) -> None:
-    """Polling, cancelling and publishing cost nothing, and work when starts are refused."""
-    api = connect(rate=limited(1))
+def test_only_starts_are_counted(serve: Serve) -> None:
+    api = limited(serve, "1/3600", "demo")
     for _ in range(5):
-        api.publish()
-        api.status()
-        api.template()
-        api.cancel()
-    assert api.start().status_code == 202
-    assert api.start().status_code == 429
-    assert api.publish("other").status_code == 201
-    assert [api.status().status_code for _ in range(20)] == [200] * 20
-    assert api.events()[-1]["phase"] == "ready"
+        publish(api, "demo")
+        assert (api.status().status, api.template().status, api.cancel().status) == (200, 200, 404)
+    # Unknown and curated versions cost nothing.
+    assert [api.start("unknown").status, api.start("openclaw", "1.0.0", "system").status] == [404, 403]
+    assert starts(api, "demo", "demo") == [202, 429]
+    assert (api.publish("other").status, api.log().events()[-1]["phase"]) == (201, "ready")
 
 
-def test_joining_and_reusing_starts_are_counted(connect: Callable[..., Api]) -> None:
-    """Every start that is let through takes one, whatever it finds."""
-    api = connect(rate=limited(3))
-    api.built()
-    assert [api.start().status_code for _ in range(3)] == [202, 202, 429]
+def test_joins_and_reuses_count_unless_builds_are_charged(serve: Serve) -> None:
+    api = limited(serve, "3/3600", "demo")
+    assert starts(api, "demo", "demo") == [202, 202]
+    api.log()
+    assert starts(api, "demo", "demo") == [202, 429]
+    api = limited(serve, "1/3600", "demo", "other", charges="builds")
+    assert starts(api, "demo", "demo", "demo") == [202] * 3
+    api.log()
+    assert (api.start().json()["reused"], api.start("other").status) == (True, 429)
 
 
-def test_joining_and_reusing_starts_are_free_where_builds_are_charged(connect: Callable[..., Api]) -> None:
-    """Only a start that begins a build takes one, and only such a start is refused."""
-    api = connect(rate=limited(1), charges="builds", build_s=0.05)
-    for name in ("demo", "other"):
-        api.publish(name)
-    assert [api.start().status_code for _ in range(3)] == [202] * 3
-    assert api.events()[-1]["phase"] == "ready"
-    assert api.start().json()["reused"] is True
-    assert api.start("other").status_code == 429
+def test_rate_is_per_key(serve: Serve) -> None:
+    api = limited(serve, "1/3600", "demo")
+    other = api.with_key(SECOND)
+    publish(other, "demo")
+    assert [*starts(api, "demo", "demo"), *starts(other, "demo")] == [202, 429, 202]
 
 
-def test_starts_that_fail_for_another_reason_are_not_counted(connect: Callable[..., Api]) -> None:
-    """Unknown and curated versions, wrong keys and small plans cost nothing."""
-    api = connect(rate=limited(1))
-    api.publish()
-    codes = [api.start("unknown").status_code, api.start("openclaw", namespace="system").status_code]
-    assert (codes, api.start().status_code) == ([404, 403], 202)
-
-
-def test_rate_is_per_key(connect: Callable[..., Api]) -> None:
-    """Another account's starts are not refused."""
-    api = connect(rate=limited(1))
-    other = connect(key=SECOND, to=api.url)
-    for account in (api, other):
-        account.publish()
-    assert [api.start().status_code, api.start().status_code, other.start().status_code] == [202, 429, 202]
-
-
-def test_auto_build_counts_as_a_start_and_publishes_even_when_refused(connect: Callable[..., Api]) -> None:
-    """The refused build reads ``not_built`` in an answer that is still 201."""
-    api = connect(rate=limited(1))
+def test_auto_build_counts_and_publishes_even_when_refused(serve: Serve) -> None:
+    api = limited(serve, "1/3600")
     answers = [api.publish(name, query="?auto_build=true") for name in ("one", "two")]
-    assert [(answer.status_code, answer.json()["auto_build"]) for answer in answers] == [
+    assert [(answer.status, answer.json()["auto_build"]) for answer in answers] == [
         (201, "building"),
         (201, "not_built"),
     ]
-    assert api.status("two").json()["status"] == "not_built"
+    assert api.state("two") == "not_built"
 
 
-def test_retry_after_in_seconds_is_whole_and_never_too_short(connect: Callable[..., Api]) -> None:
-    """The header names the rest of the window, rounded up."""
-    api = connect(rate=limited(1))
-    api.publish()
-    api.start()
-    assert int(api.start().headers["retry-after"]) in range(HOUR_S - 60, HOUR_S + 1)
+def test_waiting_as_long_as_retry_after_ends_the_refusals(serve: Serve) -> None:
+    api = limited(serve, "1/10", "demo")
+    assert starts(api, "demo", "demo") == [202, 429]
+    api.clock.wait(3.5)
+    assert retry_after(api, "demo") == "7"
+    api.clock.wait(6.5)
+    assert starts(api, "demo", "demo") == [202, 429]
 
 
 @pytest.mark.parametrize(("wait_s", "value"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (59.5, "60")])
 def test_retry_after_is_rounded_up_and_never_zero(wait_s: float, value: str) -> None:
-    """Who waits as long as told does not come too early."""
     assert Engine(TwinSettings()).too_many("full", wait_s).headers == {"Retry-After": value}
 
 
-def test_retry_after_as_a_date_lies_ahead(connect: Callable[..., Api]) -> None:
-    """The header is an HTTP date, not before the end of the window."""
-    api = connect(rate=limited(1), retry_after="date")
-    api.publish()
-    before = time.time()
+def test_retry_after_may_be_a_date_or_absent(serve: Serve) -> None:
+    api = limited(serve, "1/3600", "demo", retry_after="date")
     api.start()
-    value = api.start().headers["retry-after"]
+    value = retry_after(api, "demo")
     assert value.endswith(" GMT")
-    assert 0 <= parsedate_to_datetime(value).timestamp() - before - HOUR_S < 60
-
-
-def test_retry_after_can_be_left_out(connect: Callable[..., Api]) -> None:
-    """The header is optional."""
-    api = connect(rate=limited(1), retry_after="none")
-    api.publish()
+    assert parsedate_to_datetime(value).timestamp() == BEGAN_AT + 3600
+    api = limited(serve, "1/3600", "demo", retry_after="none")
     api.start()
-    refused = api.start()
-    assert (refused.status_code, "retry-after" in refused.headers) == (429, False)
+    assert retry_after(api, "demo") == ""
 
 
-def test_start_is_let_through_after_the_window(connect: Callable[..., Api]) -> None:
-    """Backing off as long as told ends the refusals."""
-    api = connect(rate=RateLimit(1, 0.05))
-    api.publish()
-    api.start()
-    deadline_at = time.monotonic() + 20
-    while api.start().status_code == 429:
-        assert time.monotonic() < deadline_at
-    assert api.status().status_code == 200
+def test_queue_holds_answers_back_and_nothing_else(serve: Serve) -> None:
+    api = limited(serve, "leaky-bucket:1/60,burst=2", "one", "two", "three", "four")
+    assert (api.start("one").status, api.clock.now_s) == (202, 0.0)
+    second, third = (api.begin("POST", BUILD.format(name)) for name in ("two", "three"))
+    refused = api.start("four")
+    assert (refused.status, refused.header("retry-after")) == (429, "60")
+    assert api.state("two") == "building"
+    api.clock.wait(59.9)
+    assert (second.status, third.status) == (0, 0)
+    api.clock.wait(0.2)
+    assert (second.status, third.status) == (202, 0)
+    api.clock.wait(60)
+    assert third.status == 202
+    assert api.publish("five", query="?auto_build=true").json()["auto_build"] == "building"
 
 
-def test_build_beyond_the_capacity_is_429_and_starts_nothing(connect: Callable[..., Api]) -> None:
-    """All accounts share the host; what is refused changes nothing."""
-    api = connect(capacity=2, build_s=600.0, settle_s=600.0)
-    other = connect(key=SECOND, to=api.url)
-    for name in ("one", "two"):
-        api.publish(name)
-    other.publish()
-    assert [api.start("one").status_code, api.start("two").status_code, other.start().status_code] == [202, 202, 429]
-    assert other.status().json()["status"] == "not_built"
-    assert int(other.start().headers["retry-after"]) in range(540, 601)
+def test_builds_in_flight_are_capped_for_each_account(serve: Serve) -> None:
+    api = limited(serve, "builds:2", "one", "two", "three")
+    other = api.with_key(SECOND)
+    publish(other, "one")
+    assert starts(api, "one", "two", "three", "one") == [202, 202, 429, 202]
+    assert (api.state("three"), retry_after(api, "three")) == ("not_built", "101")
+    assert starts(other, "one") == [202]
 
 
-def test_full_host_still_joins_and_reuses(connect: Callable[..., Api]) -> None:
-    """A start that needs no new build needs no room."""
-    api = connect(capacity=1)
+def test_build_keeps_its_place_until_it_has_ended(serve: Serve) -> None:
+    api = limited(serve, "builds:1", "one", "two", settle_s=50.0)
+    assert starts(api, "one", "two") == [202, 429]
+    api.cancel("one")
+    assert (starts(api, "two"), retry_after(api, "two")) == ([429], "50")
+    api.clock.wait(50.1)
+    assert starts(api, "two", "one") == [202, 429]
+    api.delete("two")  # which ends its build at once
+    assert starts(api, "one") == [202]
+    api.log("one")
+    assert [api.built(f"demo-{number}", step)["status"] for number, step in enumerate(("exit 1", "echo x"))] == [
+        "failed",
+        "ready",
+    ]
+
+
+def test_start_that_one_tier_refuses_costs_the_other_nothing(serve: Serve) -> None:
+    api = limited(serve, "token-bucket:3/3600+builds:1", "one", "two")
+    assert starts(api, "one", "two", "two", "two") == [202, 429, 429, 429]
+    api.delete("one")
+    assert starts(api, "two", "two", "two") == [202, 202, 429]
+
+
+def test_refused_starts_count_where_the_limit_says_so(serve: Serve) -> None:
+    api = limited(serve, "sliding-log:1/10,refused=count", "one")
+    codes = []
+    for _ in range(4):
+        codes += starts(api, "one")
+        api.clock.wait(9)
+    assert codes == [202, 429, 429, 429]
+    api.clock.wait(1)
+    assert starts(api, "one") == [202]
+
+
+def test_host_is_full_for_all_accounts_but_not_for_joins_and_reuses(serve: Serve) -> None:
+    api = limited(serve, "", "one", "two", capacity=2)
+    other = api.with_key(SECOND)
+    publish(other, "demo")
     api.built("done")
-    api.publish("long", "sleep 600")
-    assert api.start("long").status_code == 202
-    assert api.start("long").json()["status"] == "building"
-    assert api.start("done").json()["status"] == "ready"
+    assert [*starts(api, "one", "two"), *starts(other, "demo")] == [202, 202, 429]
+    assert (other.state(), retry_after(other, "demo")) == ("not_built", "101")
+    assert (api.start("one").json()["status"], api.start("done").json()["status"]) == ("building", "ready")
 
 
-def test_capacity_is_free_again_after_cancel_failure_and_success(connect: Callable[..., Api]) -> None:
-    """Every way in which a build ends gives its room back; a cancelled one gives it back at once."""
-    api = connect(capacity=1, settle_s=600.0)
-    api.publish("long", "sleep 600")
-    assert api.start("long").status_code == 202
-    api.cancel("long")
-    assert api.built("good")["status"] == "ready"
-    assert api.built("bad", "exit 1")["status"] == "failed"
+def test_every_end_of_a_build_gives_its_room_back(serve: Serve) -> None:
+    api = limited(serve, "", "long", capacity=1, settle_s=600.0)
+    assert starts(api, "long") == [202]
+    api.cancel("long")  # which gives it back at once
+    assert [api.built("good")["status"], api.built("bad", "exit 1")["status"]] == ["ready", "failed"]
     assert api.built("last")["status"] == "ready"
-
-
-def test_start_refused_for_capacity_costs_no_rate(connect: Callable[..., Api]) -> None:
-    """A refused start changes nothing, the count of starts included."""
-    api = connect(capacity=1, rate=limited(2))
-    api.publish("long", "sleep 600")
-    api.publish("next")
-    api.start("long")
-    assert [api.start("next").status_code for _ in range(3)] == [429] * 3
-    api.cancel("long")
-    assert api.start("next").status_code == 202

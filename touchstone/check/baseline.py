@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from touchstone.check.job import EARLIER
 from touchstone.config import Settings
 from touchstone.contract.claims import Ledger
-from touchstone.contract.files import UnfitFileError, open_regular, read_regular
+from touchstone.contract.files import WRITTEN_BYTES, UnfitFileError, open_regular, read_regular
 from touchstone.contract.quoting import quoted
 from touchstone.errors import UsageError, nearest
 from touchstone.facts.events import Header
@@ -146,7 +146,7 @@ def _newest(settings: Settings, folders: Iterable[Path]) -> tuple[Path, str] | N
         try:
             # The rest, which may be long, is read of the newest one alone.
             with os.fdopen(open_regular(path), "rb") as file:
-                header = _HEADER.validate_python(json.loads(file.readline()))
+                header = _HEADER.validate_python(json.loads(file.readline(WRITTEN_BYTES)))
             written_at = path.stat().st_mtime
         except (ValueError, RecursionError, OSError):  # what pydantic says of another file is a ValueError
             continue

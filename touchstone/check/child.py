@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from touchstone.check.handover import LIFELINE_VARIABLE, Handover
 from touchstone.errors import OutputError
-from touchstone.facts.redaction_guard import looked_over
+from touchstone.facts.redaction_guard import redact
 from touchstone.facts.runlog import follow
 from touchstone.types import Progress
 
@@ -138,7 +138,7 @@ def _wait(
 def _look_over(file: BinaryIO, output: Path) -> None:
     file.seek(0)
     text = file.read().decode("latin-1")
-    clean = looked_over(text, output)
+    clean = redact(text, output)
     if clean != text:
         file.seek(0)
         file.write(clean.encode("latin-1"))

@@ -104,7 +104,7 @@ class Run:
         self.log.write(exchange)
         if self.is_lost and not was_lost:
             self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
-        self._judgements += self.judge.see(exchange)
+        self._judgements += self.judge.add(exchange)
         if exchange.ref:
             self._refs[exchange.ref] = self._news[exchange.ref] = None
 
@@ -121,7 +121,7 @@ class Run:
         """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
         with self._lock:
             self._catch_up()
-            judgements = list(map(self._conclusion, self._judgements + self.judge.tell(self._refs)))
+            judgements = list(map(self._conclusion, self._judgements + self.judge.conclude(self._refs)))
             self._judgements, self._refs, self._news = [], {}, {}
         judgements = [j for j in judgements if j.claim in self.selected]
         self._clear |= {j.claim for j in judgements if j.outcome != "indeterminate"}
@@ -137,7 +137,7 @@ class Run:
     def has_trouble(self) -> bool:
         """Whether anything has been found in the running case: what follows may be a consequence of it."""
         with self._lock:
-            self._judgements += self.judge.tell(self._news)
+            self._judgements += self.judge.conclude(self._news)
             self._news = {}
             return bool(self.judge.accused(self._judgements))
 

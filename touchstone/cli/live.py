@@ -74,11 +74,11 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
         def show(event: dict[str, Any]) -> None:
             nonlocal printed_s, printed_at
             state.add(event)
-            if event.get("type") in ("course", "window"):
+            if event.get("type") in ("progress", "window"):
                 change(state.picture())
             if watched:
                 return
-            if event.get("type") == "course":
+            if event.get("type") == "progress":
                 if not event["done"] or now() - printed_at >= SET_UP_EVERY_S:
                     printed_at = now()
                     if event["done"] or event["of"] >= 100:
@@ -105,7 +105,7 @@ class LoadState:
     def add(self, event: dict[str, Any]) -> None:
         """Takes in one event of any type."""
         match event.get("type"):
-            case "course":
+            case "progress":
                 hint = f" ({event['hint']})" if event.get("hint") else ""
                 self.set_up = f"{event['doing']}: {event['done']:,} of {event['of']:,}{hint}"
             case "workload":
@@ -184,7 +184,7 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
 def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, str]:
     """The progress after an event and a line to print, each empty where there is none."""
     match event.get("type"):
-        case "course":
+        case "progress":
             return f"{event['doing']}: {event['done']} of {event['of']}", ""
         case "stimulus":
             return f"stimulus {event['number']}", f"{event['number']}: {event['name']}; {_known(belief)}"

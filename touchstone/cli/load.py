@@ -22,7 +22,7 @@ from touchstone.loadgen import runner
 from touchstone.loadgen.arrivals import HELP as ARRIVALS_HELP
 from touchstone.loadgen.arrivals import Trace, parse
 from touchstone.loadgen.plan import MAX_BUILDS, Plan
-from touchstone.loadgen.plan import plan as drawn_up
+from touchstone.loadgen.plan import plan as load_plan
 from touchstone.loadgen.thresholds import thresholds_of
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, SCENARIOS, USERS, Options, Scenario, mix_of, scenario
 from touchstone.report.terminal import say as say_fitted
@@ -91,15 +91,15 @@ class Load(SeededRun):
                     raise UsageError(f"--worker and --{flag}: both are given; a worker does what its master plans")
             return runner.work(settings, chosen, self.worker, self.port, self.allow_load)
         with unsent():
-            options, wish = self._options(chosen, settings.seed), self._wish()
+            options, launch = self._options(chosen, settings.seed), self._launch()
         out = Console()
         if settings.plan:
-            if wish.thresholds is not None:
-                thresholds_of(wish.thresholds, chosen.name)
-            print_plan(drawn_up(options), settings, wish, out)
+            if launch.thresholds is not None:
+                thresholds_of(launch.thresholds, chosen.name)
+            print_plan(load_plan(options), settings, launch, out)
             return 0
         with load_progress_on(Console(stderr=True)) as progress:
-            outcome = runner.load(settings, options, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
+            outcome = runner.load(settings, options, launch, ["touchstone", *sys.argv[1:]], progress, conclude)
         print_report(outcome.run_log, outcome.folder, out)
         return outcome.exit_code
 
@@ -130,14 +130,14 @@ class Load(SeededRun):
         """A flag that would change nothing is an error: who gives it expects something of it."""
         for flag in ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines"):
             value = getattr(self, flag.replace("-", "_"))
-            if value is not None and not chosen.heeds(flag):
-                others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds(flag))
+            if value is not None and not chosen.uses(flag):
+                others = ", ".join(name for name, other in SCENARIOS.items() if other.uses(flag))
                 raise UsageError(f"--{flag} {value}: {chosen.name} has no use for it; it is for {others}")
 
     def _check_together(self, options: Options) -> None:
         chosen, closed = options.scenario, options.model == "closed"
-        if closed and not chosen.heeds("users"):
-            others = ", ".join(name for name, other in SCENARIOS.items() if other.heeds("users"))
+        if closed and not chosen.uses("users"):
+            others = ", ".join(name for name, other in SCENARIOS.items() if other.uses("users"))
             raise UsageError(f"--model closed: {chosen.name} goes by its schedule; it is for {others}")
         flag, value = ("--arrivals", self.arrivals) if self.rate is None else ("--rate", self.rate)
         if closed and value is not None:
@@ -146,7 +146,7 @@ class Load(SeededRun):
         if self.users is not None and not closed:
             raise UsageError(f"--users {self.users}: an open model goes by its schedule; add --model closed")
         if self.duration is not None and options.arrivals == AT_ONCE:
-            advice = ", or give --rate or --arrivals with it" if chosen.heeds("rate") else ""
+            advice = ", or give --rate or --arrivals with it" if chosen.uses("rate") else ""
             raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
             raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
@@ -164,17 +164,17 @@ class Load(SeededRun):
             return f"trace:{Path(path).absolute()}"
         return self.arrivals or chosen.arrivals
 
-    def _wish(self) -> runner.Wish:
+    def _launch(self) -> runner.Launch:
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:
             raise UsageError(f"--expect-workers {self.expect_workers}: it is for a master; add --master")
-        return runner.Wish(
+        return runner.Launch(
             processes=self.processes,
-            expects=(self.expect_workers or 1) if self.master else 0,
+            remote_workers=(self.expect_workers or 1) if self.master else 0,
             bind=self.bind,
             port=self.port,
-            allows=self.allow_load,
+            allowed_host=self.allow_load,
             aborts=self.abort_on_fail,
             thresholds=self.thresholds,
             web_port=self.web_ui,
@@ -185,12 +185,12 @@ class Load(SeededRun):
 _ANYWHERE = "http://127.0.0.1:1"
 
 
-def print_plan(plan: Plan, settings: Settings, wish: runner.Wish, console: Console) -> None:
+def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: Console) -> None:
     """Prints a schedule by second, and its cost; a `UsageError` where it may not be carried out."""
-    runner.check_terms(settings, plan, wish)
+    runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
-    say_fitted(console, f"{options.scenario.name}: {options.scenario.says}")
+    say_fitted(console, f"{options.scenario.name}: {options.scenario.description}")
     where, how = target.url or target.name, f"{options.model} model, seed {options.seed}"
     say_fitted(console, f"target {where}, arrivals {options.arrivals_text}, {how}")
     if options.model == "open":

@@ -76,22 +76,22 @@ class Probe(SeededRun):
                 print_report(self._log_path, folder, out, advises=self.advise)
                 return code
             settings = self.settings("probing", MOST_BUILDS)
-            wish = self._wish(settings, past)
+            launch = self._launch(settings, past)
         if settings.plan:
-            probing.check_terms(settings, wish)
-            versions = len(probing.needs(settings, wish.terms))
-            render(out, "probe_plan.txt.j2", {}, target=settings.target, wish=wish, versions=versions)
+            probing.check_terms(settings, launch)
+            versions = len(probing.needs(settings, launch.terms))
+            render(out, "probe_plan.txt.j2", {}, target=settings.target, launch=launch, versions=versions)
             return 0
         with probe_progress_on(Console(stderr=True)) as progress:
-            outcome = probing.probe(settings, wish, ["touchstone", *sys.argv[1:]], progress, conclude)
+            outcome = probing.probe(settings, launch, ["touchstone", *sys.argv[1:]], progress, conclude)
         print_report(outcome.run_log, outcome.folder, out, advises=self.advise)
         return outcome.exit_code
 
-    def _wish(self, settings: Settings, past: RunLog | None) -> probing.Wish:
+    def _launch(self, settings: Settings, past: RunLog | None) -> probing.Launch:
         if past and past.probe:
             begun = past.probe.probing
             self._check_same(past.header.target, begun, settings)
-            return probing.Wish(begun.operation, terms_of(begun.terms), self.allow_load, past, begun.knee)
+            return probing.Launch(begun.operation, terms_of(begun.terms), self.allow_load, past, begun.knee)
         operation = self.operation or "startBuild"
         knee, target = self._knee(operation), settings.target
         most_requests = MOST_REQUESTS if self.max_requests is None else self.max_requests
@@ -107,7 +107,7 @@ class Probe(SeededRun):
         if target.publish == "never" and terms.starts:
             versions = len(dict.fromkeys(target.templates.buildable))
             terms = dataclasses.replace(terms, most_held=min(terms.most_held, versions))
-        return probing.Wish(operation, terms, self.allow_load, knee=knee)
+        return probing.Launch(operation, terms, self.allow_load, knee=knee)
 
     def _knee(self, operation: str) -> KneeTerms | None:
         if not self.knee and self.slo_ms is not None:

@@ -39,7 +39,7 @@ def report(
 ) -> None:
     """Make the reports of a run log again."""
     path = _file(log)
-    redaction_guard.know(keys_in(os.environ))
+    redaction_guard.register(keys_in(os.environ))
     run, out = view(read(path)), Console()
     write_view(run, report_dir or path.parent)
     if write_baseline:
@@ -66,7 +66,7 @@ def compare(
     Exit code 0, whatever the difference is, unless --fail-on-new is given. Runs of different kinds, and of different
     versions of the contract, are not compared: exit code 2.
     """
-    redaction_guard.know(keys_in(os.environ))
+    redaction_guard.register(keys_in(os.environ))
     before, after = _read(a), _read(b)
     both = compared(before, after)
     runs = ((a, before), (b, after)) if report_dir is None else ()

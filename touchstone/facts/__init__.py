@@ -1,1 +1,1 @@
-"""What a run writes down: exchanges, samples, findings, events, and the run log that holds them."""
+"""Facts of a run: exchanges, samples, findings, events, and the run log that stores them."""

@@ -1,4 +1,4 @@
-"""How long to wait: after a 429, by the server's own word or by doubling, and between two looks at a build."""
+"""Wait times: Retry-After, the documented back-off, and the interval between polls of a build."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _DATE_FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b 
 
 
 def back_off_s() -> Iterator[float]:
-    """The waits of a client that follows the documentation: 1 s, doubled each time, at most 60 s."""
+    """Yields the documented back-off times in seconds: 1, doubled each time, at most 60."""
     wait_s = FIRST_WAIT_S
     while True:
         yield wait_s
@@ -24,14 +24,14 @@ def back_off_s() -> Iterator[float]:
 
 
 def poll_s(waited_s: float) -> float:
-    """Seconds until the next look: a share of the time waited, so that an end is noticed late by that share at most."""
+    """Seconds until the next poll: 12 % of the time waited so far, from 0.01 to 1."""
     return min(max(waited_s * POLL_SHARE, SHORTEST_POLL_S), LONGEST_POLL_S)
 
 
 def retry_after_s(response: Response | None) -> float | None:
-    """Seconds that Retry-After asks to wait from the arrival of *response*; None where it asks for none that is valid.
+    """Retry-After in seconds from the arrival of *response*; None if missing or invalid.
 
-    A date counts from the answer's own Date: the two clocks need not agree. Source: RFC 9110, 10.2.3.
+    A date counts from the Date header of the response: the two clocks need not agree. Source: RFC 9110, 10.2.3.
     """
     value = response.header("Retry-After") if response else None
     if response is None or value is None:
@@ -43,7 +43,7 @@ def retry_after_s(response: Response | None) -> float | None:
 
 
 def http_date(value: str) -> datetime | None:
-    """The moment that an HTTP date names, or None where the text is none."""
+    """Parses an HTTP date; None if it is invalid."""
     for form in _DATE_FORMS:
         try:
             return datetime.strptime(value, form).replace(tzinfo=UTC)

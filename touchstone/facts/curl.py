@@ -1,4 +1,4 @@
-"""The command line that sends a request again, with environment variables where the keys were."""
+"""curl commands that repeat a request, with environment variables in place of keys."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from touchstone.facts.exchange import Exchange, Request
 from touchstone.facts.key_sources import USUAL, KeySources, is_variable
 
-# How a key altered on purpose is made from the variable of the right one, or told where it comes from elsewhere.
+# Altered keys: as a shell expression for a key in a variable, and as a description for a key in a settings file.
 _ALTERED = {
     "longer": ("${%s}x", "<%s>x"),
     "shorter": ("${%s%%?}", "<%s, without its last character>"),
@@ -16,19 +16,19 @@ _ALTERED = {
     "recased": ("""$(printf %%s "$%s" | tr 'a-zA-Z' 'A-Za-z')""", "<%s, with upper and lower case exchanged>"),
 }
 _MARKER = re.compile(r"<key:([a-z0-9-]+)>")
-_SHOWN_BODY_BYTES = 4096
+_MOST_BODY_BYTES = 4096
 
 
 def curl(exchange: Exchange, sources: KeySources = USUAL) -> str:
-    """A shell command that sends the request again; keys are variables, or their places in the settings file."""
+    """Shell command that sends the request again. Keys are variables, or places in the settings file."""
     return command(exchange.request, sources, stream=exchange.operation == "streamBuildEvents")
 
 
 def command(request: Request, sources: KeySources = USUAL, *, stream: bool = False) -> str:
-    """A shell command that sends *request*; with *stream* curl prints each line as it arrives."""
+    """Shell command that sends *request*; with *stream*, curl prints each line as it arrives."""
     parts = ["curl", "--silent", "--show-error", "--include", "--path-as-is"]
     if set("[]{}") & set(request.url):
-        parts.append("--globoff")  # or brackets would name ranges
+        parts.append("--globoff")  # otherwise curl expands brackets as ranges
     if stream:
         parts.append("--no-buffer")
     body = b"" if request.method == "HEAD" else request.body
@@ -53,11 +53,11 @@ def _header_lines(request: Request, *, with_body: bool) -> Iterator[str]:
         if (name.lower(), value) != ("accept", "*/*"):
             yield f"{name}: {value}" if value else f"{name};"
     if with_body and "content-type" not in names:
-        yield "Content-Type:"  # or curl would call it a form
+        yield "Content-Type:"  # otherwise curl sends the type of a form
 
 
 def _quoted(text: str, sources: KeySources) -> str:
-    """*text* as one shell word in which a key's marker became a variable."""
+    """Quotes *text* as one shell word, with variables in place of key markers."""
     if not _MARKER.search(text):
         return shlex.quote(text)
     return '"' + _MARKER.sub(lambda match: _key(match[1], sources), _escaped(text)) + '"'
@@ -81,12 +81,12 @@ def _text(body: bytes, sources: KeySources) -> str | None:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    if len(body) > _SHOWN_BODY_BYTES:
-        return shlex.quote(text[:_SHOWN_BODY_BYTES] + f"… ({len(body)} bytes)")
+    if len(body) > _MOST_BODY_BYTES:
+        return shlex.quote(text[:_MOST_BODY_BYTES] + f"… ({len(body)} bytes)")
     return None if "\0" in text else _quoted(text, sources)
 
 
 def _octal(body: bytes) -> str:
-    kept = body[:_SHOWN_BODY_BYTES]
+    kept = body[:_MOST_BODY_BYTES]
     left_out = f"… ({len(body)} bytes)" if len(kept) < len(body) else ""
     return shlex.quote("".join(f"\\{byte:03o}" for byte in kept) + left_out)

@@ -1,6 +1,6 @@
-"""The events of a run log besides exchanges, findings and windows of samples, and the log as a whole.
+"""Events of a run log other than exchanges, findings and windows of samples, and the run log as a whole.
 
-Points in time that end in `_at` are seconds since the run started, unless they are said to be dates.
+Names that end in `_at` are seconds since the start of the run, unless a comment gives another format.
 """
 
 from collections.abc import Iterable
@@ -23,18 +23,18 @@ Model = Literal["open", "closed"]
 BuildEnd = Literal[
     "ready",
     "failed",
-    "cancelled",  # it was cancelled by the run, and has settled
-    "vanished",  # it fell back to not_built though nobody cancelled it
-    "stuck",  # it was still building when the time that the target allows for one was over
-    "unread",  # no read after the start was answered, so nobody knows
-    "silent",  # the target answered nobody any more
-    "unfinished",  # the run ended first
+    "cancelled",  # the run cancelled it, and it has settled
+    "vanished",  # it returned to not_built without a cancel
+    "stuck",  # it was still building after build_timeout_s
+    "unread",  # no read after the start got a response: its end is unknown
+    "silent",  # the target stopped responding
+    "unfinished",  # the run ended before the build
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerClaim:
-    """One claim of the ledger, as it stood when the run started."""
+    """One claim of the ledger at the start of the run."""
 
     id: str
     level: Level
@@ -45,7 +45,7 @@ class LedgerClaim:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was judged. *url* carries no secret."""
+    """Target of a run. *url* contains no secret."""
 
     name: str
     url: str
@@ -54,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a run log: what was asked for."""
+    """First line of a run log: command, target and settings."""
 
     run_id: str
     tool_version: str
@@ -67,32 +67,32 @@ class Header:
     strict: bool
     claims_glob: str
     contract_sha256: str
-    claims: tuple[LedgerClaim, ...]  # The claims that the run is to give verdicts on, in the order of the ledger.
-    settings: dict[str, Any] = field(default_factory=dict)  # The merged settings without secrets.
-    known: tuple[str, ...] = ()  # The claims that the caller knows to be broken.
+    claims: tuple[LedgerClaim, ...]  # Claims that the run judges, in the order of the ledger.
+    settings: dict[str, Any] = field(default_factory=dict)  # Merged settings without secrets.
+    known: tuple[str, ...] = ()  # Claims that the baseline lists as broken.
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The cases that a run is to carry out: those of its profile that concern a selected claim."""
+    """Cases that a run executes: those of its profile that concern a selected claim."""
 
     cases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often one check judged one claim within one case without breaking it."""
+    """Number of held and indeterminate judgements of one check on one claim in one case."""
 
     case: str
     check: str
     claim: str
     held: int = 0
     indeterminate: int = 0
-    reason: str = ""  # Why an occasion allowed no verdict; empty where *indeterminate* is 0.
+    reason: str = ""  # Why the first indeterminate judgement allowed no verdict; empty if there is none.
 
 
 def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
-    """The held and indeterminate judgements, one tally per check and claim; the first reason stands for all of them."""
+    """Counts held and indeterminate judgements: one tally per check and claim."""
     counts: dict[tuple[str, str], list[Any]] = {}
     for judgement in judgements:
         if judgement.outcome == "broken":
@@ -106,29 +106,29 @@ def tallies(case: str, judgements: Iterable[Judgement]) -> tuple[Tally, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One finding, as one case met it; the same finding may be met by many."""
+    """One finding in one case. Several cases can have the same finding."""
 
     finding: Finding
     case: str = ""
-    times: Annotated[int, Field(strict=True, ge=1)] = 1  # How often, where alike occasions were only counted.
+    times: Annotated[int, Field(strict=True, ge=1)] = 1  # Number of occurrences that this event stands for.
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How one case ended."""
+    """Result of one case."""
 
     id: str
     title: str
     outcome: CaseOutcome
     duration_s: float
-    claims: tuple[str, ...] = ()  # The claims that the case declares to drive.
+    claims: tuple[str, ...] = ()  # Claims that the case exercises.
     message: str = ""  # Why it failed, could not run or was skipped.
-    began_at: str = ""  # ISO 8601 in UTC with microseconds; empty where nobody wrote it down.
+    began_at: str = ""  # ISO 8601 in UTC with microseconds; empty if unknown.
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Why a claim got no judgement; for ``not-applicable``, *reason* names the setting that would change that."""
+    """Why a claim has no verdict. For ``not-applicable``, *reason* names the setting that would change that."""
 
     claim: str
     verdict: NoticeVerdict
@@ -138,7 +138,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class TemplateAction:
-    """What became of a template of the run, *at_s* seconds after its start."""
+    """Publication or removal of a template, *at_s* seconds after the start of the run."""
 
     ref: str
     purpose: str
@@ -149,125 +149,125 @@ class TemplateAction:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence that a reader of the reports should know; its event is called ``warning``."""
+    """Note for readers of the reports; the event type is ``warning``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One threshold: what a statistic of an operation may be at most (or at least, for a throughput)."""
+    """One threshold: the maximum of a statistic of an operation, or the minimum of a throughput."""
 
-    operation: str  # operationId, or ``*`` for all of them together.
-    statistic: str  # Its name with its unit, as in load/thresholds.toml, such as ``p99_s``.
-    value: float  # The limit, in the unit that the name ends in.
+    operation: str  # operationId, or ``*`` for all operations together.
+    statistic: str  # Name as in load/thresholds.toml, such as ``p99_s``; it ends in the unit.
+    value: float  # The limit, in the unit of the statistic.
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a load run was to do."""
+    """Plan of a load run."""
 
-    scenario: str  # Its name, such as ``storm``.
-    says: str  # What it does, in a sentence.
-    model: Model  # Whether arrivals come by a schedule (open) or as soon as an earlier one is answered (closed).
-    arrivals: str  # The arrival curve as text, such as ``constant:20``.
-    began_at: float  # When the first second of the schedule began.
-    duration_s: float  # How long arrivals are scheduled for.
-    scheduled: dict[str, int]  # How many arrivals of each operation the schedule holds.
-    workers: int  # Processes that share the schedule.
+    scenario: str  # Name, such as ``storm``.
+    says: str  # Description in one sentence.
+    model: Model  # Open: requests follow a schedule. Closed: a client sends its next request after a response.
+    arrivals: str  # Arrival curve as text, such as ``constant:20``.
+    began_at: float  # Start of the schedule.
+    duration_s: float  # Length of the schedule.
+    scheduled: dict[str, int]  # Number of scheduled arrivals by operation.
+    workers: int  # Number of processes that share the schedule.
     seed: int
-    options: dict[str, Any] = field(default_factory=dict)  # Every setting of the scenario by name, as JSON values.
-    limits: tuple[Limit, ...] = ()  # The thresholds that the run is judged by.
+    options: dict[str, Any] = field(default_factory=dict)  # All settings of the scenario by name, as JSON values.
+    limits: tuple[Limit, ...] = ()  # Thresholds of the run.
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One start that was sent."""
+    """One request to start a build."""
 
-    want: int  # Number of the client that wants this build; its tries share it.
-    number: int  # Which try of that client, from 1.
+    want: int  # Number of the client that wants the build; retries keep it.
+    number: int  # Number of the attempt of that client, from 1.
     ref: str
     credential: Credential
-    phase: str  # What went on beside it by plan, such as ``alone``; empty where the scenario has no phases.
-    fresh: bool | None  # Whether the version was not built, so that the start needs room on the host; None if unknown.
+    phase: str  # Phase of the scenario, such as ``alone``; empty without phases.
+    fresh: bool | None  # Whether the version was not built yet, so that the start needs capacity; None if unknown.
     intended_at: float
     sent_at: float
     done_at: float
-    status: int  # 0 where no answer came.
-    retry_after_s: float | None  # What Retry-After asked for; None where it asked for nothing valid.
-    gave_up: bool  # Whether the client's patience was over with it.
-    seq: int  # ``seq`` of its exchange, whether that is kept or not.
-    cut_off: bool = False  # Whether the run was stopped before an answer came.
-    unsent: bool = False  # Whether no connection came about, so that the target cannot know of it.
+    status: int  # 0 without a response.
+    retry_after_s: float | None  # Retry-After of the response; None if missing or invalid.
+    gave_up: bool  # Whether the client gave up after it.
+    seq: int  # ``seq`` of its exchange, which may be missing in the log.
+    cut_off: bool = False  # Whether the run stopped before a response arrived.
+    unsent: bool = False  # Whether the connection failed, so that the target never received it.
 
     @property
     def is_served(self) -> bool:
-        """Whether it was answered with success."""
+        """Whether the response reports success."""
         return 200 <= self.status < 300
 
     @property
     def is_refused(self) -> bool:
-        """Whether a limit refused it."""
+        """Whether a limit rejected it."""
         return self.status == 429
 
     @property
     def may_act(self) -> bool:
-        """Whether it may have done something: no 4xx does, and of one that failed or got no answer nobody knows."""
+        """Whether it may have had an effect: any start without a 4xx response."""
         return not 400 <= self.status < 500
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What became of one build that a start was promised."""
+    """One accepted build and its end."""
 
     want: int  # See `Attempt`.
     ref: str
     credential: Credential
-    accepted_at: float  # When the answer to its start had arrived.
-    ended_at: float  # When a read showed its end first; when it was given up, where none did.
+    accepted_at: float  # Arrival of the response to its start.
+    ended_at: float  # First read that reported its end; without one, the time at which the client gave up.
     end: BuildEnd
-    seen_building_at: float | None  # When a read showed it running last; None where none did.
-    seq: int  # ``seq`` of the exchange that shows the end, or of the start where none does.
+    seen_building_at: float | None  # Last read that reported it as building; None without one.
+    seq: int  # ``seq`` of the exchange that reports the end; without one, of the start.
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """How one worker fared, as it tells now and then and at its end."""
+    """State of one load worker, written during the run and at its end."""
 
     number: int  # From 0.
-    state: Literal["running", "done", "lost"]  # ``done`` at its end; ``lost`` is said by whoever missed it.
-    at_s: float  # When this was written.
+    state: Literal["running", "done", "lost"]  # ``lost`` is written by the master.
+    at_s: float  # Time of writing.
     sent: int  # Scheduled arrivals that it has sent so far.
-    unsent: int  # Scheduled arrivals that came due and that it could not send.
-    assigned: int  # Arrivals of the whole schedule that were its share.
-    late_p99_s: float = 0.0  # Its lateness so far, at p99.
-    behind_from_s: float | None = None  # From when on it could not keep up; None where it could.
-    behind_s: float = 0.0  # How late it was at most.
-    cpu_share: float = 0.0  # CPU time over elapsed time since it last told; 1 is a whole core.
-    rss_bytes: int = 0  # Its memory.
-    clock_offset_s: float = 0.0  # How far its clock was corrected to agree with the master's.
-    clock_error_s: float = 0.0  # How wrong that may still be, at most.
-    note: str = ""  # Anything else that a reader should know.
-    unwatched: int = 0  # Scheduled watchers that sent nothing, since the start of their build was not accepted.
-    over_budget: int = 0  # Those of *unsent* that --max-requests left no room for.
-    spent_at_s: float | None = None  # When a request was first wanted beyond --max-requests; None without one.
-    undone: int = 0  # Clients that had still to go on when the run was stopped, or when they were left no request.
+    unsent: int  # Scheduled arrivals that were due and could not be sent.
+    assigned: int  # Scheduled arrivals of its share.
+    late_p99_s: float = 0.0  # 99th percentile of its lateness so far.
+    behind_from_s: float | None = None  # Since when it could not keep up with the schedule; None if it could.
+    behind_s: float = 0.0  # Its maximum lateness.
+    cpu_share: float = 0.0  # CPU time over elapsed time since its previous report; 1 is a whole core.
+    rss_bytes: int = 0  # Resident memory.
+    clock_offset_s: float = 0.0  # Correction of its clock to the clock of the master.
+    clock_error_s: float = 0.0  # Maximum error of that correction.
+    note: str = ""  # Note for readers.
+    unwatched: int = 0  # Scheduled watchers that sent nothing, because the start of their build was not accepted.
+    over_budget: int = 0  # Those of *unsent* that exceeded --max-requests.
+    spent_at_s: float | None = None  # Time of the first request beyond --max-requests; None without one.
+    undone: int = 0  # Clients that had more to send when the run or its budget ended.
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """The last line of a run log: how the run ended."""
+    """Last line of a run log: how the run ended."""
 
     ended_at: str
     duration_s: float
-    exit_code: int  # What the runner knows: 0 where it reached its end, else 2, 3 or 130; the verdict may raise it.
+    exit_code: int  # 0 if the run reached its end, else 2, 3 or 130; the verdict may raise it.
     reason: str  # One sentence for *exit_code*.
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """All facts of one run, each kind in the order in which it was written."""
+    """All facts of one run; each tuple is in the order of writing."""
 
     header: Header
     exchanges: tuple[Exchange, ...] = ()
@@ -277,20 +277,20 @@ class RunLog:
     notices: tuple[Notice, ...] = ()
     templates: tuple[TemplateAction, ...] = ()
     warnings: tuple[str, ...] = ()
-    workload: Workload | None = None  # None where the run was no load run; the four that follow are empty then.
+    workload: Workload | None = None  # None unless it was a load run; then the next four are empty, too.
     windows: tuple[Window, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
-    probe: ProbeStory | None = None  # None where the run was no probe.
-    footer: Footer | None = None  # None where the run log ends without one: the run was cut short.
-    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # By (seq, side), full length of a cut body.
-    torn_lines: int = 0  # Lines that a killed writer left unfinished in the middle; whatever they said is lost.
-    selected: tuple[str, ...] = ()  # Ids of the cases that were to be carried out; empty where nobody wrote them down.
+    probe: ProbeStory | None = None  # None unless it was a probe.
+    footer: Footer | None = None  # None if the run was cut short.
+    cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # Full length of truncated bodies by seq, side.
+    torn_lines: int = 0  # Unfinished lines of killed writers; their content is lost.
+    selected: tuple[str, ...] = ()  # Ids of the cases to execute; empty if unknown.
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Each finding once, by id, as it was first met."""
+        """Findings without duplicates: the first occurrence of each id."""
         first: dict[str, Finding] = {}
         for occurrence in self.occurrences:
             first.setdefault(occurrence.finding.id, occurrence.finding)

@@ -1,4 +1,4 @@
-"""One request and its response as they crossed the wire. Keys are markers by then (see redact.py), so none can leak."""
+"""Exchange: one request and its response as they crossed the wire, with markers in place of keys (see redact.py)."""
 
 import base64
 import json
@@ -14,12 +14,12 @@ Credential = Literal[
     "restricted",  # the key of an account below the Scale plan
     "none",  # no Authorization header at all
     "unknown",  # a well-formed key that no account has
-    "longer",  # the primary key and one character more, at either end
+    "longer",  # the primary key with one more character at either end
     "shorter",  # the primary key without its last character, or without its first
-    "recased",  # the primary key with its small letters large and its large ones small
-    "malformed",  # an Authorization header that carries no bearer key: wrong scheme, no token
+    "recased",  # the primary key with upper and lower case swapped
+    "malformed",  # an Authorization header without a bearer key: wrong scheme, no token
     "query",  # the primary key in the query string only
-    "lowercase-scheme",  # the primary key behind the scheme written in other letters than usual
+    "lowercase-scheme",  # the primary key after the scheme in lower case
 ]
 
 REFUSED_CREDENTIALS: frozenset[Credential] = frozenset(
@@ -33,7 +33,7 @@ _SHORT_BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was sent. Secrets in *url*, *headers* and *body* are already markers such as ``<key:primary>``."""
+    """A request. Markers such as ``<key:primary>`` replace secrets in *url*, *headers* and *body*."""
 
     method: str
     url: str
@@ -51,7 +51,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. *chunks* is empty unless the body was read as a stream; *body* is always whole."""
+    """A response. *chunks* is empty unless the body was read as a stream; *body* is always complete."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -59,15 +59,15 @@ class Response:
     chunks: tuple[Chunk, ...] = ()
 
     def header(self, name: str) -> str | None:
-        """The first value of header *name*, any case, or None."""
+        """First value of the header *name* (case-insensitive), or None."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def json(self) -> Any:
-        """The body as JSON; ValueError where it is not JSON in UTF-8."""
+        """Parses the body; ValueError if it is not JSON in UTF-8."""
         return json.loads(self.body.decode("utf-8"))
 
     def json_object(self) -> dict[str, Any] | None:
-        """The body as a JSON object, or None where it is anything else."""
+        """Parses the body as a JSON object; None if it is not one."""
         return (_short_object if len(self.body) <= _SHORT_BYTES else _long_object)(self.body)
 
 
@@ -79,8 +79,8 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-# Rules ask for the same body again and again; nobody changes what they get. JSON takes many times its length once it is
-# read: of long bodies only a few are held.
+# Rules parse the same bodies repeatedly and never modify the result. Parsed JSON takes many times its length in memory,
+# so only a few long bodies are cached.
 _short_object = lru_cache(maxsize=8192)(_object)
 _long_object = lru_cache(maxsize=8)(_object)
 
@@ -89,42 +89,42 @@ _long_object = lru_cache(maxsize=8)(_object)
 class Exchange:
     """One request and its response, with times."""
 
-    seq: int  # Number in the run, from 1, in the order in which requests were sent.
+    seq: int  # Number in the run, from 1, in the order of sending.
     operation: str  # operationId of the contract, or ``""`` for a request outside it.
-    ref: str | None  # ``namespace/name@version`` that the path names, percent-decoded, or None.
-    credential: Credential  # Whose key was shown, and how.
-    case: str  # Stable id of the test that sent it.
-    sent_at: float  # Seconds since the run started, just before the request was written.
-    head_at: float  # The same clock, when status and headers had arrived; equals *done_at* without a response.
-    done_at: float  # The same clock, when the last byte had arrived or the exchange was given up.
-    request: Request  # What was sent.
-    response: Response | None = None  # What came back, or None.
-    error: str = ""  # Why there is no response, e.g. ``ReadTimeout: ...``; empty otherwise.
-    closed: Closed = ""  # For a stream: who ended it. ``client`` means that it was still open when its time was up.
-    note: dict[str, Any] = field(default_factory=dict)  # What the sender says beside the bytes: see NOTES.
+    ref: str | None  # ``namespace/name@version`` in the path, percent-decoded, or None.
+    credential: Credential
+    case: str  # Id of the case that sent it.
+    sent_at: float  # Seconds since the start of the run, just before the request was written.
+    head_at: float  # Arrival of status and headers; equals *done_at* without a response.
+    done_at: float  # Arrival of the last byte, or the end of waiting.
+    request: Request
+    response: Response | None = None
+    error: str = ""  # Why the response is missing or incomplete, e.g. ``ReadTimeout: ...``; empty otherwise.
+    closed: Closed = ""  # Side that ended a stream; ``client`` if it was still open at its time limit.
+    note: dict[str, Any] = field(default_factory=dict)  # Other data about it, such as ``surplus_bytes``.
 
     @property
     def status(self) -> int:
-        """The status code, or 0 where no response came."""
+        """Status code, or 0 without a response."""
         return self.response.status if self.response else 0
 
     @property
     def body(self) -> dict[str, Any]:
-        """The response as a JSON object, or an empty dict where it is anything else."""
+        """Response body as a JSON object; empty if it is not one."""
         return (self.response.json_object() or {}) if self.response else {}
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds from sent to done."""
+        """Seconds from sending to the end."""
         return self.done_at - self.sent_at
 
     def overlaps(self, other: "Exchange") -> bool:
-        """Whether both were on their way at some moment."""
+        """Whether both exchanges were in progress at the same time."""
         return self.sent_at < other.done_at and other.sent_at < self.done_at
 
 
 def encode(exchange: Exchange) -> dict[str, Any]:
-    """The exchange as JSON values: texts stay readable, other bytes are base64, long bodies are cut and say so."""
+    """Converts an exchange to JSON values. Text stays text, other bytes become base64, long bodies are truncated."""
     values = asdict(exchange)
     values |= {name: round(values[name], 6) for name in ("sent_at", "head_at", "done_at")}
     values["request"]["body"] = _encode_body(exchange.request.body)
@@ -135,12 +135,12 @@ def encode(exchange: Exchange) -> dict[str, Any]:
 
 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
-    """What `encode` wrote, with bytes and chunks again; ValueError names a body or the chunks of another form."""
+    """Restores bytes and chunks in the output of `encode`; ValueError names a body or chunks of another form."""
     values = dict(event)
     for side in ("request", "response"):
         half = event.get(side)
         if not isinstance(half, dict):
-            continue  # None, or something that the validation refuses by name
+            continue  # None, or a value that the validation rejects
         body = _decode_body(half.get("body", {}), side)
         values[side] = {**half, "body": body}
         if side == "response":
@@ -149,7 +149,7 @@ def plain(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def cut_bytes(event: dict[str, Any]) -> dict[tuple[int, str], int]:
-    """By ``(seq, "request" or "response")``, the full length of each body that a sound event holds only in part."""
+    """Full length of each truncated body of a valid event, by ``(seq, "request" or "response")``."""
     halves = ((side, event[side]) for side in ("request", "response") if event.get(side))
     return {(event["seq"], side): int(half["body"]["cut"]) for side, half in halves if "cut" in half.get("body", {})}
 
@@ -169,7 +169,7 @@ def _encode_bytes(data: bytes) -> dict[str, Any]:
 def _decode_body(stored: Any, place: str) -> bytes:
     try:
         if type(stored.get("cut", 0)) is not int:
-            raise TypeError  # noqa: TRY301 - told below, as any other form
+            raise TypeError  # noqa: TRY301 - reported below like any other form
         if "base64" in stored:
             return base64.b64decode(stored["base64"], validate=True)
         return str(stored.get("text", "")).encode("utf-8")
@@ -178,7 +178,7 @@ def _decode_body(stored: Any, place: str) -> bytes:
 
 
 def _encode_chunks(chunks: tuple[Chunk, ...], body: bytes) -> list[list[Any]]:
-    """Each chunk as its time and its length within the body; as its time and its bytes where the two do not agree."""
+    """Encodes chunks as pairs of time and length; of time and bytes if the chunks differ from the body."""
     if b"".join(chunk.data for chunk in chunks) == body:
         return [[round(chunk.at_s, 6), len(chunk.data)] for chunk in chunks]
     return [[round(chunk.at_s, 6), _encode_bytes(chunk.data)] for chunk in chunks]

@@ -1,4 +1,4 @@
-"""What a rule says: a judgement of one claim on one occasion, and the finding that a broken one becomes."""
+"""Judgements of rules, and the findings that broken ones become."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,40 +11,40 @@ Outcome = Literal["held", "broken", "indeterminate"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One claim, judged on one occasion."""
+    """Judgement of one claim on one occasion."""
 
     claim: str  # Id of the claim.
-    outcome: Outcome  # ``held``, ``broken``, or ``indeterminate`` where the occasion allows no verdict.
-    check: str  # Id of the rule or test that judged.
-    operation: str  # operationId that the occasion is about.
-    evidence: tuple[int, ...]  # ``seq`` of the exchanges that it rests on, in order; the last one shows the outcome.
+    outcome: Outcome  # ``indeterminate`` if no verdict is possible.
+    check: str  # Id of the rule or test.
+    operation: str  # operationId of the judged exchange.
+    evidence: tuple[int, ...]  # ``seq`` of the exchanges behind it, in order; the last one decides.
     expected: str = ""  # What the contract allows; only for ``broken``.
-    actual: str = ""  # What was seen, the value's repr where it is short; or the reason for ``indeterminate``.
+    actual: str = ""  # Observed value, as repr if it is short; or the reason for ``indeterminate``.
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A disagreement between the target and one claim."""
 
-    id: str  # Twelve hexadecimal digits, the same for the same disagreement in another run.
+    id: str  # Twelve hexadecimal digits; other runs give the same disagreement the same id.
     claim: str
     level: Level
     operation: str
     check: str
     expected: str
     actual: str
-    where: str  # Method and path of the deciding request, run-specific parts left as they were.
-    curl: str  # A command that sends the deciding request again, keys as environment variables.
+    where: str  # Method and path of the deciding request.
+    curl: str  # Command that repeats the deciding request, with environment variables in place of keys.
     evidence: tuple[int, ...]
 
     def sentence(self) -> str:
-        """The finding in one line, the same in every report."""
+        """One line about the finding, the same in every report."""
         subject = f"{self.operation or 'request'} {self.level.upper()} {self.claim}"
         return f"{subject}: {self.where} → expected {self.expected}; actual {self.actual}"
 
 
 def finding_id(claim: str, operation: str, check: str, expected: str) -> str:
-    """The stable id of a disagreement: it depends on what was promised, not on the run that saw it broken."""
+    """Stable id of a disagreement: it depends on the promise, not on the run."""
     text = "\x1f".join((claim, operation, check, expected))
-    # surrogatepass: a lone surrogate that a target sent may have found its way into *expected*
+    # surrogatepass: *expected* may contain a lone surrogate from the target
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

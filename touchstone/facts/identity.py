@@ -1,4 +1,4 @@
-"""What a probe says: which limiter it is, with which numbers, how sure that is, at what cost."""
+"""Result of a probe: the identified limiter, its parameters, their certainty, and the cost."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,9 +8,9 @@ Why = Literal["", "settled", "nothing left to learn", "budget", "interrupted"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A number, and where it lies with a probability of 95 %."""
+    """An estimated number and its 95 % interval."""
 
-    value: float  # Its median.
+    value: float  # The median.
     low: float
     high: float
 
@@ -19,61 +19,61 @@ class Interval:
 class Tier:
     """One limiter."""
 
-    family: str  # As `touchstone serve --rate` names it.
-    text: str  # All of it, as `touchstone serve --rate` takes it.
-    # limit (also of concurrency and builds), window_s, burst, rate_per_s, gap_s, block_s, delay; those that it has
-    numbers: dict[str, Interval] = field(default_factory=dict)  # By name, such as ``limit``, ``window_s``, ``gap_s``.
-    options: dict[str, str] = field(default_factory=dict)  # What sets it apart in its family: ``{"opens": "clock"}``.
+    family: str  # Name as in `touchstone serve --rate`.
+    text: str  # Family, parameters and options, in the form of `touchstone serve --rate`.
+    # limit (also of concurrency and builds), window_s, burst, rate_per_s, gap_s, block_s, delay
+    numbers: dict[str, Interval] = field(default_factory=dict)  # Parameters, such as ``limit`` and ``window_s``.
+    options: dict[str, str] = field(default_factory=dict)  # Variant of the family, such as ``{"opens": "clock"}``.
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A family, and how it stands."""
+    """A candidate family and its probability."""
 
     family: str
     probability: float  # From 0 to 1.
-    text: str  # The likeliest of its limiters.
-    lost: str = ""  # Why it is not this one, in words; empty of the likeliest.
+    text: str  # The most likely limiter of this family.
+    lost: str = ""  # Evidence against it, as text; empty for the most likely family.
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What was spent, or may be."""
+    """Cost of a probe."""
 
     requests: int
     refused: int
-    builds: int  # Starts that were accepted.
+    builds: int  # Accepted starts.
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What is known of the limiters of one operation."""
+    """Identified limiters of one operation."""
 
-    tiers: tuple[Tier, ...]  # The limiters that a request has to pass, one or two; none where nothing was refused.
-    families: tuple[Runner, ...]  # Every family that is still possible, the likeliest first.
+    tiers: tuple[Tier, ...]  # Limiters that a request must pass, one or two; none if no request was rejected.
+    families: tuple[Runner, ...]  # All families that are still possible, the most likely first.
     cost: Cost
-    alike: tuple[str, ...] = ()  # Other texts that no request can tell from *tiers*.
-    unlimited_to: int = 0  # Requests one after the other of which none was refused, where no rate was found.
-    uncapped_to: int = 0  # Requests under way at once without a refusal that the rate does not explain; 0 for none.
-    holds_to: int = 0  # Builds that were in flight at once without such a refusal; 0 for none.
-    others_share: Interval = Interval(0.0, 0.0, 0.0)  # The share of what the limiter gives that somebody else takes.
-    sure: bool = False  # Whether one family and its numbers stand out.
-    why: Why = ""  # Why nothing more is asked; empty while more is.
-    findings: tuple[str, ...] = ()  # Where an answer's own words disagree with how the limiter behaves, in words.
-    notes: tuple[str, ...] = ()  # What else is to be known, in words.
+    alike: tuple[str, ...] = ()  # Other limiters that no request can distinguish from *tiers*, as text.
+    unlimited_to: int = 0  # Requests in sequence without a rejection, if no rate limit was found.
+    uncapped_to: int = 0  # Most concurrent requests without a rejection by a concurrency cap; 0 if none were sent.
+    holds_to: int = 0  # Most builds in flight without a rejection by a cap; 0 if none were held.
+    others_share: Interval = Interval(0.0, 0.0, 0.0)  # Share of the limit that other clients use.
+    sure: bool = False  # Whether the result is certain: one family and its parameters stand out.
+    why: Why = ""  # Why the probe stopped; empty while it runs.
+    findings: tuple[str, ...] = ()  # Disagreements between the text of responses and the limiter, as sentences.
+    notes: tuple[str, ...] = ()  # Other remarks, as sentences.
 
     @property
     def text(self) -> str:
-        """What `touchstone serve --rate` takes to be limited alike."""
+        """The limiters in the form of `touchstone serve --rate`."""
         return "+".join(tier.text for tier in self.tiers) or "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stimulus, and what was known after it."""
+    """One stimulus, and the probabilities after it."""
 
-    name: str  # What was sent, in words.
-    at: float  # When it ended, in seconds on the clock of the run.
-    bits: float  # What was to be learned from it, of all that was not known.
+    name: str  # Description of the stimulus.
+    at: float  # End, in seconds since the start of the run.
+    bits: float  # Expected information gain in bits.
     families: dict[str, float]  # Probability of each family after it.

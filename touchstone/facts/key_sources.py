@@ -1,4 +1,4 @@
-"""Where the keys of a run come from, in the words of messages and reports: never a key."""
+"""Sources of the keys of a run, for messages and reports. No key is ever part of a text."""
 
 import re
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any, Self
 
 from touchstone.errors import Unfit
 
-UNKNOWN_KEY = "sk_live_" + "0" * 24  # of the documented form, and no account's; not random
-_MIN_CHARS, _MIN_DIFFERENT = 8, 4  # too much else would be taken for a lesser key
-# Words of the contract, of HTTP and of documents, and what stands where no key is yet: other texts hold them.
+UNKNOWN_KEY = "sk_live_" + "0" * 24  # has the documented form and belongs to no account
+_MIN_CHARS, _MIN_DIFFERENT = 8, 4  # other texts would be mistaken for a shorter key
+# Words of the contract, of HTTP and of documents, and placeholders: other texts contain them, so they are not keys.
 # fmt: off
-_WORDS = frozenset({
+_COMMON = frozenset({
     "api-version", "api_version", "application", "authorization", "auto_build", "build_time_ms", "building",
     "cancelling", "changeme", "completed", "connection", "content-length", "content-type", "database",
     "database_url", "description", "event-stream", "forbidden", "golden_dir", "hardware", "hostname", "localhost",
@@ -27,7 +27,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class KeySources:
-    """For each account the variable that holds its key, or the place in the settings file that does."""
+    """Source of the key of each account: an environment variable, or a place in the settings file."""
 
     primary: str = "ORGO_API_KEY"
     second: str = "ORGO_SECOND_API_KEY"
@@ -35,14 +35,14 @@ class KeySources:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Those of a run, from the settings in the header of its log; the usual ones where they are not told."""
+        """Sources from the settings in the header of a run log; the defaults if they are missing."""
         target = settings.get("target")
         given = target.get("key_sources") if isinstance(target, dict) else None
         texts = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
         return cls(**{name: texts.get(name, usual) for name, usual in asdict(USUAL).items()})
 
     def advice(self, role: str, whose: str) -> str:
-        """What lets a claim be judged that lacks the key called *role*; *whose* says what key that is."""
+        """Advice for a claim that needs the key of *role*; *whose* describes the key."""
         source, usual = getattr(self, role), getattr(USUAL, role)
         if source == usual:
             return f"set {role}_api_key_env, or {usual}, to {whose}"
@@ -55,28 +55,28 @@ USUAL = KeySources()
 
 
 def is_variable(source: str) -> bool:
-    """Whether a key comes from the environment."""
+    """Whether a source is an environment variable."""
     return _VARIABLE.fullmatch(source) is not None
 
 
 def read_variable(value: object) -> str:
-    """The name of an environment variable; Unfit where it is none."""
+    """Validates the name of an environment variable; Unfit if it is invalid."""
     if isinstance(value, str) and is_variable(value) and not value.lower().startswith("sk_"):
         return value
     like = "the name of a variable such as ORGO_API_KEY"
-    raise Unfit(like, found="what looks like a key (not shown)" if isinstance(value, str) and value else None)
+    raise Unfit(like, found="a possible key (not shown)" if isinstance(value, str) and value else None)
 
 
 def read_key(value: object) -> str:
-    """An API key: printable ASCII without blanks. Unfit where it is none; the message does not show it."""
+    """Validates an API key: printable ASCII without blanks. Unfit if it is invalid; the message does not contain it."""
     if not isinstance(value, str):
         raise Unfit("a key as a text", found=f"a value of type {type(value).__name__}")
     for position, char in enumerate(value, start=1):
         if not "!" <= char <= "~":
-            like = "a key without blanks, line breaks or other than ASCII characters"
+            like = "a key of printable ASCII characters without blanks"
             raise Unfit(like, found=f"U+{ord(char):04X} at position {position}")
     if len(value) < _MIN_CHARS:
         raise Unfit(f"a key of {_MIN_CHARS} characters or more", found=f"one of {len(value)} characters (not shown)")
-    if value.lower() in _WORDS or len(set(value)) < _MIN_DIFFERENT:
-        raise Unfit("a key that is no common word and no placeholder", found="one of these (not shown)")
+    if value.lower() in _COMMON or len(set(value)) < _MIN_DIFFERENT:
+        raise Unfit("a key that is neither a common word nor a placeholder", found="one of these (not shown)")
     return value

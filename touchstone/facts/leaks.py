@@ -1,4 +1,4 @@
-"""Credentials in a finished text: known keys, and what looks like one; a leak does not repeat it."""
+"""Search for credentials in a finished text: known keys and likely ones. A leak does not contain the credential."""
 
 import binascii
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from touchstone.facts.key_sources import UNKNOWN_KEY
-from touchstone.facts.redaction_guard import parts_of, readings
+from touchstone.facts.redaction_guard import decodings, parts_of
 
 _SHAPES = (
     ("something like an API key", re.compile(r"sk_(?:live|test)_\w{16,}")),
@@ -17,28 +17,28 @@ _SHAPES = (
 )
 
 _AFTER_SCHEME = re.compile(r"(?i:(bearer|basic))[ \t]+([\w.~+/-]{6,}+=*+)(?![<%&])")
-# What may follow the name of a scheme in prose: words, a parameter of a challenge, a place to fill in.
+# Harmless text after the name of a scheme: prose, a parameter of a challenge, a placeholder.
 _PROSE = re.compile(r"[A-Za-z]?[a-z]{0,18}(?:[./-]+[a-z]{0,19})*|[a-z_-]+=|[A-Z_.-]+")
 
-# A name of a credential has one of these in it.
-_WORDS = (
+# The name of a credential contains one of these.
+_NAME_PARTS = (
     *("api_key", "apikey", "api-key", "private_key", "token", "secret"),
     *("password", "passwd", "passphrase", "authorization", "cookie"),
 )
-_NAMED = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{5,60}(?=[\"']?\s*[:=,])")
+_FIELD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{5,60}(?=[\"']?\s*[:=,])")
 _HEADER_NAME = re.compile(r"(?:proxy-)?authorization|(?:set-)?cookie|(?:x-)?(?:api[_-]?key|(?:auth|access|api)-token)")
 _NAME = re.compile(
     r"[\w-]*(?:api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|passw(?:or)?d|passphrase|private_key)"
     r"|(?:[\w-]*[_-])?(?:access|auth|refresh|id|session|bearer|api)[_-]?token|token|" + _HEADER_NAME.pattern
 )
 _QUOTED = r"(?:\"((?:[^\"\\]|\\.)*)|'((?:[^'\\]|\\.)*))"
-# A value comes as a member, as a parameter, and, next to its name, as the other member of an object.
+# Forms of a value: a member of an object, a parameter, and a member "value" beside a member "name".
 _VALUES = (
     re.compile(r"[\"']\s*:\s*" + _QUOTED),
     re.compile(r"=(?!=)(?:([^\s&\"'#\\;]{1,400})|[\"']([\w.~+/=@$!%-]{1,400})[\"'])"),
     re.compile(r"[\"']\s*,\s*[\"']value[\"']\s*:\s*" + _QUOTED),
 )
-# Of a header, also as a line or an item below its name, in a list, and as one of a pair.
+# More forms of a header value: the rest of the line, an item below the name, a list, and one of a pair.
 _HEADER_VALUES = (
     re.compile(r"[ \t]*:(?:\s*-(?=\s))?[ \t]*[\"']?([^\s\"'\\\[{][^\r\n\"'\\]{0,400})"),
     re.compile(r"[\"']\s*:\s*\[\s*" + _QUOTED),
@@ -46,7 +46,7 @@ _HEADER_VALUES = (
 )
 
 _MARKER = re.compile(r"(?i)(?:<|&lt;|%3c|\\u003c|\\x3c)[^<>]*?(?:>|&gt;|%3e|\\u003e|\\x3e)")
-# No value, that there is one, asterisks, nobody's key, or a variable of a shell that holds it elsewhere.
+# Harmless values: none, a flag, asterisks, the example key of the documentation, or a shell variable.
 _NOTHING = re.compile(
     r"(?:(?i:bearer|basic|digest|token|apikey)\b\s*)?"
     rf"(?:(?i:null|none|true|false|undefined|set)|\**|{UNKNOWN_KEY}|\$[A-Z_][A-Z0-9_]*|\$[{{(].*)",
@@ -56,17 +56,17 @@ _NOTHING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A credential in a text: the number of its line, from 1, and what it is."""
+    """A credential in a text: its line, from 1, and its description."""
 
     line: int
     what: str
 
 
 def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
-    """The credentials left in *text*, also encoded, in the order of its lines; *known* holds each key by its name."""
+    """Finds credentials in *text*, also encoded ones, ordered by line; *known* holds keys by name."""
     parts = parts_of({value: name for name, value in known.items()})
     whole, in_part, alike = (set[tuple[int, str]]() for _ in range(3))
-    for layer in readings(text):
+    for layer in decodings(text):
         folded = layer.lower()
         lines = folded.split("\n")
         for part, name in parts.items():
@@ -82,7 +82,7 @@ def leaks(text: str, known: Mapping[str, str]) -> tuple[Leak, ...]:
 
 
 def _unknown(text: str) -> Iterator[tuple[int, str]]:
-    """The line of each thing that looks like a credential, and what it is: the first of several that overlap."""
+    """Yields line and description of each likely credential; of overlapping ones, only the first."""
     breaks = [at for at, char in enumerate(text) if char == "\n"]
     found: list[tuple[int, int]] = []
     for what, start, end in (*_by_shape(text), *_by_scheme(text), *_by_name(text)):
@@ -101,12 +101,12 @@ def _by_scheme(text: str) -> Iterator[tuple[str, int, int]]:
     for match in _AFTER_SCHEME.finditer(text):
         scheme, word = match[1].title(), match[2]
         if not (_is_prose(scheme, word) or _NOTHING.fullmatch(word)):
-            yield f"what follows {scheme}", *match.span(2)
+            yield f"a value after {scheme}", *match.span(2)
 
 
 def _is_prose(scheme: str, word: str) -> bool:
     if scheme == "Basic" and len(word) < 16:
-        # A name and a password, joined by a colon, stand behind Basic.
+        # Basic is followed by base64 of a name and a password, joined by a colon.
         coded = re.sub("[^A-Za-z0-9+/]", "", word)
         if b":" not in binascii.a2b_base64(coded[: len(coded) - (len(coded) % 4 == 1)] + "=="):
             return True
@@ -114,13 +114,13 @@ def _is_prose(scheme: str, word: str) -> bool:
 
 
 def _by_name(text: str) -> Iterator[tuple[str, int, int]]:
-    for named in _NAMED.finditer(text):
-        name = named[0].lower()
-        word = next((word for word in _WORDS if word in name), "")
+    for found in _FIELD.finditer(text):
+        name = found[0].lower()
+        word = next((part for part in _NAME_PARTS if part in name), "")
         if not word or not _NAME.fullmatch(name):
             continue
         for form in _VALUES + (_HEADER_VALUES if _HEADER_NAME.fullmatch(name) else ()):
-            match = form.match(text, named.end())
+            match = form.match(text, found.end())
             if match and match.lastindex and not _is_harmless(match[match.lastindex]):
                 yield f"a value called {word}", *match.span(match.lastindex)
 

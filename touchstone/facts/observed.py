@@ -1,46 +1,46 @@
-"""What was seen: requests, when they were sent and answered, and when the limiter decided."""
+"""Observations of a probe: requests, their responses, and estimated times of the limiter's decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-LEAST_BLUR_S = 0.0006  # A limiter's own clock ticks in milliseconds, and so does what happens between a socket and it.
-LEG_SHARE = 0.1  # How much of the quickest answer's time may have been spent on either side of the limiter.
+LEAST_BLUR_S = 0.0006  # Resolution of the limiter's clock, and delays between it and the socket.
+LEG_SHARE = 0.1  # Share of the one-way time by which a decision may be earlier or later.
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request and its answer."""
+    """One request and its response."""
 
-    sent_at: float  # When it was sent, in seconds on the clock of the run.
-    done_at: float  # When its answer was there.
-    accepted: bool  # Whether it was let through.
-    retry_after_s: float | None = None  # Seconds until another one may be sent, by the answer; None without a word.
-    # limit, remaining, window_s, and of requests under way at once cap and cap_remaining; those that it has
-    quota: Mapping[str, float] = field(default_factory=dict)  # What its RateLimit fields say, in any dialect.
-    stream: int = 0  # Which of several requests under way at once it is, from 0.
+    sent_at: float  # Seconds since the start of the run.
+    done_at: float  # Arrival of the response.
+    accepted: bool  # Whether the limiter accepted it.
+    retry_after_s: float | None = None  # Wait that a rejection requests; None without one.
+    # limit, remaining, window_s, and cap and cap_remaining of concurrent requests
+    quota: Mapping[str, float] = field(default_factory=dict)  # Values of its RateLimit header fields, in any dialect.
+    stream: int = 0  # Number among concurrent requests, from 0.
 
     @property
     def took_s(self) -> float:
-        """Seconds from the request to its answer."""
+        """Seconds from the request to its response."""
         return self.done_at - self.sent_at
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the limiter decided on one request."""
+    """Estimated time of one decision of the limiter."""
 
-    at: float  # The middle of what is possible, in seconds.
-    blur_s: float  # How far it may be from there.
+    at: float  # Middle of the possible range, in seconds.
+    blur_s: float  # Half the width of that range.
     accepted: bool
-    hint_s: float | None = None  # Seconds from then on until another one may be sent, by the answer.
+    hint_s: float | None = None  # Wait that the rejection requests.
 
 
 def moments(answers: Sequence[Answer], quickest_s: float, served_s: float = 0.0) -> list[Moment]:
-    """When the limiter decided on each of *answers*: between the way there and the way back.
+    """Estimates when the limiter decided on each request: between the way there and the way back.
 
     Args:
-        quickest_s: The least time between request and answer on this connection.
-        served_s: What it takes to serve a request that was let through: the limiter has decided by then.
+        quickest_s: Shortest response time on this connection.
+        served_s: Time to serve an accepted request, after the decision.
     """
     leg_s = quickest_s / 2
     found = []

@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all, without known keys."""
+"""Atomic writes of files, without known keys."""
 
 import contextlib
 import os
@@ -6,13 +6,13 @@ import secrets
 from pathlib import Path
 
 from touchstone.errors import HarnessError, unwritten
-from touchstone.facts.redaction_guard import looked_over
+from touchstone.facts.redaction_guard import redact
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Puts *text* without known keys at *path* in one step; UsageError or OutputError where the folder refuses it."""
+    """Writes *text* to *path* atomically, without known keys; UsageError or OutputError if that fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def write_whole(path: Path, text: str) -> None:
         raise _refused(path, error) from error
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(looked_over(text, path))
+            file.write(redact(text, path))
         temporary.replace(path)
     except OSError as error:
         raise _refused(path, error) from error

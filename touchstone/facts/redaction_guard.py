@@ -1,6 +1,6 @@
-"""The second look at what a run writes and prints: a known key that is still there is cut out and reported.
+"""Redaction guard: removes and reports known keys that are left in a text before a run writes or prints it.
 
-It decodes the text where redact.py encodes the keys: an encoding that one misreads is not missed by both.
+It decodes the text, whereas redact.py encodes the keys. An encoding that one of them misses is found by the other.
 """
 
 import binascii
@@ -14,20 +14,21 @@ from urllib.parse import unquote
 from touchstone.facts.key_sources import UNKNOWN_KEY
 
 PART_CHARS, KEY_CHARS = 18, 6  # the shortest part of a key that counts, and the shortest key
-_ROUNDS = 2  # How often a text is decoded: what base64 says may have escapes.
+_ROUNDS = 2  # rounds of decoding: base64 may contain escapes
 
 _BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LAYOUT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _ONE_ALPHABET = str.maketrans("-_", "+/")
-# A word in any encoding; a quote, and a backslash before one, end a string of JSON.
-_WORD = r'(?:[^\s"\\<>]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\/){%d,}'
+# Characters of a word that contains a key, in any encoding. JSON and HTML stay valid without the first kind of words,
+# JSON without the second; the third is for keys that contain a quote.
+_CHARS = (r'(?<!\\)(?:[^\s"\\<>]|\\++[^\s"\\<>])', r'(?:[^\s"\\]|\\\S)', r"\S")
 
 _names: dict[str, str] = {}
 _parts: dict[str, str] = {}
 
 
-def know(keys: Mapping[str, str]) -> None:
-    """Has these keys, by their names in reports, looked for in all that this process writes from now on."""
+def register(keys: Mapping[str, str]) -> None:
+    """Registers keys by name; from now on they are removed from everything that this process writes."""
     fresh = {value: name for name, value in keys.items()}
     if not fresh.keys() <= _names.keys():
         _names.update(fresh)
@@ -35,17 +36,17 @@ def know(keys: Mapping[str, str]) -> None:
         _parts.update(parts_of(_names))
 
 
-def forget() -> None:
-    """Looks for no key any more."""
+def clear() -> None:
+    """Removes all registered keys."""
     _names.clear()
     _parts.clear()
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """By lower-case part that gives a key away, its name; parts that keys or the documented example share do not count.
+    """Names of keys by lower-case part that identifies one; parts of several keys or of the example key are left out.
 
     Args:
-        names: The name of each key, by its value.
+        names: Name of each key, by its value.
     """
     holders: dict[str, list[str]] = {}
     for value, name in names.items():
@@ -59,37 +60,39 @@ def parts_of(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def cut(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without known keys, and the names of those that were in it."""
-    found = _held_in(text)
-    if not found:
-        return text, ()
+    """Removes registered keys from a text; returns the text and the names of the keys."""
+    found = names = _names_in(text)
 
     def without(word: re.Match[str]) -> str:
-        if not _held_in(word[0]):
+        if not _names_in(word[0]):
             return word[0]
         name = next((name for part, name in _parts.items() if part in word[0].lower()), "")
-        # Base64 stays base64, or what reads the text later would stumble.
+        # Base64 stays base64, so that the text can still be decoded.
         return f"[cut out: {name} key]" if name else re.sub("[^=]", "A", word[0])
 
-    # No shorter word holds a part.
-    return re.sub(_WORD % min(map(len, _parts)), without, text), found
+    for char in _CHARS:
+        if found:
+            # A shorter word contains no part of a key.
+            text = re.sub(f"(?:{char}){{{min(map(len, _parts))},}}", without, text)
+            found = _names_in(text)
+    return text, names
 
 
-def looked_over(text: str, place: object) -> str:
-    """The text without known keys; standard error says which were in it."""
+def redact(text: str, place: object) -> str:
+    """Removes registered keys from a text, with a warning on standard error for each."""
     text, names = cut(text)
     for name in names:
-        sys.stderr.write(f"warning: {place}: {held(name)}\n")
+        sys.stderr.write(f"warning: {place}: {warning(name)}\n")
     return text
 
 
-def held(name: str) -> str:
-    """The warning about a key that was found."""
-    return f"held the {name} key, or a part of it, which was cut out; tell the authors of touchstone what repeated it"
+def warning(name: str) -> str:
+    """Warning about a key that was found in a text."""
+    return f"contained the {name} key or a part of it, which was removed; report this as a bug of touchstone"
 
 
-def readings(text: str, least_chars: int = 12) -> Iterator[str]:
-    """The text, and what it says without escapes, base64 and hexadecimal (*least_chars* at least), line by line."""
+def decodings(text: str, least_chars: int = 12) -> Iterator[str]:
+    """Yields the text, and the text without escapes, base64 and hexadecimal of *least_chars* or more, line by line."""
     runs = functools.partial(_out_of_runs, least_chars=least_chars)
     newest = [text]
     yield text
@@ -99,10 +102,10 @@ def readings(text: str, least_chars: int = 12) -> Iterator[str]:
         yield from newest
 
 
-def _held_in(text: str) -> tuple[str, ...]:
+def _names_in(text: str) -> tuple[str, ...]:
     if not _parts:
         return ()
-    folded = "\0".join(readings(text, min(map(len, _parts)))).lower()
+    folded = "\0".join(decodings(text, min(map(len, _parts)))).lower()
     return tuple(dict.fromkeys(name for part, name in _parts.items() if part in folded))
 
 
@@ -126,7 +129,7 @@ def _meaning(escape: re.Match[str]) -> str:
 def _out_of_runs(line: str, least_chars: int) -> str:
     decoded: list[bytes] = []
     for run in re.findall(f"[A-Za-z0-9+/_-]{{{least_chars * 4 // 3},}}", line):
-        # What precedes base64 without a gap, such as a path, shifts it.
+        # Text directly before base64, such as a path, shifts it.
         for shift in range(4):
             shifted = run[shift : len(run) - ((len(run) - shift) % 4 == 1)]
             decoded.append(binascii.a2b_base64(shifted.translate(_ONE_ALPHABET) + "=="))

@@ -1,8 +1,8 @@
-"""The run log on disk: JSON lines that a run appends to and that every report is made from.
+"""The run log on disk: a file of JSON lines. A run appends events to it, and all reports are made from it.
 
-Each line is one write to a file opened for appending, so a killed writer spoils its own line only: at the end, that
-means a run cut short; in the middle, the next writer marks it with a warning. Any other line that is no event makes the
-file foreign.
+Each line is one write to a file opened for appending, so a killed writer damages only its own line. An unfinished last
+line belongs to a run that was cut short. The next writer marks an unfinished line in the middle with a warning. Any
+other line that is not an event makes the file invalid.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ Event = (
     events.Header | events.Selected | exchange.Exchange | events.Tally | events.Occurrence | events.Case | events.Notice
     | events.TemplateAction | events.Remark
     | events.Workload | sample.Window | events.Attempt | events.Build | events.Worker
-    | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.Heard
+    | probe_events.Probing | probe_events.Sending | probe_events.Answered | probe_events.StimulusEnd
     | probe_events.Identified | probe_events.Trial | probe_events.Tried | probe_events.Knee | events.Footer
 )  # fmt: skip
 
-# By the type of an event, what it is read into: of each run, of a load run, of a probe; the footer is last.
+# Classes by event type, in the order of `Event`: of any run, of a load run, of a probe.
 _NAMES = (
     *("header", "selected", "exchange", "tally", "finding", "case", "notice", "template", "warning"),
     *("workload", "window", "attempt", "build", "worker"),
@@ -40,17 +40,17 @@ _NAMES = (
 )
 KINDS: dict[str, type[Event]] = dict(zip(_NAMES, get_args(Event), strict=True))
 _TYPES = {kind: name for name, kind in KINDS.items()}
-_FLAT = ("finding", "stimulus", "answer", "identity")  # events whose field of this name stands flat in the event
+_FLAT = ("finding", "stimulus", "answer", "identity")  # types whose field of the same name is merged into the event
 
 _ADVICE = "make room there, or write elsewhere with --report-dir"
 _TORN = {"type": "warning", "text": "a line of the run log was cut short: its writer was killed", "torn": True}
 
 
 class RunLogWriter:
-    """Appends events to a run log; any number of threads, and of processes one after the other, may write.
+    """Appends events to a run log. Threads may share a writer; processes may write one after the other.
 
     Args:
-        drops: Whether a disk that refuses one event has all others dropped: there may be a target to clean up.
+        drops: Whether to drop all further events after a failed write, instead of raising. A run can then clean up.
     """
 
     def __init__(self, path: Path, *, drops: bool = False) -> None:
@@ -79,13 +79,13 @@ class RunLogWriter:
                 self._fd = None
 
     def write(self, *items: Event | dict[str, Any]) -> None:
-        """Appends events, encoded or not; RunLogError: it is closed, the type is unknown, or the disk refuses it."""
+        """Appends events, encoded or not; RunLogError if the log is closed, a type is unknown, or the write fails."""
         for event in items:
             values = event if isinstance(event, dict) else encode(event)
             if values.get("type") not in KINDS:
                 raise RunLogError(f"{self._path}: event type {values.get('type')!r}; expected one of {sorted(KINDS)}")
             line, found = redaction_guard.cut(json_line(values).decode("ascii"))
-            remarks = (events.Remark(f"{self._path.name}: {redaction_guard.held(name)}") for name in found)
+            remarks = (events.Remark(f"{self._path.name}: {redaction_guard.warning(name)}") for name in found)
             lines = [line.encode("ascii"), *(json_line(encode(remark)) for remark in remarks)]
             with self._lock:
                 try:
@@ -102,7 +102,7 @@ class RunLogWriter:
             raise RunLogError(f"{self._path}: the run log is closed")
         found = os.fstat(self._fd)
         if not found.st_nlink:
-            raise RunLogError(f"{self._path}: the run log cannot be written: somebody removed it; {_ADVICE}")
+            raise RunLogError(f"{self._path}: the run log cannot be written: the file was removed; {_ADVICE}")
         if found.st_size not in (0, self._end_bytes) and os.pread(self._fd, 1, found.st_size - 1) != b"\n":
             self._append(b"\n" + json_line(_TORN))
 
@@ -118,7 +118,7 @@ class RunLogWriter:
 
 
 def read(path: Path) -> events.RunLog:
-    """The facts of a run, also of one cut short; RunLogError names the line that is foreign, newer or damaged."""
+    """Reads the facts of a run, also of one cut short; RunLogError names a line that is invalid, damaged or newer."""
     try:
         data = read_regular(path, RECORDED_BYTES)
     except OSError as error:
@@ -132,7 +132,7 @@ def read(path: Path) -> events.RunLog:
     found: dict[str, list[Any]] = {name: [] for name in KINDS}
     cut_bytes: dict[tuple[int, str], int] = {}
     torn_lines = 0
-    # What ends a torn line may have been cut short itself.
+    # The warning behind a torn line may be cut short, too.
     following = [*lines, json_line(_TORN)] if last and json_line(_TORN).startswith(last) else lines
     for number, line in enumerate(lines, start=1):
         if number > 1 and _is_torn(line, following[number : number + 1]):
@@ -165,7 +165,7 @@ def read(path: Path) -> events.RunLog:
 
 
 def encode(event: Event) -> dict[str, Any]:
-    """The event as JSON values, apart from numbers that JSON lacks."""
+    """Converts an event to JSON values; non-finite numbers stay numbers."""
     name = _TYPES[type(event)]
     if isinstance(event, exchange.Exchange):
         return {"type": name, **exchange.encode(event)}
@@ -177,7 +177,7 @@ def encode(event: Event) -> dict[str, Any]:
 
 
 def decode(values: dict[str, Any]) -> Event:
-    """The event that `encode` wrote; ValueError where a field is missing or of another type."""
+    """Converts the output of `encode` back to an event; ValueError if a field is missing or of another type."""
     name = values["type"]
     if name == "exchange":
         values = exchange.plain(values)
@@ -222,7 +222,7 @@ def _event(line: bytes, number: int, path: Path) -> tuple[dict[str, Any], Event]
 
 
 def follow(path: Path) -> Iterator[tuple[dict[str, Any], ...]]:
-    """Yields, without end or waiting, the events completed since the step before; damaged lines are passed over."""
+    """Yields the events written since the previous step, without end or waiting; damaged lines are skipped."""
     start_bytes, rest = 0, b""
     while True:
         data = b""

@@ -1,4 +1,4 @@
-"""Timed requests under load: one sample, a histogram of durations, and the samples of one second that are alike."""
+"""Measurements of a load run: samples of single requests, histograms of durations, and windows of one second."""
 
 import math
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter
 
-# A cell is named by its lower edge in nanoseconds. 2**10 cells an octave: an edge and the next one are less than
-# 0.098 % apart, and the middle of a cell is less than 0.049 % from whatever fell into it.
+# The key of a cell is its lower edge in nanoseconds. With 2**10 cells per octave, adjacent edges differ by less than
+# 0.098 %, and the middle of a cell differs by less than 0.049 % from any value in it.
 _CELL_BITS = 11
 _NS = 1_000_000_000
 
 
 def cell(value_s: float) -> int:
-    """The lower edge in nanoseconds of the cell that *value_s* falls into; nothing is shorter than nothing."""
+    """Lower edge in nanoseconds of the cell of *value_s*; 0 for a negative value."""
     ns = int(value_s * _NS)
     if ns <= 0:
         return 0
@@ -23,22 +23,22 @@ def cell(value_s: float) -> int:
 
 
 def middle_s(edge: int) -> float:
-    """The middle in seconds of the cell with the lower edge *edge*."""
+    """Middle in seconds of the cell with the lower edge *edge*."""
     shift = edge.bit_length() - _CELL_BITS
     return (edge + (1 << shift) / 2) / _NS if shift > 0 else edge / _NS
 
 
 @dataclass(slots=True)
 class Histogram:
-    """How many durations fell into which cell."""
+    """Counts of durations by cell."""
 
     cells: dict[int, int] = field(default_factory=dict)  # Counts by lower edge in nanoseconds; see `cell`.
-    sum_s: float = 0.0  # The sum of all durations, exact.
-    min_s: float = float("inf")  # The shortest one, exact; infinite where there is none.
-    max_s: float = 0.0  # The longest one, exact.
+    sum_s: float = 0.0  # Exact sum of all durations.
+    min_s: float = float("inf")  # Exact minimum; infinite without durations.
+    max_s: float = 0.0  # Exact maximum.
 
     def add(self, value_s: float, count: int = 1) -> None:
-        """Counts a duration, or the same one several times. One below zero counts as zero."""
+        """Counts a duration *count* times; a negative one counts as zero."""
         value_s = max(value_s, 0.0)
         edge = cell(value_s)
         self.cells[edge] = self.cells.get(edge, 0) + count
@@ -47,7 +47,7 @@ class Histogram:
         self.max_s = max(self.max_s, value_s)
 
     def merge(self, other: "Histogram") -> None:
-        """Adds all that *other* counted."""
+        """Adds the counts of *other*."""
         for edge, count in other.cells.items():
             self.cells[edge] = self.cells.get(edge, 0) + count
         self.sum_s += other.sum_s
@@ -56,7 +56,7 @@ class Histogram:
 
     @classmethod
     def merged(cls, parts: Iterable["Histogram"]) -> Self:
-        """The sum of several."""
+        """Sum of several histograms."""
         whole = cls()
         for part in parts:
             whole.merge(part)
@@ -64,22 +64,22 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
+        """Number of durations."""
         return sum(self.cells.values())
 
     @property
     def mean_s(self) -> float:
-        """Their mean; 0 where there is none."""
+        """Mean duration; 0 without durations."""
         return self.sum_s / self.count if self.cells else 0.0
 
     def quantile_s(self, share: float, never: int = 0) -> float:
-        """The smallest duration, to 0.05 %, that at least *share* of all do not exceed; 0 where there is none.
+        """Smallest duration, within 0.05 %, that at least *share* of all do not exceed; 0 without durations.
 
         Args:
             share: From 0 to 1.
-            never: How many more there are that never end; where they are needed, the answer is infinity.
+            never: Number of additional infinite durations.
         """
-        # Rounded, since a share that was a rank over the count times the count may be a bit more than the rank.
+        # Rounded, because rank / count * count can be slightly more than rank.
         rank = max(1, math.ceil(round(share * (self.count + never), 6)))
         below = 0
         for edge in sorted(self.cells):
@@ -89,9 +89,9 @@ class Histogram:
         return math.inf if never else 0.0
 
     def share_above(self, limit_s: float) -> float:
-        """The share of durations longer than *limit_s*, up to the width of a cell; 0 where there is none."""
+        """Share of durations longer than *limit_s*, within the width of a cell; 0 without durations."""
         if self.max_s <= limit_s:
-            return 0.0  # exact, where the longest one is in the cell of the limit
+            return 0.0  # exact if the maximum is in the cell of the limit
         above = sum(count for edge, count in self.cells.items() if middle_s(edge) > limit_s)
         return above / self.count if self.cells else 0.0
 
@@ -121,8 +121,7 @@ _SUM = TypeAdapter(Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False
 _Stored = Annotated[Histogram, PlainSerializer(_encode), PlainValidator(_decode)]
 
 
-# Outcomes that are no status: the request got no complete answer, had none yet when the run was stopped and it was cut
-# off with it, or was never sent.
+# Outcomes other than a status: no complete response, cut off when the run stopped, and never sent.
 NO_ANSWER = "no-answer"
 CUT_OFF = "cut-off"
 UNSENT = "unsent"
@@ -130,49 +129,49 @@ UNSENT = "unsent"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One timed request; all times in seconds since the run started."""
+    """One timed request; times are seconds since the start of the run."""
 
     operation: str  # operationId of the contract.
-    outcome: str  # The status as text, such as ``202``, NO_ANSWER, or CUT_OFF.
-    intended_at: float  # When the schedule said that it was to be sent. In a closed model, when it was sent.
-    sent_at: float  # Just before its first byte was written.
-    done_at: float  # When the last byte of the answer had arrived, or the request was given up or cut off.
-    body_bytes: int = 0  # Length of the answer's body.
+    outcome: str  # Status as text, such as ``202``, or NO_ANSWER or CUT_OFF.
+    intended_at: float  # Scheduled time of sending; in a closed model, the actual one.
+    sent_at: float  # Just before the first byte was written.
+    done_at: float  # Arrival of the last byte of the response, or the end of waiting.
+    body_bytes: int = 0  # Length of the response body.
 
     @property
     def response_s(self) -> float:
-        """What a user waited: from the moment at which the request was due."""
+        """Response time, from the scheduled time of sending."""
         return self.done_at - self.intended_at
 
     @property
     def service_s(self) -> float:
-        """What the target took: from the moment at which the request was sent."""
+        """Service time, from the actual time of sending."""
         return self.done_at - self.sent_at
 
     @property
     def late_s(self) -> float:
-        """What the generator added: from due to sent."""
+        """Lateness of the load generator."""
         return self.sent_at - self.intended_at
 
 
 @dataclass(slots=True)
 class Window:
-    """The samples of an operation and outcome that a worker was to send within a second; those alike add up."""
+    """Sum of the samples of one worker, second, operation and outcome."""
 
     worker: _Whole  # Number of the worker, from 0.
-    at_s: _Whole  # The second: samples are intended from here to one later.
+    at_s: _Whole  # Start of the second in which the samples were due.
     operation: str
     outcome: str  # See `Sample`; UNSENT counts arrivals and has empty histograms.
-    count: _Whole = 0  # How many samples, or how many unsent arrivals.
+    count: _Whole = 0  # Number of samples, or of unsent arrivals.
     response: _Stored = field(default_factory=Histogram)
     service: _Stored = field(default_factory=Histogram)
     late: _Stored = field(default_factory=Histogram)
     body_bytes: _Whole = 0
-    paced: Annotated[bool, Field(strict=True)] = True  # Whether a schedule, not another request, set the moment.
-    done_at: _Seconds = 0.0  # When the last of them was done; 0 where nobody wrote it down.
+    paced: Annotated[bool, Field(strict=True)] = True  # Whether a schedule set the times, not earlier responses.
+    done_at: _Seconds = 0.0  # End of the last sample; 0 if unknown.
 
     def add(self, sample: Sample) -> None:
-        """Counts one sample."""
+        """Adds one sample."""
         self.count += 1
         self.response.add(sample.response_s)
         self.service.add(sample.service_s)

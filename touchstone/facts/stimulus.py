@@ -1,4 +1,4 @@
-"""What is sent next: a few requests at chosen times, and when to leave off."""
+"""Stimuli of a probe: a few requests at planned times, with conditions to stop early."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,25 +6,25 @@ from typing import Literal
 
 Until = Literal["", "refused", "accepted"]
 
-_ALIKE, _BLUR_S = 0.1, 0.002  # Answers that wait all take as long, within this share and so much for the network.
-# So few that take longer than the quickest by this, and by several times as long, are a queue's; many, by less.
+_ALIKE, _BLUR_S = 0.1, 0.002  # Queued responses take equally long, within this share and this network delay.
+# There is a queue if the last few responses are much slower than the fastest one, or the last many slightly slower.
 _FEW, _SLOW_S, _SLOW_TIMES = 4, 0.03, 4.0
 _MANY, _SLOWER_S = 10, 0.006
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Requests one after the other, or all at once."""
+    """Requests in sequence, or all at once."""
 
-    at: tuple[float, ...]  # When each is sent at the earliest, in run seconds; never before the last was answered.
-    until: Until = ""  # The answer after which the rest of the segment is left out.
-    together: bool = False  # Whether all may be under way at once: none waits for an answer to another one.
-    holds: bool = False  # Whether builds that are accepted are left in flight, instead of cancelled at once.
-    alone: bool = False  # Whether each is sent only when the builds that earlier ones began have ended.
-    quick_s: float = 0.0  # What an answer takes at rest; the segment ends once answers wait for others; 0: never.
+    at: tuple[float, ...]  # Earliest time of each request, in run seconds.
+    until: Until = ""  # Response that ends the segment early.
+    together: bool = False  # Whether the requests are concurrent, or each waits for the previous response.
+    holds: bool = False  # Whether accepted builds stay in flight, instead of being cancelled at once.
+    alone: bool = False  # Whether a request waits until the builds of earlier requests have ended.
+    quick_s: float = 0.0  # Response time at rest: the segment ends once responses are queued; 0 for no such end.
 
     def ends_with(self, *, accepted: bool, took_s: Sequence[float]) -> bool:
-        """Whether the rest is left out after an answer; *took_s*: what each accepted answer took until then."""
+        """Whether the segment ends after a response; *took_s*: durations of the accepted responses so far."""
         if self.until == ("accepted" if accepted else "refused"):
             return True
         return self.quick_s > 0 and waits((self.quick_s, *took_s))
@@ -32,25 +32,25 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """Segments one after the other."""
+    """Segments in sequence."""
 
-    name: str  # What it is, in words.
+    name: str  # Description.
     segments: tuple[Segment, ...]
-    frees: int = 0  # How many builds held by earlier ones are cancelled, and seen to end, first.
-    bits: float = 0.0  # What is to be learned from it, of all that is not known.
-    stage: str = "rate"  # The part of the probe that asked for it, and hears what comes of it.
+    frees: int = 0  # Number of held builds to cancel first; the stimulus waits for their end.
+    bits: float = 0.0  # Expected information gain in bits.
+    stage: str = "rate"  # Part of the probe that requested it and receives the responses.
     anew: bool = False  # Whether it is the first after an interruption: no earlier build is in flight.
 
     @property
     def most(self) -> int:
-        """How many requests it consists of at most."""
+        """Maximum number of requests."""
         return sum(len(segment.at) for segment in self.segments)
 
     def within(self, requests: int, builds: int) -> "Stimulus":
-        """As much of it as so many requests and accepted builds have room for, whatever is answered."""
+        """The part that fits into a budget of requests and accepted builds, whatever the responses are."""
         parts = []
         for segment in self.segments:
-            # What ends with the first one that is accepted may go on for as long as none is.
+            # A segment that ends with the first accepted request starts one build at most.
             once = segment.until == "accepted" and not segment.together and builds > 0
             count = min(len(segment.at), requests, requests if once else builds)
             if count > 0:
@@ -60,7 +60,7 @@ class Stimulus:
 
 
 def waits(took_s: Sequence[float]) -> bool:
-    """Whether the last of sequential answers waited for others: all take as long, and longer than the quickest."""
+    """Whether the last of sequential responses was queued: all take equally long, and longer than the fastest."""
     quick_s = min(took_s)
     few, many = took_s[-_FEW:], took_s[-_MANY:]
     slow = len(few) == _FEW and min(few) > quick_s + max(_SLOW_S, _SLOW_TIMES * quick_s)
@@ -73,22 +73,22 @@ def _alike(took_s: Sequence[float]) -> bool:
 
 
 def drain(at: float, most: int) -> Segment:
-    """As fast as answers come, until one is refused."""
+    """Up to *most* requests in sequence without pauses, until one is rejected."""
     return Segment((at,) * most, "refused")
 
 
 def stream(at: float, most: int, gap_s: float) -> Segment:
-    """One in each gap, whatever is answered meanwhile, until one is seen to be refused."""
+    """Up to *most* requests at intervals of *gap_s*, without waiting for responses, until one is rejected."""
     return Segment(tuple(at + gap_s * number for number in range(most)), "refused", together=True)
 
 
 def volley(at: float, count: int, *, holds: bool = False) -> Segment:
-    """So many at once."""
+    """*count* concurrent requests."""
     return Segment((at,) * count, together=True, holds=holds)
 
 
 def spread(from_at: float, to_at: float, count: int) -> Segment:
-    """So many, evenly from one moment to another."""
+    """*count* requests, spread evenly between two times."""
     if count == 1:
         return Segment(((from_at + to_at) / 2,))
     step_s = (to_at - from_at) / (count - 1)

@@ -1,4 +1,4 @@
-"""Numbers, counts and foreign texts as people read them in messages and reports."""
+"""Formats of numbers, counts, durations and foreign text in messages and reports."""
 
 import math
 import re
@@ -14,11 +14,11 @@ _HIDDEN = re.compile(
 
 
 def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
-    """A number such as ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
+    """Formats a number: ``28,181``, ``39.9``, ``0.71`` or ``0.00042``.
 
     Args:
-        digits: How many tell something; all before the point are shown all the same.
-        sign: ``+`` to show the sign of what is not below zero, too.
+        digits: Significant digits; digits before the point are always kept.
+        sign: ``+`` for a plus sign before a number that is not negative.
     """
     if not math.isfinite(number):
         return f"{number:{sign}}"
@@ -30,12 +30,12 @@ def figure(number: float, digits: int = 3, *, sign: str = "") -> str:
 
 
 def percentage(share: float, digits: int = 3) -> str:
-    """A share in per cent, such as ``0.04 %``."""
+    """Formats a share in per cent, such as ``0.04 %``."""
     return f"{figure(100 * share, digits)} %"
 
 
 def describe_chance(share: float) -> str:
-    """A probability such as ``81 %``; one that is not quite 0 or 1 never reads so."""
+    """Formats a probability, such as ``81 %``; only an exact 0 or 1 becomes 0 % or 100 %."""
     if 0 < share < 0.001:
         return "below 0.1 %"
     if 0.999 < share < 1:
@@ -44,7 +44,7 @@ def describe_chance(share: float) -> str:
 
 
 def brief(duration_s: float, digits: int = 3) -> str:
-    """A duration in the unit that suits it: ``20 µs``, ``4.34 ms``, ``3 min 05 s``; ``never`` without an end."""
+    """Formats a duration: ``20 µs``, ``4.34 ms``, ``3 min 05 s``; ``never`` if it is infinite."""
     if math.isinf(duration_s):
         return "never"
     if round(duration_s, 1) >= 100 and digits <= 3:
@@ -57,25 +57,25 @@ def brief(duration_s: float, digits: int = 3) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """A count with its noun, such as ``1 claim`` or ``2,000 claims``."""
+    """Formats a count with its noun, such as ``1 claim`` or ``2,000 claims``."""
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def was(number: int) -> str:
-    """The verb for a count: ``was`` or ``were``."""
+    """``was`` or ``were``, by count."""
     return "was" if number == 1 else "were"
 
 
 def visible(text: str) -> str:
-    r"""The text with hidden characters spelt out, such as ``\x1b``; line feeds and tabs stay."""
+    r"""Escapes hidden characters of a text, such as ``\x1b``, except line feeds and tabs."""
     return _HIDDEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
-    """The text as `visible` gives it, on one line."""
+    """Escapes hidden characters of a text, line feeds and tabs."""
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def clipped(text: str, most: int) -> str:
-    """The text, cut to *most* characters with an ellipsis as the last one."""
+    """Truncates a text to *most* characters, the last of them an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,1 +1,1 @@
-"""Which limiter decides behind an API, told from when it accepts, refuses and delays; pure, without a clock or I/O."""
+"""Rate limiter identification by Bayesian inference; except for `probe`, pure: no clock, no I/O."""

@@ -1,4 +1,4 @@
-"""How likely each kind of limiter is after what was seen, with its numbers and its text; pure."""
+"""Posterior over all kinds of limiters, and the numbers and texts that follow from it; pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,23 +12,28 @@ from touchstone.limiter.cells import Cells, grid
 from touchstone.limiter.interference import Known
 from touchstone.limiter.kinds import KINDS, Array, State, Tiered
 
-_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # least and most, in seconds
-_FINE, _COARSE = 160, 96  # cells for each time, where a kind has one and where it has more
-# What may be behind another limiter, and how likely each is beforehand.
+_WINDOW_S, _TOKEN_S = (0.02, 10_000.0), (0.001, 5_000.0)  # range of the prior, in seconds
+_FINE, _COARSE = 160, 96  # cells per time, for kinds with one unknown time or phase and with more
+# Kinds that may be behind another limiter, with their prior probabilities.
 _BEHIND: Mapping[str, float] = {"fixed-window": 0.03, "sliding-log": 0.03, "token-bucket": 0.03}
 _MOST_BEHIND, _BEHIND_STEPS, _SLOWER = 150, 60, 1.3
 _LOW, _HIGH = 0.025, 0.975
-_POINTS = 9  # a cell is spread evenly over so many points where quantiles are taken
-_Z = 1.959964  # of 95 % of a normal distribution
-_HINT_S = 1.1  # a hint in whole seconds is off by one at most, and a little for the network
-_LEAST_OFF, _OFF_SHARE = 2, 0.2  # so many hints have to be off before that is more than chance
+_POINTS = 9  # evenly spaced points per cell, for quantiles
+_Z = 1.959964  # 95 % of a normal distribution
+_HINT_S = 1.1  # tolerance of a Retry-After in whole seconds, and of the network
+_LEAST_OFF, _OFF_SHARE = 2, 0.2  # fewest wrong hints that are more than chance: a number, and a share of all
 
 
-def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: float = 0.0) -> list[Cells]:
-    """What may be behind the limiter of one cell whose times may be off by a share; *luck* is added to each prior."""
+def behind(first: Cells, loose: float, accepted: int, longest_s: float, log_prior: float = 0.0) -> list[Cells]:
+    """Cells of every limiter that may be behind *first*, a single cell.
+
+    Args:
+        loose: Relative error of the times of *first*.
+        log_prior: Logarithm of the prior of *first*.
+    """
     params = first.params()
     known, window_s = {name: float(value[0]) for name, value in params.items()}, float(first.kind.refill_s(params)[0])
-    # Behind it lies only what is met later, and lets through less in the long run.
+    # A limiter behind it has a higher limit, and a lower rate in the long run.
     limits = range(int(known["limit"]) + 1, min(accepted, _MOST_BEHIND) + 1)
     found = []
     for second in KINDS if limits else ():
@@ -36,7 +41,7 @@ def behind(first: Cells, loose: float, accepted: int, longest_s: float, luck: fl
             least_s = _SLOWER * (window_s / known["limit"] if second.fills else window_s)
             kind = Tiered(first.kind, known, second, loose)
             cells = grid(kind, limits, [(least_s, 100 * longest_s)], _BEHIND_STEPS, _BEHIND[second.text])
-            found.append(replace(cells, prior=cells.prior + luck))
+            found.append(replace(cells, prior=cells.prior + log_prior))
     return found
 
 
@@ -49,10 +54,10 @@ def _by_share(shares: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 @dataclass
 class Belief:
-    """All cells of all kinds; *wide*: somebody else may have taken a part of what the limiter gives."""
+    """Posterior over the cells of all kinds."""
 
-    accepted: int  # before the first refusal
-    wide: bool = False
+    accepted: int  # requests before the first refusal
+    wide: bool = False  # whether other clients may have used a part of a higher limit
     cells: list[Cells] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,16 +68,16 @@ class Belief:
                 steps = _FINE if len(kind.scales) + int(kind.phase) == 1 else _COARSE
                 self.cells.append(grid(kind, limits, ranges_s, steps, kind.prior))
 
-    def see(self, story: Sequence[Moment]) -> None:
-        """Takes in what is new in *story*."""
+    def update(self, story: Sequence[Moment]) -> None:
+        """Updates the posterior with the new moments of *story*."""
         for cells in self.cells:
-            cells.see(story)
+            cells.update(story)
         top = max(cells.masses().max() for cells in self.cells)
         refined = [each for cells in self.cells if len(each := cells.refined(story, top))]
-        self.cells = refined or self.cells  # cut smaller, nothing may be as likely as the best seemed
+        self.cells = refined or self.cells  # every refined cell may be less likely than *top*
 
     def take(self, other: "Belief") -> None:
-        """Takes what another belief holds of the limits that it knows, which saw the same story."""
+        """Replaces cells by those of another belief for the same limits; both have the same observations."""
         theirs = {cells.kind.text: cells for cells in other.cells}
         for number, cells in enumerate(self.cells):
             if cells.kind.text in theirs:
@@ -80,15 +85,15 @@ class Belief:
         self.cells += theirs.values()
 
     def evidence(self) -> float:
-        """Logarithm of how likely all of it was."""
+        """Log evidence: the logarithm of the probability of all observations."""
         return float(np.logaddexp.reduce(np.concatenate([cells.masses() for cells in self.cells])))
 
     def kinds(self) -> dict[str, float]:
-        """Probability of each kind that is left, the likeliest first."""
+        """Probability of each remaining kind, the likeliest first."""
         return _by_share((cells.kind.text, share) for cells, share in self._shares())
 
     def families(self) -> dict[str, float]:
-        """Probability of each family that is left, the likeliest first."""
+        """Probability of each remaining family, the likeliest first."""
         return _by_share((cells.kind.family, share) for cells, share in self._shares())
 
     def _shares(self) -> list[tuple[Cells, float]]:
@@ -96,25 +101,25 @@ class Belief:
         return [(cells, float(np.exp(cells.masses() - total).sum())) for cells in self.cells]
 
     def alone(self, family: str) -> float:
-        """Probability of a family if nobody else takes a part."""
+        """Probability of a family, given that there are no other clients."""
         masses = [(cells.kind.family, float(np.logaddexp.reduce(cells.alone()))) for cells in self.cells]
         total = np.logaddexp.reduce([mass for _, mass in masses])
         return _by_share((name, float(np.exp(mass - total))) for name, mass in masses)[family]
 
     def likeliest(self, family: str = "") -> Cells:
-        """The cells of the likeliest kind, of one family or of all."""
+        """Cells of the likeliest kind, of one family or of all."""
         name = family or next(iter(self.families()))
         found = [cells for cells in self.cells if cells.kind.family == name]
         return max(found, key=lambda cells: float(np.logaddexp.reduce(cells.masses())))
 
     def others(self) -> float:
-        """Probability that somebody else takes a part of what the limiter gives."""
+        """Probability that other clients use the limit."""
         total = self.evidence()
         return float(sum(np.exp(cells.shared() - total).sum() for cells in self.cells))
 
 
 def tier(cells: Cells) -> Tier:
-    """The likeliest limit of one kind, with its numbers."""
+    """The likeliest limiter of one kind, with the intervals of its numbers."""
     limit, share = best_limit(cells)
     mine = cells.limits == limit
     kind = cells.kind.second if isinstance(cells.kind, Tiered) else cells.kind
@@ -139,7 +144,7 @@ def tier(cells: Cells) -> Tier:
 
 
 def _bucket(limit: float, window: Interval, rate: Interval, options: dict[str, str]) -> str:
-    """By the time that fills a bucket, or by a whole number in a second, a minute or an hour where that is shorter."""
+    """Text of a bucket: the time that fills it, or a whole rate per second, minute or hour if that is shorter."""
     best = f"{limit:g}/{plain(window)}"
     for unit_s in (1, 60, 3600):
         number = plain(Interval(rate.value * unit_s, rate.low * unit_s, rate.high * unit_s))
@@ -155,7 +160,7 @@ def _text(family: str, numbers: str, options: dict[str, str]) -> str:
 
 
 def best_limit(cells: Cells) -> tuple[float, float]:
-    """The limit that weighs most, and its share."""
+    """The likeliest limit and its probability."""
     weights = _weights(cells)
     limits, index = np.unique(cells.limits, return_inverse=True)
     sums = np.bincount(index, weights=weights)
@@ -179,7 +184,7 @@ def _interval(cells: Cells, row: int, mine: Array) -> Interval:
 
 
 def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[float]:
-    """The values below which these shares of the weight lie."""
+    """Weighted quantiles: the values below which these shares of the weight lie."""
     order = np.argsort(values, kind="stable")
     sums = np.cumsum(weights[order])
     places = np.minimum(np.searchsorted(sums, np.asarray(shares) * sums[-1]), len(order) - 1)
@@ -187,7 +192,7 @@ def quantiles(values: Array, weights: Array, shares: Sequence[float]) -> list[fl
 
 
 def plain(number: Interval) -> str:
-    """The shortest decimal within the interval that is as good as its middle: a part of its width away at most."""
+    """Shortest decimal within the interval: at most half its width from the value with one digit, else a quarter."""
     shortest, width = number.value, number.high - number.low
     for digits in range(1, 10):
         value, near = float(f"{number.value:.{digits}g}"), width / 2 if digits == 1 else width / 4
@@ -198,13 +203,13 @@ def plain(number: Interval) -> str:
 
 
 def loose(found: Tier) -> float:
-    """How far the times of a limiter may be from what they are thought to be, as a share of themselves."""
+    """Relative error of the times of a limiter: half the width of the widest interval."""
     shares = [number.high / number.low - 1 for name, number in found.numbers.items() if name.endswith("_s")]
     return max(shares, default=0.0) / 2
 
 
 def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
-    """With the ends of a window as uncertain as any one answer, and all numbers by a *share* of themselves."""
+    """Widens the intervals: the times of a window by *blur_s*, then all numbers by *share* of themselves."""
     numbers, window = {}, "rate_per_s" not in found.numbers
     for name, one in found.numbers.items():
         low, high = one.low, one.high
@@ -216,7 +221,7 @@ def uncertain(found: Tier, blur_s: float, share: float) -> Tier:
 
 
 def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
-    """Whether the numbers of two limiters of one family may be the same."""
+    """Whether two limiters have the same family and their intervals overlap."""
     return one.family == other.family and all(
         name in one.numbers and one.numbers[name].low <= number.high and number.low <= one.numbers[name].high
         for name, number in other.numbers.items()
@@ -225,7 +230,7 @@ def overlap(one: Tier, other: Tier, *, times_only: bool = False) -> bool:
 
 
 def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State, State]]:
-    """Each moment that tells of one limiter, with what that keeps in mind before it and after."""
+    """Moments that count for the limiter of a single cell, each with the states before and after it."""
     kind, params = cells.kind, cells.params()
     moments = story[kind.begins(story) :]
     state = kind.start(params, moments[0].at) if moments else {}
@@ -235,7 +240,11 @@ def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State
 
 
 def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
-    """Answers that contradict one limiter, by how many seconds each, where its times may be off by a *share*."""
+    """Moments that contradict the limiter of a single cell, and by how many seconds.
+
+    Args:
+        share: Relative error of its times.
+    """
     kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
     for moment, before, _ in _walk(cells, story):
         ahead_s = float(kind.free_at(params, before)[0]) - moment.at
@@ -247,18 +256,18 @@ def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> 
 
 
 def against(cells: Cells, story: Sequence[Moment]) -> str:
-    """The answer that contradicts a limiter most clearly, as a sentence; empty where none does."""
+    """Sentence about the strongest contradiction to one limiter; empty without one."""
     clear, _ = max(disagreements(cells, story), key=lambda one: one[1], default=(None, 0.0))
     if clear is None:
         return ""
     at = f"{clear.at - story[0].at:.3f}"
     if clear.accepted:
-        return f"it would have refused the request at second {at}, which was let through"
-    return f"it would have let the request at second {at} through, which was refused"
+        return f"it would have refused the request at second {at}, which was accepted"
+    return f"it would have accepted the request at second {at}, which was refused"
 
 
 def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
-    """Sentences on what Retry-After says that the limiter does not do."""
+    """Sentences about Retry-After values that do not fit the limiter."""
     short, long, count = [], [], 0
     for moment, _, after in _walk(cells, story):
         if moment.hint_s is None:
@@ -270,15 +279,15 @@ def hints(cells: Cells, story: Sequence[Moment]) -> tuple[str, ...]:
         elif moment.hint_s > wait_s + _HINT_S:
             long.append((moment.hint_s - wait_s, moment.hint_s, wait_s))
     return tuple(
-        f"Retry-After says {word} than is left in {len(off)} of {count} refusals: "
-        f"at worst {max(off)[1]:g} s where it takes {max(off)[2]:.2f} s"
-        for word, off in (("less", short), ("more", long))
+        f"Retry-After is too {word} in {len(off)} of {count} refusals: "
+        f"at worst {max(off)[1]:g} s, when the limiter accepts again after {max(off)[2]:.2f} s"
+        for word, off in (("short", short), ("long", long))
         if len(off) >= max(_LEAST_OFF, _OFF_SHARE * count)
     )
 
 
 def taken(cells: Cells, story: Sequence[Moment]) -> Interval:
-    """The share of what one limiter gives that somebody else took, with the interval of E. B. Wilson, 1927."""
+    """Share of the limit that other clients used, with the interval of E. B. Wilson, 1927."""
     kind, params, known = cells.kind, cells.params(), Known.nothing(1)
     gone = given = 0.0
     for moment, before, after in _walk(cells, story):

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once, and how many builds in flight, with the rate known; pure."""
+"""Caps on requests and builds in flight, found once the rate limit is known; pure."""
 
 import math
 import statistics
@@ -12,45 +12,47 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.rate_inference import AFTER_S
 from touchstone.limiter.story import in_turn_s
 
-# How many the rate lets through at a moment, and when it lets through as many as it can.
+# Requests that the rate limit accepts at a given time, and the time at which it accepts the most.
 Room = Callable[[float], tuple[int, float]]
 
 _FAR_LESS = 0.5
-_TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of the edge that a cap has to pass; more where the rate lets few through
-# Nothing is freed for so long, in seconds, before one more has to be refused; if so many are let through, it is no cap.
-_STILL_S, _GIVEN = 0.3, 2
-_MOST_WAITS = 2  # for the rate to let enough through
+_TESTS, _MORE_TESTS, _FEW = 2, 3, 8  # tests of the edge that a cap must pass; more if the rate limit accepts few
+# Pause in seconds before a start that the cap must refuse; if so many are accepted, it is no cap.
+_STILL_S, _EXTRA = 0.3, 2
+_MOST_WAITS = 2  # for the rate limit to accept enough
 
 
 @dataclass
 class Held:
-    """The part of a probe that finds how many builds may be in flight: holds them, frees one, tests the edge."""
+    """Search for a build cap: holds builds in flight until a start is refused, cancels one, and tests the edge."""
 
     room: Room
     most: int
-    lasts_s: float = 0.0  # how long a build lasts at least; 0 where nobody knows
-    cap: int = 0  # builds in flight when a start was refused that the rate lets through
-    holds_to: int = 0
-    edges: list[bool] = field(default_factory=list)  # whether one build freed let in one start and no more
+    lasts_s: float = 0.0  # least duration of a build; 0 if unknown
+    cap: int = 0  # builds in flight when a start was refused that the rate limit accepts
+    holds_to: int = 0  # most builds in flight
+    edges: list[bool] = field(
+        default_factory=list
+    )  # per test: whether one cancelled build made room for just one start
     over: bool = False
-    disproved: bool = False  # something else refuses
+    disproved: bool = False  # something else caused the refusals
     _held: int = 0
     _first_at: float = math.inf
     _frees: bool = False
     _tests: bool = False
-    _given: int = 0
+    _extra: int = 0  # starts accepted although no build was cancelled
     _last_at: float = 0.0
-    _short: bool = False
+    _short: bool = False  # the rate limit accepts fewer starts than are needed
     _stuck: int = 0
 
     def begin_anew(self) -> None:
-        """Forgets what was held, which has ended: what is not known by now is looked for from the beginning."""
+        """Restarts an unfinished search after all held builds have ended."""
         if not self.over:
             self._held, self.cap, self._frees, self._tests, self._first_at = 0, 0, False, False, math.inf
             self.edges.clear()
 
-    def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """What is sent next; None where the cap is known, or none is met."""
+    def propose(self, now_at: float, left: int) -> Stimulus | None:
+        """Next stimulus; None once the cap is known, or the search ends without one."""
         if self.over or left < 2:
             return None
         want = 1 if self.cap else self.most - self._held
@@ -61,12 +63,12 @@ class Held:
         ended = self.lasts_s > 0 and not self.cap and at >= self._first_at + self.lasts_s
         if count < 1 or ended:
             return None
-        name = "free one, start one" if self._frees else "one more, none freed" if self.cap else f"hold {count} more"
+        name = "cancel one, start one" if self._frees else "start one more" if self.cap else f"hold {count} more"
         part = Segment((at,) * count, "refused", holds=True)
         return Stimulus(name, (part,), frees=int(self._frees), stage="builds")
 
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """Takes in what came of it."""
+    def observe(self, answers: Sequence[Answer]) -> None:
+        """Updates the search with the responses to its stimulus."""
         if not answers:
             self._stuck += 1
             self.over = self._stuck > _MOST_WAITS
@@ -82,12 +84,12 @@ class Held:
         elif self._frees:
             self._frees, self._tests, self.disproved = False, True, not accepted
         elif accepted:
-            # Of a cap nothing comes back with time; of a rate it does.
-            self._given += 1
-            self.disproved = self._given >= _GIVEN
+            # A rate limit recovers with time, a cap does not.
+            self._extra += 1
+            self.disproved = self._extra >= _EXTRA
         else:
-            self.edges += [not self._given] if self._tests else []
-            self._frees, self._given = True, 0
+            self.edges += [not self._extra] if self._tests else []
+            self._frees, self._extra = True, 0
             few = self.room(answers[0].sent_at)[0] < _FEW and not self.lasts_s
             tests = _MORE_TESTS if few else _TESTS
             self.over = len(self.edges) >= 2 * tests or (len(self.edges) >= tests and all(self.edges[-tests:]))
@@ -95,33 +97,33 @@ class Held:
             self.over, self.cap = True, 0
 
     def hidden(self, *, spent: bool) -> str:
-        """A sentence on why no higher cap could be met, where the rate let no more builds start; else empty."""
+        """Sentence that the rate limit prevented the search for a higher cap; empty if it did not."""
         if self.cap or self.disproved or not self._short or not self.holds_to:
             return ""
-        why = "within the budget" if spent else f"in the {self.lasts_s:g} s that a build lasts"
-        return f"the rate hides any cap above {self.holds_to} on builds in flight: it let no more start {why}"
+        why = "within the budget" if spent else f"within the {self.lasts_s:g} s of a build"
+        return f"the rate limit hides any build cap above {self.holds_to}: it accepted no more starts {why}"
 
     def tier(self) -> Tier | None:
-        """The cap; None where none was met, or it is not proven."""
+        """The cap; None if there is none, or if it is not certain."""
         if not self.cap or not self.sure:
             return None
         return Tier("builds", f"builds:{self.cap}", {"limit": Interval(self.cap, self.cap, self.cap)})
 
     @property
     def doubt(self) -> str:
-        """A sentence on why what was refused is not told as a cap; empty where it is, or nothing was."""
+        """Sentence on why a refusal is not reported as a cap; empty if it is, or if nothing was refused."""
         if self.sure:
             return ""
-        return f"a start was refused with {self.cap} builds in flight, and ending one did not show that they were why"
+        return f"a start was refused with {self.cap} builds in flight; cancelling one did not prove a build cap"
 
     @property
     def sure(self) -> bool:
-        """Whether none was met, or the last tests of the edge came out as a cap has it."""
+        """Whether there is no cap, or the last tests of its edge confirm it."""
         return not self.cap or (bool(self.edges) and all(self.edges[-_TESTS:]))
 
 
 def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
-    """How many the rate lets through, and when: at once where that is enough, else when it lets as many as it can."""
+    """Requests that the rate limit accepts, and when: now if *count* are, else when it accepts the most."""
     now, full_at = room(at)
     if now >= count or full_at <= at:
         return now, at
@@ -129,7 +131,7 @@ def room_for(count: int, room: Room, at: float) -> tuple[int, float]:
 
 
 def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
-    """Refusals that a cap explains too: as many builds as it lets in had begun, too soon for any to have ended."""
+    """Indices of refusals that a build cap may explain: the last *cap* builds began too recently to have ended."""
     began: list[float] = []
     least_s, refused = math.inf, dict[int, float]()
     for number, answer in enumerate(answers):
@@ -143,22 +145,22 @@ def perhaps_by_builds(answers: Sequence[Answer], cap: int) -> set[int]:
 
 
 _SIZES = (4, 16)
-_AGREE, _MOST_REFUSED = 3, 9  # volleys that have to show the same cap, of so many refused in part
+_AGREE, _MOST_REFUSED = 3, 9  # volleys that must show the same cap, and most volleys with refusals
 _REST_S, _REST_TIMES = 0.2, 2.0
-_LEAST_S = 0.002  # what takes no longer takes no time
-_LEAST_PACE_S = 0.005  # answers that come closer may have waited for nothing but the machine
+_LEAST_S = 0.002  # least error of response times
+_LEAST_PACE_S = 0.005  # a shorter interval between responses may be due to the machine alone
 
 
 @dataclass
 class InFlight:
-    """The part of a probe that finds how many requests may be under way at once: volleys, each larger than the last."""
+    """Search for a concurrency cap: sends volleys of growing size."""
 
     room: Room
-    uncapped_to: int = 0  # the largest volley of which nothing was refused
-    volley_caps: list[int] = field(default_factory=list)  # accepted of each volley that was refused in part
+    uncapped_to: int = 0  # largest volley without a refusal
+    volley_caps: list[int] = field(default_factory=list)  # accepted requests of each volley with refusals
     over: bool = False
-    disproved: bool = False  # something else refuses
-    taken_back: bool = False  # the last volley showed that something else refused an earlier one
+    disproved: bool = False  # something else caused the refusals
+    taken_back: bool = False  # the last volley disproved an earlier cap
     _checks: bool = False
     _size: int = 0
     _free_at: float = 0.0
@@ -166,8 +168,8 @@ class InFlight:
     _served_s: list[float] = field(default_factory=list)
     _refused_s: list[float] = field(default_factory=list)
 
-    def ask(self, now_at: float, left: int) -> Stimulus | None:
-        """What is sent next; None where the cap is known, or none is met."""
+    def propose(self, now_at: float, left: int) -> Stimulus | None:
+        """Next stimulus; None once the cap is known, or the search ends without one."""
         if self.over:
             return None
         most = max(self.volley_caps, default=0)
@@ -181,8 +183,8 @@ class InFlight:
             return None
         return Stimulus(f"{count} at once", (volley(at, count),), stage="in flight")
 
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """Takes in what came of it."""
+    def observe(self, answers: Sequence[Answer]) -> None:
+        """Updates the search with the responses to its stimulus."""
         if not answers:
             return
         accepted = sum(answer.accepted for answer in answers)
@@ -208,24 +210,24 @@ class InFlight:
 
     @property
     def doubt(self) -> str:
-        """A sentence on why what was refused is not told as a cap; empty where it is, or nothing was."""
+        """Sentence on why a refusal is not reported as a cap; empty if it is, or if nothing was refused."""
         if self.sure:
             return ""
         if self._is_queue and self._agree:
             return (
-                f"of requests under way at once {self.volley_caps[0]} were let through, and answered one after the "
-                f"other, {self._in_turn_s:.3g} s apart: that may be a cap, or a queue"
+                f"of requests at once, {self.volley_caps[0]} were accepted and answered one after the other, "
+                f"{self._in_turn_s:.3g} s apart: this may be a concurrency cap or a queue"
             )
         least, most = min(self.volley_caps), max(self.volley_caps)
         few = f"{least}" if least == most else f"{least} to {most}"
-        return f"of requests under way at once {few} were let through and more were not: that is no cap that holds"
+        return f"of requests at once, {few} were accepted and the rest refused: no concurrency cap fits all of them"
 
     def tier(self) -> Tier | None:
-        """The cap; None where none was met, or it is not proven."""
+        """The cap; None if there is none, or if it is not certain."""
         if not self.volley_caps or self.disproved or not self.sure:
             return None
         value = self.volley_caps[0]
-        # By how much an answer takes longer that counts than one that is refused: for so long it counts.
+        # A request counts for as long as an accepted response takes longer than a refused one.
         takes_s = statistics.median(self._served_s) - statistics.median(self._refused_s)
         half_s = max(_LEAST_S, (max(self._served_s) - min(self._served_s)) / 2)
         options = {"takes": plain(Interval(takes_s, takes_s - half_s, takes_s + half_s))} if takes_s > half_s else {}
@@ -234,7 +236,7 @@ class InFlight:
 
     @property
     def sure(self) -> bool:
-        """Whether none was met, or enough volleys agree."""
+        """Whether there is no cap, or enough volleys agree on it."""
         return self.disproved or not self.volley_caps or (self._agree and not self._is_queue)
 
     @property

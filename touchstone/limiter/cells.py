@@ -1,4 +1,4 @@
-"""What one kind of limiter may be: its parameters cut into cells, and those that matter into smaller ones; pure."""
+"""Parameter grid of one kind of limiter: cells with probabilities, refined around the likely ones; pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 from touchstone.limiter import interference
 from touchstone.limiter.kinds import LONG_AGO, Array, Kind, Mask, Params, State, is_shared, mapped
 
-GENEROUS = 1e-4  # a request that is let through against all expectation
-_MISLED, _MOST_MISLED = 3.0, 4.5  # what one hint weighs that a limiter contradicts, and all of them
+LEAST_LIKELIHOOD = 1e-4  # of a decision that contradicts the limiter
+_MISLED, _MOST_MISLED = 3.0, 4.5  # log weight of one hint that contradicts a limiter, and most of all hints
 _NEGLIGIBLE = -18.0
 _MOST_CELLS, _LEAST_CUT = 5000, 200
 _FINEST = 2e-4
-_ONE_TICK = 0.5  # share of the time between two ticks, within which an edge is one tick's
+_ONE_TICK = 0.5  # an edge with less slack than this share of a tick belongs to one tick
 
 _Value = TypeVar("_Value")
 
 
 def picked(value: _Value, mask: Mask | NDArray[np.int64]) -> _Value:
-    """What belongs to some of the cells."""
+    """The part of *value* that belongs to some of the cells."""
     found: Any = value
     if isinstance(value, np.ndarray):
         found = value[..., mask]
@@ -55,61 +55,61 @@ def _parts(value: Any) -> dict[str, Any]:
 
 @dataclass
 class Cells:
-    """The cells of one kind; *prior*, *likely* and *run* are logarithms."""
+    """Cells of one kind; *prior*, *likely* and *run* are logarithms."""
 
     kind: Kind
     limits: Array
-    logs: Array  # natural logarithm of each of its times; one row each
-    phases: Array  # share of the first time; zeros where the kind has no phase
+    logs: Array  # natural logarithm of each time; one row each
+    phases: Array  # share of the first time; zeros if the kind has no phase
     wide: Array  # half the width of a cell in each logarithm
     wide_phase: Array  # half its width in the phase
     prior: Array
-    likely: Array  # how likely all answers were, but for *run*; one row for each share that others may take
-    run: Array  # the same of the last answers that were all alike, near to one edge
-    vague: Array  # how uncertain an edge near an answer is, in the answer's own blur; 0 where none was near
-    misled: Array  # hints that each contradicts
+    likely: Array  # likelihood of all moments except *run*; one row for each share of other clients
+    run: Array  # likelihood of the last moments with equal decisions near one edge
+    vague: Array  # error of an edge near a moment, in units of the moment's blur; 0 without one
+    misled: Array  # number of hints that contradict each cell
     known: interference.Known
-    ran: bool = True
+    run_accepted: bool = True  # the decisions in *run*
     state: State = field(default_factory=dict)
-    observed: int = 0  # moments of the story that are taken in
+    observed: int = 0  # number of moments that are included
     _weight: Array | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def unseen(
+    def unobserved(
         cls, kind: Kind, limits: Array, logs: Array, phases: Array, wide: Array, wide_phase: Array, prior: Array
     ) -> "Cells":
-        """Cells that have seen nothing yet."""
+        """Cells without observations."""
         rows, nothing = np.zeros((len(interference.SHARES), len(limits))), np.zeros(len(limits))
         known = interference.Known.nothing(len(limits))
         return cls(kind, limits, logs, phases, wide, wide_phase, prior, rows, rows, nothing, nothing, known)
 
     @classmethod
     def point(cls, kind: Kind, params: Mapping[str, float], wide: float) -> "Cells":
-        """One cell, around what is known."""
+        """A single cell around known parameters."""
         logs = np.array([[math.log(params[name])] for name in kind.scales])
         limits, phases = np.array([params["limit"]]), np.array([params.get("phase", 0.0)])
-        return cls.unseen(kind, limits, logs, phases, np.array([wide]), np.zeros(1), np.zeros(1))
+        return cls.unobserved(kind, limits, logs, phases, np.array([wide]), np.zeros(1), np.zeros(1))
 
     def __len__(self) -> int:
         return len(self.limits)
 
     def params(self) -> dict[str, Array]:
-        """The parameters of each cell's middle, and half its width in the phase."""
+        """Parameters at the middle of each cell, and half its width in the phase."""
         times = {name: np.exp(row) for name, row in zip(self.kind.scales, self.logs, strict=True)}
         return {"limit": self.limits, "phase": self.phases, "wide_phase": self.wide_phase, **times}
 
     def masses(self) -> Array:
-        """Logarithm of the weight of each cell after all that was seen."""
+        """Log posterior weight of each cell."""
         if self._weight is None:
             self._weight = self._masses(slice(None))
         return self._weight
 
     def alone(self) -> Array:
-        """The same of the story in which nobody else takes a part."""
+        """Log posterior weight of each cell without other clients."""
         return self._masses(slice(1))
 
     def shared(self) -> Array:
-        """The same of only those stories in which somebody else takes a part."""
+        """Log posterior weight of each cell with other clients."""
         return self._masses(slice(1, None))
 
     def _masses(self, which: slice) -> Array:
@@ -122,14 +122,14 @@ class Cells:
         """The likeliest cell alone."""
         return picked(self, np.arange(len(self)) == np.argmax(self.masses()))
 
-    def luck(self) -> float:
-        """Logarithm of how likely it was beforehand that the likeliest cell is the right one."""
+    def log_prior(self) -> float:
+        """Log prior of the likeliest cell, divided by its share of the posterior of this kind."""
         masses = self.masses()
         best = int(np.argmax(masses))
         return float(np.logaddexp.reduce(masses) - masses[best] + self.prior[best])
 
-    def see(self, story: Sequence[Moment]) -> None:
-        """Takes in what of *story* was not yet seen."""
+    def update(self, story: Sequence[Moment]) -> None:
+        """Updates the posterior with the new moments of *story*."""
         first = max(self.observed, self.kind.begins(story))
         self.observed = len(story)
         if not len(self) or first >= len(story):
@@ -150,7 +150,7 @@ class Cells:
             self._go_on(params, moment, left, slack)
 
     def _weigh(self, params: Params, moment: Moment, left: Array, slack: Array, wide_s: float, let_in: Array) -> None:
-        """Adds what one answer tells; *slack* and *wide_s* are how far edge and clocks may be off, in seconds."""
+        """Adds the likelihood of one moment; *slack* and *wide_s*: errors of the edge and of the clocks, in seconds."""
         kind, known, at = self.kind, self.known, moment.at
         ahead = at - kind.free_at(params, self.state)
         near = (slack > 0.3 * moment.blur_s) & (np.abs(ahead) < slack + wide_s)
@@ -163,28 +163,28 @@ class Cells:
             np.maximum(-ahead, 0.0), *terms, at - known.refused_at, accepted=moment.accepted
         )
         if moment.accepted:
-            likely = np.log(accepts + (1 - accepts) * np.maximum(early, GENEROUS))
+            likely = np.log(accepts + (1 - accepts) * np.maximum(early, LEAST_LIKELIHOOD))
             taken = interference.took_all(*terms, left, at, known)
             self.likely = self.likely + np.where(accepts > 0.5, np.log1p(-taken), 0.0)
         else:
             likely = (1 - accepts) * (1 - early)
             if accepts.any():
                 likely = likely + accepts * interference.took_all(*terms, left, at, known)
-            likely = np.log(np.maximum(likely, GENEROUS))
+            likely = np.log(np.maximum(likely, LEAST_LIKELIHOOD))
         if self._clocked:
             lost = slack > 0.5 * params[kind.scales[0]]
             likely, near = np.where(lost, self._lost(let_in, moment, params), likely), near | lost
         self.vague = np.maximum(self.vague, np.where(near, slack / moment.blur_s, 0.0))
-        # A run of answers that are the same tells of one edge: what of a cell contradicts it counts once.
-        if moment.accepted != self.ran:
-            self.likely, self.run, self.ran = self.likely + self.run, np.zeros_like(self.run), moment.accepted
+        # Equal decisions near one edge are one observation: the strongest contradiction counts once.
+        if moment.accepted != self.run_accepted:
+            self.likely, self.run, self.run_accepted = self.likely + self.run, np.zeros_like(self.run), moment.accepted
         hold_s = math.inf if self._clocked or len(self.logs) > 1 else 0.0
         one_edge = near & (slack < (_ONE_TICK * kind.tick_s if kind.fills else hold_s))
         self.run = np.minimum(self.run, np.where(one_edge, likely, 0.0))
         self.likely = self.likely + np.where(one_edge, 0.0, likely)
 
     def _go_on(self, params: Params, moment: Moment, left: Array, slack: Array) -> None:
-        """What each limiter keeps in mind after an answer, and whether what that says of its limit is true."""
+        """Updates the state of each limiter with one moment, and compares the hint with it."""
         self.state = self.kind.update(params, self.state, moment.at, moment.accepted)
         if moment.accepted:
             self.known = replace(self.known, below=left)
@@ -194,7 +194,7 @@ class Cells:
         if moment.hint_s is not None:
             wait_s = self.kind.free_at(params, self.state) - moment.at
             off = np.clip(np.abs(moment.hint_s - 0.5 - wait_s) - 0.5 - slack - moment.blur_s, 0.0, 1.0)
-            # Where others have what is left nobody knows for how long, but it is no longer than for all of it.
+            # If other clients hold what is left, the wait is unknown, but at most the time for all of it.
             longer = np.clip(moment.hint_s - 1.0 - self.kind.lasts_s(params), 0.0, 1.0)
             self.misled = self.misled + np.where(wait_s > -moment.blur_s - slack, off, longer)
 
@@ -203,7 +203,7 @@ class Cells:
         return self.kind.phase and self.kind.family == "fixed-window"
 
     def _lost(self, let_in: Array, moment: Moment, params: Params) -> Array:
-        """What an answer tells of cells that are too wide for a place on their clock: next to nothing, if possible."""
+        """Log likelihood of a moment if the cell is too wide to place its clock: one half unless impossible."""
         length, limit = params[self.kind.scales[0]], params["limit"].astype(np.int64)
         place = len(let_in) - (2 * limit if moment.accepted else limit)
         last = np.where(place >= 0, let_in[np.maximum(place, 0)] if len(let_in) else LONG_AGO, LONG_AGO)
@@ -211,10 +211,10 @@ class Cells:
         never = (edge > moment.at + moment.blur_s) if moment.accepted else (edge < moment.at - moment.blur_s)
         missing = params["limit"] - len(let_in) + np.searchsorted(let_in, moment.at - length)
         taken = 0.0 if moment.accepted else interference.at_least(missing, params["limit"])
-        return np.where(never, np.log(np.maximum(taken, GENEROUS)), np.log(0.5))
+        return np.where(never, np.log(np.maximum(taken, LEAST_LIKELIHOOD)), np.log(0.5))
 
     def refined(self, story: Sequence[Moment], top: float) -> "Cells":
-        """Without what weighs next to nothing beside *top*, and cut smaller where it weighs much or is vague."""
+        """Cells without those that are negligible beside *top*; likely and vague cells are cut into smaller ones."""
         cells = self
         for _ in range(6):
             if not len(cells):
@@ -239,12 +239,12 @@ class Cells:
         return cells
 
     def taking(self, other: "Cells") -> "Cells":
-        """With the cells of another one that saw the same story instead of its own of the same limits."""
+        """Cells of *other*, which has the same observations, and its own for all other limits."""
         return _joined(picked(self, ~np.isin(self.limits, np.unique(other.limits))), other)
 
 
 def _axes(kind: Kind) -> tuple[int, int]:
-    """How many axes a cell has, and into how many pieces it is cut along each."""
+    """Number of axes of a cell, and of pieces along each axis when it is cut."""
     axes = len(kind.scales) + int(kind.phase)
     return axes, 4 if axes == 1 else 2
 
@@ -260,13 +260,13 @@ def _cut(cells: Cells, story: Sequence[Moment]) -> Cells:
     logs = np.array([np.repeat(row, times) + wide * offsets[i] for i, row in enumerate(cells.logs)])
     if cells.kind.phase:
         phases, wide_phase = phases + wide_phase * offsets[-1], wide_phase / pieces
-    parts = Cells.unseen(cells.kind, limits, logs, phases, wide / pieces, wide_phase, prior - math.log(times))
-    parts.see(story)
+    parts = Cells.unobserved(cells.kind, limits, logs, phases, wide / pieces, wide_phase, prior - math.log(times))
+    parts.update(story)
     return parts
 
 
 def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, float]], steps: int, prior: float) -> Cells:
-    """Cells for all that a kind may be, times within *ranges_s* in seconds; a limit is as likely as one over itself."""
+    """Cells over all parameters of a kind, with times within *ranges_s* in seconds; the prior of a limit is 1/limit."""
     edges = [np.linspace(math.log(low), math.log(high), steps + 1) for low, high in ranges_s]
     axes = [(line[1:] + line[:-1]) / 2 for line in edges]
     half = max((line[1] - line[0]) / 2 for line in edges)
@@ -277,4 +277,4 @@ def grid(kind: Kind, limits: Sequence[int], ranges_s: Sequence[tuple[float, floa
     size = len(flat[0])
     weights = math.log(prior) - math.log(size / len(limits)) - np.log(flat[0])
     wide, wide_phase = np.full(size, half), np.full(size, 0.5 / turns if kind.phase else 0.0)
-    return Cells.unseen(kind, flat[0], np.array(flat[1:-1]), flat[-1], wide, wide_phase, weights)
+    return Cells.unobserved(kind, flat[0], np.array(flat[1:-1]), flat[-1], wide, wide_phase, weights)

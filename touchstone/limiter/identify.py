@@ -13,7 +13,7 @@ from touchstone.limiter.belief import against, hints, plain, taken, tier
 from touchstone.limiter.caps import Held, InFlight, perhaps_by_builds
 from touchstone.limiter.opening import Opening
 from touchstone.limiter.queues import Queues
-from touchstone.limiter.rate_inference import AFTER_S, Chapter, Rates
+from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
@@ -65,7 +65,7 @@ class Probe:
         self._frees = 0
         self._anew = False
         self._why: Why = ""
-        self._before: list[Chapter] = []
+        self._before: list[EarlierResult] = []
         self._alone = self._refilled = False
         self._answers: list[Answer] = []
         self._begin(0.0)
@@ -85,7 +85,7 @@ class Probe:
         self._soaked = 0
         self._rested = False
 
-    def ask(self, now_at: float) -> Stimulus | None:
+    def propose(self, now_at: float) -> Stimulus | None:
         """What is sent next, from *now_at* on; None where nothing more is asked."""
         if self._why:
             return None
@@ -93,7 +93,7 @@ class Probe:
         requests = self.terms.most_requests - len(self._answers)
         builds = self.terms.most_builds - accepted if self.terms.starts else _PLENTY
         left = min(requests, builds)
-        stimulus = self._ask(max(now_at, self._begins_at), left) if left > 0 else None
+        stimulus = self._propose(max(now_at, self._begins_at), left) if left > 0 else None
         if stimulus is None:
             short = left <= 0 or (self._rates is not None and left < self._rates.limit + 2)
             settled = left > 0 and self._tiers()[1]
@@ -102,19 +102,19 @@ class Probe:
         frees = stimulus.frees if stimulus.stage == "builds" else self._frees
         return replace(stimulus, frees=frees, anew=self._anew).within(requests, builds)
 
-    def _ask(self, now_at: float, left: int) -> Stimulus | None:
+    def _propose(self, now_at: float, left: int) -> Stimulus | None:
         rates = self._rates
         if not self._opening.over:
-            return self._opening.ask(now_at)
+            return self._opening.propose(now_at)
         if self._opening.queued:
-            return self._queue.ask(now_at, left)
+            return self._queue.propose(now_at, left)
         if rates and rates.nearly:
             if not self._rested and not self.story.answers[0].accepted:  # it may never have been full
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
                 return stimulus
-        if rates and (stimulus := rates.ask(now_at, left)):
+        if rates and (stimulus := rates.propose(now_at, left)):
             parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
         if rates and not rates.settled:
@@ -134,18 +134,18 @@ class Probe:
         if self._rates:
             needed, within_s = of_a_moment(self._rates.tiers(), self._rates.refill_s)
             missing = needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
-        return self._ask_caps(now_at, left) or self._soak(now_at, left, missing)
+        return self._propose_caps(now_at, left) or self._soak(now_at, left, missing)
 
-    def _ask_caps(self, now_at: float, left: int) -> Stimulus | None:
+    def _propose_caps(self, now_at: float, left: int) -> Stimulus | None:
         if not self.terms.caps:
             return None
-        if self.terms.starts and (stimulus := self._held.ask(now_at, left)):
+        if self.terms.starts and (stimulus := self._held.propose(now_at, left)):
             return stimulus
-        if stimulus := self._in_flight.ask(now_at, min(left, self._held.cap or left)):
+        if stimulus := self._in_flight.propose(now_at, min(left, self._held.cap or left)):
             return stimulus
-        return self._ask_crowd(now_at, left)
+        return self._propose_volley(now_at, left)
 
-    def _ask_crowd(self, now_at: float, left: int) -> Stimulus | None:
+    def _propose_volley(self, now_at: float, left: int) -> Stimulus | None:
         """As many at once as a cap lets in, or as may be, where one after the other was slow and met no rate."""
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
@@ -168,7 +168,7 @@ class Probe:
     def _room(self, at: float) -> tuple[int, float]:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
 
-    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+    def observe(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
         """Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short."""
         if stimulus.anew:
             self.resume()
@@ -187,7 +187,7 @@ class Probe:
             self._look_for_rate()
         elif self._rates:
             stage = stimulus.stage
-            self._rates.hear(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
+            self._rates.observe(answers, for_rate=stage == "rate", bits=stimulus.bits, rested=stage == _RESTED)
         if stimulus.stage == "builds":
             self._doubt_refusals()
         self._doubted()
@@ -199,17 +199,17 @@ class Probe:
 
     def _pass_on(self, stage: str, answers: Sequence[Answer]) -> None:
         if stage in ("opening", _ALONE):
-            self._opening.hear(answers)
+            self._opening.observe(answers)
         elif stage == "queue":
-            self._queue.hear(answers)
+            self._queue.observe(answers)
             if self._queue.disproved:
                 self._opening.resume(answers)
         elif stage == "builds":
-            self._held.hear(answers)
+            self._held.observe(answers)
             self._frees = self._held.holds_to
             self._leave_out(answers, stage, disproved=self._held.disproved)
         elif stage == "in flight":
-            self._in_flight.hear(answers)
+            self._in_flight.observe(answers)
             if not self._rates and self._opening.shows_queue(answers):
                 self._opening.queued, self._in_flight = True, InFlight(self._room)
             self._leave_out(answers, stage, disproved=self._in_flight.disproved or self._in_flight.taken_back)
@@ -301,7 +301,7 @@ class Probe:
         crowd = _NEVER_MET[self._capless] if self._crowd_refused else ""
         yield from filter(None, (self._held.doubt, self._in_flight.doubt, crowd, hidden))
 
-    def _doubted(self) -> list[Chapter]:
+    def _doubted(self) -> list[EarlierResult]:
         rates = self._rates
         if not self._before or not rates:
             return []

@@ -1,7 +1,7 @@
-"""The kinds of limiter that are known, each simulated for many parameters at once; pure.
+"""Kinds of rate limiters, each simulated for many parameters at once; pure.
 
-Parameters and states are arrays of any one shape, times are seconds on one clock. Every kind is monotone: if nothing is
-sent, what is refused now is accepted from some moment on, and stays so.
+Parameters and states are arrays of one common shape; times are seconds on one clock. Every kind is monotone: without
+new requests, it accepts a request from some time on, and from then on always.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +15,27 @@ from touchstone.facts.observed import LEAST_BLUR_S, Moment
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Params = Mapping[str, Array]
-State = dict[str, Any]  # arrays of the shape of the parameters; a log, and a number, are shared by all
+State = dict[str, Any]  # arrays of the shape of the parameters; logs and scalars are shared by all limiters
 
-LONG_AGO, NEVER = -1e12, 1e12  # infinities of which differences can be taken
-_MOST_EMPTY = 64  # tokens of a bucket that was never full
-# For so much of a token's time after it should have come, and so long after a tick, a token may still be on its way.
+LONG_AGO, NEVER = -1e12, 1e12  # finite stand-ins for infinity, so that differences are defined
+_MOST_EMPTY = 64  # tokens of a bucket that starts empty
+# Lateness of a token, as a share of its time, and of a tick in seconds.
 _SOON, _SOON_TICK_S = 0.25, 0.001
-_SOON_FIRST_S = 2 * LEAST_BLUR_S  # what is refused so soon after may be refused by the first of two limiters
+_SOON_FIRST_S = 2 * LEAST_BLUR_S  # the first of two limiters may refuse so long after it should accept
 
 
 def is_shared(name: str, value: Any) -> bool:
-    """Whether a part of a state is one for all limiters."""
+    """Whether all limiters share this part of a state."""
     return name.endswith("log") or np.ndim(value) == 0
 
 
 def mapped(state: State, change: Callable[[Any], Any]) -> State:
-    """A state with each part changed that is not shared."""
+    """State with *change* applied to each part that is not shared."""
     return {name: value if is_shared(name, value) else change(value) for name, value in state.items()}
 
 
 def chosen(mask: Array | Mask, later: State, before: State) -> State:
-    """Parts of a later state where *mask* is true, and of the one before elsewhere; but all of a later log."""
+    """Merges two states: the later one if *mask* is true, else the earlier one; logs are always the later ones."""
     return {
         name: value
         if name.endswith("log") or (np.ndim(value) == 0 and np.ndim(before[name]) == 0)
@@ -45,12 +45,17 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """One kind of limiter; *text* is what `touchstone serve --rate` takes, without numbers; *phase*: it has one."""
+    """One kind of limiter: a family with its options.
 
-    scales: tuple[str, ...] = ("window_s",)  # its times in seconds; first its window, or the time of one token
-    levels = True  # a refusal shows how much others took: it goes on as if nothing were left
-    closes = False  # nobody is let in after a refusal until its window is over
-    least = 2  # the least limit that it can have
+    Args:
+        text: Its notation in `touchstone serve --rate`, without numbers.
+        phase: Whether its clock has an unknown phase.
+    """
+
+    scales: tuple[str, ...] = ("window_s",)  # names of its times; the first is its window, or the time of one token
+    levels = True  # whether a refusal sets its state to empty, which includes the use by other clients
+    closes = False  # whether it accepts nothing from a refusal to the end of its window
+    least = 2  # smallest limit
 
     def __init__(self, text: str, prior: float = 0.0, *, phase: bool = False) -> None:
         self.text, self.prior, self.phase = text, prior, phase
@@ -58,55 +63,55 @@ class Kind:
         self.options = dict(option.split("=") for option in options)
         self.tick_s, self.early = (float(self.options.get(name, 0)) for name in ("tick", "early"))
         self.empty = "starts" in self.options
-        self.fills = self.scales[0] == "token_s"  # it gives one token after the other
+        self.fills = self.scales[0] == "token_s"  # whether it refills token by token
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        """What its limit may be after a burst of which so many were accepted, where it is *most* at most."""
+        """Possible limits, up to *most*, after a burst with so many accepted requests."""
         return range(max(self.least, accepted - 1 if most == accepted else accepted // 2), most + 1)
 
     def start(self, params: Params, at: float) -> State:
-        """What it keeps in mind before the first request, which comes at *at*."""
+        """State before the first request, which comes at *at*."""
         raise NotImplementedError
 
     def free_at(self, params: Params, state: State) -> Array:
-        """From when on one request is accepted, if none comes before."""
+        """Time from which it accepts one request, if none comes before."""
         raise NotImplementedError
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """What it keeps in mind after a request at *at*; an answer that it would not have given is taken as true."""
+        """State after a request at *at*; *accepted* is the actual decision, even if it contradicts the limiter."""
         raise NotImplementedError
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """How many requests it would let through at *at*, one right after the other."""
+        """Number of requests that it accepts at *at*, one right after the other."""
         raise NotImplementedError
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """When what was counted is forgotten, or the next window begins, whether it is full or not."""
+        """Time at which its counts expire or its next window begins, whether it is full or not."""
         return np.asarray(state["opened"] + params["window_s"])
 
     def shut_until(self, params: Params, state: State, at: float) -> Array:
-        """Until when nobody is let in after a refusal at *at*, as long as only what is known of was counted."""
+        """Time until which it accepts nothing after a refusal at *at*, if it counts only the known requests."""
         return self.turn_at(params, state) if self.closes else np.full_like(params["limit"], at)
 
     def open_since(self, params: Params, state: State, at: float) -> Array:
-        """Since when somebody else may have taken of what is left at *at*."""
+        """Time since which other clients may have used what is left at *at*."""
         return np.full_like(params["limit"], LONG_AGO)
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """By how much the moment moves if times change by *share* of themselves and the phase by *phase*, in s."""
+        """Shift of its next change in seconds, if all times change by the share *share* and the phase by *phase*."""
         return np.asarray(share * params[self.scales[0]])
 
     def refill_s(self, params: Params) -> Array:
-        """In how many seconds it gives its limit once more."""
+        """Seconds in which it refills its whole limit."""
         time_s = params[self.scales[-1]]
         return np.asarray(time_s * params["limit"] if self.fills else time_s)
 
     def lasts_s(self, params: Params) -> Array:
-        """How long what others took of it is missing at most; of a bucket one token."""
+        """Most seconds for which a request of another client counts; for a bucket, the time of one token."""
         return params["token_s"] if self.fills else self.refill_s(params)
 
     def begins(self, moments: Sequence[Moment]) -> int:
-        """The number of the first moment that tells of it: what was refused before was filled by somebody else."""
+        """Index of the first moment that counts: other clients caused all refusals before the first acceptance."""
         if self.empty:
             return 0
         return next((number for number, moment in enumerate(moments) if moment.accepted), len(moments))
@@ -118,12 +123,12 @@ def _clock_slack_s(params: Params, state: State, at: Array | float, share: Array
 
 
 def _steps(params: Params, state: State, at: Array | float) -> Array:
-    """How many windows have closed since the one of a state opened."""
+    """Number of windows that have closed since the window in *state* opened."""
     return np.asarray(np.maximum(0.0, np.floor((at - state["opened"]) / params["window_s"])))
 
 
 class _FixedWindow(Kind):
-    """So many in one window, which the first request after the last one opens; ``refused=restart``: any request."""
+    """*limit* requests per window, which a request opens; ``refused=restart``: a refused request restarts it."""
 
     closes = True
 
@@ -138,7 +143,7 @@ class _FixedWindow(Kind):
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
         length, limit = params["window_s"], params["limit"]
         closed = at >= state["opened"] + length
-        over = accepted & ~closed & (state["count"] >= limit)  # it cannot be the same window any more
+        over = accepted & ~closed & (state["count"] >= limit)  # a new window must have begun
         idle = np.where(closed, np.minimum(at - state["opened"] - length, length), state["idle"])
         accepting = {
             "opened": np.where(closed | over, at, state["opened"]),
@@ -147,7 +152,7 @@ class _FixedWindow(Kind):
         }
         if "refused" in self.options:
             refusing = {"opened": at, "count": limit, "idle": idle}
-        else:  # a refused request opens none
+        else:  # a refused request opens no window
             refusing = state | {"count": np.where(closed, state["count"], limit)}
         return {name: np.where(accepted, value, refusing[name]) for name, value in accepting.items()}
 
@@ -162,7 +167,7 @@ class _FixedWindow(Kind):
 
 
 class _ClockWindow(_FixedWindow):
-    """So many in one window, one after the other on a clock."""
+    """*limit* requests per window; the windows follow a clock."""
 
     least = 1
 
@@ -189,7 +194,7 @@ class _ClockWindow(_FixedWindow):
 
 
 class _BlockingWindow(Kind):
-    """A fixed window whose first refusal shuts for a time of its own; a fresh window follows."""
+    """Fixed window whose first refusal blocks for *block_s*; a fresh window follows."""
 
     scales = ("window_s", "block_s")
     closes = True
@@ -206,7 +211,7 @@ class _BlockingWindow(Kind):
         fresh = (at >= state["opened"] + params["window_s"]) | (accepted & (state["count"] >= params["limit"]))
         opened = np.where(accepted, np.where(fresh, at, state["opened"]), LONG_AGO)
         count = np.where(accepted, np.where(fresh, 1.0, state["count"] + 1.0), 0.0)
-        # With nothing accepted since it was shut, it still is.
+        # Without an acceptance since its beginning, the block goes on.
         begun = (state["count"] > 0) | (state["until"] <= LONG_AGO)
         shuts = np.logical_not(accepted) & (at >= state["until"]) & begun
         return {"opened": opened, "count": count, "until": np.where(shuts, at + params["block_s"], state["until"])}
@@ -224,10 +229,10 @@ class _BlockingWindow(Kind):
 
 
 class _SlidingCounter(Kind):
-    """The count of this window and that of the last one, as far as it reaches into the time of one window.
+    """Count of this window plus the part of the last one that overlaps the last *window_s*.
 
-    ``opens=first``: a window opens with the first request after two idle windows. ``refused=count``: a refused request
-    counts as well. ``rule=below``: the sum has to be below the limit before a request, instead of within it after.
+    ``opens=first``: a window opens with the first request after two idle windows. ``refused=count``: refused requests
+    count as well. ``rule=below``: the sum must be below the limit before a request, instead of within it afterwards.
     """
 
     levels = False
@@ -249,7 +254,7 @@ class _SlidingCounter(Kind):
         return np.where(here < opened + length, here, after)
 
     def _counts(self, state: State, steps: Array) -> tuple[Array, Array]:
-        """Counts of the last window and of this one, so many windows later."""
+        """Counts of the last and of the current window, *steps* windows later."""
         last = np.where(steps == 0, state["last"], np.where(steps == 1, state["count"], 0.0))
         return last, np.where(steps == 0, state["count"], 0.0)
 
@@ -260,7 +265,7 @@ class _SlidingCounter(Kind):
         counted = True if "refused" in self.options else accepted
         found = {"opened": opened, "count": np.where(counted, count + 1.0, count), "last": last}
         if not self.phase:
-            # Only what counts moves the windows on: a pause is one in which nothing counted.
+            # Only counted requests advance the windows: a pause is a time without one.
             found["opened"] = np.where(steps >= 2, at, opened)
             found = {name: np.where(counted, value, state[name]) for name, value in found.items()}
         return found | {"origin": state["origin"]}
@@ -279,9 +284,9 @@ class _SlidingCounter(Kind):
 
 
 class _SlidingLog(Kind):
-    """So many in any stretch of one length; ``refused=count``: a refused request counts as well.
+    """*limit* requests in any *window_s*; ``refused=count``: refused requests count as well.
 
-    One log for all parameters, or where each simulation decides for itself, one along the last axis for each.
+    All parameters share one log. If the simulations decide differently, each has its own, along the last axis.
     """
 
     levels = False
@@ -311,7 +316,7 @@ class _SlidingLog(Kind):
             log = np.concatenate([log, np.full((*shape, max(16, log.shape[-1] // 2)), LONG_AGO)], axis=-1)
         elif not log.flags.writeable:
             log = log.copy()
-        # Where nothing is counted the entry is beyond the size of the log, and not read.
+        # An entry that does not count lies beyond the size of the log, and is never read.
         log.reshape(-1)[_places(log, np.asarray(size))] = at
         return {"log": log, "size": size + np.asarray(counted, dtype=np.int64)}
 
@@ -338,12 +343,12 @@ class _SlidingLog(Kind):
 
 
 def _places(log: Array, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where one entry of each of many logs lies if they are laid one after the other."""
+    """Flat indices of one entry in each of many logs."""
     return np.asarray(np.arange(index.size).reshape(index.shape) * log.shape[-1] + index)
 
 
 class _MinimumGap(Kind):
-    """One request, and the next one not before some time has passed: each family with a limit of 1."""
+    """One request per gap; any family with a limit of 1 is the same."""
 
     scales = ("gap_s",)
     levels = False
@@ -368,10 +373,10 @@ class _MinimumGap(Kind):
 
 
 class _TokenBucket(Kind):
-    """A bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it would be full.
+    """Bucket of *limit* tokens that gains one in *token_s*; its state is the time at which it is full.
 
-    ``early``: the part of a token that may be missing when a request is let in. ``tick``: seconds between the moments
-    on a clock at which tokens come.
+    ``early``: part of a token that may be missing when a request is accepted. ``tick``: seconds between the refills on
+    a clock.
     """
 
     scales = ("token_s",)
@@ -389,7 +394,7 @@ class _TokenBucket(Kind):
         return {"full": full, "since": since, "tick": tick, "refused": LONG_AGO, "let_in": LONG_AGO}
 
     def _most_s(self, params: Params) -> Array:
-        """How long before it would be full it lets one in at the earliest."""
+        """Most seconds before it is full at which it accepts a request."""
         return np.asarray((params["limit"] - 1.0 + self.early) * params["token_s"])
 
     def _taken_at(self, state: State, at: Array | float) -> Array:
@@ -401,7 +406,7 @@ class _TokenBucket(Kind):
         return self._ticked(state, np.asarray(state["full"] - self._most_s(params)))
 
     def _ticked(self, state: State, at: Array) -> Array:
-        """The first tick that is not before *at*."""
+        """First tick at or after *at*."""
         if not self.tick_s:
             return at
         ticks = np.ceil((at - state["tick"]) / self.tick_s - 1e-9)
@@ -420,7 +425,7 @@ class _TokenBucket(Kind):
         }
 
     def _emptied(self, params: Params, state: State, now: Array, at: Array | float) -> Array:
-        """When a bucket would be full of which others took whole tokens, unless a token or a tick was a little late."""
+        """Time at which it is full after a refusal: other clients used whole tokens, or a token or tick is late."""
         token_s, full = params["token_s"], state["full"]
         late_s = _SOON_TICK_S + params.get("wide_phase", np.zeros(1)) * self.tick_s
         soon = (at - now < late_s) & (state["let_in"] < now) if self.tick_s else False
@@ -440,7 +445,7 @@ class _TokenBucket(Kind):
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
         if not self.tick_s:
             return np.asarray(share * np.maximum(np.abs(at - state["since"]), params["token_s"]))
-        # A token that comes a little later may miss its tick, and then comes with the next one.
+        # A token that is a little late may miss its tick, and comes with the next one.
         free = state["full"] - self._most_s(params)
         moved, free = share * np.abs(free - state["since"]), free - state["tick"]
         ticks = np.ceil((free + moved) / self.tick_s) - np.ceil((free - moved) / self.tick_s)
@@ -448,10 +453,10 @@ class _TokenBucket(Kind):
 
 
 class _DecayingCounter(Kind):
-    """A count that falls by a share of itself in each moment: to 1/e in *window_s*."""
+    """Count that decays exponentially, to 1/e in *window_s*."""
 
     def limits(self, accepted: int, most: int) -> Sequence[int]:
-        return range(max(2, 3 * accepted // 4), most + 1)  # it forgets some of a burst while that lasts
+        return range(max(2, 3 * accepted // 4), most + 1)  # it decays during a burst
 
     def start(self, params: Params, at: float) -> State:
         length = params["window_s"]
@@ -486,7 +491,7 @@ _FIRST = "first."
 
 
 class Tiered(Kind):
-    """A limiter with *known* parameters, its times off by a share of *loose* at most, and an unknown one behind it."""
+    """First limiter with *known* parameters, and an unknown one behind it; *loose*: relative error of known times."""
 
     def __init__(self, first: Kind, known: Mapping[str, float], second: Kind, loose: float) -> None:
         super().__init__(second.text, phase=second.phase)
@@ -496,7 +501,7 @@ class Tiered(Kind):
         self.empty = first.empty or second.empty
 
     def _split(self, params: Params, state: State) -> tuple[Params, State, State]:
-        """Parameters of the first one, and the states of both."""
+        """Parameters of the first limiter, and the states of both."""
         known = {name: np.full(np.shape(params["limit"]), value) for name, value in self.known.items()}
         first = {name.removeprefix(_FIRST): value for name, value in state.items() if name.startswith(_FIRST)}
         return known, first, {name: value for name, value in state.items() if not name.startswith(_FIRST)}
@@ -506,17 +511,17 @@ class Tiered(Kind):
         return self.first.slack_s(known, first, at, loose, loose)
 
     def start(self, params: Params, at: float) -> State:
-        """What both keep in mind."""
+        """States of both limiters."""
         first = self.first.start(self._split(params, {})[0], at)
         return {_FIRST + name: value for name, value in first.items()} | self.second.start(params, at)
 
     def free_at(self, params: Params, state: State) -> Array:
-        """When the later one lets a request in."""
+        """Later of both times."""
         known, first, second = self._split(params, state)
         return np.maximum(self.first.free_at(known, first), self.second.free_at(params, second))
 
     def update(self, params: Params, state: State, at: Array | float, accepted: Mask | bool) -> State:
-        """Both take it in; a refusal is the first one's where that explains it."""
+        """Updates both; only the first one counts a refusal that it explains, else only the second."""
         known, first, second = self._split(params, state)
         until = self.first.free_at(known, first) + self._first_slack_s(known, first, at) + _SOON_FIRST_S
         by_first = np.logical_not(accepted) & (at < until)
@@ -526,16 +531,16 @@ class Tiered(Kind):
         return {_FIRST + name: value for name, value in first.items()} | second
 
     def turn_at(self, params: Params, state: State) -> Array:
-        """When the one behind forgets."""
+        """Time at which the counts of the second limiter expire."""
         return self.second.turn_at(params, self._split(params, state)[2])
 
     def room(self, params: Params, state: State, at: Array | float) -> Array:
-        """The lesser of both."""
+        """Smaller room of both."""
         known, first, second = self._split(params, state)
         return np.minimum(self.first.room(known, first, at), self.second.room(params, second, at))
 
     def slack_s(self, params: Params, state: State, at: Array | float, share: Array, phase: Array) -> Array:
-        """Of the one that decides."""
+        """Shift of the limiter that accepts later."""
         known, first, second = self._split(params, state)
         decides = self.first.free_at(known, first) >= self.second.free_at(params, second)
         behind_s = self.second.slack_s(params, second, at, share, phase)

@@ -67,7 +67,7 @@ class Search:
     def _left(self) -> int:
         return self._terms.most_requests - sum(tried.outcome.sent for tried in self.tried)
 
-    def ask(self, left_s: float) -> Trial | None:
+    def propose(self, left_s: float) -> Trial | None:
         """What is tried next, with so many seconds left; None where nothing more is."""
         if self._why:
             return None
@@ -93,7 +93,7 @@ class Search:
         long = math.ceil(_BUILDS_UP * self._terms.slo_s * rate_per_s)
         return max(_CONFIRM, long) if stage == "confirm" else max(_BRACKET, long // 2)
 
-    def hear(self, trial: Trial, outcome: Outcome) -> Tried:
+    def observe(self, trial: Trial, outcome: Outcome) -> Tried:
         """Takes in what became of a trial; one that shows nothing is made again."""
         tried = Tried(trial, outcome, marked(trial, outcome, self._terms.slo_s))
         self.tried.append(tried)

@@ -1,4 +1,4 @@
-"""The first requests: one alone, and as many as it takes one after the other until one is refused; pure."""
+"""Opening of a probe: one request, then a burst of sequential requests until one is refused; pure."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,52 +9,52 @@ from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Segment, Stimulus, drain, waits
 from touchstone.limiter.story import Story, in_turn_s
 
-CANARY_S = 0.5  # from the first request to the burst: sets a window apart from a log
-# So many unrefused one after the other, and no rate is looked for; fewer where that takes long.
+CANARY_S = 0.5  # from the first request to the burst: distinguishes a window from a log
+# Sequential requests without a refusal that end the search for a rate; fewer if they take long.
 MOST_UNREFUSED, _LONG_S, _FEWER_UNREFUSED = 200, 30.0, 60
 _FIRST = 24
-_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # when the next ones are sent where the first one is refused
-_REST_S = 1.0  # before one build at a time is tried for a second time
-_HELD_S, _HELD_TIMES = 0.03, 4.0  # longer than the quickest answer by so much, and so many times: held back
-_LAST_HELD, _ALIKE = 6, 0.5  # so many answers in a row held back, alike within this share, show a queue
-# Answers to a volley are held back that are so far apart, in seconds, in times of one alone, and of what these differ.
+_SOON_S, _LATER, _WAITS = 0.1, 1.5, 24  # back-off if the first request is refused: first wait, factor, number
+_REST_S = 1.0  # pause before the second test with one build at a time
+_DELAYED_S, _DELAYED_TIMES = 0.03, 4.0  # a delayed response takes longer than the quickest one by both of these
+_LAST_DELAYED, _ALIKE = 6, 0.5  # so many delayed responses in a row, equal within this share, show a queue
+# Pace of delayed responses to a volley: in seconds, in response times of one request, in spreads of these.
 _LEAST_PACE_S, _PACE_TIMES, _SPREAD_TIMES = 0.005, 1.5, 3.0
 
 
 @dataclass
 class Opening:
-    """How a probe begins: until the first refusal after something was accepted, or until none came."""
+    """Opening stage: ends with the first refusal after an accepted request, or after enough requests without one."""
 
     story: Story
     starts: bool
     most: int
     over: bool = False
-    queued: bool = False  # answers are held back
-    capped: bool = False  # builds in flight were why starts were refused
-    unqueued: bool = False  # what seemed to be a queue was none
-    refilled: bool = False  # a start was let through right after one was refused
-    _kept: int = 0
+    queued: bool = False  # a queue delays responses
+    capped: bool = False  # a build cap caused the refusals
+    unqueued: bool = False  # the supposed queue was disproved
+    refilled: bool = False  # a start was accepted right after a refused one
+    _kept: int = 0  # accepted starts before the refusal that is tested
     _rested: bool = False
     _steps_s: list[float] = field(default_factory=list)
 
     @property
     def limited(self) -> bool:
-        """Whether a rate refused something."""
+        """Whether a rate limit refused a request."""
         return any(not a.accepted for n, a in enumerate(self.story.answers) if n not in self.story.left_out)
 
     @property
     def unrefused(self) -> bool:
-        """Whether so many were let through that no rate is looked for any more."""
+        """Whether enough requests were accepted to end the search for a rate."""
         count = len(self.story.answers)
         return count >= MOST_UNREFUSED or (self.story.seconds > _LONG_S and count >= _FEWER_UNREFUSED)
 
     @property
     def step_s(self) -> float:
-        """From one request to the next of the last that were sent one after the other."""
+        """Median interval between the last sequential requests, in seconds."""
         return statistics.median(self._steps_s) if self._steps_s else 0.0
 
-    def ask(self, now_at: float) -> Stimulus:
-        """What is sent next."""
+    def propose(self, now_at: float) -> Stimulus:
+        """Next stimulus."""
         answers = self.story.answers
         if not answers:
             return Stimulus("one request", (Segment((now_at,)),), stage="opening")
@@ -73,18 +73,18 @@ class Opening:
         part = replace(part, alone=self.capped, quick_s=0.0 if self.unqueued else self.story.served_s)
         return Stimulus("burst", (part,), stage="opening")
 
-    def hear(self, answers: Sequence[Answer]) -> None:
-        """Takes in what came of it."""
+    def observe(self, answers: Sequence[Answer]) -> None:
+        """Updates the stage with the responses to its stimulus."""
         everything = self.story.answers
         self._steps_s = [b.sent_at - a.sent_at for a, b in pairwise(answers)] or self._steps_s
         if not answers or not any(answer.accepted for answer in everything):
             return
         if self._kept:
             self._check(answers)
-        elif self._is_held():
+        elif self._is_delayed():
             self.queued = self.over = True
         elif not answers[-1].accepted and len(everything) > 1:
-            # A rate refused, or so many builds that have not ended yet.
+            # Either a rate limit refused it, or a cap on builds that have not ended.
             checks = self.starts and not self.capped
             self._kept = sum(answer.accepted for answer in everything) if checks else 0
             self.over = not checks
@@ -92,7 +92,7 @@ class Opening:
             self.over = self.unrefused or len(everything) >= self.most
 
     def _check(self, answers: Sequence[Answer]) -> None:
-        """Whether a rate refused, or builds in flight did: then more are let through one at a time than at once."""
+        """Distinguishes a rate limit from a build cap: a cap accepts more starts with one build at a time."""
         accepted, whole = sum(answer.accepted for answer in answers), not answers[-1].accepted
         if not self.refilled:
             self.refilled = answers[-1].accepted
@@ -105,15 +105,15 @@ class Opening:
         elif whole and (self._rested or accepted < self._kept // 2):
             self.over = True
         elif whole:
-            self._rested = True  # a rate may have refused the last one; it lets more in after a while
+            self._rested = True  # a rate limit may have refused the last one; it accepts more after a pause
 
     def go_on_alone(self) -> None:
-        """Has builds begin one at a time from now on; where no refusal is a rate's any more, the burst goes on."""
+        """Starts one build at a time from now on; goes on with the burst if the rate limit refused nothing."""
         self.capped, self.over, self._kept = True, self.limited, 0
         self.story.alone_from = len(self.story.answers)
 
     def shows_queue(self, answers: Sequence[Answer]) -> bool:
-        """Whether a volley shows that answers are held back: they come one after the other, the last one far later."""
+        """Whether a volley shows a queue: responses at a steady pace, the last one much later than usual."""
         pace_s = in_turn_s(answers)
         if self.unqueued or pace_s < max(_LEAST_PACE_S, _PACE_TIMES * self.story.served_s):
             return False
@@ -122,17 +122,17 @@ class Opening:
         return max(answer.took_s for answer in answers) > _SPREAD_TIMES * usual_s
 
     def resume(self, answers: Sequence[Answer]) -> None:
-        """Goes on as if there were no queue."""
+        """Continues as if there were no queue."""
         self.queued = self.over = False
         self.unqueued = True
-        self.hear(answers)
+        self.observe(answers)
 
-    def _is_held(self) -> bool:
-        """Whether the last answers all took about as long, and longer than one that came when nothing else did."""
+    def _is_delayed(self) -> bool:
+        """Whether the last responses took equally long, and longer than the quickest one."""
         served, served_s = [each.took_s for each in self.story.answers if each.accepted], self.story.served_s
-        last = served[-_LAST_HELD:]
+        last = served[-_LAST_DELAYED:]
         if self.unqueued or waits(served):
             return not self.unqueued
-        if len(served) <= _LAST_HELD or min(last) <= served_s + max(_HELD_S, _HELD_TIMES * served_s):
+        if len(served) <= _LAST_DELAYED or min(last) <= served_s + max(_DELAYED_S, _DELAYED_TIMES * served_s):
             return False
         return max(last) - min(last) <= _ALIKE * min(last)

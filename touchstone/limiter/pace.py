@@ -1,4 +1,4 @@
-"""How fast a client may go so that a limiter that was found never refuses it, or hardly ever by chance; pure."""
+"""Pace of a client: how fast it may send without a refusal by the identified limiter; pure."""
 
 import math
 from collections.abc import Iterable
@@ -7,28 +7,28 @@ from typing import Any
 
 from touchstone.facts.identity import Identity, Tier
 
-# Off the edge of what was measured: two requests of a client do not travel equally long.
+# Distance from the measured edge: travel times differ from request to request.
 _MARGIN = 1.02
-# Requests that come by chance: off the edge by so much, and beyond it by so many standard deviations at most.
+# For requests at random times: share of the rate that is used, and standard deviations below the limit.
 _USED, _UNLIKELY = 0.95, 4.0
 _MOST_OTHERS = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a client is never refused; None stands for any number of requests or builds."""
+    """Pace at which a client is never refused; None stands for any number of requests or builds."""
 
-    spacing_s: float = 0.0  # from one request to the next; 0 where the limiter does not count over time
+    spacing_s: float = 0.0  # from one request to the next; 0 if the limiter does not count over time
     burst: int | None = None  # requests at once after a rest
-    rest_s: float = 0.0  # without a request before a burst
+    rest_s: float = 0.0  # pause before a burst
     after_s: float = 0.0  # from a burst to the next request
-    free_s: float | None = None  # after a refusal; None where an answer or the end of a build decides
-    harmful: bool = False  # a request that is refused makes the wait longer
-    at_once: int | None = None  # requests under way
-    in_flight: int | None = None  # builds
+    free_s: float | None = None  # wait after a refusal; None if it ends with a response or a build
+    harmful: bool = False  # whether a refused request extends the wait
+    at_once: int | None = None  # requests in flight
+    in_flight: int | None = None  # builds in flight
 
     def beside(self, others_share: float) -> "Pace":
-        """The pace beside others who take a share of what there is."""
+        """Pace beside other clients that use this share of the limit."""
         left = 1 - min(max(others_share, 0.0), _MOST_OTHERS)
         burst = None if self.burst is None else max(math.floor(self.burst * left + 1e-9), 1)
         spacing_s, rest_s, after_s = (each / left for each in (self.spacing_s, self.rest_s, self.after_s))
@@ -36,7 +36,7 @@ class Pace:
 
 
 def pace(tiers: Iterable[Tier]) -> Pace:
-    """The pace that all of *tiers* let through, by the worse ends of their numbers."""
+    """Pace that all of *tiers* accept, even at the unfavourable ends of their intervals."""
     paces = [Pace(), *map(_pace, tiers)]
 
     def known(name: str) -> list[Any]:
@@ -66,7 +66,7 @@ def _pace(tier: Tier) -> Pace:
         spacing_s = -window_s * math.log(1 - 1 / count)
         return _spaced(count - 1, spacing_s, window_s * math.log(count), spacing_s, spacing_s)
     if tier.family == "sliding-counter":
-        # With one less in a window there is always room for one more; with a limit of one, only beside an empty window.
+        # With limit - 1 requests in a window there is always room for one more; with a limit of 1, after an empty one.
         steady = count if tier.options.get("rule") == "below" else count - 1
         free_s = 2 * window_s if harmful or count == 1 else window_s * (1 + 1 / count)
         spacing_s = window_s / steady if steady else 2 * window_s
@@ -77,13 +77,13 @@ def _pace(tier: Tier) -> Pace:
 
 def _bucket(tier: Tier) -> Pace:
     rate, burst = tier.numbers["rate_per_s"], tier.numbers["burst"].low
-    token_s = spacing_s = 1 / max(rate.low, rate.value / 50)  # of which next to nothing may be known
+    token_s = spacing_s = 1 / max(rate.low, rate.value / 50)  # the interval of the rate may be very wide
     if tier.family == "leaky-bucket":
         places = round(burst) + 1
         return _spaced(places, token_s, places * token_s, token_s, token_s)
     depth, tick_s = _whole(burst), float(tier.options.get("tick", 0.0))
     if tick_s and depth < 1 + tick_s / token_s:
-        # Tokens come in lots, and the bucket does not hold those of a whole tick.
+        # The bucket cannot hold all tokens of one tick.
         of_use = math.floor(min(depth, tick_s / token_s + 1e-9))
         spacing_s = tick_s / of_use if of_use else tick_s * math.ceil(token_s / tick_s - 1e-9)
     rest_s = depth * token_s + tick_s
@@ -97,16 +97,16 @@ def _whole(number: float) -> int:
 def _spaced(
     burst: int, spacing_s: float, rest_s: float, after_s: float, free_s: float, *, harmful: bool = False
 ) -> Pace:
-    """A pace off the edge of the least times; 10 ms more, or a tenth, where a limiter forgives no jitter."""
+    """Adds the margins: 2 % of each time; for a burst of one, up to 10 ms or a tenth of the spacing for jitter."""
     jitter_s = max(min(0.01, 0.1 * spacing_s), (_MARGIN - 1) * spacing_s)
     spacing_s = spacing_s * _MARGIN if burst > 1 else spacing_s + jitter_s
     return Pace(spacing_s, burst, rest_s * _MARGIN, max(after_s * _MARGIN, spacing_s), free_s * _MARGIN, harmful)
 
 
 def ceiling(identity: Identity) -> tuple[float, float]:
-    """The highest mean rate a second of reads that come by chance, and the seconds after which all of it is back.
+    """Highest mean rate per second of reads at random times, and the seconds until the limit is full again.
 
-    The rate is 0 where any read may be refused, and infinite without a limiter.
+    The rate is 0 if any read may be refused, and infinite without a limiter.
     """
     left = _USED * (1 - min(identity.others_share.high, _MOST_OTHERS))
     rates = [_by_chance(tier, left) for tier in identity.tiers]
@@ -114,17 +114,17 @@ def ceiling(identity: Identity) -> tuple[float, float]:
 
 
 def _by_chance(tier: Tier, left: float) -> float:
-    """The highest mean rate of a Poisson process that stays within a limiter by so many standard deviations.
+    """Highest mean rate of a Poisson process that stays ``_UNLIKELY`` standard deviations below the limit.
 
-    Source: of a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962): the share of its rate that is used
-    leaves a chance of exp(-2 count (1 - share)) to meet it empty.
+    Source: for a bucket, the heavy-traffic limit of M/D/1 (J. F. C. Kingman, 1962). If a share of its rate is used, it
+    is empty with probability exp(-2 count (1 - share)).
     """
     found = _pace(tier)
     if not found.spacing_s or found.burst is None:
         return math.inf
     numbers, count = tier.numbers, left * found.burst
     if "rate_per_s" in numbers:
-        if tier.family == "leaky-bucket":  # what waits in a queue is answered late, and that is the limiter's doing
+        if tier.family == "leaky-bucket":  # the limiter itself delays requests in its queue
             count = left * numbers["delay"].low if "delay" in numbers else 0.0
         return left / found.spacing_s * max(0.0, 1 - _UNLIKELY * _UNLIKELY / (2.5 * max(count, 1.0)))
     root = (math.sqrt(_UNLIKELY * _UNLIKELY + 4 * math.floor(count)) - _UNLIKELY) / 2

@@ -13,7 +13,7 @@ from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
 ALONE = 0.1  # below this it is taken for granted that nobody else takes a part
-_CROWD = 140  # possible limiters that answer each stimulus
+_SAMPLE = 140  # possible limiters that answer each stimulus
 _UNTIL = {"": -1, "refused": 0, "accepted": 1}  # which answer ends a segment
 _NARROW_WORTH = 0.02  # what a bit is worth of times that are known well enough
 _MANY = 1_000_000  # more than any limit
@@ -23,7 +23,7 @@ _WORTH_TRYING = 0.1  # probability that requests are accepted before a burst of 
 _LEAST_BITS = 0.003  # what tells less is not worth sending
 # Prices, in parts of spending the limit once: of a stimulus, a refused request, a refill; of room gained, in requests.
 _LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
-_BESIDE, _KINDS = 3.0, 4  # so many blurs from an edge, and of so many kinds, an answer is foreseen for sure
+_BESIDE, _KINDS = 3.0, 4  # so many blurs from an edge, and of so many kinds, an answer is predictions for sure
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # least requests of the first poll, which finds the first edge
 _LATE = 0.85  # what fills a window so late tells one that closes from one that lets go of each by itself
 _GENTLY = 1.05  # the time between two requests that a first limiter is to let through, of its own
@@ -32,7 +32,7 @@ _SHARES, _FEW_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98), (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class Draws:
     """Some of the possible limiters of one kind, picked as they are likely; all weights together make 1."""
 
     kind: Kind
@@ -44,7 +44,7 @@ class Crowd:
         return len(self.weights)
 
 
-def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Crowd]:
+def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Draws]:
     """A sample of about *size* of all possible limiters; *aside*: but for what only others, if any, could explain."""
     aside = aside and belief.others() < ALONE
     masses = [cells.alone() if aside else cells.masses() for cells in belief.cells]
@@ -58,16 +58,16 @@ def crowds(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool =
             bounds = np.cumsum(np.exp(mass - total)) / share
             picks = np.minimum(np.searchsorted(bounds, (np.arange(count) + rng.random()) / count), len(cells) - 1)
             some = picked(cells, picks)
-            found.append(Crowd(cells.kind, some.params(), some.state, np.full(count, share / count / whole)))
+            found.append(Draws(cells.kind, some.params(), some.state, np.full(count, share / count / whole)))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
-    """What one crowd answers to several stimuli; one row for each stimulus, one column for each limiter."""
+class Prediction:
+    """What one draws answers to several stimuli; one row for each stimulus, one column for each limiter."""
 
     mark: NDArray[np.int64]  # the same where all answers are the same
-    coins: Array  # bits that nobody can foresee: the moment is too close to call
+    noise_bits: Array  # bits that nobody can predict: the moment is too close to call
     sent: Array  # requests
     refused: Array  # of these
     end_at: Array  # when the last of them is answered
@@ -82,32 +82,32 @@ def _steps(stimuli: Sequence[Stimulus]) -> Array:
     return np.array(list(itertools.zip_longest(*steps, fillvalue=(LONG_AGO, 0, -1))), dtype=np.float64)
 
 
-def foresee(crowd: Crowd, stimuli: Sequence[Stimulus], pace_s: float, blur_s: float) -> Foreseen:
-    """Has each limiter of *crowd* answer each stimulus."""
-    shape, rng = (len(stimuli), len(crowd)), np.random.default_rng(1)
-    params = {name: np.broadcast_to(value, shape) for name, value in crowd.params.items()}
-    state = mapped(crowd.state, lambda value: np.broadcast_to(np.asarray(value), shape))
+def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: float) -> Prediction:
+    """Has each limiter of *draws* answer each stimulus."""
+    shape, rng = (len(stimuli), len(draws)), np.random.default_rng(1)
+    params = {name: np.broadcast_to(value, shape) for name, value in draws.params.items()}
+    state = mapped(draws.state, lambda value: np.broadcast_to(np.asarray(value), shape))
     mark = np.zeros(shape, dtype=np.int64)
-    coins, sent, refused, closed, now = (np.full(shape, value) for value in (0.0, 0.0, 0.0, 0.0, LONG_AGO))
+    noise_bits, sent, refused, closed, now = (np.full(shape, value) for value in (0.0, 0.0, 0.0, 0.0, LONG_AGO))
     for due_at, segment, until in _steps(stimuli).transpose(0, 2, 1)[..., None]:
         active, marks = (segment > 0) & (closed != segment), rng.integers(1, 2**52, size=2)
         if not active.any():
             continue
         at = np.where(active, np.maximum(due_at, now), now)
-        ahead = at - crowd.kind.free_at(params, state)
+        ahead = at - draws.kind.free_at(params, state)
         accepted = ahead >= 0
         close = active & (np.abs(ahead) < 1.4 * blur_s)
         if close.any():
             share = 0.5 + np.abs(ahead[close]) / (2.8 * blur_s)
             rest = np.maximum(1 - share, 1e-12)
-            coins[close] += -(share * np.log2(share) + rest * np.log2(rest))
-        state = chosen(active, crowd.kind.update(params, state, at, accepted), state)
+            noise_bits[close] += -(share * np.log2(share) + rest * np.log2(rest))
+        state = chosen(active, draws.kind.update(params, state, at, accepted), state)
         mark ^= np.where(active, np.where(accepted, *marks), 0)
         sent += active
         refused += active & ~accepted
         closed = np.where(active & (until == accepted), segment, closed)
         now = np.where(active, at + pace_s, now)
-    return Foreseen(mark, coins, sent, refused, now, state)
+    return Prediction(mark, noise_bits, sent, refused, now, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,13 @@ class Moments:
         return sorted({some.by(share) for share in shares}) if later.any() else []
 
 
-def refills(found: Sequence[Crowd]) -> Moments:
+def refills(found: Sequence[Draws]) -> Moments:
     """In how many seconds each possible limiter gives its limit once more."""
-    return _moments(found, [crowd.kind.refill_s(crowd.params) for crowd in found])
+    return _moments(found, [draws.kind.refill_s(draws.params) for draws in found])
 
 
-def _moments(found: Sequence[Crowd], values: Sequence[Array]) -> Moments:
-    return Moments(np.concatenate(values), np.concatenate([crowd.weights for crowd in found]))
+def _moments(found: Sequence[Draws], values: Sequence[Array]) -> Moments:
+    return Moments(np.concatenate(values), np.concatenate([draws.weights for draws in found]))
 
 
 def choose(
@@ -157,36 +157,36 @@ def choose(
         narrow: Whether only its kind and its limit are to be learned.
         aside: Whether what only others could explain is left out.
     """
-    found = crowds(belief, _CROWD, rng, aside=aside)
-    limit = int(_moments(found, [crowd.params["limit"] for crowd in found]).by(0.5))
+    found = sample_posterior(belief, _SAMPLE, rng, aside=aside)
+    limit = int(_moments(found, [draws.params["limit"] for draws in found]).by(0.5))
     stimuli = [each for each in candidates(found, now, pace_s, blur_s, limit) if each.most <= most + 2]
     if first:
         stimuli = [each for each in stimuli if each.name in _POLLS and each.most >= _FIRST_POLL] or stimuli
     if not stimuli:
         return None
     second = _REFILL_PRICE / max(refills(found).by(0.5), 4 * pace_s)
-    foreseen = [foresee(crowd, stimuli, pace_s, blur_s) for crowd in found]
-    bits, family_bits = _worth(found, foreseen)
-    cost = _cost(found, foreseen, now, (1.0 / (limit + 5), second, 0.0 if first else _GAINED))
+    predictions = [predict(draws, stimuli, pace_s, blur_s) for draws in found]
+    bits, family_bits = _worth(found, predictions)
+    cost = _cost(found, predictions, now, (1.0 / (limit + 5), second, 0.0 if first else _GAINED))
     worth = (np.maximum(bits, 0.0) * (_NARROW_WORTH if narrow else 1.0) + np.maximum(family_bits, 0.0)) / cost
     best = int(np.argmax(worth))
     tells = bits[best] >= _LEAST_BITS or family_bits[best] >= _LEAST_BITS
     return replace(stimuli[best], bits=float(bits[best])) if tells else None
 
 
-def _worth(found: Sequence[Crowd], foreseen: Sequence[Foreseen]) -> tuple[Array, Array]:
+def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[Array, Array]:
     """Bits that each stimulus tells of all that is worth knowing, and of the kind and its limit."""
-    mark = np.concatenate([one.mark for one in foreseen], axis=1)
-    coins = np.concatenate([one.coins for one in foreseen], axis=1)
-    weights = np.concatenate([crowd.weights for crowd in found])
-    names = np.concatenate([_MANY * number + crowd.params["limit"] for number, crowd in enumerate(found)])
+    mark = np.concatenate([one.mark for one in predictions], axis=1)
+    noise_bits = np.concatenate([one.noise_bits for one in predictions], axis=1)
+    weights = np.concatenate([draws.weights for draws in found])
+    names = np.concatenate([_MANY * number + draws.params["limit"] for number, draws in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
-    _, place = np.unique(np.concatenate([_places(crowd) for crowd in found]) + _MANY * kind, return_inverse=True)
+    _, place = np.unique(np.concatenate([_places(draws) for draws in found]) + _MANY * kind, return_inverse=True)
     # To be sure of one kind means to rule out the others: these count for more than they weigh.
-    evened = np.concatenate([crowd.weights / np.sqrt(crowd.weights.sum()) for crowd in found])
+    evened = np.concatenate([draws.weights / np.sqrt(draws.weights.sum()) for draws in found])
     evened /= evened.sum()
-    whole = _entropies(mark, weights) - _left(mark, place, weights) - coins @ weights
-    return whole, _entropies(mark, evened) - _left(mark, kind, evened) - 0.5 * (coins @ evened)
+    whole = _entropies(mark, weights) - _left(mark, place, weights) - noise_bits @ weights
+    return whole, _entropies(mark, evened) - _left(mark, kind, evened) - 0.5 * (noise_bits @ evened)
 
 
 def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> Array:
@@ -194,14 +194,14 @@ def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> 
     return _entropies(mark * _MANY + names, weights) - _entropies(names[None, :], weights)
 
 
-def _places(crowd: Crowd) -> NDArray[np.int64]:
+def _places(draws: Draws) -> NDArray[np.int64]:
     """A number for each limiter of one kind, the same where its times and its phase are as good as the same."""
-    logs = [np.log(crowd.params[name]) for name in crowd.kind.scales]
+    logs = [np.log(draws.params[name]) for name in draws.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
     steps = [np.rint(log / _SAME) for log in logs]
     if len(logs) > len(unknown) == 1:  # else whatever tells of the known one would seem to tell of the other
-        steps = [np.floor(np.argsort(np.argsort(unknown[0])) * (_FEW_STEPS / len(crowd)))]
-    _, place = np.unique(np.array([*steps, np.rint(crowd.params["phase"] / _SAME)]), axis=1, return_inverse=True)
+        steps = [np.floor(np.argsort(np.argsort(unknown[0])) * (_FEW_STEPS / len(draws)))]
+    _, place = np.unique(np.array([*steps, np.rint(draws.params["phase"] / _SAME)]), axis=1, return_inverse=True)
     return np.asarray(place.ravel())
 
 
@@ -216,24 +216,24 @@ def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
 
 
 def _cost(
-    found: Sequence[Crowd], foreseen: Sequence[Foreseen], now: float, prices: tuple[float, float, float]
+    found: Sequence[Draws], predictions: Sequence[Prediction], now: float, prices: tuple[float, float, float]
 ) -> Array:
     """What each stimulus costs, with the prices of one request, of one second, and of one that gains room."""
     request, second, gained = prices
-    total = np.full(len(foreseen[0].mark), _LEAST_PRICE)
-    for crowd, one in zip(found, foreseen, strict=True):
-        params = {name: np.broadcast_to(value, one.mark.shape) for name, value in crowd.params.items()}
-        room = crowd.kind.room(params, one.state, one.end_at)
-        room = room - crowd.kind.room(crowd.params, crowd.state, np.full(len(crowd), now))
+    total = np.full(len(predictions[0].mark), _LEAST_PRICE)
+    for draws, one in zip(found, predictions, strict=True):
+        params = {name: np.broadcast_to(value, one.mark.shape) for name, value in draws.params.items()}
+        room = draws.kind.room(params, one.state, one.end_at)
+        room = room - draws.kind.room(draws.params, draws.state, np.full(len(draws), now))
         each = request * (one.sent + gained * room) + _REFUSED_PRICE * one.refused
-        total = total + (each + second * np.maximum(one.end_at - now, 0.0)) @ crowd.weights
+        total = total + (each + second * np.maximum(one.end_at - now, 0.0)) @ draws.weights
     return total
 
 
-def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
+def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
     """Stimuli around the moments at which the possible limiters would change their answers."""
-    most = int(max(crowd.params["limit"].max() for crowd in found)) + 2
-    free, turn = _changes(found, [crowd.state for crowd in found], now)
+    most = int(max(draws.params["limit"].max() for draws in found)) + 2
+    free, turn = _changes(found, [draws.state for draws in found], now)
     rest_s, kind = refills(found).by(0.9), found[0].kind
     yield from _once([now, *free.ahead(now), *turn.ahead(now), *_beside(found, now, blur_s)], (), "", most)
     for times in (1.05, 2.1):
@@ -244,10 +244,10 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
         yield from _spaced(moments, now, (), "", limit, most)
         yield from _polls(moments, now, (), "", most)
     prefixes = list(_prefixes(found, now, (free, turn), limit, most))
-    foreseen = [foresee(crowd, prefixes, pace_s, blur_s) for crowd in found]
+    predictions = [predict(draws, prefixes, pace_s, blur_s) for draws in found]
     for row, prefix in enumerate(prefixes):
-        end = float(max(one.end_at[row].max() for one in foreseen))
-        states = [{n: v[row] if np.ndim(v) > 1 else v for n, v in one.state.items()} for one in foreseen]
+        end = float(max(one.end_at[row].max() for one in predictions))
+        states = [{n: v[row] if np.ndim(v) > 1 else v for n, v in one.state.items()} for one in predictions]
         free, turn = _changes(found, states, end)
         name, before = f"{prefix.name}, ", prefix.segments
         yield from _once([*free.ahead(end, _FEW_SHARES), *turn.ahead(end, _FEW_SHARES)], before, name, most)
@@ -256,7 +256,7 @@ def candidates(found: Sequence[Crowd], now: float, pace_s: float, blur_s: float,
 
 
 def _prefixes(
-    found: Sequence[Crowd], now: float, changes: tuple[Moments, Moments], limit: int, most: int
+    found: Sequence[Draws], now: float, changes: tuple[Moments, Moments], limit: int, most: int
 ) -> Iterator[Stimulus]:
     """What may be sent before something else."""
     free, turn = changes
@@ -301,18 +301,18 @@ def _spaced(
         yield Stimulus(f"{name}{count} spread, drain", (*before, part, drain(high, most)))
 
 
-def _changes(found: Sequence[Crowd], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
+def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
     """When each possible limiter would let one in, and when it would change otherwise."""
-    each = [(crowd.kind, (crowd.params, state)) for crowd, state in zip(found, states, strict=True)]
+    each = [(draws.kind, (draws.params, state)) for draws, state in zip(found, states, strict=True)]
     free = _moments(found, [np.maximum(kind.free_at(*known), now) for kind, known in each])
     return free, _moments(found, [np.maximum(kind.turn_at(*known), now) for kind, known in each])
 
 
-def _beside(found: Sequence[Crowd], now: float, blur_s: float) -> list[float]:
+def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
     """Just before and just after the moments at which each of the likeliest kinds changes."""
     moments = []
-    for crowd in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
-        kind, known = crowd.kind, (crowd.params, crowd.state)
+    for draws in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
+        kind, known = draws.kind, (draws.params, draws.state)
         for changes_at in (kind.free_at(*known), kind.turn_at(*known)):
             low, high = np.quantile(changes_at, (0.02, 0.98))
             moments += [float(low - _BESIDE * blur_s), float(high + _BESIDE * blur_s)]

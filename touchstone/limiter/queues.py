@@ -141,7 +141,7 @@ class Queues:
     fillings: list[range] = field(default_factory=list)  # numbers of the answers that each filling brought
     disproved: bool = False  # answers did not wait for each other
 
-    def ask(self, now_at: float, left: int) -> Stimulus | None:
+    def propose(self, now_at: float, left: int) -> Stimulus | None:
         """What is sent next; None where the queue is known, or cannot be."""
         full = self._full()
         size = len(self.fillings) - len(full)
@@ -159,7 +159,7 @@ class Queues:
             count = round((self._places().high + 2) * (1 + gap_s / pace_s)) + _SPARE
         return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
-    def hear(self, answers: Sequence[Answer]) -> None:
+    def observe(self, answers: Sequence[Answer]) -> None:
         """Takes in what came of it."""
         if not answers:
             return

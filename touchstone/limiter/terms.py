@@ -1,18 +1,18 @@
-"""What a probe may cost, and what it is about; pure."""
+"""Budget and options of a probe; pure."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a probe may cost, and what it is about."""
+    """Budget and options of a probe."""
 
     seed: int
-    starts: bool  # the requests start builds
+    starts: bool  # whether the requests start builds
     most_requests: int
-    most_builds: int  # starts that may be accepted
+    most_builds: int  # accepted starts
     most_s: float
     most_held: int = 16  # builds in flight at once
-    caps: bool = True  # it looks for caps on what is under way at once too
-    soak: int = 0  # requests to be accepted in all, so that a second, longer limit shows
-    builds_s: float = 0.0  # how long a build lasts that is left in flight; 0 where nobody knows
+    caps: bool = True  # whether to look for caps on requests and builds in flight
+    soak: int = 0  # accepted requests in total, to reveal a second, longer limit
+    builds_s: float = 0.0  # duration of a build that is left in flight; 0 if unknown

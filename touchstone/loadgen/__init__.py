@@ -1,1 +1,1 @@
-"""Puts a load on a target: schedule, workers, metrics, thresholds and the judgement of a load run."""
+"""Load generation: schedule, workers, metrics, thresholds, and the judgement of a load run."""

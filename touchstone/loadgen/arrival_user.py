@@ -1,7 +1,6 @@
-"""The Locust user that all scenarios are made of, and what its clients do: start, back off, poll, cancel, follow.
+"""Locust user behind all scenarios, and the actions of its clients: start, back off, poll, cancel, follow.
 
-Due times come from the schedule and are never moved: an arrival that is sent late is late, and its answer took as long
-as whoever was due to be served had to wait for it.
+Due times come from the schedule and never move. So the response time of a request that is sent late includes its delay.
 """
 
 import itertools
@@ -24,16 +23,16 @@ from touchstone.loadgen.workloads import ACTIONS
 from touchstone.target.answer import NOT_REACHED
 from touchstone.target.call import Call
 
-# A build that reads not_built is believed to have vanished after so many reads in a row.
+# After so many reads of not_built in a row, a build counts as vanished.
 _VANISHED_READS = 4
 
-# Refused callers do not come back in step: each waits up to so much longer than it was told.
+# Maximum jitter of a wait, so that refused clients do not retry in step.
 _JITTER_S = 0.25
 
 
 @dataclass
 class Flow:
-    """One client, the one with the number *want* in the whole run; *paced* until its first request is sent."""
+    """One client, number *want* in the whole run; *paced* until its first request is sent."""
 
     run: LoadRun
     want: int
@@ -45,7 +44,7 @@ class Flow:
     tries: int = 0
 
     def send(self, operation: str, ref: str, **more: Any) -> Reply:
-        """Sends a request: the first one when the schedule said, any other one now."""
+        """Sends a request; the first one counts from its due time, every other one from now."""
         intended_at, paced, self.paced = self._intended_at(), self.paced, False
         return self.run.send(Call(operation, ref, self.credential, **more), intended_at, paced=paced, keep=self.keep)
 
@@ -53,13 +52,13 @@ class Flow:
         return self.due_at if self.paced else self.run.now()
 
     def start(self, ref: str, *, fresh: bool | None, patient: bool = True) -> Reply:
-        """Starts a build; where it is refused, waits as it is advised, or as the documentation says, and tries again.
+        """Starts a build; if it is refused, waits for Retry-After or the documented back-off, and retries.
 
-        Before and after such a wait a read shows whether the refused start began something all the same.
+        A read before and after each wait shows whether the refused start began a build.
 
         Args:
-            fresh: Whether the version is not built yet; None where others start and cancel it as well.
-            patient: Whether a refusal is waited out.
+            fresh: Whether the version is not built yet; None if other clients start and cancel it as well.
+            patient: Whether to retry after a refusal.
         """
         refused_at: float | None = None
         for number, wait_s in enumerate(back_off_s(), start=1):
@@ -105,7 +104,7 @@ class Flow:
         )
 
     def await_end(self, ref: str, started: Reply, *, cancelled: bool = False) -> None:
-        """Polls a build, which somebody may have cancelled, to its end, and reports what became of it."""
+        """Polls a build to its end and reports the outcome; *cancelled* if it may have been cancelled."""
         accepted_at = started.answer.done_at
         limit_at = accepted_at + self.run.target.build_timeout_s
         seq, building_at, idle = started.seq, None, 0
@@ -117,7 +116,7 @@ class Flow:
                 break
             if reply.cut_off:
                 break
-            # A version that is not there any more is not built either.
+            # A version that no longer exists counts as not built.
             status = reply.body.get("status") if reply.status == 200 else {404: "not_built"}.get(reply.status)
             idle = idle + 1 if status == "not_built" else 0
             if status == "building":
@@ -146,7 +145,7 @@ class Flow:
         )
 
     def until_building(self, ref: str) -> bool:
-        """Polls until a build runs; False where it is over sooner."""
+        """Polls until a build runs; returns False if it is over before that."""
         limit_at = self.run.now() + self.run.target.build_timeout_s
         while self.run.now() < limit_at:
             status = self.send("getBuild", ref).body.get("status")
@@ -158,14 +157,14 @@ class Flow:
         return False
 
     def follow(self, ref: str) -> Reply:
-        """Follows the log of a build to its end, or as long as a build may take."""
+        """Follows the log of a build to its end, or for as long as a build may take."""
         target = self.run.target
         return self.send("streamBuildEvents", ref, stream_s=target.build_timeout_s + target.cancel_timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One arrival of the schedule, due at a run second; *nth_build* is -1 where it begins no build of its own."""
+    """One arrival of the schedule, due at a run second; *nth_build* is -1 if it begins no build of its own."""
 
     number: int
     action: str
@@ -183,7 +182,7 @@ class ArrivalUser(User):
 
     @task
     def arrivals(self) -> None:
-        """Has this worker's share sent. Locust kills this user where another is to have it; the share goes on."""
+        """Sends this worker's share. It goes on if Locust stops this user to redistribute its users."""
         gevent.spawn(worker_of(self.environment).work, self.send_all, self.after).join()
         raise StopUser
 
@@ -198,10 +197,10 @@ class ArrivalUser(User):
             self._send_when_due(due)
 
     def after(self) -> None:
-        """What one worker does when all arrivals of all workers are over."""
+        """Closing steps of one worker, after all arrivals of all workers."""
 
     def flow(self, arrival: Arrival, *, keep: bool, credential: Credential = "primary") -> Flow:
-        """The client that an arrival is."""
+        """Client of an arrival."""
         options, phase = self.run_.go.options, ""
         if options.scenario.name == "fairness":
             is_alone = arrival.due_at - self.run_.began_at < options.duration_s / 2
@@ -209,7 +208,7 @@ class ArrivalUser(User):
         return Flow(self.run_, arrival.number, arrival.due_at, keep, credential, phase)
 
     def build(self, arrival: Arrival) -> tuple[str, Flow, Reply]:
-        """Starts the version that is this arrival's own; gives that, its client, and the last answer."""
+        """Starts the version of this arrival; returns it, its client, and the last response."""
         refs = self.run_.go.stage.refs("own")
         ref = refs[arrival.nth_build % len(refs)]
         flow = self.flow(arrival, keep=self.run_.keeps(arrival.nth_build))
@@ -229,7 +228,7 @@ class ArrivalUser(User):
                 run.collector.skip(ACTIONS[arrival.action].operation, arrival.due_at, over_budget=run.is_over_budget)
 
     def _send_in_turn(self, due: Iterator[Arrival]) -> None:
-        """Some clients, each of which takes the next arrival as soon as it is done with the one before."""
+        """Runs clients that take the next arrival as soon as they are done with the one before."""
         run = self.run_
         began_at, options = run.began_at, run.go.options
         run.rest(began_at - run.now())
@@ -249,14 +248,14 @@ class ArrivalUser(User):
             self._do(replace(arrival, due_at=run.now()))
 
     def _again(self, arrivals: Iterator[Arrival], until_at: float) -> Iterator[Arrival]:
-        """The arrivals in order, and again those that begin no build; a warning where only those are left."""
+        """Arrivals in order, then repeatedly those that begin no build, with a remark about the change."""
         run, first = self.run_, list(arrivals)
         yield from first
         repeated = [arrival for arrival in first if not ACTIONS[arrival.action].builds]
         if len(repeated) < len(first) and run.now() < until_at and not run.stopped.is_set():
             spent = f"all {len(first) - len(repeated):,} arrivals of worker {run.part.number} that begin a build"
             at_s = f"by second {run.now() - run.began_at:.1f}"
-            run.collector.write(Remark(f"closed model: {spent} were taken up {at_s}; only others went on"))
+            run.collector.write(Remark(f"closed model: {spent} were used up {at_s}; only the others repeat"))
         yield from itertools.cycle(repeated)
 
     def _do(self, arrival: Arrival) -> None:

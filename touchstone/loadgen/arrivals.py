@@ -1,6 +1,6 @@
-"""When requests arrive: the text of ``--arrivals``, and the moments that it comes to.
+"""Arrival times: parses ``--arrivals``, and computes when each arrival is due.
 
-The integral of a curve is inverted exactly, so that no error grows with the length of a run.
+The integral of a rate curve is inverted exactly, so that no error grows with the length of a run.
 """
 
 import csv
@@ -21,7 +21,7 @@ from touchstone.errors import Unfit, UsageError, nearest
 
 Times = NDArray[np.float64]
 
-MAX_ARRIVALS = 50_000_000  # 18 bytes each: what a machine with 1 GB still holds
+MAX_ARRIVALS = 50_000_000  # 18 bytes each, which fit into 1 GB
 PLACE = "--arrivals"
 
 HELP = (
@@ -30,12 +30,12 @@ HELP = (
 )
 
 _TRACE_FORM = (
-    "one time in seconds a line, or a table with a column at_s and, if you like, one called operation with actions"
+    "one time in seconds per line, or a table with a column at_s and optionally a column operation with actions"
 )
 
 
 class Piece(NamedTuple):
-    """A stretch of a curve, from *from_s* on up to where the next one begins, and the rate at its beginning."""
+    """Section of a curve, from *from_s* to the next section, with the rate at its beginning."""
 
     from_s: float
     rate_per_s: float
@@ -44,11 +44,11 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A rate of arrivals over time.
+    """Rate of arrivals over time.
 
     Attributes:
         pieces: In order; the first one begins at 0, the last one has no end.
-        is_poisson: Whether arrivals are independent and the rate is their mean; else they follow it to the arrival.
+        is_poisson: Whether arrivals are independent and the rate is their mean; otherwise they follow it exactly.
     """
 
     text: str
@@ -59,41 +59,41 @@ class Curve:
         return self.text
 
     def count(self, until_s: float) -> float:
-        """The exact integral of the rate from 0 to *until_s*: how many arrivals are expected before it."""
+        """Exact integral of the rate from 0 to *until_s*: the expected number of arrivals before it."""
         from_s, rate, slope = np.array(self.pieces).T
         length_s = np.clip(until_s - from_s, 0, np.append(from_s[1:], math.inf) - from_s)
         return float(np.sum((rate + slope * length_s / 2) * length_s))
 
     def times(self, counts: Times) -> Times:
-        """When the integral reaches each of *counts*, all above 0: the inverse of `count`."""
+        """Times at which the integral reaches each of *counts*, all above 0: the inverse of `count`."""
         starts = np.array([self.count(piece.from_s) for piece in self.pieces])
         # A count at the edge of two pieces belongs to the earlier one: the later one may be a pause.
         number = np.maximum(np.searchsorted(starts, counts, side="left") - 1, 0)
         from_s, rate, slope = np.array(self.pieces).T[:, number]
         rest = counts - starts[number]
-        # The root of `rate * x + slope / 2 * x**2 = rest`, in the form that has no difference in it to lose digits by.
+        # The root of `rate * x + slope / 2 * x**2 = rest`, in the form without a difference, which would lose digits.
         found: Times = from_s + 2 * rest / (rate + np.sqrt(np.maximum(rate * rate + 2 * slope * rest, 0)))
         return found
 
     def due(self, duration_s: float, seed: int) -> Times:
-        """When each arrival before *duration_s* is due.
+        """Due times of the arrivals before *duration_s*.
 
-        Of a rate that is followed, the n-th one, from 0, is due where the integral is n + 0.5. Of a Poisson process the
-        gaps are drawn in expected arrivals, with a mean of 1, and the integral turns them into seconds.
+        An exact rate: arrival n, from 0, is due when the integral is n + 0.5. A Poisson process: the gaps are drawn in
+        expected arrivals, with a mean of 1, and the integral converts them to seconds.
 
         Source: Çinlar's method, which is exact for any rate.
         """
         total = self.count(duration_s)
         if not self.is_poisson:
             return self.times(np.arange(math.ceil(total - 0.5), dtype=np.float64) + 0.5)
-        most = int(total + 10 * math.sqrt(total) + 20)  # it never takes so many
+        most = int(total + 10 * math.sqrt(total) + 20)  # more than are ever needed
         sums = np.cumsum(-np.log(np.random.default_rng((seed, 0)).random(most)))
         return self.times(sums[: np.searchsorted(sums, total, side="left")])
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Arrivals at given times, in seconds since the run began; their actions where the file has them, and its lines."""
+    """Arrivals at given times, in seconds since the run began, with their lines, and actions if the file has them."""
 
     path: str
     at_s: tuple[float, ...]
@@ -106,11 +106,11 @@ class Trace:
         return f"trace:{self.path}"
 
     def count(self, until_s: float) -> float:
-        """How many arrivals come before *until_s*."""
+        """Number of arrivals before *until_s*."""
         return float(bisect_left(self.at_s, until_s))
 
     def due(self, duration_s: float, _seed: int) -> Times:
-        """The arrivals before *duration_s*."""
+        """Due times of the arrivals before *duration_s*."""
         return np.array(self.at_s[: int(self.count(duration_s))], dtype=np.float64)
 
 
@@ -118,7 +118,7 @@ Arrivals = Curve | Trace
 
 
 def parse(text: str, duration_s: float) -> Arrivals:
-    """The arrivals that a text describes, by default over *duration_s*; a `UsageError` where it cannot be read."""
+    """Parses a text of ``--arrivals``; a curve covers *duration_s* by default. Raises `UsageError` if it is invalid."""
     kind, _, rest = text.partition(":")
     if kind == "trace":
         if not rest:
@@ -131,12 +131,12 @@ def parse(text: str, duration_s: float) -> Arrivals:
 
 
 def due_times(arrivals: Arrivals, duration_s: float, seed: int) -> Times:
-    """When each arrival is due, in order and before *duration_s*; a `UsageError` where there is none, or too many."""
+    """Due times of all arrivals, in order, before *duration_s*; `UsageError` if there are none or too many."""
     expected = arrivals.count(duration_s)
     if expected > MAX_ARRIVALS:
         advice = f"expected at most {MAX_ARRIVALS:,}; lower the rate or shorten the run"
         raise UsageError(f"{PLACE}: {arrivals} makes {expected:,.0f} arrivals in {duration_s:g} s; {advice}")
-    # A root is off by some units of the last place, which must not reorder two arrivals nor push one over the end.
+    # Rounding errors of the roots must not reorder arrivals, nor move one past the end.
     found: Times = np.minimum(np.maximum.accumulate(arrivals.due(duration_s, seed)), np.nextafter(duration_s, 0))
     if not len(found):
         raise UsageError(f"{PLACE}: {arrivals} makes no arrival in {duration_s:g} s; raise the rate or run for longer")
@@ -187,7 +187,7 @@ def _spike(numbers: Sequence[float], duration_s: float) -> tuple[Piece, ...]:
     return (*before, Piece(from_s, peak), Piece(from_s + length_s, rate))
 
 
-# By kind: the form of what follows the name, what it looks like, and the pieces.
+# By kind: pattern of the parameters, an example, and the pieces.
 _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Piece, ...]]]] = {
     "constant": (r"NUMBER", "constant:20", lambda numbers, _: (Piece(0, numbers[0]),)),
     "ramp": (r"NUMBER\.\.NUMBER(?:/NUMBERs)?", "ramp:5..50 or ramp:5..50/10s", _ramp),
@@ -197,13 +197,13 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Sequence[float], float], tuple[Pi
 
 
 def read_trace(path: Path) -> Trace:
-    """The trace in a file: a time in seconds a line, or CSV with a header that has ``at_s`` and perhaps ``operation``.
+    """Trace from a file: one time in seconds per line, or CSV with a header.
 
-    An operation is an action of the scenario, such as ``read``. Other columns, blank lines and comments after ``#`` are
-    ignored.
+    The columns are ``at_s`` and, optionally, ``operation``: an action of the scenario, such as ``read``. Other columns,
+    blank lines and comments after ``#`` are ignored.
 
     Raises:
-        UsageError: there is no such file, it has another form, or its times are not in order.
+        UsageError: the file does not exist, has another form, or its times are not in order.
     """
     try:
         text = read_regular(path).decode("utf-8-sig")
@@ -211,7 +211,7 @@ def read_trace(path: Path) -> Trace:
         message = f"{PLACE}: {path} cannot be read: {error.strerror}; expected a file with {_TRACE_FORM}"
         raise UsageError(message) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{PLACE}: {path} is no text; expected {_TRACE_FORM}") from None
+        raise UsageError(f"{PLACE}: {path} is not text; expected {_TRACE_FORM}") from None
     rows = [
         (number, [cell.strip() for cell in next(csv.reader([kept]))])
         for number, line in enumerate(text.splitlines(), start=1)

@@ -1,7 +1,8 @@
-"""Where the capacity of a target is, as far as a load run can tell from outside, and what happened beyond it; pure.
+"""Capacity of a target as a load run observes it from outside, and what happened beyond it; pure.
 
-A full host and a rate limit refuse alike; only a client that cancels builds tells them apart (see `Room`). When a build
-begins and ends is known to a read only, so that each number of builds in flight is two: the sure and the possible.
+A full host and a rate limit refuse alike; only a client that cancels builds can distinguish them (see `Room`). Only
+reads show when a build begins and ends. So each count of builds in flight comes twice: the certain and the possible
+ones.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,32 +17,32 @@ from touchstone.loadgen.rules import Record, build_over_at, grouped, rate_explai
 from touchstone.rules.possible_states import CLOCK_SHARE
 
 Finding = Literal[
-    "unknown",  # no start that needs room was answered
-    "not-reached",  # none was refused
-    "capacity",  # refused only while the most builds were in flight, and cancels let others in
-    "either",  # refused only then, or while nobody knows how many were: a rate limit may be why as well
-    "rate",  # refused while fewer were in flight or where no room was needed, and a rate limit can explain all of it
-    "both",  # the same, though cancels let others in
-    "unclear",  # the same, and nothing explains it
+    "unknown",  # no start that needs room got a response
+    "not-reached",  # no start was refused
+    "capacity",  # refused only with the most builds in flight, and cancels let others in
+    "either",  # refused only with the most builds possibly in flight: a rate limit may explain it as well
+    "rate",  # some refusals are not for lack of room, and a rate limit can explain all refusals
+    "both",  # some refusals are not for lack of room, and cancels let others in
+    "unclear",  # some refusals are not for lack of room, and nothing explains all refusals
 ]
 _MOST_MESSAGES, _LONGEST_MESSAGE = 3, 80
-_LEAST_TURNS = 3  # so many turns have to go the same way, with and without a wait before the cancel
-_TELLING = 2.0  # a wait is one that tells if it is so many times as long as another turn needed to let a start in
+_LEAST_TURNS = 3  # minimum number of turns in which a cancel let a start in
+_CONCLUSIVE = 2.0  # minimum length of a wait without a cancel, relative to the fastest turn
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One build on the clock of the run."""
+    """Lifetime of one build on the clock of the run."""
 
     may_from_at: float  # when its start was sent
-    sure_from_at: float  # when its start had been answered
-    sure_to_at: float  # when a read showed it running last, or until when its steps lasted; `sure_from_at` at least
-    may_to_at: float  # when a read showed its end; infinite where none did
+    sure_from_at: float  # when its start got a response
+    sure_to_at: float  # last read that showed it running, or the end of its steps; at least `sure_from_at`
+    may_to_at: float  # when a read showed its end; infinity if none did
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From *at_s* on, until the next step, so many builds were surely in flight, and so many more may have been."""
+    """From *at_s* to the next step: builds certainly in flight, and more that were possibly in flight."""
 
     at_s: float
     sure: int
@@ -49,7 +50,7 @@ class Step:
 
 
 class InFlight:
-    """The builds of a run, `most` of which were surely in flight at once."""
+    """Builds in flight during a run; `most` is the highest certain number at once."""
 
     def __init__(self, lives: Sequence[Life]) -> None:
         self._sure_from = sorted(life.sure_from_at for life in lives)
@@ -59,18 +60,18 @@ class InFlight:
         self.most = max(map(self.sure, self._sure_from), default=0)
 
     def sure(self, at_s: float) -> int:
-        """Builds that were surely in flight at *at_s*."""
+        """Builds certainly in flight at *at_s*."""
         return bisect_right(self._sure_from, at_s) - bisect_left(self._sure_to, at_s)
 
     def at_most(self, from_s: float, to_s: float) -> int:
-        """Builds that may have been in flight at some moment from *from_s* to *to_s*."""
+        """Builds that may have been in flight at some time from *from_s* to *to_s*."""
         return bisect_right(self._may_from, to_s) - bisect_left(self._may_to, from_s)
 
     def steps(self, until_s: float) -> tuple[Step, ...]:
-        """The numbers over time, from the first start to *until_s*."""
+        """Builds in flight over time, from the first start to *until_s*."""
         found = []
         for at in sorted({at for at in (*self._sure_from, *self._sure_to, *self._may_to) if at <= until_s}):
-            # After a moment: what ends at it has ended, what begins at it has begun.
+            # Just after `at`: what ends then has ended, what begins then has begun.
             begun = bisect_right(self._sure_from, at)
             sure = max(0, begun - bisect_right(self._sure_to, at))
             found.append(Step(at, sure, max(0, begun - bisect_right(self._may_to, at) - sure)))
@@ -78,7 +79,7 @@ class InFlight:
 
 
 def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: float = 0.0) -> tuple[Life, ...]:
-    """The lives of *builds* by the attempts that began them; *steps_s* is how long the steps of a ready one take."""
+    """Lifetimes of *builds*, by the attempts that began them; *steps_s* is the duration of a ready build's steps."""
     served = grouped((attempt for attempt in attempts if attempt.is_served), lambda attempt: attempt.want)
     lives = []
     for build in builds:
@@ -93,25 +94,25 @@ def lives_of(attempts: Iterable[Attempt], builds: Iterable[Build], steps_s: floa
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One build cancelled while the host refused."""
+    """One build that the closing client cancelled while the host refused starts."""
 
-    held_s: float  # from the first of the refusals while nothing ended to the last one
-    swap_s: float  # from the last of them to the answer to the start that followed the cancel
+    held_s: float  # from the first to the last refusal before the cancel
+    swap_s: float  # from the last of them to the response to the start after the cancel
     let_in: bool  # whether that start was served
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What the client of load/room.py learnt about a refusal at the end of a storm.
+    """Observations of the client in load/room.py, which cancels builds at the end of a storm.
 
-    A rate limit looks like a full host only if it lets one start in soon after each cancel, and none without a cancel.
+    A rate limit looks like a full host only if it serves one start soon after each cancel, and none without a cancel.
     """
 
-    idle: int  # starts that were refused before it had a build in flight
-    inside: int  # builds of its own that were in flight when it was refused, or when it had no version left
-    refused: int  # starts that were refused while nothing ended; 0 where it filled nothing
-    unbidden: int  # starts that were served though nothing of its own had ended
-    turns: tuple[Turn, ...]  # cancels that were seen to end a build, in order
+    idle: int  # starts refused before it had a build in flight
+    inside: int  # its own builds in flight when it was refused, or had no version left
+    refused: int  # starts refused while none of its builds ended; 0 if it started none
+    unbidden: int  # starts served after a refusal although none of its builds had ended
+    turns: tuple[Turn, ...]  # cancels that ended a build, in order
 
     @property
     def is_full_host(self) -> bool:
@@ -120,26 +121,26 @@ class Room:
         if self.unbidden or len(followed) < _LEAST_TURNS:
             return False
         quick_s = min(turn.swap_s + turn.held_s for turn in followed)
-        return max(turn.held_s for turn in followed) >= _TELLING * quick_s
+        return max(turn.held_s for turn in followed) >= _CONCLUSIVE * quick_s
 
     @property
     def let_in(self) -> int:
-        """Starts that were served right after a cancel."""
+        """Starts served right after a cancel."""
         return sum(turn.let_in for turn in self.turns)
 
     @property
     def refused_after_cancel(self) -> int:
-        """Starts that were refused right after a cancel."""
+        """Starts refused right after a cancel."""
         return len(self.turns) - self.let_in
 
     @property
     def refused_with_room(self) -> int:
-        """Refusals that want of room does not explain."""
+        """Refusals that a full host does not explain."""
         return self.idle + self.refused_after_cancel + self.unbidden
 
 
 def room(log: RunLog) -> Room | None:
-    """What that client saw; None where there was none."""
+    """Observations of that client; None if the run had none."""
     of_room = (e for e in log.exchanges if "room" in e.note and e.operation == "startBuild")
     starts = sorted(of_room, key=lambda exchange: exchange.seq)
     if not starts:
@@ -161,7 +162,7 @@ def _step(exchange: Exchange) -> str:
 
 
 def _turn(starts: Sequence[Exchange]) -> Turn | None:
-    """One turn; None where nobody tried after the cancel, or where an error was the answer."""
+    """One turn; None if no start followed the cancel, or if that start failed."""
     held = [exchange for exchange in starts if _step(exchange) == "full"]
     again = next((exchange for exchange in starts if _step(exchange) == "again"), None)
     if not held or again is None or not (again.status == 429 or 200 <= again.status < 300):
@@ -175,70 +176,70 @@ def _turn(starts: Sequence[Exchange]) -> Turn | None:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One start that needed room and was refused."""
+    """Refusal of one start that needed room."""
 
-    at_s: float  # when the answer had arrived, since the run started
-    sure: int  # builds that were surely in flight then
-    at_most: int  # builds that may have been in flight while it was under way
-    below: bool  # whether those are fewer than were in flight at another time, so that there was room
+    at_s: float  # run second at which the response arrived
+    sure: int  # builds certainly in flight then
+    at_most: int  # builds possibly in flight during the request
+    below: bool  # whether `at_most` is below the most that were in flight, so that there was room
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What became of the clients that wanted a build of their own; of all clients where none did."""
+    """Outcomes of the clients that wanted a build of their own; of all clients if none did."""
 
-    wanted: int  # how many there were; each of them is in one of the six numbers that follow
-    at_once: int  # let in at their first try
-    later: int  # let in at a later one, after waiting from `wait_p50_s` in the middle up to `wait_max_s`
-    gave_up: int  # ended their tries without a build, since they had waited long enough
-    still_trying: int  # refused, and would have come back, or not answered yet, when the run ended
-    turned_away: int  # refused, and never meant to come back
-    failed: int  # got neither a build nor a refusal at last, but an error or no answer
+    wanted: int  # number of these clients; each is in one of the next six numbers
+    at_once: int  # served at their first try
+    later: int  # served at a later try, after `wait_p50_s` in the median and `wait_max_s` at most
+    gave_up: int  # stopped without a build after the longest allowed wait
+    still_trying: int  # waiting for a retry or a response when the run ended
+    turned_away: int  # refused, and not meant to retry
+    failed: int  # ended with an error or without a response
     wait_p50_s: float
     wait_max_s: float
-    tries: int  # tries of all of them
+    tries: int  # tries of all clients
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a run says about the capacity."""
+    """Capacity of the target as one run shows it."""
 
     finding: Finding
-    at_least: int  # the most builds that were surely in flight at once
-    at_most: int | None  # the fewest that may have been in flight at a refusal for want of room; None without one
-    admitted: int  # starts that were let in and needed room
-    busiest: dict[int, int]  # by length in seconds, the most that were let in within such a time
+    at_least: int  # the most builds certainly in flight at once
+    at_most: int | None  # the fewest possibly in flight at a refusal that a full host explains; None without one
+    admitted: int  # served starts that needed room
+    busiest: dict[int, int]  # by interval in seconds, the most of these within one interval
     refusals: tuple[Refusal, ...]  # in order of time
-    refused_needless: int  # starts that needed no room and were refused all the same
-    refused_unsure: int  # starts that were refused and of which nobody knows whether they needed room
+    refused_needless: int  # refused starts that needed no room
+    refused_unsure: int  # refused starts that may have needed room
     steps: tuple[Step, ...]  # builds in flight over time
     clients: Clients
-    room: Room | None  # what a client saw that cancelled builds when the host refused; None where none did
-    messages: tuple[str, ...]  # what refusals said, as far as they were kept: hints of the target, and no proof
-    is_torn: bool  # whether a worker was lost, of whose builds nobody knows
+    room: Room | None  # observations of the client that cancels builds; None without it
+    messages: tuple[str, ...]  # texts of kept refusals: hints of the target, not evidence
+    is_torn: bool  # whether a worker was lost, so that its builds are unknown
 
     @property
     def refused_full(self) -> int:
-        """Refusals at which the most builds may have been in flight."""
+        """Refusals that a full host can explain."""
         return sum(not refusal.below for refusal in self.refusals)
 
     @property
     def refused_below(self) -> int:
-        """Refusals that want of room cannot explain."""
+        """Refusals that a full host cannot explain."""
         return sum(refusal.below for refusal in self.refusals)
 
     @property
     def is_known(self) -> bool:
-        """Whether the run met the capacity."""
+        """Whether the run reached the capacity."""
         return self.finding in ("capacity", "both")
 
 
 def capacity(log: RunLog) -> Capacity | None:
-    """What the load run that *log* is about says about the capacity; None where it started no builds."""
+    """Capacity as a load run shows it; None if it started no builds."""
     if not log.attempts:
         return None
     fresh = [attempt for attempt in log.attempts if attempt.fresh]
-    # Versions that were there before the run may have any steps.
+    # The steps of versions that the run did not publish are unknown.
     steps_s = float(log.workload.options.get("build_s", 0.0)) if log.workload and log.templates else 0.0
     flight = InFlight(lives_of(log.attempts, log.builds, steps_s))
     served_at = sorted(attempt.done_at for attempt in fresh if attempt.is_served)
@@ -292,7 +293,7 @@ def _finding(log: RunLog, refusals: Sequence[Refusal], filled: Room | None, *, i
 
 
 def _is_rate(log: RunLog) -> bool:
-    """Whether a rate limit for each key explains all: one that counts every start, or only those that need room."""
+    """Whether a rate limit per key explains all refusals: on every start, or only on those that need room."""
     of_room = {exchange.seq for exchange in log.exchanges if "room" in exchange.note}
     for starts in Record(log).by_account.values():
         decided = [start for start in starts if start.is_served or start.is_refused]
@@ -305,7 +306,7 @@ def _is_rate(log: RunLog) -> bool:
 
 
 def _messages(exchanges: Iterable[Exchange]) -> tuple[str, ...]:
-    """What kept refusals of starts say, the most frequent first, but for the client that met a limit on purpose."""
+    """Texts of kept refusals, most frequent first, without those of the client that probes the limit."""
     found = Counter[str]()
     for exchange in exchanges:
         if exchange.operation == "startBuild" and exchange.status == 429 and "limit" not in exchange.note:
@@ -341,5 +342,5 @@ def _end_of(tries: Sequence[Attempt]) -> str:
         return "failed"
     if last.gave_up:
         return "gave_up"
-    # Only fairness has phases, and its clients do not wait.
+    # Only fairness has phases, and its clients do not retry.
     return "turned_away" if last.phase else "still_trying"

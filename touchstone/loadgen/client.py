@@ -1,6 +1,6 @@
-"""The HTTP client of a load: geventhttpclient's connections, the parser llhttp, and bounds on all that is read.
+"""HTTP client of a load: geventhttpclient's connections, the parser llhttp, and bounds on everything that is read.
 
-Locust's FastHttpSession bounds no head, joins the pieces of a stream and regroups header lines.
+Locust's FastHttpSession has no bound on heads, joins the pieces of a stream, and regroups header lines.
 """
 
 import contextlib
@@ -23,27 +23,27 @@ from touchstone.facts.exchange import Chunk, Exchange, Request, Response
 from touchstone.target.answer import Answer, Head
 from touchstone.target.body import BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, MAX_STATUS_LINE_BYTES, STATUS_LINE_TOO_LONG, Bounds
-from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
+from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.tls import trusting
 
-# An idle connection is not used again after this: see touchstone/target/connections.py.
+# Longest idle time of a reused connection: see touchstone/target/connections.py.
 LONGEST_IDLE_S = 3.0
 
 MAX_CONNECTIONS = 10_000
 _PIECE_BYTES = 65_536
-_CLOSED = "PoolTimeout: the client was closed before the answer was complete"
-# What this machine ran out of: the server is not to blame.
+_CLOSED = "PoolTimeout: the client was closed before the response was complete"
+# Resources that this machine ran out of; the server is not the cause.
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
-# About a kilobyte each; when there are so many, all are prepared anew.
+# About a kilobyte each; at this number the cache is cleared.
 MAX_PREPARED = 50_000
-# Of a longer body a load keeps the beginning: to mark its secrets would take longer than to get it.
+# Of a longer body only the beginning is kept, since redaction would take longer than the request.
 LONG_BODY_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
-    """A request that is ready to be sent any number of times; its bytes in HTTP/1.1 may hold a key."""
+    """Prepared request, which can be sent any number of times; its HTTP/1.1 bytes may contain a key."""
 
     call: Call = field(repr=False)
     operation: str
@@ -53,19 +53,19 @@ class PreparedRequest:
 
 
 class Requests:
-    """Prepares the requests to the target at *url*, without a trailing slash; equal calls get the same one."""
+    """Prepares the requests to the target at *url*, without a trailing slash; equal calls share one request."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         base = urlsplit(url)
-        self._wording = Wording(url, keys, contract)
-        self.secrets = self._wording.secrets
+        self._builder = MessageBuilder(url, keys, contract)
+        self.secrets = self._builder.secrets
         self._base_path = base.path
         host = base.netloc.rpartition("@")[2].removesuffix(":443" if base.scheme == "https" else ":80")
         self._host = host if host.isascii() else host.encode("idna").decode("ascii")
         self._prepared: dict[object, PreparedRequest] = {}
 
     def prepared(self, call: Call) -> PreparedRequest:
-        """The request that *call* asks for; raises `LookupError` where the run has no such key."""
+        """Prepared request for *call*; raises `LookupError` if the run has no such key."""
         key = (
             *(call.operation, call.ref, call.credential, call.method, call.path, call.body),
             *(tuple(call.query.items()), tuple(call.headers.items()), repr(call.note) if call.note else ""),
@@ -73,13 +73,13 @@ class Requests:
         if key not in self._prepared:
             if len(self._prepared) >= MAX_PREPARED:
                 self._prepared.clear()
-            outgoing = self._wording.prepare(call)
-            request = self._wording.request(outgoing)
+            outgoing = self._builder.prepare(call)
+            request = self._builder.request(outgoing)
             self._prepared[key] = PreparedRequest(call, outgoing.operation, outgoing.ref, self._wire(outgoing), request)
         return self._prepared[key]
 
     def _wire(self, outgoing: OutgoingRequest) -> bytes:
-        # RFC 9110 12.5.3: without Accept-Encoding any may be sent; 8.6: when Content-Length is 0.
+        # RFC 9110 12.5.3: without Accept-Encoding any coding is allowed; 8.6: when to send Content-Length: 0.
         headers = {"Host": self._host, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
         if outgoing.body or outgoing.method in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(len(outgoing.body))
@@ -88,7 +88,7 @@ class Requests:
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8") + outgoing.body
 
     def exchange(self, request: PreparedRequest, answer: Answer, seq: int, case: str) -> Exchange:
-        """What crossed the wire, without secrets."""
+        """Exchange of a request and its response, without secrets."""
         return Exchange(
             seq=seq,
             operation=request.operation,
@@ -109,7 +109,7 @@ class Requests:
         if answer.head is None:
             return None
         is_long = len(answer.body) > LONG_BODY_BYTES and not answer.chunks
-        return self._wording.response(
+        return self._builder.response(
             answer.head.status,
             answer.head.headers,
             answer.body[: KEPT_BYTES + BEYOND_BYTES] if is_long else answer.body,
@@ -120,19 +120,19 @@ class Requests:
 
 
 class Broken(Exception):
-    """There is no complete answer; the text is what `Answer.error` becomes."""
+    """The response is not complete; the text becomes `Answer.error`."""
 
 
 class _Unanswered(Broken):
-    """The connection ended before the first byte of an answer."""
+    """The connection ended before the first byte of a response."""
 
 
 class Connections:
-    """The connections to one origin; a `UsageError` where that is none of HTTP.
+    """Connections to one origin; raises `UsageError` if *url* is not an HTTP URL.
 
     Args:
-        timeout_s: Longest wait for a connection, and again for the whole answer.
-        clock: Gives the times of the answers in seconds.
+        timeout_s: Longest wait for a connection, and again for the whole response.
+        clock: Returns the current time in seconds.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Connections:
         tls = parts.scheme == "https"
         host, port = parts.hostname, parts.port or (443 if tls else 80)
         more: dict[str, Any] = {"size": MAX_CONNECTIONS, "connection_timeout": timeout_s, "network_timeout": None}
-        # It keeps none: a connection that is kept has to age, and must not have anything to be read on it.
+        # The pool keeps no idle connections, since their age and unexpected data must be checked.
         self._pool = (
             SSLConnectionPool(host, port, host, port, ssl_context_factory=lambda **_: trusting(), **more)
             if tls
@@ -159,15 +159,15 @@ class Connections:
         self._clock = clock
         self._bounds = bounds
         self._closed = self._left = False
-        self._busy: dict[Any, bool] = {}  # whether its answer is a stream that has begun
-        self._idle: list[tuple[Any, float]] = []  # until when it may be used again, by the monotonic clock
+        self._busy: dict[Any, bool] = {}  # by socket: whether it reads a stream
+        self._idle: list[tuple[Any, float]] = []  # until when each can be reused, on the monotonic clock
         self._closes_early = False
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        """Sends a request and reads its answer, which holds what goes wrong as well.
+        """Sends a request and reads its response; an error becomes part of the result.
 
-        Where a kept connection ends without an answer, a GET is sent once more. A stream is left *stream_s* after its
-        head.
+        If a reused connection ends without a response, a GET or HEAD is sent once more. A stream is left *stream_s*
+        after its head.
         """
         answer = Answer(sent_at=self._clock())
         may_repeat = method in ("GET", "HEAD")  # RFC 9112 9.3.1
@@ -187,12 +187,12 @@ class Connections:
         return answer
 
     def leave_streams(self) -> None:
-        """Reads no stream any further."""
+        """Stops reading all streams."""
         self._left = True
         self._shut([sock for sock, is_stream in self._busy.items() if is_stream])
 
     def close(self) -> None:
-        """Closes all connections. Requests that are on their way end with an error."""
+        """Closes all connections. Open requests end with an error."""
         self._closed = True
         self._pool.close()
         while self._idle:
@@ -202,7 +202,7 @@ class Connections:
     def _shut(self, socks: Iterable[Any]) -> None:
         for sock in socks:
             with contextlib.suppress(OSError):
-                # Not the method of a TLS socket, which reads on as if there were no TLS.
+                # The method of a TLS socket would go on reading without TLS.
                 gevent.socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _kept(self) -> Any | None:
@@ -225,7 +225,7 @@ class Connections:
             text = f"ConnectTimeout: no connection to {self._place} within {self._timeout_s:g} s"
             raise Broken(text) from None
         except (OSError, ValueError, RuntimeError) as error:
-            # A ValueError says that the name is none that DNS or TLS can hold.
+            # A ValueError means that the name is invalid in DNS or TLS.
             ours = getattr(error, "errno", None) in _OURS
             name = "PoolTimeout: no socket is free here for" if ours else "ConnectError:"
             raise Broken(f"{name} {self._place}: {error}") from None
@@ -237,7 +237,7 @@ class Connections:
         self._busy[sock] = is_kept = False
         timeout = gevent.Timeout.start_new(wait_s)
         try:
-            _ask(sock, wire, parser)
+            _send_request(sock, wire, parser)
             answer.head, answer.head_at = parser.head, self._clock()
             if stream_s and parser.has_open_end:
                 timeout.close()
@@ -252,7 +252,7 @@ class Connections:
                 raise
             bound = f" (request_timeout_s = {wait_s:g})" if wait_s == self._timeout_s else ""
             size = f"body not complete after {wait_s:g} s and {len(answer.body)} bytes"
-            raise Broken(f"ReadTimeout: {size if answer.head else f'no answer within {wait_s:g} s'}{bound}") from None
+            raise Broken(f"ReadTimeout: {size if answer.head else f'no response within {wait_s:g} s'}{bound}") from None
         finally:
             timeout.close()
             del self._busy[sock]
@@ -262,7 +262,7 @@ class Connections:
                 self._pool.release_socket(sock)
 
     def _follow(self, sock: Any, parser: "Parser", answer: Answer, stream_s: float) -> None:
-        """Reads a stream until the server ends it, its time is over, or the run is."""
+        """Reads a stream until the server ends it, its time is over, or the run ends."""
         self._busy[sock] = True
         if self._left:
             self._shut([sock])
@@ -301,13 +301,13 @@ class Connections:
 
 
 class Parser:
-    """Reads one answer from the bytes of a connection, as leniently as the client of a check does.
+    """Parser of one response from the bytes of a connection, as lenient as the client of a check.
 
     Attributes:
-        head: None until it is complete; interim ones are left out.
-        has_open_end: Whether the head does not say how long the body is.
-        keeps_alive: Whether the connection may be used for another request.
-        problem: What is wrong with the body behind what was taken of it.
+        head: None until it is complete; interim responses are skipped.
+        has_open_end: Whether the head does not give the length of the body.
+        keeps_alive: Whether the connection can be reused for another request.
+        problem: Error in the body after the content that was parsed.
     """
 
     def __init__(self, bounds: Bounds) -> None:
@@ -328,12 +328,12 @@ class Parser:
         )
 
     def take(self) -> bytes:
-        """The content of the body that came since the last call."""
+        """Content of the body since the last call."""
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed(self, data: bytes) -> None:
-        """Takes what arrived, or b"" for the end; `Broken` where it is no answer, ended too early or beyond a bound."""
+        """Parses received bytes, b"" for the end; raises `Broken` if they are invalid, cut short or beyond a bound."""
         if not data:
             self._end()
             return
@@ -341,12 +341,12 @@ class Parser:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            text = "the server switched to another protocol, and nobody had asked it to"
+            text = "the server switched to another protocol without a request"
             raise Broken(f"RemoteProtocolError: {text}") from None
         except httptools.HttpParserError as error:
             if self.head is None:
                 raise Broken(f"RemoteProtocolError: {error}") from None
-            self.keeps_alive = False  # more came than an answer
+            self.keeps_alive = False  # data after the response
             self.problem = Broken(f"RemoteProtocolError: {error}")
         self._measure()
 
@@ -355,12 +355,12 @@ class Parser:
             self.done = True
             return
         if self.head is None and not self._since_content_bytes:
-            raise _Unanswered("RemoteProtocolError: the server closed the connection without an answer")
-        where = "within the head of its answer" if self.head is None else "before the end of the body"
+            raise _Unanswered("RemoteProtocolError: the server closed the connection without a response")
+        where = "within the head of its response" if self.head is None else "before the end of the body"
         raise Broken(f"RemoteProtocolError: the server closed {where}")
 
     def _measure(self) -> None:
-        """Refuses a head, or what stands between pieces of the body, that is beyond its bound."""
+        """Raises `Broken` if the head, or the framing between pieces of the body, is beyond its bound."""
         most, head = self._bounds.max_head_bytes, self.head
         if self._status_bytes > MAX_STATUS_LINE_BYTES:
             raise Broken(f"RemoteProtocolError: {STATUS_LINE_TOO_LONG}")
@@ -377,19 +377,19 @@ class Parser:
             raise Broken(f"RemoteProtocolError: the head has {len(head.headers)} lines, and {bound}")
 
     def on_status(self, text: bytes) -> None:
-        """Takes a part of what stands behind the status code."""
+        """Receives a part of the reason phrase."""
         if self.head is None:
             self._status_bytes += len(text)
             self._head_bytes += len(text)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a line of the head, or of the trailer, which is passed over."""
+        """Receives a line of the head; ignores lines of the trailer."""
         if self.head is None:
             self._head_bytes += len(name) + len(value) + 4
             self._headers.append((name.decode("latin-1").lower(), _decoded(value.strip(b" \t"))))
 
     def on_headers_complete(self) -> None:
-        """Takes the end of a head."""
+        """Receives the end of a head."""
         status = self._parser.get_status_code()
         if self.head is not None or 100 <= status < 200:
             return
@@ -400,22 +400,22 @@ class Parser:
         self._ends_with_connection = self.has_open_end and codings != "chunked"
 
     def on_body(self, data: bytes) -> None:
-        """Takes a piece of the body."""
+        """Receives a piece of the body."""
         if not self.done:
             self._pieces.append(data)
             self._since_content_bytes = 0
 
     def on_message_complete(self) -> None:
-        """Takes the end of an answer, or of an interim one."""
+        """Receives the end of a response, or of an interim one."""
         if self.head is None:
             self._headers, self._status_bytes = [], 0
         elif self.done:
-            self.keeps_alive = False  # another answer, which nobody asked for
+            self.keeps_alive = False  # a second response without a request
         else:
             self.done, self.keeps_alive = True, self._parser.should_keep_alive()
 
 
-def _ask(sock: Any, wire: bytes, parser: Parser) -> None:
+def _send_request(sock: Any, wire: bytes, parser: Parser) -> None:
     try:
         sock.sendall(wire)
     except OSError as error:
@@ -434,7 +434,7 @@ def _received(sock: Any, problem: type[Broken] = Broken) -> bytes:
 
 
 def _is_quiet(sock: Any) -> bool:
-    """Whether nothing, not even its end, has come on a connection since its last answer."""
+    """Whether a connection has received nothing since its last response, not even its end."""
     sock.settimeout(0.0)
     try:
         gevent.socket.socket.recv(sock, 1, socket.MSG_PEEK)
@@ -448,7 +448,7 @@ def _is_quiet(sock: Any) -> bool:
 
 
 def _decoded(value: bytes) -> str:
-    try:  # as httpx reads it
+    try:  # as httpx decodes it
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")

@@ -1,7 +1,7 @@
-"""What the processes of a load run hand to each other.
+"""Handover between the processes of a load run.
 
-The command's handover to Locust goes through the environment, since it holds keys; a master's to its workers goes over
-the network and holds none.
+The command starts Locust with a handover in its environment, since it holds keys. A master sends its workers a handover
+without keys over the network.
 """
 
 import json
@@ -19,20 +19,20 @@ from touchstone.facts.events import Limit
 from touchstone.loadgen.plan import ARRIVAL, Plan, Stage
 from touchstone.loadgen.workloads import Options
 
-# What a worker prints for whoever started it.
+# Lines that a worker prints for its parent process.
 JOINED, REFUSAL = "touchstone: it has joined its master", "touchstone refused: "
 
-# Exchanges that a run keeps besides evidence, so that whole stories can be judged after it.
+# Exchanges that a run keeps besides evidence, so that whole stories can be judged afterwards.
 MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """What the workers of a run do together.
+    """Instructions for all workers of a run.
 
     Attributes:
         origin: Value of the master's monotonic clock at run second 0.
-        first_seq: Exchanges are numbered from here, in steps of *workers*.
+        first_seq: Number of the first exchange; each worker counts in steps of *workers*.
     """
 
     options: Options
@@ -45,11 +45,12 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One worker's part of a run; *builds_after* are added where it does what comes after all arrivals.
+    """One worker's part of a run; *builds_after* is added if it does the closing steps.
 
     Attributes:
-        rows: Its own arrivals, as the bytes of an array of `ARRIVAL`; the whole schedule has so many *arrivals*.
-        keep_every: One story in so many is kept whole.
+        rows: Its own arrivals, as the bytes of an array of `ARRIVAL`.
+        arrivals: Number of arrivals in the whole schedule.
+        keep_every: The run log keeps one of so many stories.
         origin: Value of its own monotonic clock at run second 0.
     """
 
@@ -65,7 +66,7 @@ class Part:
 
     @property
     def assigned(self) -> NDArray[np.void]:
-        """The arrivals that are its own."""
+        """Arrivals of this worker."""
         return np.frombuffer(self.rows, ARRIVAL)
 
     @property
@@ -78,7 +79,7 @@ GO, PART = TypeAdapter(Go), TypeAdapter(Part)
 
 
 def deal(go: Go, plan: Plan, number: int) -> Part:
-    """One worker's part; it may begin the builds of its arrivals and its share of the rest, or its share of too few."""
+    """Part of one worker, with builds for its arrivals and a share of spare ones; a small budget is shared evenly."""
     shares = [plan.schedule.share(each, go.workers) for each in range(go.workers)]
     own = [share.builders("own", "shared") for share in shares]
     after = min(plan.builds_after, go.builds)
@@ -98,18 +99,18 @@ def deal(go: Go, plan: Plan, number: int) -> Part:
 
 
 def share_of(whole: int, number: int, workers: int) -> int:
-    """One worker's share of something that is dealt evenly; all shares together are the whole."""
+    """One worker's share of an even division; all shares add up to the whole."""
     return whole // workers + (number < whole % workers)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadHandover(Handover):
-    """What one Locust process is to do; its run log is empty on a worker elsewhere, which reports to the master.
+    """Instructions for one Locust process; the run log is empty on a remote worker, which reports to the master.
 
     Attributes:
-        go_file: File with a `Go`, which may be too long for the environment; empty on a worker elsewhere.
-        aborts: Whether the run ends as soon as one of the limits is broken.
-        workers: How many workers the master waits for; 1 where the process does all by itself.
+        go_file: File with a `Go`, which may be too long for the environment; empty on a remote worker.
+        aborts: Whether the run ends as soon as a limit is broken.
+        workers: Number of workers that the master waits for; 1 if there is only one process.
     """
 
     by_hand = ("load", "touchstone load SCENARIO")
@@ -120,12 +121,12 @@ class LoadHandover(Handover):
     workers: int = 1
 
     def go(self) -> Go:
-        """What is to be done."""
+        """Reads the instructions for the workers."""
         return GO.validate_python(json.loads(Path(self.go_file).read_text(encoding="utf-8")))
 
 
 def rss_bytes() -> int:
-    """Memory of this process that is in RAM; where the system does not show it, the most that it has been."""
+    """Resident memory of this process; without ``/proc``, its highest value so far."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
     except OSError:

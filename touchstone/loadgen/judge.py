@@ -1,6 +1,6 @@
-"""Judges a load run: every answer while it goes on, and when it is over its stories, the whole, and the thresholds.
+"""Judgement of a load run: each response during the run; stories, load rules and thresholds afterwards.
 
-A rule that reads only the bytes of one exchange says the same of all that are alike: each fingerprint is judged once.
+A rule that reads only one exchange judges identical ones alike, so each response fingerprint is judged once.
 """
 
 import dataclasses
@@ -22,10 +22,11 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Finding, Judgement, finding_id
 from touchstone.facts.key_sources import USUAL, KeySources
 from touchstone.facts.runlog import RunLogWriter, read
+from touchstone.facts.sample import UNSENT
 from touchstone.facts.wording import plural, was
 from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
 from touchstone.loadgen.metrics import ALL, TARGET
-from touchstone.loadgen.not_judged import ASKED_AT_THE_END, STORM, unasked, unwatched
+from touchstone.loadgen.not_judged import CLOSING_CLAIM, STORM, unprobed, unwatched
 from touchstone.loadgen.rules import judge_load
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
 from touchstone.loadgen.thresholds import STATISTICS, Reading, judge_thresholds, limit_text, measured, scope_text
@@ -38,7 +39,7 @@ from touchstone.rules.rule import Rule
 from touchstone.rules.verdict import judge as judge_claims
 from touchstone.target.answer import NOT_REACHED, Answer
 
-# By subject the rules that read only the contract, the templates that were given, the request, and of the response the
+# Inline rules by subject. They read only the contract, the given templates, the request, and of the response the
 # status, body, error, closing, and the headers in READ_HEADERS.
 _INLINE = {
     "protocol": ("answered", "no-server-error", "documented-status", "media-type", "json", "wrong-method"),
@@ -50,37 +51,37 @@ _INLINE = {
 }
 _INLINE_IDS = frozenset(f"{subject}.{name}" for subject, names in _INLINE.items() for name in names)
 INLINE_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id in _INLINE_IDS)
-# The others read what else the run sent, and when. A new rule is among them until it is listed above.
+# All other rules read more exchanges, or times. A new rule is one of them until it is listed above.
 STORY_TIME_RULES: tuple[Rule[Exchange], ...] = tuple(rule for rule in EXCHANGE_RULES if rule.id not in _INLINE_IDS)
-# The rules for a long body: they read the head and the length of an answer, and look for a key.
+# Rules for a response with a long body: they read its head and length, and search for keys.
 _OUTER = frozenset({"refusals.key", *(f"protocol.{name}" for name in _INLINE["protocol"][:4])})
-_NEED_EVERY_START = frozenset({"room.free"})  # where not every start was kept, the load rules judge instead
+_NEED_EVERY_START = frozenset({"room.free"})  # needs all starts; if some were not kept, load rules judge
 
-READ_HEADERS = frozenset({"content-type", "retry-after"})  # what inline rules read; all others but a key mean nothing
-LARGE_BODY_BYTES = 65_536  # what rules about the size of a request tell apart
-MAX_FINGERPRINTS = 50_000  # when so many are known, all are judged anew
-_LONGEST_KEPT_BYTES = 1_024  # a longer body is known by its digest, or so many fingerprints could fill the memory
-# A text without blanks, quotes and escapes: none is a stack trace, and none makes a body more or less JSON.
+READ_HEADERS = frozenset({"content-type", "retry-after"})  # read by inline rules; others matter only for keys
+LARGE_BODY_BYTES = 65_536  # rules treat larger requests differently
+MAX_FINGERPRINTS = 50_000  # at this number the cache is cleared
+_LONGEST_KEPT_BYTES = 1_024  # a longer body is replaced by its digest, to limit memory
+# Without blanks, quotes and escapes, an id cannot be a stack trace, nor change whether the body is valid JSON.
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"([!#-\[\]-~]*)"')
 _LONGEST_MASKED_BYTES = 4_096
 _MARKER = "<key:"
 
-_MOST_NAMED = 3  # of what was not judged, besides the first
-UNSHOWN = "this scenario does not set out to show it; `touchstone check` does"
-UNSHOWN_BUT_IN_STORM = f"this scenario does not set out to show it; `touchstone load {STORM}` does"
+_MAX_LISTED = 3  # items not judged, besides the first
+UNTESTED = "this scenario does not test it; `touchstone check` does"
+TESTED_BY_STORM = f"this scenario does not test it; `touchstone load {STORM}` does"
 
 
 @dataclass(slots=True)
 class _Verdict:
-    """What the rules say of some fingerprints, and of how many answers."""
+    """Judgements that some fingerprints share, and the number of their responses."""
 
-    judgements: tuple[Judgement, ...]  # without evidence, each once
-    is_partial: bool  # whether most of the body was not judged
+    judgements: tuple[Judgement, ...]  # without evidence and duplicates
+    is_partial: bool  # whether only part of the body was judged
     count: int = 0
 
 
 class AnswerJudge:
-    """Judges the answers that one process gets; nothing in it waits, so that greenlets may share it."""
+    """Judges the responses that one process receives; it never waits, so greenlets can share it."""
 
     def __init__(
         self,
@@ -90,8 +91,8 @@ class AnswerJudge:
         rules: Sequence[Rule[Exchange]] = INLINE_RULES,
         sources: KeySources = USUAL,
     ) -> None:
-        self.findings: dict[str, Finding] = {}  # by id, as each first came up
-        self.failed: dict[str, str] = {}  # by the id of a rule, its first error
+        self.findings: dict[str, Finding] = {}  # first occurrence of each, by id
+        self.failed: dict[str, str] = {}  # first error of each rule, by its id
         self._history = history
         self._ledger = ledger
         self._sources = sources
@@ -106,7 +107,7 @@ class AnswerJudge:
     def judge(
         self, request: PreparedRequest, answer: Answer, seq: int, case: str = ""
     ) -> tuple[tuple[Finding, ...], Exchange | None]:
-        """The findings that an answer shows for the first time, and the exchange where one had to be made."""
+        """Returns the findings that a response shows for the first time, and its exchange if one was built."""
         fingerprint = self.fingerprint(request, answer)
         verdict = None if fingerprint is None else self._known.get(fingerprint)
         if verdict is not None:
@@ -117,7 +118,7 @@ class AnswerJudge:
         rules = self._outer_rules if is_partial else self._rules
         judgements = [j for rule in rules for j in judgements_of(rule, exchange, self._history, self.failed)]
         new = tuple(self._new(judgements, exchange))
-        alike = tuple(  # there are few: most fingerprints share theirs
+        alike = tuple(  # few in number: most fingerprints share their judgements
             dict.fromkeys(
                 dataclasses.replace(j, evidence=(), actual=j.actual if j.outcome == "indeterminate" else "")
                 for j in judgements
@@ -132,7 +133,10 @@ class AnswerJudge:
         return new, exchange
 
     def fingerprint(self, request: PreparedRequest, answer: Answer) -> object | None:
-        """What two answers share of which every rule says the same; None for one that shows a key, or is long."""
+        """Response fingerprint: two responses with the same fingerprint get the same judgement.
+
+        None for a response that contains a key, or is long.
+        """
         head, body, error = answer.head, answer.body, answer.error
         if head is None:
             if error.startswith(NOT_REACHED):
@@ -148,7 +152,7 @@ class AnswerJudge:
         return request, head.status, read, known, error and error.split(" ", 1)[0], answer.closed
 
     def occurrences(self) -> dict[str, int]:
-        """How many answers showed each finding, by its id."""
+        """Number of responses with each finding, by its id."""
         times = dict.fromkeys(self.findings, 0)
         for verdict in self._verdicts.values():
             for name in {_id(judgement) for judgement in verdict.judgements if judgement.outcome == "broken"}:
@@ -156,7 +160,7 @@ class AnswerJudge:
         return times
 
     def tallies(self, case: str = "") -> tuple[Tally, ...]:
-        """The held and the indeterminate judgements of all answers, one tally per check and claim."""
+        """Held and indeterminate judgements of all responses, one tally per check and claim."""
         found: dict[tuple[str, str], Tally] = {}
         for verdict in self._verdicts.values():
             for one in tallies(case, verdict.judgements):
@@ -166,10 +170,10 @@ class AnswerJudge:
         return tuple(found.values())
 
     def partly_judged(self) -> str:
-        """What a reader of the report should know; empty where every answer was judged by all rules."""
+        """Remark on responses that only some rules judged; empty if there are none."""
         number = sum(verdict.count for verdict in self._verdicts.values() if verdict.is_partial)
-        answers = f"{number:,} answers were" if number > 1 else "1 answer was"
-        why = "judged by the cheap rules only (status, media type, whether all of it came): of a long body only the "
+        answers = f"{number:,} responses were" if number > 1 else "1 response was"
+        why = "judged by a few rules only (status, media type, completeness): of a long body only the "
         return f"{answers} {why}beginning is kept" if number else ""
 
     def _holds_key(self, header: tuple[str, str]) -> bool:
@@ -185,13 +189,13 @@ class AnswerJudge:
 
 
 def masked(body: bytes) -> tuple[bytes, bytes]:
-    """A JSON body without its request id, and that; any other body as it is, and nothing."""
+    """Returns a JSON body without its request id, and the id; any other body as it is, and b""."""
     found = _REQUEST_ID.search(body) if b'"request_id"' in body and len(body) <= _LONGEST_MASKED_BYTES else None
     if found is None:
         return body, b""
     start, end = found.span(1)
     rest = body[:start] + b"*" + body[end:]
-    # Where the rest is no JSON, nobody knows what a quote begins; with it, the one is JSON where the other is.
+    # Unless the rest is JSON, the match may not be a whole value. If it is JSON, so is the body.
     return (rest, found[1]) if _is_json(rest) else (body, b"")
 
 
@@ -209,12 +213,12 @@ def _id(judgement: Judgement) -> str:
 
 
 def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_limits: bool = False) -> Footer:
-    """Writes what the rules say of a run that is over into its log.
+    """Judges a run that is over, and writes the results into its log.
 
     Returns:
-        The footer, with an exit code of 3 where the run did not show what it was to show.
+        The footer, with exit code 3 if the run did not test what it was meant to.
     """
-    log = dataclasses.replace(read(run_log), footer=footer)  # what ended a run is a reason for what it does not show
+    log = dataclasses.replace(read(run_log), footer=footer)  # reasons may refer to the end of the run
     if log.workload is None:
         return footer
     case = f"load.{log.workload.scenario}"
@@ -226,23 +230,23 @@ def judge_load_run(run_log: Path, settings: Settings, footer: Footer, *, own_lim
             writer.write(*tallies(case, ruling.judgements))
             writer.write(*(Occurrence(finding, case) for finding in ruling.findings), *ruling.notices)
             for notice in ruling.notices:
-                if notice.verdict == "could-not-run":  # a rule that failed says nothing else
+                if notice.verdict == "could-not-run":  # a rule that failed has no other result
                     _write_failed(writer, notice.claim, notice.reason)
         judged = dataclasses.replace(read(run_log), footer=footer)
         reason, notices = unwatched(judged)
-        notices += unasked(judged)
+        notices += unprobed(judged)
         writer.write(*([Remark(reason)] if reason else []), *notices)
         judged = dataclasses.replace(judged, notices=(*judged.notices, *notices))
-        _write_unshown(judged, writer, case)
+        _write_untested(judged, writer, case)
         if not footer.exit_code and (reason := shortfall(judged, readings, own_limits=own_limits)):
             footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-        if footer.exit_code and judged.findings:  # they decide how the run ends, and its own reason would be lost
+        if footer.exit_code and judged.findings:  # findings set the exit code, and would hide this reason
             writer.write(Remark(footer.reason))
     return footer
 
 
 def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunLogWriter, case: str) -> None:
-    """Judges each version that was kept whole by its story, and set-up and clean-up by every rule."""
+    """Judges each completely kept version by its story, and set-up and clean-up by every rule."""
     target = settings.target
     bounds = Bounds(target.build_timeout_s, target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
@@ -251,10 +255,10 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
     judge = Judge(history, ledger, fitting, catalogue.STORY_RULES, target.key_sources)
     judgements: list[Judgement] = []
     for exchange in sorted(log.exchanges, key=lambda each: each.done_at):
-        judgements += judge.see(exchange)
+        judgements += judge.add(exchange)
         if exchange.case in (SET_UP, CLEAN_UP):
             judgements += [j for rule in INLINE_RULES for j in judgements_of(rule, exchange, history, judge.failed)]
-    judgements += judge.tell(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
+    judgements += judge.conclude(dict.fromkeys(e.ref for e in log.exchanges if e.ref and e.ref not in partial))
     writer.write(*tallies(case, judgements))
     writer.write(*(Occurrence(judge.finding(j), case) for j in judgements if j.outcome == "broken"))
     for rule_id, error in judge.failed.items():
@@ -265,8 +269,8 @@ def _judge_stories(log: RunLog, settings: Settings, ledger: Ledger, writer: RunL
         why = "the run was stopped" if is_stopped else "there were too many"
         why = "a worker did not report all" if _is_cut(log) else why
         text = f"of the stories of {plural(number, 'version')} that {was(number)} started, {len(partial):,} "
-        text += f"{was(len(partial))} not kept whole, since {why}; they were judged answer by answer, and by the rules "
-        writer.write(Remark(f"{text}of the whole run"))
+        text += f"{was(len(partial))} not kept whole, because {why}; each response was judged, and the load rules "
+        writer.write(Remark(f"{text}judged the whole"))
 
 
 def _partial(log: RunLog) -> set[str]:
@@ -278,7 +282,7 @@ def _partial(log: RunLog) -> set[str]:
 
 
 def _is_cut(log: RunLog) -> bool:
-    """Whether the load began and a worker has not reported all: what it started and cancelled last is in no log."""
+    """Whether a worker did not report everything: its last starts and cancels are not in the log."""
     assert log.workload is not None
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     done = sum(state == "done" for state in last.values())
@@ -289,34 +293,36 @@ def _write_failed(writer: RunLogWriter, rule_id: str, text: str) -> None:
     writer.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
 
 
-def _write_unshown(log: RunLog, writer: RunLogWriter, case: str) -> None:
+def _write_untested(log: RunLog, writer: RunLogWriter, case: str) -> None:
     assert log.workload is not None
     chosen = scenario(log.workload.scenario)
     judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
     judged |= {notice.claim for notice in log.notices}
     for claim in log.header.claims:
-        if claim.id not in judged and claim.id not in chosen.shows:
-            reason = UNSHOWN_BUT_IN_STORM if claim.id == ASKED_AT_THE_END else UNSHOWN
+        if claim.id not in judged and claim.id not in chosen.claims:
+            reason = TESTED_BY_STORM if claim.id == CLOSING_CLAIM else UNTESTED
             writer.write(Notice(claim.id, "not-applicable", reason))
     began_at = log.workload.began_at
     duration_s = max((window.at_s + 1.0 for window in log.windows), default=began_at) - began_at
     outcome: CaseOutcome = "failed" if any(occurrence.case == case for occurrence in log.occurrences) else "passed"
-    writer.write(Case(case, chosen.says, outcome, round(duration_s, 3), chosen.shows))
+    writer.write(Case(case, chosen.description, outcome, round(duration_s, 3), chosen.claims))
 
 
 def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> str:
-    """Why a run that breaks nothing is no pass: the first thing not judged with its reason, and the names of others.
+    """Reason why a run without a broken claim is no pass: the first item not judged, and the names of others.
 
-    That is a claim that the scenario is for, an invariant that stays open, or a limit that the generator kept from
-    being judged. Limits with too few samples count only where the caller set them himself (*own_limits*).
+    Items are claims of the scenario, indeterminate invariants, and limits that could not be judged. Limits with too few
+    samples count only if the caller set them (*own_limits*).
     """
     assert log.workload is not None
-    shows = scenario(log.workload.scenario).shows
-    missing: list[tuple[str, str]] = []  # the name of each, and what is said of it where it comes first
+    if all(window.outcome == UNSENT for window in log.windows):  # also if no worker reported anything
+        return "no request of the load was sent"
+    tested = scenario(log.workload.scenario).claims
+    missing: list[tuple[str, str]] = []  # name, and text if it comes first
     for claim in judge_claims(log).claims:
         name = claim.claim.id
-        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *shows)
-        if is_open or (claim.verdict == "not-applicable" and name in shows):
+        is_open = claim.verdict == "indeterminate" and name in (*INVARIANTS, *tested)
+        if is_open or (claim.verdict == "not-applicable" and name in tested):
             missing.append((name, f"{name}, {claim.reason}"))
     for reading in readings:
         enough = reading.count >= STATISTICS[reading.limit.statistic].samples_needed
@@ -326,6 +332,6 @@ def shortfall(log: RunLog, readings: Iterable[Reading], *, own_limits: bool) -> 
     if not missing:
         return ""
     (_, reason), *others = missing
-    names = [name for name, _ in others[:_MOST_NAMED]]
-    names += [f"{len(others) - _MOST_NAMED} more"] if len(others) > _MOST_NAMED else []
+    names = [name for name, _ in others[:_MAX_LISTED]]
+    names += [f"{len(others) - _MAX_LISTED} more"] if len(others) > _MAX_LISTED else []
     return f"not judged: {reason}" + (f"; nor {', '.join(names)}" if names else "")

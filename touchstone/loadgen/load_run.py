@@ -1,4 +1,4 @@
-"""One worker's part of a load run: joins its master, sends requests, times them, has them judged, and reports."""
+"""One worker of a load run: joins the master, sends requests, measures latency, judges responses, and reports."""
 
 import gc
 import itertools
@@ -36,24 +36,24 @@ from touchstone.target.bounds import Room
 from touchstone.target.call import Call, Keys
 from touchstone.target.redact import Secrets
 
-# Reads of the shared ready versions that are kept, in all.
+# Reads of shared ready versions that the run log keeps, over all workers.
 MAX_KEPT_READS = 1_000
-# How often a worker reports, and in how many of its reports it says how it fares.
+# Interval of a worker's reports; one in STATE_EVERY includes its state.
 REPORT_S, STATE_EVERY = 0.5, 4
 JOIN_S = 1.0
-# The fastest of so many round trips gives the clock of a master on another machine, to half of that trip.
+# Round trips that estimate the clock of a remote master; the fastest one counts, with half of it as the error.
 ROUND_TRIPS = 9
-# When the run is stopped: how long requests under way are waited for, and then for what was cut off.
+# After a stop: the wait for open requests, then for the clients whose requests were cut off.
 GRACE_S, CUT_S = 0.5, 2.0
 
 
 class Stopped(Exception):
-    """Nothing more is sent: the run was stopped, or its budget is spent."""
+    """No more requests are sent: the run was stopped, or its budget is used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer, as a flow sees it; *cut_off* where there is none since the run was stopped."""
+    """One response to a flow; *cut_off* if the run stopped before it was complete."""
 
     answer: Answer
     seq: int
@@ -61,12 +61,12 @@ class Reply:
 
     @property
     def status(self) -> int:
-        """The status code, or 0 where no complete answer came."""
+        """Status code; 0 if no complete response came."""
         return 0 if self.answer.error and not self.answer.closed else self.answer.status
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """The answer as a JSON object; empty where it is anything else."""
+        """Response body as a JSON object; empty if it is anything else."""
         try:
             value = json.loads(self.answer.body)
         except (ValueError, RecursionError):
@@ -75,13 +75,13 @@ class Reply:
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds that Retry-After asks to wait, or None."""
+        """Delay in seconds from Retry-After, or None."""
         head = self.answer.head
         return backoff.retry_after_s(Response(head.status, head.headers)) if head else None
 
 
 class Collector:
-    """What one worker has to report; its counts are those of `touchstone.facts.events.Worker`."""
+    """Facts that one worker has still to report; its counters are those of `touchstone.facts.events.Worker`."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -92,7 +92,7 @@ class Collector:
         self.behind_from_s: float | None = None
 
     def sample(self, sample: Sample, *, paced: bool) -> None:
-        """Counts a sample. One that the schedule paced counts for the generator as well."""
+        """Counts a sample; a paced one counts for the lateness of the generator as well."""
         self._window(int(sample.intended_at), sample.operation, sample.outcome, paced).add(sample)
         if paced:
             self.sent += 1
@@ -102,17 +102,17 @@ class Collector:
                 self.behind_from_s = sample.intended_at if since_s is None else min(since_s, sample.intended_at)
 
     def skip(self, operation: str, intended_at: float, *, over_budget: bool = False) -> None:
-        """Counts an arrival that came due and was not sent."""
+        """Counts an arrival that was due and was not sent."""
         self.unsent += 1
         self.over_budget += over_budget
         self._window(int(intended_at), operation, UNSENT, paced=True).count += 1
 
     def write(self, event: runlog.Event) -> None:
-        """Keeps an event of the run log."""
+        """Queues an event of the run log."""
         self._events.append(runlog.encode(event))
 
     def drain(self, fold: Callable[[Window], None] = lambda _window: None) -> list[dict[str, Any]]:
-        """All that was not reported yet, as events of a run log; *fold* is given each window first."""
+        """Removes and returns all unreported facts as events of the run log; calls *fold* with each window."""
         windows, self._windows = self._windows, {}
         events, self._events = self._events, []
         for window in windows.values():
@@ -127,12 +127,12 @@ class Collector:
 
 
 class LoadRun:
-    """What the clients of one worker share."""
+    """State shared by all clients of one worker."""
 
     def __init__(self, part: Part, target: TargetSettings, report_start: Callable[[int, bool], None]) -> None:
         self.part, self.go = part, part.go
         self.rows = part.assigned.tolist()
-        self.began_at = 0.0  # the run second at which the schedule begins
+        self.began_at = 0.0  # run second at which the schedule begins
         self.target = target
         self.case = f"load.{self.go.options.scenario.name}"
         self.random = random.Random(f"{self.go.options.seed}/{part.number}")
@@ -142,7 +142,7 @@ class LoadRun:
         self.flows = Group()
         self.silence = Silence()
         self.stopped = Event()
-        # By build that many watch: when it was accepted, in run seconds, or None where its start is given up.
+        # By number of a watched build: run second at which its start was accepted, None if it never was.
         self.starts: dict[int, AsyncResult[float | None]] = defaultdict(AsyncResult)
         self._report_start = report_start
         stage = self.go.stage
@@ -157,12 +157,12 @@ class LoadRun:
         self._cpu_s, self._cpu_at = time.process_time(), 0.0
         self._errors: Counter[str] = Counter()
         self._is_cut = False
-        # To look through all that stays to the end for garbage would stop every client for some 50 ms each time.
+        # Permanent objects leave garbage collection: to scan them would stop every client for some 50 ms each time.
         gc.collect()
         gc.freeze()
 
     def _prepare_judge(self) -> None:
-        """The rules compute what they do once before the first arrival would have to wait for it."""
+        """Prepares the judge and fills the caches of its rules, so that no arrival waits for that."""
         target = self.target
         contract, ledger = Contract.load(), ledger_of_claims.load().raised(INVARIANTS)
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
@@ -175,7 +175,7 @@ class LoadRun:
             trial.judge(request, Answer(Head(200, (("content-type", "application/json"),)), b"{}"), 0)
 
     def now(self) -> float:
-        """Seconds since the run started, the clock of all its times."""
+        """Seconds since the run started; all times of the run use this clock."""
         return time.monotonic() - self.part.origin
 
     def rest(self, seconds: float) -> bool:
@@ -183,31 +183,31 @@ class LoadRun:
         return not self.stopped.wait(max(seconds, 0.0))
 
     def keeps(self, story: int) -> bool:
-        """Whether the story with this number is one of those that are kept whole."""
+        """Whether the run log keeps all exchanges of the story with this number."""
         return story % self.part.keep_every == 0
 
     def keeps_read(self) -> bool:
-        """Whether one more read of a shared version is kept."""
+        """Counts a read of a shared version; returns whether the run log keeps it."""
         self._kept_reads += 1
         return self._kept_reads <= MAX_KEPT_READS // self.go.workers
 
     def settle_start(self, build: int, *, accepted: bool) -> None:
-        """This worker's own start of a build was accepted, or is given up."""
+        """Records whether this worker's own start was accepted, and reports it to the other workers."""
         self.note_start(build, accepted=accepted)
         self._report_start(build, accepted)
 
     def note_start(self, build: int, *, accepted: bool) -> None:
-        """Some worker's start of a build was accepted, or is given up."""
+        """Records whether the start of a build, on any worker, was accepted."""
         self.starts[build].set(self.now() if accepted else None)
 
     def accepted_at(self, build: int, within_s: float) -> float | None:
-        """When the start of a build was accepted; None where it is given up, or nothing is known *within_s*."""
+        """Waits up to *within_s* for the start of a build; returns when it was accepted, or None."""
         known = self.starts[build]
         gevent.wait((known, self.stopped), timeout=within_s, count=1)
         return known.get(block=False) if known.ready() else None
 
     def spawn(self, act: Callable[..., Any], *arguments: Any) -> "gevent.Greenlet[..., Any]":
-        """Does something beside all else. An error of ours in it ends it, and is reported; all else goes on."""
+        """Runs *act* in its own greenlet; an exception ends only this greenlet, and is reported."""
         return self.flows.spawn(self._guarded, act, *arguments)
 
     def _guarded(self, act: Callable[..., Any], *arguments: Any) -> None:
@@ -215,11 +215,11 @@ class LoadRun:
             act(*arguments)
         except Stopped:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on and the run is no pass
+        except Exception as error:  # noqa: BLE001 - any error: the other clients go on, and the run is no pass
             self.flow_failed(error)
 
     def stop(self) -> None:
-        """Has nothing more sent. What is under way is cut off after a moment, and is counted so."""
+        """Stops sending. Requests still open after GRACE_S are cut off, and are counted as such."""
         self.collector.undone += len(self.flows)
         self.stopped.set()
         self.connections.leave_streams()
@@ -230,7 +230,7 @@ class LoadRun:
         self.flows.kill(block=False)
 
     def admit(self) -> bool:
-        """Takes an arrival's first request out of the budget; whether there was room for one more under way."""
+        """Takes an arrival's first request from the budget; False if budget or connections are used up."""
         return self._in_flight < MAX_CONNECTIONS and self._take()
 
     def _take(self) -> bool:
@@ -247,9 +247,9 @@ class LoadRun:
         return False
 
     def send(self, call: Call, intended_at: float, *, paced: bool, keep: bool) -> Reply:
-        """Sends a request, times it and judges it; a `Stopped` where nothing more is sent.
+        """Sends a request, measures it and judges the response; raises `Stopped` if nothing more may be sent.
 
-        *paced* says that it is the first request of an arrival, which was admitted.
+        *paced* marks the first request of an admitted arrival.
         """
         if self.stopped.is_set() or not (paced or self._take()):
             self.collector.undone += not self.stopped.is_set()
@@ -311,7 +311,7 @@ class LoadRun:
             self.collector.write(Occurrence(finding, self.case))
 
     def report_state(self, state: Literal["running", "done"]) -> None:
-        """Adds how the worker fares to what is to be reported; its share of a CPU is since the last time."""
+        """Queues the state of the worker; its CPU share covers the time since the last report."""
         now_at, cpu_s = self.now(), time.process_time()
         share = (cpu_s - self._cpu_s) / max(now_at - self._cpu_at, 1e-9)
         self._cpu_s, self._cpu_at = cpu_s, now_at
@@ -339,7 +339,7 @@ class LoadRun:
         )
 
     def report_judged(self) -> None:
-        """Adds what was judged to what is to be reported; once, at the end."""
+        """Queues the judgements; called once, at the end."""
         for tally in self.judge.tallies(self.case):
             self.collector.write(tally)
         for name, times in self.judge.occurrences().items():
@@ -354,18 +354,18 @@ class LoadRun:
                 self.collector.write(Remark(self.requests.secrets.text(f"{times:,} times: {text}")))
 
     def flow_failed(self, error: Exception) -> None:
-        """Reports an error of ours in a client."""
-        self._fail(f"a flow failed: {type(error).__name__}: {error}", self.case)
+        """Reports an internal error in a client."""
+        self._fail(f"internal error in a client: {type(error).__name__}: {error}", self.case)
 
     def _fail(self, text: str, case_id: str) -> None:
-        """Reports an error of ours, each text once: the run must not look like a pass."""
+        """Reports an internal error, each text once; a run with such an error never passes."""
         self._errors[text] += 1
         if self._errors[text] == 1:
             self.collector.write(Case(case_id, "", "error", 0.0, (), self.requests.secrets.text(text)))
 
 
 class LoadWorker:
-    """One worker, as its master knows it; `touchstone.loadgen.master` describes their messages."""
+    """One worker in its exchange with the master; for the messages see `touchstone.loadgen.master`."""
 
     def __init__(
         self,
@@ -383,25 +383,25 @@ class LoadWorker:
         self._part: AsyncResult[Part] = AsyncResult()
         self._began_at: AsyncResult[float] = AsyncResult()
         self._after: AsyncResult[bool] = AsyncResult()
-        # Round trips in seconds, each with the value of this machine's clock at run second 0 that it shows.
+        # Round trips in seconds, each with its estimate of the local clock at run second 0.
         self._clocks: list[tuple[float, float]] = []
         self._entered = self._finished = False
         self.run: LoadRun | None = None
 
     def join(self) -> None:
-        """Says that this worker is there until it is given its part."""
+        """Announces this worker to the master until it receives its part."""
         while not self._part.ready() and not self._finished:
             self._join()
             self._part.wait(JOIN_S)
 
     def _join(self) -> None:
-        is_near = bool(self._handover.run_log)  # on the master's machine, and so with its clock
+        is_near = bool(self._handover.run_log)  # same machine, same clock
         clock = min(self._clocks) if len(self._clocks) >= ROUND_TRIPS else None
         fit = {"version": __version__, "scenario": self._scenario}
         self._send({"join": fit, "is_near": is_near, "clock": clock, "sent_at": time.monotonic()})
 
     def receive(self, data: dict[str, Any]) -> None:
-        """Takes a message of the master."""
+        """Handles a message from the master."""
         if "refused" in data:
             self._finished = True
             gevent.spawn(self._leave, str(data["refused"]))
@@ -422,7 +422,7 @@ class LoadWorker:
             gevent.spawn(self.finish)
 
     def work(self, send_all: Callable[[LoadRun], None], after: Callable[[], None]) -> None:
-        """Does this worker's part, once: Locust asks again after an error, and where it deals its users anew."""
+        """Does this worker's part, once: Locust calls again after an error and when it redistributes users."""
         if self._entered:
             return
         self._entered = True
@@ -443,11 +443,11 @@ class LoadWorker:
                 run.builds.builds += run.part.builds_after
                 run.spawn(after).join()
             self.finish()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and is no pass
+        except Exception as error:  # noqa: BLE001 - any error ends the run, which is then no pass
             self._fail(error)
 
     def finish(self) -> None:
-        """Has nothing more sent, and reports for the last time; once."""
+        """Stops sending and sends the final report, once."""
         if self._finished or self.run is None:
             return
         self._finished = True

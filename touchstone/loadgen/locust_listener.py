@@ -1,4 +1,4 @@
-"""Ties a run to Locust: who is master and who works, statistics with one row an outcome, and exit codes."""
+"""Connection to Locust: the roles of its processes, statistics with one row per outcome, and exit codes."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ from touchstone.loadgen.load_run import LoadWorker
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.metrics import kind_of
 
-# The type of all our messages; the only worker of a process that is its own master.
+# Type of all our messages; name of the worker in a process that is its own master.
 MESSAGE, LOCAL = "touchstone", "local"
 FAULTY, REFUSED, INTERRUPTED = 2, 3, 130  # exit codes
 
@@ -31,16 +31,16 @@ _WORKERS: WeakKeyDictionary[Environment, LoadWorker] = WeakKeyDictionary()
 
 
 def worker_of(environment: Environment) -> LoadWorker:
-    """The worker that an environment is."""
+    """Worker of a Locust environment."""
     return _WORKERS[environment]
 
 
 def fold(stats: RequestStats, window: Window) -> None:
-    """Adds a window to Locust's statistics; arrivals that were not sent are failures without a request."""
+    """Adds a window to Locust's statistics; unsent arrivals become failures without a request."""
     name, kind, response = f"{window.operation} {window.outcome}", kind_of(window.outcome), window.response
     if kind != "unsent" and window.count:
         now = time.time()
-        # It takes whole milliseconds by its annotations only.
+        # Only its annotations require whole milliseconds.
         entry: Any = StatsEntry(stats, name, "")
         entry.num_requests = window.count
         entry.total_response_time = response.sum_s * 1e3
@@ -58,14 +58,14 @@ def fold(stats: RequestStats, window: Window) -> None:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]  # Locust's events are not typed
 def prepare(environment: Environment, runner: Any, **_: Any) -> None:
-    """Gives each process of a run its part."""
+    """Makes each process a master, a worker, or both."""
     hold_lifeline(os.environ, under_gevent=True)
     handover = LoadHandover.received()
     _on(environment.events.quitting, lambda: _set_exit_code(environment))
     if isinstance(runner, WorkerRunner):
         worker = _worker(environment, handover, lambda data: runner.send_message(MESSAGE, data))
         runner.register_message(MESSAGE, lambda msg, **_: worker.receive(msg.data))
-        print(JOINED, file=sys.stderr, flush=True)  # noqa: T201 - whoever started it reads what Locust prints
+        print(JOINED, file=sys.stderr, flush=True)  # noqa: T201 - the parent process reads it
 
         def end() -> None:
             worker.finish()
@@ -79,7 +79,7 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
             lambda client, data: runner.send_message(MESSAGE, data, client),
             lambda: [client.id for client in runner.clients.all if client.state != STATE_MISSING],
             lambda: _end(environment),
-            # Processes of this machine are started once; on other machines somebody may start one more.
+            # Local processes are started once; a remote worker may be replaced.
             waits=not getattr(environment.parsed_options, "processes", None),
         )
         runner.register_message(MESSAGE, lambda msg, **_: master.receive(msg.node_id, msg.data))
@@ -99,11 +99,11 @@ def prepare(environment: Environment, runner: Any, **_: Any) -> None:
 
 
 def _worker(environment: Environment, handover: LoadHandover, send: Callable[[dict[str, Any]], None]) -> LoadWorker:
-    """The worker that this process is. Whatever ends the run, it reports all before the process is gone."""
+    """Worker of this process. Before the process ends, it reports everything."""
     (user,) = environment.user_classes
     scenario = str(getattr(user, "scenario", ""))
 
-    def count(window: Window) -> None:  # Locust makes its statistics anew in a worker
+    def count(window: Window) -> None:  # Locust replaces the statistics of a worker
         fold(environment.stats, window)
 
     worker = LoadWorker(handover, scenario, send, count, lambda reason: _leave(environment, reason))
@@ -122,12 +122,12 @@ def _on_interrupt(environment: Environment, act: Callable[[], None]) -> None:
         environment.process_exit_code = INTERRUPTED
         act()
 
-    # As an event of gevent's loop it cannot get lost, as a KeyboardInterrupt can that meets some greenlet of Locust.
+    # A KeyboardInterrupt in a greenlet of Locust may get lost; an event of gevent's loop does not.
     gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def _end(environment: Environment) -> None:
-    """Ends this process, and with it all workers. Locust's own page would have it go on."""
+    """Ends this process and all workers. With its web page, Locust would go on."""
     runner = environment.runner
     assert runner is not None
     waits = isinstance(runner, MasterRunner) and runner.state == STATE_INIT
@@ -135,20 +135,20 @@ def _end(environment: Environment) -> None:
     if environment.web_ui:
         environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's page is not typed
     if waits:
-        # Locust waits for workers in its main greenlet, and nothing but an exception ends that.
+        # Locust waits for workers in its main greenlet, and only an exception ends that wait.
         gevent.kill(gevent.get_hub().parent, SystemExit(environment.process_exit_code or 0))
 
 
 def _leave(environment: Environment, reason: str) -> None:
-    """Ends this worker, which has no part in the run. A process alone is ended by its master."""
+    """Ends this worker, which has no part in the run. A master ends its own process."""
     if isinstance(environment.runner, WorkerRunner):
         environment.process_exit_code = REFUSED
-        print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)  # noqa: T201 - whoever started it reads it
+        print(f"{REFUSAL}{reason}", file=sys.stderr, flush=True)  # noqa: T201 - the parent process reads it
         environment.runner.quit()
 
 
 def _set_exit_code(environment: Environment) -> None:
-    """Failed requests are for the report to judge; errors of users and greenlets are ours."""
+    """Sets an exit code for errors of users and greenlets; the report judges failed requests."""
     assert environment.runner is not None
     if environment.process_exit_code is None:
         is_faulty = environment.runner.exceptions or locust.log.unhandled_greenlet_exception

@@ -1,12 +1,17 @@
-"""The master's side of a load run: deals the schedule, lets its workers begin together, writes down what they report.
+"""Master of a load run: deals the schedule, starts its workers together, and writes their reports to the run log.
 
-A worker sends ``join`` with what it was started for and knows of the master's clock, and its ``state``: ready, running,
-drained (its arrivals are over), final (it has reported all), or unfit, with a reason; with it come events of the run
-log, or ``started``: a build, and whether its start was accepted.
+A worker sends ``join`` with its version, scenario and estimate of the master's clock. Afterwards it sends its
+``state``: ready, running, drained (its arrivals are over), final (everything is reported), or unfit, with a reason. A
+state comes with events of the run log, or with ``started``: a build, and whether its start was accepted.
 
-It is sent its ``part`` of the run, or why it is ``refused``; ``now``, the master's clock, after which it joins again;
-``began_at``, the run second at which the schedule begins; ``started`` of another worker; ``after``, that all arrivals
-are over, and whether it does what comes then; and ``stop``.
+The master sends these messages:
+
+- ``part``: the worker's part of the run; or ``refused``: the reason why it gets none.
+- ``now``: the master's clock; the worker replies with another ``join``.
+- ``began_at``: the run second at which the schedule begins.
+- ``started``: the same of another worker.
+- ``after``: all arrivals are over; whether this worker does the closing steps.
+- ``stop``: the worker sends nothing more.
 """
 
 import math
@@ -28,26 +33,25 @@ from touchstone.loadgen.not_judged import ABORTED, SECONDS
 from touchstone.loadgen.plan import plan
 from touchstone.loadgen.thresholds import LATE_TOLERATED_SHARE, STATISTICS, time_of
 
-# From when all are ready to the first arrival at least: everybody is to know before it is due.
+# Minimum time from the readiness of all workers to the first arrival, for the message about it.
 LEAD_S = 0.5
-# A limit is not judged until windows so much later than the first one have come: a target may warm up.
+# A limit is not judged before windows cover this time, since a target may need to warm up.
 ABORT_AFTER_S = 5.0
-# Nor with fewer samples, nor a share whose probability is above exp(-_CERTAINTY), one in a million.
+# Nor with fewer samples. A share counts as broken if its probability is below exp(-_CERTAINTY), one in a million.
 _FEWEST = 20
 _CERTAINTY = 14.0
 WATCH_S = 0.25
-# Whoever is stopped reports all within this, or is lost.
+# A stopped worker that has not reported everything by then is lost.
 STOP_S = 8.0
 
 
 @dataclass
 class _Member:
-    """One worker, as its master knows it; its number is counted from 0.
+    """One worker as the master knows it; numbers count from 0.
 
     Attributes:
-        state: ``lost`` where it is gone, or ended before its part did; ``after`` while it does what comes after all
-            arrivals, or knows that another one does.
-        known: How it fares, as far as it has reported.
+        state: ``lost`` if it is gone or ended before its part did; ``after`` once all arrivals are over.
+        known: Its last report, with the counts of all its windows.
     """
 
     client: str
@@ -69,7 +73,7 @@ class _Member:
             self.known = replace(known, sent=known.sent + fact.count)
 
     def lose(self, why: str, at_s: float) -> Worker:
-        """Does without it; how it fared, as far as anybody knows."""
+        """Marks the worker as lost; returns its last known state."""
         self.state = "lost"
         reported = f"{self.known.sent:,} sent and {self.known.unsent:,} not sent"
         note = f"{why}; of its {self.known.assigned:,} arrivals it had reported {reported}"
@@ -78,12 +82,12 @@ class _Member:
 
 
 class Master:
-    """The master of one run, whose log this process writes.
+    """Master of one run; its process writes the run log.
 
     Args:
-        present: The workers that are still there.
+        present: Returns the connected workers.
         end: Ends the run; called once.
-        waits: Whether a worker that is gone before the run begins may be followed by another one.
+        waits: Whether another worker may replace one that is lost before the run begins.
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class Master:
         gevent.spawn(self._watch)
 
     def receive(self, client: str, data: dict[str, Any]) -> None:
-        """Takes a message of a worker."""
+        """Handles a message from a worker."""
         worker = self._workers.get(client)
         if worker is None and "join" in data:
             self._join(client, data)
@@ -118,7 +122,7 @@ class Master:
             self._report(worker, data)
 
     def stop(self, why: str = "") -> None:
-        """Has nothing more sent, and ends the run when all workers have reported; *why* goes into the report."""
+        """Stops sending, and ends the run when all workers have reported; *why* goes into the report."""
         if self._stopping:
             return
         self._stopping = True
@@ -138,22 +142,22 @@ class Master:
     def _join(self, client: str, data: dict[str, Any]) -> None:
         own, workers = {"version": __version__, "scenario": self._go.options.scenario.name}, self._go.workers
         its = data["join"]
-        unfit = f"it has {its}, and its master {own}; start the same scenario of the same touchstone"
+        unfit = f"it has {its}, its master has {own}; start the same scenario and version"
         unfit = unfit if its != own else ""
         free = sorted(set(range(workers)) - {worker.number for worker in self._workers.values()})
         if unfit and not self._begun:
             self._fail(f"a worker cannot take part: {unfit}", "worker")
         if unfit or self._begun or not free:
-            self._send(client, {"refused": unfit or f"it came too late: the run has its {workers} workers"})
+            self._send(client, {"refused": unfit or f"it joined too late: the run has its {workers} workers"})
         elif not data["is_near"] and not data["clock"]:
             self._send(client, {"now": self._now(), "sent_at": data["sent_at"]})
         else:
             self._deal(client, free[0], data["clock"])
 
     def _deal(self, client: str, number: int, clock: tuple[float, float] | None) -> None:
-        """Gives a worker its part, but not the moment at which it begins: it may take its time to get ready.
+        """Sends a worker its part. The start of the schedule follows later, since workers need time to get ready.
 
-        *clock* is how wrong its clock is, doubled, and its value at run second 0; None for the master's clock.
+        *clock* holds twice the error of the worker's clock, and its value at run second 0; None for the master's clock.
         """
         trip_s, origin = clock or (0.0, self._go.origin)
         part = deal(self._go, self._plan, number)
@@ -175,9 +179,9 @@ class Master:
             worker.state = "running"
             self._send(worker.client, {"began_at": began_at})
 
-    def _fail(self, text: str, who: str) -> None:
-        """Ends a run that cannot be what it was to be. That must not look like a pass."""
-        self.log.write(Case(f"load.{self._go.options.scenario.name}.{who}", "", "error", 0.0, (), text))
+    def _fail(self, text: str, case: str) -> None:
+        """Ends the run with an error, so that it is no pass."""
+        self.log.write(Case(f"load.{self._go.options.scenario.name}.{case}", "", "error", 0.0, (), text))
         self.stop()
 
     def _report(self, worker: _Member, data: dict[str, Any]) -> None:
@@ -190,7 +194,7 @@ class Master:
             self._begin_if_all()
             return
         if worker.state == "lost":
-            worker.state = "running"  # it was slow, and nothing is lost
+            worker.state = "running"  # it was only slow
         for event in data.get("events", ()):
             self._take(worker, event)
         if "started" in data:
@@ -211,7 +215,7 @@ class Master:
             self._watchdog.add(fact)
 
     def _move_on(self) -> None:
-        """When all have sent their arrivals one does what comes after; when that is done as well, the run is over."""
+        """After all arrivals, lets one worker do the closing steps; when all workers are final, ends the run."""
         alive = [worker for worker in self._workers.values() if worker.state != "lost"]
         if not self._begun or any(worker.state == "running" for worker in alive):
             return
@@ -234,11 +238,11 @@ class Master:
                 self.stop(f"{ABORTED}: {broken.operation} {broken.statistic} is beyond {broken.value:g}")
             most_s = self._settings.max_seconds
             if most_s is not None and self._now() >= most_s and not self._stopping:
-                self._fail(f"stopped by --max-seconds {most_s:g}: what was not over by then was cut off", SECONDS)
+                self._fail(f"stopped by --max-seconds {most_s:g}: open requests were cut off", SECONDS)
 
     def _miss(self, worker: _Member) -> None:
         if worker.is_under_way:
-            self.log.write(worker.lose("nothing was heard from it any more", self._now()))
+            self.log.write(worker.lose("its connection was lost", self._now()))
             self._move_on()
         elif not self._begun:
             del self._workers[worker.client]
@@ -246,22 +250,22 @@ class Master:
                 self._fail(f"worker {worker.number} ended before the run began", f"worker-{worker.number}")
 
     def _finish(self) -> None:
-        """Ends the run; whoever has not reported all by now is lost with it."""
+        """Ends the run; a worker that has not reported everything by now is lost."""
         if self._ended:
             return
         self._ended = self._stopping = True
         for worker in self._workers.values():
             if worker.is_under_way:
-                self.log.write(worker.lose("it did not stop when it was told to", self._now()))
+                self.log.write(worker.lose(f"it did not stop within {STOP_S:g} s", self._now()))
             if worker.state == "lost":
                 self._fail(f"worker {worker.number} was lost: {worker.known.note}", f"worker-{worker.number}")
         gevent.spawn(self._end)
 
 
 class Watchdog:
-    """Says during a load that a limit is broken, so that the run may be stopped.
+    """Detects broken limits during a load, so that the run can be stopped.
 
-    A share of requests counts where it is above its limit by more than chance; what needs the whole run is not judged.
+    A share is broken only if chance does not explain it. Statistics that need the whole run are not judged.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -270,13 +274,13 @@ class Watchdog:
         self._seconds: set[int] = set()
 
     def add(self, window: Window) -> None:
-        """Counts a window; several about the same second add up."""
+        """Adds a window; windows of the same second add up."""
         for totals in self._totals.values():
             totals.add(window)
         self._seconds.add(window.at_s)
 
     def broken(self) -> Limit | None:
-        """A limit that is broken by now."""
+        """A limit that is already broken, or None."""
         if not self._seconds or max(self._seconds) - min(self._seconds) < ABORT_AFTER_S:
             return None
         return next((limit for limit in self._limits if self._is_broken(limit)), None)
@@ -297,12 +301,12 @@ class Watchdog:
             return False
         if statistic.quantile is not None:
             return _is_above(own.times.share_above(limit.value), 1 - statistic.quantile, count)
-        # The longest one may be one that the generator itself sent late.
+        # The longest request may be one that the generator sent late.
         return value - (late.max_s if statistic.name == "max_s" else 0.0) > limit.value
 
 
 def _is_above(share: float, limit: float, count: int) -> bool:
-    """Whether a share of *count* is above its limit by more than chance.
+    """Whether a share of *count* samples is above its limit by more than chance.
 
     Source: Hoeffding 1963, theorem 1: such a share has a probability of at most exp(-count * divergence).
     """

@@ -1,6 +1,6 @@
-"""From windows of samples to numbers: how often, how fast, how long and how punctually; pure.
+"""Metrics of a load run from its windows of samples: counts, rates, latencies, growth and lateness; pure.
 
-Counts are of all requests. Times of several outcomes together are of answers that the contract foresees and no 429.
+Counts cover all requests. Times over several outcomes cover documented responses other than 429.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from touchstone.facts.wording import brief, figure, plural
 
 Kind = Literal[
     "served",  # 2xx
-    "declined",  # 404 and 409: nothing is there, or it is too late; documented answers, and no fault under load
+    "declined",  # 404 and 409: documented responses, and no errors under load
     "refused",  # 429
-    "error",  # no answer, 5xx, and every other status: redirects and 4xx that nobody expects of a working client
-    "cut",  # the run was stopped before an answer came; whether one would have come, nobody knows
-    "unsent",  # it came due, and the generator could not send it
+    "error",  # no response, 5xx, and every other status: redirects and unexpected 4xx
+    "cut",  # the run stopped before the response was complete
+    "unsent",  # the arrival was due, and the generator could not send it
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _KIND_OF: dict[str, Kind] = {
@@ -33,41 +33,41 @@ _KIND_OF: dict[str, Kind] = {
 }
 
 ALL = "*"  # all operations together
-LASTING = frozenset({"streamBuildEvents"})  # takes as long as a build: its times are not among those of all
-LATE_S = 0.05  # an arrival that is sent later than this is late
-TARGET = -1  # the number of the entry that holds the memory of the embedded target, beside those of the workers
+LASTING = frozenset({"streamBuildEvents"})  # lasts as long as a build, so the times of all operations leave it out
+LATE_S = 0.05  # an arrival sent later than this counts as late
+TARGET = -1  # worker number of the entries with the memory of the embedded target
 
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
-FEW = 10  # a percentile with fewer samples beyond it may be a few places off
+FEW = 10  # a percentile with fewer samples beyond it is imprecise
 
-BEHIND_S = 0.1  # a generator that is later than this at p99 says so, whether a threshold minds it or not
-_AFTER_SHARE = 0.01  # an answer that comes so much of the schedule after its end is in time
+BEHIND_S = 0.1  # lateness at p99 above which the generator counts as late, with or without a threshold
+_AFTER_SHARE = 0.01  # share of the schedule by which a response may follow its end and be on time
 
 
 def kind_of(outcome: str) -> Kind:
-    """The kind of an outcome: a status as text, or one of the words of `touchstone.facts.sample` for what is none."""
+    """Kind of an outcome: of a status as text, or of a constant in `touchstone.facts.sample`."""
     return _KIND_OF.get(outcome) or ("served" if outcome.startswith("2") else "error")
 
 
 def is_answer(outcome: str) -> bool:
-    """Whether an outcome is an answer that the contract foresees, and no refusal: its time counts."""
+    """Whether an outcome is a documented response other than 429; only these count in times."""
     return kind_of(outcome) in ("served", "declined")
 
 
 @dataclass(slots=True)
 class Totals:
-    """The sum of the windows of one operation and outcome, or of all of them."""
+    """Sum of the windows of one operation and outcome, or of all of them."""
 
     operation: str  # operationId, or ALL
     outcome: str = ALL  # see `touchstone.facts.sample.Sample`, or ALL
-    times: Histogram = field(default_factory=Histogram)  # of ALL outcomes those of answers, without LASTING ones
-    service: Histogram = field(default_factory=Histogram)  # the same as `times`, counted from sending
-    late: Histogram = field(default_factory=Histogram)  # lateness of the requests that the schedule paced
-    kinds: Counter[Kind] = field(default_factory=Counter)  # requests, and unsent arrivals, by what came of them
-    unanswered: int = 0  # requests without an answer, those of `times` had they been answered
+    times: Histogram = field(default_factory=Histogram)  # for ALL outcomes: documented responses, no LASTING operations
+    service: Histogram = field(default_factory=Histogram)  # as `times`, counted from sending
+    late: Histogram = field(default_factory=Histogram)  # lateness of paced requests
+    kinds: Counter[Kind] = field(default_factory=Counter)  # requests and unsent arrivals by kind
+    unanswered: int = 0  # requests without a response that `times` would include with one
 
     def add(self, window: Window) -> None:
-        """Adds a window; one of another operation or outcome is left out."""
+        """Adds a window; ignores one of another operation or outcome."""
         if self.operation not in (ALL, window.operation) or self.outcome not in (ALL, window.outcome):
             return
         self.kinds[kind_of(window.outcome)] += window.count
@@ -83,27 +83,27 @@ class Totals:
 
     @property
     def sent(self) -> int:
-        """Requests sent, answered or not."""
+        """Requests sent, with or without a response."""
         return self.kinds.total() - self.kinds["unsent"]
 
     @property
     def due(self) -> int:
-        """Arrivals that the schedule paced, sent or not."""
+        """Scheduled arrivals that were due, sent or not."""
         return self.late.count + self.kinds["unsent"]
 
     @property
     def error_share(self) -> float:
-        """Errors among the requests sent."""
+        """Errors as a share of the requests sent."""
         return self.kinds["error"] / self.sent if self.sent else 0.0
 
     @property
     def unsent_share(self) -> float:
-        """Arrivals that could not be sent among those that were due."""
+        """Unsent arrivals as a share of those that were due."""
         return self.kinds["unsent"] / self.due if self.due else 0.0
 
 
 def totals(windows: Iterable[Window], operation: str = ALL, outcome: str = ALL) -> Totals:
-    """The sum of all windows of an operation and outcome."""
+    """Sum of all windows of an operation and outcome."""
     found = Totals(operation, outcome)
     for window in windows:
         found.add(window)
@@ -111,13 +111,13 @@ def totals(windows: Iterable[Window], operation: str = ALL, outcome: str = ALL) 
 
 
 def name_of(share: float) -> str:
-    """What people call the percentile at *share*, such as ``p99.9``."""
+    """Name of the percentile at *share*, such as ``p99.9``."""
     return f"p{100 * share:.6g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """The duration that *share* of all samples do not exceed; infinity where it is one of those that never ended."""
+    """Duration that *share* of all samples do not exceed; infinity if some of these got no response."""
 
     share: float  # from 0 to 1
     value_s: float
@@ -125,12 +125,12 @@ class Percentile:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name in a text, such as ``p99.9``."""
         return name_of(self.share)
 
     @property
     def key(self) -> str:
-        """What thresholds and programs call it, such as ``p999_s``."""
+        """Name in thresholds and in JSON, such as ``p999_s``."""
         return f"{self.name.replace('.', '')}_s"
 
 
@@ -138,61 +138,61 @@ class Percentile:
 class Times:
     """Durations of one kind, such as all response times of an operation."""
 
-    count: int  # durations that are known; minimum, mean and maximum are of them
+    count: int  # known durations; minimum, mean and maximum cover these
     min_s: float
     mean_s: float
     max_s: float
-    cells: Histogram  # what they were taken from; read only
-    never: int = 0  # requests without an answer: they count in percentiles as if they took for ever
+    cells: Histogram  # source of the other fields; read only
+    never: int = 0  # requests without a response; percentiles count them as infinite
 
     @classmethod
     def of(cls, cells: Histogram, never: int = 0) -> Self | None:
-        """The durations of a histogram, or None where it is empty."""
+        """Durations of a histogram, or None if it is empty."""
         return cls(cells.count, cells.min_s, cells.mean_s, cells.max_s, cells, never) if cells.cells else None
 
     def at(self, share: float) -> Percentile:
-        """The percentile at any share below 1."""
-        # Rounded, so that 1,000 samples have ten beyond p99 in floating point as well.
+        """Percentile at any share below 1."""
+        # Rounded against floating-point error: 1,000 samples have ten beyond p99.
         beyond = round((self.count + self.never) * (1 - share), 6)
         return Percentile(share, self.cells.quantile_s(share, self.never), beyond >= FEW)
 
     @property
     def percentiles(self) -> tuple[Percentile, ...]:
-        """Those at SHARES, in their order."""
+        """Percentiles at SHARES, in their order."""
         return tuple(map(self.at, SHARES))
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests of one operation that turned out alike, or all of them."""
+    """Requests of one operation with the same outcome, or with any."""
 
     operation: str  # operationId, or ALL
     outcome: str  # see `touchstone.facts.sample.Sample`, or ALL
-    count: int  # requests that were sent
-    share: float  # of the requests of the operation; of all requests where `outcome` is ALL
-    rate_per_s: float  # mean over the time that was measured
-    response: Times | None  # from due to done; None in a closed model, where nothing is due, and without requests
+    count: int  # requests sent
+    share: float  # of the requests of the operation; of all requests if `outcome` is ALL
+    rate_per_s: float  # mean over the measured time
+    response: Times | None  # from due to done; None in a closed model and without requests
     service: Times | None  # from sent to done
-    late: Times | None  # from due to sent, of requests that the schedule set the moment for
+    late: Times | None  # from due to sent, of paced requests
 
     @property
     def times(self) -> Times | None:
-        """The response times where there are any, else the service times."""
+        """Response times, or service times if there are none."""
         return self.response or self.service
 
     @property
     def timed(self) -> int:
-        """How many of the requests *times* are of, those without an answer among them."""
+        """Number of requests behind `times`, including those without a response."""
         return self.times.count + self.times.never if self.times else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """All requests of one operation, or of all operations together."""
+    """Requests of one operation, or of all operations together."""
 
     whole: Traffic
-    outcomes: tuple[Traffic, ...]  # by what came of them, in the order of their names; empty for all operations
-    kinds: dict[Kind, int]  # how many requests got which kind of answer; ``unsent`` ones are in no other number here
+    outcomes: tuple[Traffic, ...]  # by outcome, sorted by name; empty for all operations
+    kinds: dict[Kind, int]  # requests by kind; ``unsent`` arrivals appear only here
 
     @property
     def name(self) -> str:
@@ -201,33 +201,33 @@ class Operation:
 
     @property
     def error_share(self) -> float:
-        """The share of requests without an answer, or with a 5xx or another status that nobody expects."""
+        """Share of requests without a response, or with a 5xx or another unexpected status."""
         return self.kinds["error"] / self.whole.count if self.whole.count else 0.0
 
     @property
     def refused_share(self) -> float:
-        """The share of requests that were answered with 429."""
+        """Share of requests answered with 429."""
         return self.kinds["refused"] / self.whole.count if self.whole.count else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The numbers of a load run."""
+    """Metrics of a load run."""
 
     total: Operation  # all operations together
-    operations: tuple[Operation, ...]  # those with requests, in the order of their names
-    measured_s: float  # what rates are means over, from the first arrival to what `until` says
-    timed: bool  # whether there was a schedule, and thus a response time and a lateness
-    until: str  # the last answer, or the end of the schedule
+    operations: tuple[Operation, ...]  # those with requests, sorted by name
+    measured_s: float  # from the first arrival to `until`; rates are means over this
+    timed: bool  # whether a schedule defines response times and lateness
+    until: str  # ``the last response`` or ``the end of the schedule``
 
     @property
     def lasting(self) -> tuple[str, ...]:
-        """Operations that are left out of the times of all together."""
+        """Operations that the times of all operations leave out."""
         return tuple(one.name for one in self.operations if one.name in LASTING)
 
 
 def metrics(log: RunLog) -> Metrics:
-    """The numbers of the load run that *log* is about."""
+    """Metrics of a load run."""
     assert log.workload is not None
     measured_s, until = _measured(log.windows, log.workload)
     timed = log.workload.model == "open"
@@ -257,35 +257,34 @@ def metrics(log: RunLog) -> Metrics:
 
 
 def done_at(window: Window) -> float:
-    """When the last sample of a window was done; where nobody wrote it down, it was within the second."""
+    """When the last sample of a window was done; the end of its second if that was not recorded."""
     return window.done_at or window.at_s + 1.0
 
 
 def _measured(windows: Iterable[Window], workload: Workload) -> tuple[float, str]:
-    """From the first arrival to the last answer, or to the end of a schedule that is later and was sent whole."""
+    """Measured duration, and its end: the last response, or a later end of a schedule that was sent whole."""
     sent = [window for window in windows if window.outcome != UNSENT]
     if not sent:
-        return 0.0, "the last answer"
+        return 0.0, "the last response"
     began_at = max(float(min(window.at_s for window in sent)), workload.began_at)
     ends_at, last_at = workload.began_at + workload.duration_s, max(map(done_at, sent))
     scheduled = sum(workload.scheduled.values())
     if ends_at > last_at and 0 < scheduled <= sum(window.count for window in sent if window.paced):
         return ends_at - began_at, "the end of the schedule"
-    return max(last_at - began_at, 0.001), "the last answer"
+    return max(last_at - began_at, 0.001), "the last response"
 
 
 def of_schedule(windows: Iterable[Window], workload: Workload) -> list[Window]:
-    """The windows of what was due while arrivals were scheduled."""
+    """Windows of requests that were due during the schedule."""
     begins_at, ends_at = workload.began_at, workload.began_at + workload.duration_s
     return [window for window in windows if int(begins_at) <= window.at_s < ends_at]
 
 
 def throughput(windows: Iterable[Window], operation: str, workload: Workload, *, sooner_s: float = 0.0) -> float:
-    """Requests of the schedule that were served, in a second, had each answer come *sooner_s* sooner.
+    """Requests served per second, if each response had come *sooner_s* earlier.
 
-    The highest rate of those up to the end of the schedule, which is longer than no time, and up to each later answer:
-    late answers make no target look faster, nor a few of them one that keeps up slower. Followed logs count from when
-    due.
+    The result is the highest of several rates: up to the end of the schedule, and up to each later response. So late
+    responses do not raise the throughput, and a few of them hardly lower it. A followed log counts when it was due.
     """
     length_s = workload.duration_s
 
@@ -298,17 +297,17 @@ def throughput(windows: Iterable[Window], operation: str, workload: Workload, *,
     return max((count / by_s for (by_s, _), count in zip(done, served, strict=True)), default=0.0)
 
 
-Growth = tuple[float | None, int, str]  # None if not known; samples; why it is not known, or what has grown most
+Growth = tuple[float | None, int, str]  # growth or None; samples; why it is unknown, or what grew most
 _Timed = TypeVar("_Timed", Window, Worker)
 
 _PARTS = 5
 _FEWEST_READINGS = 3
 _FEWEST_ANSWERS, _FEWEST_REQUESTS = 15, 20
-_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # what is less is noise: growth counts from here
+_SHORT_S, _SMALL_BYTES = 0.01, 100.0  # smaller values are noise, and count as these
 
 
 def growth(statistic: str, log: RunLog, operation: str) -> Growth:
-    """The growth from the first fifth of a run to its last as a share of the first, or of requests for errors."""
+    """Growth from the first fifth of a run to the last: relative, or for errors the difference of two shares."""
     assert log.workload is not None
     windows = [window for window in log.windows if operation in (ALL, window.operation)]
     if statistic == "latency_drift_share":
@@ -325,7 +324,7 @@ def growth(statistic: str, log: RunLog, operation: str) -> Growth:
         return (last.error_share - first.error_share, first.sent + last.sent, "")
     of_target = [worker for worker in log.workers if worker.number == TARGET]
     if not of_target:
-        return (None, 0, "the memory of a server can be seen only where it is the embedded twin")
+        return (None, 0, "only the memory of the embedded twin can be measured")
     early, late = _ends(of_target, log.workload)
     if min(len(early), len(late)) < _FEWEST_READINGS:
         return (None, len(of_target), _too_few("memory reading", len(early), len(late)))
@@ -347,9 +346,9 @@ def _most_grown(
     workload: Workload,
     measure: Callable[[list[Window]], float],
     least: float,
-    written: Callable[[float], str],
+    render: Callable[[float], str],
 ) -> Growth:
-    """The largest growth of a group of windows that are alike."""
+    """Largest growth among groups of windows with the same name."""
     groups: dict[str, list[Window]] = {}
     for window in windows:
         groups.setdefault(name_of(window), []).append(window)
@@ -362,14 +361,14 @@ def _most_grown(
         if min(first, last) >= _FEWEST_ANSWERS:
             before, after = map(measure, ends)
             value = max(after, least) / max(before, least) - 1
-            found.append((value, first + last, f"{name} most: {written(before)} first, {written(after)} last"))
-    return max(found, key=lambda one: one[0] or 0.0, default=(None, sum(counts), _too_few("answer", *counts)))
+            found.append((value, first + last, f"{name} most: {render(before)} first, {render(after)} last"))
+    return max(found, key=lambda one: one[0] or 0.0, default=(None, sum(counts), _too_few("response", *counts)))
 
 
 def _ends(rows: Iterable[_Timed], workload: Workload) -> tuple[list[_Timed], list[_Timed]]:
-    """The windows, or what a worker reported, of the first fifth of the run and of the last."""
+    """Windows, or reports of a worker, from the first and from the last fifth of the run."""
     rows = list(rows)
-    # Windows are named by the whole second in which they begin, so the edges are whole seconds, too.
+    # Windows begin at whole seconds, and so do the fifths.
     edges = [int(workload.began_at + workload.duration_s * n / _PARTS) for n in (0, 1, _PARTS - 1, _PARTS)]
     first, last = ([row for row in rows if begin <= row.at_s < end] for begin, end in (edges[:2], edges[2:]))
     return first, last
@@ -381,61 +380,61 @@ def _too_few(what: str, first: int, last: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLine:
-    """How one worker fared."""
+    """Summary of one worker."""
 
-    last: Worker  # what it reported last, or whoever missed it
-    late: Times | None  # how late it sent what the schedule set the moment for
-    cpu_share: float  # the highest that it reported; 1 is a whole core
-    rss_bytes: int  # the highest that it reported
+    last: Worker  # its last report, or the master's record of its loss
+    late: Times | None  # lateness of its paced requests
+    cpu_share: float  # highest reported value; 1 is a whole core
+    rss_bytes: int  # highest reported value
 
 
 @dataclass(frozen=True, slots=True)
 class Punctuality:
-    """How the generator kept to its schedule."""
+    """How well the generator kept to its schedule."""
 
-    scheduled: int  # arrivals that the schedule holds
-    sent: int  # those of them that were sent
-    unsent: int  # those that came due and could not be sent
+    scheduled: int  # arrivals in the schedule
+    sent: int  # arrivals that were sent
+    unsent: int  # arrivals that were due and could not be sent
     late: Times | None  # from due to sent, over all workers; None in a closed model
-    behind_from_s: float | None  # from when on a worker could not keep up, since the run started; None where each could
-    behind_s: float  # how late one was at most
-    workers: tuple[WorkerLine, ...]  # in the order of their numbers
-    unwatched: int  # watchers that sent nothing, since the start of their build was not accepted
-    over_budget: int  # those of the unsent arrivals that came due when the allowed requests were used up
-    spent_at_s: float | None  # from when on nobody had a request left, since the run started; None if never
-    allowed: int | None  # requests that --max-requests allows; None for any number
-    undone: int  # clients that had still to go on when the run, or its requests, ended
+    behind_from_s: float | None  # run second from which a worker was late; None if none was
+    behind_s: float  # highest lateness of a worker
+    workers: tuple[WorkerLine, ...]  # by number
+    unwatched: int  # watchers that sent nothing because the start of their build was not accepted
+    over_budget: int  # unsent arrivals that were due after the request budget was used up
+    spent_at_s: float | None  # run second from which every worker had used up its requests; None if never
+    allowed: int | None  # value of --max-requests; None for no limit
+    undone: int  # clients that had more to send when the run or its budget ended
 
     @property
     def is_spent(self) -> bool:
-        """Whether the allowed requests were used up before all was sent that was wanted."""
+        """Whether the request budget was used up before everything was sent."""
         return self.spent_at_s is not None or self.over_budget > 0
 
     @property
     def missing(self) -> int:
-        """Arrivals that were neither sent nor counted as unsent: the run ended, or a worker was lost, before them."""
+        """Arrivals neither sent nor counted as unsent: the run ended, or a worker was lost, before them."""
         return max(0, self.scheduled - self.sent - self.unsent - self.unwatched)
 
     @property
     def lost(self) -> tuple[int, ...]:
-        """Numbers of the workers that were lost."""
+        """Numbers of the lost workers."""
         return tuple(line.last.number for line in self.workers if line.last.state == "lost")
 
     @property
     def kept_up(self) -> bool:
-        """Whether all that came due and was allowed was sent, and about when it was due."""
+        """Whether every arrival that was due and within the budget was sent on time."""
         is_cut = any(line.last.state == "running" for line in self.workers)
         return self.in_time and not self.lost and not (self.missing and is_cut)
 
     @property
     def in_time(self) -> bool:
-        """Whether what workers reported was sent, and about when it was due."""
+        """Whether every arrival that workers reported, within the budget, was sent on time."""
         late_s = self.late.at(0.99).value_s if self.late else 0.0
         return self.unsent == self.over_budget and self.behind_from_s is None and late_s <= BEHIND_S
 
 
 def punctuality(log: RunLog) -> Punctuality:
-    """How the generator of the load run that *log* is about kept to its schedule."""
+    """How well the generator of a load run kept to its schedule."""
     workload = log.workload
     assert workload is not None
     paced = [window for window in log.windows if window.paced]
@@ -468,7 +467,7 @@ def punctuality(log: RunLog) -> Punctuality:
 
 
 def last_reports(workers: Iterable[Worker]) -> list[Worker]:
-    """What each worker reported last, or whoever missed it, in the order of their numbers."""
+    """Last report of each worker, or the master's record of its loss, by number of the worker."""
     ordered = sorted(workers, key=lambda worker: (worker.at_s, worker.state != "running"))
     last = {worker.number: worker for worker in ordered if worker.number != TARGET}
     return [last[number] for number in sorted(last)]

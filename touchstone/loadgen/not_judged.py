@@ -1,4 +1,4 @@
-"""Why a load run, or a claim of it, was not judged: what ended the run, and what it had no occasion for; pure."""
+"""Reasons why a load run, or one of its claims, was not judged; pure."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,27 +15,27 @@ from touchstone.facts.wording import plural
 from touchstone.loadgen.metrics import LASTING, last_reports, punctuality
 from touchstone.loadgen.workloads import scenario
 
-ABORTED = "stopped by --abort-on-fail"  # what the log says where a threshold ended the run
-SECONDS = "seconds"  # the end of the id of the case that --max-seconds leaves
-ASKED_AT_THE_END = "limit.reads-are-not-charged"  # only a storm shows it, by its closing client
+ABORTED = "stopped by --abort-on-fail"  # start of the remark about a threshold that ended the run
+SECONDS = "seconds"  # end of the id of the case that --max-seconds writes
+CLOSING_CLAIM = "limit.reads-are-not-charged"  # only the closing client of a storm tests it
 STORM = "storm"
 MORE_ROOM = "start fewer builds at once or shorter ones (--build-s), or raise patience_s of the target"
 
-_FEWEST = 3  # fewer requests than these may go astray without a word
-_WAITED_S = 2.0  # a request cut off after less shows no silence, but a slow answer
+_FEWEST = 3  # fewer requests without a response are ignored
+_WAITED_S = 2.0  # a request that was cut off sooner may just be slow
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What is said of a load run as a whole, each part in the form in which a run log takes it."""
+    """Judgement of a load run as a whole, in the types of the run log."""
 
-    findings: list[Finding] = field(default_factory=list)  # one for each occasion, with the same id for the same fault
+    findings: list[Finding] = field(default_factory=list)  # one for each occasion; the same fault has the same id
     judgements: list[Judgement] = field(default_factory=list)  # held and indeterminate ones
     notices: list[Notice] = field(default_factory=list)
 
 
 def again(header: Header) -> str:
-    """The command that does the same run again: what shows a finding that no single request shows."""
+    """Command that repeats the run: the evidence of a finding that no single request shows."""
     argv = list(header.argv)
     if argv and PurePath(argv[0]).name.startswith(("touchstone", "__main__")):
         argv = argv[1:]
@@ -48,19 +48,19 @@ def again(header: Header) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ended a run before its time."""
+    """Cause of an early end of a run."""
 
     cause: str  # a main clause, such as ``the run was interrupted by SIGTERM``
-    advice: str = ""  # what to do; empty where the caller knows, or nothing would help
+    advice: str = ""  # what to do; empty if nothing helps
 
     @property
     def whole(self) -> str:
-        """Both in one sentence."""
+        """Cause and advice in one sentence."""
         return f"{self.cause}; {self.advice}" if self.advice else self.cause
 
 
 def ending(log: RunLog) -> Ending | None:
-    """What ended the run that *log* is about before its time; None where nothing did."""
+    """Cause of an early end of the run; None if it reached its end."""
     if log.footer is not None and log.footer.interrupted:
         return Ending(f"the run was {log.footer.reason or 'interrupted'}")
     if any(case.outcome == "error" and case.id.endswith(f".{SECONDS}") for case in log.cases):
@@ -69,43 +69,43 @@ def ending(log: RunLog) -> Ending | None:
         return Ending("--abort-on-fail ended the run", "leave it out")
     if any(worker.spent_at_s is not None or worker.over_budget for worker in last_reports(log.workers)):
         return Ending("--max-requests ended the run", "raise it")
-    return Ending("the target answered nobody any more") if fallen(log.windows) else None
+    return Ending("the target stopped responding") if fallen(log.windows) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Fallen:
-    """A silence up to the end of a run."""
+    """Period without responses that lasts to the end of a run."""
 
-    from_s: int  # the second of the run after the last one with an answer
-    unanswered: int  # requests that were due from then on and got no answer
-    cut_off: int  # those of them that waited for one when the run was stopped
-    in_all: int  # requests of the whole run that got no answer
+    from_s: int  # run second after the last one with a response
+    unanswered: int  # requests due from then on; none got a response
+    cut_off: int  # of these, the ones still open when the run was stopped
+    in_all: int  # requests of the whole run without a response
 
 
 def fallen(windows: Sequence[Window]) -> Fallen | None:
-    """The silence that a run ended in; None where the target still answered, or hardly got a request."""
+    """Period without responses at the end of a run; None if the target responded, or had too few requests."""
     sent = [window for window in windows if window.outcome != UNSENT]
     answered_s = max((w.at_s for w in sent if _is_answered(w)), default=-1)
-    vain = [window for window in sent if window.at_s > answered_s]
-    cut_off = [window for window in vain if window.outcome == CUT_OFF]
-    unanswered, cut = sum(w.count for w in vain), sum(w.count for w in cut_off)
+    silent = [window for window in sent if window.at_s > answered_s]
+    cut_off = [window for window in silent if window.outcome == CUT_OFF]
+    unanswered, cut = sum(w.count for w in silent), sum(w.count for w in cut_off)
     has_lasted = unanswered - cut >= _FEWEST or max((w.service.max_s for w in cut_off), default=0.0) >= _WAITED_S
     if unanswered < _FEWEST or not has_lasted:
         return None
-    return Fallen(min(w.at_s for w in vain), unanswered, cut, sum(w.count for w in sent if not _is_answered(w)))
+    return Fallen(min(w.at_s for w in silent), unanswered, cut, sum(w.count for w in sent if not _is_answered(w)))
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A time in which nobody was answered, though somebody waited all along, and after which somebody was."""
+    """Period in which requests waited and none got a response; afterwards the target responded again."""
 
-    from_s: float  # whole second since the run started from which on nobody was answered
-    to_s: float  # whole second in which the first one after it was
-    waiting: int  # requests that were due before its end, and answered after it or never
+    from_s: float  # whole run second of its beginning
+    to_s: float  # whole run second of the first response after it
+    waiting: int  # requests due before its end, with a response after it or never
 
 
 def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
-    """The pauses of a run that are SILENT_S long at least, in their order; windows show them to the second."""
+    """Pauses of at least SILENT_S, in order; windows show them to the second."""
     sent = [window for window in windows if window.outcome != UNSENT and window.operation not in LASTING]
     answered = {min((window.at_s for window in sent), default=0) - 1}
     for window in filter(_is_answered, windows):
@@ -123,7 +123,7 @@ def pauses(windows: Sequence[Window]) -> tuple[Pause, ...]:
 
 
 def _waiting(window: Window, from_s: float, to_s: float) -> int:
-    """How many of its requests were due before *to_s* and were answered only then, or were given up after *from_s*."""
+    """Requests of a window due before *to_s* that got their response only then, or were given up after *from_s*."""
     if window.at_s + 1 > to_s:
         return 0
     ends_at = to_s if _is_answered(window) else from_s - 1
@@ -135,49 +135,49 @@ def _is_answered(window: Window) -> bool:
 
 
 def limit_starts(log: RunLog) -> list[Exchange]:
-    """The starts of the client that asks the limit at the end of a storm."""
+    """Starts of the closing client, which probes the limit at the end of a storm."""
     return [e for e in log.exchanges if "limit" in e.note and e.operation == "startBuild"]
 
 
-def unasked(log: RunLog) -> list[Notice]:
-    """Why the starts of that client allow no verdict on whether reads are charged; empty where they do."""
+def unprobed(log: RunLog) -> list[Notice]:
+    """Notice why the closing client does not show whether reads are charged; empty if it does."""
     assert log.workload is not None
-    if log.workload.scenario != STORM or ASKED_AT_THE_END in _judged(log):
+    if log.workload.scenario != STORM or CLOSING_CLAIM in _judged(log):
         return []
     starts, ended = limit_starts(log), ending(log)
     failed = next((e for e in starts if e.status != 429 and not 200 <= e.status < 300), None)
     is_refused = any(exchange.status == 429 for exchange in starts)
     if not log.windows:
-        reason = "the load did not begin, and so nobody asked the limit"
+        reason = "the load did not begin, so no client probed the limit"
     elif not starts:
         cause = ended or Ending("the run ended")
-        reason = Ending(f"{cause.cause} before one client alone asked the limit", cause.advice).whole
+        reason = Ending(f"{cause.cause} before the closing client probed the limit", cause.advice).whole
     elif failed is not None:
         status = f"status {failed.status}" if failed.status else failed.error
-        reason = f"one client alone asked the limit, and a start ended with {status}"
+        reason = f"the closing client probed the limit, and a start ended with {status}"
     elif is_refused:
-        why = ended.whole if ended else "the limit did not let it go on, or refused it no more; raise patience_s"
-        reason = f"one client alone met a limit, but did not get through three rounds of it: {why}"
+        why = ended.whole if ended else "it was refused for longer than patience_s, or never again; raise patience_s"
+        reason = f"the closing client was refused, but did not complete three rounds: {why}"
     else:
-        reason = f"one client alone met no limit with {plural(len(starts), 'start')} one after the other"
+        reason = f"the closing client was not refused in {plural(len(starts), 'start')} one after the other"
         reason += f", and then {ended.whole}" if ended else ""
     is_known = bool(starts) and not (failed or is_refused or ended)
-    return [Notice(ASKED_AT_THE_END, "not-applicable" if is_known else "indeterminate", reason)]
+    return [Notice(CLOSING_CLAIM, "not-applicable" if is_known else "indeterminate", reason)]
 
 
 def unwatched(log: RunLog) -> tuple[str, list[Notice]]:
-    """That some watchers had no build to watch, and which claims that leaves open."""
+    """Remark on watchers that had no log to follow, and notices for the claims that this leaves open."""
     assert log.workload is not None
     number = punctuality(log).unwatched
     if not number:
         return "", []
     whole = log.workload.scheduled.get("streamBuildEvents", 0)
     reason = (
-        f"{number:,} of {whole:,} watchers did not watch, since the start of their build was not accepted; "
+        f"{number:,} of {whole:,} watchers had no log to follow, because the start of their build was not accepted; "
         "lower --builds, or raise patience_s of the target"
     )
     judged = _judged(log)
-    of_logs = [claim for claim in scenario(log.workload.scenario).shows if claim.startswith("events.")]
+    of_logs = [claim for claim in scenario(log.workload.scenario).claims if claim.startswith("events.")]
     return reason, [Notice(claim, "indeterminate", reason) for claim in of_logs if claim not in judged]
 
 
@@ -186,29 +186,29 @@ def _judged(log: RunLog) -> set[str]:
 
 
 _NO_BUILD = (
-    "no client was given a build of its own to see the end of",
-    "storm, steady, soak and watchers start such builds, where no limit refuses them to the last",
+    "no client polled a build of its own to the end",
+    "storm, steady, soak and watchers do, unless a limit refuses all starts",
     ("storm", "steady", "soak", "watchers"),
 )
-_STORM_WAITS = "`touchstone load storm` has clients that come back, where it meets a limit"
-# By claim: what a run had none of, which run would have it, and the scenarios that set out to have it.
+_STORM_WAITS = "refused clients of `touchstone load storm` retry"
+# By claim: what the run lacked, how to get it, and the scenarios that test the claim.
 _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "status.build-ends": _NO_BUILD,
     "status.build-does-not-vanish": _NO_BUILD,
-    "load.builds-admitted": ("no read of a running build was kept", "give the run builds that take longer", ()),
+    "load.builds-admitted": ("no read of a running build was kept", "give the run longer builds", ()),
     "limit.refused-start-starts-nothing": (
         "no version was read after a refused start and before the next one",
-        "`touchstone load storm` reads them, where it meets a limit",
+        "`touchstone load storm` reads versions after refused starts",
         (STORM,),
     ),
-    "limit.ends-after-back-off": ("no client that was refused came back", _STORM_WAITS, (STORM,)),
+    "limit.ends-after-back-off": ("no refused client retried", _STORM_WAITS, (STORM,)),
     "limit.retry-after-is-honest": (
-        "no client that was refused was served, or refused alone, after as long as Retry-After had said",
+        "no retry without other load came after the full wait in Retry-After",
         _STORM_WAITS,
         (STORM,),
     ),
     "limit.is-per-key": (
-        "no key started alone and then beside another one",
+        "no key sent starts alone and then beside another key",
         "`touchstone load fairness` does, with a second key",
         ("fairness",),
     ),
@@ -216,7 +216,7 @@ _IDLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 def idle_reason(claim: str, log: RunLog) -> str:
-    """Why no load rule judged *claim* in a run."""
+    """Reason why no load rule judged *claim*."""
     lack, elsewhere, scenarios = _IDLE[claim]
     if log.workload is None or log.workload.scenario not in scenarios:
         return f"{lack}; {elsewhere}"
@@ -230,13 +230,13 @@ def _unrefused(log: RunLog, ended: Ending | None) -> str:
     refused = [attempt for attempt in log.attempts if attempt.status == 429]
     failed = sum(attempt.status >= 500 or not attempt.status for attempt in log.attempts)
     if refused and all(attempt.retry_after_s is None for attempt in refused):
-        return f"{plural(len(refused), 'refusal')} came without a Retry-After that can be read"
+        return f"{plural(len(refused), 'refusal')} had no valid Retry-After"
     if gave_up := sum(attempt.gave_up for attempt in refused):
-        return f"{plural(gave_up, 'client')} gave up, as patience_s of the target allows no longer wait; raise it"
+        return f"{plural(gave_up, 'client')} gave up after patience_s of the target; raise it"
     if refused:
         return ""
     if failed:
-        return f"no start was answered 429, but {failed:,} with an error or not at all: nobody knows what refused them"
+        return f"no start was answered with 429, but {failed:,} got an error or no response"
     if ended:
         return Ending(f"no start was refused before {ended.cause}", ended.advice).whole
-    return "no start was refused; raise --builds to meet a limit"
+    return "no start was refused; raise --builds to reach a limit"

@@ -1,4 +1,4 @@
-"""A load run before anything is sent: its schedule, the versions that it needs, and what it costs; pure."""
+"""Plan of a load run: its schedule, the versions that it needs, and its cost; pure."""
 
 import math
 from collections import Counter
@@ -15,38 +15,38 @@ from touchstone.loadgen.arrivals import MAX_ARRIVALS, Times, Trace, due_times, p
 from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, Options
 from touchstone.rules.history import Content
 
-# A flow reads the status of its build so often.
+# Interval between polls of a build.
 POLL_S = 0.25
 
-# What a build is reckoned to take besides its steps.
+# Estimated duration of a build besides its steps.
 _OVERHEAD_S = 0.5
 
-# The longest burst of load/aftermath.py, which has three; it waits after each, and before the second and the third one.
+# Most starts in one of the three bursts of load/aftermath.py; it waits before two of them, and after each.
 AFTERMATH_BURST = 120
 _AFTERMATH_WAITS = 5
 
-# The turns of load/room.py. Of the time that a cancel may take it waits once in each, two and a half times in two of
-# them, and once at the end.
+# Turns of load/room.py, and how often it may wait for cancel_timeout_s: once in each turn, two and a half times
+# more in two of them, and once at the end.
 ROOM_TURNS = 4
 _ROOM_WAITS = 10
 _LEAST_ROOM, _MOST_ROOM = 3, 100
-# Builds that fill the host last until they are cancelled.
+# Builds that fill the host run until they are cancelled.
 _ROOM_S = 60.0
 
-# Requests of the smoke test; to publish and delete a version; and to start and read one that is built beforehand.
+# Requests: of the smoke test; to publish and delete a version; to start and poll a version built beforehand.
 _SMOKE, _AROUND, _BUILT_BEFORE = 3, 2, 27
-# How long a wait may last when patience is over, and how long after the last arrival the last answer may come.
+# Allowance for the last wait of a client, and for the response to the last arrival.
 _BEYOND_S = 2.0
 
-# One in so many builds that are polled to their end fails.
+# One of so many polled builds fails.
 _FAILS_EVERY = 5
 
-# Watchers come after this moment, and within this share of a build's time.
+# Watchers come from this second on, within this share of the duration of a build.
 _WATCH_FROM_S, _WATCH_SHARE = 0.3, 0.25
 MAX_BUILDS = 100_000
 
-# One arrival: its number in the whole run, from 0; its action, as a place in ACTIONS; when it is due, in seconds since
-# the schedule began; and which of the arrivals that begin a build of their own it is, from 0, or -1.
+# One arrival: its number in the whole run, from 0; its action, as an index into ACTIONS; when it is due, in seconds
+# since the schedule began; and its number among the arrivals that begin a build of their own, from 0, or -1.
 ARRIVAL = np.dtype([("number", "u4"), ("action", "u2"), ("due_s", "f8"), ("nth_build", "i4")])
 
 _NAMES = tuple(ACTIONS)
@@ -56,7 +56,7 @@ _LASTS = np.array([action.lasts for action in ACTIONS.values()])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Arrivals in the order in which they are due, all before *duration_s*; for *rows* see `ARRIVAL`."""
+    """Arrivals ordered by due time, all before *duration_s*; for *rows* see `ARRIVAL`."""
 
     duration_s: float
     rows: NDArray[np.void]
@@ -66,22 +66,22 @@ class Schedule:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many arrivals each action has that has any."""
+        """Number of arrivals by action, without actions that have none."""
         found = np.bincount(self.rows["action"], minlength=len(_NAMES))
         return {name: int(count) for name, count in zip(_NAMES, found, strict=True) if count}
 
     def builders(self, *builds: str) -> int:
-        """How many arrivals may begin such a build."""
+        """Number of arrivals that may begin a build of one of these kinds."""
         return sum(number for name, number in self.counts.items() if ACTIONS[name].builds in builds)
 
     def share(self, worker: int, workers: int) -> "Schedule":
-        """What one of several workers, counted from 0, is to send: the arrivals are dealt action by action."""
+        """Share of one worker, numbered from 0; the arrivals of each action are dealt in turns."""
         mine = np.sort(np.argsort(self.rows["action"], kind="stable")[worker::workers])
         return Schedule(self.duration_s, self.rows[mine])
 
 
-def draw_up(options: Options) -> Schedule:
-    """The schedule of a run; for its errors see `plan`."""
+def schedule_of(options: Options) -> Schedule:
+    """Schedule of a run; for its errors see `plan`."""
     match options.scenario.name:
         case "fairness":
             return _fairness(options)
@@ -100,13 +100,13 @@ def draw_up(options: Options) -> Schedule:
 
 
 def assign(count: int, weights: Mapping[str, float], seed: int | None = None) -> NDArray[np.intp]:
-    """The action of each of *count* arrivals, as its place in *weights*: at even distances, or drawn with *seed*."""
+    """Action of each of *count* arrivals, as an index into *weights*: evenly spaced, or random with *seed*."""
     shares = np.array([*weights.values()]) / math.fsum(weights.values())
     if seed is not None:
         return np.random.default_rng((seed, 1)).choice(len(shares), size=count, p=shares)
     numbers = np.floor(shares * count + 1e-9).astype(int)
     numbers[np.argsort(numbers - shares * count, kind="stable")[: count - numbers.sum()]] += 1
-    # At even distances, each action a little after the one before: rare ones of the same share do not come together.
+    # Evenly spaced, with an offset for each action: rare actions of equal weight do not coincide.
     places = [(np.arange(n) + (action + 0.5) / len(shares)) / max(n, 1) for action, n in enumerate(numbers)]
     return np.repeat(np.arange(len(shares)), numbers)[np.argsort(np.concatenate(places), kind="stable")]
 
@@ -122,17 +122,17 @@ def _traced(trace: Trace, count: int, names: list[str]) -> NDArray[np.intp]:
 
 
 def _fairness(options: Options) -> Schedule:
-    """The modest starts all the time, and in the second half so many greedy ones between each and the next."""
+    """Modest starts all the time; in the second half, several greedy starts between each two of them."""
     arrivals = parse(options.arrivals, options.duration_s)
     if isinstance(arrivals, Trace) and arrivals.actions:
-        raise UsageError(f"--arrivals {arrivals}: fairness says itself whose start each is; drop the column operation")
+        raise UsageError(f"--arrivals {arrivals}: fairness chooses the key of each start; drop the column operation")
     modest = due_times(arrivals, options.duration_s, options.seed)
     weights = [options.mix.get(name, 0.0) for name in ("modest", "greedy")]
     times = round(weights[1] / weights[0]) if weights[0] else 0
     if times < 1:
         mix = ",".join(f"{name}={weight:g}" for name, weight in options.mix.items())
         raise UsageError(
-            f"--mix {mix!r}: fairness sets a greedy key beside a modest one; expected both, such as modest=1,greedy=20"
+            f"--mix {mix!r}: fairness compares a modest and a greedy key; expected both, such as modest=1,greedy=20"
         )
     _few_enough(len(modest) * times, options)
     edges = np.append(modest[modest >= options.duration_s / 2], options.duration_s)
@@ -141,15 +141,15 @@ def _fairness(options: Options) -> Schedule:
 
 
 def _watchers(options: Options) -> Schedule:
-    """The builds at once, and their watchers before the output begins, half-way through a build."""
+    """All builds at once; their watchers come before the output begins, half-way through a build."""
     number = options.builds * options.watchers
     if options.watchers < 2:
-        why = "whether all who watch a build get the same log takes two of them; expected 2 or more"
+        why = "a comparison of logs needs two watchers of a build; expected 2 or more"
         raise UsageError(f"--watchers {options.watchers}: {why}")
     _few_enough(number, options)
     until_s = _WATCH_SHARE * options.build_s
     if until_s < _WATCH_FROM_S:
-        why = "watchers come before half of a build's time is over, when its output begins"
+        why = "watchers must come before the output begins, half-way through a build"
         raise UsageError(f"--build-s {options.build_s:g}: {why}; expected {_WATCH_FROM_S / _WATCH_SHARE:g} s or more")
     watch = np.linspace(_WATCH_FROM_S, until_s, number)
     return _scheduled({"host": np.zeros(options.builds), "watch": watch}, until_s + _WATCH_FROM_S)
@@ -174,10 +174,11 @@ def _scheduled(due_s: Mapping[str, Times], duration_s: float) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A version that has to be published before the run.
+    """Version to publish before the run.
 
     Attributes:
-        role: What it is for: ``own`` (one for each arrival that builds), ``shared``, or ``ready`` (built beforehand).
+        role: ``own`` (one for each arrival that builds), ``shared``, ``ready`` (built beforehand), or, for the closing
+            clients of a storm, ``beside`` or ``room``.
         second: Whether it belongs to the second key.
     """
 
@@ -192,21 +193,21 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run's schedule and what it needs, in the order in which arrivals use it."""
+    """Schedule of a run, and the versions that it needs, in the order of their use."""
 
     options: Options
     schedule: Schedule
     needs: tuple[Need, ...]
 
     def workload(self, began_at: float, workers: int, limits: tuple[Limit, ...]) -> Workload:
-        """The plan as the run log holds it. A closed model follows no schedule."""
+        """The plan as an event of the run log. A closed model has no scheduled requests."""
         options = self.options
         scheduled: Counter[str] = Counter()
         for name, number in self.schedule.counts.items() if options.model == "open" else ():
             scheduled[ACTIONS[name].operation] += number
         return Workload(
             scenario=options.scenario.name,
-            says=options.scenario.says,
+            says=options.scenario.description,
             model=options.model,
             arrivals=options.arrivals_text,
             began_at=began_at,
@@ -219,27 +220,27 @@ class Plan:
         )
 
     def builds(self) -> int:
-        """How many builds the run may begin."""
+        """Number of builds that the run may begin."""
         return self._ready + self.builds_after + self.schedule.builders("own", "shared")
 
     @property
     def builds_after(self) -> int:
-        """How many of them may begin when all arrivals are over."""
+        """Number of builds that may begin after all arrivals."""
         return 1 + _rooms(self.schedule) + ROOM_TURNS if self._is_storm else 0
 
     def sends(self) -> int:
-        """How many requests the load sends where nothing is refused."""
+        """Number of requests of the load if nothing is refused."""
         polls = math.ceil((self.options.build_s + _OVERHEAD_S) / POLL_S)
         firsts = sum((1 + ACTIONS[name].follow_ups) * number for name, number in self.schedule.counts.items())
         return firsts + polls * self.schedule.builders("own") + self._is_storm * AFTERMATH_BURST
 
     def around(self) -> int:
-        """How many requests set up and clear up. What clients race for is cancelled: nobody has seen it end."""
+        """Number of requests for set-up and clean-up, including cancels of shared versions."""
         each = _AROUND + bool(self.schedule.builders("shared"))
         return _SMOKE + each * len(self.needs) + _BUILT_BEFORE * self._ready
 
     def least_s(self) -> float:
-        """How long steps of builds and arrivals take where nothing else does."""
+        """Minimum duration: the arrivals, and the steps of their builds."""
         schedule, build_s = self.schedule, self.options.build_s
         if self.options.model == "closed":
             return schedule.duration_s if len(schedule) > self.schedule.builders("own", "shared") else build_s
@@ -247,7 +248,7 @@ class Plan:
         return math.floor(10 * float(np.max(over_s))) / 10
 
     def most_s(self, build_timeout_s: float, patience_s: float, cancel_timeout_s: float) -> float:
-        """How long it takes at worst, but for slow answers: starts are refused, and builds take all their time."""
+        """Maximum duration, apart from slow responses: starts are refused, and builds take the allowed time."""
         most_s, wait_s = self.schedule.duration_s + _BEYOND_S, patience_s + _BEYOND_S
         if self.schedule.builders("own"):
             most_s += wait_s + build_timeout_s
@@ -270,19 +271,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A run's versions: refs by role, see `Need`; those of the second key have a role that ends in ``-second``."""
+    """Published versions of a run: refs by role, see `Need`; roles of the second key end in ``-second``."""
 
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     contents: Mapping[str, Content] = field(default_factory=dict)
 
     def refs(self, role: str) -> tuple[str, ...]:
-        """The refs of a role; empty where the run has none."""
+        """Refs of a role; empty if the run has none."""
         return self.roles.get(role, ())
 
 
 def plan(options: Options) -> Plan:
-    """The plan of a run, the same for the same options; a `UsageError` where it comes to nothing or too much."""
-    schedule = draw_up(options)
+    """Plan of a run, equal for equal options; raises `UsageError` if it is empty or too large."""
+    schedule = schedule_of(options)
     _few_enough(schedule.builders("own"), options, "builds", MAX_BUILDS)
     return Plan(options, schedule, tuple(_needs(options, schedule)))
 

@@ -1,6 +1,6 @@
-"""The load rules: what can be said of a load run only as a whole, each a pure function from its record to judgements.
+"""Load rules: they judge a load run as a whole. Each is a pure function from its record to judgements.
 
-Requests of many clients overlap, and others may use the host: each rule says what it cannot tell.
+Requests of many clients overlap, and others may use the host. Each rule is indeterminate if that may explain a result.
 """
 
 import math
@@ -27,26 +27,26 @@ from touchstone.loadgen.not_judged import MORE_ROOM, Ruling, again, ending, idle
 from touchstone.rules.judge import finding_at
 from touchstone.rules.timeline import first_ends, is_status_read
 
-Version = tuple[str, str]  # the account that a key belongs to, and the version that it sees under a ref
+Version = tuple[str, str]  # the account of a key, and the ref
 _Row = TypeVar("_Row")
 _Key = TypeVar("_Key", bound=Hashable)
 
 _READ, _START = "getBuild", "startBuild"
 _OVER: frozenset[BuildEnd] = frozenset({"ready", "failed", "cancelled", "vanished"})
 _UNKNOWN = {
-    "unread": "no read after its start was answered",
-    "silent": "the target answered nobody any more",
+    "unread": "no read of its status succeeded",
+    "silent": "the target stopped responding",
     "unfinished": "the run ended first",
 }
-_IN_VAIN = 2  # one refusal after a whole wait may be somebody else's load on the host
+_REFUSALS_AFTER_WAIT = 2  # one refusal after a full wait may come from other load on the host
 _RESTED_S = 4.0  # without Retry-After a shorter wait proves nothing
 _FEWEST_STARTS = 5
 _FEWEST_REFUSALS = 2  # one refusal may be chance
-_NOBODY = -1  # the client of a start that none of the schedule sent
+_NOBODY = -1  # the client of a start that is not part of the schedule
 
 
 class Record:
-    """What a load run did to each version and what it read of it, by version, account and client."""
+    """Starts and reads of a load run by version, account and client."""
 
     def __init__(self, log: RunLog) -> None:
         self.log = log
@@ -62,7 +62,7 @@ class Record:
         reads = sorted(filter(is_status_read, log.exchanges), key=lambda read: read.done_at)
         self.reads = grouped(reads, _version)
         self.own_refs = frozenset(action.ref for action in log.templates if action.action == "published")
-        # By how much points in time of two workers may be wrong to each other.
+        # Maximum difference between the clocks of two workers.
         self.slack_s = 2 * max((worker.clock_error_s for worker in log.workers), default=0.0)
         self._builds = {(build.want, _version(build)): build for build in log.builds}
         at_rest = grouped((read for read in reads if read.body["status"] in AT_REST), _version)
@@ -76,33 +76,33 @@ class Record:
         self._full_until = _latest(self.starts, map(self._ends_at, self.starts))
 
     def build_of(self, start: Attempt) -> Build | None:
-        """What became of the build that a start was promised, where its client tells."""
+        """Build that a start began, if its client reported one."""
         return self._builds.get((start.want, _version(start)))
 
     def over_at(self, start: Attempt) -> float:
-        """When a read had shown first that what a start began is over; infinity where none did."""
+        """When a read first showed that the build of a start was over; infinity if none did."""
         sent_at, ended_at = self._rest_ends.get(_version(start), ([], []))
         later = bisect_left(sent_at, start.done_at + self.slack_s) if start.is_served else len(sent_at)
         return ended_at[later] if later < len(sent_at) else inf
 
     def begun(self, version: Version) -> Callable[[float], float]:
-        """When what the starts of a version may have begun was over, by when they were sent."""
+        """Returns f(t): the time when all builds of *version* from starts sent before t were over."""
         starts = self.starts_of.get(version, [])
         return _latest(starts, (self.over_at(start) if start.may_act else -inf for start in starts))
 
     def _ends_at(self, start: Attempt) -> float:
-        """When whatever a start may have begun was surely over; minus infinity where it can have begun nothing."""
+        """When the build that a start may have begun was certainly over; minus infinity if it cannot have begun one."""
         if not start.may_act or self._ready_at.get(_version(start), inf) <= start.sent_at:
             return -inf
         build = self.build_of(start)
         return build_over_at(build) if build is not None and start.is_served else self.over_at(start)
 
     def has_room(self, refused: Attempt) -> bool:
-        """Whether no start of the run can have left a build in flight while a refused one was under way."""
+        """Whether no start of the run can have left a build in flight during this refused start."""
         return self._full_until(refused.done_at + self.slack_s) <= refused.sent_at - self.slack_s
 
     def is_alone(self, before: Attempt, retry: Attempt) -> bool:
-        """Whether nothing of the run but reads, and starts of other keys, can be what refused a retry."""
+        """Whether no start with the same key, and no build of the run, can explain that a retry was refused."""
         from_at, to_at = before.sent_at - self.slack_s, retry.done_at + self.slack_s
         sent_at, done_at = self._moments[account_of(retry.credential)]
         under_way = bisect_left(sent_at, to_at) - bisect_right(done_at, from_at)
@@ -110,14 +110,14 @@ class Record:
 
 
 def _latest(starts: Sequence[Attempt], ends: Iterable[float]) -> Callable[[float], float]:
-    """The latest of the *ends* of all starts sent before a moment; minus infinity where none was."""
+    """Returns f(t): the latest of *ends* over the starts sent before t; minus infinity if there are none."""
     sent_at = [start.sent_at for start in starts]
     latest = [*accumulate(ends, max, initial=-inf)]
     return lambda at_s: latest[bisect_left(sent_at, at_s)]
 
 
 def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, list[_Row]]:
-    """The rows by their key, in their order."""
+    """Rows by key, in their order."""
     found: dict[_Key, list[_Row]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
@@ -125,7 +125,7 @@ def grouped(rows: Iterable[_Row], key: Callable[[_Row], _Key]) -> dict[_Key, lis
 
 
 def account_of(credential: Credential) -> str:
-    """The account that a key belongs to; whatever belongs to none can start nothing."""
+    """Account of a key; ``primary`` also for keys without an account, which can start nothing."""
     return credential if credential in ("second", "restricted") else "primary"
 
 
@@ -134,7 +134,7 @@ def _version(about: Attempt | Build | Exchange) -> Version:
 
 
 def build_over_at(build: Build) -> float:
-    """When a build was surely over, in seconds since the run started; infinity where nobody saw it end."""
+    """When a build was certainly over, in run seconds; infinity if no client observed its end."""
     return max(build.ended_at, build.accepted_at) if build.end in _OVER else inf
 
 
@@ -144,9 +144,9 @@ def _attempt_of(e: Exchange) -> Attempt:
 
 
 _SHORTEST_S = 0.001
-_STEP = 1.05  # each length that is tried is so many times the one before it
+_STEP = 1.05  # factor from one tested window length to the next
 _STRADDLED = 2
-_LEFT_OUT = 1  # refusals that may be somebody else's doing
+_LEFT_OUT = 1  # refusals that other load on the host may have caused
 
 _Times = NDArray[np.float64]
 
@@ -154,18 +154,17 @@ _Times = NDArray[np.float64]
 def rate_explains(
     keys: Sequence[Sequence[Attempt]], is_of_rate: Callable[[Attempt], bool] = lambda _start: True, slack_s: float = 0.0
 ) -> bool:
-    """Whether a limit of each key explains which of its starts were refused, but for a single one.
+    """Whether one rate limit per key can explain all refusals, except for a single one.
 
-    Whatever the numbers of a limit are, and however it counts, in a stretch as long as its window a key is served at
-    most twice what it allows (the end of one window and the beginning of the next), and a start is refused only after
-    as many as it allows. So no limit explains a run if, for windows of each length, twice the fewest starts before a
-    refusal are less than the most that were served. All keys have the same limit; one that counts refused starts is
-    tried, too.
+    Within one window length, every limiter serves at most twice its limit: once at the end of a window and once at the
+    start of the next. It refuses a start only after as many starts as the limit allows. So a limit is ruled out if, for
+    every window length, twice the fewest starts before a refusal are less than the most starts served. All keys have
+    the same limit. Limits that count refused starts are tested too.
 
     Args:
-        keys: The starts of each key, in the order in which they were sent.
-        is_of_rate: Whether nothing but a rate can have refused a start.
-        slack_s: By how much points in time may be wrong to each other.
+        keys: Starts of each key, in the order in which they were sent.
+        is_of_rate: Whether nothing but a rate limit can have refused a start.
+        slack_s: Maximum error of the times.
     """
     longest_s = _STEP * max([_SHORTEST_S, *(max(s.done_at for s in key) - key[0].sent_at for key in keys if key)])
     steps = math.ceil(math.log(longest_s / _SHORTEST_S, _STEP)) + 1
@@ -181,7 +180,7 @@ def rate_explains(
 
 
 class _Counted:
-    """What one key started: what a limit may count, what it counts for sure, what it served, and what it refused."""
+    """Starts of one key: those that a limit may count, those it certainly counts, the served and the refused ones."""
 
     def __init__(self, starts: Sequence[Attempt], is_of_rate: Callable[[Attempt], bool], *, every: bool) -> None:
         self._may_count = np.sort(_times(start for start in starts if every or start.may_act), axis=0)
@@ -192,13 +191,13 @@ class _Counted:
         self._itself = int(every)
 
     def before_refusals(self, window_s: float) -> _Times:
-        """How many starts can have counted when each refused one was refused."""
+        """For each refusal, the number of starts that may have counted within the window before it."""
         begun = np.searchsorted(self._may_count[:, 0], self._refused[:, 1], side="right")
         gone = np.searchsorted(self._may_count[:, 1], self._refused[:, 0] - window_s, side="left")
         return np.asarray(begun - gone - self._itself, dtype=np.float64)
 
     def most_served(self, window_s: float) -> int:
-        """The most starts that surely counted within a window in which one was served, itself among them."""
+        """The most starts that certainly counted within one window that includes a served start."""
         over = np.searchsorted(self._counts[:, 1], self._served[:, 0], side="right")
         early = np.searchsorted(self._counts[:, 0], self._served[:, 1] - window_s, side="left")
         return int(np.max(np.maximum(over - early, 0))) + 1 if len(self._served) else 0
@@ -209,7 +208,7 @@ def _times(starts: Iterable[Attempt]) -> _Times:
 
 
 def _held(operation: str, *evidence: int) -> Judgement:
-    """The claim held on this occasion; *evidence* is the ``seq`` of exchanges, kept or not."""
+    """The claim held; *evidence* holds the ``seq`` of exchanges, kept or not."""
     return Judgement("", "held", "", operation, evidence)
 
 
@@ -222,9 +221,9 @@ def _unclear(operation: str, *evidence: int, why: str) -> Judgement:
 
 
 def build_ends(record: Record) -> Iterator[Judgement]:
-    """Judges each accepted build by what its client read of its end.
+    """Judges each accepted build by the end that its client observed.
 
-    One whose end nobody read is indeterminate; a cancelled one shows nothing.
+    A build whose end is unknown is indeterminate; a cancelled one is not judged.
     """
     yield from _known_ends(record)
     for build in record.log.builds:
@@ -234,11 +233,11 @@ def build_ends(record: Record) -> Iterator[Judgement]:
             yield _broken(_READ, build.seq, expected=expected, actual=actual)
     for start in record.starts:
         if start.fresh and start.is_served and record.build_of(start) is None:
-            yield _unclear(_START, start.seq, why="how a build ended is not known: its client left no word")
+            yield _unclear(_START, start.seq, why="the end of a build is unknown: its client reported none")
 
 
 def build_stays(record: Record) -> Iterator[Judgement]:
-    """Judges that no accepted build falls back to ``not_built``, unless somebody may have cancelled it."""
+    """Judges that no accepted build falls back to ``not_built``, unless it may have been cancelled."""
     yield from _known_ends(record)
     kept = (e for e in record.log.exchanges if e.operation in ("cancelBuild", "deleteTemplate"))
     cancels = [(_version(exchange), exchange.sent_at) for exchange in kept]
@@ -247,7 +246,7 @@ def build_stays(record: Record) -> Iterator[Judgement]:
     for build in record.log.builds:
         own = cancels_of.get(_version(build), ())
         if build.end == "vanished" and any(at_s < build.ended_at for _, at_s in own):
-            yield _unclear(_READ, build.seq, why="somebody cancelled the version, and maybe this build")
+            yield _unclear(_READ, build.seq, why="the version was cancelled, perhaps during this build")
         elif build.end == "vanished":
             actual = f"not_built {build.ended_at - build.accepted_at:.1f} s after its start was accepted"
             yield _broken(_READ, build.seq, expected="building, ready or failed", actual=actual)
@@ -258,16 +257,17 @@ def _known_ends(record: Record) -> Iterator[Judgement]:
         if build.end in ("ready", "failed"):
             yield _held(_READ, build.seq)
         elif build.end in _UNKNOWN:
-            yield _unclear(_READ, build.seq, why=f"how a build ended is not known: {_UNKNOWN[build.end]}")
+            yield _unclear(_READ, build.seq, why=f"the end of a build is unknown: {_UNKNOWN[build.end]}")
 
 
 def builds_are_admitted(record: Record) -> Iterator[Judgement]:
-    """Judges each kept read of a running build: a start that may have begun it has to be there, and not be over.
+    """Judges each kept read of a running build: some start must explain it.
 
-    A start is over once a read sent after its answer showed the version at rest. A start without an answer, or with a
-    5xx, explains any build. Versions that the run did not publish may be built by others, and are left out.
+    A start explains it until its build is over: until a read, sent after the response to the start, showed the version
+    at rest. A start without a response, or with a 5xx, explains any build. Versions that the run did not publish are
+    left out, since others may build them.
     """
-    expected = "building only while a build that was admitted has not ended"
+    expected = "building only while an admitted build has not ended"
     for version, reads in record.reads.items():
         if version[1] not in record.own_refs:
             continue
@@ -288,16 +288,16 @@ def builds_are_admitted(record: Record) -> Iterator[Judgement]:
                 yield _broken(_READ, read.seq, expected=expected, actual="building, and no start had been sent")
             else:
                 after_s = read.sent_at - rest.done_at
-                actual = f"building, {after_s:.2f} s after it read {rest.body['status']}, and not started since"
+                actual = f"building, {after_s:.2f} s after a read showed {rest.body['status']}, with no start since"
                 yield _broken(_READ, rest.seq, read.seq, expected=expected, actual=actual)
 
 
 def refused_start_starts_nothing(record: Record) -> Iterator[Judgement]:
-    """Judges the reads of a version that only refused starts can have built.
+    """Judges the reads of versions whose starts were refused: no refused start may begin a build.
 
-    Where each start of a fresh version was refused so far, no build or result may show. Where one was refused since a
-    read showed the last build over, no running one may show. A start without an answer, or with a 5xx, explains
-    everything, and versions of others are left out.
+    If every start of a fresh version was refused so far, no build or result may show. If a start was refused after a
+    read showed the last build over, no running build may show. A start without a response, or with a 5xx, explains any
+    state. Versions that the run did not publish are left out.
     """
     for version, starts in record.starts_of.items():
         if any(start.is_refused for start in starts) and version[1] in record.own_refs:
@@ -324,16 +324,16 @@ def _built_all_the_same(version: Version, starts: list[Attempt], record: Record)
             after_s = read.sent_at - refusals[number - 1].done_at
             actual = f"{state} {after_s:.2f} s after the refusal, and no other start was accepted"
             evidence = (refusals[number - 1].seq, read.seq)
-            yield _broken(_READ, *evidence, expected="no build of a refused start", actual=actual)
+            yield _broken(_READ, *evidence, expected="no build from a refused start", actual=actual)
         rest = read if state in AT_REST else rest
 
 
 def ends_after_back_off(record: Record) -> Iterator[Judgement]:
-    """Judges each client that was refused: it is served in the end, or nothing of ours can explain why it is not.
+    """Judges each refused client: it must be served in the end.
 
-    Giving up breaks the claim only where the client waited each time as long as Retry-After said, and where during its
-    last two waits (of four seconds at least, if nothing said how long) its key started nothing else, and no build of
-    the run can have been in flight. Otherwise it is indeterminate.
+    Giving up breaks the claim on two conditions. The client waited as long as Retry-After each time. And during its
+    last two waits, its key started nothing else and no build can have been in flight. Without Retry-After, these waits
+    must last four seconds. Otherwise the claim is indeterminate.
     """
     for tries in record.clients:
         refused = [start for start in tries if start.is_refused]
@@ -343,29 +343,29 @@ def ends_after_back_off(record: Record) -> Iterator[Judgement]:
             yield _gave_up(tries, record)
         elif tries[-1].is_refused and len(tries) > 1:
             ended = ending(record.log)
-            why = f"was refused {plural(len(refused), 'time')}, and {ended.cause if ended else 'the run ended'}"
-            yield _unclear(_START, refused[0].seq, tries[-1].seq, why=f"{why} before it was served")
+            why = f"{plural(len(refused), 'refusal')}, and {ended.cause if ended else 'the run ended'}"
+            yield _unclear(_START, refused[0].seq, tries[-1].seq, why=f"{why} before the client was served")
 
 
 def _gave_up(tries: list[Attempt], record: Record) -> Judgement:
     first, last = tries[0], tries[-1]
     waits = list(pairwise(tries))
     if not waits:
-        why = "was to wait longer than patience_s of the target allows, and did not; raise it"
+        why = "the client gave up: the wait is longer than patience_s of the target; raise it"
         return _unclear(_START, first.seq, why=why)
     waited = f"{'1 retry' if len(waits) == 1 else f'{len(waits)} retries'} in {last.sent_at - first.done_at:.1f} s"
     if not all(_waited_enough(*wait) for wait in waits):
-        return _unclear(_START, first.seq, last.seq, why=f"gave up sooner than Retry-After says: {waited}")
-    in_vain = [
+        return _unclear(_START, first.seq, last.seq, why=f"the client did not wait as long as Retry-After: {waited}")
+    unexplained = [
         (before, retry)
-        for before, retry in waits[-_IN_VAIN:]
+        for before, retry in waits[-_REFUSALS_AFTER_WAIT:]
         if record.is_alone(before, retry)
         and (before.retry_after_s is not None or retry.sent_at - before.done_at >= _RESTED_S)
     ]
-    if len(in_vain) < _IN_VAIN:
-        why = f"gave up after {waited}; other clients of the run may have been in its way, or it may be impatient"
+    if len(unexplained) < _REFUSALS_AFTER_WAIT:
+        why = f"the client gave up after {waited}; other load of the run, or short waits, may explain that"
         return _unclear(_START, first.seq, last.seq, why=f"{why}; {MORE_ROOM}")
-    expected = "a start served after backing off, with nothing else of the run in its way"
+    expected = "a start served after back-off, without other load of the run"
     return _broken(_START, first.seq, last.seq, expected=expected, actual=f"429 after {waited}")
 
 
@@ -373,17 +373,17 @@ def _waited_enough(before: Attempt, retry: Attempt) -> bool:
     return before.retry_after_s is None or retry.sent_at - before.done_at >= before.retry_after_s
 
 
-def _waited_in_vain(before: Attempt, retry: Attempt) -> bool:
-    """Whether a start was refused again after as long as Retry-After had said."""
+def _refused_after_wait(before: Attempt, retry: Attempt) -> bool:
+    """Whether a retry after the full wait in Retry-After was refused."""
     has_advice = before.is_refused and before.retry_after_s is not None
     return retry.is_refused and has_advice and _waited_enough(before, retry)
 
 
 def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
-    """Judges each retry that waited as long as Retry-After says, if nothing of ours can be what refused it again.
+    """Judges each retry after the full wait in Retry-After, if nothing else of the run can have refused it.
 
-    Two such refusals of a key that had been served before break the claim; one is indeterminate, since others may use
-    the host. A retry that is served upholds it.
+    A served retry upholds the claim. Two refused retries break it, if the key had been served before. A single refused
+    retry is indeterminate, since others may use the host.
     """
     refused: dict[str, list[tuple[Attempt, Attempt]]] = {}
     served_at = {
@@ -396,26 +396,26 @@ def retry_after_is_honest(record: Record) -> Iterator[Judgement]:
         if before.is_refused and retry.is_served and has_waited:
             yield _held(_START, before.seq, retry.seq)
         was_served = served_at[account] <= before.sent_at
-        if _waited_in_vain(before, retry) and was_served and record.is_alone(before, retry):
+        if _refused_after_wait(before, retry) and was_served and record.is_alone(before, retry):
             refused.setdefault(account, []).append((before, retry))
     for pairs in refused.values():
         before, retry = max(pairs, key=lambda pair: pair[1].sent_at)
-        if len(pairs) < _IN_VAIN:
-            why = "refused once after the whole wait; others may have used the host"
+        if len(pairs) < _REFUSALS_AFTER_WAIT:
+            why = "refused once after the full wait; other load on the host may explain that"
             yield _unclear(_START, before.seq, retry.seq, why=why)
         else:
             last_s = retry.sent_at - before.done_at
-            actual = f"{len(pairs)} starts refused again after it, the last after {last_s:.1f} s"
-            expected = "served after waiting as long as Retry-After says"
+            actual = f"{len(pairs)} retries refused after that wait, the last after {last_s:.1f} s"
+            expected = "a retry served after the wait in Retry-After"
             yield _broken(_START, before.seq, retry.seq, expected=expected, actual=actual)
 
 
 def limit_is_per_key(record: Record) -> Iterator[Judgement]:
-    """Judges the modest key: served alone, it has to be served beside the greedy one; its versions are ready.
+    """Judges the modest key: it must be served beside the greedy key as it is alone. Only ready versions count.
 
-    Broken where starts were refused beside and none alone, and either no limit of each key by itself explains that, see
-    `rate_explains`, or starts of the modest key were refused again after as long as Retry-After had said. Held only if
-    the greedy key met its limit meanwhile.
+    The claim is broken if starts were refused beside the greedy key and none alone, unless a limit per key explains
+    that (`rate_explains`). Refusals after the full wait in Retry-After break it in any case. The claim holds only if
+    the greedy key reached its limit meanwhile.
     """
     for account, starts in record.by_account.items():
         ready = [start for start in starts if not start.fresh]
@@ -432,7 +432,7 @@ def limit_is_per_key(record: Record) -> Iterator[Judgement]:
             yield unequal
         elif refused is None:
             many = plural(len(greedy), "start")
-            why = f"the greedy key met no limit with {many} while the modest one started beside it"
+            why = f"the greedy key was not refused in {many} beside the modest key"
             yield _unclear(_START, beside[-1].seq, why=f"{why}; give it a larger share, or raise the rate")
         else:
             yield _held(_START, refused.seq, beside[-1].seq)
@@ -448,24 +448,24 @@ def _unequal(alone: list[Attempt], beside: list[Attempt], record: Record) -> Jud
         return _unclear(_START, last, why=why)
     if min(len(alone), len(beside)) < _FEWEST_STARTS:
         why = f"{plural(len(alone), 'start')} alone and {len(beside)} beside"
-        return _unclear(_START, last, why=f"{why}; at least {_FEWEST_STARTS} of each: run longer")
+        return _unclear(_START, last, why=f"{why}; expected at least {_FEWEST_STARTS} of each; run longer")
     counts = f"{len(refused)} of {len(beside)} starts refused beside the greedy key, none of {len(alone)} alone"
     if len(refused) >= _FEWEST_REFUSALS:
-        again_in_vain = [pair for pair in pairwise(beside) if _waited_in_vain(*pair) and record.is_alone(*pair)]
+        refused_again = [pair for pair in pairwise(beside) if _refused_after_wait(*pair) and record.is_alone(*pair)]
         keys = list(record.by_account.values())
-        if len(again_in_vain) < _FEWEST_REFUSALS and rate_explains(
+        if len(refused_again) < _FEWEST_REFUSALS and rate_explains(
             keys, lambda start: not start.fresh and record.has_room(start), record.slack_s
         ):
-            return _unclear(_START, last, why=f"{counts}; the key may have used up a rate of its own")
-        expected = "starts served beside as they were alone"
+            return _unclear(_START, last, why=f"{counts}; a rate limit of the key alone may explain that")
+        expected = "starts served beside the greedy key, as they were alone"
         return _broken(_START, alone[-1].seq, refused[0].seq, last, expected=expected, actual=counts)
     others = sum(not start.is_served for start in beside)
-    return _unclear(_START, last, why=f"{counts}, {others} not served; too few to tell") if others else None
+    return _unclear(_START, last, why=f"{counts}, {others} not served; too few to judge") if others else None
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRule:
-    """A named judge of one claim; its judgements need not say either."""
+    """Rule for one claim; `judge_load` adds its id and its claim to the judgements."""
 
     id: str
     claim: str
@@ -484,14 +484,14 @@ RULES: tuple[LoadRule, ...] = (
 
 
 def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
-    """What all load rules say of a run; one that fails is a fault of ours and no pass, and the others still judge."""
+    """Judgements of all load rules. The claim of a rule that fails could not run; the other rules still judge."""
     record, ruling = Record(log), Ruling()
     exchanges = {exchange.seq: exchange for exchange in log.exchanges}
     moments = {build.seq: (build.ref, build.ended_at) for build in log.builds}
     moments |= {start.seq: (start.ref, start.sent_at) for start in record.starts}
 
     def finding(judgement: Judgement) -> Finding:
-        """Made where its last exchange is, or, where that was not kept, at its moment of the run."""
+        """Finding at its last exchange, or, if that was not kept, at its time in the run."""
         seq = judgement.evidence[-1]
         if (exchange := exchanges.get(seq)) is None:
             return finding_at(judgement, ledger, "{}, {:.1f} s into the run".format(*moments[seq]), again(log.header))
@@ -501,7 +501,7 @@ def judge_load(log: RunLog, ledger: Ledger) -> Ruling:
     for rule in RULES:
         try:
             found = [replace(judgement, claim=rule.claim, check=rule.id) for judgement in rule.judge(record)]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not cost the other rules their say
+        except Exception as error:  # noqa: BLE001 - any error: the other rules still judge
             reason = f"the rule {rule.id} failed: {type(error).__name__}: {error}"
             ruling.notices.append(Notice(rule.claim, "could-not-run", reason))
             continue

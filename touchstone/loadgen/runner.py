@@ -1,4 +1,4 @@
-"""Runs a load: set-up and clean-up in this process, Locust as a child process, and the judgement."""
+"""Load command: set-up and clean-up in this process, Locust in a child process, and the judgement."""
 
 import dataclasses
 import json
@@ -37,56 +37,56 @@ from touchstone.loadgen.workloads import AT_ONCE, INVARIANTS, Options, Scenario
 from touchstone.types import Conclude, Progress
 
 LOCUST_PORT = 5557
-# What a load may take beyond what its plan allows at worst.
+# Extra time for a load beyond the worst case of its plan.
 SLACK_S = 60.0
 MEMORY_EVERY_S = 5.0
-_LEAVE = "once more, and the rest is left to `touchstone sweep`"
+_LEAVE = "interrupt again to leave the rest to `touchstone sweep`"
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
-_ADVICE = "the name or the address of the machine where --master is"
+_ADVICE = "the name or the address of the machine that runs --master"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How a load is to be driven; *expects* is the number of workers on other machines, 0 where there is no master."""
+class Launch:
+    """How to launch one load; *remote_workers* is 0 without a master for other machines."""
 
     processes: int = 1
-    expects: int = 0
+    remote_workers: int = 0
     bind: str = "127.0.0.1"
     port: int = 0
-    allows: str = ""
+    allowed_host: str = ""
     aborts: bool = False
     thresholds: Path | None = None
     web_port: int | None = None
 
     @property
     def workers(self) -> int:
-        """How many processes share the schedule."""
-        return self.expects or self.processes
+        """Number of processes that share the schedule."""
+        return self.remote_workers or self.processes
 
 
 def load(
-    settings: Settings, options: Options, wish: Wish, argv: Sequence[str], progress: Progress, conclude: Conclude
+    settings: Settings, options: Options, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude
 ) -> Outcome:
-    """Puts a load on the target of *settings* and judges what came back; its errors are those of `check_terms`."""
+    """Puts a load on the target and judges the responses; raises the errors of `check_terms`."""
     with unsent():
-        name, file = options.scenario.name, wish.thresholds
+        name, file = options.scenario.name, launch.thresholds
         limits = thresholds_of(file, name) if file else read_thresholds(bundled_thresholds())[name]
-        drawn_up = plan(options)
-        check_terms(settings, drawn_up, wish)
-    return _Load(settings, progress, drawn_up, wish, limits).run(argv, conclude)
+        load_plan = plan(options)
+        check_terms(settings, load_plan, launch)
+    return _Load(settings, progress, load_plan, launch, limits).run(argv, conclude)
 
 
-def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
-    """A `UsageError` where a load may not be put on the target, or costs more than was allowed."""
-    target, options = settings.target, drawn_up.options
+def check_terms(settings: Settings, load_plan: Plan, launch: Launch) -> None:
+    """Raises `UsageError` if the load is not allowed on the target, or exceeds a budget."""
+    target, options = settings.target, load_plan.options
     if target.url:
-        check_allowed(target.url, wish.allows)
+        check_allowed(target.url, launch.allowed_host)
     seconds = math.inf if settings.max_seconds is None else settings.max_seconds
     most = math.inf if options.max_requests is None else options.max_requests
-    builds, sends = drawn_up.builds(), drawn_up.sends() if options.model == "open" else 0
-    arrives_s = 0.0 if options.arrivals == AT_ONCE else drawn_up.schedule.duration_s
-    least_s = max(arrives_s, drawn_up.least_s())
+    builds, sends = load_plan.builds(), load_plan.sends() if options.model == "open" else 0
+    arrives_s = 0.0 if options.arrivals == AT_ONCE else load_plan.schedule.duration_s
+    least_s = max(arrives_s, load_plan.least_s())
     limit_s = min(target.build_timeout_s, BUILD_TIMEOUT_S) if target.embedded else target.build_timeout_s
     longer = "lower it" if target.embedded else "lower it, or raise build_timeout_s of the target"
     allowed = f"--max-requests {most} are allowed; raise it, or {options.advice}"
@@ -99,7 +99,7 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
         (needs_second and target.publish == "never", f"needs a version of each key; {PUBLISH_ADVICE}"),
         (
             options.build_s >= limit_s,
-            f"--build-s {options.build_s:g}: this target lets a build take {limit_s:g} s in all; {longer}",
+            f"--build-s {options.build_s:g}: a build of this target may take {limit_s:g} s in all; {longer}",
         ),
         (
             least_s > seconds,
@@ -111,16 +111,16 @@ def check_terms(settings: Settings, drawn_up: Plan, wish: Wish) -> None:
             raise UsageError(f"{options.scenario.name}: {objection}")
 
 
-def check_allowed(url: str, allows: str) -> None:
-    """A `UsageError` where the host of *url* is neither this machine nor the one that the caller named."""
+def check_allowed(url: str, allowed_host: str) -> None:
+    """Raises `UsageError` unless the host of *url* is this machine or *allowed_host*."""
     host = urlsplit(url).hostname or ""
-    if not is_loopback(host) and (not host or host != allows.strip("[]").lower()):
-        advice = f"if that is meant, and whoever runs it agrees, add --allow-load {host}"
-        raise UsageError(f"{url}: a load on another machine than this one; {advice}")
+    if not is_loopback(host) and (not host or host != allowed_host.strip("[]").lower()):
+        advice = f"ask its operator, then add --allow-load {host}"
+        raise UsageError(f"{url}: a load on another machine needs permission; {advice}")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine whatever a name server says: ``localhost``, ``::1`` or an address below 127.
+    """Whether a host is always this machine: ``localhost``, ``::1`` or an address in 127.0.0.0/8.
 
     Source: RFC 1122, 3.2.1.3; RFC 4291, 2.5.3; RFC 6761, 6.3.
     """
@@ -131,21 +131,21 @@ def is_loopback(host: str) -> bool:
 
 
 class StagedJob(Job):
-    """A run whose versions are published and built by the parent before the child sends, and removed afterwards."""
+    """Run of a child process; the parent publishes and builds its versions before, and removes them afterwards."""
 
     twin = LOAD_TWIN
 
     def __init__(self, settings: Settings, progress: Progress) -> None:
-        # Claims that a settings file picks are picked for checks: what is run decides what is judged.
+        # The claims in the settings select what a check judges; here the run itself decides.
         super().__init__(dataclasses.replace(settings, claims_glob="*"), progress)
         self.stage: SettingUp | None = None
 
     def is_stopped(self) -> bool:
-        """Whether somebody asked the run to stop."""
+        """Whether the run was interrupted."""
         return bool(self.interrupted.by)
 
     def work(self) -> Footer:
-        """Sets up, and has the child send."""
+        """Sets up the run, then lets the child send."""
 
         def report(event: dict[str, Any]) -> None:
             self.progress(event | {"hint": _LEAVE} if self.interrupted.by else event)
@@ -155,17 +155,17 @@ class StagedJob(Job):
 
     @abstractmethod
     def send(self, stage: SettingUp) -> Footer:
-        """Publishes what is needed, and runs the child."""
+        """Publishes the versions and runs the child."""
 
     def child_ended(self, code: int) -> Footer:
-        """The footer of a run whose child ended with *code*."""
+        """Footer of a run whose child ended with exit code *code*."""
         errors = [case.message for case in read(self.run_log).cases if case.outcome == "error"]
         if errors:
             return failed(errors[0])
         return self.ended_with(code) if code else REACHED_ITS_END
 
     def clear(self) -> bool:
-        """Removes what was published, also where the run log is gone; goes on to its end unless it is stopped anew."""
+        """Removes everything that was published, with or without a run log; a new interrupt stops it."""
         if self.stage is None:
             return True
         insisted = self.interrupted.insisted()
@@ -182,7 +182,7 @@ class StagedJob(Job):
             self.is_unwritten |= self.stage.is_lost
 
     def before_clearing(self, stage: SettingUp, log: RunLog) -> None:
-        """What is done with the run log as it is when the child has ended."""
+        """Called with the run log between the end of the child and the clean-up."""
 
 
 class _Load(StagedJob):
@@ -190,16 +190,16 @@ class _Load(StagedJob):
     child = ("Locust", "locust.log")
 
     def __init__(
-        self, settings: Settings, progress: Progress, plan: Plan, wish: Wish, limits: tuple[Limit, ...]
+        self, settings: Settings, progress: Progress, plan: Plan, launch: Launch, limits: tuple[Limit, ...]
     ) -> None:
         super().__init__(settings, progress)
         self.ledger = self.ledger.raised(INVARIANTS)
         self.also = ("load.builds-admitted", *dict.fromkeys(STATISTICS[limit.statistic].claim for limit in limits))
-        self._plan, self._wish, self._limits = plan, wish, limits
+        self._plan, self._launch, self._limits = plan, launch, limits
 
     def work(self) -> Footer:
         with RunLogWriter(self.run_log) as writer:
-            writer.write(self._plan.workload(0.0, self._wish.workers, self._limits))
+            writer.write(self._plan.workload(0.0, self._launch.workers, self._limits))
         return super().work()
 
     def send(self, stage: SettingUp) -> Footer:
@@ -211,14 +211,14 @@ class _Load(StagedJob):
             options=self._plan.options,
             stage=built,
             origin=stage.clock.origin,
-            workers=self._wish.workers,
+            workers=self._launch.workers,
             first_seq=stage.last_seq + 1,
             builds=stage.builds_left(self._plan.builds()),
         )
         return self.child_ended(self._run_locust(go))
 
     def judge(self, footer: Footer) -> Footer:
-        return judge_load_run(self.run_log, self.settings, footer, own_limits=self._wish.thresholds is not None)
+        return judge_load_run(self.run_log, self.settings, footer, own_limits=self._launch.thresholds is not None)
 
     def _run_locust(self, go: Go) -> int:
         go_file = self.run_log.with_name("go.json").absolute()
@@ -228,44 +228,44 @@ class _Load(StagedJob):
             run_log=str(self.run_log.absolute()),
             go_file=str(go_file),
             limits=self._limits,
-            aborts=self._wish.aborts,
-            workers=self._wish.workers,
+            aborts=self._launch.aborts,
+            workers=self._launch.workers,
         )
         target, memory = self.settings.target, list[Worker]()
         most_s = self._plan.most_s(target.build_timeout_s, target.patience_s, target.cancel_timeout_s) + SLACK_S
 
         def measure() -> None:
-            """Notes how much memory this process has, which the embedded twin lives in."""
+            """Records the memory of this process, in which the embedded twin runs."""
             now_at = time.monotonic() - go.origin
             if now_at >= MEMORY_EVERY_S * len(memory):
                 memory.append(Worker(TARGET, "running", round(now_at, 3), 0, 0, 0, rss_bytes=rss_bytes()))
 
         try:
-            command = locust_command(self._plan.options.scenario.name, self._wish)
+            command = locust_command(self._plan.options.scenario.name, self._launch)
             return self.run_child(command, handover, min(most_s, self.settings.max_seconds or most_s), measure)
         finally:
-            with suppress(OSError):  # its folder may be gone
+            with suppress(OSError):  # its folder may have been removed
                 go_file.unlink(missing_ok=True)
             if target.embedded and self.run_log.exists():
                 with suppress(RunLogError), RunLogWriter(self.run_log, drops=True) as writer:
                     writer.write(*memory)
 
 
-def locust_command(scenario: str, wish: Wish) -> list[str]:
-    """The command line of Locust for one scenario, as the master or as the only process."""
+def locust_command(scenario: str, launch: Launch) -> list[str]:
+    """Command line of Locust for one scenario, as the master or as the only process."""
     page = ["--headless"]
-    if wish.web_port is not None:
-        page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(wish.web_port)]
-    users = str(wish.workers)
+    if launch.web_port is not None:
+        page = ["--autostart", "--web-host", "127.0.0.1", "--web-port", str(launch.web_port)]
+    users = str(launch.workers)
     command = [*_locust(scenario), *page, "--users", users, "--spawn-rate", users, "--only-summary"]
-    if wish.expects:
-        bound = ("--master-bind-host", wish.bind, "--master-bind-port", str(wish.port))
-        command += ["--master", "--expect-workers", str(wish.expects), *bound]
-    elif wish.processes > 1:
+    if launch.remote_workers:
+        bound = ("--master-bind-host", launch.bind, "--master-bind-port", str(launch.port))
+        command += ["--master", "--expect-workers", str(launch.remote_workers), *bound]
+    elif launch.processes > 1:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
-        command += ["--processes", str(wish.processes)]
+        command += ["--processes", str(launch.processes)]
         command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
         command += ["--master-host", "127.0.0.1", "--master-port", port]
     return command
@@ -276,20 +276,20 @@ def _locust(scenario: str) -> list[str]:
     return [sys.executable, "-m", "locust", "--config", os.devnull, "-f", locustfile, "--host", "-"]
 
 
-def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: str) -> int:
-    """Works for the master on host *master* until the run is over; 0 where it did its part, or 130.
+def work(settings: Settings, chosen: Scenario, master: str, port: int, allowed_host: str) -> int:
+    """Works for the master on host *master* until the run is over; returns 0, or 130 if interrupted.
 
-    Locust, whose output is in ``locust.log``, tries for five minutes to find the master: it may come up after workers.
+    Locust writes to ``locust.log``. It looks for the master for five minutes, so workers may be started first.
 
     Raises:
         UsageError: there is no target, the load is not allowed there, the folder cannot be written, or the host of the
-            master is none or unknown.
-        TargetError: it found no master, had no part in the run, or did not come to its end.
+            master is invalid or unknown.
+        TargetError: the worker found no master, got no part in the run, or did not finish its part.
     """
     check_host(master)
     if not settings.target.url:
         raise UsageError("--worker: the embedded twin belongs to one process; name a target with --url or --target")
-    check_allowed(settings.target.url, allows)
+    check_allowed(settings.target.url, allowed_host)
     run_log = new_log(settings.report_dir or Path("reports") / f"worker-{new_run_id()}")
     output = run_log.with_name("locust.log")
     command = [*_locust(chosen.name), "--worker", "--master-host", master, "--master-port", str(port)]
@@ -305,7 +305,7 @@ def work(settings: Settings, chosen: Scenario, master: str, port: int, allows: s
 
 
 def failure(output: Path, ended: int, master: str, port: int) -> UsageError | TargetError:
-    """Why a worker did not do its part, by what it printed."""
+    """Reason why a worker did not do its part, from its output."""
     lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
     refusals = [line.removeprefix(REFUSAL) for line in lines if line.startswith(REFUSAL)]
     if refusals or JOINED in lines:
@@ -313,15 +313,15 @@ def failure(output: Path, ended: int, master: str, port: int) -> UsageError | Ta
     try:
         socket.getaddrinfo(master, port)
     except (OSError, UnicodeError) as error:
-        return UsageError(f"--worker {master}: nobody knows this host ({error}); give {_ADVICE}")
+        return UsageError(f"--worker {master}: unknown host ({error}); give {_ADVICE}")
     advice = f"start it with --master, and the same --port; see {output}"
     return TargetError(f"--worker {master}: no master at {master}:{port}; {advice}")
 
 
 def check_host(master: str) -> None:
-    """A `UsageError` where *master* cannot be a host; whether it is known shows later."""
+    """Raises `UsageError` if *master* is neither a host name nor an address."""
     try:
         ip_address(master)
     except ValueError:
         if not _HOST.fullmatch(master) or ".." in master:
-            raise UsageError(f"--worker {master!r}: no host; expected {_ADVICE}; its port goes into --port") from None
+            raise UsageError(f"--worker {master!r}: not a host; expected {_ADVICE}; use --port for its port") from None

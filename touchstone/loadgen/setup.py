@@ -1,4 +1,4 @@
-"""Publishes what a load or a probe needs, some of it built beforehand, and removes it again when the run is over."""
+"""Set-up and clean-up of a load or a probe: publishes its versions, builds some beforehand, and removes all."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -36,16 +36,16 @@ _Thing = TypeVar("_Thing")
 
 
 class Stopped(Exception):
-    """Somebody stopped the run while it was set up, or once more while it was cleared."""
+    """The run was stopped during set-up, or again during clean-up."""
 
 
 def never() -> bool:
-    """Never true."""
+    """Always False."""
     return False
 
 
 class _Clock(WallClock):
-    """Time as it passes; waits end with `Stopped` when the run is stopped."""
+    """Clock whose waits raise `Stopped` when the run is stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Ledger(Ledger):
 
 
 class SettingUp:
-    """Sets up for a run and clears up after it; *progress* is called with how far each of the two has come."""
+    """Sets up a run and cleans up after it; calls *progress* with the progress of both."""
 
     def __init__(
         self, settings: Settings, run_id: str, run_log: Path, progress: Progress = lambda _event: None
@@ -87,7 +87,7 @@ class SettingUp:
         self._progress = progress
         self._deleted = 0
         self.last_seq = 0
-        # Of a server that is not known to be the API yet: nothing that another one says is to be judged.
+        # Exchanges of the smoke test; logged only if the target turns out to be the API, since others are not judged.
         self._held: list[Exchange] | None = None
         self._contract = Contract.load()
         self.clock = _Clock()
@@ -95,8 +95,8 @@ class SettingUp:
         self.transport = transport_to(*known, clock=self.clock, stopped=self.clock.is_stopped)
         url = EMBEDDED_URL if target.embedded else target.url or ""
         self._journal = Journal.open(run_id, url, settings.state_dir, run_log.parent)
-        written = (run_id, self._journal, self._log, self.transport)
-        self._ledger = _Ledger(*written, count=self._count_deleted)
+        ledger = (run_id, self._journal, self._log, self.transport)
+        self._ledger = _Ledger(*ledger, count=self._count_deleted)
         self._exam = Examination(self.transport, target, run_id, self._ledger, Budget(target.max_builds), case=SET_UP)
         self._owners: dict[str, Credential] = {}
 
@@ -108,7 +108,7 @@ class SettingUp:
             self._held.append(exchange)
 
     def smoke(self, stopped: Callable[[], bool]) -> None:
-        """Makes sure that the target can be judged, unless *stopped* is true meanwhile; see `check.smoke`."""
+        """Checks that the target can be judged; ends early if *stopped*. See `check.preflight.smoke`."""
         self.clock.stopped = stopped
         self._held = []
         try:
@@ -119,7 +119,7 @@ class SettingUp:
             self.clock.stopped, self._held = never, None
 
     def stage(self, needs: Sequence[Need], stopped: Callable[[], bool]) -> Stage:
-        """Publishes *needs* and builds what has to be ready, until *stopped*; a `TargetError` where that fails."""
+        """Publishes *needs* and builds those that must be ready, until *stopped*; `TargetError` if that fails."""
         roles: dict[str, tuple[str, ...]] = {}
         contents: dict[str, Content] = {}
         self.clock.stopped = stopped
@@ -154,7 +154,7 @@ class SettingUp:
 
     def _report(self, doing: str, done: int, of: int) -> None:
         if of:
-            self._progress({"type": "course", "doing": doing, "done": done, "of": of})
+            self._progress({"type": "progress", "doing": doing, "done": done, "of": of})
 
     def _count_deleted(self) -> None:
         self._deleted += 1
@@ -162,12 +162,12 @@ class SettingUp:
         self.clock.check()
 
     def _template(self, need: Need, number: int) -> Template:
-        """A template for *need*; where nothing may be published, the next one that the user named."""
+        """Template for *need*; without publishing, the next one in templates.buildable."""
         if self._settings.target.publish == "never":
-            named = self._settings.target.templates.buildable
-            if not named:
+            buildable = self._settings.target.templates.buildable
+            if not buildable:
                 raise Unsuited("not-applicable", "publishing is switched off; name templates in templates.buildable")
-            return given(named[number % len(named)])
+            return given(buildable[number % len(buildable)])
         owner: Credential = "second" if need.second else "primary"
         template = self._exam.template(need.purpose, sleep_s=need.sleep_s, fails=need.fails, owner=owner)
         return replace(template, halved=need.halved, more_lines=need.more_lines)
@@ -180,7 +180,7 @@ class SettingUp:
             answer = exchange.error or f"{exchange.status} {exchange.body}"
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         if self._exam.budget.is_doubtful(template.ref):
-            # Before its build is started only this shows that publishing begins none, and so costs none.
+            # Only this read shows whether publishing began a build, which would cost budget.
             self._exam.look(template.ref)
         history = History(self._contract)
         history.add(exchange)
@@ -191,11 +191,11 @@ class SettingUp:
         self._exam.start(template.ref, template.owner)
         ended = self._exam.wait(template.ref)
         if ended.body.get("status") != "ready":
-            raise Unsuited("could-not-run", f"{how_ended(template.ref, ended)}; it had to be ready")
+            raise Unsuited("could-not-run", f"{how_ended(template.ref, ended)}; expected ready")
         self._journal.settled(template.ref)
 
     def builds_left(self, planned: int) -> int:
-        """How many builds may still begin. Where fewer than *planned* are left, unclear starts are read first."""
+        """Number of builds that may still begin. If it is below *planned*, uncertain starts are read first."""
         budget = self._exam.budget
         if budget.builds < planned:
             budget.look_through(self._exam.look)
@@ -203,15 +203,15 @@ class SettingUp:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the run log takes no more."""
+        """Whether the run log can no longer be written."""
         return self._log.lost is not None
 
     def clear(self, log: RunLog | None, stopped: Callable[[], bool] = never) -> bool:
-        """Cancels what may be building and deletes what was published; whether nothing is left.
+        """Cancels builds that may be running and deletes what was published; returns whether nothing is left.
 
         Args:
-            log: What the run recorded, which spares cancels; None where it is lost.
-            stopped: Once it is true, all else is left to a sweep.
+            log: Run log, which makes some cancels unnecessary; None if it is lost.
+            stopped: Once it is true, the rest is left to a sweep.
         """
         numbers = [*(e.seq for e in log.exchanges), *(a.seq for a in log.attempts)] if log else []
         self.transport.number_from(max([*numbers, self.last_seq]) + 1)
@@ -231,7 +231,7 @@ class SettingUp:
         return not self._journal.refs and not self._journal.builds
 
     def _cancel(self) -> None:
-        """Cancels what may be building; a target that answers nobody is left alone after a few."""
+        """Cancels builds that may be running; stops after several cancels without a response."""
         silent = 0
         for ref in self._each(CANCELLING, self._journal.builds):
             if silent >= SILENT_REMOVALS:
@@ -244,7 +244,7 @@ class SettingUp:
             if 200 <= exchange.status < 300 or exchange.status in (404, 409):
                 self._journal.settled(ref)
         if running := sorted(self._journal.builds):
-            left = f"{plural(len(running), 'build')} may still be running, as cancels were not answered"
+            left = f"{plural(len(running), 'build')} may still be running, because cancels failed"
             self._log.write(Remark(f"{left}, such as {running[0]}; `touchstone sweep` tries again"))
 
     def _warn_left(self) -> None:
@@ -267,7 +267,7 @@ class SettingUp:
 
 
 def _idle(log: RunLog, refs: Iterable[str]) -> list[str]:
-    """Those of *refs* that surely nothing builds: ended, or not started by any worker that reported to its end."""
+    """Those of *refs* that have no running build: it ended, or complete reports of all workers show no start."""
     last = {worker.number: worker.state for worker in log.workers if worker.number != TARGET}
     is_whole = last and all(state == "done" for state in last.values())
     started = {attempt.ref for attempt in log.attempts if not attempt.unsent}

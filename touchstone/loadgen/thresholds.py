@@ -1,13 +1,14 @@
-"""The statistics that a threshold may be about, and what was measured of them under load against its limits; pure.
+"""Statistics for thresholds, and the readings of a load run against its limits; pure.
 
-- *Times* are response times of answers that the contract foresees; in a closed model they count from sending. A request
-  without an answer, and an arrival that could not be sent, count as ones that take for ever.
-- A percentile needs as many samples as have one beyond it, p99 a hundred.
-- *error_share* is of requests sent, *late_share* and *unsent_share* of arrivals due; 429 is no error.
-- *…_drift_share* is the growth from the first fifth of the run to its last.
+- *Times* are response times of documented responses; in a closed model they count from sending. A request without a
+  response, and an arrival that could not be sent, count as infinite.
+- A percentile needs enough samples for one to lie beyond it: p99 needs 100.
+- *error_share* is a share of requests sent; *late_share* and *unsent_share* are shares of arrivals due. A 429 is no
+  error.
+- *…_drift_share* is the growth from the first fifth of the run to the last.
 
-A reading is indeterminate where the generator was late (on a time: by more than a tenth of the limit at p99), where
---max-requests kept it from sending, where a worker was lost, and where the run ended before its schedule.
+A reading is indeterminate if the generator was late (for a time: by more than a tenth of the limit at p99), if
+--max-requests kept it from sending, if a worker was lost, or if the run ended before its schedule.
 """
 
 import functools
@@ -32,34 +33,34 @@ from touchstone.loadgen.workloads import SCENARIOS
 from touchstone.rules.judge import finding_at
 
 CHECK = "thresholds"
-LATE_TOLERATED_SHARE = 0.1  # a generator that is later at p99 than this share of a limit on a time cannot judge it
-_UNTIMED_TOLERATED_SHARE = 0.001  # more arrivals than this without a time leave a mean unknown
-_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # what --max-requests decides
+LATE_TOLERATED_SHARE = 0.1  # a limit on a time is not judged if the lateness at p99 exceeds this share of it
+_UNTIMED_TOLERATED_SHARE = 0.001  # above this share of requests without a time, the mean is unknown
+_BOUND_BY_BUDGET = ("unsent_share", "throughput_per_s")  # statistics that --max-requests affects
 _HIGHEST_LIMIT = 1e300
 
 Thresholds = dict[str, tuple[Limit, ...]]  # by scenario
 Sort = Literal["time", "share", "rate", "drift"]
-Kept = Literal["kept", "broken", "indeterminate", "not-applicable"]
+ReadingVerdict = Literal["kept", "broken", "indeterminate", "not-applicable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One statistic."""
+    """Statistic that a threshold can limit."""
 
     name: str  # as in load/thresholds.toml, with its unit
-    claim: str  # the claim that a limit on it decides
+    claim: str  # the claim that its limits decide
     sort: Sort
-    says: str  # what it is, for messages
-    quantile: float | None = None  # of a percentile, the share of answers that take no longer; else None
+    description: str  # for messages
+    quantile: float | None = None  # of a percentile: the share of samples that take no longer
 
     @property
     def is_floor(self) -> bool:
-        """Whether its limit is the least that is allowed, and not the most."""
+        """Whether its limit is a minimum."""
         return self.sort == "rate"
 
     @property
     def samples_needed(self) -> int:
-        """How many samples have one beyond the percentile; 1 for what is no percentile."""
+        """Number of samples with one beyond the percentile; 1 for other statistics."""
         return 1 if self.quantile is None else math.ceil(round(1 / (1 - self.quantile), 6))
 
 
@@ -67,25 +68,25 @@ STATISTICS: Mapping[str, Statistic] = {
     statistic.name: statistic
     for statistic in (
         *(
-            Statistic(f"p{n}_s", f"load.p{n}", "time", f"time of an answer at p{n}", float(f"0.{n}"))
+            Statistic(f"p{n}_s", f"load.p{n}", "time", f"response time at p{n}", float(f"0.{n}"))
             for n in ("50", "90", "95", "99", "999")
         ),
-        Statistic("max_s", "load.max", "time", "longest time of an answer"),
-        Statistic("mean_s", "load.mean", "time", "mean time of an answer"),
+        Statistic("max_s", "load.max", "time", "longest response time"),
+        Statistic("mean_s", "load.mean", "time", "mean response time"),
         Statistic("error_share", "load.errors", "share", "share of requests that failed"),
-        Statistic("throughput_per_s", "load.throughput", "rate", "requests served in a second of the schedule"),
+        Statistic("throughput_per_s", "load.throughput", "rate", "requests served per second of the schedule"),
         Statistic("late_share", "load.late", "share", "share of scheduled requests sent late"),
         Statistic("unsent_share", "load.unsent", "share", "share of scheduled requests not sent"),
-        Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the time of an answer"),
+        Statistic("latency_drift_share", "load.drift-latency", "drift", "growth of the response time"),
         Statistic("error_drift_share", "load.drift-errors", "drift", "growth of the share of errors"),
-        Statistic("bytes_drift_share", "load.drift-bytes", "drift", "growth of the length of an answer"),
+        Statistic("bytes_drift_share", "load.drift-bytes", "drift", "growth of the response size"),
         Statistic("memory_drift_share", "load.drift-memory", "drift", "growth of the memory of the server"),
     )
 }
 
 
 def time_of(statistic: Statistic, times: Histogram, never: int) -> float | None:
-    """A statistic of times in seconds; None without a sample, or where it is one of *never* that take for ever."""
+    """Statistic of times in seconds; None without samples or if infinite. *never* counts requests without a time."""
     value_s = _time_of(statistic, times, never)
     return value_s if times.cells and math.isfinite(value_s) else None
 
@@ -100,18 +101,18 @@ def _time_of(statistic: Statistic, times: Histogram, never: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One limit and what was measured."""
+    """One limit and its measured value."""
 
     limit: Limit
-    value: float | None  # in the unit of the limit; None where it could not be measured
-    count: int  # samples that it rests on
-    verdict: Kept  # ``not-applicable`` where the run had nothing that the limit is about
-    reason: str = ""  # why there is no verdict, or what a reader of the value should know
+    value: float | None  # in the unit of the limit; None if it could not be measured
+    count: int  # samples behind the value
+    verdict: ReadingVerdict  # ``not-applicable`` if the run had nothing to measure
+    reason: str = ""  # why there is no verdict, or a remark on the value
 
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A value; *doubt* says why it is None or doubtful, and *breach* why it is beyond its limit all the same."""
+    """A value. *doubt* is why it is None or uncertain; *breach* is why it is beyond its limit all the same."""
 
     value: float | None
     count: int
@@ -121,7 +122,7 @@ class _Measured:
 
 
 def measured(log: RunLog) -> tuple[Reading, ...]:
-    """What each limit of a load run came to, in the order of the limits."""
+    """Reading of each limit of a load run, in the order of the limits."""
     if log.workload is None:
         return ()
     return tuple(map(_Run(log, log.workload).reading, log.workload.limits))
@@ -139,14 +140,14 @@ class _Run:
         self._spent = used_up if self._kept.is_spent else ""
 
     def reading(self, limit: Limit) -> Reading:
-        """What one limit came to."""
+        """Reading of one limit."""
         statistic = STATISTICS[limit.statistic]
         by_sort = {"time": self._time, "share": self._share, "rate": self._rate, "drift": self._growth}
         found = by_sort[statistic.sort](limit, statistic)
         verdict, reason = self._verdict(limit, statistic, found)
         return Reading(limit, found.value, found.count, verdict, reason)
 
-    def _verdict(self, limit: Limit, statistic: Statistic, found: _Measured) -> tuple[Kept, str]:
+    def _verdict(self, limit: Limit, statistic: Statistic, found: _Measured) -> tuple[ReadingVerdict, str]:
         if self._kept.lost:
             return "indeterminate", f"worker {', '.join(map(str, self._kept.lost))} was lost with its samples"
         if found.breach:
@@ -157,15 +158,15 @@ class _Run:
             is_open = self._spent and statistic.name in _BOUND_BY_BUDGET
             return ("indeterminate", self._spent) if is_open else ("broken", found.remark)
         if unfinished := self._unfinished(limit):
-            return "indeterminate", f"kept so far, but {unfinished}"
+            return "indeterminate", f"held so far, but {unfinished}"
         return "kept", found.remark
 
     def _unfinished(self, limit: Limit) -> str:
-        """What the run did not come to before its end; empty where it did all."""
+        """What was missing when the run ended; empty if nothing was."""
         if self._kept.missing:
             return f"the run ended before {plural(self._kept.missing, 'arrival')} of its schedule"
         if cut := self._of(limit.operation).kinds["cut"]:
-            return f"{plural(cut, 'request')} had no answer yet when the run was stopped"
+            return f"{plural(cut, 'request')} had no response yet when the run was stopped"
         if self._kept.undone:
             ended = ending(self._log)
             return f"{ended.cause if ended else 'the run ended'} before all its clients were done"
@@ -191,18 +192,18 @@ class _Run:
     def _time(self, limit: Limit, statistic: Statistic) -> _Measured:
         own = self._of(limit.operation)
         unsent, count = own.kinds["unsent"], own.times.count + own.unanswered
-        # What the caller allowed no request for tells nothing about those that were sent.
+        # Arrivals beyond the request budget are left out: they say nothing about the target.
         counted = unsent if self._kept.unsent > self._kept.over_budget else 0
         value = time_of(statistic, own.times, own.unanswered + counted)
         if not count:
-            return _Measured(None, 0, f"no answer of {scope_text(limit.operation)} tells a time")
+            return _Measured(None, 0, f"no documented response: {scope_text(limit.operation)}")
         if count < (need := statistic.samples_needed):
             doubt = f"{plural(count, 'sample')}, but {statistic.name} needs at least {need:,}: run longer or faster"
             return _Measured(value, count, doubt)
         late = self._late(limit)
         late_s = late.quantile_s(0.99)
         if value is None or late_s > LATE_TOLERATED_SHARE * limit.value:
-            doubt = f"{plural(unsent, 'arrival')} could not be sent: how long they take, nobody knows"
+            doubt = f"{plural(unsent, 'arrival')} could not be sent, so their response times are unknown"
             if late_s > LATE_TOLERATED_SHARE * limit.value:
                 doubt = (
                     f"the generator was {brief(late_s)} late at p99, more than a tenth of the limit of "
@@ -211,7 +212,7 @@ class _Run:
             return _Measured(value, count, doubt, breach=_breach(limit, statistic, own, late))
         at_worst = time_of(statistic, own.times, own.unanswered + unsent)
         if not is_broken(limit, statistic, value) and (at_worst is None or is_broken(limit, statistic, at_worst)):
-            return _Measured(value, count, f"kept so far, but {self._spent}")
+            return _Measured(value, count, f"held so far, but {self._spent}")
         is_closed = self._workload.model == "closed"
         remark = "closed model: counted from sending, not from when a request was due" if is_closed else ""
         return _Measured(value, count, "", remark)
@@ -230,12 +231,12 @@ class _Run:
         if length_s <= 0 or not self._of(operation).sent:
             return _Measured(None, 0, f"no request was sent to {scope_text(operation)}")
         value, late_s = throughput(within, operation, self._workload), self._late(limit).max_s
-        # Had all been sent, and in time, it would have been this.
+        # The throughput if everything had been sent on time.
         at_best = throughput(within, operation, self._workload, sooner_s=late_s) + unsent / length_s
         if self._spent or not is_broken(limit, statistic, value) or is_broken(limit, statistic, at_best):
             return _Measured(value, served)
-        more = f" and {plural(unsent, 'arrival')} not at all" if unsent else ""
-        doubt = f"the generator sent requests up to {brief(late_s)} late{more}: a faster target might have served more"
+        more = f" and did not send {plural(unsent, 'arrival')}" if unsent else ""
+        doubt = f"the generator was up to {brief(late_s)} late{more}, so the target might have served more"
         return _Measured(value, served, f"{doubt}; lower the rate or add workers")
 
     def _growth(self, limit: Limit, statistic: Statistic) -> _Measured:
@@ -244,25 +245,25 @@ class _Run:
 
 
 def _breach(limit: Limit, statistic: Statistic, own: Totals, late: Histogram) -> str:
-    """What shows that a limit is broken though the generator was late or did not send everything; empty if nothing."""
+    """Evidence that a limit is broken although the generator was late or did not send everything; or empty."""
     least_s = _time_of(statistic, own.service, own.unanswered)
     if math.isinf(least_s):
         sent = own.service.count + own.unanswered
-        return f"no answer came to {own.unanswered:,} of {plural(sent, 'request')}"
-    # By as much its own delay may have lengthened what it took for service times.
+        return f"{own.unanswered:,} of {plural(sent, 'request')} got no response"
+    # The delay of the generator may have lengthened the service times by this much.
     late_s = late.max_s if statistic.name == "max_s" else late.quantile_s(0.99)
     if least_s - late_s <= limit.value:
         return ""
-    return f"{brief(least_s)} from sending to the answer, and the generator was no more than {brief(late_s)} late"
+    return f"{brief(least_s)} from sending to the response, and the generator was at most {brief(late_s)} late"
 
 
 def is_broken(limit: Limit, statistic: Statistic, value: float) -> bool:
-    """Whether a value is beyond its limit; to meet it exactly is to keep it."""
+    """Whether a value is beyond its limit; a value equal to the limit is not."""
     return value < limit.value if statistic.is_floor else value > limit.value
 
 
 def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -> Ruling:
-    """What the readings of a run say about the claims of the limits."""
+    """Judgements of the limits' claims, from the readings of a run."""
     readings = tuple(readings)
     unclear = {_claim(reading) for reading in readings if reading.verdict == "indeterminate"}
     ruling = Ruling()
@@ -281,7 +282,7 @@ def judge_thresholds(readings: Iterable[Reading], log: RunLog, ledger: Ledger) -
         elif reading.verdict == "indeterminate":
             why = f"{limit}: {reading.reason}"
             ruling.judgements.append(Judgement(claim, "indeterminate", CHECK, operation, (), "", why))
-        # One limit that is kept does not uphold a claim that another one leaves open.
+        # A limit that holds does not uphold a claim with an indeterminate limit.
         elif claim not in unclear:
             ruling.judgements.append(Judgement(claim, "held", CHECK, operation, ()))
     return ruling
@@ -292,20 +293,20 @@ def _claim(reading: Reading) -> str:
 
 
 def scope_text(operation: str) -> str:
-    """An operation in a message."""
+    """Operation as text in a message."""
     return "all operations" if operation == ALL else operation
 
 
 def limit_text(limit: Limit) -> str:
-    """A limit in words, such as ``getBuild p99_s at most 0.5``."""
+    """Limit as text, such as ``getBuild p99_s at most 0.5``."""
     bound = "at least" if STATISTICS[limit.statistic].is_floor else "at most"
     return f"{scope_text(limit.operation)} {limit.statistic} {bound} {figure(limit.value, 6)}"
 
 
 def value_text(reading: Reading) -> str:
-    """What was measured in words, such as ``710 ms``; with more digits where it is beyond its limit by a hair."""
+    """Measured value as text, such as ``710 ms``; with more digits if it is very close to its limit."""
     if reading.value is None:
-        return "no answer" if reading.verdict == "broken" else "unknown"
+        return "no response" if reading.verdict == "broken" else "unknown"
     sort, limit = STATISTICS[reading.limit.statistic].sort, reading.limit.value
     if sort == "time":
         return brief(reading.value, 9 if reading.value != limit and brief(reading.value) == brief(limit) else 3)
@@ -314,18 +315,18 @@ def value_text(reading: Reading) -> str:
 
 
 def bundled_thresholds() -> Path:
-    """The thresholds that travel with the package; ContractError where they are not there."""
+    """Path of the bundled thresholds; raises `ContractError` if they are missing."""
     return load_dir() / "thresholds.toml"
 
 
 def read_thresholds(path: Path) -> Thresholds:
-    """The limits of each scenario in a file like load/thresholds.toml, in its order; none for one that it leaves out.
+    """Limits by scenario from a file like load/thresholds.toml, in its order; empty for scenarios without limits.
 
     A table for each scenario and operation holds a limit for each statistic, such as ``[steady.getBuild] p99_s = 0.5``.
 
     Raises:
-        UsageError: the file cannot be read or is not TOML, or it names a scenario, operation or statistic that there
-            is not, or a limit that cannot be meant; the message names the place and the nearest known name.
+        UsageError: the file cannot be read or is not TOML; a scenario, operation or statistic is unknown; or a limit is
+            invalid. The message names the place and the nearest known name.
     """
     try:
         document = read_toml(path, str(path))
@@ -343,10 +344,10 @@ def read_thresholds(path: Path) -> Thresholds:
 
 
 def thresholds_of(path: Path, scenario: str) -> tuple[Limit, ...]:
-    """The limits of one scenario, at least one, from a file that was given for it.
+    """Limits of one scenario, at least one, from a file given for it.
 
     Raises:
-        UsageError: as of `read_thresholds`, or the file has no limit for the scenario: a run would be judged by none.
+        UsageError: as for `read_thresholds`, or if the file has no limit for the scenario.
     """
     found = read_thresholds(path)
     if not found[scenario]:
@@ -374,11 +375,11 @@ def _limit(place: str, operation: str, name: str, value: object) -> Limit:
         raise UsageError(f"{place} {one_line(name)}: unknown statistic; {nearest(name, STATISTICS)}")
     sort = STATISTICS[name].sort
     if name == "memory_drift_share" and operation != ALL:
-        raise UsageError(f'{place} {name}: a server has one memory; put it into the table of all operations, "{ALL}"')
+        raise UsageError(f'{place} {name}: move it to the table of all operations, "{ALL}"')
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not (0 <= number <= 1 if sort in ("share", "drift") else 0 < number <= _HIGHEST_LIMIT):
-        like = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
-        raise UsageError(f"{place} {name}: found {quoted(value)}; expected {like}")
+        expected = {"time": "seconds above 0", "rate": "requests a second above 0"}.get(sort, "a share from 0 to 1")
+        raise UsageError(f"{place} {name}: found {quoted(value)}; expected {expected}")
     return Limit(operation, name, float(number))
 
 

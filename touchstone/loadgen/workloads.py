@@ -1,4 +1,4 @@
-"""The six load scenarios as data for plans and reports; what one arrival does is in `load/`, one file a scenario."""
+"""The six load scenarios as data for plans and reports. Their actions are in `load/`, one file per scenario."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,14 +10,15 @@ from touchstone.facts.events import Model
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What one arrival does.
+    """Action of one arrival.
 
     Attributes:
-        operation: The operation of its first request, which it is timed by, and which thresholds are set for.
-        builds: The build that it may begin: one of a version of its ``own``, or of one that is ``shared``.
+        operation: Operation of its first request, which is timed and compared with thresholds.
+        builds: The build that it may begin: of a version of its ``own``, or of a ``shared`` one.
         lasts: Whether its client goes on to the end of the build.
-        follow_ups: Requests after the first one, besides polls and what a refusal costs.
-        is_followed: Whether somebody follows the log of its build; *follows*: whether it follows a log itself.
+        follow_ups: Requests after the first one, without polls and retries.
+        is_followed: Whether a client follows the log of its build.
+        follows: Whether it follows a log itself.
     """
 
     operation: str = "startBuild"
@@ -40,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
     "greedy": Action(),
 }
 
-# What a load run judges of itself as a whole. Each is a must there, also where a check takes it for a should.
+# Claims that load runs judge as a whole. Each is a must there, even if it is a should in a check.
 INVARIANTS: tuple[str, ...] = (
     "http.status-is-documented",
     "http.no-server-error",
@@ -56,7 +57,7 @@ INVARIANTS: tuple[str, ...] = (
     "load.builds-admitted",
 )
 
-_SHOWN = ("http.answers", "http.no-server-error", "http.status-is-documented")
+_CLAIMS = ("http.answers", "http.no-server-error", "http.status-is-documented")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,17 @@ class Scenario:
     """One load scenario with its defaults.
 
     Attributes:
-        arrivals: The arrival curve as text, or ``at once``: then *builds* say how many.
+        arrivals: The arrival curve as text, or ``at once`` for one arrival per build.
         mix: Weights of the actions among the arrivals, none of them zero.
         watchers: Followers of each build.
-        build_s: Seconds that the steps of a build take; *lines*: how many it prints.
+        build_s: Duration of the steps of a build in seconds; *lines*: number of lines that it prints.
         ready: Versions that are built before the run begins, for reads.
         drift: Whether the last part of the run is compared with the first.
-        shows: Claims that it is for; without a verdict on one of them a run is no pass.
+        claims: Claims that it tests; a run without a verdict on one of them is no pass.
     """
 
     name: str
-    says: str
+    description: str
     arrivals: str
     duration_s: float
     mix: Mapping[str, float]
@@ -85,10 +86,10 @@ class Scenario:
     ready: int = 0
     needs_second: bool = False
     drift: bool = False
-    shows: tuple[str, ...] = _SHOWN
+    claims: tuple[str, ...] = _CLAIMS
 
-    def heeds(self, flag: str) -> bool:
-        """Whether a flag, by its name without dashes, changes anything about the scenario."""
+    def uses(self, flag: str) -> bool:
+        """Whether a flag, named without dashes, affects the scenario."""
         uses = {
             "builds": self.builds,
             "watchers": self.watchers,
@@ -110,12 +111,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     for scenario in (
         Scenario(
             "storm",
-            "Starts many builds at the same moment, over what the target admits, and backs off until each is built.",
+            "Starts more builds at once than the target admits; refused clients back off until each is built.",
             AT_ONCE,
             1.0,
             {"start": 1},
             builds=24,
-            shows=(*_SHOWN, "start.answers-202", "status.build-ends"),
+            claims=(*_CLAIMS, "start.answers-202", "status.build-ends"),
         ),
         Scenario(
             "steady",
@@ -127,7 +128,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "churn",
-            "Starts and cancels a few versions from many clients at once, so that the two race.",
+            "Many clients start and cancel a few versions at once, so that starts and cancels race.",
             "constant:6",
             15.0,
             {"race": 1},
@@ -135,7 +136,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "watchers",
-            "Many clients follow the logs of a few builds, each from before its output to its end.",
+            "Many clients follow the logs of a few builds, each from before the first output to the end.",
             AT_ONCE,
             1.0,
             {"host": 1, "watch": 1},
@@ -143,11 +144,11 @@ SCENARIOS: Mapping[str, Scenario] = {
             watchers=12,
             build_s=4.0,
             lines=40,
-            shows=(*_SHOWN, "events.answers-200", "events.watchers-agree", "events.carry-the-output"),
+            claims=(*_CLAIMS, "events.answers-200", "events.watchers-agree", "events.carry-the-output"),
         ),
         Scenario(
             "soak",
-            "The mix of steady, gently and for long: what drifts in the answers, in time, in size or in errors?",
+            "The mix of steady at a low rate, for long: do latency, response size or errors grow?",
             "poisson:5",
             3600.0,
             {"read": 94, "start": 2, "cancel": 2, "stream": 2},
@@ -156,12 +157,12 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "fairness",
-            "One key starts at a modest pace, first alone and then beside a greedy one.",
+            "One key starts at a modest rate, first alone and then beside a greedy key.",
             "constant:1",
             24.0,
             {"modest": 1, "greedy": 20},
             needs_second=True,
-            shows=(*_SHOWN, "limit.is-per-key"),
+            claims=(*_CLAIMS, "limit.is-per-key"),
         ),
     )
 }
@@ -169,11 +170,11 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """A scenario with the caller's wishes in it.
+    """A scenario with the settings of one run.
 
     Attributes:
-        users: Clients that send one request after the other; only in a closed model.
-        max_requests: Requests that the run may send, set-up and clean-up not counted; None for no bound.
+        users: Clients that each send one request after the other; only in a closed model.
+        max_requests: Requests that the run may send, without set-up and clean-up; None for no limit.
     """
 
     scenario: Scenario
@@ -192,30 +193,30 @@ class Options:
 
     @property
     def arrivals_text(self) -> str:
-        """When what is to be sent is sent."""
-        return self.arrivals if self.model == "open" else f"as answered, by {self.users} clients"
+        """Arrivals as text; for a closed model its number of clients."""
+        return self.arrivals if self.model == "open" else f"after each response, by {self.users} clients"
 
     @property
     def advice(self) -> str:
-        """Which flags make less of something of which there is too much."""
+        """Advice which flags reduce the load."""
         if self.arrivals == AT_ONCE:
             return "lower --builds or --watchers" if self.watchers else "lower --builds"
         return "lower --duration" if self.arrivals.startswith("trace:") else "lower --rate or --duration"
 
     def public(self) -> dict[str, Any]:
-        """Every setting by name as JSON values."""
+        """All settings by name as JSON values."""
         return asdict(self) | {"scenario": self.scenario.name}
 
 
 def scenario(name: str) -> Scenario:
-    """The scenario called *name*; a `UsageError` where there is none."""
+    """Scenario by name; raises `UsageError` if it does not exist."""
     if name not in SCENARIOS:
         raise UsageError(f"scenario {name!r}: no such scenario; {nearest(name, tuple(SCENARIOS))}")
     return SCENARIOS[name]
 
 
 def mix_of(text: str, default: Mapping[str, float]) -> dict[str, float]:
-    """The weights of ``action=weight,…``, 0 or more; a `UsageError` where an action is unknown, or a weight none."""
+    """Weights above 0 from ``action=weight,…``; raises `UsageError` if an action is unknown, or a weight invalid."""
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))

@@ -1,1 +1,1 @@
-"""Broken and unusual servers, and the proof that a check finds each broken one."""
+"""Twins with a known fault, correct variants of the twin, and the prover that runs a check against each."""

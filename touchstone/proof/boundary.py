@@ -1,4 +1,4 @@
-"""Stands between the application and the network: sees each answer, remembers it, and lets a change have it first."""
+"""ASGI wrapper around the twin that records each response and changes some of them."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ _OPERATION_OF = {resource: operation for operation, resource in OPERATIONS.items
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One whole answer.
+    """A complete HTTP response.
 
     Attributes:
-        operation: operationId, or empty for a path or a method outside the contract.
-        ref: What the path names, or what publishing said it made.
+        operation: operationId; empty for a path or a method outside the contract.
+        ref: Ref in the path of the request; for a publish, the ref in the response body.
         key: The Authorization header of the request.
-        delay_s: How long it is kept back.
-        missing_bytes: How much longer than the body its announced length is.
+        delay_s: Delay before it is sent.
+        missing_bytes: Content-Length minus the length of the body.
     """
 
     operation: str
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The body as a JSON object, empty where it is none."""
+        """The body as a JSON object; empty if it is not one."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def place(self) -> str:
-        """Which kind of answer it is: the name of a place of the surface, such as ``getBuild.200.ready``."""
+        """Name of its place in the surface, such as ``getBuild.200.ready``."""
         data, state = self.data, ""
         if self.operation == "publishTemplate" and self.status == 201:
             state = "auto_build" if "auto_build" in data else "plain"
@@ -59,17 +59,17 @@ class Answer:
             state = str(data.get("status", ""))
         return ".".join(filter(None, (self.operation, str(self.status), state)))
 
-    def saying(self, data: Any) -> "Answer":
-        """The same answer with another JSON body."""
+    def with_json(self, data: Any) -> "Answer":
+        """Returns the response with another JSON body."""
         return replace(self, body=json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
 
     def header(self, name: str) -> bytes | None:
-        """The value of a header, or None."""
+        """Returns the value of a header, or None."""
         wanted = name.lower().encode()
         return next((value for key, value in self.headers if key == wanted), None)
 
     def with_header(self, name: str, *values: bytes) -> "Answer":
-        """The same answer with a header once for each value, in place of what it had."""
+        """Returns the response with these values of a header in place of the old ones."""
         wanted = name.lower().encode()
         kept = tuple(pair for pair in self.headers if pair[0] != wanted)
         return replace(self, headers=(*kept, *((wanted, value) for value in values)))
@@ -77,27 +77,27 @@ class Answer:
 
 @dataclass(slots=True)
 class Past:
-    """The answers of one twin so far, as they were before anything was changed."""
+    """All earlier responses of one twin, in their unchanged form."""
 
     answers: list[Answer] = field(default_factory=list)
     places: Counter[str] = field(default_factory=Counter)
 
     def add(self, answer: Answer) -> None:
-        """Remembers an answer."""
+        """Adds a response."""
         self.answers.append(answer)
         self.places[answer.place] += 1
 
     def first(self, now: Answer, name: str) -> Any:
-        """What *name* said in the first answer of this operation about this version; None where it said nothing."""
+        """Returns the value of field *name* in the first success of this operation on this version, or None."""
         same = (a for a in self.answers if (a.operation, a.ref) == (now.operation, now.ref) and a.status < 300)
         return next((a.data[name] for a in same if name in a.data), None)
 
     def others(self, now: Answer, name: str) -> Any:
-        """What *name* said in the latest answer about another version that said something else; None without one."""
+        """Returns the latest different value of field *name* in a response about another version, or None."""
         return self._latest(now, name, lambda answer: answer.ref != now.ref)
 
     def of_account(self, now: Answer, name: str) -> Any:
-        """What *name* said in the latest answer to another account that said something else; None without one."""
+        """Returns the latest different value of field *name* in a response to another account, or None."""
         return self._latest(now, name, lambda answer: answer.key != now.key)
 
     def _latest(self, now: Answer, name: str, fits: Callable[[Answer], bool]) -> Any:
@@ -106,7 +106,7 @@ class Past:
         return next((a.data[name] for a in other if name in a.data and a.data[name] != value), None)
 
     def count(self, place: str) -> int:
-        """How many answers there were at the places that match a glob."""
+        """Returns the number of responses at places that match a glob."""
         return sum(number for name, number in self.places.items() if fnmatchcase(name, place))
 
 
@@ -114,7 +114,7 @@ Change = Callable[[Answer, Past], Answer]
 
 
 def at(place: str, change: Change, every: int = 1) -> Change:
-    """The change, for one in *every* answers at the places that match a glob, the first of them among these."""
+    """Limits a change to one in *every* responses at places that match a glob, beginning with the first."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         due = fnmatchcase(answer.place, place) and past.count(place) % every == 0
@@ -124,47 +124,47 @@ def at(place: str, change: Change, every: int = 1) -> Change:
 
 
 def on(place: str, change: Change) -> Callable[[Asgi], Asgi]:
-    """An application whose answers at the places that match a glob a change has first."""
+    """Returns a wrapper that changes the responses at places that match a glob."""
     return wrapped(at(place, change))
 
 
 def put(**fields: Any) -> Change:
-    """Other fields in a JSON body, or others in their place; of a value that can be called, what it makes of it."""
+    """Sets fields of a JSON body. A callable computes the new value from the whole body."""
 
     def change(answer: Answer, _: Past) -> Answer:
         data = answer.data
-        return answer.saying(data | {name: new(data) if callable(new) else new for name, new in fields.items()})
+        return answer.with_json(data | {name: new(data) if callable(new) else new for name, new in fields.items()})
 
     return change
 
 
 def drop(name: str) -> Change:
-    """A JSON body without a field."""
-    return lambda answer, _: answer.saying({key: value for key, value in answer.data.items() if key != name})
+    """Drops a field of a JSON body."""
+    return lambda answer, _: answer.with_json({key: value for key, value in answer.data.items() if key != name})
 
 
 def body(alter: Callable[[bytes], bytes]) -> Change:
-    """A body of other bytes."""
+    """Alters the bytes of the body."""
     return lambda answer, _: replace(answer, body=alter(answer.body))
 
 
 def code(status: int) -> Change:
-    """Another status."""
+    """Replaces the status."""
     return lambda answer, _: replace(answer, status=status)
 
 
 def header(name: str, *values: bytes) -> Change:
-    """A header with other values, or without any."""
+    """Replaces a header; drops it if there are no values."""
     return lambda answer, _: answer.with_header(name, *values)
 
 
 def instead(status: int, data: Any) -> Change:
-    """Another status and another JSON body."""
-    return lambda answer, _: replace(answer, status=status).saying(data)
+    """Replaces the status and the JSON body."""
+    return lambda answer, _: replace(answer, status=status).with_json(data)
 
 
 def wrapped(change: Change) -> Callable[[Asgi], Asgi]:
-    """An application whose answers a change has first; build logs pass as they are."""
+    """Returns a wrapper that applies a change to each response except build logs."""
 
     def wrap(app: Asgi) -> Asgi:
         past = Past()
@@ -178,7 +178,7 @@ def wrapped(change: Change) -> Callable[[Asgi], Asgi]:
 
 
 class _Sender:
-    """Collects an answer, and sends it changed once it is whole."""
+    """Collects the messages of a response; sends the changed response when it is complete."""
 
     def __init__(self, scope: Scope, send: Send, change: Change, past: Past) -> None:
         self._scope, self._send, self._change, self._past = scope, send, change, past
@@ -196,7 +196,7 @@ class _Sender:
                 await self._finish()
 
     async def _finish(self) -> None:
-        answer = _answered(self._scope, self._start, self._body)
+        answer = _collected(self._scope, self._start, self._body)
         changed = self._change(answer, self._past)
         if self._scope["method"] != "HEAD":
             self._past.add(answer)
@@ -210,12 +210,12 @@ class _Sender:
 
 
 def is_log(start: Message) -> bool:
-    """Whether an answer is an event stream."""
+    """Whether a response is an event stream."""
     return any(key == b"content-type" and value.startswith(b"text/event-stream") for key, value in start["headers"])
 
 
-def _answered(scope: Scope, start: Message, body: bytes) -> Answer:
-    """The answer to a request, with what the request asked for."""
+def _collected(scope: Scope, start: Message, body: bytes) -> Answer:
+    """Returns the collected response with the operation, ref and key of its request."""
     operation, ref = requested(scope)
     keys = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
     headers = tuple((bytes(name).lower(), bytes(value)) for name, value in start["headers"])
@@ -224,7 +224,7 @@ def _answered(scope: Scope, start: Message, body: bytes) -> Answer:
 
 
 def requested(scope: Scope) -> tuple[str, str]:
-    """The operation and the ref that a request is about; both empty for one outside the contract."""
+    """Returns operation and ref of a request; both are empty for a request outside the contract."""
     raw: bytes = scope["raw_path"]
     found = resource_at(raw[max(raw.find(b"/templates"), 0) :], "")
     if found is None:

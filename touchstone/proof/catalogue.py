@@ -1,4 +1,4 @@
-"""The servers that can be put before the examination, by name."""
+"""Catalogue of faults and variants by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from touchstone.proof.variants import Variant
 
 _T = TypeVar("_T")
-# So many names are told of those that are near to an unknown one.
+# Number of similar names in the message about an unknown name.
 _NEAR = 3
-# A name that is as much like it is what was meant.
+# Names that are at least this similar come first.
 _ALIKE_SHARE = 0.85
-ALL_NAMES = "`touchstone prove --list` shows all names, and with --generated those of derived faults"
+ALL_NAMES = "`touchstone prove --list` lists all names; add --generated for those of derived faults"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A server, and what is to become of it.
+    """A twin that can be tried.
 
     Attributes:
-        profile: The profile of the examination.
+        profile: The profile of the check.
     """
 
     subject: Subject
@@ -38,34 +38,34 @@ class Candidate:
 
 
 def named_faults(glob: str = "*") -> list[Candidate]:
-    """The named faults that match *glob* and that a check can show, in the order of their names.
+    """Returns the named faults that match *glob* and that a check can find, ordered by name.
 
     Raises:
-        UsageError: only faults match that show under load alone.
+        UsageError: all matching faults appear only under load.
     """
     found = [fault for name, fault in faults.FAULTS.items() if fnmatchcase(name, glob)]
-    shown = [_fault(fault, "fault") for fault in found if fault.under == "check"]
-    if found and not shown:
+    provable = [_fault(fault, "fault") for fault in found if fault.under == "check"]
+    if found and not provable:
         raise UsageError(
-            f"--fault {glob!r}: {found[0].name} shows under load alone, which no check brings; "
-            f"`touchstone serve --fault {found[0].name}` and `touchstone load --url` meet it"
+            f"--fault {glob!r}: no check can find {found[0].name}, because it appears only under load; "
+            f"use `touchstone serve --fault {found[0].name}` and `touchstone load --url`"
         )
-    return shown
+    return provable
 
 
 def under_load(glob: str = "*") -> list[Candidate]:
-    """The named faults that match *glob* and that load alone shows, in the order of their names."""
+    """Returns the named faults that match *glob* and appear only under load, ordered by name."""
     found = [fault for name, fault in faults.FAULTS.items() if fnmatchcase(name, glob)]
     return [_fault(fault, "fault") for fault in found if fault.under == "load"]
 
 
 def derived(glob: str = "*", seed: int = 1) -> list[Candidate]:
-    """The generated faults that match *glob*, the permitted ones among them."""
+    """Returns the generated faults that match *glob*, permitted ones included."""
     return [_fault(fault, "generated") for name, fault in _mutants(seed).items() if fnmatchcase(name, glob)]
 
 
 def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
-    """The variants that match *glob*, in the order of their list; where none does, the freedoms that do, each alone."""
+    """Returns the variants that match *glob*, in catalogue order; if none match, the matching single freedoms."""
     freedoms, known = _variants()
     found = [[one for name, one in those.items() if fnmatchcase(name, glob)] for those in (known, freedoms)]
     return [
@@ -75,55 +75,55 @@ def variants(glob: str = "*", profile: str = "quick") -> list[Candidate]:
 
 
 def candidate(name: str, sort: Sort, seed: int) -> Candidate:
-    """The one called *name*."""
+    """Returns the candidate with this name."""
     return variants(name)[0] if sort == "variant" else _fault(fault(name, seed), sort)
 
 
 def fault(name: str, seed: int = 1) -> "Fault":
-    """The fault called *name*, a named or a generated one; imports no more than it needs.
+    """Returns the named or generated fault with this name; imports only the modules that it needs.
 
     Raises:
-        UsageError: there is none; the message names the nearest one.
+        UsageError: the name is unknown; the message suggests similar names.
     """
     known = faults.found(name) if "." not in name else _mutants(seed).get(name)
     return known or _known("--fault", name, {**_mutants(seed), **faults.FAULTS})
 
 
 def variant(name: str) -> "Variant":
-    """The variant called *name*.
+    """Returns the variant with this name.
 
     Raises:
-        UsageError: there is none; the message names the nearest one.
+        UsageError: the name is unknown; the message suggests similar names.
     """
     freedoms, known = _variants()
     return _known("--variant", name, {**freedoms, **known})
 
 
 def proving(claim: str) -> list[str]:
-    """The named faults that *claim* has to be found broken for, also those that show under load alone."""
+    """Returns the names of the faults that break *claim*, including those that appear only under load."""
     return [name for name, fault in faults.FAULTS.items() if claim in fault.breaks]
 
 
 def _known(flag: str, name: str, known: Mapping[str, _T]) -> _T:
     if name not in known:
-        # Hundreds of names are derived from the contract: too many for a message.
+        # There are hundreds of generated names: too many for a message.
         names = sorted(known)
         found = get_close_matches(name, names, _NEAR, _ALIKE_SHARE) or get_close_matches(name, names, _NEAR)
         *others, last = found or [""]
         near = f"{', '.join(others)} or {last}" if others else last
-        raise UsageError(f"{flag} {name!r}: there is none; {f'did you mean {near}? ' if near else ''}{ALL_NAMES}")
+        raise UsageError(f"{flag} {name!r}: unknown name; {f'did you mean {near}? ' if near else ''}{ALL_NAMES}")
     return known[name]
 
 
 @cache
 def _mutants(seed: int) -> Mapping[str, "Fault"]:
-    from touchstone.proof.mutants import generated  # noqa: PLC0415 - the named ones do without
+    from touchstone.proof.mutants import generated  # noqa: PLC0415 - named faults do not need it
 
     return generated(seed)
 
 
 def _variants() -> tuple[Mapping[str, "Variant"], Mapping[str, "Variant"]]:
-    from touchstone.proof.variants import FREEDOMS, VARIANTS  # noqa: PLC0415 - faults do without
+    from touchstone.proof.variants import FREEDOMS, VARIANTS  # noqa: PLC0415 - faults do not need it
 
     return FREEDOMS, VARIANTS
 

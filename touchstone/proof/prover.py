@@ -1,4 +1,4 @@
-"""Puts many servers before the examination, a few at a time, each in a process of its own."""
+"""Prover: runs a check against many twins, a few at a time, each in its own process."""
 
 import contextlib
 import json
@@ -17,10 +17,10 @@ from touchstone.proof.catalogue import Candidate
 from touchstone.proof.result import GOOD, Blame, Subject, Trial
 from touchstone.proof.trial import Order
 
-# What the process that trials are forked from imports before the first one.
+# The fork server imports this module before the first trial.
 WARM = "touchstone.proof.warm"
 
-# A trial ends by itself before this; what does not is killed and counts as failed.
+# A trial that runs longer is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0
 
 
@@ -34,12 +34,13 @@ def prove(
     only_own: bool = False,
     on_outcome: Callable[[Trial], None],
 ) -> list[Trial]:
-    """Tries all *candidates*, *jobs* at a time; the outcomes in the order of the candidates.
+    """Runs a trial of each candidate; returns the outcomes in the order of the candidates.
 
-    Run logs of those that did not end well stay below *folder*; the others are removed.
+    Run logs of killed faults and surviving variants are removed; all others stay below *folder*.
 
     Args:
-        on_outcome: Called with each outcome as it comes, from one thread at a time.
+        jobs: Number of trials at a time.
+        on_outcome: Called with each outcome when its trial ends, from one thread at a time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([WARM])
@@ -72,13 +73,13 @@ def prove(
 
 
 def _is_quick(candidate: Candidate) -> tuple[bool, bool]:
-    """Whether a trial may stop early, and whether no lost build has to be waited for: the others come first."""
+    """Sort key: trials that take long come first. Those run to the end, or wait for a lost build."""
     return candidate.subject.is_fault, candidate.subject.kind != "stateful"
 
 
 @contextlib.contextmanager
 def _hypothesis_in(folder: Path) -> Iterator[None]:
-    """Hypothesis keeps its tables in a folder that is gone afterwards; the processes of the trials inherit it."""
+    """Sets the storage folder of Hypothesis for all trials; removes it at the end."""
     name = "HYPOTHESIS_STORAGE_DIRECTORY"
     before = os.environ.get(name)
     os.environ[name] = str(folder)

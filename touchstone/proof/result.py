@@ -1,4 +1,4 @@
-"""What became of one server that a proof put before the examination: found or missed, blamed rightly or not; pure."""
+"""Outcome of a trial: which claims the check found broken, and whether these are the right ones. Does no I/O."""
 
 import statistics
 from collections.abc import Iterable, Mapping
@@ -19,14 +19,15 @@ GOOD: frozenset[State] = frozenset({"killed", "survived"})
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A server that is put before the examination.
+    """A twin that a trial checks.
 
     Attributes:
         sort: A named fault, a generated one, a generated one that the documentation permits, or a variant.
-        kind: What has to be looked at to see the fault; empty for what is no fault.
-        breaks: Globs over the claims that have to be found broken: each of a named fault, one of a generated one.
-        also: Globs over the claims that it cannot help breaking as well.
-        permits: The sentence or the ambiguity that permits what is no fault.
+        says: Description of its behaviour, one sentence.
+        kind: Class of the fault; empty for a correct twin.
+        breaks: Globs of claims that must be found broken: all of them for a named fault, one for a generated fault.
+        also: Globs of claims that may be found broken as well.
+        permits: The sentence or the ambiguity that permits the behaviour of a correct twin.
     """
 
     name: str
@@ -39,26 +40,26 @@ class Subject:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the examination has to find something."""
+        """Whether the check must find a broken claim."""
         return self.sort in ("fault", "generated")
 
     def quarry(self) -> Quarry | None:
-        """What an examination that may stop early is after; None where there is nothing to find."""
+        """Returns the claims that end a trial early once they are found broken; None for a correct twin."""
         return Quarry(self.breaks, any_one=self.sort == "generated") if self.is_fault else None
 
     def allows(self, claim: str) -> bool:
-        """Whether a finding about *claim* blames the fault and nothing else."""
+        """Whether a finding about *claim* is expected."""
         return any(fnmatchcase(claim, glob) for glob in (*self.breaks, *self.also))
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """One claim that was found broken, as it was first met.
+    """A claim that was found broken, with its first finding.
 
     Attributes:
-        exchanges: How many exchanges the examination had made when the case that met it was over.
-        seconds: How long it had taken until then.
-        checks: All checks that found the claim broken, also later.
+        exchanges: Number of exchanges when the case with the first finding ended.
+        seconds: Time from the start of the run until then.
+        checks: All checks that found the claim broken, later ones included.
     """
 
     check: str
@@ -72,15 +73,15 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One server and what the examination said about it.
+    """The outcome of one check of one twin.
 
     Attributes:
-        broken: By claim, in the order in which they were met.
-        exit_code: Of the examination, under ``--strict``.
-        judged: How many claims were judged on an occasion.
-        exchanges: All that were made.
-        seconds: From the start of the server to the verdict.
-        trouble: Why the examination has no say; empty where it came to its end.
+        broken: Broken claims, in the order of their first findings.
+        exit_code: Exit code of the check with ``--strict``.
+        judged: Number of claims found upheld or broken.
+        exchanges: Number of all exchanges.
+        seconds: Time from the start of the twin to the end of the check.
+        trouble: Why the trial failed; empty if it ended normally.
     """
 
     subject: Subject
@@ -93,12 +94,12 @@ class Trial:
 
     @property
     def blamed(self) -> tuple[str, ...]:
-        """The claims that had to be found broken and were."""
+        """Claims that were expected to be broken and were found broken."""
         return tuple(c for c in self.broken if any(fnmatchcase(c, glob) for glob in self.subject.breaks))
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """What had to be found broken and was not."""
+        """Globs of *breaks* without a broken claim."""
         subject = self.subject
         missed = [glob for glob in subject.breaks if not any(fnmatchcase(claim, glob) for claim in self.broken)]
         if subject.sort == "generated" and len(missed) < len(subject.breaks):
@@ -107,12 +108,12 @@ class Trial:
 
     @property
     def noise(self) -> tuple[str, ...]:
-        """The claims that were blamed for what they have nothing to do with."""
+        """Unrelated claims that were found broken."""
         return tuple(claim for claim in self.broken if not self.subject.allows(claim))
 
     @property
     def state(self) -> State:
-        """What became of it."""
+        """The result of the trial."""
         if self.trouble:
             return "failed"
         if not self.subject.is_fault:
@@ -123,7 +124,7 @@ class Trial:
 
     @property
     def found(self) -> Blame | None:
-        """The finding that completed the proof: of those expected, the last one to come where all are needed."""
+        """The finding that completed the proof: the last expected one if all are needed, else the first."""
         if self.lacking or not self.blamed:
             return None
         choose = min if self.subject.sort == "generated" else max
@@ -131,32 +132,32 @@ class Trial:
 
 
 def tried(subject: Subject, log: "RunLog", verdict: "RunVerdict", seconds: float) -> Trial:
-    """What a whole run log says about a server."""
+    """Returns the outcome of a trial, computed from its run log."""
     judged = sum(item.verdict in ("broken", "upheld") for item in verdict.claims)
     trouble = verdict.reason if verdict.exit_code not in (0, 1) else ""
-    # A case that failed inside has judged nothing, and what the others say cannot make up for it.
+    # A case that crashed has judged nothing, so the trial has failed.
     trouble = next((f"{case.id}: {case.message}" for case in log.cases if case.outcome == "error"), trouble)
     return Trial(subject, _blames(log), verdict.exit_code, judged, len(log.exchanges), seconds, trouble)
 
 
 def _blames(log: "RunLog") -> dict[str, Blame]:
-    made: dict[str, tuple[int, float]] = {}
+    progress: dict[str, tuple[int, float]] = {}
     for number, exchange in enumerate(log.exchanges, start=1):
-        made[exchange.case] = (number, max(exchange.done_at, made.get(exchange.case, (0, 0.0))[1]))
+        progress[exchange.case] = (number, max(exchange.done_at, progress.get(exchange.case, (0, 0.0))[1]))
     checks: dict[str, list[str]] = {}
     for occurrence in log.occurrences:
         checks.setdefault(occurrence.finding.claim, []).append(occurrence.finding.check)
     blames: dict[str, Blame] = {}
     for occurrence in log.occurrences:
         finding = occurrence.finding
-        number, seconds = made.get(occurrence.case, (len(log.exchanges), 0.0))
-        spoke = tuple(dict.fromkeys(checks[finding.claim]))
+        number, seconds = progress.get(occurrence.case, (len(log.exchanges), 0.0))
+        all_checks = tuple(dict.fromkeys(checks[finding.claim]))
         found = (finding.check, finding.expected, finding.actual, occurrence.case)
-        blames.setdefault(finding.claim, Blame(*found, number, round(seconds, 3), spoke))
+        blames.setdefault(finding.claim, Blame(*found, number, round(seconds, 3), all_checks))
     return blames
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle value, the mean of the two middle ones where their number is even, and 0 of none."""
+    """Returns the median; 0 if there are no values."""
     ordered = list(values)
     return statistics.median(ordered) if ordered else 0.0

@@ -1,6 +1,6 @@
-"""The surface of the twin as a table: operations, statuses, states, fields, headers. Faults are derived from it.
+"""Surface of the twin: operations, statuses, states, fields and headers. Generated faults are derived from it.
 
-A test compares it with the contract, so that nothing is forgotten where the contract grows.
+A test compares it with the contract.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from touchstone.twin.app import Kind as ResourceKind
 
 FieldType = Literal["text", "number", "flag", "object", "list"]
 
-# By operationId: its method and the resource that its path names.
+# Method and resource by operationId.
 OPERATIONS: dict[str, tuple[str, ResourceKind]] = {
     "publishTemplate": ("POST", "templates"),
     "getTemplate": ("GET", "template"),
@@ -22,7 +22,7 @@ OPERATIONS: dict[str, tuple[str, ResourceKind]] = {
     "streamBuildEvents": ("GET", "events"),
 }
 
-# Every status that the contract lists, also those that the twin never gives.
+# Every status in the contract, including those that the twin never sends.
 STATUSES: dict[str, tuple[int, ...]] = {
     "publishTemplate": (200, 201, 400, 401, 403, 409, 422, 429),
     "getTemplate": (200, 400, 401, 403, 404, 422, 429),
@@ -41,29 +41,29 @@ ENUMS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# Headers that mean something to a client of the contract.
+# Response headers with a meaning for clients.
 HEADERS = ("Content-Type", "Content-Length", "Retry-After", "WWW-Authenticate")
 
 EVENT_FIELDS = ("ts", "level", "phase", "source", "line")
 
-_NAMED: dict[str, FieldType] = {"ref": "text", "digest": "text"}
-_BUILD: dict[str, FieldType] = {**_NAMED, "status": "text"}
+_IDENTITY: dict[str, FieldType] = {"ref": "text", "digest": "text"}
+_BUILD: dict[str, FieldType] = {**_IDENTITY, "status": "text"}
 _GOLDEN: dict[str, FieldType] = {**_BUILD, "build_time_ms": "number", "reused": "flag"}
 _FAILED: dict[str, FieldType] = {**_BUILD, "error": "text"}
-_PUBLISHED: dict[str, FieldType] = {**_NAMED, "published": "text"}
+_PUBLISHED: dict[str, FieldType] = {**_IDENTITY, "published": "text"}
 _ERROR: dict[str, FieldType] = {"error": "text"}
 
-# Fields that the twin never shows, or that may be shown and say nothing that is promised.
+# Documented fields without a promise about them; the twin omits some of them.
 UNUSED = frozenset({"golden_dir", "code", "request_id", "hint"})
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One kind of answer.
+    """One kind of response.
 
     Attributes:
-        state: What tells answers of one status apart; empty where nothing has to.
-        fields: The fields of its body, by name.
+        state: Distinguishes responses with the same status, for example ``ready``; may be empty.
+        fields: Type of each body field, by name.
     """
 
     operation: str
@@ -73,13 +73,13 @@ class Place:
 
     @property
     def every(self) -> int:
-        """One in so many answers of this kind is changed: whoever uses the server gets on in between."""
+        """A fault changes one in this many responses. A case that polls needs correct responses in between."""
         polled_or_needed = self.operation in {"getBuild", "startBuild", "publishTemplate", "cancelBuild"}
         return 2 if self.status < 300 and polled_or_needed else 1
 
     @property
     def name(self) -> str:
-        """How derived names begin: ``getBuild.200.ready``."""
+        """Prefix of the names of derived faults: ``getBuild.200.ready``."""
         return ".".join(filter(None, (self.operation, str(self.status), self.state)))
 
 
@@ -114,5 +114,5 @@ LOG = Place("streamBuildEvents", 200)
 
 
 def place(name: str) -> Place:
-    """The place of a name such as ``getBuild.200.ready``."""
+    """Returns the place with a name such as ``getBuild.200.ready``."""
     return next(found for found in (*PLACES, LOG) if found.name == name)

@@ -1,7 +1,6 @@
-"""One trial: a server that behaves otherwise than usual, and the whole examination of it, in this process.
+"""One trial: a twin with a fault or a variant, and a complete check of it in the same process.
 
-It runs in a process of its own that was forked from one that has everything imported, so that hundreds of trials cost
-no more than what they send.
+Each trial is forked from a process that has imported everything, because imports take longer than many trials.
 """
 
 import contextlib
@@ -35,24 +34,23 @@ from touchstone.target.transport import Transport
 from touchstone.twin import RateLimit
 from touchstone.twin.serve import Behaviour
 
-# The twin builds in a tenth of a second: whoever needs longer than this is stuck.
+# A build of the twin takes 0.1 s, so these timeouts are reached only if something is stuck.
 TARGET = TargetSettings(
     build_timeout_s=5.0, cancel_timeout_s=2.0, patience_s=20.0, request_timeout_s=5.0, max_builds=1000
 )
 TRIAL_SECONDS = 240.0
-# A limit with a wide window: where many trials share a slow machine, a burst of starts meets it all the same, and is
-# still refused when it has waited too short.
+# A wide window: even on a slow machine, a burst of starts exceeds the limit and early retries are refused.
 _TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("60/2"))
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one trial is to do.
+    """Parameters of one trial.
 
     Attributes:
-        folder: Where its run log goes.
-        whole: Whether the examination goes on after the proof is complete.
-        only_own: Whether only the cases on the claims that the fault breaks are run: noise on others is not seen then.
+        folder: Folder of its run log.
+        whole: Whether the check continues after the proof is complete.
+        only_own: Whether to run only cases about the claims that the fault breaks. Noise on others is not detected.
     """
 
     subject: Subject
@@ -64,7 +62,7 @@ class Order:
 
 
 def run(order: Order, behaviour: Behaviour) -> Trial:
-    """Examines a twin that behaves so, and says what became of it."""
+    """Checks a twin with this behaviour; returns the outcome."""
     began = time.monotonic()
     with behaviour.twin(_TWIN) as twin:
         settings = _settings(order, behaviour, twin.url)
@@ -83,12 +81,12 @@ def _settings(order: Order, behaviour: Behaviour, url: str) -> Settings:
         state_dir=order.folder / "state",
         seed=order.seed,
         strict=True,
-        profile=order.profile,  # type: ignore[arg-type]  # one of the profiles, as the fault says
+        profile=order.profile,  # type: ignore[arg-type]  # the profile of the candidate is valid
         max_seconds=TRIAL_SECONDS,
         claims_glob=",".join(order.subject.breaks) if order.only_own else "*",
     )
     settings = at_twin(settings, url)
-    # What the server is said to need goes last: it may be more patience, or another way of publishing.
+    # Settings of the behaviour override the others, such as timeouts or the way of publishing.
     return dataclasses.replace(settings, target=dataclasses.replace(settings.target, **behaviour.target))
 
 
@@ -112,7 +110,7 @@ def _examined(order: Order, settings: Settings, url: str, run_log: Path) -> Foot
 
 
 def _cases(handover: CheckHandover) -> int:
-    """Runs ``python -m pytest`` as a check does, but in this process; returns its exit code."""
+    """Runs the contract tests with pytest in this process; returns its exit code."""
     environment, arguments = dict(os.environ), sys.argv
     os.environ.clear()
     os.environ.update(passed_on(environment) | handover.environment())
@@ -129,7 +127,7 @@ def _cases(handover: CheckHandover) -> int:
 
 
 def main(order: Order, result: Path) -> None:
-    """The body of the process of one trial: writes what became of it to *result*, whole or not at all."""
+    """Runs one trial in its own process; writes the outcome to *result* atomically."""
     behaviour = candidate(order.subject.name, order.subject.sort, order.seed).behaviour
     threading.Thread(target=_end_with_parent, daemon=True).start()
     order.folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What every trial would load by itself, loaded once by the process that trials are forked from."""
+"""Imports and data that every trial needs, loaded once in the process that trials are forked from."""
 
 import schemathesis.pytest.plugin  # noqa: F401
 

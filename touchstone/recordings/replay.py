@@ -260,8 +260,8 @@ def alone(recording: Recording) -> Alone:
     """What the rules say of a recording, exchanges judged in the order in which they were over."""
     judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
-    judgements = [judgement for exchange in by_end for judgement in judge.see(exchange)]
-    judgements += judge.tell(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
+    judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
+    judgements += judge.conclude(dict.fromkeys(exchange.ref for exchange in recording.exchanges if exchange.ref))
     return Alone(judge, tuple(map(conclusion_of(recording), judgements)))
 
 

@@ -1,1 +1,1 @@
-"""Reports read a run log and tell; they do nothing else."""
+"""Reports of a run, made from its run log alone."""

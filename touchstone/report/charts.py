@@ -1,4 +1,4 @@
-"""What a chart is made of: axes, shapes in a square of SIDE units that is stretched to its place, and words; pure."""
+"""Parts of a chart: axes, texts, and shapes in a square of SIDE units that the page stretches; pure."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,21 +11,21 @@ SIDE = 1000
 
 
 class Tick(NamedTuple):
-    """One mark on an axis; *share* is where it is, from 0 at the left or lower end to 1."""
+    """One mark on an axis; *share* is its position, from 0 at the left or lower end to 1."""
 
     share: float
     label: str
 
 
 class Axis(NamedTuple):
-    """One axis with its unit in its name."""
+    """One axis; its name includes the unit."""
 
     name: str
     ticks: tuple[Tick, ...]
 
 
 class Shape(NamedTuple):
-    """One path; *css* are classes that say what it stands for, *title* is what a pointer shows that rests on it."""
+    """One SVG path; *css* are its classes, *title* is its tooltip."""
 
     d: str
     css: str
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A word within the chart, on the height *share*."""
+    """A text in the chart, at the height *share*."""
 
     share: float
     text: str
@@ -41,7 +41,7 @@ class Note(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What a class of shapes stands for; *sort*, how it is drawn, is ``area``, ``line`` or ``tick``."""
+    """Legend entry of a CSS class; its symbol, *sort*, is ``area``, ``line`` or ``tick``."""
 
     css: str
     text: str
@@ -50,7 +50,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart; *caption* also describes it to those who do not see it."""
+    """One chart; *caption* is also its description for screen readers."""
 
     title: str
     caption: str
@@ -71,11 +71,11 @@ class Linear:
         self.end = self._step * math.ceil(most / self._step - 1e-9)
 
     def share(self, value: float) -> float:
-        """Where a value lies."""
+        """Position of a value, from 0 to 1."""
         return min(max(value / self.end, 0.0), 1.0)
 
     def axis(self, name: str) -> Axis:
-        """The axis with its marks."""
+        """The axis with its ticks."""
         values = [self._step * number for number in range(round(self.end / self._step) + 1)]
         return Axis(name, tuple(Tick(self.share(value), figure(value, 6)) for value in values))
 
@@ -86,23 +86,23 @@ class Log:
     def __init__(self, least_s: float, most_s: float) -> None:
         least_s = max(least_s, 1e-6)
         low = _nice(least_s, -1)
-        # At least a decade, which leaves room for marks.
+        # At least a decade, which leaves room for ticks.
         high = _nice(max(most_s, least_s, 5 * low))
         low = _nice(min(low, high / 9.9), -1)
         self._low, self._high = math.log10(low), math.log10(high)
 
     def share(self, value_s: float) -> float:
-        """Where a duration lies."""
+        """Position of a duration, from 0 to 1."""
         at = math.log10(max(value_s, 1e-9))
         return min(max((at - self._low) / (self._high - self._low), 0.0), 1.0)
 
     def at_s(self, share: float) -> float:
-        """The duration that lies there."""
+        """Duration at a position."""
         return float(10 ** (self._low + share * (self._high - self._low)))
 
     def axis(self, name: str) -> Axis:
-        """The axis with its marks, as close as they can be read."""
-        # From 2.4 decades on, only powers of ten have room for their names.
+        """The axis with as many ticks as labels fit."""
+        # From 2.4 decades on, only labels of powers of ten fit.
         steps = (1, 2, 5) if self._high - self._low < 2.4 else (1,)
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         values = [step * 10.0**power for power in powers for step in steps]
@@ -111,7 +111,7 @@ class Log:
 
 
 def _nice(value: float, direction: int = 1) -> float:
-    """The nearest number of the form 1, 2 or 5 times a power of ten that is no smaller, or no larger for -1."""
+    """Next number of the form 1, 2 or 5 times a power of ten, upwards or, for -1, downwards."""
     power = 10.0 ** math.floor(math.log10(value) + 1e-9)
     if direction < 0:
         return max(step * power for step in (1, 2, 5) if step * power <= value * (1 + 1e-9))
@@ -119,7 +119,7 @@ def _nice(value: float, direction: int = 1) -> float:
 
 
 def clock_axis(length_s: float, since: str = "the schedule began") -> Axis:
-    """The axis of the time since something."""
+    """Axis of the time since an event, in seconds or minutes."""
     unit, factor = ("minutes", 60.0) if length_s > 300 else ("seconds", 1.0)
     step = _nice(max(length_s / factor, 1e-9) / 6)
     count = math.floor(length_s / factor / step + 1e-9)
@@ -133,12 +133,12 @@ def place(share: float) -> int:
 
 
 def height(share: float) -> int:
-    """A share of the height as a coordinate, which counts from above."""
+    """A share of the height as a coordinate; coordinates count from the top."""
     return SIDE - round(share * SIDE)
 
 
 def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
-    """Bars side by side: each from one share of the height to another; empty ones are left out."""
+    """Path of adjacent bars, each from one share of the height to another; empty ones are left out."""
     parts = []
     for number, (low, high) in enumerate(columns):
         bottom, top = height(low), height(high)
@@ -150,13 +150,13 @@ def bars(columns: Sequence[tuple[float, float]], count: int) -> str:
 
 
 def line(points: Iterable[tuple[float, float]]) -> str:
-    """A line through points, each given in shares of width and height."""
-    spelt = [f"{place(x)} {height(y)}" for x, y in points]
-    return "M" + "L".join(spelt) if spelt else ""
+    """Path through points, given as shares of width and height."""
+    coordinates = [f"{place(x)} {height(y)}" for x, y in points]
+    return "M" + "L".join(coordinates) if coordinates else ""
 
 
 def stairs(points: Sequence[tuple[float, float]], end: float) -> str:
-    """A line that keeps its height until the next point, and from the last one until *end*."""
+    """Path that keeps its height until the next point, and from the last one until *end*."""
     if not points:
         return ""
     steps = "".join(f"H{place(x)}V{height(y)}" for x, y in points[1:])

@@ -1,4 +1,4 @@
-"""A comparison of two runs on a terminal, as a page, and as compare.json."""
+"""Reports of a comparison: terminal, HTML page, compare.json."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _NAMES = {"throughput_per_s": "served a second", "error_share": "errors", "refus
 
 
 def write(both: Comparison, console: Console, page: Path | None = None, exit_code: int = 0) -> None:
-    """Writes the comparison to *console*, whose last line says what it comes to; *page* is the report for a browser."""
+    """Writes the comparison to *console*, with the path of its HTML *page*; the last line is the result."""
     render_text(
         console,
         "compare.txt.j2",
@@ -66,8 +66,8 @@ def _write_load(both: Comparison, console: Console) -> None:
     for one in both.operations:
         counts = ("–" if count is None else f"{count:,}" for count in one.counts)
         rows.append([Text(inert(scope_text(one.name)), "bold"), *counts, "", ""])
-        # p95 says little beside its neighbours.
-        for change in (each for each in (*one.times, *one.counted) if each.tells and each.statistic != "p95_s"):
+        # p95 adds little to p90 and p99.
+        for change in (each for each in (*one.times, *one.counted) if each.has_value and each.statistic != "p95_s"):
             values = (describe_value(change, value) for value in (change.before, change.after))
             verdict = Text(change.verdict.removesuffix(" beyond noise"), _STYLES[change.verdict])
             rows.append([f"  {describe_statistic(change)}", *values, describe_apart(change), verdict])
@@ -76,14 +76,14 @@ def _write_load(both: Comparison, console: Console) -> None:
 
 
 def render(both: Comparison) -> str:
-    """The comparison as an HTML page."""
-    alike = "Too little to tell" if both.is_open else f"No difference{' beyond noise' if both.is_load else ''}"
+    """HTML page of the comparison."""
+    alike = "Too little data" if both.is_open else f"No difference{' beyond noise' if both.is_load else ''}"
     return html.page(
         "compare.html.j2",
         ("report.css", "load.css"),
         ("report.js",),
         **_values(both),
-        headline="The two runs differ" if both.differs else alike,
+        headline="The runs differ" if both.differs else alike,
         kind=limits.kind_of_run(both.after).partition(" (")[0],
         charts=_overlays(both),
         symbols=html.SYMBOLS,
@@ -106,14 +106,14 @@ def _overlays(both: Comparison) -> tuple[Chart, ...]:
                 for css, letter, span in zip(("run-a", "run-b"), "AB", spans, strict=True)
             ],
             nines,
-            scale_of(spans),  # an axis of its own: what is compared lies close together
+            scale_of(spans),  # an axis of its own, because the curves lie close together
         )
         for name, spans in pairs
     )
 
 
 def render_json(both: Comparison, exit_code: int = 0) -> str:
-    """The comparison as JSON text, ASCII only; nothing is cut."""
+    """JSON text of the comparison, ASCII only; texts are never cut."""
     claims = both.claims
     lists: dict[str, list[Any]] = {
         group.replace(" ", "_"): [_claim(turn.after) | {"before": turn.before.verdict} for turn in turns]
@@ -128,7 +128,7 @@ def render_json(both: Comparison, exit_code: int = 0) -> str:
         "unlike": list(map(asdict, both.unlike)),
         "counts": {
             **{key: len(rows) for key, rows in lists.items()},
-            "unasked": claims.unasked,
+            "unasked": claims.selected_once,
             "new_findings": len(claims.new),
             "gone_findings": len(claims.gone),
         },
@@ -174,7 +174,7 @@ def _change(change: Change) -> dict[str, Any]:
 
 
 def describe_run(log: RunLog) -> str:
-    """One run in a line."""
+    """One run on one line."""
     header, workload = log.header, log.workload
     when = header.started_at.replace("T", " ").partition(".")[0].removesuffix("Z")
     what = header.command
@@ -186,7 +186,7 @@ def describe_run(log: RunLog) -> str:
 
 
 def describe_statistic(change: Change) -> str:
-    """A statistic as people call it."""
+    """Display name of a statistic."""
     if change.statistic in _NAMES:
         return _NAMES[change.statistic]
     return name_of(float(f"0.{change.statistic.removeprefix('p').removesuffix('_s')}"))
@@ -200,12 +200,12 @@ def describe_value(change: Change, value: float) -> str:
 
 
 def describe_apart(change: Change) -> str:
-    """How far two values are apart, with the interval; of too few samples, how many there are and are needed."""
+    """Difference with its interval; if there is too little data, how much there is and is needed."""
     if change.lack:
         return f"{change.lack.have:,} of {change.lack.need:,} {change.lack.what}s"
     if change.apart is None:
         return ""
     unit = " points" if change.statistic.endswith("_share") else " %"
-    # A hair above -100 % is not all of it.
+    # Just above -100 % must not read as -100 %.
     value, low, high = ("-99.9" if -1 < one < -0.999 else figure(100 * one, 2, sign="+") for one in change.apart)
     return f"{value}{unit} ({low} to {high})"

@@ -1,4 +1,4 @@
-"""Two runs beside each other: what may be compared, and all that differs beyond what varied within each run; pure."""
+"""Comparison of two runs: differences that are larger than the variation within each run; pure."""
 
 import math
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ Verdict = Literal[
     "more",
     "less",
     "no difference beyond noise",
-    "too uncertain to tell",  # no difference is possible, and so is one that matters
+    "too uncertain to tell",  # the interval contains zero and a relevant difference
     "too few to tell",
 ]
 NOISE: Verdict = "no difference beyond noise"
 UNCERTAIN: Verdict = "too uncertain to tell"
 TOO_FEW: Verdict = "too few to tell"
-MATTERS, MATTERS_POINTS = 0.5, 0.1  # a difference by less is none, as a share and in points
+MATTERS, MATTERS_POINTS = 0.5, 0.1  # smallest relevant difference: relative, and of shares
 _COUNTED: dict[str, Kind] = {"throughput_per_s": "served", "error_share": "error", "refused_share": "refused"}
 
 GROUPS = ("newly broken", "fixed", "no longer judged", "now judged", "not judged for another reason")
@@ -46,7 +46,7 @@ NEWLY_BROKEN, FIXED, NO_LONGER, NOW, OTHERWISE = GROUPS
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """How many of something the run with fewer has, and how many it takes."""
+    """Lack of data: what the run with less has, and what is needed."""
 
     have: int
     need: int
@@ -60,18 +60,18 @@ class Change:
     statistic: str  # its name with its unit
     before: float  # in the first run
     after: float  # in the second run
-    apart: Interval | None  # of times and rates as a share of `before`, of shares as they are; None if unknown
-    verdict: Verdict  # what is to be said of it
-    lack: Lack | None = None  # what there is too little of; None where there is enough
+    apart: Interval | None  # relative for times and rates, absolute for shares; None if unknown
+    verdict: Verdict
+    lack: Lack | None = None  # None if there is enough data
 
     @property
-    def tells(self) -> bool:
-        """Whether it says something: a share of nothing in both runs does not."""
+    def has_value(self) -> bool:
+        """Whether the statistic is above zero in a run; a row of zeros is not shown."""
         return bool(self.before or self.after)
 
     @property
     def differs(self) -> bool:
-        """Whether it differs beyond noise."""
+        """Whether the difference is beyond noise."""
         return self.verdict not in (NOISE, UNCERTAIN, TOO_FEW)
 
 
@@ -80,15 +80,15 @@ class OperationChange:
     """One operation in two runs."""
 
     name: str
-    counts: tuple[int | None, int | None]  # requests in either run; None where a run never used it
-    spans: tuple[Times | None, Times | None]  # how long answers took in either run; None where nothing shows it
-    times: tuple[Change, ...]  # of each percentile
-    counted: tuple[Change, ...]  # of the throughput and of shares; empty where the runs were no load
+    counts: tuple[int | None, int | None]  # requests in each run; None if a run never used it
+    spans: tuple[Times | None, Times | None]  # latency in each run; None if unknown
+    times: tuple[Change, ...]  # percentiles
+    counted: tuple[Change, ...]  # throughput and shares; empty unless both are load runs
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Something that the two runs had not in common to do."""
+    """Difference between the workloads of two runs."""
 
     what: str
     before: str
@@ -97,14 +97,14 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One claim with two verdicts."""
+    """One claim with its verdict in each run."""
 
     before: ClaimVerdict
     after: ClaimVerdict
 
     @property
     def group(self) -> str:
-        """What became of it, one of GROUPS; a claim that was broken and is not judged any more is not fixed."""
+        """Kind of change, one of GROUPS; a broken claim that is no longer judged is not fixed."""
         was, now = self.before.verdict, self.after.verdict
         if now == "broken":
             return NEWLY_BROKEN
@@ -117,30 +117,30 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class ClaimChanges:
-    """What two runs say differently about claims."""
+    """Differences between two runs in claims and findings."""
 
     before: RunVerdict
     after: RunVerdict
-    turned: tuple[Turn, ...]  # claims with another verdict, in the order of the second run's ledger
-    only_before: tuple[ClaimVerdict, ...]  # that the second run does not know, though it was asked for all such
-    only_after: tuple[ClaimVerdict, ...]  # that the first run did not know, though it was asked for all such
-    new: tuple[Finding, ...]  # findings of the second run alone, about claims that the first one was asked for as well
-    gone: tuple[Finding, ...]  # findings of the first run alone, about claims that the second one was asked for as well
-    unasked: int  # how many claims only one of the two runs was asked for, by ``--claims``
+    turned: tuple[Turn, ...]  # claims with another verdict, in ledger order of the second run
+    only_before: tuple[ClaimVerdict, ...]  # unknown to the second run, though its --claims match
+    only_after: tuple[ClaimVerdict, ...]  # unknown to the first run, though its --claims match
+    new: tuple[Finding, ...]  # findings of the second run only, on claims that both runs selected
+    gone: tuple[Finding, ...]  # findings of the first run only, on claims that both runs selected
+    selected_once: int  # number of claims that only one of the runs selected by ``--claims``
 
     def turned_by(self, group: str) -> tuple[Turn, ...]:
-        """The claims with another verdict of which this became."""
+        """Claims with this kind of change."""
         return tuple(turn for turn in self.turned if turn.group == group)
 
     @property
     def newly_broken(self) -> tuple[ClaimVerdict, ...]:
-        """The claims that the second run alone found broken, also those that the first one was not asked for."""
+        """Claims that only the second run found broken, including claims that the first one does not know."""
         found = (*(turn.after for turn in self.turned_by(NEWLY_BROKEN)), *self.only_after)
         return tuple(item for item in found if item.verdict == "broken")
 
     @property
     def are_alike(self) -> bool:
-        """Whether nothing differs."""
+        """Whether claims and findings are the same."""
         return not (self.turned or self.only_before or self.only_after or self.new or self.gone)
 
 
@@ -151,17 +151,17 @@ class Comparison:
     before: RunLog
     after: RunLog
     claims: ClaimChanges
-    unlike: tuple[Mismatch, ...]  # what the two had not in common to do
+    unlike: tuple[Mismatch, ...]  # differences between the workloads
     is_load: bool  # whether they are load runs
-    is_timed: bool  # whether times are response times; else there are service times only
-    operations: tuple[OperationChange, ...]  # of load runs ALL, and each that either used; else those of both
+    is_timed: bool  # whether times are response times; otherwise service times
+    operations: tuple[OperationChange, ...]  # of load runs ALL and those of either; otherwise those of both
     capacities: tuple[Capacity | None, Capacity | None]
-    block_s: tuple[int, int]  # seconds in a block of either run
-    rated_s: tuple[int, int]  # seconds that the throughput of either run is over
+    block_s: tuple[int, int]  # block length of each run in seconds
+    rated_s: tuple[int, int]  # seconds over which the throughput of each run is measured
 
     @property
     def has_new_failure(self) -> bool:
-        """Whether the second run broke a claim that the first did not, in a way that fails a run of its kind."""
+        """Whether the second run newly broke a claim whose break fails a run: ``must``, or any with --strict."""
         strict = self.after.header.strict
         return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
 
@@ -172,48 +172,48 @@ class Comparison:
 
     @property
     def differing(self) -> int:
-        """How many statistics differ beyond noise between two load runs."""
+        """Number of statistics of load runs that differ beyond noise."""
         return sum(change.differs for change in self._changes)
 
     @property
     def open(self) -> int:
-        """Of how many statistics nobody can say whether they differ."""
+        """Number of statistics without a conclusion."""
         return sum(change.verdict in (UNCERTAIN, TOO_FEW) for change in self._changes)
 
     @property
     def is_open(self) -> bool:
-        """Whether that is so of all of them."""
+        """Whether no statistic has a conclusion."""
         return 0 < self.open == len(self._changes)
 
     @property
     def slower_or_faster(self) -> tuple[OperationChange, ...]:
-        """The operations of runs that were no load whose times differ beyond noise."""
+        """Operations whose latency differs beyond noise; empty for load runs."""
         operations = () if self.is_load else self.operations
         return tuple(one for one in operations if any(change.differs for change in one.times))
 
     @property
     def capacity_turn(self) -> tuple[int, int] | None:
-        """The two capacities where both runs met theirs and they are not the same."""
+        """Both capacities, if they are known and differ."""
         levels = tuple(found.at_least for found in self.capacities if found and found.is_known)
         return (levels[0], levels[1]) if len(set(levels)) == 2 else None
 
     @property
     def differs(self) -> bool:
-        """Whether anything is different beyond noise."""
+        """Whether anything differs beyond noise."""
         return bool(self.differing or self.capacity_turn) or not self.claims.are_alike
 
     @property
     def reason(self) -> str:
-        """What it comes to, in one sentence."""
+        """Result in one sentence."""
         claims, turn = self.claims, self.capacity_turn
-        parts = [f"{plural(self.differing, 'statistic')} beyond noise"] if self.is_load else []
-        parts += [f"{plural(self.open, 'statistic')} that cannot be told"] if self.open else []
+        parts = [f"{plural(self.differing, 'difference')} beyond noise"] if self.is_load else []
+        parts += [f"{plural(self.open, 'statistic')} undecided"] if self.open else []
         parts += [f"capacity {turn[0]} before, {turn[1]} now"] if turn else []
         groups = ", ".join(f"{len(turns)} {group}" for group in GROUPS if (turns := claims.turned_by(group)))
         parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({groups})' if groups else ''}")
         parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")
         apart = len(self.slower_or_faster)
-        parts += [f"answer times of {plural(apart, 'operation')} beyond noise"] if apart else []
+        parts += [f"different latency of {plural(apart, 'operation')}"] if apart else []
         return ", ".join(parts)
 
 
@@ -221,7 +221,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
     """Compares two runs.
 
     Raises:
-        UsageError: they are runs of different kinds or were judged by different contracts, or a load run sent nothing.
+        UsageError: the runs are of different kinds or were judged by different contracts, or a load run sent nothing.
     """
     _check_kinds(before, after)
     sides = _Side(before), _Side(after)
@@ -248,7 +248,7 @@ def compare(before: RunLog, after: RunLog) -> Comparison:
 
 
 def kind_of_run(log: RunLog) -> str:
-    """What a reader calls the run, such as ``load run (storm)`` or ``check run``."""
+    """Kind of a run, such as ``load run (storm)`` or ``check run``."""
     return f"load run ({log.workload.scenario})" if log.workload else f"{log.header.command} run"
 
 
@@ -267,7 +267,7 @@ def _check_kinds(before: RunLog, after: RunLog) -> None:
         raise UsageError(
             f"compare: A ({first.run_id}) was judged by the contract {first.contract_sha256[:12]} of touchstone "
             f"{first.tool_version}, B ({second.run_id}) by {second.contract_sha256[:12]} of {second.tool_version}; "
-            "verdicts of different contracts do not compare: judge both targets with one version"
+            "verdicts of different contracts cannot be compared: judge both targets with one version"
         )
 
 
@@ -278,7 +278,7 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
     new = {item.claim.id: item for item in second.claims}
     gone_claims = [item for name, item in old.items() if name not in new]
     new_claims = [item for name, item in new.items() if name not in old]
-    # Those that the other run would have judged if it had known them, since its --claims do not leave them out.
+    # Claims that the other run would have judged if it had known them: they match its --claims.
     removed = tuple(item for item in gone_claims if selected(item.claim.id, after.header.claims_glob))
     added = tuple(item for item in new_claims if selected(item.claim.id, before.header.claims_glob))
     pairs = (Turn(old[name], item) for name, item in new.items() if name in old)
@@ -290,7 +290,7 @@ def compare_claims(before: RunLog, after: RunLog) -> ClaimChanges:
         only_after=added,
         new=_findings(after, before),
         gone=_findings(before, after),
-        unasked=len(gone_claims) - len(removed) + len(new_claims) - len(added),
+        selected_once=len(gone_claims) - len(removed) + len(new_claims) - len(added),
     )
 
 
@@ -311,7 +311,7 @@ _OPTIONS = {
 
 
 def _work(log: RunLog) -> dict[str, str]:
-    """What a run was to do, as far as a difference may come from it; trace folders and local ports are left out."""
+    """Workload of a run by aspect, without what causes no difference: trace folders and local ports."""
     workload, header = log.workload, log.header
     if workload is None:
         work = {"profile": header.profile, "claims": header.claims_glob, "seed": str(header.seed)}
@@ -331,19 +331,19 @@ def _work(log: RunLog) -> dict[str, str]:
     chosen = SCENARIOS.get(workload.scenario)
     for name, what in _OPTIONS.items():
         value = workload.options.get(name)
-        heeded = workload.model == "closed" if name == "users" else not chosen or chosen.heeds(name.replace("_", "-"))
+        applies = workload.model == "closed" if name == "users" else not chosen or chosen.uses(name.replace("_", "-"))
         if isinstance(value, dict):
             whole = sum(value.values()) or 1.0
             value = ", ".join(f"{one} {percentage(weight / whole)}" for one, weight in sorted(value.items()) if weight)
-        if value is not None and heeded:
+        if value is not None and applies:
             work[what] = str(value)
     return work
 
 
 class _Side:
-    """One run, its seconds cut into blocks; those left over at the end are part of the last whole block.
+    """One run, its seconds divided into blocks; remaining seconds belong to the last block.
 
-    Of a run that was no load, the windows hold its answers that were no refusal, but for followed logs.
+    The windows of a run without load hold its 2xx responses, except followed logs.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -359,11 +359,11 @@ class _Side:
         self.blocks = max(1, self.seconds // self.block_s)
 
     def block(self, at_s: int) -> int:
-        """The block that a second is in."""
+        """Block of a second."""
         return min((at_s - self.first_s) // self.block_s, self.blocks - 1)
 
     def durations(self, name: str, *, is_timed: bool) -> Durations:
-        """How long answers took, by block."""
+        """Latency by block."""
         parts = (
             (self.block(window.at_s), window.response if is_timed else window.service)
             for window in self.windows
@@ -373,7 +373,7 @@ class _Side:
         return resampling.durations(parts, self.blocks)
 
     def counted(self, statistic: str, name: str) -> Floats:
-        """For each block what a statistic counts, and what it counts it among: requests sent, or scheduled seconds."""
+        """For each block the events of a statistic, and the requests sent or seconds scheduled."""
         part, sent, seconds = np.zeros((3, self.blocks))
         is_rate = statistic.endswith("_per_s")
         until_s = self.first_s + (self.scheduled_s if is_rate else self.seconds)
@@ -432,7 +432,7 @@ def _time_changes(
 
 
 def _too_few_blocks(runs: Sequence[Floats]) -> Lack | None:
-    have = min(map(resampling.telling, runs))
+    have = min(map(resampling.count_filled, runs))
     return Lack(have, FEWEST_BLOCKS, "block") if have < FEWEST_BLOCKS else None
 
 
@@ -457,5 +457,5 @@ def _counted_change(statistic: str, name: str, sides: Sequence[_Side], seed: int
     if before and after:
         apart = resampling.rates_apart(first, second, seed)
         return Change(statistic, before, after, apart, _verdict(apart, "less", "more", MATTERS))
-    # From nothing to something no share leads; so many events are no chance.
+    # There is no ratio to zero; FEW events or more are no coincidence.
     return Change(statistic, before, after, None, NOISE if before == after else "more" if after else "less")

@@ -1,6 +1,6 @@
-"""Runs and proofs for a job of GitHub Actions: the summary of a step, annotations, and no other command to the runner.
+"""Output for GitHub Actions: summary of a step, annotations, and a guard against other workflow commands.
 
-Text of a target stands in a summary only within `code` elements of HTML blocks, where GitHub reads no Markdown.
+Text of a target appears in a summary only in `code` elements of HTML blocks. GitHub reads no Markdown there.
 
 Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/runner, ActionCommand.cs.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO, cast
 from markupsafe import Markup
 
 from touchstone.contract.files import open_regular
-from touchstone.facts.redaction_guard import looked_over
+from touchstone.facts.redaction_guard import redact
 from touchstone.facts.wording import clipped, one_line, visible
 from touchstone.proof.result import Trial
 from touchstone.report import html, proof_report
@@ -26,21 +26,21 @@ from touchstone.report.view import View
 from touchstone.rules.verdict import VERDICTS
 
 MAX_SUMMARY_BYTES = 900_000  # GitHub drops a summary of more than 1 MiB
-MAX_ANNOTATIONS = 10  # GitHub shows so many of a step
-MAX_FINDINGS = 200  # rows; the report has all of them
+MAX_ANNOTATIONS = 10  # GitHub shows no more of a step
+MAX_FINDINGS = 200  # rows of the summary
 MAX_CELL_CHARS = 300
 _ROWS = (MAX_FINDINGS, 100, 50, 20, 5, 1, 0)
 
 # The runner looks for `::` behind blanks and for `##[` anywhere in a line, which a carriage return ends as well.
-# Colours are looked through: another runner may drop them first.
+# Colour codes are skipped, because a runner may drop them first.
 _BEGIN = re.compile(r"((?:^|\r)(?:\s|\x1b\[[0-9;]*m)*):(?=:)", flags=re.MULTILINE)
 
 Kind = Literal["error", "warning"]
-Remark = tuple[Kind, str, str]  # with title and message of an annotation
+Remark = tuple[Kind, str, str]  # an annotation: kind, title, message
 
 
 class Inert:
-    """A stream in which no line is a command to the runner."""
+    """Stream in which no line is a workflow command."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -51,19 +51,19 @@ class Inert:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Writes the text; its length."""
+        """Writes the text and returns its length."""
         self.stream.write(inert(text))
         return len(text)
 
 
 def inert(text: str) -> str:
-    """The text, in which no line is a command to the runner: a blank stands where one would begin."""
+    """The text with a blank wherever a workflow command would begin."""
     return _BEGIN.sub(r"\1: ", text).replace("##[", "# #[")
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Keeps what is printed meanwhile from being taken for commands to the runner."""
+    """Makes standard output and standard error inert while the context is open."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast(TextIO, Inert(out)), cast(TextIO, Inert(err))
     try:
@@ -73,7 +73,7 @@ def guarded() -> Iterator[None]:
 
 
 def publish(view: View | ProofView, folder: Path) -> None:
-    """Gives a job of GitHub Actions the annotations and the summary of a run or a proof; elsewhere does nothing."""
+    """Writes annotations and summary of a run or a proof in a job of GitHub Actions; elsewhere does nothing."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     stream: Any = sys.stdout
@@ -84,21 +84,21 @@ def publish(view: View | ProofView, folder: Path) -> None:
 
 
 def _append(path: Path, view: View | ProofView, folder: Path) -> None:
-    """Appends the summary that fits into a file which other commands of the step write to as well."""
+    """Appends the summary to the file of the step, as far as earlier commands left room."""
     try:
         descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         with os.fdopen(descriptor, "a", encoding="utf-8", newline="\n") as file:
-            text = looked_over(summary(view, folder, MAX_SUMMARY_BYTES - file.tell()), path)
+            text = redact(summary(view, folder, MAX_SUMMARY_BYTES - file.tell()), path)
             file.write(text)
     except OSError as error:
-        sys.stderr.write(f"{path}: the summary of the step cannot be written: {error.strerror}; the verdict stands\n")
+        sys.stderr.write(f"{path}: cannot write the summary: {error.strerror}; the exit code stays the same\n")
         return
     if not text:
-        sys.stderr.write(f"{path}: has no room left for a summary of this run; give it a step of its own\n")
+        sys.stderr.write(f"{path}: no room left for the summary of this run; run the command in a step of its own\n")
 
 
 def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_BYTES) -> str:
-    """The summary of a step in Markdown, at most *room_bytes* of UTF-8; empty where not even one without lists fits."""
+    """Markdown summary of at most *room_bytes* in UTF-8; empty if not even one without lists fits."""
     values: dict[str, Any] = {"view": view, "folder": folder, "code": code}
     if isinstance(view, ProofView):
         name, command, (tone, headline) = "github_proof.md.j2", "prove", proof_report.headline_of(view)
@@ -115,12 +115,12 @@ def summary(view: View | ProofView, folder: Path, room_bytes: int = MAX_SUMMARY_
 
 
 def code(text: object, most: int = MAX_CELL_CHARS) -> Markup:
-    """A text of anybody's as an element that shows it and nothing else."""
+    """`code` element with an untrusted text, on one line."""
     return Markup(f"<code>{escape(clipped(one_line(str(text)), most))}</code>")
 
 
 def annotations(view: View | ProofView) -> list[str]:
-    """At most ten commands for the runner: why the run ended, findings outside the baseline, and how many more."""
+    """At most ten annotations: why the run ended, findings outside the baseline, and the number of further ones."""
     remarks = list(_of_proof(view) if isinstance(view, ProofView) else _of_run(view))
     if len(remarks) > MAX_ANNOTATIONS:
         first, *others = remarks[MAX_ANNOTATIONS - 1 :]
@@ -142,7 +142,7 @@ def _of_run(view: View) -> Iterator[Remark]:
             message = f"{item.claim.sentence}\nexpected {expected}; actual {actual}{times}\n{where}"
             yield kind, f"{item.claim.id} is broken", message
     for claim in view.healed:
-        yield "error", f"{claim.claim.id} holds again", "Take its line out of the baseline."
+        yield "error", f"{claim.claim.id} holds again", "Remove its line from the baseline."
 
 
 def _of_proof(view: ProofView) -> Iterator[Remark]:
@@ -155,12 +155,12 @@ def _of_proof(view: ProofView) -> Iterator[Remark]:
 def _why(trial: Trial) -> str:
     parts = [f"not found broken: {', '.join(trial.lacking)}"] if trial.lacking and trial.state == "missed" else []
     if noise := proof_report.noise(trial):
-        parts.append(f"blamed without a right: {', '.join(noise)}")
+        parts.append(f"wrongly blamed: {', '.join(noise)}")
     return "; ".join([*parts, trial.trouble] if trial.trouble else parts)
 
 
 def annotation(kind: Kind, title: str, message: str) -> str:
-    """The command that shows a remark beside the run."""
+    """Workflow command that shows an annotation beside the run."""
     title = _data(clipped(one_line(title), 200)).replace(":", "%3A").replace(",", "%2C")
     return f"::{kind} title={title}::{_data(clipped(visible(message), 2_000))}"
 

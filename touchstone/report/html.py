@@ -1,4 +1,4 @@
-"""The page of a run, and what every page has in common: self-contained, nothing of a target as markup."""
+"""HTML report of a run, and the parts that all pages share. Pages are self-contained; text of a target is escaped."""
 
 import base64
 import hashlib
@@ -19,11 +19,11 @@ from touchstone.report import load_charts, probe_charts
 from touchstone.report.probe_view import ProbeView
 from touchstone.report.view import View, describe_check
 
-MAX_FINDINGS = 60  # in full; the others in short
+MAX_FINDINGS = 60  # findings shown in full; the others get one line each
 
 SYMBOLS = {"broken": "✕", "could-not-run": "!", "indeterminate": "?", "not-applicable": "–", "upheld": "✓"}
 _HEADLINES = {
-    0: ("upheld", "No broken promise found"),
+    0: ("upheld", "Passed"),
     1: ("broken", "Does not conform"),
     130: ("could-not-run", "Interrupted"),
 }
@@ -31,9 +31,9 @@ _ASSETS = Path(__file__).parent / "assets"
 
 
 def render(view: View) -> str:
-    """The report of a run as an HTML page."""
+    """HTML page of a run."""
     tone, headline = headline_of(view)
-    numbers: dict[str, int] = {}  # by claim, the number of the first finding about it that is told in full
+    numbers: dict[str, int] = {}  # of the first finding in full, by claim
     for number, item in enumerate(view.findings[:MAX_FINDINGS], start=1):
         numbers.setdefault(item.claim.id, number)
     unknown = {item.claim.id: item.claim for item in view.verdict.claims if item.verdict == "broken" and not item.known}
@@ -53,39 +53,39 @@ def render(view: View) -> str:
         findings=view.findings[:MAX_FINDINGS],
         further=view.findings[MAX_FINDINGS:],
         numbers=numbers,
-        named=[unknown[claim] for claim in numbers if claim in unknown][:3],
+        first_broken=[unknown[claim] for claim in numbers if claim in unknown][:3],
         unknown=len(unknown),
         symbols=SYMBOLS,
     )
 
 
 def headline_of(view: View) -> tuple[str, str]:
-    """The tone and the headline of a run."""
+    """Tone and headline of a run."""
     is_broken = any(
         item.verdict == "broken" and not item.known and (view.header.strict or item.claim.level == "must")
         for item in view.verdict.claims
     )
     if view.exit_code == 1 and view.healed and not is_broken:
-        return "broken", "Holds again"
+        return "broken", "Baseline out of date"
     found = _probe_headline(view.probe, view.exit_code) if view.probe else None
     return found or _HEADLINES.get(view.exit_code, ("could-not-run", "Could not be judged"))
 
 
 def _probe_headline(probe: ProbeView, exit_code: int) -> tuple[str, str] | None:
-    """None where something other than the probe decided how the run ends."""
+    """Tone and headline of a probe; None if the exit code has another cause."""
     identity = probe.identity
     if probe.knee and identity.sure and exit_code == (0 if probe.knee.knee.is_known else 3):
-        return ("upheld", "Knee of reads found") if not exit_code else ("indeterminate", "Knee of reads not told")
+        return ("upheld", "Knee found") if not exit_code else ("indeterminate", "Knee not found")
     limited = identity.tiers or identity.families or not identity.unlimited_to
     if identity.sure and not exit_code:
-        return "upheld", "Limiter identified" if limited else "No limit met"
+        return "upheld", "Limiter identified" if limited else "No limit reached"
     if not identity.sure and exit_code == 3 and identity.why not in ("", "interrupted"):
-        return "indeterminate", "Limiter not settled" if limited else "No limit met"
+        return "indeterminate", "Limiter not certain" if limited else "No limit reached"
     return None
 
 
 def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values: Any) -> str:
-    """A page from a template, with style sheets and scripts, all among the assets; no text in *values* is markup."""
+    """HTML page from a template, style sheets and scripts of the assets; strings in *values* are escaped."""
     script = "".join(map(_asset, scripts))
     values["style"] = Markup("".join(map(_asset, styles)))
     values["script"] = Markup(script)
@@ -95,7 +95,7 @@ def page(template: str, styles: Iterable[str], scripts: Iterable[str], **values:
 
 @cache
 def environment() -> Environment:
-    """What renders the templates among the assets."""
+    """Jinja environment of the templates in assets/."""
     jinja = Environment(
         loader=FileSystemLoader(_ASSETS),
         autoescape=True,
@@ -109,11 +109,11 @@ def environment() -> Environment:
         figure=figure,
         clip=clipped,
         coded=_coded,
-        checkwords=describe_check,
+        describe_check=describe_check,
         content=_content,
         plural=plural,
-        words=lambda verdict: verdict.replace("-", " ").replace("_", " "),
-        percent=lambda share: f"{figure(100 * share)}%",  # of CSS and SVG
+        spaced=lambda verdict: verdict.replace("-", " ").replace("_", " "),
+        percent=lambda share: f"{figure(100 * share)}%",  # for CSS and SVG
         share=percentage,
         chance=describe_chance,
         when=_when,
@@ -123,17 +123,17 @@ def environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Makes hidden characters visible in every text; the escaping of markup comes after it."""
+    """Spells out hidden characters in every string; markup is escaped afterwards."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _coded(text: str) -> Markup:
-    """A text with code in place of what stands between backticks."""
+    """The text with `code` elements for parts in backticks."""
     return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(Markup.escape(visible(text)))))
 
 
 def _content(text: str) -> Markup:
-    """The text as the content of an element, quotes as they are, which halves the size of a page full of JSON."""
+    """The text as content of an element. Quotes are not escaped, which halves the size of a page full of JSON."""
     return Markup(escape(visible(text), quote=False))
 
 

@@ -1,4 +1,4 @@
-"""The view of a run as report.json: for programs, so nothing is cut and nothing is rounded to please."""
+"""report.json of a run, for programs: texts are never cut."""
 
 import json
 from dataclasses import asdict
@@ -54,13 +54,13 @@ _PACE = """
 
 
 def fields(value: object, *names: str) -> dict[str, Any]:
-    """Attributes of a value by name; ``key=path.to.it`` says which attribute a key stands for."""
+    """Attributes of a value by key; ``key=path.to.it`` reads a nested attribute."""
     pairs = (name.partition("=") for name in " ".join(names).split())
     return {key: attrgetter(path or key)(value) for key, _, path in pairs}
 
 
 def render(view: View) -> str:
-    """The report as JSON text, ASCII only."""
+    """JSON text of the report, ASCII only."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "run": fields(view, _RUN) | {"duration_s": round(view.duration_s, 3)},

@@ -1,4 +1,4 @@
-"""The view as junit.xml: a test case for each claim and one for the run, so that no half-done run looks green."""
+"""junit.xml of a run: a test case per claim, and one for the run, so that an interrupted run is never green."""
 
 from collections import defaultdict
 
@@ -14,7 +14,7 @@ _PASSED = ("", "", "", "")
 
 
 def render(view: View) -> str:
-    """The report as JUnit XML; names carry neither times nor ids of the run, so that runs can be compared."""
+    """JUnit XML of a run. Names contain no time or run id, so that runs can be compared."""
     findings: dict[str, list[FindingView]] = defaultdict(list)
     for finding in view.findings:
         findings[finding.claim.id].append(finding)
@@ -24,7 +24,7 @@ def render(view: View) -> str:
     jinja.filters |= {"message": lambda text: clipped(one_line(text), 500), "text": _text}
     about_run = [f"exit {view.exit_code}: {view.reason}", view.command, *view.warnings]
     about_run += [f"left on the target: {ref}; `touchstone sweep` removes it" for ref in view.left_behind]
-    about_run += [f"may be left on the target: {ref}; `touchstone sweep` looks" for ref in view.may_be_left]
+    about_run += [f"may be left on the target: {ref}; `touchstone sweep` checks" for ref in view.may_be_left]
     values = {"view": view, "outcomes": outcomes, "of_run": of_run, "about": _about, "about_run": "\n".join(about_run)}
     return jinja.get_template("junit.xml.j2").render(values, ledger=LEDGER, thresholds=THRESHOLDS) + "\n"
 
@@ -36,13 +36,13 @@ def _about(item: ClaimVerdict) -> str:
 
 def _outcome(item: ClaimVerdict, findings: list[FindingView]) -> Outcome:
     if item.holds_again:
-        return "failure", "holds-again", "holds again: take its line out of the baseline", ""
+        return "failure", "holds-again", "holds again: remove its line from the baseline", ""
     if item.verdict == "broken":
         first = findings[0].finding
         message = f"expected {first.expected}; actual {first.actual}"
         if item.known:
             return "skipped", "", f"known to be broken: {message}", ""
-        # One element per case: readers take only the first, so a claim's findings share it.
+        # Viewers show only the first element of a case, so all findings of a claim share it.
         return "failure", f"broken-{item.claim.level}", message, "\n\n".join(map(_finding, findings))
     if item.verdict == "could-not-run" and item.claim.level == "must":
         return "error", "could-not-run", item.reason, ""
@@ -50,10 +50,10 @@ def _outcome(item: ClaimVerdict, findings: list[FindingView]) -> Outcome:
 
 
 def _finding(item: FindingView) -> str:
-    times = "" if item.occurrences == 1 else f"\nmet {item.occurrences} times"
+    times = "" if item.occurrences == 1 else f"\noccurred {item.occurrences} times"
     return f"{item.finding.sentence()}{times}\n{item.finding.curl}"
 
 
 def _text(text: str) -> str:
-    # GitLab and Jenkins attach the file that stands in such brackets, and a target may have written them.
+    # GitLab and Jenkins attach the file named in such brackets, which may be text of the target.
     return clipped(visible(text), 4_000).replace("[[ATTACHMENT|", "[ [ATTACHMENT|")

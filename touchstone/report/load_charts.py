@@ -1,4 +1,4 @@
-"""What the page of a load run draws: requests over time, builds in flight, latency by percentile; pure."""
+"""Charts of a load run: requests over time, builds in flight, latency by percentile; pure."""
 
 import math
 from collections import Counter
@@ -36,20 +36,20 @@ from touchstone.report.load_view import LoadView
 MOST_COLUMNS = 240
 KIND_TEXTS: Mapping[Kind, str] = {
     "served": "served (2xx)",
-    "declined": "nothing there or too late (404, 409)",
+    "declined": "not found or conflict (404, 409)",
     "refused": "refused (429)",
-    "error": "error (5xx, no answer, other)",
-    "cut": "cut off when the run was stopped",
+    "error": "error (5xx, no response, other)",
+    "cut": "cut off at the end of the run",
     "unsent": "due, but never sent",
 }
-_MARK_SHARE = 0.08  # how high a refusal is drawn, as a share of the height
-_MOST_MARKS = 320  # beside each other; refusals that lie closer share one
+_MARK_SHARE = 0.08  # height of the mark of a refusal, as a share of the chart
+_MOST_MARKS = 320  # side by side; closer refusals share a mark
 _POINTS = 72
 _SHARES = (0.0, 0.5, 0.9, 0.99, 0.999)
 
 
 def pictures(load: LoadView) -> dict[str, Any]:
-    """The sentences of a load run by name, and its charts by what they show; None where there is nothing to draw."""
+    """Sentences and charts of a load run by name; a chart without data is None."""
     found = load.capacity
     builds_end_s = found.steps[-1].at_s if found and found.steps else 0.0
     near = columns_between(load.origin_s, max([builds_end_s, *(attempt.done_at for attempt in load.attempts)]))
@@ -67,35 +67,35 @@ def pictures(load: LoadView) -> dict[str, Any]:
 class Columns:
     """Columns of equal width."""
 
-    origin_s: int  # where the first one begins, since the run started
-    width_s: int  # whole seconds that each has
-    count: int  # how many there are
+    origin_s: int  # run second at which the first one begins
+    width_s: int  # whole seconds of each
+    count: int  # number of columns
 
     def column(self, at_s: float) -> int:
-        """The column that a moment falls into; the nearest one where it falls into none."""
+        """Column of a moment; the nearest one if it lies outside."""
         return min(max(int((at_s - self.origin_s) // self.width_s), 0), self.count - 1)
 
     def share(self, at_s: float) -> float:
-        """Where a moment lies on the whole."""
+        """Position of a moment, from 0 to 1."""
         return min(max((at_s - self.origin_s) / (self.width_s * self.count), 0.0), 1.0)
 
 
 def columns_between(origin_s: int, end_s: float) -> Columns:
-    """The columns of a time, at most MOST_COLUMNS."""
+    """Columns from *origin_s* to *end_s*, at most MOST_COLUMNS."""
     length_s = max(1, math.ceil(end_s - origin_s))
     width_s = math.ceil(length_s / MOST_COLUMNS)
     return Columns(origin_s, width_s, math.ceil(length_s / width_s))
 
 
 def requests_chart(load: LoadView, columns: Columns) -> Chart:
-    """All requests, and what came due by schedule as a line."""
+    """All requests, with a line for those due by schedule."""
     rows = [(kind_of(window.outcome), window.at_s, window.count) for window in load.windows]
     due = [(window.at_s, window.count) for window in load.windows if window.paced or window.outcome == UNSENT]
-    return _stacked_chart("Requests", "came due by schedule", rows, due, columns)
+    return _stacked_chart("Requests", "due by schedule", rows, due, columns)
 
 
 def starts_chart(attempts: Sequence[Attempt], columns: Columns) -> Chart:
-    """Starts that need room on the host, first tries among them as a line; of a run without such starts, all."""
+    """Starts that need room on the host, or all starts if none does; a line shows first tries."""
     starts = [attempt for attempt in attempts if attempt.fresh] or attempts
     outcomes = [str(one.status) if one.status else CUT_OFF if one.cut_off else NO_ANSWER for one in starts]
     rows = [(kind_of(outcome), one.sent_at, 1) for outcome, one in zip(outcomes, starts, strict=True)]
@@ -110,7 +110,7 @@ def _stacked_chart(
     due: Iterable[tuple[float, int]],
     columns: Columns,
 ) -> Chart:
-    """Counts by column, stacked by kind, with *due* as a line; moments in seconds since the run started."""
+    """Counts by column, stacked by kind, with a line for *due*; moments are run seconds."""
     counts, outline = np.zeros((len(KINDS), columns.count), dtype=int), np.zeros(columns.count)
     for kind, at_s, number in rows:
         counts[KINDS.index(kind), columns.column(at_s)] += number
@@ -127,8 +127,8 @@ def _stacked_chart(
             texts.append(f"{int(own.sum()):,} {KIND_TEXTS[kind]}")
     steps = [(n / columns.count, scale.share(float(number))) for n, number in enumerate(outline)]
     return Chart(
-        title=f"{what}, and how they were answered",
-        caption=f"Of {int(counts.sum()):,}: {', '.join(texts) or 'none was sent'}.",
+        title=f"{what} by outcome",
+        caption=f"{int(counts.sum()):,} in total: {', '.join(texts) or 'none sent'}.",
         x=clock_axis(columns.width_s * columns.count),
         y=scale.axis(f"{what.lower()} a second"),
         shapes=(*shapes, Shape(stairs(steps, 1.0), "due"), *_hits(columns, counts)),
@@ -137,7 +137,7 @@ def _stacked_chart(
 
 
 def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
-    """For each column with requests an invisible shape that says what is in it."""
+    """Invisible shape for each column with requests; its tooltip lists them by kind."""
     for n, column in enumerate(counts.T):
         text = ", ".join(f"{number:,} {kind}" for kind, number in zip(KINDS, column, strict=True) if number)
         if text:
@@ -150,7 +150,7 @@ def _hits(columns: Columns, counts: np.ndarray) -> Iterable[Shape]:
 
 
 def flight_chart(found: Capacity, columns: Columns) -> Chart:
-    """Builds in flight against the capacity, each refused start marked at the number that was in flight."""
+    """Builds in flight against the capacity; each refused start is marked at the number in flight."""
     full, below = found.refused_full, found.refused_below
     refused_at = [max(refusal.sure, min(refusal.at_most, found.at_least)) for refusal in found.refusals]
     scale = Linear(
@@ -165,15 +165,15 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         Shape(stairs(sure, 1.0) + closing, "f-sure"),
         Shape(f"M0 {height(level)}H{SIDE}", "cap"),
     ]
-    keys = [Key("f-sure", "surely in flight"), Key("f-unsure", "end not seen yet")]
-    caption = f"At most {plural(found.at_least, 'build')} surely in flight at once"
+    keys = [Key("f-sure", "certainly in flight"), Key("f-unsure", "possibly in flight")]
+    caption = f"At most {plural(found.at_least, 'build')} certainly in flight at once"
     marks = Counter(  # refusals close to each other share a mark
         (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
         for refusal, at in zip(found.refusals, refused_at, strict=True)
     )
-    for is_below, number, css, key, meanwhile in (
-        (False, full, "r-full", "start refused, no room", "so many were"),
-        (True, below, "r-below", "start refused though there was room", "fewer were"),
+    for is_below, number, css, key, level_text in (
+        (False, full, "r-full", "start refused at this maximum", "at this maximum"),
+        (True, below, "r-below", "start refused below it", "below it"),
     ):
         if number:
             path = (
@@ -183,25 +183,25 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
             )
             shapes.append(Shape("".join(path), css))
             keys.append(Key(css, key, "tick"))
-            caption += f"; {plural(number, 'start')} refused while {meanwhile}"
+            caption += f"; {plural(number, 'start')} refused {level_text}"
     is_range = found.at_most is not None and found.at_most > found.at_least
     known = f"capacity {found.at_least}{f' to {found.at_most}' if is_range else ''}"
     return Chart(
-        title="Builds in flight, and where starts were refused",
+        title="Builds in flight and refused starts",
         caption=f"{caption}.",
         x=clock_axis(columns.width_s * columns.count),
         y=scale.axis("builds in flight"),
         shapes=tuple(shapes),
         keys=tuple(keys),
-        notes=(Note(level, known if found.is_known else f"most seen: {found.at_least}", "cap"),),
+        notes=(Note(level, known if found.is_known else f"maximum: {found.at_least}", "cap"),),
     )
 
 
 def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """Durations by percentile, up to so many nines, and no further than the last sample that ended.
+    """Latency by percentile, up to *nines* nines or the last completed sample.
 
     Returns:
-        The points that enough samples lie beyond, each a number of nines and a duration, and the points after them.
+        Sure and unsure points, each a number of nines and a duration. At least FEW samples lie beyond a sure point.
     """
     count, cells = times.count + times.never, times.cells.cells
     reach = min(nines, math.log10(count)) if count > 1 else 0.0
@@ -217,25 +217,25 @@ def curve(times: Times, nines: float) -> tuple[list[tuple[float, float]], list[t
 
 
 def nines_axis(nines: float) -> Axis:
-    """The axis of percentiles: as much room for 90 to 99 % as for 99 to 99.9 %."""
+    """Axis of percentiles; 90 to 99 % takes as much room as 99 to 99.9 %."""
     shares = [share for share in _SHARES if -math.log10(1 - share) <= nines + 1e-9]
     ticks = tuple(Tick(-math.log10(1 - share) / nines, name_of(share) if share else "min") for share in shares)
     return Axis("percentile", ticks)
 
 
 def nines_of(counts: Iterable[int]) -> float:
-    """How many nines are drawn, where the most samples are so many."""
+    """Number of nines to draw for the largest of *counts* of samples."""
     return 3.0 if max(counts, default=0) >= 1_000 else 2.0
 
 
 def scale_of(spans: Sequence[Times]) -> Log:
-    """An axis that holds all but the shortest and the longest durations."""
+    """Axis for all durations except the shortest 1 % and the longest 0.1 %."""
     shortest, longest = (f([span.cells.quantile_s(at) for span in spans]) for f, at in ((min, 0.01), (max, 0.999)))
     return Log(shortest, longest)
 
 
 def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], nines: float, scale: Log) -> Chart:
-    """Curves over each other, each a CSS class, its names in caption and key, and durations; the first on top."""
+    """Curves in one chart, the first on top; a span has CSS class, names in caption and key, and durations."""
     shapes: list[Shape] = []
     captions = []
     for css, name, _, times in spans:
@@ -258,7 +258,7 @@ def percentile_chart(title: str, spans: Sequence[tuple[str, str, str, Times]], n
 
 
 def latency_charts(numbers: Metrics) -> tuple[Chart, ...]:
-    """A chart for each operation; followed logs, which last as long as their builds, have axes of their own."""
+    """One chart per operation; followed logs last as long as their builds and have a scale of their own."""
     operations = [numbers.total, *numbers.operations] if len(numbers.operations) > 1 else list(numbers.operations)
     drawn = [one for one in operations if one.whole.times]
     if not drawn:

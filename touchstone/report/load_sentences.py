@@ -1,4 +1,4 @@
-"""The sentences that every report of a load run shares; their text is in assets/load.sentences.j2."""
+"""Sentences that every report of a load run shares; their text is in assets/load.sentences.j2."""
 
 from functools import cache
 
@@ -18,12 +18,12 @@ def _template() -> Template:
 
 
 def sentence(name: str, *about: object) -> str:
-    """What a macro of the template says, on one line; empty where there is nothing to say."""
+    """Text of a macro of the template on one line; empty if it does not apply."""
     return " ".join(str(getattr(_template().module, name)(*about)).split())
 
 
 def describe(load: LoadView) -> dict[str, str]:
-    """The sentences about a load by what they are about; empty where there is nothing to say."""
+    """Sentences about a load by macro; empty if one does not apply."""
     found, began_at, numbers = load.capacity, load.workload.began_at, load.numbers
     cut_off = [row for one in numbers.operations for row in one.outcomes if row.outcome == CUT_OFF]
     return {

@@ -1,4 +1,4 @@
-"""All that a report may say about the load of a run."""
+"""View of the load of a run: the data that its reports show."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,24 +9,24 @@ from touchstone.facts.wording import figure, percentage
 from touchstone.loadgen.capacity import Capacity, capacity
 from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctuality
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
-from touchstone.loadgen.thresholds import STATISTICS, Kept, Reading, measured, scope_text, value_text
+from touchstone.loadgen.thresholds import STATISTICS, Reading, ReadingVerdict, measured, scope_text, value_text
 
-_HARDLY = 0.0005  # of a limit: below, what is left would round to all of it
-_ORDER: tuple[Kept, ...] = ("broken", "indeterminate", "kept", "not-applicable")
+_HARDLY = 0.0005  # measured share of the limit below which the margin would round to 100 %
+_ORDER: tuple[ReadingVerdict, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 
 @dataclass(frozen=True, slots=True)
 class LimitLine:
     """One threshold, as reports show it."""
 
-    operation: str  # in words
-    says: str  # what is limited, in words
+    operation: str  # its scope, as text
+    says: str  # the statistic that is limited, as text
     bound: str  # ``at most`` or ``at least``
     limit: str  # with its unit
     measured: str  # with its unit
-    margin_share: float | None  # how far inside its limit, as a share of it, below zero beyond; None if unknown
-    margin: str  # the same in words
-    reading: Reading  # what was measured
+    margin_share: float | None  # distance from the limit as a share of it, negative beyond it; None if unknown
+    margin: str  # the same as text
+    reading: Reading  # the measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,22 @@ class LoadView:
     workload: Workload
     numbers: Metrics
     kept: Punctuality
-    capacity: Capacity | None  # None where the run started no builds
-    limits: tuple[LimitLine, ...]  # broken ones first, then those that could not be judged
-    windows: tuple[Window, ...]  # what charts are drawn from, as are `attempts`
+    capacity: Capacity | None  # None if the run started no builds
+    limits: tuple[LimitLine, ...]  # broken ones first, then indeterminate ones
+    windows: tuple[Window, ...]  # data of the charts, like `attempts`
     attempts: tuple[Attempt, ...]
-    closing_counts: tuple[
-        int, int, int
-    ]  # starts of the closing client of a storm, those refused, and those that failed
-    silence: Fallen | None  # what the run ended in where the target answered nobody any more
-    pauses: tuple[Pause, ...]  # when it answered nobody for a while, and then did again
+    closing_counts: tuple[int, int, int]  # starts of the client after a storm: all, refused ones, failed ones
+    silence: Fallen | None  # period without responses at the end of the run
+    pauses: tuple[Pause, ...]  # earlier periods without responses
 
     @property
     def origin_s(self) -> int:
-        """The second in which the schedule began: the zero of every chart."""
+        """Run second in which the schedule began: zero on every chart."""
         return min([int(self.workload.began_at), *(window.at_s for window in self.windows)])
 
 
 def load_view(log: RunLog) -> LoadView | None:
-    """The view of the load, or None where the run was no load run."""
+    """View of the load; None if the run was not a load run."""
     if log.workload is None:
         return None
     statuses = [start.status for start in limit_starts(log)]
@@ -72,7 +70,7 @@ def load_view(log: RunLog) -> LoadView | None:
 
 
 def limit_lines(readings: Iterable[Reading]) -> tuple[LimitLine, ...]:
-    """Thresholds as reports show them, what matters most first."""
+    """Thresholds as reports show them, the worst first."""
     return tuple(map(_line, sorted(readings, key=lambda reading: _ORDER.index(reading.verdict))))
 
 
@@ -83,7 +81,7 @@ def _line(reading: Reading) -> LimitLine:
         share = (value - limit) / limit if statistic.is_floor else (limit - value) / limit
     return LimitLine(
         operation=scope_text(reading.limit.operation),
-        says=statistic.says,
+        says=statistic.description,
         bound="at least" if statistic.is_floor else "at most",
         limit=value_text(replace(reading, value=limit)),
         measured=value_text(reading),
@@ -95,8 +93,8 @@ def _line(reading: Reading) -> LimitLine:
 
 def _margin_text(share: float | None, *, is_floor: bool) -> str:
     if not share:
-        return "–" if share is None else "just met"
+        return "–" if share is None else "exactly at the limit"
     if share > 0 and not is_floor:
         return "over 99.9 % left" if 0 < 1 - share < _HARDLY else f"{percentage(min(share, 1.0))} left"
     times = 1 + share if is_floor else 1 - share
-    return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'least' if is_floor else 'limit'}"
+    return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'minimum' if is_floor else 'limit'}"

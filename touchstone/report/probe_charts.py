@@ -1,4 +1,4 @@
-"""What the page of a probe draws: requests over time, how sure it became, and latency by rate; pure."""
+"""Charts of a probe: requests over time, probability of each family, latency by rate; pure."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,15 +11,15 @@ from touchstone.report.probe_sentences import describe_family
 from touchstone.report.probe_view import KneeView, ProbeView
 
 _LANES = {"accepted": 0.75, "held": 0.75, "refused": 0.25, "failed": 0.25}
-_SORTS = {"accepted": "accepted", "held": "held back, then accepted", "refused": "refused", "failed": "failed"}
-_MARKS = 500  # beside each other; requests that lie closer share one
-_SEEN = 0.02  # families that were never as likely as this are not drawn
-# From run seconds to a coordinate.
+_SORTS = {"accepted": "accepted", "held": "delayed, then accepted", "refused": "refused", "failed": "failed"}
+_MARKS = 500  # side by side; closer requests share a mark
+_LEAST_SHARE = 0.02  # families that were never more likely than this are not drawn
+# Maps run seconds to a coordinate.
 _Placing = Callable[[float], int]
 
 
 def pictures(probe: ProbeView) -> dict[str, Chart | None]:
-    """The charts of a probe by name: its requests, how likely each family was, and the knee; None where none is."""
+    """Charts of a probe by name: requests, families, knee; a chart without data is None."""
     every = [*probe.answers, *probe.failed]
     begin = min((answer.sent_at for answer in every), default=0.0)
     end = max([begin, *(answer.done_at for answer in every), *(step.at for step in probe.steps)])
@@ -50,7 +50,7 @@ def _requests(probe: ProbeView, axis: Axis, at_x: _Placing) -> Chart:
     counts = {sort: len(answers) for sort, answers in groups.items() if answers}
     described = ", ".join(f"{number} {_SORTS[sort]}" for sort, number in counts.items())
     return Chart(
-        title="All requests",
+        title="Requests by outcome",
         caption=f"{plural(sum(counts.values()), 'request')}: {described}.",
         x=axis,
         y=Axis("", tuple(Tick(_LANES[name], name) for name in ("accepted", "refused"))),
@@ -67,37 +67,37 @@ def _marks(answers: Sequence[Answer], at_x: _Placing, lane: float) -> str:
 
 
 def _families(steps: Sequence[Step], axis: Axis, at_x: _Placing) -> Chart:
-    """How likely each of six families was, stacked; the likeliest in the end lies lowest."""
+    """Probability of the six likeliest families, stacked; the likeliest at the end is at the bottom."""
     last = steps[-1].families
     best = {name: max(step.families.get(name, 0.0) for step in steps) for step in steps for name in step.families}
-    likely = sorted((name for name in best if best[name] >= _SEEN), key=lambda name: -best[name])[:6]
+    likely = sorted((name for name in best if best[name] >= _LEAST_SHARE), key=lambda name: -best[name])[:6]
     shapes, keys, floor = list[Shape](), list[Key](), [0.0] * len(steps)
     edges = [*(at_x(step.at) for step in steps), SIDE]
     for number, name in enumerate(sorted(likely, key=lambda name: -last.get(name, 0.0))):
         top = [low + step.families.get(name, 0.0) for low, step in zip(floor, steps, strict=True)]
-        odds = f" {describe_chance(last[name])}" if last.get(name, 0.0) >= _SEEN else ""
+        odds = f" {describe_chance(last[name])}" if last.get(name, 0.0) >= _LEAST_SHARE else ""
         shapes.append(Shape(_band(edges, floor, top), f"q{number}", describe_family(name)))
         keys.append(Key(f"q{number}", describe_family(name) + odds))
         floor = top
-    if min(floor) < 1 - _SEEN:
+    if min(floor) < 1 - _LEAST_SHARE:
         shapes.append(Shape(_band(edges, floor, [1.0] * len(floor)), "q-others", "others"))
         keys.append(Key("q-others", "others"))
     shares = Axis("probability after each stimulus", tuple(Tick(n / 4, f"{25 * n} %") for n in range(5)))
-    caption = f"Stimuli: {len(steps):,}."
-    return Chart("How sure it became", caption, axis, shares, tuple(shapes), tuple(keys), height_px=170)
+    caption = f"{len(steps):,} stimuli." if len(steps) > 1 else "1 stimulus."
+    return Chart("Probability of each family", caption, axis, shares, tuple(shapes), tuple(keys), height_px=170)
 
 
 def _band(edges: Sequence[int], floor: Sequence[float], top: Sequence[float]) -> str:
-    """The area between two stairs."""
+    """Area between two step curves."""
     upper = "".join(f"V{height(share)}H{edges[n + 1]}" for n, share in enumerate(top))
     lower = "".join(f"V{height(floor[n])}H{edges[n]}" for n in reversed(range(len(floor))))
     return f"M{edges[0]} {height(floor[0])}{upper}{lower}z"
 
 
 def knee_chart(view: KneeView) -> Chart | None:
-    """How long answers take by the rate at which reads come; None where no trial shows that."""
-    telling = [each for each in view.tried if each.mark in ("passed", "failed")]
-    trials = sorted(((each.trial.rate_per_s, each.outcome) for each in telling), key=lambda each: each[0])
+    """Latency by offered rate of reads; None without a conclusive trial."""
+    conclusive = [each for each in view.tried if each.mark in ("passed", "failed")]
+    trials = sorted(((each.trial.rate_per_s, each.outcome) for each in conclusive), key=lambda each: each[0])
     if not trials:
         return None
     knee, slo_s = view.knee, view.knee.slo_s
@@ -118,12 +118,12 @@ def knee_chart(view: KneeView) -> Chart | None:
         low, middle, high = (place(x.share(rate)) for rate in (found.low, found.value, found.high))
         shapes.insert(0, Shape(f"M{low} 0H{high}V{SIDE}H{low}z", "p-room", "the knee"))
         shapes.append(Shape(f"M{middle} 0V{SIDE}", "p-one", "the knee"))
-        keys.append(Key("p-room", "the knee lies here"))
+        keys.append(Key("p-room", "interval of the knee"))
         caption += f"; the knee is at {figure(knee.rate_per_s.value)}"
     return Chart(
         title="Latency by offered rate",
         caption=f"{caption}.",
-        x=x.axis("reads a second that come, in each trial"),
+        x=x.axis("offered reads a second, per trial"),
         y=y.axis("time, from due"),
         shapes=tuple(shapes),
         keys=tuple(keys),

@@ -1,4 +1,4 @@
-"""What a probe found, in sentences: its limiters with their numbers, how sure that is, and what it cost."""
+"""Result of a probe as text: limiters with their numbers, certainty and cost."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,54 +7,54 @@ from touchstone.facts.wording import brief, describe_chance, figure, percentage,
 
 _UNITS = {1.0: "a second", 60.0: "a minute", 3600.0: "an hour", 86400.0: "a day"}
 
-WHY_WORDS = {
-    "": "still going on",
+_WHY_TEXTS = {
+    "": "still running",
     "settled": "settled",
-    "nothing left to learn": "no request would tell more",
+    "nothing left to learn": "no request gives more information",
     "budget": "budget spent",
     "interrupted": "interrupted",
 }
 
-# By family, what it does; then by option and value, or by option alone, what sets it apart from others of its family.
+# Text by family; then by option and value, or by option alone.
 _SENTENCES = {
     "fixed-window": "{limit} in each window of {window_s}",
     "sliding-log": "{limit} in any {window_s}",
-    "sliding-counter": "{limit} in this window of {window_s} and, as far as it reaches back, the last",
+    "sliding-counter": "{limit} in {window_s}, estimated from this window and part of the last one",
     "decaying-counter": "a count of up to {limit} that falls to 1/e in {window_s}",
     "token-bucket": "{rate_per_s}, burst {burst}",
     "leaky-bucket": "{rate_per_s}, {burst} more may wait",
     "minimum-gap": "{gap_s} between two {what}s",
-    "concurrency": "{limit} answered at once",
+    "concurrency": "{limit} at once",
     "builds": "{limit} in flight",
 }
 _OPTIONS = {
-    "opens=clock": ", windows on the clock",
-    "opens=first": ", windows that a request opens",
-    "block": "; the first one refused shuts it for {} s",
-    "refused=restart": "; each one refused opens it anew",
-    "refused=count": ", refused ones included",
-    "rule=below": ", the one that comes not counted",
-    "starts=empty": ", empty at first",
-    "tick": ", filled each {} s on the clock",
-    "early": ", of which {} of a token may be missing",
-    "delay": ", {} of them answered at once",
-    "takes": ", each of which takes {} s",
+    "opens=clock": ", windows aligned to the clock",
+    "opens=first": ", windows opened by a request",
+    "block": "; the first refusal blocks everything for {} s",
+    "refused=restart": "; each refusal restarts the window",
+    "refused=count": ", counting refused ones",
+    "rule=below": ", not counting the new one",
+    "starts=empty": ", initially empty",
+    "tick": ", refilled every {} s on the clock",
+    "early": ", up to {} of a token may be missing",
+    "delay": ", {} of them answered immediately",
+    "takes": ", each taking {} s",
 }
 _USUAL = {"fixed-window": {"opens": "first"}, "sliding-counter": {"opens": "clock"}}
 
 
 def noun(operation: str) -> str:
-    """What one request of an operation is called, such as ``build``."""
+    """Noun for a request of an operation: ``build`` or ``read``."""
     return "build" if operation == "startBuild" else "read"
 
 
 def describe_family(family: str) -> str:
-    """A family in words, such as ``token bucket``."""
+    """Display name of a family, such as ``token bucket``."""
     return {"builds": "cap on builds in flight", "none": "no limit"}.get(family, family.replace("-", " "))
 
 
 def lasting(duration_s: float) -> str:
-    """A length of time; whole minutes, hours and days are such: ``4 s``, ``1 min``, ``2 h``, ``1 day``."""
+    """A duration, in minutes, hours or days if these are whole: ``4 s``, ``1 min``, ``2 h``, ``1 day``."""
     for unit_s, unit in ((86400.0, "day"), (3600.0, "h"), (60.0, "min")):
         count = duration_s / unit_s
         if count >= 1 and abs(count - round(count)) < 1e-9:
@@ -63,7 +63,7 @@ def lasting(duration_s: float) -> str:
 
 
 def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
-    """A rate such as ``10 builds a minute``; in a unit that has no name, in the shortest in which it is at least 1."""
+    """A rate such as ``10 builds a minute``. Without a known unit, the shortest in which it is at least 1."""
     if unit_s not in _UNITS:
         unit_s = next((unit_s for unit_s in _UNITS if rate_per_s * unit_s >= 0.9995), 86400.0)
     number = figure(rate_per_s * unit_s)
@@ -71,7 +71,7 @@ def describe_rate(rate_per_s: float, what: str, unit_s: float = 0.0) -> str:
 
 
 def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
-    """The numbers of a limiter by name, where its text has them from there: rounder than what was measured."""
+    """Numbers of a limiter by name; those in its text are taken from there, because they are rounder."""
     first, _, second = tier.text.rpartition(":")[2].partition(",")[0].partition("/")
     unit, found = "build" if tier.family == "builds" else what, {}
     for name, number in tier.numbers.items():
@@ -86,7 +86,7 @@ def describe_numbers(tier: Tier, what: str) -> dict[str, str]:
 
 
 def describe_limiter(tiers: Sequence[Tier], what: str) -> str:
-    """One limiter or two, each with its numbers and how far they may be off."""
+    """One limiter or two, each with its numbers and their uncertainty."""
     caps = [_describe_tier(tier, what) for tier in tiers if tier.family == "builds"]
     rates = [f"{describe_family(t.family)}: {_describe_tier(t, what)}" for t in tiers if t.family != "builds"]
     cap = " and ".join(caps)
@@ -105,42 +105,42 @@ def _describe_tier(tier: Tier, what: str) -> str:
 
 
 def give_or_take(name: str, number: Interval) -> str:
-    """How far a number may be off: `` (±0.4 %)``, empty below 0.05 %; of a count `` (±1)``, or its ends."""
+    """Uncertainty of a number: `` (±0.4 %)``, empty below 0.05 %; for a count `` (±1)`` or `` (4 to 6)``."""
     over, under = number.high - number.value, number.value - number.low
     if not name.endswith("_s"):
         if round(over) == round(under):
             return f" (±{round(over)})"
         return f" ({round(number.low)} to {round(number.high)})"
     share = max(over, under) / number.value if number.value else 0.0
-    if share >= 1:  # of which nobody could make anything
-        return " (hardly known)"
+    if share >= 1:
+        return " (very uncertain)"
     return f" (±{percentage(share, 2)})" if share >= 0.0005 else ""
 
 
 def describe_cost(cost: Cost) -> str:
-    """What was spent: ``43 requests, 61 s``."""
+    """Cost of a probe: ``43 requests, 61 s``."""
     return f"{plural(cost.requests, 'request')}, {brief(cost.seconds, 2)}"
 
 
 def sentence(identity: Identity, operation: str) -> str:
-    """What a probe found, in one sentence."""
+    """Result of a probe in one sentence."""
     what, cost = noun(operation), describe_cost(identity.cost)
     if not identity.tiers and (identity.sure or not identity.families):
         if identity.unlimited_to:
             first = f"no limit up to {plural(identity.unlimited_to, 'request')} in {brief(identity.cost.seconds, 2)}"
             return f"{', '.join([first, *describe_free(identity)])}; {cost}"
-        why = "it ended before it was settled" if identity.cost.requests else "no request was answered"
+        why = "the probe ended too early" if identity.cost.requests else "no request was answered"
         return f"nothing is known: {why}; {cost}"
     if not identity.sure:
         likely = describe_likely(identity.families) or describe_limiter(identity.tiers, what)
-        return f"not settled: {likely}; {cost}: {WHY_WORDS[identity.why]}"
+        return f"not certain: {likely}; {cost}: {_WHY_TEXTS[identity.why]}"
     found = describe_limiter(identity.tiers, what)
-    alike = f"; no request can tell it from {' or '.join(identity.alike)}" if identity.alike else ""
+    alike = f"; requests cannot distinguish it from {' or '.join(identity.alike)}" if identity.alike else ""
     return f"{found}{alike}; {cost}"
 
 
 def describe_free(identity: Identity) -> Iterable[str]:
-    """What was tried without finding a cap."""
+    """Caps that the probe looked for and did not find."""
     capped = {tier.family for tier in identity.tiers}
     if identity.uncapped_to and "concurrency" not in capped:
         yield f"no cap up to {identity.uncapped_to} at once"
@@ -149,15 +149,15 @@ def describe_free(identity: Identity) -> Iterable[str]:
 
 
 def describe_others(share: Interval) -> str:
-    """What others take of the limit; empty where they take nothing."""
+    """Share of the limit that other clients use; empty if they use none."""
     if share.high <= 0:
         return ""
     ends = f"{percentage(share.low, 2)} to {percentage(share.high, 2)}"
-    return f"others take about {percentage(share.value, 2)} of what the limiter gives ({ends})"
+    return f"other clients use about {percentage(share.value, 2)} of the limit ({ends})"
 
 
 def describe_likely(families: Sequence[Runner]) -> str:
-    """How likely each family is: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
+    """Probability of each family: ``token bucket 81 %, sliding log 17 %, others 2 %``."""
     likely = [one for one in families if one.probability >= 0.01] or list(families[:1])
     texts = [f"{describe_family(one.family)} {describe_chance(one.probability)}" for one in likely]
     rest = sum(one.probability for one in families if one not in likely)

@@ -1,4 +1,4 @@
-"""What a report says of a probe: the limiter, the settings of a client that is never refused, and the knee; pure."""
+"""View of a probe: the limiter, advice for clients, and the knee; pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ _NUMBER_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a client should do.
+    """Advice for clients.
 
     Attributes:
-        pace: None where nothing was ever refused, or nothing is known.
-        rate_per_s: What it may send steadily; None where no rate limits it.
-        families: Those for which this holds; several where the probe did not settle on one.
-        retry_after: Whether the Retry-After of answers may be relied on.
+        pace: None if no request was refused, or nothing is known.
+        rate_per_s: Steady rate of requests; None if no rate is limited.
+        families: Families for which the advice is safe; several if the probe is not certain.
+        retry_after: Whether clients may rely on the Retry-After of responses.
     """
 
     pace: Pace | None
@@ -40,8 +40,8 @@ class Advice:
 
 
 def advice(identity: Identity, operation: str) -> Advice:
-    """What a client should do: what is safe with the limiter that was found, or with all that are likely."""
-    from touchstone.report import html  # noqa: PLC0415 - which needs all views
+    """Advice for clients: safe with the limiter that was found, or with all likely ones."""
+    from touchstone.report import html  # noqa: PLC0415 - that module imports this one
 
     chains = [identity.tiers] if identity.tiers else []
     if not identity.sure:
@@ -65,7 +65,7 @@ def advice(identity: Identity, operation: str) -> Advice:
 
 
 def _tier_of(text: str) -> Tier:
-    """The limiter that a text such as ``token-bucket:8/4,burst=2`` describes; its numbers are taken for certain."""
+    """Limiter from a text such as ``token-bucket:8/4,burst=2``, with exact numbers."""
     family, _, rest = text.partition(":")
     numbers, *pairs = rest.split(",")
     options = dict(pair.split("=", 1) for pair in pairs)
@@ -81,7 +81,7 @@ def _tier_of(text: str) -> Tier:
 
 @dataclass(frozen=True, slots=True)
 class KneeView:
-    """A knee, ready to be reported, with its trials in order."""
+    """View of a knee, with its trials in order."""
 
     operation: str
     knee: Knee
@@ -89,12 +89,12 @@ class KneeView:
 
     @property
     def limit(self) -> str:
-        """What answers are to keep, such as ``p99 ≤ 100 ms``."""
+        """Latency limit, such as ``p99 ≤ 100 ms``."""
         return f"p99 ≤ {brief(self.knee.slo_s)}"
 
     @property
     def sentence(self) -> str:
-        """What was found."""
+        """Result in one sentence."""
         knee = self.knee
         cost = f"{plural(knee.requests, 'request')}, {brief(knee.seconds, 2)}"
         if knee.is_known and knee.rate_per_s is not None:
@@ -103,22 +103,22 @@ class KneeView:
             return f"knee of {self.operation}: {found}, confirmed by {knee.confirmed_by:,}; {cost}"
         kept = ""
         if knee.kept_per_s and knee.why not in ("rate-limited", "never"):
-            kept = f"; up to {figure(knee.kept_per_s)} reads a second it was kept (p99 {brief(knee.kept_p99_s)})"
+            kept = f"; highest passed rate {figure(knee.kept_per_s)} reads a second (p99 {brief(knee.kept_p99_s)})"
         return f"knee of {self.operation}: not known: {describe_reason(knee)}{kept}; {cost}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeView:
-    """A probe, ready to be reported.
+    """View of a probe.
 
     Attributes:
-        operation: operationId of the requests; *noun* is what one of them is called.
-        answers: In the order in which they were sent.
-        failed: Answers that show nothing of a limiter: no answer, or a failing server.
-        steps: One for each stimulus.
-        limiter: The limiter that was found, or the likeliest.
-        tried: What was tried beside it without finding a cap.
-        others: What others take of the limit; empty where they take nothing.
+        operation: operationId of the requests; *noun* is ``build`` or ``read``.
+        answers: Responses in the order of their requests.
+        failed: Requests without a response, and responses of a failing server.
+        steps: One per stimulus.
+        limiter: Description of the limiter that was found, or of the likeliest.
+        tried: Caps that the probe looked for and did not find.
+        others: Share of the limit that other clients use; empty if they use none.
     """
 
     operation: str
@@ -136,11 +136,11 @@ class ProbeView:
 
     @property
     def numbers(self) -> Iterator[tuple[str, str, str, str]]:
-        """A row for each number or option: its name, whose it is, its value, and its 95 % interval where it has one."""
+        """Row for each number or option of a limiter: name, family, value, 95 % interval or empty."""
         for tier in self.identity.tiers:
             family, values = sentences.describe_family(tier.family), sentences.describe_numbers(tier, self.noun)
             if "rate_per_s" in values:
-                values.pop("window_s", None)  # which says the same of a bucket
+                values.pop("window_s", None)  # follows from the rate
             for name, value in values.items():
                 yield _NUMBER_NAMES.get(name, name), family, value, _ends(name, tier.numbers[name])
             for name, value in tier.options.items():
@@ -156,18 +156,18 @@ def _ends(name: str, number: Interval) -> str:
 
 
 def probe_of(story: ProbeStory | None) -> ProbeView | None:
-    """The view of what a run log tells of a probe; None where the run was none."""
+    """View of the probe in a run log; None if the run was not a probe."""
     if story is None:
         return None
-    heeded = [one.answer for one in story.answers if one.heeded]
+    evidence = [one.answer for one in story.answers if one.is_evidence]
     operation, what = story.probing.operation, sentences.noun(story.probing.operation)
-    found = story.identified or Identified(Identity((), (), _spent(heeded), why="interrupted"))
+    found = story.identified or Identified(Identity((), (), _spent(evidence), why="interrupted"))
     identity = found.identity
     return ProbeView(
         operation=operation,
         noun=what,
-        answers=tuple(sorted(heeded, key=lambda answer: (answer.sent_at, answer.stream))),
-        failed=tuple(one.answer for one in story.answers if not one.heeded),
+        answers=tuple(sorted(evidence, key=lambda answer: (answer.sent_at, answer.stream))),
+        failed=tuple(one.answer for one in story.answers if not one.is_evidence),
         identity=identity,
         steps=tuple(found.steps),
         sentence=sentences.sentence(identity, operation),
@@ -180,7 +180,7 @@ def probe_of(story: ProbeStory | None) -> ProbeView | None:
 
 
 def _knee_of(story: ProbeStory) -> KneeView | None:
-    """The view of its knee; of a search that was killed, of its trials."""
+    """View of the knee; after an interrupted search, with its trials so far."""
     if story.probing.knee is None:
         return None
     requests = sum(each.outcome.sent for each in story.tried)
@@ -189,8 +189,8 @@ def _knee_of(story: ProbeStory) -> KneeView | None:
     return KneeView(story.probing.operation, knee, tuple(story.tried))
 
 
-def _spent(heeded: Sequence[Answer]) -> Cost:
-    """What a probe cost that was killed."""
-    refused = sum(not answer.accepted for answer in heeded)
-    took_s = max((a.done_at for a in heeded), default=0.0) - min((a.sent_at for a in heeded), default=0.0)
-    return Cost(len(heeded), refused, len(heeded) - refused, took_s)
+def _spent(evidence: Sequence[Answer]) -> Cost:
+    """Cost of a probe that was killed."""
+    refused = sum(not answer.accepted for answer in evidence)
+    took_s = max((a.done_at for a in evidence), default=0.0) - min((a.sent_at for a in evidence), default=0.0)
+    return Cost(len(evidence), refused, len(evidence) - refused, took_s)

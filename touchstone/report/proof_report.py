@@ -1,4 +1,4 @@
-"""A proof in each of its reports: one view of the trials, on a terminal, as a self-contained page and as proof.json."""
+"""Reports of a proof: view of the trials, terminal, self-contained HTML page, proof.json."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ Cell = Literal["proves", "also", "noise", "missing"]
 
 
 class Ending(NamedTuple):
-    """How one outcome of a trial is shown; *noun* and *fate* say what went wrong."""
+    """Display of one outcome of a trial; *noun* and *fate* describe a problem."""
 
     tone: str
     style: str
@@ -32,12 +32,12 @@ class Ending(NamedTuple):
     fate: str = ""
 
 
-# The worst first.
+# Worst first.
 ENDINGS: dict[State, Ending] = {
     "missed": Ending("broken", "bold red", "fault", "missed"),
     "noisy": Ending("indeterminate", "bold red", "fault", "found with noise"),
-    "accused": Ending("broken", "bold red", "legitimate server", "accused"),
-    "failed": Ending("could-not-run", "bold yellow", "trial", "could not be carried out"),
+    "accused": Ending("broken", "bold red", "correct server", "accused"),
+    "failed": Ending("could-not-run", "bold yellow", "trial", "not finished"),
     "killed": Ending("upheld", "green"),
     "survived": Ending("upheld", "green"),
 }
@@ -45,7 +45,7 @@ ENDINGS: dict[State, Ending] = {
 
 @dataclass(frozen=True, slots=True)
 class ProofRun:
-    """How the trials were run."""
+    """Settings of the trials, and how they ended."""
 
     id: str
     started_at: str  # ISO 8601 in UTC
@@ -53,13 +53,13 @@ class ProofRun:
     jobs: int
     seed: int
     asked: int  # number of trials to run
-    complete: bool = False  # all named faults are to be tried, so that a claim without one is a gap
-    whole: bool = False  # examinations went on after their proof was complete
+    complete: bool = False  # whether all faults are tried, so that a claim without one is a gap
+    whole: bool = False  # whether trials continue after their fault is found
     interrupted: bool = False
 
 
 class Proven(NamedTuple):
-    """One claim, the killed faults that had to break it, and the faults that broke it beside another one."""
+    """One claim, the killed faults that must break it, and the faults that broke it beside another claim."""
 
     claim: Claim
     by: tuple[str, ...]
@@ -68,40 +68,40 @@ class Proven(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProofView:
-    """What the reports of a proof show."""
+    """Everything that the reports of a proof show."""
 
     run: ProofRun
     trials: tuple[Trial, ...]
-    cells: dict[str, dict[str, Cell]]  # by name of the trial and id of the claim
+    cells: dict[str, dict[str, Cell]]  # by trial name and claim id
     claims: tuple[Proven, ...]
-    classes: tuple[dict[str, Any], ...]  # counts of faults by class, as proof.json has them
+    classes: tuple[dict[str, Any], ...]  # counts of faults by class, as in proof.json
     total: dict[str, Any]
     exit_code: int
     reason: str
 
     @property
     def states(self) -> Counter[State]:
-        """How many trials ended how."""
+        """Number of trials by outcome."""
         return Counter(trial.state for trial in self.trials)
 
     @property
     def wrong(self) -> tuple[Trial, ...]:
-        """Trials that did not end well, the worst first."""
+        """Trials with a problem, the worst first."""
         return tuple(t for state, ending in ENDINGS.items() if ending.fate for t in self.trials if t.state == state)
 
     @property
     def gaps(self) -> tuple[Proven, ...]:
-        """Claims that no fault proves, where all faults were asked for."""
+        """Claims that no fault proves; empty unless all faults are tried."""
         return tuple(row for row in self.claims if not row.by) if self.run.complete else ()
 
 
 def noise(trial: Trial) -> tuple[str, ...]:
-    """The claims that were blamed without a right; whatever is blamed on a legitimate server is noise."""
+    """Claims that were wrongly blamed; on a correct server these are all broken claims."""
     return trial.noise if trial.subject.is_fault else tuple(trial.broken)
 
 
 def proof_view(run: ProofRun, trials: Sequence[Trial], claims: Sequence[Claim]) -> ProofView:
-    """Sums up the trials; *claims* are all that are judged, in the order of the ledger."""
+    """Builds the view of trials; *claims* are all judged claims in ledger order."""
     cells = {trial.subject.name: _cells(trial, claims) for trial in trials}
     killed = {trial.subject.name for trial in trials if trial.state == "killed"}
     rows = []
@@ -130,7 +130,7 @@ def _cells(trial: Trial, claims: Sequence[Claim]) -> dict[str, Cell]:
 
 
 def _count(kind: str, faults: Sequence[Trial]) -> dict[str, Any]:
-    """The row of a class; medians are those of killed faults, None without one."""
+    """Row of a class; medians are those of killed faults, None without any."""
     states = Counter(trial.state for trial in faults)
     found = [trial.found for trial in faults if trial.state == "killed" and trial.found]
     return {
@@ -157,21 +157,21 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
         "variant": ("variant", "survived"),
     }
     parts = [f"{plural(sorts[sort], noun)} {fate}" for sort, (noun, fate) in fates.items() if sorts[sort]]
-    return 0, ", ".join(parts) or "nothing was tried"
+    return 0, ", ".join(parts) or "no trial"
 
 
 def headline_of(view: ProofView) -> tuple[str, str]:
-    """Tone and words."""
+    """Tone and headline of a proof."""
     if view.exit_code in (3, 130):
-        return "could-not-run", "Interrupted" if view.exit_code == 130 else "Could not be carried out"
+        return "could-not-run", "Interrupted" if view.exit_code == 130 else "Not finished"
     if view.exit_code:
         return "broken", "Not proven"
-    praise = "All found that was to be found" if view.total["faults"] else "Nothing accused that is permitted"
+    praise = "All faults found" if view.total["faults"] else "No correct server accused"
     return "upheld", "Every claim is proven" if view.run.complete else praise
 
 
 def again(trial: Trial, run: ProofRun) -> str:
-    """The command that tries this server once more, whole."""
+    """Command that repeats the trial with the whole check."""
     subject = trial.subject
     flag = "--variant" if subject.sort == "variant" else "--fault"
     generated = ["--generated"] if subject.sort in ("generated", "permitted") else []
@@ -179,10 +179,10 @@ def again(trial: Trial, run: ProofRun) -> str:
 
 
 def render_json(view: ProofView) -> str:
-    """The proof as JSON text, ASCII only; no key is ever left out.
+    """JSON text of the proof, ASCII only; every key is always present.
 
-    Of a trial, ``breaks`` and ``also`` are globs over claims; ``blamed``, ``lacking`` and ``noise`` are claims rightly
-    found broken, not found, and wrongly found; ``broken`` has the first finding about each claim.
+    In a trial, ``breaks`` and ``also`` are claim globs. ``blamed`` and ``noise`` are claims rightly and wrongly found
+    broken, ``lacking`` are claims not found broken. ``broken`` has the first finding on each claim.
     """
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -213,7 +213,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def write(view: ProofView, console: Console, page: Path | None = None) -> None:
-    """Writes the proof to *console*, with the path of its *page*; the last line is the exit code and its reason."""
+    """Writes the proof to *console*, with the path of its HTML *page*; the last line is the exit code."""
     titles = ("class", ">faults", ">killed", ">missed", ">noisy", ">failed", ">median exchanges", ">median seconds")
     rows = list[list[str]]()
     for row in (*view.classes, view.total):
@@ -225,14 +225,13 @@ def write(view: ProofView, console: Console, page: Path | None = None) -> None:
 
 
 def render(view: ProofView) -> str:
-    """The proof as an HTML page."""
+    """HTML page of the proof."""
     tone, headline = headline_of(view)
-    # Faults are columns of the picture, and so are legitimate servers that were accused.
     columns = [trial for trial in view.trials if trial.subject.is_fault or trial.state == "accused"]
     places = {row.claim.id: place for place, row in enumerate(view.claims)}
 
     def first(trial: Trial) -> int:
-        """The place of the first claim that a server has to break, else of the first it broke; so a diagonal shows."""
+        """Row of the first claim that a server must break, or else did break: sorted by it, the matrix is diagonal."""
         cells = view.cells[trial.subject.name]
         due = [claim for claim, cell in cells.items() if cell in ("proves", "missing")]
         return min((places[claim] for claim in due or cells), default=len(places))

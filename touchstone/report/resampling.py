@@ -1,8 +1,8 @@
-"""How far a difference between two runs may be chance: a block bootstrap with a fixed seed; pure.
+"""Uncertainty of the difference between two runs: a block bootstrap with a fixed seed; pure.
 
-Requests of one second share their fate, so blocks of about the cube root of a run's length are drawn with replacement,
+Requests of one second are correlated, so blocks of about the cube root of a run's length are drawn with replacement,
 ROUNDS times. The interval leaves out the outermost 5 %, and is widened for few blocks by Student's t. Times and rates
-are compared by the logarithm of their quotient, shares by their difference.
+are compared by the logarithm of their ratio, shares by their difference.
 """
 
 import math
@@ -19,13 +19,13 @@ ROUNDS = 1_000
 CONFIDENCE = 0.95
 FEWEST_BLOCKS = 5
 _MOST_BLOCKS = 400
-_PER_E_FOLD = 400  # cells of durations are a quarter of a per cent wide; what is reported comes from finer ones
+_PER_E_FOLD = 400  # cells of durations are 0.25 % wide; reported values come from finer ones
 
 Floats = npt.NDArray[np.float64]
 
 
 class Interval(NamedTuple):
-    """A difference, and the bounds that it lies within unless chance played an uncommon trick."""
+    """A difference and its confidence interval."""
 
     value: float
     low: float
@@ -33,25 +33,25 @@ class Interval(NamedTuple):
 
     @property
     def has_zero(self) -> bool:
-        """Whether no difference at all lies within."""
+        """Whether the interval contains zero."""
         return self.low <= 0.0 <= self.high
 
 
 class Durations(NamedTuple):
-    """How many durations of which length each block of a run holds."""
+    """Counts of durations in each block of a run."""
 
-    counts: Floats  # a row for each block, a column for each length
-    lengths_s: Floats  # of the columns, ascending
+    counts: Floats  # rows are blocks, columns are durations
+    lengths_s: Floats  # durations of the columns, ascending
 
 
 def block_s(seconds: int) -> int:
-    """How many seconds a block of a run of so many seconds has; a short run is cut finer, to have enough blocks."""
+    """Block length in seconds for a run of *seconds*; shorter for short runs, so that there are enough blocks."""
     root = math.ceil(math.cbrt(seconds) - 1e-9)
     return max(1, min(root, seconds // FEWEST_BLOCKS), math.ceil(seconds / _MOST_BLOCKS))
 
 
 def durations(parts: Iterable[tuple[int, Histogram]], blocks: int) -> Durations:
-    """The durations of histograms, each with the number of its block."""
+    """Durations by block, from histograms with the number of their block."""
     cells = np.array([(b, edge, n) for b, part in parts for edge, n in part.cells.items()], dtype=np.float64)
     rows, edges, numbers = cells.reshape(-1, 3).T
     columns, places = np.unique(np.floor(np.log(np.maximum(edges, 1.0)) * _PER_E_FOLD), return_inverse=True)
@@ -61,7 +61,7 @@ def durations(parts: Iterable[tuple[int, Histogram]], blocks: int) -> Durations:
 
 
 def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> Floats:
-    """For each row of *counts* the durations that *shares* of it do not exceed; not a number for an empty row."""
+    """Quantiles of each row of *counts* for each of *shares*; NaN for an empty row."""
     sums = counts.cumsum(axis=1)
     ranks = np.maximum(np.ceil(sums[:, -1:] * np.array(shares) - 1e-9), 1.0)
     found = np.stack([lengths_s[np.argmax(sums >= ranks[:, [n]], axis=1)] for n in range(len(shares))], axis=1)
@@ -69,27 +69,27 @@ def quantiles_s(counts: Floats, lengths_s: Floats, shares: Sequence[float]) -> F
     return found
 
 
-def telling(blocks: Floats) -> int:
-    """How many blocks hold anything."""
+def count_filled(blocks: Floats) -> int:
+    """Number of blocks that are not empty."""
     return int(np.count_nonzero(blocks.reshape(len(blocks), -1).sum(axis=1)))
 
 
 def ratios(before: Durations, after: Durations, shares: Sequence[float], seed: int) -> list[Interval]:
-    """For each of *shares*, by what share of the first of two quantiles the second is longer; never below -1."""
+    """Relative difference from the first run to the second for each quantile of *shares*; never below -1."""
     logs = [lambda sums, run=run: np.log(quantiles_s(sums, run.lengths_s, shares)) for run in (before, after)]
     return [Interval(*map(math.expm1, one)) for one in _apart((before.counts, after.counts), logs, seed)]
 
 
 def shares_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """The difference of two shares, from -1 to 1; each block is what is counted, and what it is counted among."""
+    """Difference of two shares, from -1 to 1; each block has the number of events and of requests."""
     ((value, low, high),) = _apart((before, after), (_quotient, _quotient), seed)
     return Interval(value, max(low, -1.0), min(high, 1.0))
 
 
 def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
-    """By what share of the first of two rates, neither of which is zero, the second is larger; never below -1.
+    """Relative difference from the first rate to the second, never below -1; neither rate may be zero.
 
-    A round in which nothing was counted stands for half of one, since a logarithm knows no zero.
+    A round without events counts as half an event, because zero has no logarithm.
     """
     halves = [0.5 / float(run[:, 1].sum()) for run in (before, after)]
     logs = [lambda sums, half=half: np.log(np.maximum(_quotient(sums), half)) for half in halves]
@@ -98,14 +98,14 @@ def rates_apart(before: Floats, after: Floats, seed: int) -> Interval:
 
 
 def _quotient(sums: Floats) -> Floats:
-    """What was counted over what it was counted among; not a number where that is nothing."""
+    """First column divided by the second; NaN if the second is zero."""
     part, whole = sums[:, [0]], sums[:, [1]]
     found: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
     return found
 
 
 def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Floats]], seed: int) -> list[Interval]:
-    """How far each value of a statistic is apart in two runs; endless where blocks vary unknowably."""
+    """Difference of each statistic between two runs; the interval is infinite if fewer than two blocks have data."""
     strays, values = [], []
     for number, (run, statistic) in enumerate(zip(runs, statistics, strict=True)):
         chance = np.random.default_rng(seed + number)
@@ -113,7 +113,7 @@ def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Float
         values.append(statistic(run.sum(axis=0, keepdims=True)))
         strays.append(statistic(drawn) - values[-1])
     apart = np.nan_to_num(values[1] - values[0])[0]
-    blocks = min(map(telling, runs))
+    blocks = min(map(count_filled, runs))
     if blocks < 2:
         return [Interval(float(value), -math.inf, math.inf) for value in apart]
     tail = (1 - CONFIDENCE) / 2
@@ -123,7 +123,7 @@ def _apart(runs: Sequence[Floats], statistics: Sequence[Callable[[Floats], Float
 
 
 def _widening(blocks: int) -> float:
-    """Student's t over the normal z, by the expansion of Cornish and Fisher, and n - 1 for n."""
+    """Student's t divided by the normal z (Cornish-Fisher expansion), corrected for n - 1 degrees of freedom."""
     z, freedom = NormalDist().inv_cdf((1 + CONFIDENCE) / 2), blocks - 1
     t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return t / z * math.sqrt(blocks / freedom)

@@ -1,4 +1,4 @@
-"""Text on a terminal of any width: lines break between words, tables become lists. A pipe gets whole lines."""
+"""Terminal output for any width: lines wrap between words, wide tables become lists. Pipes get unwrapped lines."""
 
 import re
 import textwrap
@@ -14,20 +14,20 @@ from rich.text import Text
 
 from touchstone.facts.wording import clipped, one_line
 
-# Below, columns of text would be too narrow to read.
+# A narrower terminal gets a list instead of a table.
 TABLE_FROM_COLUMNS = 76
 
 _LABEL = re.compile(r"\S[^:]*?  +|\s+")
-# A column of text asks for no more than this, and is not narrowed where it needs no more than that.
+# Widest text column in characters; columns up to _SHORT are never narrowed.
 _MOST, _SHORT = 44, 12
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Prints a sentence, or a label and its text; no word is broken, as a path has to survive being copied."""
+    """Prints a sentence, or a label and its text. Words are never broken, so that paths can be copied."""
     if console.is_terminal:
         label = _LABEL.match(text)
         indent = label.end() if label else 0
-        indent = indent if console.width - indent >= 24 else 2  # too narrow beside the label: below it
+        indent = indent if console.width - indent >= 24 else 2  # too narrow beside the label
         wrapper = textwrap.TextWrapper(console.width, break_long_words=False, break_on_hyphens=False)
         wrapper.subsequent_indent = " " * indent
         text = wrapper.fill(text) if len(text) > console.width else text
@@ -35,12 +35,12 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def inert(text: str, most: int = 1_200) -> str:
-    """A foreign text on one line that gives a terminal no command, cut to *most* characters."""
+    """Untrusted text on one line without control characters, cut to *most* characters."""
     return clipped(one_line(text), most)
 
 
 def _paragraph(console: Console, text: Text | str, indent: int = 0, style: str = "") -> None:
-    """Prints text wrapped to the width of the terminal; a plain one is made inert."""
+    """Prints text wrapped to the width of the terminal; a plain string is made inert."""
     whole = Text(inert(text), style) if isinstance(text, str) else text
     for piece in whole.wrap(console, max(console.width - indent, 10), overflow="fold"):
         piece.rstrip()
@@ -48,13 +48,13 @@ def _paragraph(console: Console, text: Text | str, indent: int = 0, style: str =
 
 
 def render(console: Console, template: str, tables: Mapping[str, Callable[[], None]], **values: Any) -> None:
-    """Prints a template of rich's markup, line by line.
+    """Renders a template with rich markup and prints it line by line.
 
-    A line is wrapped to the width of the terminal, behind its own blanks; an empty one is left out. One that begins
-    with ``!`` is never broken, as a command has to survive being copied, ``.`` is an empty line, and ``@name`` a table.
-    Texts among *values* give no command to a terminal, and are no markup.
+    Lines are wrapped to the width of the terminal and keep their indentation; empty lines are skipped. A line that
+    begins with ``!`` is never wrapped, so that commands can be copied. ``.`` prints an empty line, ``@name`` one of
+    *tables*. Strings among *values* are made inert.
     """
-    from touchstone.report import html  # noqa: PLC0415 - most of what prints needs no template
+    from touchstone.report import html  # noqa: PLC0415 - most commands need no template
 
     jinja = html.environment().overlay(finalize=_finalize)
     jinja.filters["cell"] = lambda text: inert(text, 300)
@@ -79,7 +79,7 @@ def _finalize(value: Any) -> Any:
 def table(
     console: Console, titles: Sequence[str], rows: Iterable[Sequence[str | Text]], name: str = "", *, wide: bool = True
 ) -> None:
-    """Prints rows as a table, on a narrow terminal as a list under *name*; titles of numbers begin with ``>``."""
+    """Prints a table, or on a narrow terminal a list under *name*; titles of numeric columns begin with ``>``."""
     lines = [[Text(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     if console.width < TABLE_FROM_COLUMNS:
         _print_list(console, titles, lines, name)
@@ -100,7 +100,7 @@ def table(
 
 
 def _print_list(console: Console, titles: Sequence[str], lines: list[list[Text]], name: str) -> None:
-    """Prints the first cell of each row, below it the texts that are not empty, and then the numbers on one line."""
+    """Prints for each row its first cell, below it the texts that are not empty, and its numbers on one line."""
     if name:
         _paragraph(console, name, style="bold")
     for first, *cells in lines:

@@ -1,4 +1,4 @@
-"""The view of a run on a terminal: load and probe, what is broken and how to see it again, and one last line."""
+"""Terminal report of a run: load, probe, broken claims with their requests, and a last line with the exit code."""
 
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +21,7 @@ _STYLES = {
 
 
 def write(view: View, console: Console, *, ends: bool = True, advises: bool = False) -> None:
-    """Writes the report to *console*, with *advises* advice for clients, with *ends* a last line with the exit code."""
+    """Writes the report to *console*; *advises* adds advice for clients, *ends* the last line with the exit code."""
     load, probe = view.load, view.probe
     has_answers = view.counts["exchanges"] or (load and load.windows) or (probe and probe.answers)
     render(

@@ -1,4 +1,4 @@
-"""What happened to each template version of a run: its exchanges on a line of time, and the states it was seen in."""
+"""Timeline of each template version of a run: its exchanges, and the states that responses reported."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,12 +9,12 @@ import numpy as np
 
 from touchstone.facts.events import RunLog
 from touchstone.facts.exchange import Exchange
-from touchstone.facts.wording import brief, clipped
+from touchstone.facts.wording import brief, clipped, plural
 
 MAX_ROWS = 40
 MAX_MARKS = 450
-_STEP_SHARE = 0.012  # marks of one kind closer than this share of their line are drawn as one
-_LONG_SHARE, _SHORT_SHARE = 0.5, 0.04  # a pause that takes more of the line than the one is shortened to the other
+_STEP_SHARE = 0.012  # marks of one kind closer than this share of the line are merged
+_LONG_SHARE, _SHORT_SHARE = 0.5, 0.04  # a pause above the first share of the line is drawn with the second
 
 SHAPES = {
     "publishTemplate": "publish",
@@ -29,19 +29,19 @@ _STATES = frozenset({"building", "ready", "failed", "not_built", "cancelling"})
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a line: exchanges of one kind in a row, a time in one state, or a pause that is drawn shorter."""
+    """Part of a line: consecutive exchanges of one kind, a period in one state, or a shortened pause."""
 
     kind: str  # one of SHAPES or ``other``, a state, or ``pause``
     start_share: float  # of the line
-    width_share: float  # 0 for a single exchange that is no stream
+    width_share: float  # 0 for a single exchange, except a stream
     label: str
-    tone: str = ""  # ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no answer)
-    number: int = 0  # of exchanges
+    tone: str = ""  # ``ok``, ``refused`` (4xx), ``wrong`` (5xx or no response)
+    number: int = 0  # number of exchanges
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One version; *accused* where an exchange of the row is evidence of a finding."""
+    """One version; *accused* if one of its exchanges is evidence of a finding."""
 
     ref: str
     purpose: str
@@ -56,14 +56,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The rows that are drawn, those with evidence of a finding first; *left_out* describes the others."""
+    """Rows, those with evidence of a finding first; *left_out* describes versions without a row."""
 
     rows: tuple[Row, ...]
     left_out: str
 
 
 class Scale:
-    """Maps seconds to shares of a line; *busy* are beginnings and ends by beginning. Long pauses shrink."""
+    """Maps seconds to shares of a line and shortens long pauses; *busy* are periods (begin, end) by begin."""
 
     def __init__(self, busy: Sequence[tuple[float, float]]) -> None:
         self.begin_s = until = busy[0][0]
@@ -74,35 +74,35 @@ class Scale:
                 self._edges += [until, begin]
             until = max(until, end)
         self._edges.append(self.end_s)
-        lengths = np.diff(self._edges)  # of times in turn with and without something
+        lengths = np.diff(self._edges)  # of busy periods and pauses in turn
         pauses = lengths[1::2]
         widths = lengths * (1 - _SHORT_SHARE * len(pauses)) / max(lengths[::2].sum(), 1e-3)
         widths[1::2] = _SHORT_SHARE
         self._shares = np.concatenate([[0.0], np.cumsum(widths)])
         self.pauses = tuple(
-            Stretch("pause", float(start), _SHORT_SHARE, f"nothing was asked for {brief(length_s)}")
+            Stretch("pause", float(start), _SHORT_SHARE, f"no request for {brief(length_s)}")
             for start, length_s in zip(self._shares[1::2], pauses, strict=False)
         )
 
     def share(self, at_s: float) -> float:
-        """Where *at_s* lies on the line."""
+        """Position of *at_s* on the line."""
         return float(np.interp(at_s, self._edges, self._shares))
 
 
 def timeline(log: RunLog, evidence: Iterable[int]) -> Timeline:
-    """The time line of a run; *evidence* is the ``seq`` of the exchanges that findings rest on."""
+    """Timeline of a run; *evidence* has the ``seq`` of exchanges that findings rest on."""
     accused = frozenset(evidence)
     by_ref: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in sorted(log.exchanges, key=lambda e: e.sent_at):
         by_ref[exchange.ref or ""].append(exchange)
-    homeless = len(by_ref.pop("", []))
+    unversioned = len(by_ref.pop("", []))
     purposes = {action.ref: action.purpose for action in log.templates}
     started = {e.ref for e in log.exchanges if e.operation == "startBuild" and 200 <= e.status < 300}
     built = {ref: exchanges for ref, exchanges in by_ref.items() if ref in purposes or ref in started}
     idle = [len(exchanges) for ref, exchanges in by_ref.items() if ref not in built]
-    parts = [f"{len(built) - MAX_ROWS} more versions without room here"] if len(built) > MAX_ROWS else []
-    parts += [f"{len(idle)} versions that were never built ({sum(idle):,} exchanges)"] if idle else []
-    parts += [f"{homeless:,} exchanges that name no version"] if homeless else []
+    parts = [plural(len(built) - MAX_ROWS, "more version")] if len(built) > MAX_ROWS else []
+    parts += [f"{plural(len(idle), 'version')} without a build ({plural(sum(idle), 'exchange')})"] if idle else []
+    parts += [f"{plural(unversioned, 'exchange')} without a version"] if unversioned else []
     drawn = sorted(built, key=lambda ref: not any(e.seq in accused for e in built[ref]))[:MAX_ROWS]
     step_share = _STEP_SHARE
     while True:
@@ -127,7 +127,7 @@ def _row(ref: str, purpose: str, exchanges: list[Exchange], accused: frozenset[i
         marks=tuple(_marks(exchanges, scale, step_share)),
         bands=bands,
         pauses=scale.pauses,
-        summary=f"{path or 'no state seen'} · {', '.join(kinds[:8])}{more}",
+        summary=f"{path or 'no state reported'} · {', '.join(kinds[:8])}{more}",
         accused=any(e.seq in accused for e in exchanges),
     )
 
@@ -163,7 +163,7 @@ def _label(run: list[Exchange], started_s: float) -> str:
 
 
 def _bands(exchanges: list[Exchange], scale: Scale) -> Iterator[Stretch]:
-    """The times between two reports of different states, the last one until the end."""
+    """Periods between reports of different states; the last one lasts until the end."""
     found: list[tuple[float, str]] = []
     for exchange in sorted(exchanges, key=lambda e: e.done_at):
         state = exchange.body.get("status") if 200 <= exchange.status < 300 else None

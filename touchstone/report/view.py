@@ -1,4 +1,4 @@
-"""One frozen view of a run, from which each report is written."""
+"""View of a run: the data from which each report is rendered."""
 
 import json
 import shlex
@@ -16,18 +16,18 @@ from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
-COMMON = 12  # so many claims with one reason are not listed
+COMMON = 12  # claims with the same reason from which on they are not listed
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
 MAX_BODY_CHARS = 2_000
 MAX_HEADERS = 24
 _MAX_HEX_BYTES = 64
-_ENDS = {"server": "closed by the server", "client": "still open when its time was up"}
+_ENDS = {"server": "closed by the server", "client": "still open at the time limit"}
 
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One side of an exchange; *remark* says what the body shown leaves out, or how it was read."""
+    """One side of an exchange; *remark* says how the body was cut or read."""
 
     start: str
     headers: tuple[str, ...]
@@ -37,7 +37,7 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """One exchange, ready to be read; where no response came, *error* says why."""
+    """One exchange, formatted; *error* is the reason if there is no response."""
 
     exchange: Exchange
     line: str
@@ -47,7 +47,7 @@ class Readable:
 
     @property
     def size(self) -> int:
-        """Characters that the exchange takes on a page, with the frame around it."""
+        """Characters of the exchange on a page, including its frame."""
         halves = [half for half in (self.request, self.response) if half]
         texts = [text for half in halves for text in (half.start, *half.headers, half.body, half.remark)]
         return 600 + sum(map(len, texts)) + (0 if self.response else len(self.error))
@@ -61,42 +61,42 @@ class FindingView:
     claim: LedgerClaim
     occurrences: int
     cases: tuple[str, ...]  # ids, each once
-    exchanges: tuple[Readable, ...]  # evidence that there is room for, the deciding exchange first
+    exchanges: tuple[Readable, ...]  # evidence that fits, the deciding exchange first
     left_out: tuple[int, ...]  # ``seq`` of the other evidence
     known: bool = False  # its claim is in the baseline
 
 
 class Reason(NamedTuple):
-    """One reason and the claims that it holds for."""
+    """One reason and its claims."""
 
     reason: str
     claims: list[str]
 
     @property
     def is_common(self) -> bool:
-        """Whether it holds for too many claims to list them."""
+        """Whether there are too many claims to list them."""
         return len(self.claims) >= COMMON
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the reports of a run show."""
+    """Everything that the reports of a run show."""
 
     header: Header
     verdict: RunVerdict
     duration_s: float
     interrupted: bool
     counts: dict[str, int]
-    findings: tuple[FindingView, ...]  # ``must`` first and known ones last, else in order of time
-    subjects: dict[str, list[ClaimVerdict]]  # by the first part of the claim's id, in the order of the ledger
+    findings: tuple[FindingView, ...]  # ``must`` first, known ones last, otherwise by time
+    subjects: dict[str, list[ClaimVerdict]]  # by the first part of the claim's id, in ledger order
     stuck: tuple[Reason, ...]  # of ``must`` claims that could not be judged
     idle: tuple[Reason, ...]  # of claims that did not apply
     unclear: tuple[Reason, ...]  # of indeterminate claims
     cases: dict[str, int]  # by outcome
-    trouble: tuple[Case, ...]  # without a verdict through a fault of ours
+    trouble: tuple[Case, ...]  # ended without a verdict because the harness failed
     warnings: tuple[str, ...]
     left_behind: tuple[str, ...]  # templates that the run could not delete
-    may_be_left: tuple[str, ...]  # templates that the target may have
+    may_be_left: tuple[str, ...]  # templates that may still exist on the target
     timeline: Timeline
     command: str
     again: str = ""
@@ -105,39 +105,39 @@ class View:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the run."""
+        """Exit code of the run."""
         return self.verdict.exit_code
 
     @property
     def reason(self) -> str:
-        """The sentence for the exit code."""
+        """Reason for the exit code, in one sentence."""
         return self.verdict.reason
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """The verdict on each claim, by its id."""
+        """Verdict on each claim by id."""
         return {item.claim.id: item.verdict for item in self.verdict.claims}
 
     @property
     def remarks(self) -> dict[str, str]:
-        """What was found first, by the id of each broken claim."""
+        """First finding on each broken claim, by claim id."""
         found = reversed(self.findings)
         return {f.claim.id: f"expected {f.finding.expected}; actual {f.finding.actual}" for f in found}
 
     @property
     def target(self) -> str:
-        """The name of the target, or its address where that was given on the command line."""
+        """Name of the target, or its URL if the command line gave one."""
         target = self.header.target
         return target.url if target.name in ("", "url") else target.name
 
     @property
     def healed(self) -> tuple[ClaimVerdict, ...]:
-        """The claims that hold although the caller knows them to be broken."""
+        """Claims that hold although the baseline lists them as broken."""
         return tuple(claim for claim in self.verdict.claims if claim.holds_again)
 
 
 def view(log: RunLog) -> View:
-    """The view of a run."""
+    """Builds the view of a run."""
     verdict = judge(log)
     footer, claims = log.footer, verdict.claims
     findings = _findings(log, verdict)
@@ -145,7 +145,7 @@ def view(log: RunLog) -> View:
     subjects: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for item in claims:
         subjects[item.claim.subject].append(item)
-    last_deeds = {action.ref: action.action for action in log.templates}
+    last_actions = {action.ref: action.action for action in log.templates}
     return View(
         header=log.header,
         verdict=verdict,
@@ -164,8 +164,8 @@ def view(log: RunLog) -> View:
         cases=dict(Counter(case.outcome for case in log.cases)),
         trouble=unexplained(log),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        left_behind=tuple(ref for ref, deed in last_deeds.items() if deed == "left"),
-        may_be_left=tuple(ref for ref, deed in last_deeds.items() if deed == "may-be-left"),
+        left_behind=tuple(ref for ref, action in last_actions.items() if action == "left"),
+        may_be_left=tuple(ref for ref, action in last_actions.items() if action == "may-be-left"),
         timeline=timeline(log, (seq for f in log.findings for seq in f.evidence)),
         command=shlex.join(command),
         again=_again(command, log.header, findings),
@@ -196,7 +196,7 @@ def _findings(log: RunLog, verdict: RunVerdict) -> tuple[FindingView, ...]:
 
 
 def _evidence(findings: list[Finding], log: RunLog) -> dict[str, list[Readable]]:
-    """The evidence that there is room for: the deciding exchange of every finding before any other."""
+    """Evidence that fits, by finding id; the deciding exchange of every finding has priority."""
     by_seq = {exchange.seq: exchange for exchange in log.exchanges}
     evidence: dict[str, list[Readable]] = defaultdict(list)
     room = MAX_EVIDENCE_CHARS
@@ -228,7 +228,7 @@ def _command(header: Header) -> list[str]:
 
 
 def _again(command: list[str], header: Header, findings: tuple[FindingView, ...]) -> str:
-    """The command that repeats the run with its seed; of a check with broken claims, those only."""
+    """Command that repeats the run with its seed; for a check, its broken claims only."""
     arguments = [word for word in _without(command, "--report-dir") if word != "--last-failed"]
     if header.command in ("check", "load", "probe"):  # these have --seed
         arguments = [*_without(arguments, "--seed"), "--seed", str(header.seed)]
@@ -245,28 +245,29 @@ def _without(arguments: list[str], option: str) -> list[str]:
 
 
 def describe_check(check: CheckCount) -> str:
-    """What a check counted, such as ``14 held, 1 broken``."""
+    """Counts of a check, such as ``14 held, 1 broken``."""
     counted = (("held", check.held), ("broken", check.broken), ("indeterminate", check.indeterminate))
     return ", ".join(f"{number:,} {word}" for word, number in counted if number)
 
 
 def readable(exchange: Exchange, cut_bytes: dict[tuple[int, str], int], base_url: str = "") -> Readable:
-    """The exchange for a reader; *cut_bytes* are full lengths of bodies that the run log holds only in part."""
+    """Formats an exchange; *cut_bytes* has the full lengths of bodies that the run log cut."""
     request, response = exchange.request, exchange.response
     body, remark = _body(request.body, cut_bytes.get((exchange.seq, "request")))
     start = f"{request.method} {clipped(request.url, 600)}"
-    question, reply = Half(start, _headers(request.headers), body, remark), None
+    request_half, response_half = Half(start, _headers(request.headers), body, remark), None
     outcome = str(exchange.status) if response else f"no response ({exchange.error or 'given up'})"
     if response is not None:
         body, remark = _body(response.body, cut_bytes.get((exchange.seq, "response")))
         if chunks := response.chunks:
             first, last, ended = brief(chunks[0].at_s), brief(chunks[-1].at_s), _ENDS.get(exchange.closed, "ended")
-            stream = f"read as a stream: {plural(len(chunks), 'piece')}, the first after {first}, the last after {last}"
+            stream = f"stream of {plural(len(chunks), 'piece')}, the first after {first}, the last after {last}"
             stream += f"; {ended} after {brief(exchange.elapsed_s)}"
             remark = f"{remark}; {stream}" if remark else stream
-        reply = Half(f"HTTP {response.status}", _headers(response.headers), body, remark)
+        response_half = Half(f"HTTP {response.status}", _headers(response.headers), body, remark)
     line = f"{request.method} {clipped(request.url.removeprefix(base_url), 160)} → {clipped(outcome, 160)}"
-    return Readable(exchange, line, question, reply, exchange.error or ("" if response else "no response"))
+    error = exchange.error or ("" if response else "no response")
+    return Readable(exchange, line, request_half, response_half, error)
 
 
 def _headers(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
@@ -284,11 +285,11 @@ def _body(body: bytes, full_bytes: int | None) -> tuple[str, str]:
         return text, f"{length:,} bytes, not UTF-8: the first {min(len(body), _MAX_HEX_BYTES)} in hexadecimal"
     if not body or (full_bytes is None and len(text) <= MAX_BODY_CHARS):
         return text, ""
-    return clipped(text, MAX_BODY_CHARS), f"cut: the whole body has {length:,} bytes"
+    return clipped(text, MAX_BODY_CHARS), f"cut: the full body has {length:,} bytes"
 
 
 def _indented(text: str) -> str:
-    """JSON with line breaks; anything else, and JSON with a key that occurs twice, as it came."""
+    """JSON with line breaks; other text, and JSON with a repeated key, unchanged."""
     try:
         return json.dumps(json.loads(text, object_pairs_hook=_unique), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Puts the reports of a run beside its run log, each whole or not at all."""
+"""Writes the reports of a run, each file whole or not at all."""
 
 import contextlib
 from pathlib import Path
@@ -16,10 +16,10 @@ _REPORTS = {"report.json": json_report.render, "report.html": html.render, "juni
 
 
 def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
-    """Ends the run log and writes the reports; the exit code of the run.
+    """Ends the run log, writes the reports and returns the exit code of the run.
 
     Raises:
-        OutputError: not all of it could be written; the message has the outcome of the run, and what is kept.
+        OutputError: a file could not be written; the message has the outcome of the run and the files that exist.
     """
     try:
         finish(runlog_path, footer)
@@ -31,39 +31,39 @@ def conclude(runlog_path: Path, footer: Footer, folder: Path) -> int:
 
 def _kept(runlog_path: Path, folder: Path) -> str:
     if not runlog_path.exists():
-        return "the folder was removed, moved or replaced while the run was under way, and nothing is kept there"
+        return "the folder was removed, moved or replaced during the run; no file of the run exists"
     try:
         log = read(runlog_path)
     except (RunLogError, UsageError):
-        return "nothing of the run is kept"
+        return "the run log cannot be read"
     if log.footer is None:
         with contextlib.suppress(RunLogError, OutputError, UsageError):
             write_reports(runlog_path, folder)
-        return f"kept as far as it was written: {runlog_path}"
+        return f"the run log is incomplete: {runlog_path}"
     outcome = judge(log)
-    return f"the run itself came to its end with exit {outcome.exit_code}: {outcome.reason}; kept: {runlog_path}"
+    return f"the run itself ended with exit {outcome.exit_code}: {outcome.reason}; its run log is {runlog_path}"
 
 
 def write_reports(runlog_path: Path, folder: Path) -> int:
-    """Writes the reports of a run log; see `write_view`. RunLogError: it cannot be read as one."""
+    """Writes the reports of a run log as `write_view` does; raises RunLogError if it cannot be read."""
     return write_view(view(read(runlog_path)), folder)
 
 
 def write_view(run: View, folder: Path) -> int:
-    """Writes report.json, report.html and junit.xml into *folder*; the exit code of the run.
+    """Writes report.json, report.html and junit.xml into *folder* and returns the exit code of the run.
 
     Raises:
-        UsageError: the folder is none.
-        OutputError: the folder cannot be written; the message names each report that is missing.
+        UsageError: *folder* is not a folder.
+        OutputError: a report cannot be written; the message names each missing one.
     """
-    refused: dict[str, HarnessError] = {}
+    failed: dict[str, HarnessError] = {}
     for name, render in _REPORTS.items():
         try:
             write_whole(folder / name, render(run))
         except (OutputError, UsageError) as error:
-            refused[name] = error  # what there is room for is written all the same
-    if refused:
-        (_, first), *others = refused.items()
+            failed[name] = error  # the other reports may still fit on the disk
+    if failed:
+        (_, first), *others = failed.items()
         also = f"; nor can {', '.join(name for name, _ in others)}" if others else ""
         raise type(first)(f"{first}{also}")
     return run.exit_code

@@ -1,1 +1,1 @@
-"""Pure functions from exchanges to judgements, one module a subject of the documentation; see `catalogue`."""
+"""Rules: pure functions from exchanges to judgements, one module for each subject; see `catalogue`."""

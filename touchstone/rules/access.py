@@ -1,4 +1,4 @@
-"""Judges who is let in: keys that must be refused, keys that must not, other accounts, and plans that are too small."""
+"""Judges authentication and authorisation: rejected keys, accepted keys, other accounts and plans below Scale."""
 
 import json
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, rule, story_rule, unclear
 from touchstone.rules.timeline import Timeline
 
-# Of each refused key, what its 401 and its text are claims of, and how the text begins. facts 7.18: the pages differ in
-# what follows. facts 7.19: what a malformed header is told is undocumented.
+# By invalid key: claim about the 401, claim about its text, and prefix of the text. The pages differ on the rest of
+# the text (facts 7.18). The text for a malformed header is undocumented (facts 7.19).
 _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "none": ("auth.missing-key-is-401", "auth.missing-key-text", "Missing API key"),
     "unknown": ("auth.unknown-key-is-401", "auth.invalid-key-text", "Invalid API key"),
@@ -37,18 +37,18 @@ _REFUSALS: dict[Credential, tuple[str, str, str]] = {
     "malformed": ("auth.malformed-header-is-401", "", ""),
     "query": ("auth.query-key-is-401", "", ""),
 }
-_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # of a body that cannot be taken, maybe before the key is looked at
-_FEWEST_ALIKE = 2  # Fewer answers than this have a header by chance.
+_BODY_REFUSALS = frozenset({400, 413, 415, 422})  # invalid body; may be checked before the key
+_FEWEST_ALIKE = 2  # with fewer responses, a common header may be chance
 
 
 @rule("access.refused-key", *{claim for claim, _, _ in _REFUSALS.values()})
 def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges each request whose key must be refused, on every operation, whether its version exists or not."""
+    """Judges each request with an invalid key, on every operation and version."""
     if exchange.credential not in REFUSED_CREDENTIALS or exchange.response is None or exchange.error:
         return
     claim, _, _ = _REFUSALS[exchange.credential]
     if exchange.request.method == "HEAD" and history.contract.match("GET", path_of(exchange)):
-        # It may be 405, or refused in some other way, but not served.
+        # Any rejection is fine, such as 405; a success is not.
         if exchange.status in SUCCESS:
             yield broken(claim, exchange, expected="401")
         return
@@ -60,15 +60,15 @@ def refused_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("access.refusal-text", "auth.missing-key-text", "auth.invalid-key-text")
 def refusal_text(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges how the text of a 401 begins, where it has one."""
+    """Judges the beginning of the error text of a 401 response."""
     text, (_, claim, prefix) = exchange.body.get("error"), _REFUSALS.get(exchange.credential, ("", "", ""))
     if exchange.status == 401 and claim and isinstance(text, str) and operation_of(exchange, history.contract):
-        yield judged(claim, text.startswith(prefix), exchange, expected=f"a text that starts with {prefix}")
+        yield judged(claim, text.startswith(prefix), exchange, expected=f"an error text that starts with {prefix}")
 
 
 @rule("access.accepted-key", "auth.valid-key-is-accepted", "auth.scheme-ignores-case", "access.plan-is-no-key-matter")
 def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a valid key is never taken for a wrong one, however its scheme is written and whatever its plan."""
+    """Judges that a valid key never gets a 401, in any spelling of the scheme and on any plan."""
     claims: dict[Credential, str] = {
         "primary": "auth.valid-key-is-accepted",
         "second": "auth.valid-key-is-accepted",
@@ -79,12 +79,12 @@ def accepted_key(exchange: Exchange, history: History) -> Iterator[Judgement]:
     if claim is None or not judgeable(exchange) or exchange.status >= 500:
         return
     if operation_of(exchange, history.contract) and spelling(exchange, history.contract) != "misshapen":
-        yield judged(claim, exchange.status != 401, exchange, expected="anything but 401")
+        yield judged(claim, exchange.status != 401, exchange, expected="any status except 401")
 
 
 @rule("access.publish-plan", "access.publish-needs-scale")
 def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges publishing below the Scale plan. What is wrong with a document may be told first."""
+    """Judges publishing below the Scale plan; errors in the document may be reported first."""
     claim = "access.publish-needs-scale"
     operation = operation_of(exchange, history.contract)
     if exchange.credential != "restricted" or operation is None or operation.id != "publishTemplate":
@@ -92,30 +92,30 @@ def publish_needs_scale(exchange: Exchange, history: History) -> Iterator[Judgem
     if exchange.response is None or exchange.error or exchange.status == 401:
         return
     if exchange.status in _BODY_REFUSALS or exchange.status in {409, 429}:
-        yield unclear(claim, exchange, why=f"answered {exchange.status} before the plan was looked at")
+        yield unclear(claim, exchange, why=f"status {exchange.status} may come from a check before the plan")
     else:
         yield judged(claim, exchange.status == 403, exchange, expected="403")
 
 
 @story_rule("access.start-plan", "access.start-needs-scale")
 def start_needs_scale(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges starts below the Scale plan. On what is not its own, 404 may come first (facts 7.21)."""
+    """Judges starts below the Scale plan; for a foreign version, 404 is allowed (facts 7.21)."""
     claim = "access.start-needs-scale"
     yield from _started_below(ref, history)
     for exchange in answered_about(ref, history, "startBuild"):
         if exchange.credential != "restricted" or exchange.status == 401:
             continue
         if exchange.status == 404 and standing(exchange, history) != "own":
-            yield unclear(claim, exchange, why="the version may have been looked for before the plan")
+            yield unclear(claim, exchange, why="404 may come from a check before the plan")
         elif exchange.status == 403 or exchange.status not in excused(exchange, history.contract):
             yield judged_unless_limited(claim, exchange.status == 403, exchange, "403")
 
 
 @story_rule("access.others-version", "access.others-version-is-404")
 def others_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about another account's version, but publishing, which makes a version of one's own.
+    """Judges each request about another account's version, except publishing.
 
-    For a plan that is too small 403 is fine, too (facts 7.22). A log may be missing or empty (facts 7.26).
+    403 is allowed below the Scale plan (facts 7.22). A log may be a 404 or empty (facts 7.26).
     """
     claim = "access.others-version-is-404"
     for exchange in answered_about(ref, history, *ABOUT_A_VERSION):
@@ -125,14 +125,14 @@ def others_version(ref: str, history: History) -> Iterator[Judgement]:
             continue
         if exchange.status == 404 and (unlike := _unlike_missing(exchange, history)):
             found, usual = _described(exchange, unlike), _described(unlike, exchange)
-            actual = f"{found} where one that nobody has is answered {usual}"
-            yield broken(claim, unlike, exchange, expected="the same answer to both", actual=actual)
+            actual = f"{found} for a foreign version, {usual} for a missing one"
+            yield broken(claim, unlike, exchange, expected="the same response for both", actual=actual)
         else:
             yield judged_unless_limited(claim, exchange.status == 404 or is_empty_log(exchange), exchange, "404")
 
 
 def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
-    """The 404 for a version that nobody has, where none of them says what *exchange* says of somebody's."""
+    """Returns a 404 for a missing version if *exchange* can be distinguished from all of these, else None."""
     if exchange.operation == "cancelBuild":
         return None
     alike = [e for e in history.exchanges if e.operation == exchange.operation and e.credential == exchange.credential]
@@ -141,7 +141,7 @@ def _unlike_missing(exchange: Exchange, history: History) -> Exchange | None:
         return None
     if not any(_sense(e) == _sense(exchange) for e in missing):
         return missing[0]
-    # A header gives it away that each 404 for somebody's version has and none for a version that nobody has.
+    # A header distinguishes them if all 404s for foreign versions have it and no 404 for a missing version does.
     others = [e for e in alike if e.status == 404 and standing(e, history) == "foreign"]
     more = _header_names(exchange).difference(*map(_header_names, missing)).intersection(*map(_header_names, others))
     return missing[0] if more and min(len(missing), len(others)) >= _FEWEST_ALIKE else None
@@ -153,7 +153,7 @@ def _header_names(exchange: Exchange) -> frozenset[str]:
 
 def _described(exchange: Exchange, unlike: Exchange) -> str:
     more = sorted(_header_names(exchange) - _header_names(unlike))
-    return describe(exchange) + (f" with {', '.join(more)}" if more else "")
+    return describe(exchange) + (f" with the header {', '.join(more)}" if more else "")
 
 
 def _sense(exchange: Exchange) -> str:
@@ -165,7 +165,7 @@ def _sense(exchange: Exchange) -> str:
 
 
 def _started_below(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges by the account's own reads before and after it that a refused start began no build."""
+    """Judges by reads before and after a rejected start that it began no build."""
     reads = history.once(Timeline, ref).reads if history.owner(ref) == "restricted" else ()
     for one, other in pairwise(reads):
         if one.body["status"] not in AT_REST or one.done_at > other.sent_at:
@@ -174,7 +174,7 @@ def _started_below(ref: str, history: History) -> Iterator[Judgement]:
         refused = [e for e in between if one.done_at <= e.sent_at and e.done_at <= other.sent_at]
         if refused and all(e.status == 403 for e in refused):
             claim, status = "access.start-needs-scale", one.body["status"]
-            actual = f"status {other.body['status']} after a start that was refused"
+            actual = f"status {other.body['status']} after a rejected start"
             same = other.body["status"] == status
             if same or not begins_anyway(history):
                 yield judged(claim, same, one, refused[-1], other, expected=f"status {status}", actual=actual)

@@ -1,4 +1,4 @@
-"""Judges that what is read twice of a finished build agrees with itself."""
+"""Judges that several reads of one finished build agree."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,16 +12,13 @@ from touchstone.rules.timeline import Timeline, owned
 
 _STABLE, _SHARED = "status.build-time-is-stable", "start.concurrent-share-one-build"
 _READY = "status.ready-stays-ready"
-_RESULT = (
-    "status",
-    "build_time_ms",
-    "error",
-)  # digests have their own claims; reads may leave out reused (facts 7.7)
+# Not digest, which has its own claims, nor reused, which reads may omit (facts 7.7).
+_RESULT = ("status", "build_time_ms", "error")
 
 
 @story_rule("agreement.concurrent", "status.concurrent-reads-agree")
 def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that reads that overlap show one result, once an earlier read has shown that nothing runs any more."""
+    """Judges that overlapping reads show the same result if no build runs."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(timeline.reads):
         if one.done_at <= other.sent_at or not timeline.idle(one.sent_at, max(one.done_at, other.done_at)):
@@ -30,14 +27,14 @@ def concurrent_reads(ref: str, history: History) -> Iterator[Judgement]:
         if any(read.body["status"] in FINISHED for read in (one, other)):
             claim, same = "status.concurrent-reads-agree", results[0] == results[1]
             actual = f"{render(results[0])} and {render(results[1])}"
-            yield judged(claim, same, one, other, expected="the same result in simultaneous reads", actual=actual)
+            yield judged(claim, same, one, other, expected="the same result in overlapping reads", actual=actual)
 
 
 @story_rule("agreement.build-time", _STABLE, _SHARED)
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the build time is the same as long as no other build can have begun, in reads and in reuses.
+    """Judges that the build time stays the same in reads and reuses until another build can have begun.
 
-    A change after simultaneous starts shows two builds. Whether a later start begins another one is open (facts 7.10).
+    A change after simultaneous starts shows two builds. A later start may begin another build (facts 7.10).
     """
     timeline = history.once(Timeline, ref)
     for one, other in _later(timeline):
@@ -49,18 +46,18 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         if same and len(joined) > 1:
             yield held(_SHARED, one, other)
         claim = _STABLE if same or not _of_two_builds(one, ref, history) else _SHARED
-        expected, actual = "the same build time every time", f"build_time_ms {_time(other)}, before {_time(one)}"
+        expected, actual = "the same build time in each response", f"build_time_ms {_time(other)}, earlier {_time(one)}"
         yield judged(claim, same, one, other, expected=expected, actual=actual)
 
 
 @story_rule("agreement.shared-golden", _READY, _STABLE)
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a version whose golden others share stays ready, whatever they do; possible states leave it out."""
+    """Judges that a ready version with a shared golden stays ready; `possible_states` skips these versions."""
     timeline = history.once(Timeline, ref)
     for one, other in pairwise(sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))):
         content = history.content(ref, one.sent_at)
         stands = content is not None and content.published_seq > 0 and other.done_at <= content.until_at
-        # A start among them is a reuse, and says ready by that.
+        # *other* is not a start: starts among them are reuses and always ready.
         apart = one.done_at <= other.sent_at and other.operation != "startBuild"
         if one.body["status"] != "ready" or not apart or not stands or content is None:
             continue
@@ -69,19 +66,19 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
             between = (c for c in history.cancels if one.done_at < c.done_at and c.sent_at < other.sent_at)
             cancelled = (history.content(cancel.ref or "", cancel.sent_at) for cancel in between)
             if not fits and any(theirs and not shares_builds(content, theirs) for theirs in cancelled):
-                continue  # cancel.keeps-neighbours tells this of versions that share nothing.
-            expected, actual = "status ready as long as the content stands", f"status {other.body['status']}"
+                continue  # judged by cancel.keeps-neighbours, for versions without a common build
+            expected, actual = "status ready until the content is replaced", f"status {other.body['status']}"
             yield judged(_READY, fits, one, other, expected=expected, actual=actual)
             if fits and _time(one) is not None and _time(other) is not None:
-                same, actual = _time(one) == _time(other), f"build_time_ms {_time(other)}, before {_time(one)}"
-                yield judged(_STABLE, same, one, other, expected="the build time of the golden", actual=actual)
+                same, actual = _time(one) == _time(other), f"build_time_ms {_time(other)}, earlier {_time(one)}"
+                yield judged(_STABLE, same, one, other, expected="the same build time in each response", actual=actual)
 
 
 @story_rule("agreement.shared-cancel", "cancel.in-flight-is-202")
 def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges an idle cancel between two reads of a build that another version with this digest shares.
+    """Judges a 404 to a cancel between two reads that show building, for a version with a shared digest.
 
-    Once a cancel of it was accepted, a second one may find nothing (facts 7.13).
+    After an accepted cancel, a second one may be a 404 (facts 7.13).
     """
     timeline = history.once(Timeline, ref)
     content = next((c for c in history.contents(ref) if c.published_seq), None)
@@ -100,8 +97,8 @@ def shared_cancel(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
-    answers = sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))
-    timed = [e for e in answers if e.body.get("status") == "ready" and _time(e) is not None]
+    results = sorted((*timeline.reads, *timeline.reuses), key=lambda e: (e.sent_at, e.seq))
+    timed = [e for e in results if e.body.get("status") == "ready" and _time(e) is not None]
     for one, other in pairwise(timed):
         apart = one.done_at <= other.sent_at and not timeline.begun_between(one.sent_at, other.done_at)
         if apart and timeline.content(one.sent_at, other.done_at):
@@ -111,13 +108,13 @@ def _later(timeline: Timeline) -> Iterator[tuple[Exchange, Exchange]]:
 def _of_two_builds(read: Exchange, ref: str, history: History) -> bool:
     if len(_joined(history.once(Timeline, ref), read)) < 2:
         return False
-    courses = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
-    pairs = ((timeline, *pair) for timeline in courses for pair in _later(timeline))
+    timelines = [history.once(Timeline, other) for other in {content.ref for content in history.all_contents()} - {ref}]
+    pairs = ((timeline, *pair) for timeline in timelines for pair in _later(timeline))
     return not any(_time(one) != _time(later) and len(_joined(timeline, one)) < 2 for timeline, one, later in pairs)
 
 
 def _joined(timeline: Timeline, read: Exchange) -> list[Exchange]:
-    """The starts that began or joined the build that *read* shows."""
+    """Starts that began or joined the build in *read*."""
     starts = [start for start in timeline.beginnings if start.sent_at < read.sent_at]
     return [start for start in starts if not timeline.settled(start, starts[-1].sent_at)]
 

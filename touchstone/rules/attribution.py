@@ -1,7 +1,7 @@
-"""Finds the claim that an impossible status breaks, and what made a version come or go although it was refused.
+"""Finds the claim that an impossible status breaks, and refused requests that took effect.
 
-The most special claim that fits is to blame, unless the same happens where nothing special was done. A refused request
-that acted is found by what the owner is answered afterwards.
+The most specific claim that fits is blamed, unless the same fault also occurs without its cause. Later responses to the
+owner show whether a refused request took effect.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, parts
 from touchstone.rules.possible_states import CLOCK_SHARE, NEVER_AT, UNDER_WAY, Walk, cancels_of_others
 from touchstone.rules.rule import broken, judged, story_rule
-from touchstone.rules.timeline import is_read, may_have_acted, owned, says_building
+from touchstone.rules.timeline import is_read, may_have_acted, owned, reports_building
 
 _HARMLESS = frozenset({"getBuild", "getTemplate", "streamBuildEvents"})
 
 
 def begins_anyway(history: History) -> bool:
-    """Whether a version that was not built began to build while it was only read, and no start of it was refused."""
+    """Whether an unbuilt version began to build between two reads without any start, refused or not."""
     return any(
         one.body["status"] == "not_built"
         and other.body["status"] in ("building", "ready")
@@ -31,7 +31,7 @@ def begins_anyway(history: History) -> bool:
 
 
 def changes_anyway(history: History, besides: str) -> bool:
-    """Whether a finished version other than *besides* became something else while it was only read."""
+    """Whether a finished version other than *besides* changed its status between two reads only."""
     return any(
         one.body["status"] in FINISHED and other.body["status"] != one.body["status"] and one.ref != besides
         for one, other in history.overall(_left_alone)
@@ -39,7 +39,7 @@ def changes_anyway(history: History, besides: str) -> bool:
 
 
 def vanishes_anyway(history: History) -> bool:
-    """Whether a build that was seen to run was gone the next time, while it was only read and nothing was cancelled."""
+    """Whether a running build disappeared between two reads without any cancel."""
     return any(
         (one.body["status"], other.body["status"]) == ("building", "not_built")
         and not any(e.operation == "cancelBuild" for e in _before(other, history))
@@ -49,7 +49,7 @@ def vanishes_anyway(history: History) -> bool:
 
 
 def outlives_a_cancel(history: History) -> bool:
-    """Whether a version that read ready did so after a cancel that found nothing as well."""
+    """Whether a ready version stayed ready after a cancel with status 404."""
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         for before, cancel, after in zip(story, story[1:], story[2:], strict=False):
@@ -60,7 +60,7 @@ def outlives_a_cancel(history: History) -> bool:
 
 
 def fails_anyway(history: History) -> bool:
-    """Whether a build that should succeed did not, though it was started once and none was cancelled until then."""
+    """Whether a build of a good template failed after a single start and without any cancel."""
     for content in history.all_contents():
         if content.outcome != "ready":
             continue
@@ -80,11 +80,11 @@ def fails_anyway(history: History) -> bool:
 
 
 def hurries_anyway(history: History) -> bool:
-    """Whether a build was seen to be ready before its steps can have run."""
+    """Whether a read showed a build ready before its steps can have run."""
     for content in history.all_contents():
         story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at < content.until_at]
         starts = [e for e in story if e.operation == "startBuild"]
-        if not starts or not says_building(starts[0]):
+        if not starts or not reports_building(starts[0]):
             continue
         least_at = starts[0].sent_at + content.sleep_s * CLOCK_SHARE
         if any(is_read(e, history) and e.body["status"] == "ready" and e.done_at < least_at for e in story):
@@ -93,12 +93,12 @@ def hurries_anyway(history: History) -> bool:
 
 
 def _left_alone(history: History) -> tuple[tuple[Exchange, Exchange], ...]:
-    """Reads of one version that followed each other with no other request about it, nor a build cancelled elsewhere."""
+    """Pairs of consecutive reads of a version with no other request about it and no cancel elsewhere in between."""
     found = []
     for ref in {content.ref for content in history.all_contents()}:
         story = [e for e in history.story(ref) if e.operation not in _HARMLESS or is_read(e, history)]
         story.sort(key=lambda e: e.sent_at)
-        # Every other request was sent before the two, and may have lasted into them, or after them.
+        # Other requests were sent before or after the pair; the earlier ones may have ended during or after it.
         lasted = accumulate((e.done_at for e in story), max, initial=float("-inf"))
         following = [e.sent_at for e in story[2:]] + [float("inf")]
         for (one, other), lasted_to_at, next_at in zip(pairwise(story), lasted, following, strict=False):
@@ -125,9 +125,9 @@ _Blamed = tuple[str, tuple[Exchange, ...]]
 
 
 def blame(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Judgement:
-    """The judgement on a read that shows *status* where only *before* was possible."""
+    """Returns the judgement on a read with *status* if only the states *before* were possible."""
     claim, evidence = _blamed(walk, read, status, before)
-    possible = " or ".join(sorted(statuses(before))) or "no status at all"
+    possible = " or ".join(sorted(statuses(before))) or "no possible status"
     return broken(claim, *evidence, read, expected=f"status {possible}", actual=f"status {status}")
 
 
@@ -136,7 +136,7 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
     if status == "building" and walk.denied:
         return "cancel.in-flight-is-202", (walk.denied,)
     if not before & UNDER_WAY and State.READY in before:
-        # That it was over follows from a cancel alone; no read has shown how it ended.
+        # Only a 404 to a cancel shows that the build was over; no read shows its end.
         return _wrong_end(walk, read, status) if walk.denied and walk.build else _lost_golden(walk, read, last)
     if before == {State.FAILED}:
         anyway = changes_anyway(walk.history, walk.ref)
@@ -152,8 +152,8 @@ def _blamed(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _began(walk: Walk, status: str, last: tuple[Exchange, ...]) -> _Blamed:
-    """A version that nobody started, or not since its cancel has settled, and that is not idle any more."""
-    # A start that a limit refused before the last read may have been put in a queue.
+    """A version became busy or ready without a start since it was published or since its cancel settled."""
+    # The server may have queued a start that it refused with a 429 before the last read.
     late = ("limit.refused-start-starts-nothing", (walk.refused_late[-1],)) if walk.refused_late else None
     suspect = None if begins_anyway(walk.history) else _refusal(walk, STARTS) or late
     if suspect and status in (("building",) if walk.settled else ("building", "ready")):
@@ -227,53 +227,53 @@ def _idle_cancel(walk: Walk) -> _Blamed | None:
 
 
 def _refusal(walk: Walk, operations: frozenset[str]) -> _Blamed | None:
-    """The refused request since the last read that could explain a change, and the claim that it would break."""
+    """The refused request since the last read that could explain a change, with the claim that it breaks."""
     return next(((claim, (refused,)) for claim, refused in walk.refusals(operations).items()), None)
 
 
 REFUSED, FOREIGN, PLAN = "auth.refused-changes-nothing", "access.others-change-nothing", "access.publish-needs-scale"
-# What tells the owner of a version whether it is there. A cancel and a log may be 404 when idle.
-_TELLING = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
+# Operations whose response shows whether a version exists; a cancel and a log may be a 404 when idle.
+_DECISIVE = frozenset({"getBuild", "getTemplate", "startBuild", "deleteTemplate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A refused delete of somebody else's version, and the first answer to the owner after it."""
+    """A refused delete of a foreign version, and the owner's first response after it."""
 
     request: Exchange
     answer: Exchange
 
     @property
     def claim(self) -> str:
-        """The claim that it breaks where it deleted."""
+        """The claim that is broken if the delete took effect."""
         return REFUSED if self.request.credential in REFUSED_CREDENTIALS else FOREIGN
 
 
 @story_rule("unrefused.deletes", REFUSED, FOREIGN)
 def refused_deletes(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each refused delete by whether the owner still finds the version, and from then on as well."""
+    """Judges each refused delete by whether the owner still finds the version afterwards."""
     gone = vanished(ref, history)
     for delete in _deletes(ref, history):
         there = delete.answer.status in SUCCESS
         if there or delete == gone:
-            actual = "404 ever after"
-            expected = "a version that is still there"
+            actual = "404 from then on"
+            expected = "the version still exists"
             yield judged(delete.claim, there, delete.request, delete.answer, expected=expected, actual=actual)
 
 
 def vanished(ref: str, history: History) -> Delete | None:
-    """The refused delete after which the owner never found the version again, which was there before, or None."""
+    """The refused delete after which the owner got nothing but 404 for an existing version, or None."""
     for delete in _deletes(ref, history):
         if delete.answer.status in SUCCESS:
             continue
-        later = [e for e in history.story(ref) if e.sent_at >= delete.answer.sent_at and _is_telling(e, history)]
+        later = [e for e in history.story(ref) if e.sent_at >= delete.answer.sent_at and _is_decisive(e, history)]
         if all(e.status == 404 for e in later):
             return delete
     return None
 
 
 def was_vanished(exchange: Exchange, history: History) -> bool:
-    """Whether *exchange* is answered 404 because a refused delete did what it should not."""
+    """Whether *exchange* is a 404 because a refused delete took effect."""
     if exchange.status != 404 or exchange.ref is None:
         return False
     delete = vanished(exchange.ref, history)
@@ -281,7 +281,7 @@ def was_vanished(exchange: Exchange, history: History) -> bool:
 
 
 def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] | None:
-    """The claim that a refused publish breaks, if only that can have made what *exchange* is served, and it."""
+    """A refused publish that alone explains the success of *exchange*, with the claim it breaks, or None."""
     for publish in history.story(exchange.ref or ""):
         refused = publish.operation == "publishTemplate" and 400 <= publish.status < 500 and "content" in publish.note
         if not refused or publish.done_at > exchange.sent_at:
@@ -297,26 +297,26 @@ def published_by(exchange: Exchange, history: History) -> tuple[str, Exchange] |
 
 
 def _deletes(ref: str, history: History) -> Iterator[Delete]:
-    """The first refused delete between each two answers that tell whether the version, which was there, still is."""
+    """The first refused delete between each two decisive responses about an existing version."""
     story = history.story(ref)
     if not any(e.operation == "deleteTemplate" and not owned(e, history) for e in story):
-        return  # as with nearly every version; what follows looks at each answer from several sides
+        return  # shortcut for nearly all versions: the loop below is expensive
     there, suspect = False, None
     for exchange in sorted(story, key=lambda e: (e.sent_at, e.seq)):
         changing = exchange.operation in {"publishTemplate", "deleteTemplate"} and may_have_acted(exchange)
-        if _is_telling(exchange, history) and suspect and exchange.sent_at >= suspect.done_at:
+        if _is_decisive(exchange, history) and suspect and exchange.sent_at >= suspect.done_at:
             yield Delete(suspect, exchange)
             suspect = None
-        if changing or _is_telling(exchange, history):
+        if changing or _is_decisive(exchange, history):
             there = exchange.status in SUCCESS and exchange.operation != "deleteTemplate" and owned(exchange, history)
             suspect = suspect if there and not changing else None
         elif there and exchange.operation == "deleteTemplate" and not owned(exchange, history):
             suspect = suspect or exchange
 
 
-def _is_telling(exchange: Exchange, history: History) -> bool:
+def _is_decisive(exchange: Exchange, history: History) -> bool:
     found = exchange.status in SUCCESS or exchange.status == 404
-    return found and exchange.operation in _TELLING and exchange.request.method != "HEAD" and owned(exchange, history)
+    return found and exchange.operation in _DECISIVE and exchange.request.method != "HEAD" and owned(exchange, history)
 
 
 def _is_served_anyway(exchange: Exchange, history: History) -> bool:
@@ -326,8 +326,8 @@ def _is_served_anyway(exchange: Exchange, history: History) -> bool:
 
 
 def was_written(ref: str, history: History) -> bool:
-    """Whether a publish that does not say what it publishes may be about *ref*: by its document, or by its answer."""
+    """Whether a publish without the note ``content`` may be about *ref*, by its document or its response."""
     _, name, version = (part.encode() for part in parts(ref))
     publishes = [e for e in history.exchanges if e.operation == "publishTemplate" and e.ref != ref]
-    unsaid = (e.request.body for e in publishes if "content" not in e.note)
-    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unsaid)
+    unknown = (e.request.body for e in publishes if "content" not in e.note)
+    return any(e.body.get("ref") == ref for e in publishes) or any(name in body and version in body for body in unknown)

@@ -1,4 +1,4 @@
-"""All rules, in the order in which they speak."""
+"""All rules, in the order of application."""
 
 from touchstone.facts.exchange import Exchange
 from touchstone.rules import (

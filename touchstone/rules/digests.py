@@ -1,4 +1,4 @@
-"""Judges digests by each other: of one version over time, of different content, and what an equal one is for."""
+"""Judges digests: of one version over time, of different contents, and of versions with the same content."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _REFUSED = "auth.refused-changes-nothing"
 
 @story_rule("digests.same", _PUBLISHED, _STABLE, _CONFLICT, _REFUSED)
 def one_digest(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a version shows the digest that publishing it returned, and that as long as its content stands."""
+    """Judges that responses show the published digest, and the same digest until the content is replaced."""
     shelf = history.once(Shelf, ref)
     for publish in shelf.contents:
         answers = shelf.answers_since(publish)
@@ -32,7 +32,10 @@ def one_digest(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("digests.different", _FOLLOWS)
 def follows_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that no two different contents have one digest. Whether it covers name and version is open (facts 7.3)."""
+    """Judges that different contents have different digests.
+
+    Whether the digest covers name and version is open (facts 7.3).
+    """
     publishes = history.overall(_publishes)
     for content in (c for c in history.contents(ref) if c.published_seq in publishes):
         publish = publishes[content.published_seq]
@@ -41,7 +44,7 @@ def follows_content(ref: str, history: History) -> Iterator[Judgement]:
         same = {seq: other for seq, other in same.items() if _both_stood(other, publish, history)}
         if same:
             pair = sorted((same[min(same)], publish), key=lambda e: e.seq)
-            actual = f"{content.digest} for {pair[0].ref} and for {pair[1].ref} with other content"
+            actual = f"{content.digest} for {pair[0].ref} and for {pair[1].ref}, whose contents differ"
             yield broken(_FOLLOWS, *pair, expected="different digests for different content", actual=actual)
         elif any(c.published_seq in publishes and _differ(c, content) for c in history.all_contents()):
             yield held(_FOLLOWS, publish)
@@ -53,7 +56,7 @@ def _publishes(history: History) -> dict[int, Exchange]:
 
 @story_rule("digests.shared", "reuse.same-digest-elsewhere", "reuse.is-flagged")
 def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a start finds the golden of another version of the account with the same digest."""
+    """Judges that a start reuses the golden of another version of the account with the same digest."""
     starts = (e for e in history.story(ref) if e.operation == "startBuild" and e.status in SUCCESS and e.body)
     for start in (e for e in starts if owned(e, history)):
         content = history.content(ref, start.sent_at)
@@ -61,7 +64,7 @@ def shared_golden(ref: str, history: History) -> Iterator[Judgement]:
         if read is None:
             continue
         ready = start.body.get("status") == "ready"
-        expected = "status ready, as another version with this digest is built"
+        expected = "status ready: another version with this digest is ready"
         yield judged("reuse.same-digest-elsewhere", ready, read, start, expected=expected)
         if ready:
             yield judged("reuse.is-flagged", start.body.get("reused") is True, read, start, expected="reused true")
@@ -72,21 +75,21 @@ def _against_published(
 ) -> Iterator[Judgement]:
     before = next((e for e in reversed(earlier) if e.operation == answer.operation), None)
     published, found = digest_of(publish), digest_of(answer)
-    # What another account publishes under this name is a version of its own.
+    # Another account's publish under this name creates a version of that account.
     ours = REFUSED_CREDENTIALS | {publish.credential}
     refused = [e for e in shelf.refused_between(publish, answer) if e.credential in ours]
-    if shown := next((e for e in reversed(refused) if _shows(answer, e, publish)), None):
-        expected, actual = "the document that was published", f"the one of a publish that was answered {shown.status}"
-        yield broken(_claim_of(shown), publish, shown, answer, expected=expected, actual=actual)
+    if stored := next((e for e in reversed(refused) if _shows(answer, e, publish)), None):
+        expected, actual = "the published document", f"the document of a publish with status {stored.status}"
+        yield broken(_claim_of(stored), publish, stored, answer, expected=expected, actual=actual)
         return
-    # Once something shows the published digest after a refused publish, that one has changed nothing.
+    # A refused publish is cleared once a later response shows the published digest.
     suspects = refused and not any(a.sent_at >= refused[-1].done_at and digest_of(a) == published for a in earlier)
     if suspects and (blame := _changed_by(refused, publish, answer, before)):
         yield blame
         return
     if before and digest_of(before) != found:
-        expected = "the same digest as long as the content stands"
-        yield broken(_STABLE, before, answer, expected=expected, actual=f"{found}, before {digest_of(before)}")
+        expected = "the same digest until the content is replaced"
+        yield broken(_STABLE, before, answer, expected=expected, actual=f"{found}, earlier {digest_of(before)}")
         return
     if before:
         yield held(_STABLE, before, answer)
@@ -97,15 +100,15 @@ def _against_published(
         replaces = shelf.standing(publish)
         of_replaced = replaces and publish.note.get("force") and found == digest_of(replaces)
         if replaces and of_replaced and replaced(shelf, replaces, publish) is not True:
-            return  # Whether it was replaced is judged in `publishing.py`.
-        actual = f"{found}, published as {published}"
-        yield broken(_PUBLISHED, publish, answer, expected="the digest that publishing returned", actual=actual)
+            return  # judged in `publishing.py`
+        actual = f"{found}; the publish returned {published}"
+        yield broken(_PUBLISHED, publish, answer, expected="the digest in the response to the publish", actual=actual)
 
 
 def _changed_by(
     refused: list[Exchange], publish: Exchange, answer: Exchange, before: Exchange | None
 ) -> Judgement | None:
-    """The judgement that a refused publish changed the content, or None where it did not, or something else may."""
+    """Returns the judgement that a refused publish changed the content, or None if it did not or is uncertain."""
     last = refused[-1]
     if before is None:
         changed = bool(digest_of(publish)) and digest_of(answer) != digest_of(publish)
@@ -115,8 +118,8 @@ def _changed_by(
         changed = digest_of(answer) != digest_of(before) or document_of(answer) != document_of(before)
     if not changed:
         return None
-    expected = "the content that was there before the refused publish"
-    actual = f"digest {digest_of(answer)}, before {digest_of(before or publish)}"
+    expected = "the content from before the refused publish"
+    actual = f"digest {digest_of(answer)}, earlier {digest_of(before or publish)}"
     return broken(_claim_of(last), last, answer, expected=expected, actual=actual)
 
 
@@ -130,7 +133,7 @@ def _shows(answer: Exchange, refused: Exchange, publish: Exchange) -> bool:
 
 def _kept(refused: list[Exchange], publish: Exchange, answer: Exchange) -> Iterator[Judgement]:
     for request in refused:
-        # Without force a publish of other content has no effect, whoever sends it.
+        # Without force, a publish of other content has no effect anyway.
         if request.status == 409 or request.note.get("force"):
             yield held(_claim_of(request), publish, request, answer)
 
@@ -144,8 +147,8 @@ def _given(shelf: Shelf) -> Iterator[Judgement]:
     for answer in shelf.answers:
         if before := last.get(answer.operation):
             same = digest_of(before) == digest_of(answer)
-            actual = f"{digest_of(answer)}, before {digest_of(before)}"
-            yield judged(_STABLE, same, before, answer, expected="the same digest every time", actual=actual)
+            actual = f"{digest_of(answer)}, earlier {digest_of(before)}"
+            yield judged(_STABLE, same, before, answer, expected="the same digest in each response", actual=actual)
         last[answer.operation] = answer
 
 
@@ -156,7 +159,7 @@ def _differ(one: Content, other: Content) -> bool:
 
 
 def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
-    """Whether each of two publishes put its content there; without force the later one may just be ignored."""
+    """Whether both publishes stored their content; without force, the later one may be ignored."""
     if one.ref != other.ref or one.ref is None:
         return True
     before, after = sorted((one, other), key=lambda e: e.seq)
@@ -167,7 +170,7 @@ def _both_stood(one: Exchange, other: Exchange, history: History) -> bool:
 
 
 def _ready_elsewhere(content: Content, start: Exchange, history: History) -> Exchange | None:
-    """A read, before *start*, of another version of the owner with the same digest that is ready and stands."""
+    """A read before *start* that shows another version of the owner with the same digest ready, or None."""
     for other in history.sharing(content):
         same = other.digest == content.digest and other.owner == content.owner and other.ref != content.ref
         if not content.digest or not same or other.until_at < start.done_at:

@@ -1,4 +1,4 @@
-"""Judges each answer by itself: the fields of a success, and what an error says, gives away, or lists of a document."""
+"""Judges each response on its own: the fields of a success, and the fields and texts of an error."""
 
 import html
 import re
@@ -37,32 +37,32 @@ _BY_STATE = ("status.build-time-only-when-ready", "status.error-only-when-failed
 _DIGEST = "digest.has-the-documented-form"
 _BUILD = ("startBuild", "getBuild")
 
-# What the contract asks of each field, for a person; the place where a body disagrees picks the sentence.
-_ASKED = {
+# Expected value of each field in a message, by JSON pointer.
+_EXPECTED = {
     "": "a JSON object",
-    "/ref": "ref, a text",
+    "/ref": "ref, a string",
     "/digest": "digest, 64 lowercase hexadecimal digits",
     "/status": "status, one of " + ", ".join(sorted(STATUSES)),
     "/build_time_ms": "build_time_ms, a whole number",
-    "/error": "error, a text",
+    "/error": "error, a string",
     "/reused": "reused, true or false",
-    "/golden_dir": "golden_dir, a text",
+    "/golden_dir": "golden_dir, a string",
     "/published": "published, an ISO 8601 date and time",
-    "/auto_build": "auto_build, a text",
+    "/auto_build": "auto_build, a string",
 }
 
 
 @rule("shape.object", *_BODY_CLAIMS.values(), *_STATUS_CLAIMS, _DIGEST)
 def documented_object(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a build or publish answer by its schema, and blames each problem on the claim that it is about."""
+    """Judges a build or publish response by its schema; each problem breaks the claim about its field."""
     response = _success(exchange, history)
     if response is None or exchange.operation not in _BODY_CLAIMS:
         return
     if not history.contract.media_types(exchange.operation, exchange.status):
-        return  # http.status-is-documented tells this.
+        return  # judged by http.status-is-documented
     problems = _problems(exchange, history)
     if any(problem.keyword == "json" for problem in problems) and response.body:
-        return  # http.body-is-json and http.json-media-type tell this.
+        return  # judged by http.body-is-json and http.json-media-type
     by_claim: dict[str, Problem] = {}
     for problem in problems:
         by_claim.setdefault(_claim(problem, exchange), problem)
@@ -72,7 +72,7 @@ def documented_object(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("shape.template-digest", _DIGEST)
 def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the digest that reading a template shows."""
+    """Judges the digest in a template read."""
     if exchange.operation == "getTemplate" and _success(exchange, history) and "digest" in exchange.body:
         wrong = next((p for p in _problems(exchange, history) if p.pointer == "/digest"), None)
         yield _broken(_DIGEST, wrong, exchange) if wrong else held(_DIGEST, exchange)
@@ -80,52 +80,52 @@ def template_digest(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("shape.fields-by-state", *_BY_STATE)
 def fields_by_state(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a build object shows no result that its state does not have. An empty error tells no reason."""
+    """Judges that a build object has no result that its state excludes; an empty error is no reason."""
     status = exchange.body.get("status")
     success = exchange.operation in _BUILD and _success(exchange, history)
     if not success or not isinstance(status, str) or status not in STATUSES:
         return
     if status != "ready":
         found, claim = exchange.body.get("build_time_ms"), "status.build-time-only-when-ready"
-        actual = f"{found!r} while {status}"
+        actual = f"build_time_ms {found!r} with status {status}"
         yield judged(claim, found is None, exchange, expected="no build_time_ms unless ready", actual=actual)
-        # What reuses a golden has one, and who has one is ready.
-        fits, actual = exchange.body.get("reused") is not True, f"reused true while {status}"
+        # A version that reuses a golden is ready.
+        fits, actual = exchange.body.get("reused") is not True, f"reused true with status {status}"
         yield judged("reuse.only-when-reused", fits, exchange, expected="reused true only when ready", actual=actual)
     if status != "failed":
         reason, claim = exchange.body.get("error"), "status.error-only-when-failed"
-        actual = f"{render(reason)} while {status}"
+        actual = f"error {render(reason)} with status {status}"
         yield judged(claim, reason in (None, ""), exchange, expected="no error unless failed", actual=actual)
 
 
 @rule("shape.ref", *_REF_CLAIMS.values())
 def own_ref(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that an answer is about the version that was asked for."""
+    """Judges that a response is about the requested version."""
     claim = _REF_CLAIMS.get(exchange.operation)
     found = exchange.body.get("ref")
     if claim is None or exchange.ref is None or not isinstance(found, str) or not _success(exchange, history):
         return
-    # What is wrong with an invalid document may be its name.
+    # The name in an invalid document may itself be invalid.
     if spelling(exchange, history.contract) == "plain" and "invalid" not in exchange.note:
-        asked = "the published document" if exchange.operation == "publishTemplate" else "the path"
-        actual = f"{found!r} for {exchange.ref!r}"
-        yield judged(claim, found == exchange.ref, exchange, expected=f"the ref of {asked}", actual=actual)
+        source = "the published document" if exchange.operation == "publishTemplate" else "the path"
+        actual = f"ref {found!r}, requested {exchange.ref!r}"
+        yield judged(claim, found == exchange.ref, exchange, expected=f"the ref in {source}", actual=actual)
 
 
 @rule("shape.cancelling", "cancel.says-cancelling")
-def says_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges what an accepted cancel says."""
+def reports_cancelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges the body of an accepted cancel."""
     if exchange.operation == "cancelBuild" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.body.get("status") == "cancelling"
-        yield judged("cancel.says-cancelling", fits, exchange, expected="an object with status cancelling")
+        yield judged("cancel.says-cancelling", fits, exchange, expected="a JSON object with status cancelling")
 
 
 @rule("shape.deleted", "template.delete-says-deleted")
-def says_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges what a successful delete says."""
+def reports_deleted(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    """Judges the response to a successful delete."""
     if exchange.operation == "deleteTemplate" and _success(exchange, history) and not garbled(exchange):
         fits = exchange.status == 200 and exchange.body.get("deleted") is True
-        yield judged("template.delete-says-deleted", fits, exchange, expected="200 and an object with deleted true")
+        yield judged("template.delete-says-deleted", fits, exchange, expected="200 and a JSON object with deleted true")
 
 
 def _success(exchange: Exchange, history: History) -> Response | None:
@@ -134,7 +134,7 @@ def _success(exchange: Exchange, history: History) -> Response | None:
 
 
 def _problems(exchange: Exchange, history: History) -> tuple[Problem, ...]:
-    # Whatever the answer calls its media type, which has a claim of its own, its body is judged as what was documented.
+    # The body is validated as JSON in any case; its media type has a claim of its own.
     body = exchange.response.body if exchange.response else b""
     return history.contract.problems(exchange.operation, exchange.status, "", body)
 
@@ -168,7 +168,7 @@ def _claim(problem: Problem, exchange: Exchange) -> str:
 
 def _broken(claim: str, problem: Problem, exchange: Exchange) -> Judgement:
     name = problem.pointer.removeprefix("/") or "the body"
-    expected = _ASKED.get(problem.pointer, f"{name} as documented")
+    expected = _EXPECTED.get(problem.pointer, f"{name} as documented")
     return broken(claim, exchange, expected=expected, actual=f"{name} {problem.message}")
 
 
@@ -190,44 +190,44 @@ _TAG = re.compile(r"<[^<>]{0,200}>")
 
 _SEARCHED_BYTES = 262_144
 
-_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # what users wrote and builds printed, traces as well
+_QUOTING = frozenset({"streamBuildEvents", "getTemplate"})  # may quote stack traces of users or builds
 
 
 @rule("refusals.shape", "error.has-the-documented-shape")
 def error_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the body of each documented error; 429, 5xx and broken JSON have claims of their own."""
+    """Judges the body of each documented error; 429, 5xx and invalid JSON have claims of their own."""
     response, body = exchange.response, exchange.body
     if response is None or not _is_documented_error(exchange, history):
         return
     if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
-    # A cancel with nothing to cancel says so in status (facts 7.15), which has a claim of its own; a document is told
-    # what is wrong with it in errors (facts 7.39).
+    # An idle cancel has ``status`` (facts 7.15), which has a claim of its own; an invalid document has ``errors``
+    # (facts 7.39).
     idle = exchange.operation == "cancelBuild" and exchange.status == 404 and isinstance(body.get("status"), str)
     invalid = exchange.operation == "publishTemplate" and exchange.status == 422 and bool(body.get("errors"))
     if problem and (idle or invalid):
         return
-    expected = "a JSON object with a text in error"
+    expected = "a JSON object with a string in error"
     yield judged("error.has-the-documented-shape", not problem, exchange, expected=expected, actual=problem)
 
 
 @rule("refusals.fields", "error.request-id-is-a-string", "error.has-no-upstream-status")
 def error_fields(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the fields beside error. A null is no text; of what is not to be there it is as good as nothing."""
+    """Judges the fields beside ``error``. Null is no string, and the same as an absent field."""
     body = exchange.body
     if exchange.status < 400 or not exchange.operation or not body:
         return
     if "request_id" in body:
         found, claim = body["request_id"], "error.request-id-is-a-string"
-        yield judged(claim, isinstance(found, str), exchange, expected="a text", actual=f"request_id {render(found)}")
+        yield judged(claim, isinstance(found, str), exchange, expected="a string", actual=f"request_id {render(found)}")
     found, claim = body.get("upstream_status"), "error.has-no-upstream-status"
     yield judged(claim, found is None, exchange, expected="no upstream_status", actual=f"upstream_status {found!r}")
 
 
 @rule("refusals.key", "error.does-not-repeat-the-key")
 def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that no answer holds a key; whatever was one is a marker by now."""
+    """Judges that no response contains a key; recorded keys are replaced by markers."""
     response = exchange.response
     if response is None or exchange.credential == "none":
         return
@@ -235,14 +235,14 @@ def key_not_repeated(exchange: Exchange, _: History) -> Iterator[Judgement]:
     name = next((key for key, value in response.headers if "<key:" in key or "<key:" in value), "")
     if name or b"<key:" in response.body:
         where = f"the header {name}" if name else "the body"
-        yield broken(claim, exchange, expected="no key in an answer", actual=f"a key in {where}: {describe(exchange)}")
+        yield broken(claim, exchange, expected="no key in a response", actual=f"a key in {where}: {describe(exchange)}")
     else:
         yield held(claim, exchange)
 
 
 @rule("refusals.internals", "error.shows-no-internals")
 def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that no answer shows a stack trace; errors are the occasions on which one would appear."""
+    """Judges that no response contains a stack trace. Only errors count as evidence that the claim holds."""
     response, claim = exchange.response, "error.shows-no-internals"
     quotes_others = exchange.operation in _QUOTING or exchange.ref in history.given
     if response is None or (response.status < 400 and quotes_others):
@@ -258,7 +258,7 @@ def no_internals(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @rule("refusals.document", "publish.empty-is-400", "publish.unparsable-is-400", "publish.invalid-is-422")
 def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the answer to a document that is wrong on purpose."""
+    """Judges the response to a deliberately invalid document."""
     claims = {"empty": "publish.empty-is-400", "unparsable": "publish.unparsable-is-400"}
     kind = exchange.note.get("invalid", "")
     if exchange.operation != "publishTemplate" or exchange.credential not in {"primary", "second"}:
@@ -268,7 +268,7 @@ def wrong_document(exchange: Exchange, _: History) -> Iterator[Judgement]:
     if kind == "schema":
         errors = exchange.body.get("errors")
         fits = exchange.status == 422 and isinstance(errors, list) and bool(errors) and all(map(_is_entry, errors))
-        expected = "422 with errors, each with field, code and message"
+        expected = "422 with a list errors, each with field, code and message"
         yield judged_unless_limited("publish.invalid-is-422", fits, exchange, expected)
     elif kind in claims:
         yield judged_unless_limited(claims[kind], exchange.status == 400, exchange, "400")
@@ -280,7 +280,7 @@ def _is_documented_error(exchange: Exchange, history: History) -> bool:
         return True
     if operation is None or not 400 <= exchange.status < 500 or exchange.status == 429 or exchange.error:
         return False
-    # What a server answers before a request reaches the API (414, 431, a path taken apart) is not the API's error.
+    # Errors from before the API, such as 414, 431 or a malformed path, need not have the API's error shape.
     documented = exchange.status in history.contract.allowed_statuses(operation.id)
     return documented and spelling(exchange, history.contract) != "misshapen"
 
@@ -290,19 +290,19 @@ def _is_entry(entry: object) -> bool:
 
 
 def _texts(response: Response) -> Iterator[str]:
-    """The texts of an answer as a person would read them: those within its JSON, or those between its tags."""
+    """Texts of a response: the strings in its JSON, or its body with and without HTML tags."""
     try:
-        waiting = [response.json()]
+        queue = [response.json()]
     except (ValueError, RecursionError):
         text = response.body[:_SEARCHED_BYTES].decode("utf-8", "replace")
         yield html.unescape(text)
         yield html.unescape(_TAG.sub("\n", text))
         return
-    while waiting:
-        value = waiting.pop()
+    while queue:
+        value = queue.pop()
         if isinstance(value, str):
             yield value[:_SEARCHED_BYTES]
         elif isinstance(value, dict):
-            waiting.extend(value.values())
+            queue.extend(value.values())
         elif isinstance(value, list):
-            waiting.extend(value)
+            queue.extend(value)

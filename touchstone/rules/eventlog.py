@@ -1,4 +1,4 @@
-"""Reads the answer to a follower of a build log: its frames, its framing, the frame that ends it; and renders them."""
+"""Parses the event stream of a build log, and renders its frames."""
 
 import functools
 import re
@@ -14,77 +14,77 @@ from touchstone.facts.exchange import Exchange
 from touchstone.rules.messages import media_type
 from touchstone.rules.rule import render
 
-# Facts 7.30: fields that the standard does not have are to be ignored; a line may be as long as it likes.
+# Clients ignore unknown fields, and lines may have any length (facts 7.30).
 _NO_FAULTS = frozenset({"unknown-field", "line-too-long", "event-too-long", "more-problems"})
 _TOO_LONG = frozenset({"line-too-long", "event-too-long"})
 
 LAST_PHASES = frozenset({"ready", "cancel", "timeout"})  # a failed build ends on any, with level error (facts 7.28)
-_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # How terminals are told colours.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # ANSI colours
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What one follower of a build log was sent."""
+    """One response to a request for a build log."""
 
-    events: tuple[Event, ...]  # All data frames in order.
-    faults: tuple[FramingProblem, ...]  # What is wrong with the framing, in order.
-    values: tuple[dict[str, Any], ...]  # The JSON objects of the frames; those that are none are left out.
-    misread: tuple[str, str] | None  # The data of the first frame that is no JSON object and why, or None.
-    complete: bool  # Nothing is missing between its frames, and all of them can be read.
+    events: tuple[Event, ...]  # all data frames in order
+    faults: tuple[FramingProblem, ...]  # errors in the framing, in order
+    values: tuple[dict[str, Any], ...]  # the JSON objects in the frames; other frames are left out
+    misread: tuple[str, str] | None  # data of the first frame that is no JSON object, and the error; or None
+    complete: bool  # no frame is missing or unreadable
 
     @property
     def lines(self) -> tuple[dict[str, Any], ...]:
-        """The frames that tell something: a bare object is a sign of life, not a line of the log."""
+        """The frames with content; a bare object is a keep-alive."""
         return tuple(value for value in self.values if value.keys() & {"phase", "level", "line"})
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last frame that tells something, or an empty one."""
+        """The last frame with content, or an empty one."""
         return self.lines[-1] if self.lines else {}
 
     @property
     def ended(self) -> bool:
-        """Whether the last frame is one that ends a build."""
+        """Whether the last frame ends a build."""
         return phase_of(self.last) in LAST_PHASES or self.last.get("level") == "error"
 
 
 def is_stream(exchange: Exchange) -> bool:
-    """Whether a build log was asked for and an event stream is what came."""
+    """Whether a request for a build log got an event stream."""
     response = exchange.response if follows(exchange) and exchange.status == 200 else None
     return response is not None and media_type(response) == EVENT_STREAM
 
 
 def follows(exchange: Exchange) -> bool:
-    """Whether the request asks for a build log."""
+    """Whether the request is for a build log."""
     return exchange.operation == "streamBuildEvents" and exchange.request.method == "GET"
 
 
 def is_empty_log(exchange: Exchange) -> bool:
-    """Whether the answer is an event stream without an event."""
+    """Whether the response is an event stream without events."""
     response = exchange.response if exchange.operation == "streamBuildEvents" and exchange.status == 200 else None
     return response is not None and not parse(response.body).events
 
 
 def log_of(exchange: Exchange) -> Log | None:
-    """The log that a follower was sent; None where the answer is no event stream."""
+    """Returns the log in the response, or None if it is no event stream."""
     if not is_stream(exchange) or exchange.response is None:
         return None
     return _read(exchange.response.body, cut=exchange.closed == "client" or bool(exchange.error))
 
 
 def phase_of(value: dict[str, Any]) -> str:
-    """The phase that a frame tells, or empty."""
+    """Returns the phase of a frame, or an empty string."""
     phase = value.get("phase")
     return phase if isinstance(phase, str) else ""
 
 
 def ended_by_server(exchange: Exchange) -> bool:
-    """Whether the server ended the answer in an orderly way."""
+    """Whether the server ended the response regularly."""
     return exchange.closed != "client" and not exchange.error
 
 
 def moment(value: object) -> datetime | None:
-    """A timestamp with an offset as a moment, or None where the text is none."""
+    """Parses a timestamp with an offset; None if it is invalid."""
     if not isinstance(value, str):
         return None
     try:
@@ -95,12 +95,12 @@ def moment(value: object) -> datetime | None:
 
 
 def names(text: str, marker: str) -> int:
-    """How often *marker* stands in *text* by itself, not as part of a longer name."""
+    """Counts *marker* in *text* as a whole word."""
     return len(_alone(marker).findall(_COLOUR.sub(" ", text)))
 
 
 def printed(line: object, marker: str) -> int:
-    """How often a log line holds what ``echo`` printed; the command itself, which a build may log, does not count."""
+    """Counts the outputs of ``echo`` in a log line; the logged command itself does not count."""
     if not isinstance(line, str):
         return 0
     return len(_alone(marker, not_after=r"(?<!echo )(?<!echo [\"'])").findall(_COLOUR.sub(" ", line)))
@@ -127,37 +127,37 @@ def _read(body: bytes, *, cut: bool) -> Log:
         if isinstance(value, dict):
             values.append(value)
         else:
-            misread = misread or (event.data, "is JSON, but no object")
+            misread = misread or (event.data, "is JSON, but not an object")
     skipped = any(problem.kind in _TOO_LONG for problem in stream.problems)
     return Log(stream.events, faults, tuple(values), misread, not faults and misread is None and not skipped)
 
 
 def render_frame(frame: dict[str, Any]) -> str:
-    """A frame without its time, such as ``'took a snapshot' {"phase": "snapshot"}``."""
+    """Renders a frame without its time, such as ``'took a snapshot' {"phase": "snapshot"}``."""
     rest = {name: value for name, value in frame.items() if name not in ("line", "ts")}
     rendered = [render(frame["line"], 80)] if "line" in frame else []
-    return " ".join([*rendered, render(rest)] if rest else rendered) or "a frame that tells nothing"
+    return " ".join([*rendered, render(rest)] if rest else rendered) or "an empty frame"
 
 
 def without_time(frame: dict[str, Any]) -> dict[str, Any]:
-    """A frame without its timestamp."""
+    """Copy of a frame without its timestamp."""
     return {name: value for name, value in frame.items() if name != "ts"}
 
 
-def lines_astray(came: Sequence[str], lines: Sequence[str]) -> str:
-    """What is wrong with the lines that came, each of which is one of *lines*; empty where nothing is."""
-    missing = [number for number, line in enumerate(lines, 1) if line not in came]
+def line_problem(found: Sequence[str], lines: Sequence[str]) -> str:
+    """Describes missing or misordered lines; empty if *found* equals *lines*. Each found line is one of *lines*."""
+    missing = [number for number, line in enumerate(lines, 1) if line not in found]
     if missing:
         first = render(lines[missing[0] - 1], 80)
         return f"{len(missing)} of {len(lines)} lines missing, the first is line {missing[0]}: {first}"
-    if list(came) == list(lines):
+    if list(found) == list(lines):
         return ""
-    return render([lines.index(line) + 1 for line in came]) + " is the order of their numbers"
+    return render([lines.index(line) + 1 for line in found]) + " is the order of the lines"
 
 
 def frames_apart(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> str:
-    """Where the frames of two watchers who saw the same end differ; empty where only times or the first frames do."""
+    """Describes the last frame in which two logs of one build differ; empty if only times or first frames differ."""
     for a, b in zip(reversed(one), reversed(other), strict=False):
         if without_time(a) != without_time(b):
-            return f"{render_frame(a)} for one watcher, {render_frame(b)} for another at the same place"
+            return f"{render_frame(a)} for one client, {render_frame(b)} for the other at the same position"
     return ""

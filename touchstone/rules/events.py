@@ -1,4 +1,4 @@
-"""Judges each build log by itself: media type, framing, frames, times, end, whose lines it holds; see `logs.py`."""
+"""Judges each build log on its own: media type, framing, frames, timestamps, end and foreign lines; see `logs.py`."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,10 +10,10 @@ from touchstone.rules.eventlog import LAST_PHASES, follows, log_of, moment, name
 from touchstone.rules.history import Content, History
 from touchstone.rules.messages import media_type
 from touchstone.rules.rule import broken, held, judged, render, rule, unclear
-from touchstone.rules.timeline import says_building
+from touchstone.rules.timeline import reports_building
 
 _FIELDS = "events.fields-are-documented"
-# Which claim a wrong value breaks, by its place; one of a wrong type breaks the claim about fields.
+# Claim that a wrong value breaks, by field and keyword; a wrong type breaks the claim about fields.
 _VALUE_CLAIMS = {
     ("/level", "enum"): "events.level-is-documented",
     ("/phase", "enum"): "events.phase-is-documented",
@@ -21,7 +21,7 @@ _VALUE_CLAIMS = {
 }
 _FIELD_OF_CLAIM = {claim: field.removeprefix("/") for (field, _), claim in _VALUE_CLAIMS.items()}
 _EXPECTED = {
-    _FIELDS: "ts, level, phase, source and line as texts",
+    _FIELDS: "ts, level, phase, source and line as strings",
     "events.level-is-documented": "info, success, warn, error",
     "events.phase-is-documented": "publish, compile, boot, install, snapshot, record, archive, ready, cancel, timeout",
     "events.timestamps-are-iso": "a date-time with an offset, such as 2026-03-14T09:26:53Z",
@@ -30,7 +30,7 @@ _EXPECTED = {
 
 @rule("events.media-type", "events.media-type")
 def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the media type of each log that is served. One without type and body, for a version at rest, is none."""
+    """Judges the media type of each log; an empty response without a type, for a version at rest, is no log."""
     response = exchange.response
     if not follows(exchange) or response is None or response.status != 200:
         return
@@ -42,7 +42,7 @@ def log_media_type(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.framing", "events.framing")
 def log_framing(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges the bytes as an event stream. What its reader left out may be a break in the connection."""
+    """Judges the framing of the event stream. A log without events may be a broken connection."""
     log = log_of(exchange)
     if log is None or not exchange.response or not exchange.response.body:
         return
@@ -65,7 +65,7 @@ def json_per_frame(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.fields", _FIELDS, *_VALUE_CLAIMS.values())
 def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the fields that frames have; none of them is required (facts 7.31)."""
+    """Judges the fields of frames; none is required (facts 7.31)."""
     log = log_of(exchange)
     if log is None:
         return
@@ -81,12 +81,12 @@ def frame_fields(exchange: Exchange, history: History) -> Iterator[Judgement]:
         elif any(_at_stake(claim, value) for value in log.values):
             yield held(claim, exchange)
         elif log.values and claim in _FIELD_OF_CLAIM:
-            yield unclear(claim, exchange, why=f"no frame has {_FIELD_OF_CLAIM[claim]}, which none needs to have")
+            yield unclear(claim, exchange, why=f"no frame has the optional field {_FIELD_OF_CLAIM[claim]}")
 
 
 @rule("events.order", "events.timestamps-in-order")
 def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that no frame is older than the one before it."""
+    """Judges that timestamps do not go backwards."""
     log = log_of(exchange)
     stamps = [(at, value["ts"]) for value in log.values if (at := moment(value.get("ts")))] if log else []
     if len(stamps) < 2:
@@ -98,14 +98,14 @@ def times_in_order(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.end", "events.terminal-frame-comes-last")
 def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that nothing follows the frame that ends the build."""
+    """Judges that no frame follows the one that ends the build."""
     log = log_of(exchange)
     lines = log.lines if log else ()
     ends = [number for number, value in enumerate(lines) if phase_of(value) in LAST_PHASES]
     if not ends:
         return
     end, after = lines[ends[0]], lines[ends[0] + 1 :]
-    # A cancel may be told when it is asked for and when it is done, in other words.
+    # A log may report a cancel twice, when requested and when done, in different words.
     again = [v for v in after if v.get("phase") == end["phase"] != "ready" and v.get("line") != end.get("line")]
     stray = next((value for value in after if value not in again), None)
     if stray is None:
@@ -118,19 +118,19 @@ def end_comes_last(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("events.own-lines", "events.own-lines-only")
 def own_lines(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that a log holds no marker of what another version's build prints, or of what this one printed earlier."""
+    """Judges that a log contains no output of another version's build or of earlier content."""
     log = log_of(exchange)
-    # The log of a version that this run never had is a matter of finding versions.
+    # For a version that this run never had, the claims about missing versions apply.
     if log is None or not log.events or exchange.ref is None or not history.contents(exchange.ref):
         return
     text = "\n".join(str(field) for value in log.values for field in value.values())
     strange = _strange(exchange, history, text)
     for content in strange:
         if names(text, content.marker):
-            actual = f"{content.marker!r}, which the build of {content.ref} prints"
+            actual = f"{content.marker!r}, output of the build of {content.ref}"
             yield broken("events.own-lines-only", exchange, expected="lines of this build only", actual=actual)
             return
-    starts = (e for content in strange for e in history.story(content.ref) if says_building(e))
+    starts = (e for content in strange for e in history.story(content.ref) if reports_building(e))
     if any(e.sent_at < exchange.done_at for e in starts):
         yield held("events.own-lines-only", exchange)
 
@@ -149,15 +149,15 @@ def _at_stake(claim: str, value: dict[str, object]) -> bool:
 
 
 def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
-    """The contents whose lines cannot belong into this log. Versions with one digest share their builds."""
+    """Contents whose output must not be in this log; versions with one digest share their builds."""
     same_name = history.contents(exchange.ref or "")
-    # Another account may have a version of this name; who asks with neither's key may have got either's log.
+    # Two accounts may have this name; with neither's key, the log may be of either.
     own = [c for c in same_name if c.owner == exchange.credential] or list(same_name)
     keys, digests = {c.key for c in own}, {c.digest for c in own if c.digest}
     markers = {c.marker for c in own}
     others = (c for c in history.all_contents() if c.marker and c.marker not in markers)
     strange = [c for c in others if c.key not in keys and c.digest not in digests]
-    # What an earlier content printed may be replayed while nothing was built since, but not beside the present one's.
+    # The log of earlier content may be replayed until the next build, but not mixed with the next build's.
     now = own[-1] if own else None
     built = now and (names(text, now.marker) or _is_built(now, exchange, history))
     if now and now.marker and now.sure_at <= exchange.sent_at and built:
@@ -167,6 +167,6 @@ def _strange(exchange: Exchange, history: History, text: str) -> list[Content]:
 
 def _is_built(content: Content, exchange: Exchange, history: History) -> bool:
     story = [e for e in history.story(content.ref) if content.sure_at <= e.sent_at and e.done_at <= exchange.sent_at]
-    begun_at = min((e.done_at for e in story if says_building(e)), default=float("inf"))
+    begun_at = min((e.done_at for e in story if reports_building(e)), default=float("inf"))
     reads = (e for e in story if e.operation == "getBuild" and e.sent_at >= begun_at)
     return any(e.body.get("status") == "ready" and e.body.get("digest") == content.digest for e in reads)

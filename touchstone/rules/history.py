@@ -1,26 +1,26 @@
-"""What a run knows so far: its exchanges in order, and from them which versions exist, whose they are, what they hold.
+"""The exchanges of a run in order, and from them the versions with their owners and contents.
 
-What bytes do not say, whoever sends a request says in its note (`Call.note`). Of a publish, what the document is:
+The sender of a request adds a note (`Call.note`) with facts that are not in its bytes. Note of a publish:
 
     content     identity of the meaning of the document; equal for sugar and canonical form
-    outcome     ready | failed | unknown: how its build ends
-    sleep_s     seconds that its build steps take at least
-    marker      text that its build prints and no other build does
+    outcome     ready | failed | unknown: the end of its build
+    sleep_s     minimum duration of its build steps, in seconds
+    marker      text that only its build prints
     force, auto_build   the query of the request, as booleans
-    invalid     empty | unparsable | schema, where the document is wrong on purpose
+    invalid     empty | unparsable | schema, for a deliberately invalid document
 
-Of a request that provokes a limit, the note ``limit``: its *round*, from 1, and its *phase*, in this order:
+Note ``limit`` of a request that provokes a limit: *round*, from 1, and *phase*, in this order:
 
     beside     a start of another version, whose build runs during the reads; before the key rests
-    reads      a read before the burst; only in rounds that ask whether reads are charged
-    burst      a start of a ready version, one after the other until one is refused; with reads at least as long
-    other-key  a start by another key of a ready version of its own, while the first key is refused
-    confirm    a start by the first key right after that, which shows that it still was refused
-    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up* ends it
+    reads      a read before the burst; only in rounds that test whether reads are charged
+    burst      a start of a ready version, repeated until one is refused; with reads at least as long
+    other-key  a start of another ready version by its owner, while the first key is refused
+    confirm    a start by the first key right after that, to show that it is still refused
+    retry      a start after Retry-After, else 1 s, 2 s, 4 s, ... (api-intro#rate-limits); *gave_up* marks the last one
 
-In a round of *builds* each start is of an unbuilt version; ``cancelled``: each but the first is cancelled at once, and
-all are over before other-key and confirm; ``kept``: each runs on until these are answered. From the second round on one
-or two starts are served first, then the key rests for the same time in each round, and no other start runs beside.
+In a round with *builds*, each start is of an unbuilt version. ``cancelled``: all builds except the first are cancelled
+at once, and all are over before other-key and confirm. ``kept``: all builds run until the responses to these. From the
+second round on, one or two starts are served first, then the key rests equally long in each round without other starts.
 """
 
 from bisect import insort
@@ -33,18 +33,18 @@ from typing import Any, Literal, TypeVar
 from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 
-_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # others have no versions, whatever a server says
+_ACCOUNTS: frozenset[Credential] = frozenset({"primary", "second"})  # only these can own versions
 
 Outcome = Literal["ready", "failed", "unknown"]
 
 _Subject = TypeVar("_Subject", bound=str | Exchange)
-_Worked = TypeVar("_Worked")
+_Result = TypeVar("_Result")
 _SEQ = attrgetter("seq")
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a target may take; seconds."""
+    """Time limits of a target, in seconds."""
 
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
@@ -52,7 +52,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a published version holds, as its publisher meant it."""
+    """Content of a published version, as its publisher specified it."""
 
     ref: str
     owner: Credential
@@ -60,16 +60,16 @@ class Content:
     outcome: Outcome
     sleep_s: float
     marker: str
-    published_seq: int  # The publish that put it there; 0 for a template that the user gave.
-    from_at: float  # When that publish was sent. Before its answer nobody can rely on it.
+    published_seq: int  # seq of its publish; 0 for a given template
+    from_at: float  # when its publish was sent; certain from *sure_at* on
     sure_at: float
-    digest: str = ""  # What publishing answered, or empty.
-    until_at: float = float("inf")  # When it was replaced or deleted, infinite while it stands.
+    digest: str = ""  # in the response to the publish, or empty
+    until_at: float = float("inf")  # when it was replaced or deleted; infinite for current content
 
 
 @dataclass
 class History:
-    """The exchanges of a run in the order of *seq*, with indexes. Grows by *add*; rules only read."""
+    """The exchanges of a run in the order of *seq*, with indexes; rules only read it."""
 
     contract: Contract
     bounds: Bounds = Bounds()
@@ -78,19 +78,19 @@ class History:
     _stories: dict[str, list[Exchange]] = field(default_factory=lambda: defaultdict(list))
     _contents: dict[str, list[Content]] = field(default_factory=lambda: defaultdict(list))
     cancels: list[Exchange] = field(default_factory=list)
-    _worked_out: dict[object, Any] = field(default_factory=dict, init=False)
+    _cache: dict[object, Any] = field(default_factory=dict, init=False)
 
     @classmethod
     def knowing(cls, contract: Contract, contents: Iterable[Content]) -> "History":
-        """A history in which *contents* stand published though it holds none of the exchanges that put them there."""
+        """Creates a history with published *contents* and without the exchanges that published them."""
         history = cls(contract)
         for content in contents:
             history._contents[content.ref].append(content)
         return history
 
     def add(self, exchange: Exchange) -> None:
-        """Takes one more finished exchange; exchanges that overlapped may arrive in any order."""
-        self._worked_out.clear()
+        """Adds a finished exchange; overlapping ones may arrive in any order."""
+        self._cache.clear()
         insort(self.exchanges, exchange, key=_SEQ)
         if exchange.ref is None:
             return
@@ -100,37 +100,37 @@ class History:
         if exchange.operation in ("publishTemplate", "deleteTemplate"):
             self._contents[exchange.ref] = list(_contents(self._stories[exchange.ref]))
 
-    def once(self, work: Callable[[_Subject, "History"], _Worked], subject: _Subject) -> _Worked:
-        """What *work* makes of a ref or an exchange: many rules ask, and it stays until an exchange is added."""
+    def once(self, work: Callable[[_Subject, "History"], _Result], subject: _Subject) -> _Result:
+        """Returns ``work(subject, history)``, cached until the next exchange."""
         key = work, subject.seq if isinstance(subject, Exchange) else subject
-        return self._kept(key, lambda: work(subject, self))
+        return self._cached(key, lambda: work(subject, self))
 
-    def overall(self, work: Callable[["History"], _Worked]) -> _Worked:
-        """What *work* makes of all versions together; kept likewise."""
-        return self._kept(work, lambda: work(self))
+    def overall(self, work: Callable[["History"], _Result]) -> _Result:
+        """Returns ``work(history)``, cached until the next exchange."""
+        return self._cached(work, lambda: work(self))
 
-    def _kept(self, key: object, make: Callable[[], _Worked]) -> _Worked:
-        if key not in self._worked_out:
-            self._worked_out[key] = make()
-        worked: _Worked = self._worked_out[key]
-        return worked
+    def _cached(self, key: object, make: Callable[[], _Result]) -> _Result:
+        if key not in self._cache:
+            self._cache[key] = make()
+        result: _Result = self._cache[key]
+        return result
 
     def story(self, ref: str) -> tuple[Exchange, ...]:
-        """All exchanges about *ref* in the order in which they were sent."""
+        """All exchanges about *ref*, in the order of sending."""
         return tuple(self._stories.get(ref, ()))
 
     def contents(self, ref: str) -> tuple[Content, ...]:
-        """What *ref* held one after the other; empty for a version that this run neither published nor was given."""
+        """Successive contents of *ref*; empty for a version that this run neither published nor was given."""
         if ref in self.given:
             return (self.given[ref],)
         return tuple(self._contents.get(ref, ()))
 
     def content(self, ref: str, at: float) -> Content | None:
-        """What *ref* certainly held at *at*, or None where it held nothing or that is in doubt."""
+        """The certain content of *ref* at *at*, or None."""
         return next((c for c in self.contents(ref) if c.sure_at <= at < c.until_at), None)
 
     def exists(self, ref: str, exchange: Exchange) -> bool | None:
-        """Whether *ref* existed all the time of *exchange*; None where it came or went then, or that is in doubt."""
+        """Whether *ref* existed during the whole *exchange*; None if it changed meanwhile or is uncertain."""
         if ref.startswith("system/"):
             return None
         story = self.story(ref)
@@ -138,27 +138,27 @@ class History:
         deletes = [e for e in deletes if e.sent_at < exchange.done_at]
         owners = {content.owner for content in self.contents(ref)}
         if len(owners) == 1 and any(e.credential not in owners | {"lowercase-scheme"} for e in deletes):
-            return None  # somebody else was told that it is deleted, which may be as wrong as that it was found
+            return None  # a foreign delete succeeded, so that its existence is uncertain
         lost = [e for e in story if e.operation == "deleteTemplate" and e.status == 404 and e.seq != exchange.seq]
         for content in self.contents(ref):
             if any(content.owner == e.credential and content.sure_at <= e.sent_at < exchange.done_at for e in lost):
-                continue  # what its owner's delete did not find may be gone
+                continue  # a 404 to the owner's delete makes its existence uncertain
             if content.sure_at <= exchange.sent_at and all(e.done_at <= content.from_at for e in deletes):
                 return True
         publishes = [e for e in story if _maybe_published(e) and e.sent_at < exchange.done_at]
         if not publishes and ref not in self.given:
             return False
-        # A publish that may have worked and was not answered is over nobody knows when.
+        # A publish without a response may take effect at any later time.
         published_by = max((p.done_at if 200 <= p.status < 500 else float("inf") for p in publishes), default=0.0)
         return False if any(published_by <= e.sent_at and e.done_at <= exchange.sent_at for e in deletes) else None
 
     def owner(self, ref: str) -> Credential | None:
-        """Whose version *ref* is, or None for one that this run does not know."""
+        """Account that owns *ref*, or None if unknown."""
         contents = self.contents(ref)
         return contents[-1].owner if contents else None
 
     def views(self, ref: str) -> tuple["History", ...]:
-        """The history once for each account that has or tried to have *ref*, as far as that one can see it."""
+        """One history for each account that has or tried to publish *ref*, with the exchanges that it can see."""
         tried = (e.credential for e in self.story(ref) if e.operation == "publishTemplate" and "content" in e.note)
         published = (content.owner for content in self.contents(ref))
         owners = dict.fromkeys((*published, *(credential for credential in tried if credential in _ACCOUNTS)))
@@ -176,20 +176,20 @@ class History:
         )
 
     def sharing(self, content: Content) -> Iterator[Content]:
-        """Everything that may have one build with *content*, which is among it; some of it twice."""
+        """Contents that may share a build with *content*, itself included, with duplicates."""
         alike = self.overall(_alike)
         found = (*alike[content.digest], *alike["marker", content.marker])
         return (other for other in found if shares_builds(other, content))
 
     def all_contents(self) -> Iterator[Content]:
-        """Everything that the run published or was given."""
+        """All published and given contents."""
         yield from self.given.values()
         for contents in self._contents.values():
             yield from contents
 
 
 def shares_builds(one: Content, other: Content) -> bool:
-    """Whether two contents may have one build: their digests are equal, or one is not known and they print the same."""
+    """Whether two contents may share a build: the same digest, or the same marker if a digest is unknown."""
     if one.digest and other.digest:
         return one.digest == other.digest
     return one.published_seq > 0 < other.published_seq and one.marker == other.marker
@@ -205,7 +205,7 @@ def _alike(history: History) -> dict[object, list[Content]]:
 
 
 def _contents(story: list[Exchange]) -> Iterator[Content]:
-    """The contents that successful publishes and deletes of one version lead to, each closed by the next."""
+    """Contents from the successful publishes and deletes of one version; each ends with the next."""
     current: Content | None = None
     for exchange in story:
         if not 200 <= exchange.status < 300:
@@ -213,7 +213,7 @@ def _contents(story: list[Exchange]) -> Iterator[Content]:
         if exchange.operation == "publishTemplate" and "content" in exchange.note:
             published = _published(exchange)
             same = current and current.key == published.key and current.owner == published.owner
-            # force is told to delete and publish again, so the same content may begin anew
+            # force deletes and publishes again, so that the same content may begin anew
             if same and not exchange.note.get("force"):
                 continue
             if current:
@@ -243,7 +243,7 @@ def _published(exchange: Exchange) -> Content:
 
 
 def _maybe_published(exchange: Exchange) -> bool:
-    """Whether a publish shows that something is there: also one whose build is refused (ambiguity 40), or a 409."""
+    """Whether a publish may have stored a version: also after a 409, and a 429 to auto_build (ambiguity 40)."""
     if exchange.operation != "publishTemplate":
         return False
     half = exchange.status == 429 and bool(exchange.note.get("auto_build"))

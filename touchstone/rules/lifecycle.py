@@ -1,6 +1,6 @@
-"""Replays the story of a version and judges each answer by what its builds can have become.
+"""Replays the story of a version and judges each response by the possible states of its builds.
 
-Of a success that is no JSON object only the status is judged.
+If the body of a success is no JSON object, only the status is judged.
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,9 @@ from touchstone.rules.possible_states import (
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
 from touchstone.rules.timeline import may_have_acted
 
-SHORTEST_TELLING_SLEEP_S = 0.1  # A shorter wait is no evidence: a slow network explains it as well.
+SHORTEST_CONCLUSIVE_SLEEP_S = 0.1  # a slow network also explains a shorter wait
 
-# What the walk judges, by the subjects of the claims.
+# The judged claims by subject.
 _CLAIMS = {
     "start": "answers-202 fresh-is-building does-not-wait while-building-is-harmless after-failure-builds-again "
     "after-cancel-builds-again concurrent-answers-are-documented concurrent-share-one-build visible-to-next-read",
@@ -49,10 +49,10 @@ _CLAIMS = {
 
 
 def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """Judges the owner's start of an existing version by the states that were possible while it was under way."""
+    """Judges a start by the owner of an existing version by the states that were possible during it."""
     start, before = flight.exchange, flight.window
     if start.response is None or (start.status == 403 and not _was_served(walk, start)):
-        return  # The account may be below the plan.
+        return  # The account may be below the Scale plan.
     if _beside(walk, start) and not flight.beside & EXCHANGING:
         claim, answers = "start.concurrent-answers-are-documented", allowed("startBuild", "beside another start")
         yield judged(claim, start.status in answers, start, expected=either(answers), actual=str(start.status))
@@ -69,7 +69,7 @@ def judge_start(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def apply_start(walk: Walk, flight: Flight, status: object) -> None:
-    """Moves the walk by an accepted start, or publish with auto_build, beside which only starts took effect."""
+    """Updates the walk after an accepted start, or publish with auto_build, that only starts overlapped."""
     before = flight.window
     after = step(before, Cause.START)
     if status == "ready":
@@ -78,7 +78,7 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
         walk.reused = True
     elif status == "building":
         note_build(walk, flight, surely_begun=before <= STARTABLE)
-        # Another start beside it may have been answered later by the server and sooner by the network.
+        # The server may have answered an overlapping start later, and the network delivered it sooner.
         since = walk.possible if flight.beside else frozenset()
         walk.possible = (after - {State.READY} | since - {State.NOT_BUILT}) or frozenset({State.BUILDING, State.READY})
     else:
@@ -86,12 +86,12 @@ def apply_start(walk: Walk, flight: Flight, status: object) -> None:
 
 
 def note_build(walk: Walk, flight: Flight, *, surely_begun: bool) -> None:
-    """Takes note of the build that a start began or joined."""
-    # A start at the same time that was told that a build runs already shares it, too.
+    """Records the build that a start began or joined."""
+    # An overlapping start with status 409 shares the build, too.
     refused_beside = any(other.status == 409 for other in _beside(walk, flight.exchange))
     before, overlapped = flight.window, "startBuild" in flight.beside or refused_beside
     if walk.build and not before & (STARTABLE | {State.CANCELLING}):
-        # It can only have joined what is under way.
+        # The start can only have joined the running build.
         overlapped |= walk.build.overlapped
         walk.build = replace(walk.build, overlapped=overlapped, joined=flight.exchange)
         return
@@ -124,11 +124,11 @@ def _fresh(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     if status == "ready" and walk.had_golden():
         yield from _reuse(start)
     elif status == "ready" and claimed and late and not begins_anyway(walk.history):
-        yield broken("limit.refused-start-starts-nothing", *late, start, expected="no build by a refused start")
+        yield broken("limit.refused-start-starts-nothing", *late, start, expected="no build from the refused start")
     elif status == "ready" and not claimed and _waited(walk, start):
         yield _waiting(walk, start)
     elif status == "ready" and walk.replaced and walk.build is None and (claimed or walk.reads_as(start) == "ready"):
-        expected = "status building for content that was never built"
+        expected = "status building: this content was never built"
         yield broken("reuse.only-identical-digest", start, expected=expected)
     else:
         yield from _begun(walk, start)
@@ -146,7 +146,7 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
         return
     building = start.body.get("status") == "building"
     if not building and walk.reads_as(start) == "building":
-        claim = "start.fresh-is-building"  # It is built, so only the word is wrong.
+        claim = "start.fresh-is-building"  # A build runs, so that only the status in the response is wrong.
     answers = allowed("startBuild", "at rest")
     yield judged("start.answers-202", start.status in answers, start, expected=either(answers))
     if not start.body:
@@ -162,33 +162,33 @@ def _begun(walk: Walk, start: Exchange) -> Iterator[Judgement]:
 
 def _does_not_wait(walk: Walk, start: Exchange) -> Iterator[Judgement]:
     claim = "start.does-not-wait"
-    if walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and not _waited(walk, start):
+    if walk.sleep_s >= SHORTEST_CONCLUSIVE_SLEEP_S and not _waited(walk, start):
         yield held(claim, start)
-    elif walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and walk.reads_as(start) not in {None, "building"}:
-        # One slow answer may be the network's fault; that every start is as slow as its build is not.
+    elif walk.sleep_s >= SHORTEST_CONCLUSIVE_SLEEP_S and walk.reads_as(start) not in {None, "building"}:
+        # A single slow response may be due to the network; if all starts are slow, they wait for the build.
         slow = dict(_first_starts(walk.history)) | {start.seq: True}
         if all(slow.values()) and len(slow) > 1:
             yield _waiting(walk, start)
         else:
-            yield unclear(claim, start, why=f"one answer took {start.elapsed_s:.2f} s, others did not")
+            yield unclear(claim, start, why=f"one response took {start.elapsed_s:.2f} s, others were faster")
 
 
 def _first_starts(history: History) -> Iterator[tuple[int, bool]]:
-    """The first accepted start of each content whose steps sleep, and whether it took as long as these."""
+    """First accepted start (*seq*) of each content with a sleep, and whether it took as long as the sleep."""
     for content in history.all_contents():
         starts = (e for e in history.story(content.ref) if e.operation == "startBuild" and e.status in SUCCESS)
         first = next((e for e in starts if content.sure_at <= e.sent_at < content.until_at), None)
-        if first and content.sleep_s >= SHORTEST_TELLING_SLEEP_S:
+        if first and content.sleep_s >= SHORTEST_CONCLUSIVE_SLEEP_S:
             yield first.seq, first.elapsed_s >= content.sleep_s * CLOCK_SHARE
 
 
 def _waited(walk: Walk, start: Exchange) -> bool:
-    return walk.sleep_s >= SHORTEST_TELLING_SLEEP_S and start.elapsed_s >= walk.sleep_s * CLOCK_SHARE
+    return walk.sleep_s >= SHORTEST_CONCLUSIVE_SLEEP_S and start.elapsed_s >= walk.sleep_s * CLOCK_SHARE
 
 
 def _waiting(walk: Walk, start: Exchange) -> Judgement:
-    actual = f"answered after {start.elapsed_s:.2f} s, the steps take {walk.sleep_s:.2f} s: {describe(start)}"
-    return broken("start.does-not-wait", start, expected="an answer before the build steps have run", actual=actual)
+    actual = f"response after {start.elapsed_s:.2f} s, the steps take {walk.sleep_s:.2f} s: {describe(start)}"
+    return broken("start.does-not-wait", start, expected="a response before the build steps have run", actual=actual)
 
 
 def _reuse(start: Exchange) -> Iterator[Judgement]:
@@ -204,28 +204,28 @@ def _reuse(start: Exchange) -> Iterator[Judgement]:
 
 
 def _joined(walk: Walk, start: Exchange) -> Iterator[Judgement]:
-    """A start while a build is, or may be, under way: it joins that build, or begins one after a cancelled one."""
+    """Judges a start during a possible build: it joins that build, or begins one after a cancelled build."""
     if (not walk.build and not walk.cancel) or (start.status in SUCCESS and not start.body):
         return
     claim = "start.after-cancel-builds-again" if walk.cancel else "start.while-building-is-harmless"
     if start.body.get("status") == "ready" and walk.reads_as(start) == "ready":
-        return  # The build was over too soon, which reads tell.
-    says_building = start.status not in SUCCESS or start.body.get("status") == "building"
-    fits = start.status in allowed("startBuild", "building") and says_building
+        return  # The build was over too soon, which reads show.
+    is_building = start.status not in SUCCESS or start.body.get("status") == "building"
+    fits = start.status in allowed("startBuild", "building") and is_building
     yield judged(claim, fits, start, expected="202 or 200 with status building, or 409")
 
 
-_TELLING = frozenset({"getBuild", "getTemplate", "startBuild"})  # What is found wherever the version is.
+_CONCLUSIVE = frozenset({"getBuild", "getTemplate", "startBuild"})  # these find an existing version in any state
 
 
 def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iterator[Judgement]:
-    """Judges the owner's cancel of an existing version; *before* are the states possible while it was under way."""
+    """Judges a cancel by the owner of an existing version; *before* are the possible states during it."""
     if cancel.response is None or cancel.status in (401, 429) or cancel.status >= 500:
         return
     if before == {State.BUILDING}:
         claim = "cancel.in-flight-is-202"
         if cancel.status == 404 and walk.reads_as(cancel) != "building":
-            yield unclear(claim, cancel, why="no read shows that the build was not over against all expectation")
+            yield unclear(claim, cancel, why="no read shows whether the build was over early")
         else:
             answers = allowed("cancelBuild", "building")
             yield judged(claim, cancel.status in answers, cancel, expected=either(answers))
@@ -233,7 +233,7 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
         claim, answers = "cancel.second-is-documented", allowed("cancelBuild", "cancelling")
         yield judged(claim, cancel.status in answers, walk.cancel, cancel, expected=either(answers))
     elif not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # Only an earlier cancel said that nothing ran, and one of the two is wrong.
+        # Only an earlier cancel with status 404 says that no build ran; one of the two cancels is wrong.
         yield unclear(_idle_claim(walk, before), walk.denied, cancel, why="no read shows that the build was over")
     elif not before & UNDER_WAY and (cancel.status != 202 or not begins_anyway(walk.history)):
         answers = allowed("cancelBuild", "at rest")
@@ -243,9 +243,9 @@ def judge_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> Iter
 
 
 def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None:
-    """Moves the walk by an answered cancel; no other request than cancels can have taken effect meanwhile."""
+    """Updates the walk after a cancel that no request except cancels overlapped."""
     if not before & UNDER_WAY and walk.denied and cancel.status == 202:
-        # It contradicts an earlier cancel, so that the build may have run on until now.
+        # It contradicts an earlier cancel with status 404; the build may have run until now.
         walk.possible = before | step({State.BUILDING}, Cause.CANCEL)
         walk.doubt()
     elif not before & UNDER_WAY:
@@ -255,7 +255,7 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
         walk.deaf |= before == {State.BUILDING}
         walk.possible = before | step(before, Cause.CANCEL) if walk.deaf else before - {State.BUILDING}
     else:
-        # A build that was over before its cancel arrived: a race that nobody loses.
+        # The build may have ended before the cancel arrived, which is no fault.
         walk.possible = step(before, Cause.CANCEL) | (before & {State.READY})
         if walk.cancel is None:
             walk.overtaken = State.READY in before
@@ -264,9 +264,9 @@ def apply_cancel(walk: Walk, cancel: Exchange, before: frozenset[State]) -> None
 
 
 def _is_lost(walk: Walk, cancel: Exchange) -> bool:
-    telling = [e for e in walk.history.story(walk.ref) if e.operation in _TELLING and walk.owns(e)]
-    before = [e for e in telling if e.done_at <= cancel.sent_at][-1:]
-    after = [e for e in telling if e.sent_at >= cancel.done_at][:1]
+    decisive = [e for e in walk.history.story(walk.ref) if e.operation in _CONCLUSIVE and walk.owns(e)]
+    before = [e for e in decisive if e.done_at <= cancel.sent_at][-1:]
+    after = [e for e in decisive if e.sent_at >= cancel.done_at][:1]
     return was_vanished(cancel, walk.history) or any(e.status == 404 for e in (*before, *after))
 
 
@@ -276,11 +276,11 @@ def _idle_claim(walk: Walk, before: frozenset[State]) -> str:
     return "cancel.finished-is-idle" if before <= FINISHED else "cancel.idle-is-404"
 
 
-_LATE_S = 0.5  # The status may be kept elsewhere than the build and learn of its end a little later.
+_LATE_S = 0.5  # the status may lag behind the end of the build
 
 
 def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
-    """Judges one answered status read and narrows what the walk holds possible."""
+    """Judges a status read and narrows the possible states."""
     read, before = flight.exchange, flight.window
     status = read.body.get("status")
     if not isinstance(status, str) or status not in statuses(State) or walk.content is None:
@@ -301,7 +301,7 @@ def judge_read(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 
 def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
-    """Whether a wrong status only follows from what a publish did or left undone, which `publishing.py` judges."""
+    """Whether a wrong status only follows from a fault of a publish, which `publishing.py` judges."""
     build = walk.build
     if build and build.start.operation == "publishTemplate" and status == "not_built":
         return walk.last_read is None or walk.last_read.sent_at < build.start.done_at
@@ -312,9 +312,9 @@ def _is_judged_elsewhere(walk: Walk, read: Exchange, status: str) -> bool:
 
 def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
     if before in ({State.NOT_BUILT}, {State.READY}, {State.FAILED}):
-        for claim, shown in _rest_stakes(walk, read, status):
-            if shown:
-                yield held(claim, read) if shown is read else held(claim, shown, read)
+        for claim, earlier in _rest_stakes(walk, read, status):
+            if earlier:
+                yield held(claim, read) if earlier is read else held(claim, earlier, read)
     if State.CANCELLING in before and walk.cancel:
         yield from _cancelled_stakes(walk, walk.cancel, read, status, before)
     elif State.BUILDING in before and State.NOT_BUILT not in before and walk.build:
@@ -322,7 +322,7 @@ def _stakes(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -
 
 
 def _rest_stakes(walk: Walk, read: Exchange, status: str) -> Iterator[tuple[str, Exchange | None]]:
-    """What a read of a version at rest shows, each with an earlier exchange that could have changed it."""
+    """Claims that a read of a version at rest can uphold, each with an exchange that could have broken it."""
     last = walk.last_read
     yield from walk.refusals(STARTS if status == "not_built" else STARTS | CANCELS).items()
     if status != "not_built":
@@ -344,7 +344,7 @@ def _cancelled_stakes(
         if status != "ready":
             yield held("cancel.does-not-end-ready", cancel, read)
     elif State.BUILDING not in before and late_s > walk.history.bounds.cancel_timeout_s:
-        expected = "another state than building within the time that a cancel may take"
+        expected = "not building any more within the time limit of a cancel"
         actual = f"building {late_s:.1f} s after the cancel was accepted"
         yield broken("cancel.settles", cancel, read, expected=expected, actual=actual)
 
@@ -353,8 +353,8 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
     first = walk.last_read is None or walk.last_read.sent_at < build.start.done_at
     if first and read.sent_at >= build.start.done_at:
         claim, fits = "start.visible-to-next-read", not _is_old_failure(walk, build, read, status)
-        expected = "building until the steps of the new build can have failed"
-        actual = f"status {status}, as before the start"
+        expected = "status building until the steps of the new build can have failed"
+        actual = f"status {status}, the same as before the start"
         yield judged(claim, fits, build.start, read, expected=expected, actual=actual)
     for claim, refused in walk.refusals(CANCELS).items():
         yield held(claim, refused, read)
@@ -367,8 +367,8 @@ def _building_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> I
 
 
 def _is_old_failure(walk: Walk, build: Build, read: Exchange, status: str) -> bool:
-    """Whether a failure is shown again before the steps of the build that was started after it can have run."""
-    # Where a cancel has found nothing since, the build is over, and no other one has begun.
+    """Whether a read still shows an earlier failure before the steps of the new build can have run."""
+    # After a cancel with status 404, the earlier build is over and no other one has begun.
     began_at = min(walk.free_at, build.start.sent_at)
     early = status == "failed" and read.done_at < walk.earliest_end_at(began_at)
     walk.hasty |= early and build.before != "failed"
@@ -390,42 +390,42 @@ def _end_stakes(walk: Walk, build: Build, read: Exchange, status: str) -> Iterat
         "start.concurrent-share-one-build": build.overlapped,
         "status.ready-after-its-steps": status == "ready" and content.sleep_s > 0,
     }
-    yield from (held(claim, build.start, read) for claim, is_shown in at_stake.items() if is_shown)
+    yield from (held(claim, build.start, read) for claim, occurred in at_stake.items() if occurred)
     if elsewhere := walk.cancelled_elsewhere(build.start.done_at, read.sent_at):
         yield held("cancel.keeps-neighbours", elsewhere, read)
 
 
 def _times(walk: Walk, read: Exchange, status: str, before: frozenset[State]) -> Iterator[Judgement]:
-    """The build time against the time that the build was seen to take, and the reused flag of a build never reused."""
+    """Judges the build time by the observed duration, and the reused flag of a build that was not reused."""
     build, last, reused = walk.build, walk.last_read, read.body.get("reused")
     if status != "ready" or not build or not build.surely_begun or not walk.content or walk.reused:
         return
     if reused is None or isinstance(reused, bool):
-        expected = "reused false or absent for a build that was made for this version"
+        expected = "reused false or absent: the build was for this version"
         actual = f"reused {render(reused)}"
         yield judged("reuse.only-when-reused", not reused, build.start, read, expected=expected, actual=actual)
     build_time_ms = read.body.get("build_time_ms")
     if not before & UNDER_WAY or isinstance(build_time_ms, bool) or not isinstance(build_time_ms, (int, float)):
         return
-    # How long it was seen to run: from its acknowledgement to the last read that still shows it.
+    # Observed duration: from the response to its start to the last read with status building.
     observed_s = last.sent_at - build.start.done_at if last and last.body.get("status") == "building" else 0.0
     least_ms = max(walk.content.sleep_s, observed_s - _LATE_S) * CLOCK_SHARE * 1000
     most_ms = (read.done_at - build.start.sent_at) * 1000 / CLOCK_SHARE + 50
-    # What was over before its steps can have run is told by status.ready-after-its-steps.
+    # A build that ends before its steps can have run is judged by status.ready-after-its-steps.
     if (least_ms <= 0 and build_time_ms <= most_ms) or most_ms < least_ms:
         return
     if build_time_ms >= least_ms or not hurries_anyway(walk.history):
-        expected = "milliseconds between those that the build surely took and those that passed"
-        actual = f"build_time_ms {build_time_ms!r}; it took {least_ms:.0f} ms at least, {most_ms:.0f} ms passed at most"
+        expected = "milliseconds within the observed duration"
+        actual = f"build_time_ms {build_time_ms!r}; observed {least_ms:.0f} ms at least, {most_ms:.0f} ms at most"
         fits = least_ms <= build_time_ms <= most_ms
         yield judged("status.build-time-is-ms", fits, build.start, read, expected=expected, actual=actual)
 
 
 @story_rule("building.life-cycle", *(f"{subject}.{name}" for subject in _CLAIMS for name in _CLAIMS[subject].split()))
 def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
-    """Each answer about *ref* agrees with a possible course of its builds; a name of several accounts is left out."""
+    """Judges each response about *ref* by the possible states; names that several accounts use are skipped."""
     owners = {content.owner for content in history.contents(ref)}
-    # An account below the Scale plan builds nothing, which is judged by what its plan allows.
+    # An account below the Scale plan builds nothing; its starts are judged in `access.py`.
     if len(owners) != 1 or "restricted" in owners:
         return
     walk = Walk(ref, history)
@@ -436,7 +436,7 @@ def life_cycle(ref: str, history: History) -> Iterator[Judgement]:
             _sent(walk, exchange, now)
         else:
             yield from _done(walk, exchange, now)
-        # What is possible now was so while the requests still on their way were.
+        # The states possible now were possible during all open requests.
         for flight in walk.flights.values():
             flight.window |= walk.reach(now)
 
@@ -456,7 +456,7 @@ def _done(walk: Walk, exchange: Exchange, now: float) -> Iterator[Judgement]:
     acts = exchange in walk.open
     if acts and not lost(exchange):
         walk.open.remove(exchange)
-    # Its own effect widened the window, too; where nothing else acted, what was possible without it is known.
+    # Its own effect is in the window, too; if nothing else took effect, the states without it are known.
     flight.window = walk.reach(now) if acts and not flight.beside else flight.window | walk.reach(now)
     if exchange.operation == "getBuild":
         if exchange.status == 200 and walk.owns(exchange) and exchange.request.method == "GET":
@@ -480,14 +480,14 @@ def _judged(walk: Walk, flight: Flight) -> Iterator[Judgement]:
 
 def _mutated(walk: Walk, flight: Flight, now: float, *, acts: bool) -> None:
     exchange = flight.exchange
-    found_nothing = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
+    not_found = exchange.operation == "cancelBuild" and exchange.status == 404 and walk.owns(exchange)
     if exchange.operation in EXCHANGING and acts:
         _exchanged(walk, flight, now)
-    elif not acts and not found_nothing:
+    elif not acts and not not_found:
         walk.refused.append(exchange)
     elif walk.content is None:
-        walk.astray |= exchange.operation == "startBuild"
-    elif found_nothing:
+        walk.lost_track |= exchange.operation == "startBuild"
+    elif not_found:
         if flight.beside <= {"cancelBuild"} and spelling(exchange, walk.history.contract) == "plain":
             apply_cancel(walk, exchange, flight.window)
     elif lost(exchange) or not walk.owns(exchange) or not flight.beside <= {exchange.operation}:
@@ -517,18 +517,18 @@ def _exchanged(walk: Walk, flight: Flight, now: float) -> None:
     if exchange.note.get("auto_build"):
         _auto_built(walk, flight, now)
     if flight.beside and walk.content:
-        # A start beside it was of the old content or of the new one.
+        # An overlapping start built the old or the new content.
         walk.possible, walk.free_at = ANYTHING, NEVER_AT
         walk.doubt()
 
 
 def _auto_built(walk: Walk, flight: Flight, now: float) -> None:
     if walk.content is None:
-        walk.astray = True
+        walk.lost_track = True
     elif not flight.beside:
         walk.free_at = flight.exchange.sent_at if walk.possible == {State.NOT_BUILT} else walk.free_at
         flight.window = walk.reach(now)
-        # What is ready is not built again, whatever the publish calls it.
+        # A ready version is not built again, whatever the response says.
         ready = flight.window == {State.READY}
         apply_start(walk, flight, "ready" if ready else flight.exchange.body.get("auto_build"))
 
@@ -541,5 +541,5 @@ def _published(walk: Walk, publish: Exchange, now: float) -> None:
     elif walk.content is None or forced:
         walk.begin(contents[-1], now)
     elif walk.content.key != contents[-1].key:
-        # It should have been refused; whether it replaced anything is another question.
+        # It should have been refused; whether it replaced the content is judged elsewhere.
         walk.leave(now)

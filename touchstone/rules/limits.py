@@ -1,6 +1,6 @@
-"""Judges how a 429 looks, and what a limit does to one's own starts, to other keys and to reads.
+"""Judges the form of a 429, and the effect of a limit on starts, on other keys and on reads.
 
-The shape of a 429 is judged wherever one comes. For the rest a driver provokes one in rounds, see `history.py`.
+The form is judged for each 429. The rest needs rounds of a driver that provokes limits; see `history.py`.
 """
 
 import re
@@ -18,12 +18,12 @@ from touchstone.rules.history import History
 from touchstone.rules.messages import SUCCESS, announces_json, error_problem, excused, json_problem, operation_of
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
-from touchstone.rules.timeline import may_have_acted, owned, says_building
+from touchstone.rules.timeline import may_have_acted, owned, reports_building
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The requests of one round, each phase in the order in which it was sent."""
+    """The requests of one round, each phase in the order of sending."""
 
     case: str
     number: int
@@ -36,29 +36,29 @@ class Round:
 
     @property
     def first_refusal(self) -> Exchange | None:
-        """The start that met the limit, if one did."""
+        """The first start with status 429, if any."""
         return next((e for e in self.burst if e.status == 429), None)
 
     @property
     def served(self) -> tuple[Exchange, ...]:
-        """The starts of the burst that were let through: they found the golden, or began a build."""
+        """The accepted starts of the burst: they reused the golden or began a build."""
         status = "building" if self.builds else "ready"
         return tuple(e for e in self.burst if e.status in SUCCESS and e.body.get("status") == status)
 
     @property
     def burst_s(self) -> float:
-        """Seconds from the first start of the burst to the answer of the last."""
+        """Seconds from the first start of the burst to the last response."""
         return self.burst[-1].done_at - self.burst[0].sent_at
 
     @property
     def waits(self) -> tuple[tuple[Exchange, Exchange], ...]:
-        """Each retry with the refused start before it."""
+        """Pairs of a refused start and the retry after it."""
         last = self.confirm or self.burst[-1]
         return tuple((a, b) for a, b in pairwise((last, *self.retries)) if a.status == 429)
 
 
 def rounds(ref: str, history: History) -> Iterator[Round]:
-    """The rounds whose burst began with *ref*; those without a burst are left out."""
+    """Rounds with a burst that begins with *ref*."""
     return (each for each in history.overall(_all_rounds) if each.burst[0].ref == ref)
 
 
@@ -85,7 +85,7 @@ def _all_rounds(history: History) -> tuple[Round, ...]:
 
 
 def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
-    """Each round that met a limit after a served start, and the seconds that its key rested since the last refusal."""
+    """Rounds that reached a limit after a served start, with the seconds of rest since the last refusal."""
     for before, after in pairwise(rounds(ref, history)):
         served = before.case == after.case and before.retries and before.retries[-1].status in SUCCESS
         refused = [e for e in (*before.burst, before.confirm, *before.retries) if e and e.status == 429]
@@ -95,10 +95,10 @@ def rested(ref: str, history: History) -> Iterator[tuple[Round, float]]:
             yield after, after.burst[0].sent_at - refused[-1].done_at
 
 
-def waited_enough(before: Exchange, retry: Exchange, unasked_s: float = float("-inf")) -> bool:
-    """Whether *retry* came no sooner than the refusal *before* asks for, or *unasked_s* where it asks for nothing."""
-    asked_s = retry_after_s(before.response)
-    return gap_s(before, retry) >= (unasked_s if asked_s is None else asked_s)
+def waited_enough(before: Exchange, retry: Exchange, default_s: float = float("-inf")) -> bool:
+    """Whether *retry* waited for the Retry-After of *before*, or for *default_s* if there is none."""
+    requested_s = retry_after_s(before.response)
+    return gap_s(before, retry) >= (default_s if requested_s is None else requested_s)
 
 
 def gap_s(before: Exchange, after: Exchange) -> float:
@@ -107,50 +107,50 @@ def gap_s(before: Exchange, after: Exchange) -> float:
 
 
 def started_beside(first: Exchange, last: Exchange, history: History) -> bool:
-    """Whether a start from outside the driver ran under the same key from *first* to *last*."""
+    """Whether a start outside the driver, with the same key, overlapped the time from *first* to *last*."""
     others = (e for e in starts_of(last.credential, history) if e.case != last.case or "limit" not in e.note)
     return any(e.sent_at < last.done_at and e.done_at > first.sent_at for e in others)
 
 
 def starts_of(credential: Credential, history: History) -> Iterator[Exchange]:
-    """Everything that may be charged as a start of the key."""
+    """All exchanges that a limit may charge as a start of the key."""
     for exchange in history.exchanges:
         starts = exchange.operation == "startBuild" or exchange.note.get("auto_build") is True
         if starts and exchange.credential == credential:
             yield exchange
 
 
-_REFUSED_WAITS = 2  # One refusal after an honest wait may be another account's load; the second one is not chance.
-_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is what a limit says
-_SMALLEST_BURST = 3  # Fewer starts than this are served in a burst by chance.
-_READS_PER_START = 3  # An aligned window may serve twice its size across its edge; a third of a burst proves a charge.
-_WINDOWS_PER_BURST = 3  # For the same reason a burst is taken for more windows than it can have crossed.
-_LONGEST_WINDOW_S = 60.0  # The other key's starts further back, or than the first key took to recover, do not count.
+_REFUSED_WAITS = 2  # one refusal after the whole wait may be due to another account
+_NOT_OF_A_LIMIT = frozenset({401, 404, 429})  # 401 and 404 have claims of their own; 429 is a limit's status
+_SMALLEST_BURST = 3  # a burst may serve fewer starts than this by chance
+_READS_PER_START = 3  # an aligned window may serve twice its size; a third shows a charge
+_WINDOWS_PER_BURST = 3  # assumed windows per burst, more than a burst can cross
+_LONGEST_WINDOW_S = 60.0  # older starts of the other key count only if the first key recovers slowly
 
 
 @rule("limits.shape", "limit.has-the-error-shape")
 def limit_shape(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the body of each 429. Broken JSON has a claim of its own."""
+    """Judges the body of each 429; invalid JSON has a claim of its own."""
     response = exchange.response
     if response is None or response.status != 429 or exchange.error or not operation_of(exchange, history.contract):
         return
     if announces_json(response) and response.body and json_problem(response.body):
         return
     problem = error_problem(response)
-    expected = "a JSON object with a text in error"
+    expected = "a JSON object with a string in error"
     yield judged("limit.has-the-error-shape", not problem, exchange, expected=expected, actual=problem)
 
 
 @story_rule("limits.otherwise", "limit.has-the-error-shape")
 def refused_otherwise(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start refused otherwise than by 429, between served ones that nothing but a limit can stop."""
+    """Judges a start with another status than 429 between served starts that only a limit can have refused."""
     for served, refused, after in _refused_between(ref, history):
-        expected, actual = "429, where a limit refuses what is served before and after", describe(refused)
+        expected, actual = "429: only a limit can refuse a start between served ones", describe(refused)
         yield broken("limit.has-the-error-shape", served, after, refused, expected=expected, actual=actual)
 
 
 def is_limited_otherwise(start: Exchange, history: History) -> bool:
-    """Whether a start was refused like others for which only a limit is left to explain that."""
+    """Whether the status of a start is one that only a limit explains elsewhere in the run."""
     return start.status in history.overall(_statuses_of_limits)
 
 
@@ -160,7 +160,7 @@ def _statuses_of_limits(history: History) -> frozenset[int]:
 
 
 def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exchange, Exchange]]:
-    """Refused starts of a ready version, or the first of a round of builds, with the served ones around them."""
+    """Refused starts between two served starts: of a ready version, or the first refusal in a round of builds."""
     served: Exchange | None = None
     refused: Exchange | None = None
     for exchange in history.story(ref):
@@ -181,9 +181,9 @@ def _refused_between(ref: str, history: History) -> Iterator[tuple[Exchange, Exc
 
 @rule("limits.retry-after", "limit.retry-after-is-valid")
 def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges Retry-After wherever it is sent."""
+    """Judges each Retry-After header."""
     if exchange.response and exchange.response.header("retry-after") is not None:
-        # RFC 9110 5.3: of a field that is no list one may be sent; several are read as one value with commas.
+        # RFC 9110 5.3: a field that is no list may appear once; several are joined with commas.
         value = ", ".join(v for name, v in exchange.response.headers if name.lower() == "retry-after")
         fits = re.fullmatch(r"[0-9]+", value) is not None or http_date(value) is not None
         expected = "a whole number of seconds or an HTTP date"
@@ -192,7 +192,7 @@ def retry_after_valid(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @story_rule("limits.chance", "limit.ends-after-back-off", "limit.retry-after-is-honest")
 def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a start that a limit refused by chance by the next one; a second refusal proves nothing."""
+    """Judges the start after a 429 outside the rounds; a second 429 is no evidence."""
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and "limit" not in e.note]
     for refused, after in pairwise(sorted(starts, key=lambda e: e.sent_at)):
         waited = refused.status == 429 and after.sent_at >= refused.done_at and waited_enough(refused, after)
@@ -204,13 +204,13 @@ def served_after_a_wait(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("limits.honest", "limit.retry-after-is-honest")
 def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each retry that waited as long as it was told to, with nothing else under its key in between."""
+    """Judges each retry after the whole Retry-After, if no other start used the key meanwhile."""
     claim = "limit.retry-after-is-honest"
     refused: list[tuple[Exchange, Exchange]] = []
-    # A burst that was refused from its first start on shows a full host rather than a rate.
+    # If the first start of a burst was refused, the host is full rather than a rate exceeded.
     for before, retry in (pair for each in rounds(ref, history) if each.served for pair in each.waits):
-        asked = retry_after_s(before.response) is not None and waited_enough(before, retry)
-        if not asked or started_beside(before, retry, history):
+        waited = retry_after_s(before.response) is not None and waited_enough(before, retry)
+        if not waited or started_beside(before, retry, history):
             continue
         if retry.status in SUCCESS:
             yield held(claim, before, retry)
@@ -219,15 +219,15 @@ def retry_after_honest(ref: str, history: History) -> Iterator[Judgement]:
     if len(refused) >= _REFUSED_WAITS:
         before, retry = refused[-1]
         last_s = gap_s(before, retry)
-        actual = f"{len(refused)} starts refused again after the whole wait, the last after {last_s:.1f} s"
-        yield broken(claim, before, retry, expected="served after waiting as long as Retry-After says", actual=actual)
+        actual = f"{len(refused)} retries refused after the whole Retry-After, the last after {last_s:.1f} s"
+        yield broken(claim, before, retry, expected="a start served after Retry-After", actual=actual)
     elif refused:
-        yield unclear(claim, *refused[0], why="refused once after the whole wait; others may have used the host")
+        yield unclear(claim, *refused[0], why="refused once after Retry-After; others may have used the host")
 
 
 @story_rule("limits.back-off", "limit.ends-after-back-off")
 def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges how each round's retries ended."""
+    """Judges the last retry of each round."""
     claim = "limit.ends-after-back-off"
     for each in rounds(ref, history):
         last = each.retries[-1] if each.retries else each.confirm if each.builds else None
@@ -239,15 +239,15 @@ def ends_after_back_off(ref: str, history: History) -> Iterator[Judgement]:
         elif last.status == 429 and last.note["limit"].get("gave_up"):
             waited = f"{len(each.retries)} retries in {gap_s(refused, last):.1f} s"
             if all(waited_enough(before, retry) for before, retry in each.waits):
-                expected, actual = "a start served after backing off", f"429 after {waited}"
+                expected, actual = "a start served after the back-off", f"429 after {waited}"
                 yield broken(claim, refused, last, expected=expected, actual=actual)
             else:
-                yield unclear(claim, refused, last, why=f"gave up sooner than Retry-After says: {waited}")
+                yield unclear(claim, refused, last, why=f"gave up before Retry-After was over: {waited}")
 
 
 @story_rule("limits.per-key", "limit.is-per-key")
 def per_key(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges another key's start between refused ones; two rounds of builds tell a full host from a shared limit."""
+    """Judges a start with another key between refused starts; two rounds separate a full host from a shared limit."""
     claim = "limit.is-per-key"
     others_refused = 0
     for each in rounds(ref, history):
@@ -260,19 +260,19 @@ def per_key(ref: str, history: History) -> Iterator[Judgement]:
         elif other.status != 429:
             continue
         elif each.builds == "kept":
-            yield unclear(claim, *evidence, why="the builds in flight may have filled the host for every key")
+            yield unclear(claim, *evidence, why="the builds in flight may have filled the host for all keys")
         elif _may_be_used_up(other, each.first_refusal, each, history):
-            yield unclear(claim, *evidence, why="the other key may have used up a rate of its own")
+            yield unclear(claim, *evidence, why="the other key may have exceeded its own limit")
         elif each.builds and (others_refused := others_refused + 1) < _REFUSED_WAITS:
-            yield unclear(claim, *evidence, why="refused once beside the other key; the host may have been full")
+            yield unclear(claim, *evidence, why="refused once; the host may have been full")
         else:
             actual = f"{describe(other)} after {len(each.served)} starts by the first key"
-            yield broken(claim, *evidence, expected="another key's start served", actual=actual)
+            yield broken(claim, *evidence, expected="a start with another key served", actual=actual)
 
 
 @story_rule("limits.reads", "limit.reads-are-not-charged")
 def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
-    """Compares the starts served after many reads with those served without, after the same rest."""
+    """Compares the starts served with and without reads before them, after the same rest."""
     claim = "limit.reads-are-not-charged"
     comparable = list(rested(ref, history))
     for read, rest_s in comparable:
@@ -283,17 +283,17 @@ def reads_not_charged(ref: str, history: History) -> Iterator[Judgement]:
         if usual is None:
             continue
         many, few = len(usual.served), len(read.served)
-        counts = f"{few} starts served after {len(read.reads)} reads, {many} without"
+        counts = f"{few} starts served after {len(read.reads)} reads, {many} without reads"
         evidence = (usual.burst[-1], read.reads[-1], read.burst[-1])
         enough = many >= _SMALLEST_BURST and len(read.reads) >= _READS_PER_START * many
         if not enough or read.burst_s < usual.burst_s:
-            yield unclear(claim, *evidence, why=f"too little to compare: {counts}")
+            yield unclear(claim, *evidence, why=f"too few to compare: {counts}")
         elif _READS_PER_START * few < many:
-            yield broken(claim, *evidence, expected="as many starts served after reads as without", actual=counts)
+            yield broken(claim, *evidence, expected="as many starts served after reads as without reads", actual=counts)
         elif 2 * few >= many:
             yield held(claim, *evidence)
         else:
-            yield unclear(claim, *evidence, why=f"neither alike nor apart: {counts}")
+            yield unclear(claim, *evidence, why=f"the difference is inconclusive: {counts}")
 
 
 def _refuses_a_start(exchange: Exchange, history: History) -> bool:
@@ -305,7 +305,7 @@ def _refuses_a_start(exchange: Exchange, history: History) -> bool:
 
 
 def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: History) -> bool:
-    """Whether the other key's own starts can explain its refusal, or its version was not known to be ready."""
+    """Whether the other key's own starts can explain its refusal, or its version may not be ready."""
     ready = any(e.seq < other.seq and e.body.get("status") == "ready" for e in history.story(other.ref or ""))
     if not ready and not each.builds:
         return True
@@ -313,27 +313,27 @@ def _may_be_used_up(other: Exchange, refused: Exchange, each: Round, history: Hi
     recovery_s = each.retries[-1].done_at - refused.done_at if each.retries else 0.0
     gaps_s = [gap_s(e, other) for e in starts_of(other.credential, history) if e.seq < other.seq]
     gains = [(max(_LONGEST_WINDOW_S, (number + 1) * recovery_s), number)]
-    # A key that rests regains at least what the first one, which did not rest, regained until a later burst ended.
+    # A resting key regains at least as many starts as the first key did until a later burst.
     later = (one for one in rounds(each.burst[0].ref or "", history) if one.burst[0].sent_at > refused.done_at)
     gains += [(gap_s(refused, one.served[-1]), len(one.served) // _WINDOWS_PER_BURST) for one in later if one.served]
     return all(sum(its_s < within_s for its_s in gaps_s) >= number for within_s, number in gains)
 
 
 _ROOM_CLAIM = "limit.ends-after-back-off"
-_IN_VAIN = 2  # So many waits in a row: one may have met what somebody else does on the host.
+_IN_VAIN = 2  # consecutive waits without success; one may be due to another user of the host
 
 
 @rule("room.free", _ROOM_CLAIM)
 def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a start that is refused after waits as documented, and after all builds of the run must be over.
+    """Judges a start that is still refused after documented waits, although all builds of the run must be over.
 
-    No start was served, to whatever key, for as long as a build and its cancel may take at most.
+    No start with any key was served for the longest time that a build and its cancel may take.
     """
     if exchange.operation != "startBuild" or exchange.status != 429:
         return
     longest_s = history.bounds.build_timeout_s + history.bounds.cancel_timeout_s
-    asked = (e for e in history.exchanges if e.operation == "startBuild" or e.note.get("auto_build") is True)
-    before = [e for e in asked if e.seq != exchange.seq and e.done_at <= exchange.sent_at]
+    starts = (e for e in history.exchanges if e.operation == "startBuild" or e.note.get("auto_build") is True)
+    before = [e for e in starts if e.seq != exchange.seq and e.done_at <= exchange.sent_at]
     recent = [e for e in before if e.done_at > exchange.sent_at - longest_s]
     own = [e for e in recent if e.credential == exchange.credential]
     if len(recent) == len(before) or not own or any(may_have_acted(e) for e in recent):
@@ -341,20 +341,20 @@ def room_is_free(exchange: Exchange, history: History) -> Iterator[Judgement]:
     refused = [*own[-_IN_VAIN:], exchange]
     backed_off = (a.status == 429 and waited_enough(a, b, FIRST_WAIT_S) for a, b in pairwise(refused))
     if len(refused) > _IN_VAIN and all(backed_off):
-        yield broken(_ROOM_CLAIM, *refused, expected=f"a start served, as none was for {longest_s:g} s")
+        yield broken(_ROOM_CLAIM, *refused, expected=f"a start served: none was for {longest_s:g} s")
 
 
 _WAIT_CLAIM = "start.does-not-wait"
-_TELLING_S = 0.2  # A shorter wait is no evidence: a slow network explains it as well.
-_TIMES_AS_LONG = 3  # A start that waits takes so many times as long as one that has nothing to wait for.
-_FEWEST = 2  # One or two slow answers may be chance.
+_CONCLUSIVE_S = 0.2  # a slow network also explains a shorter wait
+_TIMES_AS_LONG = 3  # a waiting start takes at least so many times as long as other starts
+_FEWEST = 2  # fewer slow responses may be chance
 
-_Beside = tuple[Exchange, Exchange, float]  # a start, the build or log it can have waited for, and when that is over
+_Beside = tuple[Exchange, Exchange, float]  # a start, the build or log that it can have waited for, and the end of that
 
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """A build that a start was promised: when its steps are over at the soonest, and until when it surely ran."""
+    """A started build: the earliest end of its steps, and the time until which it surely ran."""
 
     start: Exchange
     ends_at: float
@@ -364,9 +364,9 @@ class _Build:
 
 @story_rule("waiting.running", _WAIT_CLAIM)
 def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges starts that were answered no sooner than a build that ran already can have ended.
+    """Judges starts whose responses came only after an earlier build can have ended.
 
-    Most starts beside such a build, or an open log, have to wait so, and the others have to be far quicker.
+    Most starts beside such a build, or an open log, must be as slow, and the others much faster.
     """
     starts, builds = history.overall(_accepted_starts), history.overall(_builds)
     for other, start in pairwise(starts):
@@ -374,7 +374,7 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
             found = _build_beside(start, (builds[other.seq],), own=other.ref == ref)
             if found and start.done_at < found[2]:
                 yield held(_WAIT_CLAIM, other, start)
-    slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _TELLING_S]
+    slow = [start for start in starts if start.ref == ref and start.elapsed_s >= _CONCLUSIVE_S]
     for beside in history.overall(_beside) if slow else ():
         waited = [found for found in beside.values() if found[0].done_at >= found[2]]
         if len(waited) < _FEWEST or 2 * len(waited) <= len(beside):
@@ -383,8 +383,8 @@ def waits_for_a_running_build(ref: str, history: History) -> Iterator[Judgement]
         for start, other, _ in waited:
             if start.ref == ref and start.elapsed_s >= _TIMES_AS_LONG * usual_s:
                 what = "log" if other.operation == "streamBuildEvents" else "build"
-                actual = f"{describe(start)} after {start.elapsed_s:.2f} s, when the {what} of {other.ref} was over"
-                yield broken(_WAIT_CLAIM, other, start, expected="an answer while builds run", actual=actual)
+                actual = f"{describe(start)} after {start.elapsed_s:.2f} s, at the end of the {what} of {other.ref}"
+                yield broken(_WAIT_CLAIM, other, start, expected="a response while builds run", actual=actual)
 
 
 def _accepted_starts(history: History) -> tuple[Exchange, ...]:
@@ -398,14 +398,14 @@ def _builds(history: History) -> dict[int, _Build]:
     found = {}
     for start in history.overall(_accepted_starts):
         content = history.content(start.ref or "", start.sent_at)
-        if content is not None and says_building(start):
+        if content is not None and reports_building(start):
             ends_at = start.sent_at + content.sleep_s * CLOCK_SHARE
             found[start.seq] = _Build(start, ends_at, content.until_at, tuple(cancels[start.ref]))
     return found
 
 
 def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
-    """What each start can have waited for, by its ``seq``: a build of another version, of its own, or a log."""
+    """By *seq* of each start: a build of another version, of its own, or a log that it can have waited for."""
     starts, builds = history.overall(_accepted_starts), tuple(history.overall(_builds).values())
     logs = [e for e in history.exchanges if follows(e)]
     return (
@@ -417,15 +417,15 @@ def _beside(history: History) -> tuple[dict[int, _Beside], ...]:
 
 def _log_beside(start: Exchange, logs: Iterable[Exchange]) -> _Beside | None:
     own = (e for e in logs if e.credential == start.credential and e.head_at <= start.sent_at)
-    last = max((e for e in own if e.done_at >= start.sent_at + _TELLING_S), key=lambda e: e.done_at, default=None)
+    last = max((e for e in own if e.done_at >= start.sent_at + _CONCLUSIVE_S), key=lambda e: e.done_at, default=None)
     return (start, last, last.done_at) if last else None
 
 
 def _build_beside(start: Exchange, builds: Iterable[_Build], *, own: bool) -> _Beside | None:
-    """The start of the build, of the same version or of another one, that surely ran long enough for *start*."""
+    """An earlier build, of the same or another version, that surely ran long enough during *start*."""
     for build in builds:
         other = build.start
-        if build.ends_at - start.sent_at < _TELLING_S or other.done_at > start.sent_at:
+        if build.ends_at - start.sent_at < _CONCLUSIVE_S or other.done_at > start.sent_at:
             continue
         cancelled = any(other.sent_at < c.done_at and c.sent_at < start.done_at for c in build.cancels)
         if (other.ref == start.ref) == own and build.until_at >= start.done_at and not cancelled:

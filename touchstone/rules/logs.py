@@ -1,6 +1,6 @@
-"""Judges build logs as a whole: when they are open, what they hold, and what they say about when things happened.
+"""Judges the life and content of build logs against the reads of their builds.
 
-A log is judged by what reads show of its build, and only from a moment at which that surely ran to the end.
+A log is judged only if its build surely ran when the log was opened.
 """
 
 import re
@@ -21,7 +21,7 @@ from touchstone.rules.eventlog import (
     follows,
     frames_apart,
     is_stream,
-    lines_astray,
+    line_problem,
     log_of,
     moment,
     phase_of,
@@ -35,26 +35,26 @@ from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.rules.rule import broken, held, judged, render, story_rule
 from touchstone.rules.timeline import Running, Timeline, owned
 
-_SKEW_S = 0.2  # Status and log of a build may be kept in two places that learn of its end one after the other.
-_BEHIND_S = 0.4  # How much sooner than a start a log must have ended for what it told to be true by then.
-_GRACE_SHARE = 0.9  # The driver waits for cancel_timeout_s by a clock read a little later than that of the exchange.
+_SKEW_S = 0.2  # the status and the log of a build may lag behind each other
+_BEHIND_S = 0.4  # minimum time from the end of a log to a start that is judged by it
+_GRACE_SHARE = 0.9  # tolerance: the driver's clock starts a little later than the exchange's
 
-_CLOSES, _CLOSED = "events.close-at-the-end", "a log that closes when its build is over"
+_CLOSES, _CLOSED = "events.close-at-the-end", "a log that ends with its build"
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build that surely ran."""
+    """One client that followed a build that surely ran."""
 
     stream: Exchange
-    running: Running  # Why the build ran when the log was opened.
-    end: Exchange | None  # The first read after the opening that shows the build over; None where that is not known.
-    cut_short: tuple[Exchange, str] | None  # What shows that the server ended the log too early, and how.
-    whole: Log | None  # The log from the opening to the end, or None where something of it is missing.
+    running: Running  # evidence that the build ran when the log was opened
+    end: Exchange | None  # first read after the opening that shows the build over; None if unknown
+    cut_short: tuple[Exchange, str] | None  # evidence that the server ended the log too early, with the reason
+    whole: Log | None  # log from the opening to the end; None if it is incomplete
 
 
 def followings(ref: str, history: History) -> Iterator[Following]:
-    """The owner's followers that opened the log while a build surely ran."""
+    """The owner's requests that opened the log during a build."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         running = timeline.running(stream.sent_at, stream.head_at) if stream.status == 200 else None
@@ -64,20 +64,20 @@ def followings(ref: str, history: History) -> Iterator[Following]:
             yield Following(stream, running, end, cut_short, None if cut_short else whole_log(stream))
 
 
-def wholes(ref: str, history: History) -> Iterator[tuple[Following, Log, Exchange]]:
-    """The followers that were sent the whole log of a build, and the read that shows that one over."""
+def whole_logs(ref: str, history: History) -> Iterator[tuple[Following, Log, Exchange]]:
+    """The complete logs of finished builds, each with the read that shows the build over."""
     for following in followings(ref, history):
         if following.whole and following.end:
             yield following, following.whole, following.end
 
 
 def followers(ref: str, history: History) -> list[Exchange]:
-    """The owner's answered requests for the log of *ref*."""
+    """The owner's requests for the log of *ref* that got a response."""
     return [e for e in history.story(ref) if follows(e) and e.response is not None and owned(e, history)]
 
 
 def whole_log(stream: Exchange) -> Log | None:
-    """The log that the server ended and that lacks nothing, or None."""
+    """Returns the log if it is complete and the server ended it, else None."""
     log = log_of(stream)
     return log if log and log.complete and ended_by_server(stream) else None
 
@@ -86,23 +86,23 @@ def _cut_short(
     timeline: Timeline, stream: Exchange, opened: Running, end: Exchange | None
 ) -> tuple[Exchange, str] | None:
     log = log_of(stream)
-    # An answer of another kind is no log, however soon it ends.
+    # A response of another media type is no log.
     if not ended_by_server(stream) or (log is None and stream.response and stream.response.body):
         return None
     running = timeline.running(stream.sent_at, stream.done_at + (_SKEW_S if log and log.ended else 0.0))
-    # What was seen at rest in between, and builds again, is another matter.
+    # If the version was at rest meanwhile, *running* is another build.
     if running and not timeline.rested(stream.sent_at, running.last_read.sent_at):
         return running.last_read, "a later read shows the build still running"
     earliest_end_at = opened.start.sent_at + opened.content.sleep_s * CLOCK_SHARE
     cancelled = any(cancel.overlaps(stream) for cancel in timeline.cancels)
     ended = end is not None and end.sent_at < earliest_end_at
     if stream.done_at < earliest_end_at and not cancelled and not ended and not (log and log.ended):
-        return opened.start, f"its steps alone take {opened.content.sleep_s:g} s from the start on"
+        return opened.start, f"its steps take at least {opened.content.sleep_s:g} s"
     return None
 
 
 @story_rule("following.answer", "events.answers-200")
-def answer(ref: str, history: History) -> Iterator[Judgement]:
+def response_status(ref: str, history: History) -> Iterator[Judgement]:
     """Judges the status of each request for the log of a running build."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
@@ -110,14 +110,14 @@ def answer(ref: str, history: History) -> Iterator[Judgement]:
         if stream.status in {401, 429} or stream.status >= 500:
             continue
         if running := timeline.running(stream.sent_at, stream.head_at):
-            fits, actual = stream.status == 200, f"{stream.status} while it builds"
+            fits, actual = stream.status == 200, f"{stream.status} during the build"
             yield judged("events.answers-200", fits, running.start, stream, expected="200", actual=actual)
 
 
 @story_rule("following.open", "events.open-while-building")
 def stays_open(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the server does not end a log before its build is over."""
-    claim, expected = "events.open-while-building", "a log that stays open while its build runs"
+    """Judges that the server does not end a log before its build."""
+    claim, expected = "events.open-while-building", "a log that stays open during its build"
     for following in followings(ref, history):
         stream, last_read = following.stream, following.running.last_read
         if following.cut_short:
@@ -130,12 +130,12 @@ def stays_open(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.closed", _CLOSES, "events.finished-version-closes")
 def closes(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log ends soon after its build, and that one of a version at rest does not stay open."""
+    """Judges that a log ends soon after its build, and that the log of a version at rest does not stay open."""
     timeline = history.once(Timeline, ref)
     for stream in followers(ref, history):
         if timeline.idle(stream.sent_at, stream.done_at):
             claim = "events.finished-version-closes"
-            expected = "an answer that ends, for a version that is not building"
+            expected = "a response that ends: the version does not build"
             if _is_late(stream, stream.elapsed_s, history):
                 yield broken(claim, stream, expected=expected, actual=f"still open after {stream.elapsed_s:.1f} s")
             elif ended_by_server(stream) and stream.status in {200, 404}:
@@ -146,7 +146,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
             continue
         late_s = stream.done_at - end.done_at
         if _is_late(stream, late_s, history):
-            actual = f"still open {late_s:.1f} s after a read said {end.body['status']}"
+            actual = f"still open {late_s:.1f} s after a read showed {end.body['status']}"
             yield broken(_CLOSES, end, stream, expected=_CLOSED, actual=actual)
         elif ended_by_server(stream) and is_stream(stream):
             yield held(_CLOSES, end, stream)
@@ -154,7 +154,7 @@ def closes(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.unread", _CLOSES)
 def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a log ends with its build though nobody reads the status: a read afterwards shows that it is over."""
+    """Judges that a log ends with its build even if no client reads the status meanwhile."""
     timeline, bounds = history.once(Timeline, ref), history.bounds
     longest_s = bounds.build_timeout_s + bounds.cancel_timeout_s * _GRACE_SHARE
     for stream in followers(ref, history):
@@ -170,28 +170,28 @@ def closes_unread(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("following.joined", "start.while-building-is-harmless")
 def goes_on_when_joined(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the log of a joined build does not end on a cancel that nobody asked for while it still builds."""
+    """Judges that the log of a joined build does not report a cancel without any request for one."""
     claim, timeline = "start.while-building-is-harmless", history.once(Timeline, ref)
     for following in followings(ref, history):
         stream, begun = following.stream, following.running.start
         log, content = log_of(stream), timeline.content(begun.sent_at, stream.done_at)
         joined = [e for e in timeline.beginnings if begun.seq < e.seq and e.sent_at <= stream.done_at]
-        asked = (e for e in history.story(ref) if e.operation == "cancelBuild")  # whoever asked, and was told what
-        cancels = (e for e in (*asked, *history.cancels) if e.done_at >= begun.sent_at)
+        sent = (e for e in history.story(ref) if e.operation == "cancelBuild")  # with any key and status
+        cancels = (e for e in (*sent, *history.cancels) if e.done_at >= begun.sent_at)
         if not joined or log is None or content is None or any(e.sent_at <= stream.done_at for e in cancels):
             continue
         later = timeline.read_after(stream.done_at)
         if phase_of(log.last) == "ready":
             yield held(claim, joined[-1], stream)
         elif phase_of(log.last) == "cancel" and later and later.body["status"] == "building":
-            expected, actual = "a log that ends with its build", "one that ends on a cancel while the version builds"
+            expected, actual = _CLOSED, "a log that ends on a cancel during the build"
             evidence = sorted((begun, joined[-1], stream, later), key=lambda e: e.seq)
             yield broken(claim, *evidence, expected=expected, actual=actual)
 
 
 @story_rule("following.then-started", "reuse.ready-at-once")
-def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the first start after a log that ended ready, which tells that the build is over if nothing else did."""
+def reusable_after_ready_log(ref: str, history: History) -> Iterator[Judgement]:
+    """Judges the first start after a log that ended ready, as if a read had shown ready."""
     timeline = history.once(Timeline, ref)
     starts = [e for e in history.story(ref) if e.operation == "startBuild" and owned(e, history)]
     for stream in followers(ref, history):
@@ -205,7 +205,7 @@ def is_there_when_it_says_so(ref: str, history: History) -> Iterator[Judgement]:
         cancelled = any(e.done_at > begun.sent_at and e.sent_at < start.done_at for e in timeline.cancels)
         other = timeline.begun_between(begun.done_at, start.sent_at)
         if not cancelled and not other and timeline.content(begun.sent_at, start.done_at):
-            fits, expected = start.body.get("status") == "ready", "status ready after a log that ended so"
+            fits, expected = start.body.get("status") == "ready", "status ready after a log that ended on ready"
             yield judged("reuse.ready-at-once", fits, stream, start, expected=expected)
 
 
@@ -214,13 +214,13 @@ def _is_late(stream: Exchange, late_s: float, history: History) -> bool:
     return late_s > (grace_s * _GRACE_SHARE if stream.closed == "client" else grace_s)
 
 
-_LATE_FOLLOWER_S = 0.1  # A follower that comes while a line is on its way may miss it.
+_LATE_FOLLOWER_S = 0.1  # a client that connects later may miss a line
 
 _SHARED = "start.concurrent-share-one-build"
 _READY, _FAILED = "events.ready-ends-on-ready", "events.failed-ends-on-error"
 _CANCELLED = "events.cancelled-ends-on-cancel"
-_ENDS = {_READY: "a last frame of phase ready", _FAILED: "a last frame of level error"}
-_ENDS[_CANCELLED] = "a last frame of phase cancel"
+_ENDS = {_READY: "a last frame with phase ready", _FAILED: "a last frame with level error"}
+_ENDS[_CANCELLED] = "a last frame with phase cancel"
 _LAST = "events.terminal-frame-comes-last"
 
 _SECONDS = re.compile(r"(?<![\w.,:])(\d+(?:\.(\d+))?)\s*(ms|milliseconds?|s|secs?|seconds?)(?!\w)")
@@ -229,42 +229,42 @@ _LONGER = re.compile(r"\d\s*(m|mins?|minutes?|h|hrs?|hours?)(?![a-z])")
 
 @story_rule("logged.last-frame", _READY, _FAILED, _CANCELLED, _LAST)
 def last_frame(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the last frame of a log by what became of its build."""
+    """Judges the last frame of a log by the end of its build."""
     timeline = history.once(Timeline, ref)
     yield from _repeated(timeline, history)
-    for following, log, end in wholes(ref, history):
+    for following, log, end in whole_logs(ref, history):
         claim, stream = _claim_of_end(timeline, following, end), following.stream
-        came_late = timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
-        if claim is None or (not log.lines and came_late):
+        opened_late = timeline.running(stream.sent_at, stream.head_at + _LATE_FOLLOWER_S) is None
+        if claim is None or (not log.lines and opened_late):
             continue
-        ending = render_frame(log.last) if log.lines else "no frame at all"
+        ending = render_frame(log.last) if log.lines else "no frame"
         actual = f"{ending}, and status {end.body['status']}"
         if _ends_so(log.last, claim):
             yield held(claim, end, stream)
         elif not any(_ends_so(line, claim) for line in log.lines):
             yield broken(claim, end, stream, expected=_ENDS[claim], actual=actual)
         elif claim == _FAILED:
-            # A frame after an end of another phase is told by `events.py`, which cannot know that this one was an end.
-            yield broken(_LAST, end, stream, expected="no frame after the one of level error", actual=actual)
+            # `events.py` judges frames after another last phase; it cannot know that this frame was the last one.
+            yield broken(_LAST, end, stream, expected="no frame after the one with level error", actual=actual)
 
 
 @story_rule("logged.output", "events.carry-the-output", _SHARED)
 def output(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that what a build prints is in its log once; twice, after simultaneous starts, shows two builds."""
-    for following, log, end in wholes(ref, history):
+    """Judges that a log contains the build's output once; twice after simultaneous starts shows two builds."""
+    for following, log, end in whole_logs(ref, history):
         running = following.running
         marker = running.content.marker
-        if not log.lines or not marker or not _came_to_print(running.content, log, end):
+        if not log.lines or not marker or not _reached_print_step(running.content, log, end):
             continue
         times = sum(printed(value.get("line"), marker) for value in log.lines)
-        in_time = _came_in_time(following, history)
+        in_time = _opened_in_time(following, history)
         overlapped = any(one.overlaps(other) for one, other in combinations(running.starts, 2))
         evidence = (*running.starts, following.stream)
         actual = f"{marker!r} {times} times in the log"
         if overlapped and times > 1:
             yield broken(_SHARED, *evidence, expected="the output of one build", actual=actual)
         elif times > 1 or (times == 0 and in_time):
-            yield broken("events.carry-the-output", *evidence, expected="what the build prints, once", actual=actual)
+            yield broken("events.carry-the-output", *evidence, expected="the output of the build once", actual=actual)
         elif times == 1:
             yield held("events.carry-the-output", *evidence)
             if overlapped and in_time:
@@ -273,19 +273,19 @@ def output(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.lines", "events.carry-the-output")
 def every_line(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that of a build that prints several lines each one is in the log, in the order of printing."""
-    for following, log, end in wholes(ref, history):
+    """Judges that a log contains all lines of the build's output in order."""
+    for following, log, end in whole_logs(ref, history):
         content = following.running.content
         lines = list(_note(content, history).get("lines", ()))
-        in_time = len(lines) > 1 and _came_in_time(following, history)
-        if in_time and _came_to_print(content, log, end):
+        in_time = len(lines) > 1 and _opened_in_time(following, history)
+        if in_time and _reached_print_step(content, log, end):
             found = [line for value in log.lines for line in lines if printed(value.get("line"), line)]
-            expected, actual = f"{len(lines)} lines in order", lines_astray(found, lines)
+            expected, actual = f"{len(lines)} lines in order", line_problem(found, lines)
             yield judged("events.carry-the-output", not actual, following.stream, expected=expected, actual=actual)
 
 
-def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
-    """Whether the build surely came to the step that prints: it succeeded, or failed as it was to, not for the time."""
+def _reached_print_step(content: Content, log: Log, end: Exchange) -> bool:
+    """Whether the build surely reached the step that prints: it succeeded, or failed as intended and not by timeout."""
     status = end.body["status"]
     failed = status == "failed" and content.outcome == "failed" and phase_of(log.last) not in LAST_PHASES
     return status == "ready" or failed
@@ -293,7 +293,7 @@ def _came_to_print(content: Content, log: Log, end: Exchange) -> bool:
 
 @story_rule("logged.watchers", "events.watchers-agree")
 def watchers(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that followers of one build see the same frames: one that came later may miss the first ones only."""
+    """Judges that clients of one build get the same frames; a late one may miss the first frames only."""
     timeline = history.once(Timeline, ref)
     whole = [(f.stream, f.whole.lines) for f in followings(ref, history) if f.whole and f.whole.lines]
     for (one, first), (other, second) in combinations(whole, 2):
@@ -304,8 +304,8 @@ def watchers(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("logged.build-time", "events.build-time-agrees")
 def build_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a build time in the last line by the one in the status, as exactly as the line tells it."""
-    for following, log, end in wholes(ref, history):
+    """Judges the build time in the last line by that in the status, as precisely as the line gives it."""
+    for following, log, end in whole_logs(ref, history):
         if phase_of(log.last) != "ready" or end.body["status"] != "ready":
             continue
         build_time_ms, line = end.body.get("build_time_ms"), log.last.get("line")
@@ -314,19 +314,19 @@ def build_time(ref: str, history: History) -> Iterator[Judgement]:
         times = _logged_times_ms(line)
         agrees = any(abs(time_ms - build_time_ms) <= rounding_ms for time_ms, rounding_ms in times)
         if agrees or len(times) == 1:
-            expected = "the build time that the log tells"
+            expected = "the build time in the log"
             actual = f"build_time_ms {build_time_ms} in the status, {render(line)} in the log"
             yield judged("events.build-time-agrees", agrees, following.stream, end, expected=expected, actual=actual)
 
 
 def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
-    """Judges the end of a log that is told again after its build; whether one is told is open (facts 7.25)."""
+    """Judges the last frame of a log after its build; a server may repeat the log or not (facts 7.25)."""
     for stream in followers(timeline.ref, history):
         log, read = whole_log(stream), timeline.rest_before(stream)
         claim = {"ready": _READY, "failed": _FAILED}.get(read.body["status"]) if read else None
         if not log or not read or not claim or not log.lines:
             continue
-        # Facts 7.12: a cancelled build may read failed, and its log ends on the cancel.
+        # A cancelled build may have the status failed, and its log ends on the cancel (facts 7.12).
         fine = (claim, _CANCELLED) if claim == _FAILED else (claim,)
         if not any(_ends_so(line, each) for line in log.lines for each in fine):
             actual = f"{render_frame(log.last)}, and status {read.body['status']} before"
@@ -334,16 +334,16 @@ def _repeated(timeline: Timeline, history: History) -> Iterator[Judgement]:
 
 
 def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> str | None:
-    """Which end the log must have; None where the build can have ended in several ways."""
+    """Returns the claim about the last frame, or None if the build can have ended in several ways."""
     stream, running, status = following.stream, following.running, end.body["status"]
     cancels = [c for c in timeline.cancels if c.done_at > stream.sent_at and c.sent_at < end.done_at]
     if not cancels:
         return {"ready": _READY, "failed": _FAILED}.get(status)
     if all(c.sent_at > stream.done_at for c in cancels):
-        return None  # It ended too early to tell, which `closes` and `stays_open` judge.
+        return None  # judged by `closes` and `stays_open`
     fails_at = running.start.sent_at + running.content.sleep_s * CLOCK_SHARE
     may_fail = running.content.outcome != "ready" and max(c.done_at for c in cancels) >= fails_at
-    # A build that ends by itself just when it is cancelled may end either way.
+    # If a build ends by itself during a cancel, both ends are allowed.
     by_itself = status == "ready" or may_fail or not any(c.status == 202 for c in cancels)
     return None if by_itself else _CANCELLED
 
@@ -351,38 +351,38 @@ def _claim_of_end(timeline: Timeline, following: Following, end: Exchange) -> st
 def _ends_so(last: dict[str, Any], claim: str) -> bool:
     phase = phase_of(last)
     if claim == _FAILED:
-        # Facts 7.32: a build that took too long ends on the phase timeout and may read failed.
+        # A build that timed out ends on the phase timeout and may have the status failed (facts 7.32).
         return phase == "timeout" or (last.get("level") == "error" and phase not in LAST_PHASES)
     return phase == ("ready" if claim == _READY else "cancel")
 
 
-def _came_in_time(following: Following, history: History) -> bool:
+def _opened_in_time(following: Following, history: History) -> bool:
     after_s = float(_note(following.running.content, history).get("marker_after_s", 0.0))
     return following.stream.head_at + _LATE_FOLLOWER_S <= following.running.start.sent_at + after_s * CLOCK_SHARE
 
 
 def _note(content: Content, history: History) -> Mapping[str, Any]:
-    """What is known of a published document beside what `History` keeps; empty for a template that exists already."""
+    """Returns the note of a content's publish; empty for a given template."""
     return next((e.note for e in history.story(content.ref) if e.seq == content.published_seq), {})
 
 
 def _logged_times_ms(line: str) -> list[tuple[float, float]]:
-    """The times that a line tells in seconds or milliseconds, and how much each may be off by rounding; all in ms."""
+    """Durations in a line, each with its rounding error; all in milliseconds."""
     if _LONGER.search(line):
         return []
     found = ((number, decimals, 1.0 if unit[0] == "m" else 1000.0) for number, decimals, unit in _SECONDS.findall(line))
     return [(float(number) * unit_ms, unit_ms * 10.0 ** -len(decimals) + 1.0) for number, decimals, unit_ms in found]
 
 
-_STAMP_S = 0.25  # How far apart servers may date one frame as they send it to two followers.
-_CLOCK_DRIFT_S = 5.0  # How far timestamps may be off by what separates the clocks of a build host and of a web server.
+_STAMP_S = 0.25  # allowed difference of one frame's timestamps for two clients
+_CLOCK_DRIFT_S = 5.0  # allowed difference of the clocks of a build host and a web server
 
 _BEFORE_THE_START = frozenset({"publish", "compile", ""})  # phases that may date from the publish
 
 
 @story_rule("stamps.clock", "events.timestamps-are-true")
 def clock(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that each timestamp lies within the build, by the clock of the server that sent the log."""
+    """Judges that each timestamp lies within the build, by the server's clock."""
     followed = {following.stream.seq: following for following in followings(ref, history)}
     for stream in followers(ref, history):
         following, log = followed.get(stream.seq), log_of(stream)
@@ -392,14 +392,14 @@ def clock(ref: str, history: History) -> Iterator[Judgement]:
             continue
         wrong = next((v for v in stamped if not _is_true(v, date, stream, _since(v, stream, following, history))), None)
         evidence = (following.running.start, stream) if following else (stream,)
-        actual = f"{wrong['ts']} for {render_frame(wrong)}, in an answer of {date.isoformat()}" if wrong else ""
-        expected = "timestamps within the time of the build"
+        actual = f"{wrong['ts']} for {render_frame(wrong)}, in a response of {date.isoformat()}" if wrong else ""
+        expected = "timestamps within the build"
         yield judged("events.timestamps-are-true", wrong is None, *evidence, expected=expected, actual=actual)
 
 
 @story_rule("stamps.one-time", "events.timestamps-are-true")
 def one_time(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a frame has one time, to whomever and however late it is told."""
+    """Judges that a frame has the same timestamp in each log of its build."""
     timeline = history.once(Timeline, ref)
     read = [(stream, log) for stream in followers(ref, history) if (log := whole_log(stream)) and log.lines]
     for (first, one), (second, other) in pairwise(read):
@@ -408,16 +408,16 @@ def one_time(ref: str, history: History) -> Iterator[Judgement]:
             continue
         over_at = min(first.done_at, second.done_at)
         if any(over_at <= e.sent_at < until_at and e.body["status"] == "building" for e in timeline.reads):
-            continue  # Whatever builds then is not what the log was of that is over.
+            continue  # the build after the first log is another one
         apart = _apart(one, other)
         if apart is not None:
             actual = f"{apart[0]['ts']} and {apart[1]['ts']} for {render_frame(apart[0])}" if apart else ""
-            expected = "one time for each frame"
+            expected = "one timestamp for each frame"
             yield judged("events.timestamps-are-true", not apart, first, second, expected=expected, actual=actual)
 
 
 def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
-    """The last frame that two logs of one build give two times, or nothing; None where they share no stamped one."""
+    """The last frame with two different timestamps, or empty; None if no common frame has a timestamp."""
     common = False
     for first, second in zip(reversed(one.lines), reversed(other.lines), strict=False):
         at, also_at = moment(first.get("ts")), moment(second.get("ts"))
@@ -433,7 +433,7 @@ def _apart(one: Log, other: Log) -> tuple[dict[str, Any], ...] | None:
 
 
 def _since(value: dict[str, Any], stream: Exchange, following: Following | None, history: History) -> float:
-    """The earliest time of the run that a frame can tell of; -inf where the build may be older than the run."""
+    """Earliest possible time of a frame; -inf if the build may be older than the run."""
     if following and phase_of(value) not in _BEFORE_THE_START:
         return following.running.start.sent_at
     content = following.running.content if following else history.content(stream.ref or "", stream.sent_at)
@@ -441,7 +441,7 @@ def _since(value: dict[str, Any], stream: Exchange, following: Following | None,
         return float("-inf")
     if following:
         return content.from_at
-    # What nothing else prints was not built before the run, but maybe for another version of the same content.
+    # A unique content was not built before the run, but maybe under another version of it.
     return 0.0 if content.marker else float("-inf")
 
 
@@ -449,7 +449,7 @@ def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: 
     stamp, zero = moment(value.get("ts")), date - timedelta(seconds=stream.head_at)
     if stamp is None:
         return True
-    # Date has whole seconds, and may have been set at any time between sending the request and getting the head.
+    # Date is in whole seconds, from between the request and the head of the response.
     latest = date + timedelta(seconds=stream.elapsed_s + 1 + _CLOCK_DRIFT_S)
     if since_at == float("-inf"):
         return stamp <= latest
@@ -457,7 +457,7 @@ def _is_true(value: dict[str, Any], date: datetime, stream: Exchange, since_at: 
 
 
 def _date(stream: Exchange) -> datetime | None:
-    """When the server sent the head of the answer, by its own clock; None where it does not say or it was stored."""
+    """Time of the response's head by the server's clock; None if it is missing or the response was cached."""
     if stream.response is None or stream.response.header("age"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What requests ask for and what answers are, before anybody asks what they mean."""
+"""Basic properties of requests and responses: operation, path, media type, JSON and allowed errors."""
 
 import functools
 import re
@@ -17,18 +17,18 @@ ABOUT_A_VERSION = ("getTemplate", "deleteTemplate", "startBuild", "getBuild", "c
 
 
 def media_type(response: Response) -> str:
-    """The media type in lower case without parameters, or empty."""
+    """Returns the media type in lower case without parameters, or an empty string."""
     return (response.header("content-type") or "").partition(";")[0].strip().lower()
 
 
 def announces_json(response: Response) -> bool:
-    """Whether the body is said to be JSON."""
+    """Whether the media type is JSON."""
     kind = media_type(response)
     return kind == "application/json" or kind.endswith("+json")
 
 
 def json_problem(body: bytes) -> str:
-    """Why a body is not one complete JSON value in UTF-8; empty where it is."""
+    """Why a body is not one complete JSON value in UTF-8; empty if it is."""
     try:
         read_json(body)
     except ValueError as error:
@@ -37,13 +37,13 @@ def json_problem(body: bytes) -> str:
 
 
 def garbled(exchange: Exchange) -> bool:
-    """Whether there is a body that is no JSON: its media type and whether it is whole have claims of their own."""
+    """Whether the body is invalid JSON; the media type and completeness have claims of their own."""
     body = exchange.response.body if exchange.response else b""
     return bool(body and json_problem(body))
 
 
 def error_problem(response: Response) -> str:
-    """Why an answer is not the documented error body (troubleshooting#errors; facts 7.16); empty where it is."""
+    """Why a response is not the documented error body (troubleshooting#errors; facts 7.16); empty if it is."""
     body: Any = response.json_object()
     if body is None:
         return f"{media_type(response) or 'no media type'} {render(response.body)}"
@@ -52,12 +52,12 @@ def error_problem(response: Response) -> str:
 
 
 def judgeable(exchange: Exchange) -> bool:
-    """Whether the answer says something about a claim on a status: it came, is whole, and no limit got in the way."""
+    """Whether the response is complete and not a 429, so that its status can be judged."""
     return exchange.response is not None and not exchange.error and exchange.status != 429
 
 
-# plain: every segment is one that the contract allows. misspelt: three segments, and at least one that it does not.
-# misshapen: what a server sees depends on how it takes paths apart, so routing may end before the API is reached.
+# plain: each segment is valid. misspelt: three segments, at least one invalid. misshapen: servers split the path in
+# different ways, so that the request may not reach the API.
 Spelling = Literal["plain", "misspelt", "misshapen"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -65,9 +65,9 @@ NO_SUCH_PATH = frozenset({400, 404, 405, 414, 422, 431})
 
 _LONG_TARGET_CHARS = 2000  # RFC 9110 4.1 asks servers for 8000 octets of a target; proxies may allow less
 _LONG_SEGMENT_CHARS = 255
-_LARGEST_TAKEN_BYTES = 529_684  # facts, part 4: the largest body known to have been taken; a larger one may be 413
+_LARGEST_ACCEPTED_BYTES = 529_684  # largest body known to be accepted (facts, part 4); a larger one may be 413
 
-_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # answered by what stands before an API
+_ANYWHERE = frozenset({"HEAD", "OPTIONS", "CONNECT"})  # may be handled before the API
 _ELSEWHERE = frozenset({("GET", "/templates")})  # lists versions, outside the contract
 _ROOT = re.compile(r"(?<!/)/templates(?=/|$)")  # behind any base path; behind two slashes it is another path
 _VERSION_PATH = re.compile(r"/templates/([^/]+)/([^/]+)/([^/]+)(?:/build(?:/events)?)?")
@@ -77,13 +77,13 @@ _TAKES_PATHS_APART = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
 def operation_of(exchange: Exchange, contract: Contract) -> Operation | None:
-    """The operation that was asked for with the method that it has, or None for any other request."""
+    """Returns the requested operation, or None if path and method match none."""
     operation = contract.operations.get(exchange.operation)
     return operation if operation and operation.method == exchange.request.method else None
 
 
 def answered_about(ref: str, history: History, *operations: str) -> Iterator[Exchange]:
-    """The requests for some operations about *ref*, with the methods that these have, that were answered as a whole."""
+    """Requests for the given operations on *ref* with a complete response."""
     for exchange in history.story(ref):
         operation = operation_of(exchange, history.contract)
         if operation and operation.id in operations and exchange.response is not None and not exchange.error:
@@ -91,24 +91,24 @@ def answered_about(ref: str, history: History, *operations: str) -> Iterator[Exc
 
 
 def path_of(exchange: Exchange) -> str:
-    """The path below the base as sent, percent-encoded, without its query; empty where it leads somewhere else."""
+    """Percent-encoded path below the base, without the query; empty if it is outside the API."""
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     found = _ROOT.search(path)
     return path[found.start() :] if found else ""
 
 
 def asks_for_build(exchange: Exchange) -> bool:
-    """Whether the path has the form of a build's or of its events', however its segments are spelt."""
+    """Whether the path has the form of a build or its events, with any segments."""
     return _BUILD_PATH.fullmatch(path_of(exchange)) is not None
 
 
 def spelling(exchange: Exchange, contract: Contract) -> Spelling:
-    """How the path is spelt, measured by the patterns of the contract."""
+    """Classifies the path by the patterns of the contract."""
     return _spelling(path_of(exchange), contract)
 
 
 def asks_for_another_method(exchange: Exchange, contract: Contract) -> bool:
-    """Whether the method is one that its path, which the contract knows, does not have."""
+    """Whether the contract has the path, but not with this method."""
     method, path = exchange.request.method, path_of(exchange)
     if method in _ANYWHERE or (method, path) in _ELSEWHERE or spelling(exchange, contract) != "plain":
         return False
@@ -116,12 +116,12 @@ def asks_for_another_method(exchange: Exchange, contract: Contract) -> bool:
 
 
 def methods_of(contract: Contract) -> frozenset[str]:
-    """All methods that some path of the contract has."""
+    """All methods in the contract."""
     return frozenset(operation.method for operation in contract.operations.values())
 
 
 def tidied(exchange: Exchange) -> str:
-    """The path below the base for a server that decodes, resolves dots and drops empty segments before it looks."""
+    """The path below the base after decoding, resolving dots and dropping empty segments."""
     path = exchange.request.url.partition("?")[0].partition("://")[2]
     segments: list[str] = []
     for segment in re.split(r"[/\\]", unquote_to_bytes(path).decode("utf-8", "replace")):
@@ -134,12 +134,12 @@ def tidied(exchange: Exchange) -> str:
 
 
 def excused(exchange: Exchange, contract: Contract) -> frozenset[int]:
-    """The statuses that answer what is unusual about the request, beside those that its operation documents."""
+    """Statuses that unusual properties of the request allow, in addition to the documented ones."""
     return frozenset().union(*_excuses(exchange, contract))
 
 
 def is_usual(exchange: Exchange, contract: Contract) -> bool:
-    """Whether nothing unusual about the request explains its answer."""
+    """Whether no unusual property of the request explains the response."""
     return spelling(exchange, contract) == "plain" and exchange.status not in excused(exchange, contract)
 
 
@@ -164,7 +164,7 @@ def _excuses(exchange: Exchange, contract: Contract) -> Iterator[frozenset[int]]
         yield frozenset({400, 414, 431})
     if request.url.partition("?")[2] and exchange.credential != "query":
         yield frozenset({400, 422})
-    if len(request.body) > _LARGEST_TAKEN_BYTES:
+    if len(request.body) > _LARGEST_ACCEPTED_BYTES:
         yield frozenset({413})
     headers = {name.lower(): value for name, value in request.headers}
     if exchange.operation == "publishTemplate":

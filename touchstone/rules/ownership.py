@@ -1,6 +1,6 @@
-"""Judges what is found and what is not: missing versions, deleted ones, spellings that name none, and own ones.
+"""Judges 404 responses: for missing and deleted versions, for invalid paths, and never for existing versions.
 
-Standing depends on the whole run, also on what was sent later, so only story rules may ask for it.
+Standing depends on the whole run, including later requests, so only story rules may use it.
 """
 
 import contextlib
@@ -36,17 +36,17 @@ from touchstone.rules.publishing import Shelf, document_of
 from touchstone.rules.rule import broken, describe, judged, judged_unless_limited, render, rule, story_rule
 from touchstone.rules.timeline import Timeline
 
-# own, foreign: it existed all the time, and the key was its owner's or another account's. deleted: this run had it and
-# deleted it. missing: there was none. unsure: any of these.
+# own, foreign: it existed during the whole request, and the key was the owner's or another account's. deleted: this
+# run deleted it. missing: it never existed. unsure: any of these.
 Standing = Literal["own", "foreign", "deleted", "missing", "unsure"]
 
 ACCEPTED: frozenset[Credential] = frozenset({"primary", "second", "restricted"})
 
-_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; accounts may have any other name
+_OF_A_RUN = re.compile(r"touchstone-[^-]+-.+")  # touchstone-<run id>-<purpose>; any other name may exist before the run
 
 
 def standing(exchange: Exchange, history: History) -> Standing:
-    """What the version in the path was to the key that was shown."""
+    """Returns what the requested version was to the account of the request."""
     return history.once(_standing, exchange)
 
 
@@ -55,37 +55,37 @@ def _standing(exchange: Exchange, history: History) -> Standing:
     if ref is None or exchange.credential not in ACCEPTED:
         return "unsure"
     contents, deletes = history.contents(ref), exchange.operation == "deleteTemplate"
-    # The delete that ended a version: it existed until then.
+    # The version existed until the delete that ended it.
     ends = deletes and any(c.sure_at <= exchange.sent_at == c.until_at for c in contents)
     exists = True if ends else history.exists(ref, exchange)
     others = (e for e in history.story(ref) if e.operation == "deleteTemplate" and e.seq != exchange.seq)
-    # Another delete, which was never answered or failed, may have taken effect.
+    # Another delete that failed or got no response may have taken effect.
     lost = any(e.sent_at < exchange.done_at and (e.response is None or e.status >= 500) for e in others)
     if exists is None or (exists and (lost or was_vanished(exchange, history))):
         return "unsure"
     if exists:
         owner = sole_owner(ref, history)
-        # What a server took from a refused key belongs to nobody knows whom.
+        # The owner is unknown if the server accepted a publish with an invalid key.
         return "unsure" if owner not in ACCEPTED else "own" if owner == exchange.credential else "foreign"
     return "deleted" if any(c.from_at < exchange.done_at for c in contents) else "missing"
 
 
 def sole_owner(ref: str, history: History) -> Credential | None:
-    """The one account that had *ref* during the run; None where several had one of that name, or nobody did."""
+    """The only account that had *ref* during the run; None if several or none had it."""
     owners = {content.owner for content in history.contents(ref)}
     return next(iter(owners)) if len(owners) == 1 else None
 
 
 def surely_missing(ref: str, history: History) -> bool:
-    """Whether a version that this run never had cannot be one that the account has anyway."""
+    """Whether the account cannot have had a version before the run, by its name."""
     return _OF_A_RUN.fullmatch(parts(ref)[1]) is not None and not was_written(ref, history)
 
 
-_Path = tuple[str, ...]  # Where in a document a value stands.
+_Path = tuple[str, ...]  # keys from the root of a document to a value
 
 
 def document_problem(exchange: Exchange, ref: str, history: History) -> str:
-    """In words, what is wrong with the answer to a template read of *ref* by its owner; empty where nothing is."""
+    """Describes the fault in the owner's template read of *ref*; empty if there is none."""
     problem = _template_problem(exchange, ref) or _content_problem(exchange, ref, history)
     return problem or _foreign_value(exchange, ref, history)
 
@@ -95,22 +95,22 @@ def _template_problem(exchange: Exchange, ref: str) -> str:
     if not body:
         return describe(exchange)
     if body.get("ref") != ref:
-        return f"ref {body.get('ref')!r} for {ref!r}"
+        return f"ref {body.get('ref')!r}, requested {ref!r}"
     if not isinstance(body.get("digest"), str):
         return f"digest {body.get('digest')!r}"
     if not isinstance(document, dict):
         return f"template {document!r}"
-    # Name and version in canonical form; sugar form has one text.
+    # Canonical form has name and version; sugar form has one text.
     about, (_, name, version) = document.get("template"), parts(ref)
     for key, value in (("name", name), ("version", version)):
         found = about.get(key) if isinstance(about, dict) else None
         if isinstance(found, str) and "@" not in found and found != value:
-            return f"a document with {key} {found!r} for {ref!r}"
+            return f"a document with {key} {found!r}, requested {ref!r}"
     return ""
 
 
 def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
-    """Looks in the document for what the version's builds print: a command, however the document is written down."""
+    """Compares the document with the published one, first by the marker in its build steps."""
     publish = _anew(exchange, history.once(Shelf, ref))
     markers = [publish.note["marker"]] if publish else [content.marker for content in history.contents(ref)]
     if not markers or not all(markers):
@@ -126,17 +126,17 @@ def _content_problem(exchange: Exchange, ref: str, history: History) -> str:
 def _anew(exchange: Exchange, shelf: Shelf) -> Exchange | None:
     publish = shelf.standing(exchange)
     began = publish and (shelf.is_first(publish) or shelf.deleted_before(publish))
-    # What a publish that was refused did to it is told by publish.conflict-keeps-content.
+    # The effect of a refused publish is judged by publish.conflict-keeps-content.
     if not publish or not began or not publish.note.get("marker") or shelf.refused_between(publish, exchange):
         return None
     return publish
 
 
 def _written(story: Iterable[Exchange]) -> list[dict[str, Any]]:
-    """The documents to be put there, as they may be shown, short form and expanded; empty where one is not known."""
+    """Documents published under *ref* in the forms that a server may return; empty if one is unknown."""
     publishes = [e for e in story if e.operation == "publishTemplate" and "content" in e.note]
     documents = {e.seq: document for e in publishes if (document := _document(e.request.body))}
-    # A short form may be shown as it is or expanded, and however a content is written down, it is one document.
+    # A server may return a short form as published or expanded; all forms of a content are one document.
     known = {e.note["content"] for e in publishes if "name" not in documents.get(e.seq, {"name": ""})}
     if not all(e.note["content"] in known for e in publishes):
         return []
@@ -159,7 +159,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 
 
 def _difference(written: object, read: object, place: str = "") -> str:
-    """In words, the first thing that was written and reads otherwise; what a server adds is its own affair."""
+    """Describes the first value that differs from the published one; the server may add values."""
     inner: Iterable[tuple[str, object, object]]
     if isinstance(written, dict) and isinstance(read, dict):
         inner = ((f"{place}.{key}".lstrip("."), value, read.get(key)) for key, value in written.items())
@@ -173,7 +173,7 @@ def _difference(written: object, read: object, place: str = "") -> str:
 
 
 def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
-    """In words, a value that *ref* shows, that was not published under it, but that another document has."""
+    """Describes a value that was not published under *ref* but is in another published document."""
     own = history.once(_places, ref)
     if not own:
         return ""
@@ -184,23 +184,23 @@ def _foreign_value(exchange: Exchange, ref: str, history: History) -> str:
         published = any(leaves.get(path) == value for leaves in documents)
         elsewhere = history.overall(_compared) if published else []
         if any(path not in places and leaves.get(path) != value for places, leaves in elsewhere):
-            return f"{'.'.join(path)} {render(value)}, which another document has and this one has not"
+            return f"{'.'.join(path)} {render(value)}, a value of another document"
     return ""
 
 
 def _places(ref: str, history: History) -> frozenset[_Path]:
-    """Where the documents that were to be put under *ref* have values; empty where one of them is not known."""
+    """Paths of the values in the documents published under *ref*; empty if one document is unknown."""
     return frozenset(path for document in _written(history.story(ref)) for path in _leaves(document))
 
 
 def _compared(history: History) -> list[tuple[frozenset[_Path], dict[_Path, Any]]]:
-    """Of each read of a document that is known: where it was published with values, and those that are shown."""
+    """For each read of a known document: the published paths, and the values in the response."""
     documents = ((history.once(_places, read.ref or ""), document_of(read)) for read in history.exchanges)
     return [(places, _leaves(document)) for places, document in documents if places and isinstance(document, dict)]
 
 
 def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
-    """The values of a document by their places; a list is one value."""
+    """Values of a document by path; a list is one value."""
     if not isinstance(value, dict):
         return {place: value}
     return {path: leaf for key, inner in value.items() for path, leaf in _leaves(inner, (*place, str(key))).items()}
@@ -208,40 +208,40 @@ def _leaves(value: object, place: _Path = ()) -> dict[_Path, Any]:
 
 _UNKNOWN = ("lookup.unknown-version-is-404", "lookup.unknown-name-is-404", "lookup.unknown-namespace-is-404")
 _DELETED = ("lookup.deleted-version-is-404", "start.refuses-deleted-version")
-_LISTING_NAMESPACE = "global"  # GET /templates/global/… lists a curated template's versions, outside the contract
+_LISTING_NAMESPACE = "global"  # GET /templates/global/… lists versions of a curated template, outside the contract
 
-# What the owner of an existing version is never told by these operations. A cancel and a log may be 404 when idle.
+# Operations that never give the owner of an existing version a 404; a cancel and a log may when idle.
 _FINDING = frozenset({"startBuild", "getBuild", "getTemplate", "deleteTemplate"})
 
 
 @rule("lookup.odd-spelling", "lookup.odd-spelling-is-404")
 def odd_spelling(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges a path whose segments cannot name a version. Where tidied it is a usual one, being served is fine."""
+    """Judges a path with invalid segments; a success is fine if the tidied path is valid."""
     contract = history.contract
     known_method = exchange.request.method in {"GET", "POST", "DELETE"}
     outside = not exchange.operation and asks_for_build(exchange) and known_method
-    asked = outside or operation_of(exchange, contract) is not None
-    if not asked or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
+    known = outside or operation_of(exchange, contract) is not None
+    if not known or spelling(exchange, contract) == "plain" or exchange.credential not in {"primary", "second"}:
         return
     if exchange.response is None or exchange.error:
         return
     claim = "lookup.odd-spelling-is-404"
     fits = exchange.status in NO_SUCH_PATH or is_empty_log(exchange)
     if fits or exchange.status == 429 or not _is_fair(exchange, history):
-        yield judged_unless_limited(claim, fits, exchange, "404, or 400 as for a bad request")
+        yield judged_unless_limited(claim, fits, exchange, "404 or 400")
 
 
 @story_rule("lookup.missing", *_UNKNOWN, *_DELETED, REFUSED, PLAN)
 def missing(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each request about a version that did not exist, or no longer."""
+    """Judges each request about a missing or deleted version."""
     for exchange in _plain_answers(ref, history):
         found = standing(exchange, history)
-        # The answer may be about the key, about a plan that is too small, or about what is odd in the request.
+        # The status may be due to the key, the plan or an unusual request.
         small = exchange.status == 403 and exchange.credential == "restricted"
         other = small or exchange.status == 401 or exchange.status in excused(exchange, history.contract)
         if other or found not in {"missing", "deleted"}:
             continue
-        # A start that is refused otherwise than by 404 builds nothing all the same.
+        # A start refused with another status does not build either.
         refused = 400 <= exchange.status < 500 and exchange.status not in {404, 429}
         starts = exchange.operation == "startBuild" and not refused
         deleted = "start.refuses-deleted-version" if starts else "lookup.deleted-version-is-404"
@@ -250,8 +250,8 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
         served = exchange.status in SUCCESS and found == "missing" and not fits
         published = published_by(exchange, history) if served else None
         if published:
-            yield broken(published[0], published[1], exchange, expected="404: its publish was refused")
-        # Of what this run did not publish a failure is wrong, whether it is there or not.
+            yield broken(published[0], published[1], exchange, expected="404: the publish of this version was refused")
+        # A 5xx is wrong whether an unpublished version exists or not.
         absent = found == "deleted" or surely_missing(ref, history)
         absent = absent or (exchange.status >= 500 and not was_written(ref, history))
         if not published and (fits or exchange.status == 429 or absent):
@@ -260,12 +260,12 @@ def missing(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("lookup.own", "lookup.existing-version-is-found")
 def own_is_found(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that the owner of an existing version is never told that there is none."""
+    """Judges that the owner of an existing version never gets a 404."""
     for exchange in _plain_answers(ref, history):
-        telling = exchange.status in SUCCESS or exchange.status == 404
-        if telling and exchange.operation in _FINDING and standing(exchange, history) == "own":
+        decisive = exchange.status in SUCCESS or exchange.status == 404
+        if decisive and exchange.operation in _FINDING and standing(exchange, history) == "own":
             fits = exchange.status != 404
-            yield judged("lookup.existing-version-is-found", fits, exchange, expected="anything but 404")
+            yield judged("lookup.existing-version-is-found", fits, exchange, expected="any status except 404")
 
 
 def _plain_answers(ref: str, history: History) -> Iterator[Exchange]:
@@ -286,11 +286,11 @@ def _missing_claim(exchange: Exchange, history: History) -> str:
 
 
 def _is_fair(exchange: Exchange, history: History) -> bool:
-    """Whether something else than the spelling explains the answer, or a server that tidies paths up may give it."""
+    """Whether something other than the spelling explains the status, or a tidied path makes it valid."""
     if exchange.status in {401, 403} or exchange.status in excused(exchange, history.contract):
         return True
     if any(e.operation == "publishTemplate" and e.body.get("ref") == exchange.ref for e in history.exchanges):
-        return True  # A server that takes such a name finds it, too; publish.invalid-is-422 tells that.
+        return True  # a server that accepts such a name also finds it; judged by publish.invalid-is-422
     usual = history.contract.match(exchange.request.method, tidied(exchange))
     misshapen = spelling(exchange, history.contract) == "misshapen"
     return misshapen and exchange.status in SUCCESS and usual is not None
@@ -305,27 +305,27 @@ def status_answers_200(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("owned.template", "template.read-shows-the-published")
 def template_read(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each read of an existing version by its owner: status, ref, digest and document."""
+    """Judges each template read of an existing version by its owner: status, ref, digest and document."""
     claim = "template.read-shows-the-published"
     for exchange in _by_owner("getTemplate", ref, history):
         if exchange.status != 200:
             yield judged_unless_limited(claim, False, exchange, "200")
         elif not garbled(exchange):
-            expected, actual = "ref, digest and document of the version", document_problem(exchange, ref, history)
+            expected, actual = "ref, digest and document as published", document_problem(exchange, ref, history)
             yield judged(claim, not actual, exchange, expected=expected, actual=actual)
 
 
 @story_rule("owned.delete", "template.delete-says-deleted")
 def delete_refused(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges a delete that the owner of a version is refused. It may conflict with a running build (facts 7.42)."""
+    """Judges a refused delete of an owner; it may conflict with a running build (facts 7.42)."""
     claim, timeline = "template.delete-says-deleted", history.once(Timeline, ref)
     for exchange in _by_owner("deleteTemplate", ref, history):
         if exchange.status >= 300 and exchange.status not in ({404} if timeline.over(exchange) else {404, 409}):
-            yield judged_unless_limited(claim, False, exchange, "200 and an object with deleted true")
+            yield judged_unless_limited(claim, False, exchange, "200 and a JSON object with deleted true")
 
 
 def _by_owner(operation: str, ref: str, history: History) -> Iterator[Exchange]:
-    """The answered requests by the owner of *ref*; *restricted* may see less of its own (facts 7.22)."""
+    """Requests by the owner of *ref*; *restricted* is left out, as it may see less of its own (facts 7.22)."""
     for exchange in answered_about(ref, history, operation):
         judged_elsewhere = exchange.credential == "restricted" or exchange.status == 401
         if not judged_elsewhere and is_usual(exchange, history.contract) and standing(exchange, history) == "own":

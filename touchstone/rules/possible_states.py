@@ -1,8 +1,8 @@
-"""The walk of one version through its builds: which states are possible, given what was seen so far.
+"""Walks through the exchanges about one version and keeps the set of states that its builds can have.
 
-A request takes effect at some moment between being sent and being answered, one without an answer at any later moment;
-where requests overlap, every order is possible. The set may be too large, which costs a verdict, but never too small,
-which would blame a correct server. After a finding the walk takes the server's word, so that one fault is told once.
+A request takes effect between its sending and its response; without a response, at any later time. Overlapping requests
+take effect in any order. The set may be too large, which costs a verdict, but never too small, which would blame a
+correct server. After a finding, the walk adopts the reported status, so that one fault is one finding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,45 +13,45 @@ from touchstone.facts.exchange import REFUSED_CREDENTIALS, Exchange
 from touchstone.rules.history import Content, History
 
 ANYTHING = frozenset(State)
-STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})  # from here a start begins a build
+STARTABLE = frozenset({State.NOT_BUILT, State.FAILED})  # a start begins a build in these states
 UNDER_WAY = frozenset({State.BUILDING, State.CANCELLING})
 EXCHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 MUTATING = EXCHANGING | {"startBuild", "cancelBuild"}
 
-CLOCK_SHARE = 0.9  # A step `sleep N` may end a little early by another clock: the last tenth is no evidence.
+CLOCK_SHARE = 0.9  # clocks differ: a step `sleep N` counts as shorter by a tenth
 
 NEVER_AT = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The build that is or was last under way."""
+    """The current or last build."""
 
-    start: Exchange  # The last accepted start, or publish with auto_build, that can have begun it.
-    surely_begun: bool = False  # No earlier build can have been joined by *start*.
-    before: str = ""  # The status before it, or empty where that is in doubt.
-    after_cancel: bool = False  # A build of the version was cancelled before, under the same content.
-    overlapped: bool = False  # Several starts overlapped when it began.
-    joined: Exchange | None = None  # The last start that came while it ran.
+    start: Exchange  # the last accepted start, or publish with auto_build, that can have begun it
+    surely_begun: bool = False  # *start* cannot have joined an earlier build
+    before: str = ""  # the status before it; empty if uncertain
+    after_cancel: bool = False  # an earlier build of the same content was cancelled
+    overlapped: bool = False  # overlapping starts began it
+    joined: Exchange | None = None  # the last start during it
 
 
 @dataclass
 class Flight:
-    """A request on its way."""
+    """An open request."""
 
     exchange: Exchange
-    window: frozenset[State]  # The states that were possible at some moment since it was sent.
-    beside: set[str]  # The operations of the other requests that can have taken effect meanwhile.
+    window: frozenset[State]  # states possible at some time since it was sent
+    beside: set[str]  # operations of overlapping requests that can have taken effect
 
 
 @dataclass
 class Walk:
-    """The possible states of one version at one moment, and what of the past still matters."""
+    """The possible states of one version at one time, and the facts from its past that still matter."""
 
     ref: str
     history: History
     possible: frozenset[State] = ANYTHING
-    content: Content | None = None  # None where that is nothing, in doubt, or built elsewhere as well.
+    content: Content | None = None  # None if there is none, or it is uncertain, or another version shares its builds
     build: Build | None = None
     cancel: Exchange | None = None
     cancels: int = 0
@@ -60,29 +60,29 @@ class Walk:
     reused: bool = False
     idle_cancel: Exchange | None = None
     last_read: Exchange | None = None
-    free_at: float = NEVER_AT  # The last moment at which surely no build was running that nobody had cancelled.
-    lingering: bool = False  # A build of earlier content may still be under way.
-    hasty: bool = False  # A build was seen to fail before its steps can have run.
-    deaf: bool = False  # A cancel found nothing while a build ran, so that what is not found says nothing any more.
-    overtaken: bool = False  # The build may have been over when it was cancelled, whatever its status says then.
-    denied: Exchange | None = None  # The cancel since the last read that found nothing where a build may have run.
-    astray: bool = False  # Something was built while nobody knew what the version held; nothing more can be said of it.
-    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # The states that earlier contents were left in.
-    refused: list[Exchange] = field(default_factory=list)  # The refused requests since the last read.
-    refused_late: list[Exchange] = field(default_factory=list)  # Starts that a limit refused before it.
+    free_at: float = NEVER_AT  # last time at which surely no uncancelled build ran
+    lingering: bool = False  # a build of earlier content may still run
+    hasty: bool = False  # a build failed before its steps can have run
+    deaf: bool = False  # a cancel got 404 during a build, so that a 404 is no evidence any more
+    overtaken: bool = False  # the build may have ended before its cancel, whatever its status was
+    denied: Exchange | None = None  # cancel since the last read with status 404 although a build may have run
+    lost_track: bool = False  # a build began with unknown content: nothing can be judged any more
+    shelf: dict[str, frozenset[State]] = field(default_factory=dict)  # last states of earlier contents, by key
+    refused: list[Exchange] = field(default_factory=list)  # refused requests since the last read
+    refused_late: list[Exchange] = field(default_factory=list)  # starts with status 429 before the last read
     open: list[Exchange] = field(default_factory=list)
     flights: dict[int, Flight] = field(default_factory=dict)
 
     def points(self) -> Iterator[tuple[float, bool, Exchange]]:
-        """Each exchange of the story twice, when it was sent and when it was done, in the order of time."""
+        """Each exchange twice, at sending and at its end, in the order of time."""
         story = [e for e in self.history.story(self.ref) if e.operation in MUTATING or e.operation == "getBuild"]
         moments = [(e.sent_at, 1, e.seq, e) for e in story]
-        # What was answered at the moment when another request was sent took effect before it, if not in no time itself.
+        # A response at the time of another request comes first, unless its own request was sent at that time, too.
         moments += [(e.done_at, 2 if e.sent_at == e.done_at else 0, e.seq, e) for e in story]
         return ((at, order == 1, exchange) for at, order, _, exchange in sorted(moments, key=lambda m: m[:3]))
 
     def reach(self, now: float) -> frozenset[State]:
-        """The states that are possible at *now*, whatever the builder did by itself and open requests did so far."""
+        """States possible at *now*, after any progress of the builder and any effects of open requests."""
         states = self.possible
         while True:
             more = states | self._by_itself(states, now)
@@ -93,7 +93,7 @@ class Walk:
             states = more
 
     def effect(self, exchange: Exchange, states: Iterable[State]) -> frozenset[State]:
-        """The states after *exchange* took effect in one of *states*."""
+        """States after *exchange* took effect in one of *states*."""
         if exchange.operation == "startBuild":
             return step(states, Cause.START)
         if exchange.operation == "cancelBuild":
@@ -102,21 +102,21 @@ class Walk:
 
     @property
     def sleep_s(self) -> float:
-        """Seconds that the build steps take at least; 0 where that is not known."""
+        """Minimum duration of the build steps in seconds; 0 if unknown."""
         return self.content.sleep_s if self.content else 0.0
 
     def owns(self, exchange: Exchange) -> bool:
-        """Whether the exchange shows the key of the account whose version this is."""
+        """Whether the exchange has the key of the version's owner."""
         owner = self.history.owner(self.ref) or "primary"
         return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
     def mark_free(self, now: float) -> None:
-        """Takes note where surely no build is running at *now*."""
+        """Records *now* if surely no build runs."""
         if State.BUILDING not in self.reach(now):
             self.free_at = now
 
     def leave(self, now: float) -> None:
-        """The content is replaced, deleted or in doubt: what was known of its builds no longer counts."""
+        """Discards the facts about builds: the content is replaced, deleted or uncertain."""
         states = self.reach(now)
         if self.content:
             self.shelf[self.content.key] = self.shelf.get(self.content.key, frozenset()) | states
@@ -129,30 +129,30 @@ class Walk:
         self.refused_late.clear()
 
     def begin(self, content: Content, now: float) -> None:
-        """The version holds *content* from now on."""
+        """The version holds *content* from *now* on."""
         before, known = self.content, content.key in self.shelf
         if before:
             self.leave(now)
-        # The builds of another version with the same digest are its builds, too; what they are is judged elsewhere.
+        # Versions with the same digest share builds, which are judged elsewhere.
         shared = any(other.ref != self.ref for other in self.history.sharing(content))
-        taken_for = before is not None and before.key != content.key and before.digest == content.digest != ""
-        if self.astray or shared or taken_for:
+        reuses_digest = before is not None and before.key != content.key and before.digest == content.digest != ""
+        if self.lost_track or shared or reuses_digest:
             return
         left = self.shelf.get(content.key, frozenset())
         if not self.lingering and not left & UNDER_WAY:
             self.possible = left | {State.NOT_BUILT}
-        # Ambiguity 42: otherwise what a replaced or deleted version's running build becomes is nobody's promise.
+        # Otherwise the running build of a replaced or deleted version has an undefined end (ambiguity 42).
         self.content, self.lingering = content, False
         self.replaced = before is not None and before.key != content.key and not known
 
     def doubt(self) -> None:
-        """The order of things is unknown: nothing can be said any more of when a build began and who cancelled it."""
+        """Discards facts that depend on the unknown order of requests."""
         self.cancel, self.settled, self.idle_cancel, self.replaced = None, False, None, False
         if self.build:
             self.build = replace(self.build, surely_begun=False, before="")
 
     def resync(self, status: str, before: frozenset[State]) -> None:
-        """Takes the server's word after a finding, or goes on as if it had not been said: one will be right."""
+        """After a finding: adopts the reported *status*, and keeps the states *before* in case it was wrong."""
         states = consistent(ANYTHING, status) - {State.CANCELLING}
         self.possible = (states or ANYTHING) | before
         if self.build:
@@ -160,20 +160,20 @@ class Walk:
         self.cancel, self.free_at, self.replaced = None, NEVER_AT, False
 
     def had_golden(self) -> bool:
-        """Whether the content may have been built when the version held it before."""
+        """Whether the content may have been built when the version held it earlier."""
         left = self.shelf.get(self.content.key, frozenset()) if self.content else ANYTHING
         return bool(left & (UNDER_WAY | {State.READY}))
 
     def earliest_end_at(self, began_at: float) -> float:
-        """When the steps of a build that began at *began_at* can have run at the earliest."""
+        """Earliest time at which the steps of a build from *began_at* can have ended."""
         return began_at + self.content.sleep_s * CLOCK_SHARE if self.content else NEVER_AT
 
     def cancelled_elsewhere(self, since_at: float, until_at: float) -> Exchange | None:
-        """An accepted cancel of another version between the two moments, or None."""
+        """An accepted cancel of another version between two times, or None."""
         return next(cancels_of_others(self.ref, since_at, until_at, self.history.cancels), None)
 
     def reads_as(self, exchange: Exchange) -> str | None:
-        """What the next status read of the owner says that was sent after *exchange* was answered; None without one."""
+        """Status in the owner's next read after *exchange*; None if there is none."""
         for read in self.history.story(self.ref):
             later = read.operation == "getBuild" and read.status == 200 and read.sent_at >= exchange.done_at
             if later and self.owns(read):
@@ -181,7 +181,7 @@ class Walk:
         return None
 
     def refusals(self, operations: frozenset[str]) -> dict[str, Exchange]:
-        """The refused requests since the last read that could explain a change, by the claim that they would break."""
+        """Refused requests since the last read that could explain a change, by the claim they would break."""
         claims: dict[str, Exchange] = {}
         for exchange in self.refused:
             if exchange.operation not in operations:
@@ -195,7 +195,7 @@ class Walk:
         return claims
 
     def limited(self) -> list[Exchange]:
-        """The starts that a limit refused since the last build began."""
+        """Starts with status 429 since the last build began."""
         now = (e for e in self.refused if e.status == 429 and e.operation == "startBuild" and self.owns(e))
         return [*self.refused_late, *now]
 
@@ -215,10 +215,10 @@ class Walk:
 
 
 def cancels_of_others(ref: str, since_at: float, until_at: float, cancels: Iterable[Exchange]) -> Iterator[Exchange]:
-    """Those of *cancels* that are about another version than *ref* and were on their way between two moments."""
+    """Cancels of other versions than *ref* that overlap the time between *since_at* and *until_at*."""
     return (e for e in cancels if e.ref != ref and since_at <= e.done_at and e.sent_at <= until_at)
 
 
 def lost(exchange: Exchange) -> bool:
-    """Whether nobody knows if and when a request took effect: it got no answer, or one from something in between."""
+    """Whether a request may take effect at an unknown time: it got no response, or a 5xx."""
     return exchange.response is None or exchange.status >= 500

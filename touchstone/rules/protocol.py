@@ -1,4 +1,4 @@
-"""Judges what HTTP asks of any answer: that it comes, its status, media type, JSON, and the methods of its path."""
+"""Judges each response by HTTP: completeness, status, media type, JSON, and the methods of its path."""
 
 from collections.abc import Iterator
 
@@ -22,39 +22,38 @@ from touchstone.rules.messages import (
 from touchstone.rules.ownership import standing
 from touchstone.rules.rule import broken, describe, held, judged, rule, story_rule, unclear
 
-# Failures that say nothing about the server: the request could not be formed, or there was no connection or no room for
-# the answer on our side.
+# Failures on our side: an invalid request, no connection, or no room for the response.
 _OUR_OWN = ("InvalidURL", "LocalProtocolError", "UnsupportedProtocol", "PoolTimeout", "OutOfRoom")
 _NOT_REACHED = ("ConnectError", "ConnectTimeout")
-_LOSES_ITS_ANSWER_BYTES = 65_536  # RFC 9112 9.6: the early answer to a longer body is easily lost.
+_MAY_LOSE_RESPONSE_BYTES = 65_536  # an early response to a longer body is easily lost (RFC 9112 9.6)
 
 _NO_BODY = frozenset({204, 205, 304})
-_SEVERAL = 3  # So many answers that are the same show that the next one is, too.
+_SEVERAL = 3  # identical responses after which the next one is expected to be the same
 
 
 @rule("protocol.answered", "http.answers")
 def answered(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges whether a whole answer came, and no more. A server that is gone is one finding, not one a request."""
+    """Judges that a complete response arrived without surplus bytes; an unreachable server is one finding."""
     if surplus_bytes := exchange.note.get("surplus_bytes"):
-        actual = f"{surplus_bytes} bytes behind the end of the answer"
-        yield broken("http.answers", exchange, expected="one complete response, and nothing behind it", actual=actual)
+        actual = f"{surplus_bytes} bytes after the end of the response"
+        yield broken("http.answers", exchange, expected="one complete response without surplus bytes", actual=actual)
         return
     if exchange.error.startswith(_OUR_OWN) or exchange.closed == "client":
         return
     if not exchange.error and exchange.response is not None:
         yield held("http.answers", exchange)
-    elif exchange.response is None and len(exchange.request.body) > _LOSES_ITS_ANSWER_BYTES:
-        yield unclear("http.answers", exchange, why=f"the answer to a large body was lost: {exchange.error}")
+    elif exchange.response is None and len(exchange.request.body) > _MAY_LOSE_RESPONSE_BYTES:
+        yield unclear("http.answers", exchange, why=f"the response to a large body was lost: {exchange.error}")
     elif not exchange.error.startswith(_NOT_REACHED) or not any(
         one.seq < exchange.seq and one.error.startswith(_NOT_REACHED) for one in history.exchanges
     ):
-        found = exchange.error or "no answer"
+        found = exchange.error or "no response"
         yield broken("http.answers", exchange, expected="a complete response in time", actual=found)
 
 
 @rule("protocol.no-server-error", "http.no-server-error")
 def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges that nothing makes the server fail. RFC 9110 15.6.2: 501 answers a method that it knows nowhere."""
+    """Judges that there is no 5xx. 501 is allowed for an unknown method (RFC 9110 15.6.2)."""
     if exchange.response is None:
         return
     unknown_method = exchange.status == 501 and exchange.request.method not in methods_of(history.contract)
@@ -63,7 +62,7 @@ def no_server_error(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("protocol.documented-status", "http.status-is-documented")
 def documented_status(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the status against the operation's documented ones. A refused key and a 5xx have claims of their own."""
+    """Judges the status by the documented ones; invalid keys and 5xx have claims of their own."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or exchange.status >= 500:
         return
@@ -77,7 +76,7 @@ def documented_status(exchange: Exchange, history: History) -> Iterator[Judgemen
 
 @rule("protocol.media-type", "http.json-media-type")
 def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the media type of each documented JSON answer that has a body."""
+    """Judges the media type of each documented JSON response with a body."""
     operation = operation_of(exchange, history.contract)
     if operation is None or exchange.response is None or not exchange.response.body:
         return
@@ -90,7 +89,7 @@ def json_media_type(exchange: Exchange, history: History) -> Iterator[Judgement]
 
 @rule("protocol.json", "http.body-is-json")
 def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
-    """Judges that what is announced as JSON is JSON; what is missing altogether is told by the claims on bodies."""
+    """Judges that a response with a JSON media type contains JSON; empty bodies have claims of their own."""
     response = exchange.response
     if response is None or exchange.error or exchange.request.method == "HEAD" or response.status in _NO_BODY:
         return
@@ -101,7 +100,7 @@ def body_is_json(exchange: Exchange, _: History) -> Iterator[Judgement]:
 
 @rule("protocol.wrong-method", "http.wrong-method-is-405")
 def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
-    """Judges the answer to a method that a known path lacks; what else may be checked first passes, too."""
+    """Judges the response to an unknown method of a known path; statuses of earlier checks are allowed."""
     if exchange.response is None or not asks_for_another_method(exchange, history.contract):
         return
     if exchange.status == 405:
@@ -112,37 +111,37 @@ def wrong_method(exchange: Exchange, history: History) -> Iterator[Judgement]:
 
 @story_rule("protocol.head", "http.head-matches-get")
 def head_matches_get(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges each HEAD by the nearest GET with the same key; of a log, which comes and goes, only failures."""
+    """Judges each HEAD by the nearest GET with the same key; of an event stream, only 5xx."""
     story = history.story(ref)
     for head in (e for e in story if e.request.method == "HEAD" and judgeable(e)):
         expected = "the status of GET and no body, or 405"
         get = _nearest_get(head, story)
         if head.status >= 500:
             yield broken("http.head-matches-get", head, expected=expected)
-        elif get is not None and get.status < 500 and not _tells_nothing(get, history):
+        elif get is not None and get.status < 500 and not _is_inconclusive(get, history):
             fits = head.status in {get.status, 405} and not (head.response and head.response.body)
-            actual = f"{describe(head)} where GET is answered {get.status}"
+            actual = f"{describe(head)}; GET has status {get.status}"
             if fits and head.status == get.status and (length := _wrong_length(head, get, story)):
-                fits, expected, actual = False, f"Content-Length {_length(get)}, as of GET, or none", f"{length}"
+                fits, expected, actual = False, f"Content-Length {_length(get)}, as for GET, or none", f"{length}"
             yield judged("http.head-matches-get", fits, get, head, expected=expected, actual=actual)
 
 
 def _nearest_get(head: Exchange, story: tuple[Exchange, ...]) -> Exchange | None:
-    """The GET closest in time that nothing separates from *head* which could have made or removed the version."""
+    """The GET closest in time to *head*, without a publish or delete in between."""
     gets = [e for e in story if e.request.method == "GET" and judgeable(e) and _same_target(e, head)]
     near = [get for get in gets if not any(_between(change, get, head) for change in story)]
     return min(near, key=lambda get: abs(get.seq - head.seq), default=None)
 
 
-def _tells_nothing(get: Exchange, history: History) -> bool:
-    """Whether nothing follows from a GET: a log comes and goes, and keys and others' versions have claims."""
+def _is_inconclusive(get: Exchange, history: History) -> bool:
+    """Whether a GET is no evidence for a HEAD: an event stream, a false 401, or access to a foreign version."""
     if get.status == 401 and get.credential not in REFUSED_CREDENTIALS:
         return True
     return path_of(get).endswith("/events") or (get.status in SUCCESS and standing(get, history) == "foreign")
 
 
 def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) -> str:
-    """The Content-Length of *head* that no GET has, where several GETs agree. RFC 9110 8.6: it is the one of GET."""
+    """Content-Length of *head* if several GETs agree on another one, else empty (RFC 9110 8.6)."""
     usual = head.response.header("content-length") if head.response else None
     gets = [e for e in story if e.request.method == "GET" and e.status == head.status and _same_target(e, head)]
     answers = {(e.response.body, _length(e)) for e in gets if e.response}
@@ -151,7 +150,7 @@ def _wrong_length(head: Exchange, get: Exchange, story: tuple[Exchange, ...]) ->
 
 
 def _length(get: Exchange) -> str:
-    """The bytes of an answer on its way, which those of a body that came compressed are not; empty if nobody knows."""
+    """Transferred size of the body in bytes; empty if unknown, as after decompression."""
     if get.response is None:
         return ""
     plain = "" if get.response.header("content-encoding") else str(len(get.response.body))

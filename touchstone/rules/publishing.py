@@ -1,6 +1,6 @@
-"""Judges publishing: what each publish is answered, by what the version held before, and what it changed.
+"""Judges publishing: the response to each publish, by the content before it, and the effect.
 
-Nothing is known where publishes and deletes overlapped or failed, or several accounts have the name.
+Nothing is judged if publishes and deletes overlapped or failed, or several accounts use the name.
 """
 
 import functools
@@ -17,12 +17,12 @@ from touchstone.rules.messages import SUCCESS, judgeable
 from touchstone.rules.rule import broken, describe, held, judged, render, story_rule, unclear
 from touchstone.rules.timeline import Timeline, acted_by, begins, may_have_acted, owned
 
-_STARTS, _ONLY_WHEN_ASKED = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
+_STARTS, _ONLY_ON_REQUEST = "publish.auto-build-starts", "publish.auto-build-only-when-asked"
 _IDENTICAL, _SPELLING = "publish.republish-identical-is-accepted", "digest.ignores-spelling"
 
 
 class Shelf:
-    """The publishes and deletes of one version, and the owner's answers that show what it holds."""
+    """The publishes and deletes of one version, and the owner's responses that show its content."""
 
     def __init__(self, ref: str, history: History) -> None:
         story = sorted(history.story(ref), key=lambda e: (e.sent_at, e.seq))
@@ -33,32 +33,32 @@ class Shelf:
         self._one_owner = len({e.credential for e in self._changes}) <= 1 and ref not in history.given
 
     def standing(self, exchange: Exchange) -> Exchange | None:
-        """The last publish before *exchange*, where its content surely stood until the answer; None otherwise."""
+        """The last publish before *exchange* if its content surely lasted until the response, else None."""
         last = self._last_change(exchange)
         return last if last and last.operation == "publishTemplate" and "content" in last.note else None
 
     def replaces(self, publish: Exchange) -> Exchange | None:
-        """What *publish* would replace: the standing publish of the same account."""
+        """The publish of the same account that *publish* would replace, or None."""
         before = self.standing(publish)
         return before if before and before.credential == publish.credential else None
 
     def is_first(self, exchange: Exchange) -> bool:
-        """Whether nothing can have been there before *exchange*."""
+        """Whether the version cannot have existed before *exchange*."""
         others = (change for change in self._changes if change is not exchange)
         return self._one_owner and not any(change.sent_at < exchange.done_at for change in others)
 
     def deleted_before(self, publish: Exchange) -> Exchange | None:
-        """The owner's delete that surely left nothing there until *publish*, or None."""
+        """The owner's delete after which nothing was published until *publish*, or None."""
         last = self._last_change(publish)
         return last if last and last.operation == "deleteTemplate" and last.status in SUCCESS else None
 
     def deleted_beside(self, one: Exchange, other: Exchange) -> bool:
-        """Whether a delete can have acted while either of two exchanges was on its way."""
+        """Whether a delete can have taken effect during one of two exchanges."""
         deletes = (change for change in self._changes if change.operation == "deleteTemplate")
         return any(_touches(delete, one) or _touches(delete, other) for delete in deletes)
 
     def answers_since(self, publish: Exchange) -> tuple[Exchange, ...]:
-        """The answers that were given while the content of *publish* surely stood, in order."""
+        """Responses while the content of *publish* surely lasted, in order."""
         return tuple(answer for answer, stood in self._stood_at_answers if stood is publish)
 
     @functools.cached_property
@@ -66,12 +66,12 @@ class Shelf:
         return [(answer, self.standing(answer)) for answer in self.answers]
 
     def refused_between(self, publish: Exchange, answer: Exchange) -> list[Exchange]:
-        """The refused publishes of other content between a publish and an answer, in order."""
+        """Refused publishes of other content between a publish and a response, in order."""
         between = (e for e in self.publishes if publish.done_at <= e.sent_at < answer.done_at and 400 <= e.status < 500)
         return [e for e in between if e.note.get("content") not in {None, publish.note["content"]}]
 
     def _last_change(self, exchange: Exchange) -> Exchange | None:
-        """The last change before *exchange*, if no other one can have come after it until the answer."""
+        """The last change before *exchange*, if no other change can have come between; else None."""
         others = [change for change in self._changes if change is not exchange and change.sent_at < exchange.done_at]
         if not others or not self._one_owner or any(_touches(change, exchange) for change in others):
             return None
@@ -80,7 +80,7 @@ class Shelf:
 
 
 def _changes(story: list[Exchange]) -> Iterator[Exchange]:
-    """Publishes and deletes that can have changed something, as a delete can that finds nothing where something is."""
+    """Publishes and deletes that can have taken effect, even a delete with a 404 after a publish."""
     last: Exchange | None = None
     for exchange in story:
         posted = exchange.operation == "publishTemplate" and exchange.request.method == "POST"
@@ -93,18 +93,18 @@ def _changes(story: list[Exchange]) -> Iterator[Exchange]:
 
 
 def digest_of(exchange: Exchange) -> str:
-    """The digest in an answer, or empty."""
+    """Returns the digest in a response, or an empty string."""
     digest = exchange.body.get("digest")
     return digest if isinstance(digest, str) else ""
 
 
 def document_of(exchange: Exchange) -> Any:
-    """The document that a template read shows, or None for any other answer."""
+    """Returns the document in a template read, or None."""
     return exchange.body.get("template") if exchange.operation == "getTemplate" else None
 
 
 def replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> bool | None:
-    """Whether reads show that *publish* replaced the content of *before*; None where they do not tell."""
+    """Whether reads show that *publish* replaced the content of *before*; None if they do not show it."""
     answers = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
     documents = json.dumps([document_of(answer) for answer in answers])
     markers = (publish.note.get("marker"), before.note.get("marker"))
@@ -124,14 +124,14 @@ def _shows(exchange: Exchange) -> bool:
 
 
 def _touches(change: Exchange, exchange: Exchange) -> bool:
-    # What a delete did not find it took away by its answer, if at all.
+    # A delete with status 404 took effect by its response, if at all.
     acted_at = change.done_at if change.status == 404 else acted_by(change)
     return change.sent_at < exchange.done_at and acted_at > exchange.sent_at
 
 
 @story_rule("publishing.new", "publish.answers-201")
 def new_version(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the first publish of a version, or since its delete at rest. Facts 7.37: 200 is seen as well."""
+    """Judges the first publish of a version, or the first after a delete at rest; 200 is allowed (facts 7.37)."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         delete = shelf.deleted_before(publish)
@@ -143,14 +143,14 @@ def new_version(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.identical", _IDENTICAL, _SPELLING, "digest.is-stable")
 def identical_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the publish of what is there already, written down in the same way or in another."""
+    """Judges the publish of the same content again, in the same form or another."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or {e.note["content"] for e in _held(shelf, before)} != {publish.note["content"]}:
             continue
         if _forced_while_building(publish, timeline):
-            yield unclear(_IDENTICAL, before, publish, why="a build may have been running")
+            yield unclear(_IDENTICAL, before, publish, why="a build may have run")
             continue
         respelt = publish.note.get("form") != before.note.get("form")
         if publish.status in SUCCESS:
@@ -158,26 +158,26 @@ def identical_content(ref: str, history: History) -> Iterator[Judgement]:
             old, new = digest_of(before), digest_of(publish)
             if old and new:
                 claim, expected = _SPELLING if respelt else "digest.is-stable", "the same digest for the same content"
-                yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, before {old}")
+                yield judged(claim, old == new, before, publish, expected=expected, actual=f"{new}, earlier {old}")
         elif respelt and publish.status == 409 and (others := _republished(history)) != {True}:
             if others:
-                yield broken(_SPELLING, before, publish, expected="no conflict with the same content")
+                yield broken(_SPELLING, before, publish, expected="no conflict: the content is the same")
         else:
             yield broken(_IDENTICAL, before, publish, expected="201 or 200")
 
 
 @story_rule("publishing.other", "publish.other-content-is-409", "publish.force-replaces")
 def other_content(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges the publish of other content than the version holds, without and with force."""
+    """Judges the publish of other content, with and without force."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         before = shelf.replaces(publish)
         if before is None or publish.note["content"] in {e.note["content"] for e in _held(shelf, before)}:
             continue
         if _forced_while_building(publish, timeline):
-            yield unclear("publish.force-replaces", before, publish, why="a build may have been running")
+            yield unclear("publish.force-replaces", before, publish, why="a build may have run")
         elif not publish.note.get("force"):
-            if publish.status in SUCCESS and _tells_nothing(digest_of(publish), publish, history):
+            if publish.status in SUCCESS and _is_inconclusive(digest_of(publish), publish, history):
                 continue
             yield judged("publish.other-content-is-409", publish.status == 409, before, publish, expected="409")
         elif publish.status not in SUCCESS:
@@ -188,7 +188,7 @@ def other_content(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.at-once", _IDENTICAL)
 def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that what is published several times at once, and by nobody otherwise, is in conflict with nothing."""
+    """Judges that overlapping publishes of one content do not conflict."""
     publishes = history.once(Shelf, ref).publishes
     contents = {publish.note.get("content") for publish in publishes}
     if len(contents) != 1 or None in contents:
@@ -203,7 +203,7 @@ def simultaneous_copies(ref: str, history: History) -> Iterator[Judgement]:
 
 @story_rule("publishing.together", "publish.other-content-is-409")
 def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that of two contents that are published as one version at the same time, without force, one is refused."""
+    """Judges that one of two overlapping publishes of different contents without force is refused."""
     shelf = history.once(Shelf, ref)
     for one, other in _accepted_at_once(publish for publish in _judged(shelf) if not publish.note.get("force")):
         refused = 409 in {one.status, other.status}
@@ -216,9 +216,9 @@ def simultaneous_contents(ref: str, history: History) -> Iterator[Judgement]:
             yield judged("publish.other-content-is-409", refused, *evidence, expected=expected, actual=actual)
 
 
-@story_rule("publishing.auto-build", _STARTS, _ONLY_WHEN_ASKED)
+@story_rule("publishing.auto-build", _STARTS, _ONLY_ON_REQUEST)
 def auto_build(ref: str, history: History) -> Iterator[Judgement]:
-    """Judges that a publish builds where that is asked for, and nowhere else."""
+    """Judges that a publish starts a build if, and only if, it has auto_build."""
     shelf, timeline = history.once(Shelf, ref), history.once(Timeline, ref)
     for publish in _judged(shelf):
         if publish.status not in SUCCESS:
@@ -230,7 +230,7 @@ def auto_build(ref: str, history: History) -> Iterator[Judgement]:
 
 
 def _judged(shelf: Shelf) -> Iterator[Exchange]:
-    """The publishes of documents that are right, by accounts that may publish, whose answers are about that."""
+    """Publishes of valid documents by accounts that may publish, unless another claim covers the status."""
     for publish in shelf.publishes:
         right = "content" in publish.note and "invalid" not in publish.note
         allowed = publish.credential in {"primary", "second"} and publish.status != 401
@@ -239,7 +239,7 @@ def _judged(shelf: Shelf) -> Iterator[Exchange]:
 
 
 def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
-    """The pairs that overlap of which one is accepted, and the other one as well or in conflict."""
+    """Overlapping pairs of publishes: one is accepted, the other one too or a conflict."""
     for one, other in combinations(publishes, 2):
         together = one.overlaps(other)
         accepted = any(e.status in SUCCESS for e in (one, other))
@@ -248,13 +248,13 @@ def _accepted_at_once(publishes: Iterable[Exchange]) -> Iterator[tuple[Exchange,
 
 
 def _forced_while_building(publish: Exchange, timeline: Timeline) -> bool:
-    """Whether a conflict may be about a running build. Facts 7.42: what force does to one is undocumented."""
+    """Whether a conflict with force may be about a running build, which is undocumented (facts 7.42)."""
     conflict = publish.status == 409 and bool(publish.note.get("force"))
     return conflict and not timeline.idle(publish.sent_at, publish.done_at)
 
 
 def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
-    """What the version can hold after a publish; other content may be ignored without force, or if reads show it."""
+    """Possible contents after *publish*; without force, or by later reads, it may be ignored."""
     yield publish
     before = shelf.replaces(publish)
     if before is None or before.note["content"] == publish.note["content"]:
@@ -264,7 +264,7 @@ def _held(shelf: Shelf, publish: Exchange) -> Iterator[Exchange]:
 
 
 def _republished(history: History) -> set[bool]:
-    """Whether identical content that is written down in the same way is a conflict, as often as it was tried."""
+    """Whether each publish of identical content in the same form was a conflict."""
     answers = set()
     for ref in {e.ref for e in history.exchanges if e.operation == "publishTemplate" and e.ref}:
         shelf = history.once(Shelf, ref)
@@ -279,19 +279,19 @@ def _written(publish: Exchange) -> tuple[object, object]:
     return publish.note["content"], publish.note.get("form")
 
 
-def _tells_nothing(digest: str, publish: Exchange, history: History) -> bool:
-    """Whether other versions with other content have this digest too, so that the server cannot see other content."""
+def _is_inconclusive(digest: str, publish: Exchange, history: History) -> bool:
+    """Whether other contents have this digest, so that the server cannot distinguish them."""
     markers = (c.marker for c in history.all_contents() if digest and c.digest == digest and c.ref != publish.ref)
     return any(marker and marker != publish.note.get("marker") for marker in markers)
 
 
 def _replaced(shelf: Shelf, before: Exchange, publish: Exchange) -> Iterator[Judgement]:
     outcome = replaced(shelf, before, publish)
-    shown_now = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
-    if outcome is None or not shown_now:
+    reads = [answer for answer in shelf.answers_since(publish) if answer.operation != "startBuild"]
+    if outcome is None or not reads:
         return
-    answer = next((a for a in shown_now if document_of(a) is not None), shown_now[0])
-    actual = f"what was there before, digest {digest_of(answer)}"
+    answer = next((a for a in reads if document_of(a) is not None), reads[0])
+    actual = f"the earlier content, digest {digest_of(answer)}"
     yield judged("publish.force-replaces", outcome, publish, answer, expected="the new content", actual=actual)
 
 
@@ -301,10 +301,10 @@ def _builds(publish: Exchange, timeline: Timeline) -> Iterator[Judgement]:
         yield broken(_STARTS, publish, expected="auto_build with the status of the build")
         return
     if not isinstance(answer, str):
-        return  # publish.body-is-documented tells this.
-    # Facts 7.40, 7.41: a build that a limit refuses may be told in any words.
+        return  # judged by publish.body-is-documented
+    # The text for a build refused by a limit is undocumented (facts 7.40, 7.41).
     if answer not in {"building", "ready"}:
-        yield unclear(_STARTS, publish, why=f"auto_build is {render(answer)}, which does not claim a build")
+        yield unclear(_STARTS, publish, why=f"auto_build {render(answer)} reports no build")
         return
     read = timeline.read_after(publish.done_at)
     if read is None or timeline.content(publish.done_at, read.done_at) is None:
@@ -319,16 +319,16 @@ def _does_not_build(publish: Exchange, shelf: Shelf, timeline: Timeline, history
     answer = publish.body.get("auto_build")
     if answer is not None:
         actual = f"auto_build {render(answer)}"
-        yield broken(_ONLY_WHEN_ASKED, publish, expected="no auto_build in the answer", actual=actual)
+        yield broken(_ONLY_ON_REQUEST, publish, expected="no auto_build in the response", actual=actual)
         return
     read = timeline.read_after(publish.done_at)
     if read is None or not shelf.is_first(publish) or timeline.content(publish.done_at, read.done_at) is None:
         return
-    # Also a start that was refused may have begun a build, against what other claims say.
+    # A refused start may have begun a build, too, which other claims judge.
     before = [e for e in history.story(publish.ref or "") if e.sent_at < read.done_at]
     if not any(e.operation == "startBuild" or begins(e) for e in before):
         status = read.body["status"]
         if status == "failed":
-            return  # What nobody built is not told as a success either: status.unbuilt-is-not-built tells this.
-        actual = f"status {render(status)} before anybody started a build"
-        yield judged(_ONLY_WHEN_ASKED, status == "not_built", publish, read, expected="status not_built", actual=actual)
+            return  # judged by status.unbuilt-is-not-built
+        actual = f"status {render(status)} without a start"
+        yield judged(_ONLY_ON_REQUEST, status == "not_built", publish, read, expected="status not_built", actual=actual)

@@ -1,8 +1,7 @@
-"""What the answers about one version make certain about its builds: when one surely ran, and when surely none did.
+"""Derives when a build of one version surely ran, and when surely none ran.
 
-That a build ran from one moment to another follows only if a later read still shows it and nothing in between can have
-begun another one; that none ran, only if a read showed the last one over. Which answers are possible is the question of
-`possible_states.py`.
+A build surely ran between two times if a later read shows it and no other build can have begun meanwhile. None ran if a
+read showed the last build over. `possible_states.py` judges which responses are possible.
 """
 
 from bisect import bisect_left
@@ -19,39 +18,39 @@ _CHANGING = frozenset({"publishTemplate", "deleteTemplate"})
 
 
 def owned(exchange: Exchange, history: History) -> bool:
-    """Whether the request shows the key of the account whose version it is about."""
+    """Whether the request has the key of the version's owner."""
     owner = history.owner(exchange.ref) if exchange.ref else None
     return exchange.credential == owner or (owner, exchange.credential) == ("primary", "lowercase-scheme")
 
 
 def is_read(exchange: Exchange, history: History) -> bool:
-    """Whether the owner of a version was shown its status."""
+    """Whether the exchange is a status read by the owner."""
     return is_status_read(exchange) and owned(exchange, history)
 
 
 def is_status_read(exchange: Exchange) -> bool:
-    """Whether it shows one of the four statuses; a fifth one has a claim of its own and tells nothing about builds."""
+    """Whether the response has one of the four statuses; others have a claim of their own."""
     read = exchange.operation == "getBuild" and exchange.request.method == "GET" and exchange.status == 200
     status = exchange.body.get("status")
     return read and isinstance(status, str) and status in STATUSES
 
 
 def may_have_acted(exchange: Exchange) -> bool:
-    """Whether the answer leaves open that a request that changes something has changed it."""
+    """Whether a mutating request can have taken effect."""
     if exchange.request.method in {"HEAD", "OPTIONS"}:
         return False
     if exchange.operation == "publishTemplate" and exchange.status == 429 and exchange.note.get("auto_build"):
-        return True  # facts 7.40: only its build may have been refused
+        return True  # only its build may have been refused (facts 7.40)
     return exchange.response is None or exchange.status >= 500 or exchange.status in SUCCESS
 
 
 def acted_by(exchange: Exchange) -> float:
-    """When whatever a request does was done: at its answer, or never for sure where it failed or got none."""
+    """Time by which a request took effect: its end, or infinity after a failure or without a response."""
     return exchange.done_at if exchange.status in SUCCESS else float("inf")
 
 
 def begins(exchange: Exchange) -> bool:
-    """Whether a request may have begun a build. A start that is answered ready, and says so, reuses one."""
+    """Whether a request may have begun a build; a start with ready and reused true reuses one."""
     if exchange.operation == "startBuild":
         reuses = exchange.body.get("status") == "ready" and exchange.body.get("reused") is True
         return may_have_acted(exchange) and not reuses
@@ -60,24 +59,24 @@ def begins(exchange: Exchange) -> bool:
     return False
 
 
-def says_building(exchange: Exchange) -> bool:
-    """Whether a start, or a publish with auto_build, is acknowledged with a build that runs."""
+def reports_building(exchange: Exchange) -> bool:
+    """Whether the response to a start, or publish with auto_build, reports a running build."""
     key = "status" if exchange.operation == "startBuild" else "auto_build"
     return exchange.status in SUCCESS and exchange.body.get(key) == "building"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Why a build surely ran."""
+    """Evidence that a build surely ran."""
 
-    start: Exchange  # The first request that can have begun it.
-    starts: tuple[Exchange, ...]  # All requests that can have begun it or joined it.
-    last_read: Exchange  # The read that still showed it.
-    content: Content  # What was built.
+    start: Exchange  # the first request that can have begun it
+    starts: tuple[Exchange, ...]  # all requests that can have begun or joined it
+    last_read: Exchange  # a later read that shows it
+    content: Content
 
 
 class Timeline:
-    """The course that the builds of one version took, as far as its owner's reads show it."""
+    """The builds of one version, as far as its owner's reads show them."""
 
     def __init__(self, ref: str, history: History) -> None:
         self.ref = ref
@@ -96,46 +95,46 @@ class Timeline:
         self._doubtful_at = min((e.sent_at for e in changes if _is_doubtful(e, changes)), default=float("inf"))
         contents = history.contents(ref)
         shared = any(other.ref != ref for content in contents for other in history.sharing(content))
-        # Whether its builds are its own: one account has it, and no other version has its digest.
+        # whether no other account or version shares its builds
         self._alone = len({content.owner for content in contents}) == 1 and not shared
 
     def content(self, since_at: float, until_at: float) -> Content | None:
-        """What the version surely held all the time, or None where that is in doubt or its builds are shared."""
+        """The content of the version if it surely lasted all the time and shares no builds, else None."""
         if not self._alone or self._doubtful_at < until_at:
             return None
         content = self._history.content(self.ref, since_at)
         return content if content and content.until_at >= until_at else None
 
     def read_after(self, at: float) -> Exchange | None:
-        """The first read sent from *at* on."""
+        """The first read sent at or after *at*."""
         return next((read for read in self.reads if read.sent_at >= at), None)
 
     def read_before(self, at: float) -> Exchange | None:
-        """The last read answered by *at*."""
+        """The last read that ended by *at*."""
         return next((read for read in reversed(self.reads) if read.done_at <= at), None)
 
     def begun_by(self, at: float) -> Exchange | None:
-        """The last request answered by *at* that can have begun a build."""
+        """The last request that can have begun a build and ended by *at*."""
         return next((e for e in reversed(self.beginnings) if e.done_at <= at), None)
 
     def settled(self, exchange: Exchange, by_at: float) -> bool:
-        """Whether a build that *exchange* can have begun or cancelled was seen to be over by *by_at*."""
+        """Whether a read by *by_at* showed that the build of *exchange*, begun or cancelled, was over."""
         first = bisect_left(self._rest_sent_at, acted_by(exchange))
         return first < len(self._rests) and self._rest_ended_at[first] <= by_at
 
     def over(self, exchange: Exchange) -> bool:
-        """Whether each build that can have begun before *exchange* was answered was seen over before it was sent."""
+        """Whether reads before *exchange* showed all builds over that began before its end."""
         begun = (e for e in self.beginnings if e.sent_at < exchange.done_at)
         return self._alone and all(self.settled(e, exchange.sent_at) for e in begun)
 
     def running(self, since_at: float, until_at: float) -> Running | None:
-        """Why one build surely ran, uncancelled, from one moment to another; None where that is not certain."""
+        """Evidence that one build surely ran, uncancelled, between two times, or None."""
         last_read = self.read_after(until_at)
         if last_read is None or last_read.body["status"] != "building":
             return None
         content = self.content(since_at, last_read.done_at)
         begun = [e for e in self.beginnings if e.sent_at < last_read.done_at and not self.settled(e, since_at)]
-        if content is None or not any(says_building(e) for e in begun):
+        if content is None or not any(reports_building(e) for e in begun):
             return None
         own = (e.seq == content.published_seq or content.sure_at <= e.sent_at for e in begun)
         if any(acted_by(e) > since_at for e in begun) or not all(own):
@@ -145,7 +144,7 @@ class Timeline:
         return Running(begun[0], tuple(begun), last_read, content)
 
     def idle(self, since_at: float, until_at: float) -> bool:
-        """Whether surely no build ran at any time from one moment to another."""
+        """Whether surely no build ran between two times."""
         content = self.content(since_at, until_at)
         if content is None:
             return False
@@ -154,23 +153,23 @@ class Timeline:
         return all(self.settled(e, since_at) for e in self.beginnings if e.sent_at < until_at)
 
     def rested(self, since_at: float, until_at: float) -> bool:
-        """Whether a read between two moments showed no build."""
+        """Whether a read between two times showed no build."""
         return any(rest.sent_at >= since_at and rest.done_at <= until_at for rest in self._rests)
 
     def rest_before(self, exchange: Exchange) -> Exchange | None:
-        """The last read before *exchange*, if it shows the version at rest, which it then stayed until the answer."""
+        """The last read before *exchange* if it shows a rest that lasted until the response, else None."""
         read = self.read_before(exchange.sent_at)
         if read is None or read.body["status"] not in AT_REST or not self.idle(read.done_at, exchange.done_at):
             return None
         return read
 
     def begun_between(self, since_at: float, until_at: float) -> bool:
-        """Whether a build can have begun between two moments."""
+        """Whether a build can have begun between two times."""
         before = bisect_left(self._begun_sent_at, until_at)
         return before > 0 and self._begun_acted_by[before - 1] > since_at
 
     def end(self, since_at: float, after_at: float) -> Exchange | None:
-        """The first read sent from *after_at* on that shows no build, if none can have begun since *since_at*."""
+        """The first read from *after_at* on that shows no build, if none can have begun since *since_at*."""
         rest = next((e for e in self.reads if e.sent_at >= after_at and e.body["status"] in AT_REST), None)
         if rest is None or self.begun_between(since_at, rest.done_at):
             return None
@@ -178,12 +177,12 @@ class Timeline:
 
 
 def first_ends(rests: Iterable[Exchange]) -> tuple[list[float], list[float]]:
-    """When each was sent, in order; and for each the earliest answer among it and those sent later."""
+    """Times of sending, in order, and for each the earliest end among this and later exchanges."""
     ordered = sorted(rests, key=lambda e: e.sent_at)
     return [e.sent_at for e in ordered], list(accumulate((e.done_at for e in reversed(ordered)), min))[::-1]
 
 
 def _is_doubtful(change: Exchange, changes: list[Exchange]) -> bool:
-    """Whether a request can have put something into the version that nobody knows, or taken it away."""
+    """Whether a change may have stored unknown content or deleted the version."""
     unknown = change.operation == "publishTemplate" and "content" not in change.note
     return unknown or any(e.overlaps(change) for e in changes if e is not change) or change.status not in SUCCESS

@@ -1,7 +1,7 @@
-"""From the facts of a run to a verdict on each claim and on the run; pure.
+"""Computes the verdict on each claim and on the run from the run log; pure.
 
-A finding breaks a claim, else one held judgement upholds it. An exit code of 0 needs a run that reached its end, upheld
-something, lost nothing and broke no ``must`` claim but those known to be broken; one of these that holds again is 1.
+A finding breaks a claim; otherwise one held judgement upholds it. Exit code 0 needs a complete run that upheld a claim
+and broke no ``must`` claim outside the baseline. A claim in the baseline that holds again is exit code 1.
 """
 
 from collections import Counter, defaultdict
@@ -11,20 +11,20 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from touchstone.facts.events import Case, Footer, LedgerClaim, RunLog
-from touchstone.facts.wording import plural, was
+from touchstone.facts.wording import plural
 
 Verdict = Literal["broken", "upheld", "indeterminate", "could-not-run", "not-applicable"]
 VERDICTS: tuple[Verdict, ...] = ("broken", "could-not-run", "indeterminate", "not-applicable", "upheld")
 
-# In the order in which they count where a claim has several: an occasion that was seen outweighs one that never came.
+# By precedence, if a claim has several.
 _UNDECIDED: tuple[Verdict, ...] = ("indeterminate", "could-not-run", "not-applicable")
 
-NOT_IN_LEDGER = "This claim is not in the ledger that the run started with."
+NOT_IN_LEDGER = "This claim is not in the ledger of the run."
 
 
 @dataclass(frozen=True, slots=True)
 class CheckCount:
-    """How often one check judged one claim, by outcome."""
+    """Number of judgements of one check on one claim, by outcome."""
 
     check: str
     held: int = 0
@@ -34,18 +34,18 @@ class CheckCount:
 
 @dataclass(frozen=True, slots=True)
 class ClaimVerdict:
-    """The verdict on one claim, and what it rests on."""
+    """The verdict on one claim, with its evidence."""
 
     claim: LedgerClaim
     verdict: Verdict
-    reason: str  # Why there is no clear verdict; empty for ``broken`` and ``upheld``.
-    checks: tuple[CheckCount, ...]  # The checks that judged the claim, by name.
-    findings: tuple[str, ...]  # Ids of the findings against it, in the order in which they were met.
-    known: bool = False  # Whether the caller knows it to be broken.
+    reason: str  # why there is no clear verdict; empty for broken and upheld
+    checks: tuple[CheckCount, ...]  # checks that judged the claim, by name
+    findings: tuple[str, ...]  # ids of its findings, in order
+    known: bool = False  # in the baseline
 
     @property
     def holds_again(self) -> bool:
-        """Whether it is upheld although the caller knows it to be broken."""
+        """Whether the claim is upheld although it is in the baseline."""
         return self.known and self.verdict == "upheld"
 
 
@@ -55,10 +55,10 @@ class RunVerdict:
 
     exit_code: int
     reason: str
-    claims: tuple[ClaimVerdict, ...]  # In the order of the ledger; claims that only findings know come last.
+    claims: tuple[ClaimVerdict, ...]  # in the order of the ledger, then unknown claims from findings
 
     def count(self, verdict: Verdict) -> int:
-        """How many claims got *verdict*."""
+        """Number of claims with *verdict*."""
         return sum(1 for claim in self.claims if claim.verdict == verdict)
 
 
@@ -70,7 +70,7 @@ class _Evidence:
 
 
 def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
-    """The verdicts of a run; *footer* says how it ended, where the log does not yet."""
+    """Returns the verdicts of a run; *footer* replaces the footer of an unfinished log."""
     log = replace(log, footer=footer or log.footer)
     evidence: dict[str, _Evidence] = defaultdict(_Evidence)
     for tally in log.tallies:
@@ -90,7 +90,7 @@ def judge(log: RunLog, footer: Footer | None = None) -> RunVerdict:
 
 def _claims(log: RunLog) -> tuple[LedgerClaim, ...]:
     known = {claim.id for claim in log.header.claims}
-    # A finding is never dropped: one about a claim that the ledger does not know weighs as much as a must.
+    # A finding is never dropped; a claim outside the ledger counts as a must.
     unknown = dict.fromkeys(f.claim for f in log.findings if f.claim not in known)
     strangers = (LedgerClaim(name, "must", NOT_IN_LEDGER, "", name.partition(".")[0]) for name in unknown)
     return (*log.header.claims, *strangers)
@@ -102,7 +102,7 @@ def _judge_claim(claim: LedgerClaim, evidence: _Evidence, log: RunLog) -> ClaimV
     if evidence.findings or any(count["held"] for count in evidence.counts.values()):
         verdict, reason = "broken" if evidence.findings else "upheld", ""
     elif undecided:
-        verdict, reason = undecided, _joined(evidence.reasons[undecided]) or "no reason was given"
+        verdict, reason = undecided, _joined(evidence.reasons[undecided]) or "no reason given"
     elif not selected(claim.id, log.header.claims_glob):
         verdict, reason = "not-applicable", f"left out by --claims {log.header.claims_glob}"
     else:
@@ -133,7 +133,7 @@ def _joined(reasons: Iterable[str]) -> str:
 def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
     footer = log.footer
     if footer is None:
-        return 3, "the run log has no footer: the run was cut short"
+        return 3, "the run was cut short: the run log has no footer"
     if footer.interrupted:
         return 130, footer.reason or "interrupted"
     level = "claim" if log.header.strict else "must claim"
@@ -143,37 +143,37 @@ def _judge_run(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]
         reason = f"{plural(len(broken), level)} broken{_besides(claims)}"
         return 1, f"{reason}; {again}" if again else reason
     if footer.exit_code > 1:
-        return footer.exit_code, footer.reason or "the run did not reach its end"
+        return footer.exit_code, footer.reason or "the run did not finish"
     return (1, again) if again else _judge_completeness(log, claims)
 
 
 def _judge_completeness(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> tuple[int, str]:
-    """3 with the reason where something kept the run from judging all that it was to judge, else 0."""
+    """Returns 3 with the reason if the run is incomplete, else 0."""
     ended = {case.id for case in log.cases}
     missing = [case for case in log.selected if case not in ended]
     if missing:
-        return 3, f"{plural(len(missing), 'case')} {was(len(missing))} not carried out: {_first(missing)}"
+        return 3, f"{plural(len(missing), 'case')} did not run: {_first(missing)}"
     stuck = _with_verdict(claims, "could-not-run", strict=False)
     if stuck:
         return 3, f"{plural(len(stuck), 'must claim')} could not be judged: {_first(stuck)}"
     odd = unexplained(log)
     if odd:
-        return 3, f"{plural(len(odd), 'case')} ended without a verdict: {_first([case.id for case in odd])}"
+        return 3, f"{plural(len(odd), 'case')} failed without a finding: {_first([case.id for case in odd])}"
     if log.torn_lines:
-        return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a writer was killed"
+        return 3, f"the run log lost {plural(log.torn_lines, 'line')}: a process was killed while writing"
     if not any(claim.verdict in ("upheld", "broken") for claim in claims):
         return 3, f"no claim was upheld ({_tail(claims)})"
     return 0, f"no {'' if log.header.strict else 'must '}claim broken{_besides(claims)} ({_tail(claims)})"
 
 
 def _again(log: RunLog, claims: tuple[ClaimVerdict, ...]) -> str:
-    """Which claims hold although they are known to be broken, and what to do; empty where none does for sure."""
+    """Names the claims in the baseline that hold again, and what to do; empty if there is none for sure."""
     names = [claim.claim.id for claim in claims if claim.holds_again]
-    # What was lost may have been a finding.
+    # A lost line may have been a finding.
     if not names or log.torn_lines or unexplained(log):
         return ""
-    verb, whose = ("holds", "its line") if len(names) == 1 else ("hold", "their lines")
-    return f"{_first(names, 10)} {verb} again: take {whose} out of the baseline"
+    verb, lines = ("holds", "its line") if len(names) == 1 else ("hold", "their lines")
+    return f"{_first(names, 10)} {verb} again: remove {lines} from the baseline"
 
 
 def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
@@ -182,7 +182,7 @@ def _besides(claims: tuple[ClaimVerdict, ...]) -> str:
 
 
 def unexplained(log: RunLog) -> tuple[Case, ...]:
-    """The cases that did not pass and left no finding: a fault of ours, which must not look like a pass."""
+    """Cases that did not pass and left no finding: faults of ours, which must not look like a pass."""
     accounted = {occurrence.case for occurrence in log.occurrences}
     accused = {finding.claim for finding in log.findings}
     return tuple(
@@ -205,4 +205,4 @@ def _first(names: list[str], most: int = 3) -> str:
 def _tail(claims: tuple[ClaimVerdict, ...]) -> str:
     counts = Counter(claim.verdict for claim in claims)
     counted = [f"{counts[verdict]} {verdict.replace('-', ' ')}" for verdict in reversed(VERDICTS) if counts[verdict]]
-    return ", ".join(counted) or "there was no claim to judge"
+    return ", ".join(counted) or "no claim to judge"

@@ -1,1 +1,1 @@
-"""Reaching a target: the HTTP client, its bounds, and the redaction of keys."""
+"""HTTP access to a target: the client, limits of responses, and redaction of keys."""

@@ -1,16 +1,16 @@
-"""What comes back on a connection of a load, before anybody makes an exchange of it."""
+"""Raw responses of a load run; only some of them become exchanges."""
 
 from dataclasses import dataclass, field
 
 from touchstone.facts.exchange import Closed
 from touchstone.target.bounds import head_bytes
 
-NOT_REACHED = ("ConnectError", "ConnectTimeout")  # What `Answer.error` begins with where no connection came about
+NOT_REACHED = ("ConnectError", "ConnectTimeout")  # beginnings of `Answer.error` without a connection
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The status line and the header fields of an answer: names in small letters, in order, values without blanks."""
+    """Status and header fields of a response, in order: names in lower case, values stripped."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -18,15 +18,15 @@ class Head:
 
 @dataclass(slots=True)
 class Answer:
-    """One answer, or why there is none. Times are seconds of the clock that the client was given.
+    """One response, or the reason for a missing one. Times are seconds on the clock of the client.
 
     Attributes:
-        body: What came of the body, transfer coding removed.
-        chunks: Of a stream: seconds since *sent_at* and the bytes that arrived then; empty otherwise.
-        sent_at: When the client began with it, before a connection was opened for it.
-        head_at: When the head was complete; equals *done_at* without one.
-        error: Why the answer is not complete, such as ``ReadTimeout: no byte within 5.0 s``; empty where it is.
-        closed: Of a stream: who ended it; ``client`` where it was still open when its time was up.
+        body: Received part of the body, without transfer coding.
+        chunks: For a stream: pairs of seconds since *sent_at* and the bytes received then; empty otherwise.
+        sent_at: Start of the request, before its connection was opened.
+        head_at: Arrival of the complete head; equals *done_at* without one.
+        error: Why the response is incomplete, such as ``ReadTimeout: no byte within 5.0 s``; empty if it is complete.
+        closed: For a stream: side that ended it; ``client`` if it was still open at its time limit.
     """
 
     head: Head | None = None
@@ -40,10 +40,10 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The status code, or 0 where no head came."""
+        """Status code, or 0 without a head."""
         return self.head.status if self.head else 0
 
 
 def kept_bytes(answer: Answer) -> int:
-    """About how many bytes an answer takes that is kept."""
+    """Approximate size of a stored response in bytes."""
     return len(answer.body) + (head_bytes(answer.head.headers) if answer.head else 0)

@@ -1,12 +1,12 @@
-"""Takes in the body of one answer, piece by piece: unpacks it, and stops where it is beyond its bounds."""
+"""Reads the body of a response in pieces: decompresses it and enforces its limits."""
 
 import zlib
 from collections.abc import Iterable
 
 from touchstone.target.bounds import KEPT_BYTES, Bounds
 
-ACCEPTED = "gzip, deflate"  # What is asked for, and all that is unpacked
-# So much beyond what is kept of a body goes along until its secrets are marked: one may begin before the cut.
+ACCEPTED = "gzip, deflate"  # requested content codings; no others are decompressed
+# Bytes beyond the kept part of a body that go through redaction: a secret may begin before the cut.
 BEYOND_BYTES = 4096
 _MAX_CODINGS = 3
 _MAX_MEMBERS = 100
@@ -17,46 +17,51 @@ _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = zlib.MAX_WBITS | 16, zlib.MAX_WBITS, -zlib.M
 
 
 class Refused(Exception):
-    """No more of a body is taken; the text says why."""
+    """The rest of a body is rejected; the text is the reason."""
 
 
-class _Deflated:
-    """One coding of a body, undone."""
+class _Decoder:
+    """Decoder of one content coding."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._begun = b""
         self._members = 1
-        self._unpacker = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
+        self._zlib = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
-    def unpack(self, data: bytes, most: int) -> bytes:
-        """What *data* is unpacked, a little over *most* bytes at most; also members of gzip (RFC 1952 2.2)."""
-        if self._unpacker is None or not self._begun:
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """Decompresses *data* to little more than *most* bytes, with further members of gzip (RFC 1952 2.2)."""
+        if self._zlib is None or not self._begun:
             data = self._begun = self._begun + data
-        if self._unpacker is None:
+        if self._zlib is None:
             if len(data) < _FRAME_BYTES:
                 return b""
-            self._unpacker = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
+            self._zlib = zlib.decompressobj(_ZLIB_BITS if _is_framed(data) else _RAW_BITS)
         try:
-            unpacked = self._unpacker.decompress(data, max(most, 0) + 1)
-            while self._name != "deflate" and self._unpacker.unused_data.startswith(_GZIP_MAGIC):
+            plain = self._zlib.decompress(data, max(most, 0) + 1)
+            while self._name != "deflate" and self._zlib.unused_data.startswith(_GZIP_MAGIC):
                 self._members += 1
                 if self._members > _MAX_MEMBERS:
-                    raise Refused(f"DecodingError: the gzip has more than {_MAX_MEMBERS} members")
-                rest, self._unpacker = self._unpacker.unused_data, zlib.decompressobj(_GZIP_BITS)
-                unpacked += self._unpacker.decompress(rest, max(most - len(unpacked), 0) + 1)
+                    raise Refused(f"DecodingError: the gzip body has more than {_MAX_MEMBERS} members")
+                rest, self._zlib = self._zlib.unused_data, zlib.decompressobj(_GZIP_BITS)
+                plain += self._zlib.decompress(rest, max(most - len(plain), 0) + 1)
         except zlib.error as error:
-            raise Refused(f"DecodingError: the body is no {self._name}: {error}") from None
-        return unpacked
+            raise Refused(f"DecodingError: the body is not valid {self._name}: {error}") from None
+        return plain
 
     def end(self) -> None:
-        """Takes note that no more comes; Refused where something is missing."""
-        if self._begun and not (self._unpacker and self._unpacker.eof):
-            raise Refused(f"DecodingError: the {self._name} of the body ends too early")
+        """Ends the input; Refused if it is incomplete."""
+        if self._begun and not (self._zlib and self._zlib.eof):
+            raise Refused(f"DecodingError: the {self._name} body ends too early")
 
 
 class Intake:
-    """One body with its bounds: *problem* is empty where it is whole and within them, *size* is in bytes, unpacked."""
+    """One body and its limits.
+
+    Attributes:
+        problem: Why the body is incomplete or beyond a limit; empty otherwise.
+        size: Bytes received so far, decompressed.
+    """
 
     def __init__(self, headers: Iterable[tuple[str, str]], bounds: Bounds, *, streamed: bool = False) -> None:
         self.problem = ""
@@ -68,10 +73,10 @@ class Intake:
         self._line_bytes = self._wire_bytes = 0
         values = [value for key, value in headers if key.lower() == "content-encoding"]
         self._codings = [name.strip() for name in ",".join(values).split(",")]
-        self._packings: list[_Deflated] | None = None
+        self._decoders: list[_Decoder] | None = None
 
     def take(self, data: bytes) -> bytes:
-        """What of the body *data* is; Refused where it cannot be unpacked or is beyond a bound, as *problem* says."""
+        """Decompresses a piece; Refused if it is invalid or exceeds a limit, with the reason in *problem*."""
         try:
             return self._taken(data)
         except Refused as refused:
@@ -79,15 +84,15 @@ class Intake:
             raise
 
     def end(self) -> None:
-        """Takes note that the body is over; *problem* says whether something is missing."""
+        """Ends the body; if it is incomplete, *problem* says so."""
         try:
-            for packing in self._packings or ():
-                packing.end()
+            for decoder in self._decoders or ():
+                decoder.end()
         except Refused as refused:
             self.problem = str(refused)
 
     def kept(self, body: bytes) -> bytes:
-        """What goes on of *body*, all that was taken: the beginning of one that is not taken in, all of any other."""
+        """Part of the received *body* to keep: the beginning if it has a problem, else all of it."""
         cut = self._bounds.cut_stream(body) if self._streamed else self._bounds.cut(body)
         if cut is not None:
             self.problem = self.problem or cut.problem
@@ -95,30 +100,32 @@ class Intake:
         return body[: KEPT_BYTES + BEYOND_BYTES] if self.problem else body
 
     def _taken(self, data: bytes) -> bytes:
-        if self._packings is None:
-            self._packings = self._begun()
+        if self._decoders is None:
+            self._decoders = self._begun()
         self._wire_bytes += len(data)
-        for packing in self._packings:
-            data = packing.unpack(data, self._most - self.size)
+        for decoder in self._decoders:
+            data = decoder.decompress(data, self._most - self.size)
         self.size += len(data)
         if max(self.size, self._wire_bytes) > self._most:
-            packed = " once it is unpacked" if self._packings and self.size > self._most else ""
+            later = " after decompression" if self._decoders and self.size > self._most else ""
             what = "stream" if self._streamed else "body"
-            raise Refused(f"the {what} is longer than {self._bounds.describe(self._bound)}{packed}")
+            raise Refused(f"the {what} is longer than {self._bounds.describe(self._bound)}{later}")
         if self._streamed:
             self._measure_lines(data)
         return data
 
-    def _begun(self) -> list[_Deflated]:
+    def _begun(self) -> list[_Decoder]:
         codings = [name for name in self._codings if name.lower() not in ("", "identity")]
         if len(codings) > _MAX_CODINGS:
-            raise Refused(f"DecodingError: the body is packed {len(codings)} times, expected {_MAX_CODINGS} at most")
+            raise Refused(
+                f"DecodingError: the body has {len(codings)} content codings, expected {_MAX_CODINGS} or fewer"
+            )
         for name in reversed(codings):
             if name.lower() not in ("gzip", "x-gzip", "deflate"):
-                # Never a part of it: part of a key is not recognised as one.
+                # Never a part of the name, since redaction does not recognise a short part of a key.
                 found = repr(name) if len(name) <= _LONGEST_NAME else f"a name of {len(name)} characters"
                 raise Refused(f"DecodingError: the body has the content coding {found}, expected one of {ACCEPTED}")
-        return [_Deflated(name.lower()) for name in reversed(codings)]
+        return [_Decoder(name.lower()) for name in reversed(codings)]
 
     def _measure_lines(self, data: bytes) -> None:
         most = self._bounds.max_line_bytes
@@ -130,5 +137,5 @@ class Intake:
 
 
 def _is_framed(data: bytes) -> bool:
-    """Whether deflate has the frame of RFC 9110 8.4.1.2, which much of it lacks (RFC 1950, 2.2)."""
+    """Whether deflate data has the zlib header of RFC 9110 8.4.1.2; many servers omit it (RFC 1950, 2.2)."""
     return data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:_FRAME_BYTES], "big") % 31 == 0

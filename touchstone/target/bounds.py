@@ -1,42 +1,42 @@
-"""How much of an answer is read: what a target may not make us hold, whatever it sends. Each is a setting."""
+"""Limits of responses: how much of a target's output the harness reads and keeps. Each limit is a setting."""
 
 import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-KEPT_BYTES = 64 * 1024  # Of a body that is beyond its bound so much is kept: as much as a run log holds
+KEPT_BYTES = 64 * 1024  # kept part of a body beyond its limit, as long as bodies in a run log
 
-LEAST_KEPT_BYTES = 4 * 1024  # So much is kept of each head and each body when all that a run may keep is used up
+LEAST_KEPT_BYTES = 4 * 1024  # kept part of each head and each body once max_total_bytes is used up
 
-# Of a head that is cut: fields that rules look at are kept, and of a value no more than this.
+# A truncated head keeps the fields that rules need; long values are cut to this length.
 _NEEDED = frozenset({"content-type", "retry-after", "date", "allow", "location", "cache-control", "age"})
 _NEEDED |= {"content-length", "content-encoding"}
 _MOST_VALUE_CHARS = 200
 
-LONGEST_HEAD_BYTES = 100 * 1024  # The parser beneath httpx holds no longer head
+LONGEST_HEAD_BYTES = 100 * 1024  # limit of the parser in httpx
 
-# As much as RFC 9112 3 asks of a request line.
+# The length that RFC 9112 3 recommends to support for a request line.
 MAX_STATUS_LINE_BYTES = 8_000
 STATUS_LINE_TOO_LONG = f"the status line is longer than {MAX_STATUS_LINE_BYTES} bytes"
 
-# A string is passed over as a whole, also one that never ends; what it holds is no nesting, and no comma of an array.
+# Strings are skipped as a whole, also unterminated ones: brackets and commas in them do not count.
 _MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]},]', re.DOTALL)
 _OPENING = frozenset({b"[", b"{"})
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The bounds, by the names of their settings.
+    """Limits by the names of their settings.
 
     Attributes:
-        max_head_bytes: Of a head, with all interim answers before it; Node lets one have 16 KiB.
-        max_headers: Lines of a head; 100 are what Apache and Python's own client let through.
-        max_body_bytes: Of a body that is no stream, packed or unpacked.
+        max_head_bytes: Bytes of a head, including interim responses before it; Node allows 16 KiB.
+        max_headers: Lines of a head; Apache and Python's own client allow 100.
+        max_body_bytes: Bytes of a body that is not a stream, compressed and decompressed.
         max_stream_bytes: The same for a stream.
-        max_json_depth: Arrays and objects within each other.
-        max_json_values: Values of one text of JSON, counted by its commas and opening brackets.
-        max_total_bytes: Of all heads and bodies that a run keeps together, not counting the first 4 KiB of each.
+        max_json_depth: Nesting depth of JSON.
+        max_json_values: Values in one JSON body, counted by commas and opening brackets.
+        max_total_bytes: Bytes of all heads and bodies of a run, without the first 4 KiB of each.
     """
 
     max_head_bytes: int = 64 * 1024
@@ -49,11 +49,11 @@ class Bounds:
     max_total_bytes: int = 32 * 1024 * 1024
 
     def describe(self, name: str) -> str:
-        """A bound for messages, such as ``max_headers = 256``."""
+        """Text of a limit for messages, such as ``max_headers = 256``."""
         return f"{name} = {getattr(self, name)}"
 
     def cut(self, body: bytes) -> "Cut | None":
-        """Where JSON goes beyond them; None where it does not, or is none."""
+        """Finds the place at which JSON exceeds a limit; None without one, or if the body is not JSON."""
         if not self._may_be_beyond(body) or body.lstrip()[:1] not in _OPENING:
             return None
         depth = values = 0
@@ -67,7 +67,7 @@ class Bounds:
         return None
 
     def cut_stream(self, stream: bytes) -> "Cut | None":
-        """The same for the JSON in each data line of a stream of events."""
+        """The same for the JSON in each data line of an event stream."""
         at = 0
         for line in stream.splitlines(keepends=True) if self._may_be_beyond(stream) else ():
             cut = self.cut(line[5:]) if line.startswith(b"data:") else None
@@ -82,14 +82,14 @@ class Bounds:
 
 
 class Room:
-    """What a run may still keep of answers; usable from several threads."""
+    """Remaining bytes of responses that a run may keep; usable from several threads."""
 
     def __init__(self, most_bytes: int) -> None:
         self._left_bytes = most_bytes
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Whether a head or a body of so many bytes may be kept; then they are taken."""
+        """Reserves the bytes of a head or body; returns whether they fit."""
         more_bytes = size - LEAST_KEPT_BYTES
         with self._lock:
             fits = more_bytes <= max(0, self._left_bytes)
@@ -98,12 +98,12 @@ class Room:
 
 
 def head_bytes(headers: Iterable[tuple[str, str]]) -> int:
-    """About how long the fields of a head are."""
+    """Approximate length of header fields in bytes."""
     return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The fields of a head that are kept where there is no room for all: the last one says what was cut."""
+    """Truncates the fields of a head; an additional last field has the original size."""
     kept, size = [], 0
     for name, value in headers:
         if len(name) <= _MOST_VALUE_CHARS:
@@ -116,7 +116,7 @@ def cut_head(headers: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where JSON goes beyond a bound: the length of what comes before that, and what is wrong."""
+    """Place at which JSON exceeds a limit: length of the text before it, and the problem."""
 
     at: int
     problem: str

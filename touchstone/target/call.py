@@ -1,4 +1,4 @@
-"""What a call to a target says, with its key as it is sent and without it as it is kept."""
+"""Calls to a target, and their conversion to requests with keys and to redacted copies."""
 
 import posixpath
 import threading
@@ -15,7 +15,7 @@ from touchstone.target.redact import Secrets
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of the accounts that a run may use; None where there is none. Unused ones are secrets, too."""
+    """Keys of the accounts that a run may use, or None. Unused keys are redacted as well."""
 
     primary: str = field(repr=False)
     second: str | None = field(default=None, repr=False)
@@ -23,21 +23,21 @@ class Keys:
     unused: tuple[str, ...] = field(default=(), repr=False)
 
     def headers(self, credential: Credential) -> dict[str, str]:
-        """The Authorization header for *credential*, empty where none is sent; LookupError without such a key."""
+        """Authorization header for *credential*, or no header; LookupError if the key is missing."""
         if credential in ("none", "query"):
             return {}
         scheme = {"malformed": "Basic", "lowercase-scheme": "bearer"}.get(credential)
         return {"Authorization": f"{scheme} {self.primary}" if scheme else f"Bearer {self.value(credential)}"}
 
     def value(self, credential: Credential) -> str:
-        """The key behind *credential*."""
+        """Key for *credential*."""
         key = self._values().get(credential)
         if not key:
             raise LookupError(f"no key for {credential!r}")
         return key
 
     def secrets(self) -> Secrets:
-        """Every value that must not reach an exchange."""
+        """All values that must not reach an exchange."""
         unused = {f"unused-{number}": value for number, value in enumerate(self.unused, start=1)}
         return Secrets(self._values() | {"headless": self.primary[1:]} | unused)
 
@@ -55,15 +55,15 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to be sent.
+    """A request to send.
 
     Attributes:
-        operation: operationId, or empty for a request outside the contract (then *method* and *path* say all).
+        operation: operationId, or empty for a request outside the contract, which needs *method* and *path*.
         ref: ``namespace/name@version``; its parts fill the path, percent-encoded.
-        path: Path and query below the target's base, exactly as to be sent; wins over *ref*.
-        stream_s: For a stream: seconds after which it is left alone if the server did not end it.
-        until: For a stream: leave it as soon as this event is set.
-        opened: Set when the head of the answer has arrived, or will not arrive.
+        path: Path and query below the base URL, sent unchanged; overrides *ref*.
+        stream_s: For a stream: seconds until the client closes it.
+        until: For a stream: event on which the client closes it.
+        opened: Set when the head of the response has arrived or can no longer arrive.
     """
 
     operation: str = ""
@@ -82,7 +82,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request as it is sent: *target* is path and query below the base and, as *headers*, may hold a key."""
+    """A request before redaction. *target* is path and query below the base URL; keys may be in any part."""
 
     operation: str
     ref: str | None
@@ -92,8 +92,8 @@ class OutgoingRequest:
     body: bytes = field(repr=False)
 
 
-class Wording:
-    """Puts calls to one target into words, and takes the secrets out of what is kept; *url* has no trailing slash."""
+class MessageBuilder:
+    """Builds requests to one target, and redacted copies of requests and responses; *url* has no trailing slash."""
 
     def __init__(self, url: str, keys: Keys, contract: Contract) -> None:
         self.url = url
@@ -102,7 +102,7 @@ class Wording:
         self._contract = contract
 
     def prepare(self, call: Call) -> OutgoingRequest:
-        """The request of a *call*; LookupError where the run has no such key."""
+        """Prepared request of a *call*; LookupError if its key is missing."""
         known = self._contract.operations.get(call.operation)
         method = call.method or (known.method if known else "GET")
         path = call.path or (fill(known.path, call.ref) if known else "")
@@ -116,12 +116,12 @@ class Wording:
         found = self._contract.match(method, path)
         operation = call.operation or (found[0].id if found else "")
         values = (found or self._contract.match("GET", path) or (None, {}))[1]
-        named = {"namespace", "name", "version"} <= values.keys()
-        ref = f"{values['namespace']}/{values['name']}@{values['version']}" if named else None
+        has_ref = {"namespace", "name", "version"} <= values.keys()
+        ref = f"{values['namespace']}/{values['name']}@{values['version']}" if has_ref else None
         return OutgoingRequest(operation, call.ref or ref, method, target, headers, call.body)
 
     def request(self, outgoing: OutgoingRequest) -> Request:
-        """The request as it is kept: without secrets."""
+        """Redacted copy of a request."""
         return Request(
             method=outgoing.method,
             url=self.secrets.text(self.url + outgoing.target),
@@ -139,27 +139,27 @@ class Wording:
         is_cut: bool = False,
         most_bytes: int | None = None,
     ) -> Response:
-        """What was answered, without secrets; *is_cut* where *body* is a beginning, of which *most_bytes* are kept."""
+        """Redacted response; with *is_cut*, *body* may end within a secret, and *most_bytes* of it are kept."""
         body = self.secrets.data(body, is_cut=is_cut)[:most_bytes]
         kept = tuple(Chunk(c.at_s, self.secrets.data(c.data)) for c in chunks)
         if kept and b"".join(chunk.data for chunk in kept) != body:
-            # The network cut a secret in two, and no piece of it may be kept.
+            # A secret was split between chunks, and no part of it may be kept.
             kept = (Chunk(kept[-1].at_s, body),)
         return Response(status, self.secrets.headers(headers), body, kept)
 
 
 def may_publish(call: Call) -> bool:
-    """Whether a server may take *call* for one that publishes, however it is written down."""
+    """Whether a server may publish a template for *call*, however its path is spelt."""
     return call.operation == "publishTemplate" or (_acts(call) and _path(call) == "/templates")
 
 
 def asks_auto_build(call: Call) -> bool:
-    """Whether a call that publishes may also ask for a build."""
+    """Whether a call that publishes a template may also start a build."""
     return call.query.get("auto_build", "false") != "false" or "auto_build" in unquote(call.path.partition("?")[2])
 
 
 def may_start(call: Call) -> bool:
-    """Whether a server may take *call* for one that starts a build, however it is written down."""
+    """Whether a server may start a build for *call*, however its path is spelt."""
     return call.operation == "startBuild" or (_acts(call) and _path(call).endswith("/build"))
 
 
@@ -172,7 +172,7 @@ def _path(call: Call) -> str:
 
 
 def fill(template: str, ref: str | None) -> str:
-    """A path template with the parts of *ref* percent-encoded in it."""
+    """Fills a path template with the percent-encoded parts of *ref*."""
     if ref is None:
         return template
     namespace, _, rest = ref.partition("/")

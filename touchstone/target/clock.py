@@ -1,4 +1,4 @@
-"""The clock of a run: seconds since it began, and how to wait. A replay has one that goes by what was recorded."""
+"""Clocks of a run: real time, and recorded time for a replay."""
 
 import math
 import threading
@@ -6,13 +6,13 @@ import time
 
 
 class WallClock:
-    """Time as it passes; *origin* is the machine's monotonic clock when the run began."""
+    """Real time; *origin* is the monotonic clock at the start of the run."""
 
     def __init__(self) -> None:
         self.origin = time.monotonic()
 
     def now(self) -> float:
-        """Seconds since this was made."""
+        """Seconds since the start of the run."""
         return time.monotonic() - self.origin
 
     def rest(self, seconds: float) -> None:
@@ -21,7 +21,7 @@ class WallClock:
 
 
 class RecordedClock:
-    """Time as it passed in a recording; waits are *speed* times as fast, and infinite is for no waits at all."""
+    """Time in a recording. Waits are *speed* times faster; an infinite speed skips them."""
 
     def __init__(self, speed: float = math.inf) -> None:
         self._speed = speed
@@ -29,22 +29,22 @@ class RecordedClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """The moment that the replay has come to."""
+        """Current time of the replay."""
         return self._now
 
     def rest(self, seconds: float) -> None:
-        """Waits as many seconds of the recording."""
+        """Waits for *seconds* of the recording."""
         wait_s(seconds / self._speed)
         with self._lock:
             self._now += seconds
 
     def come_to(self, moment: float) -> None:
-        """Goes on to *moment*; never back."""
+        """Advances to *moment*, never back."""
         with self._lock:
             self._now = max(self._now, moment)
 
 
 def wait_s(seconds: float) -> None:
-    """Waits; not at all where *seconds* is 0."""
+    """Waits; returns at once for 0."""
     if seconds > 0:
         threading.Event().wait(seconds)

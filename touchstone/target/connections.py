@@ -1,4 +1,4 @@
-"""What requests travel on: connections that keep to a deadline for the whole answer, and a client without memory."""
+"""Connections with a deadline for the whole response, and HTTP clients without cookies."""
 
 import threading
 import time
@@ -16,74 +16,74 @@ from touchstone.target.tls import trusting
 _T = TypeVar("_T")
 _FOREVER = float("inf")
 
-# While something is waited for it is looked so often whether the run was stopped, and then waited so long at most.
-_LOOK_S = 0.1
+# Interval of checks for a stopped run during a wait, and longest wait after the stop.
+_CHECK_S = 0.1
 _GRACE_S = 0.5
 
 
 def in_background(future: "Future[_T]", work: Callable[[], _T]) -> None:
-    """Has *work* give *future* its result, in a thread that keeps no process from its end."""
+    """Runs *work* in a daemon thread and passes its result to *future*."""
 
     def fulfil() -> None:
         if future.set_running_or_notify_cancel():
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - whoever asks for the result gets it
+            except BaseException as error:  # noqa: BLE001 - raised again by future.result()
                 future.set_exception(error)
 
     threading.Thread(target=fulfil, daemon=True).start()
 
 
 class Deadline(threading.local):
-    """Until when the request of the current thread must be over; *stopped* says whether the run was stopped."""
+    """Deadline of the request in the current thread; *stopped* returns whether the run was stopped."""
 
     _at = _leave_at = _FOREVER
     _until: threading.Event | None = None
     _head_bytes = _FOREVER
-    heard_bytes = 0
-    _line_bytes: int | None = None  # Of the status line, as long as it has no end
+    received_bytes = 0
+    _line_bytes: int | None = None  # length of the status line until its end
 
     def __init__(self, stopped: Callable[[], bool] | None = None) -> None:
         self._stopped = stopped
 
     def set(self, seconds: float, max_head_bytes: float = _FOREVER) -> None:
-        """Gives the request that comes next *seconds* from now, and its answer a head of so many bytes."""
+        """Sets the deadline *seconds* from now and the head limit for the next request."""
         self._at, self._leave_at, self._until = time.monotonic() + seconds, _FOREVER, None
         self._head_bytes = max_head_bytes
-        self.heard_bytes = self._line_bytes = 0
+        self.received_bytes = self._line_bytes = 0
 
-    def headed(self) -> None:
-        """Takes note that the head is there: what is read from now on is no part of it."""
+    def end_head(self) -> None:
+        """Removes the head limit: the following bytes are the body."""
         self._head_bytes = _FOREVER
 
     def leave_after(self, seconds: float, until: threading.Event | None) -> None:
-        """Gives the rest of the answer *seconds* from now, and no more of it is read once *until* is set."""
+        """Sets the deadline of the rest of the response; reading also ends once *until* is set."""
         self._at, self._until = time.monotonic() + seconds, until
 
     def bounded(self, timeout_s: float | None) -> float | None:
-        """A time-out that ends no later than the deadline; ReadTimeout where that is over or nobody wants the rest."""
+        """Time-out that ends no later than the deadline; ReadTimeout if that has passed or *until* is set."""
         if self._until and self._until.is_set():
-            raise httpcore.ReadTimeout("nobody wants the rest")
+            raise httpcore.ReadTimeout("the rest is not needed")
         left_s = self._at - time.monotonic()
         if left_s <= 0:
-            raise httpcore.ReadTimeout("the answer as a whole took too long")
+            raise httpcore.ReadTimeout("the whole response took too long")
         return timeout_s if left_s == _FOREVER else min(left_s, _FOREVER if timeout_s is None else timeout_s)
 
     def read(self, read: Callable[[int, float | None], bytes], max_bytes: int, timeout_s: float | None) -> bytes:
-        """What *read*, which takes how much to read and a time-out, reads until the deadline.
+        """Reads until the deadline with *read*, a function of the maximum size and the time-out.
 
-        A head or a status line that is too long is refused before a parser has it.
+        A head or status line that is too long is rejected before a parser gets it.
 
         Raises:
-            httpcore.ReadTimeout: nothing came in time, or nobody wants it any more.
-            httpcore.PoolTimeout: the run was stopped meanwhile, which is no fault of the target.
-            httpcore.RemoteProtocolError: the head is too long, with all that precedes it, or its first line.
+            httpcore.ReadTimeout: nothing arrived in time, or the rest is not needed.
+            httpcore.PoolTimeout: the run was stopped meanwhile, which is not a fault of the target.
+            httpcore.RemoteProtocolError: the head, including interim responses, or the status line is too long.
         """
-        if self.heard_bytes >= self._head_bytes:
+        if self.received_bytes >= self._head_bytes:
             raise httpcore.RemoteProtocolError(f"the head is longer than max_head_bytes = {self._head_bytes}")
-        most = int(min(max_bytes, self._head_bytes - self.heard_bytes))
+        most = int(min(max_bytes, self._head_bytes - self.received_bytes))
         data = self._read(lambda left_s: read(most, left_s), self.bounded(timeout_s))
-        self.heard_bytes += len(data)
+        self.received_bytes += len(data)
         if self._line_bytes is not None and self._head_bytes < _FOREVER:
             before, line_feed, _ = data.partition(b"\n")
             self._line_bytes += len(before)
@@ -99,36 +99,36 @@ class Deadline(threading.local):
         while True:
             left_s = ends_at - time.monotonic()
             try:
-                return read(max(0.0, min(_LOOK_S, left_s)))
+                return read(max(0.0, min(_CHECK_S, left_s)))
             except httpcore.ReadTimeout:
-                if left_s <= _LOOK_S:
+                if left_s <= _CHECK_S:
                     raise
                 self.bounded(None)
-                self._look()
+                self._check_stopped()
 
     def connected(self, connect: Callable[[], httpcore.NetworkStream]) -> httpcore.NetworkStream:
-        """What *connect* connects to; PoolTimeout where the run was stopped meanwhile."""
+        """Opens a connection with *connect*; PoolTimeout if the run was stopped meanwhile."""
         if self._stopped is None:
             return connect()
-        # Nothing but another thread can wait for a connection and look up now and then.
+        # connect() cannot be interrupted, so it runs in another thread.
         future: Future[httpcore.NetworkStream] = Future()
         in_background(future, connect)
         while True:
             try:
-                return future.result(_LOOK_S)
+                return future.result(_CHECK_S)
             except TimeoutError:
-                self._look()
+                self._check_stopped()
 
-    def _look(self) -> None:
+    def _check_stopped(self) -> None:
         now = time.monotonic()
         if self._stopped and self._stopped():
             self._leave_at = min(self._leave_at, now + _GRACE_S)
         if now >= self._leave_at:
-            raise httpcore.PoolTimeout("the run was stopped before the answer was complete")
+            raise httpcore.PoolTimeout("the run was stopped before the response was complete")
 
 
 class BoundedBackend(httpcore.NetworkBackend):
-    """Opens connections whose reads keep to a deadline."""
+    """Opens connections whose reads end at a deadline."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._plain = httpcore.SyncBackend()
@@ -142,7 +142,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to *host*."""
+        """Opens a connection to *host*."""
         stream = self._deadline.connected(
             lambda: self._plain.connect_tcp(host, port, timeout, local_address, socket_options)
         )
@@ -172,29 +172,29 @@ class _BoundedStream(httpcore.NetworkStream):
         return self._plain.get_extra_info(info)
 
 
-# An idle connection is not used again after this: servers close theirs after 5 s (Node, uvicorn) or later, and a
-# request that meets the closing would look like one that was not answered.
+# Idle connections are not reused after this time. Servers close theirs after 5 s (Node, uvicorn) or later, and a
+# request on a connection that is being closed would seem to have no response.
 LONGEST_IDLE_S = 3.0
-SURPLUS_BYTES = "touchstone.surplus_bytes"  # Where an answer says how many bytes came behind its end
+SURPLUS_BYTES = "touchstone.surplus_bytes"  # extension of a response: number of bytes after its end
 
 
 class Wire(httpx.HTTPTransport):
-    """Connections that keep to a deadline; *kept* are kept for another request, 0 for none."""
+    """Connection pool with deadlines; it keeps up to *kept* idle connections for reuse."""
 
     def __init__(self, backend: BoundedBackend, kept: int = 32) -> None:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept, keepalive_expiry=LONGEST_IDLE_S)
         super().__init__(verify=trusting(), trust_env=False, limits=limits)
-        self._pool._network_backend = backend  # noqa: SLF001  # httpx passes none on; a test sees if it gets lost
+        self._pool._network_backend = backend  # noqa: SLF001  # httpx has no argument for it; a test checks it
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request; its connection is not used again where more comes than the answer."""
+        """Sends a request; closes its connection if more bytes follow the response."""
         response = super().handle_request(request)
         response.stream = _Ended(response.stream, response.extensions)
         return response
 
 
 class _Ended(httpx.SyncByteStream):
-    """A body that closes its connection, once it is read, where bytes came behind its end: httpcore would keep it."""
+    """Body that closes its connection at its end if more bytes follow; httpcore would reuse the connection."""
 
     def __init__(self, plain: Any, extensions: dict[str, Any]) -> None:
         self._plain = plain
@@ -204,8 +204,8 @@ class _Ended(httpx.SyncByteStream):
         yield from self._plain
 
     def close(self) -> None:
-        stream = self._plain._httpcore_stream  # noqa: SLF001  # nothing public has it; a test sees if it gets lost
-        # What is served in the place of the network has no connection.
+        stream = self._plain._httpcore_stream  # noqa: SLF001  # there is no public access; a test checks it
+        # Mocked responses have no connection.
         connection = getattr(getattr(stream, "_stream", None), "_connection", None)
         if connection is not None:
             parser = connection._h11_state  # noqa: SLF001  # the same
@@ -221,9 +221,9 @@ class _NoCookies(httpx.Cookies):
         pass
 
     def set_cookie_header(self, request: httpx.Request) -> None:
-        """Gives none."""
+        """Sets no header."""
 
 
 def keep_no_cookies(client: httpx.Client) -> None:
-    """Lets a client send what it is told and no more: an answer's cookies would go out with the next request."""
-    client._cookies = _NoCookies()  # noqa: SLF001  # httpx copies a jar that it is given; a test sees if it gets lost
+    """Disables cookies: those of a response would be sent with the next request."""
+    client._cookies = _NoCookies()  # noqa: SLF001  # httpx copies a jar that is passed to it; a test checks it

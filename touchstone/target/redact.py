@@ -1,7 +1,7 @@
-"""Finds the secrets of a run in what crossed the wire and puts markers in their place.
+"""Redaction: replaces the secrets of a run by markers in everything that crossed the wire.
 
-Each secret is searched for as it is, in hexadecimal, and in base64 at each of its three offsets; in any case, with its
-long parts, and once more without percent, JSON and HTML escapes. The time is in proportion to the bytes.
+It finds a secret as plain text, in hexadecimal, and in base64 at each of its three offsets. Case does not matter. Long
+parts count, too. A second search ignores percent, JSON and HTML escapes. The time is linear in the number of bytes.
 """
 
 import base64
@@ -17,7 +17,7 @@ from touchstone.facts.key_sources import UNKNOWN_KEY
 
 REDACTED = "<redacted>"
 
-# The shortest part of a secret that counts, and the shortest beginning of one where bytes were cut.
+# Shortest part of a secret that counts, and shortest beginning of one at the end of a truncated body.
 PART_CHARS, EDGE_CHARS = 18, 8
 _BLOCK_CHARS = 9
 
@@ -26,7 +26,7 @@ _COOKIE_HEADERS = frozenset({"cookie", "set-cookie"})
 _SCHEMES = frozenset({"", "bearer", "basic", "digest", "token", "apikey"})
 _MARKER = re.compile(r"<key:[^<>]*>")
 
-# One case, and one of the two alphabets of base64.
+# Folds upper and lower case, and the two alphabets of base64.
 _FOLD = bytes.maketrans(string.ascii_uppercase.encode() + b"-_", string.ascii_lowercase.encode() + b"+/")
 # An escape, also an escaped one, or a line break in a run of base64.
 _ESCAPE = re.compile(
@@ -35,19 +35,19 @@ _ESCAPE = re.compile(
     rb"|&(?:amp;){0,3}(?:#(?:\d{1,9}|[xX][0-9A-Fa-f]{1,8});?|[A-Za-z]\w{1,30};)"
     rb"|[\r\n]+[ \t]*"
 )
-# The beginning of an escape in JSON; a marker behind it would spoil the document.
+# Beginning of an escape in JSON; a marker after it would make the document invalid.
 _TORN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?)\Z")
 _END_OF_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]?=*")
 
-Span = tuple[int, int, bytes]  # start, end, and the secret that stands there
+Span = tuple[int, int, bytes]  # start, end, secret
 
 
 class Secrets:
-    """The secrets of a run by name, and the ways in which they are made unreadable.
+    """Secrets of a run by name, and their encodings.
 
     Args:
-        values: Value by name, or pairs of both where several values have one name. A value that is None, or shorter
-            than MIN_SECRET_LENGTH, is left out. A value without its last character is registered as ``NAME-shorter``.
+        values: Values by name, or pairs if several values share a name. Values that are None or shorter than
+            MIN_SECRET_LENGTH are left out. Each value without its last character is added as ``NAME-shorter``.
     """
 
     def __init__(self, values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]) -> None:
@@ -66,12 +66,12 @@ class Secrets:
         return f"Secrets({', '.join(self._names)})"
 
     def text(self, text: str) -> str:
-        """The text with a marker in the place of each secret."""
+        """Replaces each secret in a text by its marker."""
         # surrogatepass: a lone surrogate is legal in JSON and must survive.
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
     def data(self, data: bytes, *, is_cut: bool = False) -> bytes:
-        """The bytes with a marker in place of each secret; with *is_cut*, also of a beginning of one at the end."""
+        """Replaces each secret in bytes by its marker; with *is_cut*, also the beginning of one at the end."""
         if self._search is None:
             return data
         if is_cut and (edge := self._edge(data)):
@@ -86,7 +86,7 @@ class Secrets:
         return self._marked(data, spans)
 
     def headers(self, pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """The headers in their order, without secrets; foreign credentials are ``<redacted>``."""
+        """Header fields in order, without secrets; unknown credentials become ``<redacted>``."""
         return tuple((self._value(name), self._header(name.lower(), value)) for name, value in pairs)
 
     def _header(self, name: str, value: str) -> str:
@@ -95,9 +95,9 @@ class Secrets:
         return REDACTED if is_foreign else marked
 
     def _prepare(self) -> None:
-        """Encodes the secrets and compiles the search for them."""
+        """Encodes the secrets and compiles the search."""
         folded = {value: value.translate(_FOLD) for value in self._markers}
-        # A part that two secrets have gives none away, unless one of the two holds the other.
+        # A part of two secrets identifies neither of them, unless one secret contains the other.
         longest = [one for one in dict.fromkeys(folded.values()) if not any(one in o != one for o in folded.values())]
         self._forms = [
             (form, next(root for root in longest if folded[value] in root), value)
@@ -108,7 +108,7 @@ class Secrets:
         self._whole: dict[bytes, bytes] = {}
         for form, _, value in self._forms:
             self._whole.setdefault(form, value)
-        # A long secret within another one is found as a part of that.
+        # A long secret that is part of another one is found as such.
         needles: dict[bytes, int] = {}
         for value in self._markers:
             if len(value) < PART_CHARS or not any(value in other != value for other in self._markers):
@@ -116,7 +116,7 @@ class Secrets:
         self._block_chars = size = min((_BLOCK_CHARS, *map(len, needles)))
         self._blocks: dict[bytes, list[tuple[bytes, int, int]]] = {}
         for form, part in needles.items():
-            # Each part of that length holds one of these blocks as a whole.
+            # Each part of that length contains one of these blocks.
             for at in range(0, len(form) - size + 1, part - size + 1):
                 self._blocks.setdefault(form[at : at + size], []).append((form, part, at))
         pattern = b"|".join(map(re.escape, self._blocks))
@@ -125,7 +125,7 @@ class Secrets:
         self._owners: dict[bytes, bytes | None] = {}
 
     def _spans(self, data: bytes) -> list[Span]:
-        """The places of all secrets and of their parts; they may overlap."""
+        """Places of all secrets and parts of secrets; they may overlap."""
         spans = [*self._places(data)]
         if _ESCAPE.search(data):
             plain, starts, ends = _unescaped(data)
@@ -150,7 +150,7 @@ class Secrets:
             block = self._search(folded, block.start() + 1)
 
     def _owner(self, data: bytes, text: bytes) -> bytes | None:
-        """The secret that bytes are, or are a part of; None where that gives none away."""
+        """Secret that equals or contains the bytes; None if they do not identify one."""
         if data in self._markers:
             return data
         if text not in self._owners:
@@ -160,7 +160,7 @@ class Secrets:
         return self._owners[text]
 
     def _behind(self, data: bytes, end: int, text: bytes) -> int:
-        """Where base64 of a whole secret ends, with the character that holds its last bits."""
+        """End of a secret; in base64, with the character that contains the last bits."""
         value = self._whole.get(text, b"")
         if text in (value.translate(_FOLD), value.hex().encode()):
             return end
@@ -168,7 +168,7 @@ class Secrets:
         return rest.end() if value and rest else end
 
     def _edge(self, data: bytes) -> Span | None:
-        """The beginning of a secret at the end of *data*."""
+        """Finds the beginning of a secret at the end of *data*."""
         tail = data[-max(map(len, self._whole)) :].translate(_FOLD)
         for at in range(len(tail) - EDGE_CHARS + 1):
             if tail[at : at + EDGE_CHARS] in self._heads:
@@ -178,7 +178,7 @@ class Secrets:
         return None
 
     def _marked(self, data: bytes, spans: Iterable[Span]) -> bytes:
-        """The bytes with a marker for each group of spans that overlap: that of the longest one."""
+        """Replaces each group of overlapping spans by the marker of the longest one."""
         pieces: list[bytes] = []
         done = longest = 0
         for start, end, value in sorted(spans, key=lambda span: span[0]):
@@ -192,16 +192,16 @@ class Secrets:
 
 
 def marker(name: str) -> str:
-    """What stands in the place of the secret *name*."""
+    """Marker that replaces the secret *name*."""
     return f"<key:{name}>"
 
 
 def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:
-    """The value in each encoding, folded, with the length from which on a part of it counts."""
+    """Yields the value in each encoding, folded, with the minimum length of a part that counts."""
     is_short = len(value) < PART_CHARS or value in UNKNOWN_KEY.encode()
     coded = [(value, PART_CHARS), (value.hex().encode(), 2 * PART_CHARS)]
     for before in range(3):
-        # The characters that only the value decides. A part decides four characters for three of its own.
+        # The characters that depend on the value alone: four for three bytes.
         bits = 8 * (before + len(value))
         run = base64.b64encode(b"\0" * before + value)[-(-8 * before // 6) : bits // 6]
         coded.append((run, PART_CHARS * 4 // 3 - 2))
@@ -210,7 +210,7 @@ def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _grown(folded: bytes, found: int, form: bytes, at: int, size: int) -> tuple[int, int]:
-    """How far the text around a block is the text around it in the form of a secret."""
+    """Extends a block in both directions as far as the text matches the secret; returns start and end."""
     start, first = found, at
     while first and start and folded[start - 1] == form[first - 1]:
         start, first = start - 1, first - 1
@@ -224,7 +224,7 @@ def _grown(folded: bytes, found: int, form: bytes, at: int, size: int) -> tuple[
 
 @functools.lru_cache(maxsize=4096)
 def _meaning(escape: bytes) -> bytes:
-    """What an escape stands for; nothing for a line break."""
+    """Decodes an escape; empty for a line break."""
     kind, rest = escape[:1], escape.lstrip(b"\\")
     if kind == b"%":
         plain = bytes.fromhex(escape[-2:].decode())
@@ -243,7 +243,7 @@ def _meaning(escape: bytes) -> bytes:
 
 
 def _unescaped(data: bytes) -> tuple[bytes, Sequence[int], Sequence[int]]:
-    """The bytes without their escapes, and where what each of these stands for begins and ends in *data*."""
+    """Decodes all escapes; also returns the start and end in *data* of each decoded byte."""
     plain, starts, ends = bytearray(), array("L"), array("L")
     done = 0
     for escape in _ESCAPE.finditer(data):
@@ -265,7 +265,7 @@ def _untorn(data: bytes, start: int) -> int:
 
 
 def _is_marked_only(value: str) -> bool:
-    # A few characters beside a marker are a key altered on purpose; anything longer may be another secret.
+    # A few characters beside a marker belong to a deliberately altered key; more may be another secret.
     rest = _MARKER.sub("", value).strip().lower()
     if rest in _SCHEMES:
         return True

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted: those that the machine trusts, for all clients of the package alike."""
+"""Trusted certificates: those of the machine, for all clients of the package."""
 
 import functools
 import ssl
@@ -9,8 +9,8 @@ import certifi
 
 @functools.cache
 def trusting() -> ssl.SSLContext:
-    """Certificates that OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR have; where there are none, those of certifi."""
+    """SSL context with the certificates of OpenSSL, SSL_CERT_FILE or SSL_CERT_DIR; without any, those of certifi."""
     paths = ssl.get_default_verify_paths()
-    # Of a folder each certificate is only looked for when one is met; a context does not tell what it would find.
+    # OpenSSL reads a folder of certificates on demand, so a context does not list them.
     has_folder = bool(paths.capath) and any(list(Path(paths.capath).iterdir()))
     return ssl.create_default_context(cafile=None if paths.cafile or has_folder else certifi.where())

@@ -1,4 +1,4 @@
-"""Sends requests to a target and turns each into an exchange, which never holds a secret."""
+"""Sends requests to a target and converts each to an exchange, which never contains a secret."""
 
 import contextlib
 import itertools
@@ -14,28 +14,28 @@ from touchstone.facts.exchange import Chunk, Closed, Exchange, Response
 from touchstone.facts.wording import was
 from touchstone.target.body import ACCEPTED, BEYOND_BYTES, Intake, Refused
 from touchstone.target.bounds import DEFAULT_BOUNDS, KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, Room, cut_head, head_bytes
-from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
+from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.clock import RecordedClock, WallClock
 from touchstone.target.connections import SURPLUS_BYTES, BoundedBackend, Deadline, Wire, keep_no_cookies
 
-SERVED = "touchstone.served"  # Where a wire says which recorded exchange it served: a list that each request carries
+SERVED = "touchstone.served"  # extension of a request: list to which a wire adds the recorded exchange that it served
 
-# A stream in more pieces than these is kept in coarser ones.
+# After this many pieces of a stream, those that arrive within this time are merged.
 _MANY_PIECES, _SAME_TIME_S = 1_000, 0.001
-# RFC 9110 9.2.1: what changes nothing may be sent again where a kept-up connection turns out to be closed.
+# RFC 9110 9.2.1: requests without side effects may be sent again if a reused connection was already closed.
 _SAFE = frozenset({"GET", "HEAD"})
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Transport:
-    """One connection pool to one target; usable from several threads.
+    """Connection pool for one target; usable from several threads.
 
     Args:
         url: Base URL of the target without a trailing slash.
         record: Called with each finished exchange, in the thread that sent it.
-        request_timeout_s: Longest wait for a connection, for a byte, or for the whole of a body that is no stream.
-        wire: What carries requests in the place of the network; it may put the recorded exchange in `SERVED`.
-        stopped: Whether the run was stopped: soon after, nothing is waited for any more. None where nobody can stop it.
+        request_timeout_s: Longest wait for a connection, for a byte, and for a whole body that is not a stream.
+        wire: Replaces the network; it may add the recorded exchange to `SERVED`.
+        stopped: Returns whether the run was stopped, which soon ends all waits; None if it cannot be stopped.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Transport:
     ) -> None:
         self.url = url
         self.keys = keys
-        self._wording = Wording(url, keys, contract)
-        self.secrets = self._wording.secrets
+        self._builder = MessageBuilder(url, keys, contract)
+        self.secrets = self._builder.secrets
         self.clock: WallClock | RecordedClock = clock or WallClock()
         self._record = record
         self._timeout_s = request_timeout_s
@@ -61,11 +61,12 @@ class Transport:
         self._deadline = Deadline(stopped)
         self._bounds = bounds
         self._wire = wire
-        # A kept-up connection may be closed just when a request comes; one that acts must not have to be sent twice.
+        # A server may close an idle connection at any time. Requests with side effects must not be sent twice, so they
+        # do not reuse connections.
         self._keeping, self._single = self._client(kept=32), self._client(kept=0)
         self._kept = self._keeping
         self._room = Room(bounds.max_total_bytes)
-        # How many requests were sent a second time, and how many bodies and heads were cut for want of room.
+        # Number of requests that were sent again, and of bodies and heads that max_total_bytes truncated.
         self.resent = self.cut = self.cut_heads = 0
 
     def _client(self, kept: int) -> httpx.Client:
@@ -81,18 +82,18 @@ class Transport:
 
     @property
     def remark(self) -> str:
-        """What the reader of the reports should know of how requests were sent; empty for nothing."""
-        beyond = f"as all are longer than {self._bounds.describe('max_total_bytes')}"
+        """Note for readers of the reports about repeated requests and truncated responses; may be empty."""
+        beyond = f"because all together exceed {self._bounds.describe('max_total_bytes')}"
         counts = (
-            (self.resent, "read", "reads", "sent again, as the server had closed a kept-up connection just before"),
-            (self.cut, "long body", "long bodies", f"cut and not judged, {beyond}"),
-            (self.cut_heads, "long head", "long heads", f"cut in the run log, {beyond}"),
+            (self.resent, "read", "reads", "sent again, because the server had just closed the reused connection"),
+            (self.cut, "long body", "long bodies", f"truncated and not judged, {beyond}"),
+            (self.cut_heads, "long head", "long heads", f"truncated in the run log, {beyond}"),
         )
-        named = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
-        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in named)
+        found = [(number, one if number == 1 else many, what) for number, one, many, what in counts if number]
+        return "; ".join(f"{number} {noun} {was(number)} {what}" for number, noun, what in found)
 
     def number_from(self, seq: int) -> None:
-        """Numbers the exchanges that follow from *seq* on."""
+        """Numbers the next exchanges from *seq* on."""
         self._seq = itertools.count(seq)
 
     def close(self) -> None:
@@ -101,12 +102,12 @@ class Transport:
         self._single.close()
 
     def now(self) -> float:
-        """Seconds since the run started, the clock of every exchange."""
+        """Seconds since the start of the run, as in every exchange."""
         return self.clock.now()
 
     def send(self, call: Call, case: str = "") -> Exchange:
-        """Sends *call* and waits for the whole answer or the end of its stream; a missing answer is no exception."""
-        outgoing = self._wording.prepare(call)
+        """Sends *call* and waits for the whole response or the end of its stream; never raises for a missing one."""
+        outgoing = self._builder.prepare(call)
         seq, sent_at = next(self._seq), self.now()
         outcome = self._exchange(outgoing, call)
         done_at = self.now()
@@ -119,7 +120,7 @@ class Transport:
             sent_at=sent_at,
             head_at=outcome.head_at or done_at,
             done_at=done_at,
-            request=self._wording.request(outgoing),
+            request=self._builder.request(outgoing),
             response=outcome.response,
             error=self.secrets.text(outcome.error),
             closed=outcome.closed,
@@ -134,7 +135,7 @@ class Transport:
         outcome = _Outcome()
         began = self.now()
         try:
-            response = self._headed(outgoing, call, outcome)
+            response = self._receive_head(outgoing, call, outcome)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome.error = self._problem(error)
             is_ours = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout)
@@ -145,7 +146,7 @@ class Transport:
             if call.opened:
                 call.opened.set()
         outcome.head_at = self.now()
-        # An answer of another kind, and one whose length is announced, ends by itself or with the deadline.
+        # A response with a Content-Length ends by itself or at the deadline.
         if call.stream_s and "content-length" not in response.headers:
             self._deadline.leave_after(call.stream_s, call.until)
         with contextlib.closing(response):
@@ -156,29 +157,29 @@ class Transport:
                 self._read(response, outcome, began, streamed=call.stream_s > 0)
         if surplus_bytes := response.extensions.get(SURPLUS_BYTES):
             outcome.note["surplus_bytes"] = surplus_bytes
-            # What comes a moment later would still be taken for the next answer.
+            # More bytes may arrive later and be mistaken for the next response, so connections are no longer reused.
             self._kept = self._single
         return outcome
 
-    def _headed(self, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome") -> httpx.Response:
-        """The head of an answer; what is safe is sent again where its connection was closed before.
+    def _receive_head(self, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome") -> httpx.Response:
+        """Sends a request and receives the head; repeats a safe request if its connection was already closed.
 
         Source: RFC 9110 9.2.2; RFC 9112 9.3.1.
         """
         client = self._kept if outgoing.method in _SAFE else self._single
         connected: list[str] = []
         try:
-            return self._sent(client, outgoing, call, outcome, connected)
+            return self._send(client, outgoing, call, outcome, connected)
         except _CLOSED as error:
-            # What the server said too much with its last answer is no answer to this request, and no end of it either.
-            spoke = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
-            if spoke or self._deadline.heard_bytes or connected or outgoing.method not in _SAFE or self._wire:
+            # Any other protocol error means that the server sent something and did not just close the connection.
+            has_sent = isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error)
+            if has_sent or self._deadline.received_bytes or connected or outgoing.method not in _SAFE or self._wire:
                 raise
             outcome.note["resent"] = self._problem(error)
             self.resent += 1
-            return self._sent(self._single, outgoing, call, outcome, connected)
+            return self._send(self._single, outgoing, call, outcome, connected)
 
-    def _sent(
+    def _send(
         self, client: httpx.Client, outgoing: OutgoingRequest, call: Call, outcome: "_Outcome", connected: list[str]
     ) -> httpx.Response:
         def trace(event: str, _info: object) -> None:
@@ -186,7 +187,7 @@ class Transport:
                 connected.append(event)
 
         base = urlsplit(self.url)
-        # The target goes out byte for byte: a client that tidies paths hides what a server makes of untidy ones.
+        # The path is sent byte for byte: a client that normalises paths would hide how a server handles odd ones.
         request = client.build_request(
             outgoing.method,
             f"{base.scheme}://{base.netloc}",
@@ -194,7 +195,7 @@ class Transport:
             content=outgoing.body or None,
             extensions={
                 "target": (base.path + outgoing.target).encode("utf-8"),
-                # A stream may be silent for as long as it may last.
+                # A stream may be silent until its time limit.
                 "timeout": httpx.Timeout(self._timeout_s, read=max(self._timeout_s, call.stream_s)).as_dict(),
                 "trace": trace,
                 SERVED: outcome.served,
@@ -204,18 +205,18 @@ class Transport:
         try:
             return client.send(request, stream=True)
         finally:
-            self._deadline.headed()
+            self._deadline.end_head()
 
     def _problem(self, error: Exception) -> str:
         return self.secrets.text(f"{type(error).__name__}: {error}")
 
     def _read(self, response: httpx.Response, outcome: "_Outcome", began: float, *, streamed: bool) -> None:
-        packed = () if self._wire else response.headers.multi_items()
-        intake = Intake(packed, self._bounds, streamed=streamed)
+        # Bodies that a wire serves are decompressed already.
+        headers = () if self._wire else response.headers.multi_items()
+        intake = Intake(headers, self._bounds, streamed=streamed)
         chunks: list[Chunk] = []
         problem = ""
         try:
-            # What a wire of ours serves is unpacked already.
             for data in response.iter_bytes() if self._wire else response.iter_raw():
                 content = intake.take(data)
                 _add(chunks, Chunk(self.now() - began, content))
@@ -241,14 +242,12 @@ class Transport:
         if not self._room.take(len(body)):
             if not intake.problem:
                 self.cut += 1
-                intake.problem = (
-                    f"OutOfRoom: bodies are longer than {self._bounds.describe('max_total_bytes')} together"
-                )
+                intake.problem = f"OutOfRoom: all bodies together exceed {self._bounds.describe('max_total_bytes')}"
             most_bytes = LEAST_KEPT_BYTES
         body = body if most_bytes is None else body[: most_bytes + BEYOND_BYTES]
         pieces = _within(chunks, most_bytes or len(body)) if streamed else ()
         headers, is_cut = response.headers.multi_items(), is_cut or bool(intake.problem)
-        cleaned = self._wording.response(
+        cleaned = self._builder.response(
             response.status_code, headers, body, pieces, is_cut=is_cut, most_bytes=most_bytes
         )
         if not self._room.take(head_bytes(cleaned.headers)):
@@ -275,7 +274,7 @@ def _add(chunks: list[Chunk], chunk: Chunk) -> None:
 
 
 def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
-    """The pieces that the first *size* bytes came in."""
+    """Yields the pieces that contain the first *size* bytes."""
     for chunk in chunks:
         if size <= 0:
             return
@@ -284,7 +283,7 @@ def _within(chunks: list[Chunk], size: int) -> Iterator[Chunk]:
 
 
 def _as_recorded(exchange: Exchange, served: Exchange) -> Exchange:
-    """The recorded exchange that answered, with what was sent and read this time."""
+    """The recorded exchange, with the request and the response of this replay."""
     response = exchange.response
     if response and served.response and len(served.response.chunks) == len(response.chunks):
         pairs = zip(served.response.chunks, response.chunks, strict=True)

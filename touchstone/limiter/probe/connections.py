@@ -17,7 +17,7 @@ from touchstone.facts.backoff import retry_after_s
 from touchstone.facts.exchange import Exchange, Request, Response
 from touchstone.target.body import Intake, Refused
 from touchstone.target.bounds import KEPT_BYTES
-from touchstone.target.call import Call, Keys, OutgoingRequest, Wording
+from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
@@ -77,8 +77,8 @@ class Link:
         self._host, self._port = base.hostname or "", base.port or (443 if self._tls else 80)
         self._netloc, self._base_path = base.netloc.rpartition("@")[2], base.path
         keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key)
-        self._wording = Wording(url, keys, contract)
-        self.secrets = self._wording.secrets
+        self._builder = MessageBuilder(url, keys, contract)
+        self.secrets = self._builder.secrets
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
         self._closed = threading.Event()
         self._deadline = Deadline(self._closed.is_set)
@@ -132,7 +132,7 @@ class Link:
         connection, timeout_s = self._taken(), timeout_s or self.timeout_s
         was_used = connection is not None and connection.is_idle()
         reply = self._exchange(request, timeout_s, connection)
-        is_unheard = not (reply.status or self._deadline.heard_bytes)
+        is_unheard = not (reply.status or self._deadline.received_bytes)
         if reply.error and was_used and is_unheard and outgoing.method in _SAFE:
             reply = self._exchange(request, timeout_s, None)
         sent.set()
@@ -161,7 +161,7 @@ class Link:
 
     def _read(self, reply: Reply, response: httpcore.Response) -> None:
         """Reads an answer into *reply*, as far as it keeps to its bounds."""
-        self._deadline.headed()
+        self._deadline.end_head()
         reply.status, reply.head_at = response.status, self.now()
         reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
         if (count := len(reply.headers)) > self.bounds.max_headers:
@@ -181,7 +181,7 @@ class Link:
     def exchange(self, prepared: Prepared, reply: Reply, seq: int, case: str) -> Exchange:
         """What crossed the wire, without secrets."""
         is_cut = bool(reply.error)
-        response = self._wording.response(
+        response = self._builder.response(
             reply.status, reply.headers, reply.body, is_cut=is_cut, most_bytes=KEPT_BYTES if is_cut else None
         )
         return Exchange(
@@ -199,13 +199,13 @@ class Link:
         )
 
     def _prepared(self, operation: str, ref: str) -> Prepared:
-        outgoing = self._wording.prepare(Call(operation, ref))
+        outgoing = self._builder.prepare(Call(operation, ref))
         headers = {"Host": self._netloc, "User-Agent": "touchstone", "Accept-Encoding": "identity"}
         headers |= {"Content-Length": str(len(outgoing.body))} if outgoing.method not in _SAFE else {}
         raw = tuple((name.encode(), value.encode()) for name, value in (headers | dict(outgoing.headers)).items())
         target, scheme = (self._base_path + outgoing.target).encode(), b"https" if self._tls else b"http"
         url = httpcore.URL(scheme=scheme, host=self._host.encode(), port=self._port, target=target)
-        return Prepared(outgoing, url, raw, self._wording.request(outgoing))
+        return Prepared(outgoing, url, raw, self._builder.request(outgoing))
 
     def close(self) -> None:
         """Closes all connections; whoever waits for an answer gets an error soon after."""

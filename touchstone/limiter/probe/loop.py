@@ -19,7 +19,7 @@ from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, Heard, Identified, ProbeStory, Sending
+from touchstone.facts.probe_events import Answered, StimulusEnd, Identified, ProbeStory, Sending
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
@@ -129,7 +129,7 @@ class ProbeRun:
                 self._pool.settle()
             began_at = self.now()
             # What is sent begins when it is known: to think of it takes about as long as last time.
-            stimulus = self._brain.ask(began_at + min(1.25 * thinks_s, 10.0))
+            stimulus = self._brain.propose(began_at + min(1.25 * thinks_s, 10.0))
             thinks_s = self.now() - began_at
             if stimulus is None:
                 break
@@ -141,7 +141,7 @@ class ProbeRun:
             for each in self._unkept:
                 self._keep(*each)
             self._unkept.clear()
-            self._hear(number, stimulus, answers)
+            self._observe(number, stimulus, answers)
 
     def _seek(self) -> None:
         """Looks for the knee where the limiter is known for sure."""
@@ -154,14 +154,14 @@ class ProbeRun:
         search = Search(left, median(took_s) if took_s else 0.0, highest_per_s, story.probing.seed)
         for tried in story.tried:
             if tried.mark != "cut":
-                search.ask(math.inf)
-                search.hear(tried.trial, tried.outcome)
+                search.propose(math.inf)
+                search.observe(tried.trial, tried.outcome)
         if not identity.sure:
             search.stop("interrupted" if bounds.why == "interrupted" else "unsettled")
         prepared = self._link.prepared(story.probing.operation, self._handover.refs[0])
         rest_s, until_at = max(rest_s, 0.25), self._handover.until_at
         while not bounds.ended.is_set():
-            trial = search.ask(until_at - self.now() - rest_s)
+            trial = search.propose(until_at - self.now() - rest_s)
             if trial is None or bounds.ended.wait(rest_s):
                 break
             self._log.write(trial)
@@ -169,33 +169,33 @@ class ProbeRun:
             outcome = reads.run(bounds, until_at)
             for reply in reads.distinct.values():
                 self._keep(prepared, reply, next(self._seqs))
-            self._log.write(search.hear(trial, outcome))
+            self._log.write(search.observe(trial, outcome))
         if bounds.ended.is_set():
             search.stop("seconds" if bounds.why == "budget" else "interrupted")
         self._log.write(search.known())
 
     def _replayed(self) -> int:
         """Has the brain hear what an earlier session recorded; the number of the last stimulus."""
-        heard = {heard.stimulus for heard in self._story.heard}
+        ended = {end.stimulus for end in self._story.ended}
         for answered in self._story.answers:
             self.bounds.recall(answered)
         for sending in self._story.sent:
             answers = self._story.answers_to(sending.number)
-            if sending.number in heard:
-                self._brain.hear(sending.stimulus, answers)
+            if sending.number in ended:
+                self._brain.observe(sending.stimulus, answers)
             else:
-                self._hear(sending.number, sending.stimulus, answers)
+                self._observe(sending.number, sending.stimulus, answers)
         if self._story.sent:
             self._brain.resume()
         return max((sending.number for sending in self._story.sent), default=0)
 
-    def _hear(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+    def _observe(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
         at = max((answer.done_at for answer in answers), default=self.now())
-        self._brain.hear(stimulus, answers)
+        self._brain.observe(stimulus, answers)
         families = self._brain.steps[-1].families if self._brain.steps else {}
         bounds = self.bounds
         counts = bounds.requests, bounds.refused, bounds.spent_builds
-        self._log.write(Heard(number, round(at, 6), dict(families), *counts))
+        self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
         """Writes an answer down; its exchange follows after the stimulus."""

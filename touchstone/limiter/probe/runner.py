@@ -39,12 +39,12 @@ BUILD_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Launch:
     """What is to be found out, on this machine or on *allows*; *past* is the run log of an interrupted probe."""
 
     operation: str
     terms: Terms
-    allows: str = ""
+    allowed_host: str = ""
     past: RunLog | None = None
     knee: KneeTerms | None = None
 
@@ -68,7 +68,7 @@ def builds_s(settings: Settings) -> float:
     return BUILD_S if target.embedded else min(BUILD_S, round(0.9 * target.build_timeout_s, 1))
 
 
-def check_terms(settings: Settings, wish: Wish) -> None:
+def check_terms(settings: Settings, launch: Launch) -> None:
     """Makes sure that the target may be probed.
 
     Raises:
@@ -76,23 +76,23 @@ def check_terms(settings: Settings, wish: Wish) -> None:
     """
     target = settings.target
     if target.url:
-        check_allowed(target.url, wish.allows)
-    if wish.terms.starts and target.publish == "never" and not target.templates.buildable:
+        check_allowed(target.url, launch.allowed_host)
+    if launch.terms.starts and target.publish == "never" and not target.templates.buildable:
         raise UsageError(
             "probe: starts builds, publishing is switched off, and no version is named; name some in "
             "templates.buildable, or probe with --operation getBuild"
         )
 
 
-def probe(settings: Settings, wish: Wish, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
-    """Finds out which limiter is behind the target of *settings*, as far as *wish* lets it.
+def probe(settings: Settings, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
+    """Finds out which limiter is behind the target of *settings*, as far as *launch* lets it.
 
     Raises:
         UsageError: the target may not be probed.
     """
     with unsent():
-        check_terms(settings, wish)
-    return _Probe(settings, progress, wish).run(argv, conclude)
+        check_terms(settings, launch)
+    return _Probe(settings, progress, launch).run(argv, conclude)
 
 
 class _Probe(StagedJob):
@@ -101,10 +101,10 @@ class _Probe(StagedJob):
     errand = Errand(command="probe")
     child = ("the probe's process", "probe.log")
 
-    def __init__(self, settings: Settings, progress: Progress, wish: Wish) -> None:
+    def __init__(self, settings: Settings, progress: Progress, launch: Launch) -> None:
         super().__init__(settings, progress)
-        self._wish = wish
-        past = wish.past.probe if wish.past else None
+        self._launch = launch
+        past = launch.past.probe if launch.past else None
         # Events that are written once more, and are not reported again.
         self._recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)} if past else {})
         self._show, self.progress = self.progress, self._progress
@@ -119,7 +119,7 @@ class _Probe(StagedJob):
     def send(self, stage: SettingUp) -> Footer:
         until_at = self._begin(stage)
         stage.smoke(self.is_stopped)
-        built = stage.stage(needs(self.settings, self._wish.terms), self.is_stopped)
+        built = stage.stage(needs(self.settings, self._launch.terms), self.is_stopped)
         if self.is_stopped():
             return REACHED_ITS_END
         most = self.settings.target.max_builds
@@ -131,7 +131,7 @@ class _Probe(StagedJob):
             origin=stage.clock.origin,
             until_at=until_at,
             first_seq=stage.last_seq + 1,
-            spent_builds=most - stage.builds_left(most) if self._wish.terms.starts else 0,
+            spent_builds=most - stage.builds_left(most) if self._launch.terms.starts else 0,
         )
         return self.child_ended(self.run_child(probe_command(), handover, until_at - stage.clock.now() + SLACK_S))
 
@@ -155,9 +155,9 @@ class _Probe(StagedJob):
 
     def _begin(self, stage: SettingUp) -> float:
         """Writes what is asked for, and what an earlier session received; the run second at which time is up."""
-        terms, past, origin_utc = self._wish.terms, self._wish.past, round(time.time() - stage.clock.now(), 6)
+        terms, past, origin_utc = self._launch.terms, self._launch.past, round(time.time() - stage.clock.now(), 6)
         plain = dataclasses.asdict(terms)
-        probing = Probing(self._wish.operation, terms.seed, plain, origin_utc, knee=self._wish.knee)
+        probing = Probing(self._launch.operation, terms.seed, plain, origin_utc, knee=self._launch.knee)
         with RunLogWriter(self.run_log) as writer:
             if past is None or past.probe is None:
                 writer.write(probing)
@@ -170,7 +170,7 @@ class _Probe(StagedJob):
                 exchanges = [exchange for exchange in past.exchanges if exchange.case == CASE]
                 numbers = [*(a.seq for a in story.answers), *(e.seq for e in exchanges)]
                 stage.transport.number_from(1 + max(numbers, default=0))
-                writer.write(probing, *story.sent, *story.answers, *story.heard, *story.tried, *exchanges)
+                writer.write(probing, *story.sent, *story.answers, *story.ended, *story.tried, *exchanges)
         return probing.began_at + max(0.0, terms.most_s - probing.spent_s)
 
 
@@ -208,7 +208,7 @@ def no_knee(story: ProbeStory | None) -> str:
 def _spent(story: ProbeStory, identity: Identity) -> str:
     """Which budget is spent, and what raises it."""
     most = story.probing.terms
-    builds = max([sum(each.may_have_begun for each in story.answers), *(heard.builds for heard in story.heard)])
+    builds = max([sum(each.may_have_begun for each in story.answers), *(end.builds for end in story.ended)])
     if identity.cost.requests >= most["most_requests"]:
         budget, flag = plural(most["most_requests"], "request"), "--max-requests"
     elif most["starts"] and builds >= most["most_builds"]:
@@ -220,7 +220,7 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
 
 def _odd(story: ProbeStory | None) -> str:
     """The answers that show nothing of a limiter, in a sentence; empty where there are none."""
-    answers = [answered for answered in story.answers if not answered.heeded] if story else []
+    answers = [answered for answered in story.answers if not answered.is_evidence] if story else []
     if story is None or not answers:
         return ""
     counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
@@ -233,9 +233,9 @@ def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> N
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
-    unheeded = {answered.seq for answered in log.probe.answers if not answered.heeded} if log.probe else set()
-    received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in unheeded)]
-    judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.see(each)]
+    others = {answered.seq for answered in log.probe.answers if not answered.is_evidence} if log.probe else set()
+    received = [each for each in log.exchanges if each.response and not (each.case == CASE and each.seq in others)]
+    judgements = [j for each in sorted(received, key=lambda each: each.done_at) for j in judge.add(each)]
     writer.write(*tallies(CASE, judgements))
     writer.write(*(Occurrence(judge.finding(j), CASE) for j in judgements if j.outcome == "broken"))
     for rule_id, error in judge.failed.items():

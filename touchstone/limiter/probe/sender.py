@@ -92,7 +92,7 @@ class Bounds:
         """Counts one request, whatever was answered; too many answers that tell nothing end the probe."""
         with self._lock:
             self.recall(answered)
-            self._others = 0 if answered.heeded else self._others + 1
+            self._others = 0 if answered.is_evidence else self._others + 1
         what = f"status {answered.status}" if answered.status else "no answer"
         if answered.status in {401, 403}:
             self.end("interrupted", f"a request was answered with {what}: the key may not do this; give another one")
@@ -211,7 +211,7 @@ class Sender:
             answered = self._answered(refs[0], next(self._seqs), segment, 0)
             answer = answered.answer
             took_s += [answer.done_at - answer.sent_at] if answer.accepted else []
-            if answered.heeded and segment.ends_with(accepted=answer.accepted, took_s=took_s):
+            if answered.is_evidence and segment.ends_with(accepted=answer.accepted, took_s=took_s):
                 break
         return not self._bounds.ended.is_set()
 
@@ -225,7 +225,7 @@ class Sender:
             if not self._bounds.wait_until(at + late_s):
                 break
             # One of those that were sent before may have been what ends it.
-            new = [each for each in self._answers[before:] if each.heeded] if at > segment.at[0] else []
+            new = [each for each in self._answers[before:] if each.is_evidence] if at > segment.at[0] else []
             if any(segment.until == ("accepted" if each.answer.accepted else "refused") for each in new):
                 break
             flights.append(self._link.spawn(self._answered, ref, next(self._seqs), segment, len(flights)))

@@ -1,8 +1,7 @@
-"""Named ways in which the twin can be told to break exactly one promise.
+"""Named faults: bugs of the twin that each break exactly one promise.
 
-Each is an engine, an application or a wrapper in which one thing is otherwise, and names the claims that must be found
-broken. Nothing in a fault depends on luck: what happens once in so many times is counted, and what has to last
-outlasts what it is compared with by far.
+Each fault is an engine, an application or a wrapper with one bug, and lists the claims that must be found broken.
+Faults are deterministic: rare events are counted, and delays are much longer than the timeout that detects them.
 """
 
 import importlib
@@ -20,7 +19,7 @@ _MODULES = sorted(path for path in Path(__file__).parent.glob("*.py") if path.st
 
 
 def found(name: str) -> Fault | None:
-    """The fault called *name*, for which only the module that says its name is imported; None where there is none."""
+    """Returns the fault with this name, or None; imports only the module that defines it."""
     if re.fullmatch(r"[a-z0-9-]+", name):
         alone = name.removesuffix("-of-builds")
         its = re.compile(
@@ -34,7 +33,7 @@ def found(name: str) -> Fault | None:
 
 
 def __getattr__(name: str) -> Mapping[str, Fault]:
-    """All faults, by name; the first look at them imports all of their modules."""
+    """Returns all faults by name; the first access imports all of their modules."""
     if name != "FAULTS":
         raise AttributeError(name)
     for path in _MODULES:

@@ -1,7 +1,7 @@
-"""Faults that went unnoticed once, of what is published, under which name and by whom, and of what follows on what.
+"""Faults that earlier checks missed: publishing, refs, accounts, and sequences of operations.
 
-No check was written for them: they were thought of without looking at the checks. They led to the episodes that follow
-each other in any order, to whole documents in each form, and to wrong ones in the place of what is there.
+Their authors did not know the checks. The faults led to cases with random sequences of operations, with complete
+documents in every format, and with invalid documents for existing versions.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ Place = tuple[str, Ref]
 
 
 def forced(request: Request) -> bool:
-    """Whether a publish is to replace what is there."""
+    """Whether a publish has force=true."""
     return read_switches(request.scope["query_string"], ("force",))["force"]
 
 
 def automatic(request: Request) -> bool:
-    """Whether a publish is to start a build."""
+    """Whether a publish has auto_build=true."""
     return read_switches(request.scope["query_string"], ("auto_build",))["auto_build"]
 
 
 @breaks("semantic", "digest.is-stable", also="digest.* publish.* status.* reuse.*")
 class ForceEntersTheDigest(Engine):
-    """The same content has another digest when it is published with force."""
+    """Publishing the same content with force yields another digest."""
 
     forced = False
 
@@ -56,7 +56,7 @@ class ForceEntersTheDigest(Engine):
 
 @breaks("stateful", "publish.answers-201", also="publish.body-is-documented publish.auto-build-starts")
 class DeletedContentStillConflicts(Engine):
-    """A ref that was deleted can be published again with the same content only; other content conflicts with it."""
+    """Publishing other content under a deleted ref is answered with 409."""
 
     buried = own(dict[Place, str])
 
@@ -78,7 +78,7 @@ class DeletedContentStillConflicts(Engine):
     also="digest.* publish.* template.read-shows-the-published reuse.* status.*",
 )
 class ForcingBackIsSkipped(Engine):
-    """A forced publish of content that its ref held before is answered as if it were done, and changes nothing."""
+    """A forced publish of content that the ref had before is acknowledged, but changes nothing."""
 
     held = own(dict[Place, dict[str, Version]])
 
@@ -98,9 +98,7 @@ class ForcingBackIsSkipped(Engine):
 
 @breaks("stateful", "template.read-shows-the-published")
 class DocumentOutlivesItsVersion(Engine):
-    """
-    A ref that is deleted and published with other content has the new digest and build, and shows the old document.
-    """
+    """A ref that is deleted and published with other content still shows the old document."""
 
     documents = own(dict[Place, Any])
 
@@ -120,9 +118,7 @@ class DocumentOutlivesItsVersion(Engine):
 
 @breaks("semantic", "template.read-shows-the-published")
 class DocumentIsStoredByDigest(Engine):
-    """
-    Reading a version shows the document that was published first with its digest, with that one's name and version.
-    """
+    """Reading a version shows the document of another version with the same digest."""
 
     documents = own(dict[tuple[str, str], Any])
 
@@ -137,7 +133,7 @@ class DocumentIsStoredByDigest(Engine):
 
 @breaks("stateful", "status.build-does-not-vanish", also="status.* start.* events.* publish.*", over=Engine.publish)
 def republishing_ends_the_build(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
-    """Publishing the same content again is accepted and ends the build that the version has running."""
+    """Publishing the same content again ends the running build of the version."""
     old = engine.catalog.get(account.key, ref_of(document))
     version = Engine.publish(engine, account, document, force)
     if old is version and not force and (last := engine.last_of(version)):
@@ -152,9 +148,7 @@ def republishing_ends_the_build(engine: Engine, account: Account, document: Docu
     "auth.refused-changes-nothing",
 )
 class BuildEndWritesTheVersionsBack(Engine):
-    """
-    A build that succeeds writes back the versions that its account had at its start: what was done since is undone.
-    """
+    """A successful build undoes all publishes and deletes of the account since the start of the build."""
 
     copies = own(dict[Build, list[Version]])
 
@@ -174,7 +168,7 @@ class BuildEndWritesTheVersionsBack(Engine):
 
 @breaks("semantic", "template.read-shows-the-published")
 class YamlNumbersBecomeTexts(App):
-    """A document that was published as YAML is shown with its numbers turned into texts."""
+    """Reading a template that was published as YAML shows its numbers as strings."""
 
     from_yaml = own(set[str])
 
@@ -194,7 +188,7 @@ class YamlNumbersBecomeTexts(App):
 
 
 def texts(value: Any) -> Any:
-    """A value whose numbers are texts."""
+    """Returns a copy of a value with all numbers as strings."""
     if isinstance(value, dict):
         return {key: texts(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -204,9 +198,7 @@ def texts(value: Any) -> Any:
 
 @breaks("stateful", "lookup.existing-version-is-found", also="status.answers-200 template.read-shows-the-published")
 class ForceDeletesBeforeItChecks(App):
-    """
-    A forced publish takes the version away before it looks at the document: one that is wrong leaves nothing there.
-    """
+    """A forced publish of an invalid document is answered with 422, but deletes the existing version."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         body = await request.body()
@@ -230,7 +222,7 @@ class ForceDeletesBeforeItChecks(App):
     "events.answers-200 cancel.in-flight-is-202",
 )
 class TombstonesOutlivePublishing(Engine):
-    """A ref that was deleted can be published again, with 201, and is still not found."""
+    """Publishing a deleted ref again is answered with 201, but the version is still not found."""
 
     tombstones = own(set[Place])
 
@@ -250,7 +242,7 @@ class TombstonesOutlivePublishing(Engine):
     "cancel.does-not-end-ready",
 )
 class ForcedContentBuildsTheOldSteps(Engine):
-    """A version whose content was replaced by force is built with the steps that it was first published with."""
+    """After a forced publish, a build runs the steps of the first content."""
 
     plans = own(dict[Place, Plan])
 
@@ -271,9 +263,7 @@ class ForcedContentBuildsTheOldSteps(Engine):
 
 @breaks("security", "access.publish-needs-scale", also="publish.auto-build-starts", over=App.publish)
 async def auto_build_looks_at_the_plan_later(app: App, request: Request, account: Account) -> Response:
-    """
-    A publish with auto_build leaves the plan to the start of its build: below the plan it is published, not built.
-    """
+    """An account below the Scale plan can publish if it sets auto_build; only the build is refused."""
     if app.engine.may_build(account) or not automatic(request):
         return await App.publish(app, request, account)
     version = app.engine.publish(account, await document_of(request), force=forced(request))
@@ -288,12 +278,12 @@ async def auto_build_looks_at_the_plan_later(app: App, request: Request, account
     "cancel.in-flight-is-202 cancel.says-cancelling lookup.existing-version-is-found",
 )
 class AutoBuildTakesTheReplacedContent(App):
-    """Publishing with force and auto_build starts a build of the content that it has just replaced."""
+    """Publishing with force and auto_build builds the replaced content instead of the new one."""
 
     before: Version | None = None
 
     async def publish(self, request: Request, account: Account) -> Response:
-        # Nothing is waited for from here to the start of the build: the body has been read.
+        # The body has been read, so no other request runs between here and the start of the build.
         self.before = self.engine.catalog.get(account.key, ref_of(await document_of(request)))
         return await super().publish(request, account)
 
@@ -301,7 +291,7 @@ class AutoBuildTakesTheReplacedContent(App):
         return super().auto_build(account, self.before or version)
 
 
-# Whoever believes the 404 takes what goes on for a failure that did not last.
+# If the 404 is believed, the build that goes on looks like a failure that did not last.
 @breaks(
     "stateful",
     "cancel.in-flight-is-202",
@@ -310,7 +300,7 @@ class AutoBuildTakesTheReplacedContent(App):
     profile="standard",
 )
 class RetryCannotBeCancelled(Engine):
-    """A cancel looks at the first build of a version, so that it finds nothing where a later build is running."""
+    """A cancel works only for the first build of a version; for a later running build it is answered with 404."""
 
     first = own(dict[int, tuple[Slot, Build]])
 
@@ -333,7 +323,7 @@ class RetryCannotBeCancelled(Engine):
     over=Engine.ended,
 )
 def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
-    """When a build fails, the other builds that its account has running fail with it."""
+    """When a build fails, all other running builds of the account fail as well."""
     Engine.ended(engine, slot, build)
     for other in list(engine.running) if build.outcome == "failed" else ():
         if other.in_flight and other.version.owner == build.version.owner:
@@ -350,7 +340,7 @@ def failure_spreads(engine: Engine, slot: Slot, build: Build) -> None:
     over=App.answer,
 )
 async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Response:
-    """POST and DELETE are matched by the beginning of the path: on the log they start and cancel the build."""
+    """POST and DELETE on the path of the build log start and cancel the build."""
     resource = resource_at(request.scope["raw_path"], app.settings.base_path)
     if resource is not None and resource.kind == "events" and request.method in ("POST", "DELETE"):
         account = app.engine.account_of(_values(request.scope, b"authorization"))
@@ -360,7 +350,7 @@ async def events_take_the_verbs_of_the_build(app: App, request: Request) -> Resp
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms reuse.same-digest-elsewhere")
 class BuildTimeStaysWithTheBuiltVersion(Engine):
-    """The build time is kept with the version that was built: the status of another one of its digest tells 0."""
+    """A ready version whose golden was built for another version shows a build time of 0."""
 
     def status_body(self, version: Version) -> Body:
         body, last = super().status_body(version), self.last_of(version)
@@ -370,16 +360,14 @@ class BuildTimeStaysWithTheBuiltVersion(Engine):
 
 @breaks("semantic", "cancel.in-flight-is-202", also="cancel.* events.* reuse.same-digest-elsewhere", over=Engine.cancel)
 def only_the_started_ref_cancels(engine: Engine, version: Version) -> bool:
-    """
-    A build that two versions of one digest share reads building for both, but a cancel of the second one says idle.
-    """
+    """A cancel of a running build that another version with the same digest started is answered with idle."""
     last = engine.last_of(version)
     return (last is None or last.version.ref == version.ref) and Engine.cancel(engine, version)
 
 
 @breaks("semantic", "start.ref-is-the-path", over=Engine.start)
 def join_tells_the_first_ref(engine: Engine, account: Account, version: Version) -> Body:
-    """A start that joins the running build of another version with the same digest names that other version."""
+    """The response to a start that joins another version's build has the ref of that version."""
     body, last = Engine.start(engine, account, version), engine.last_of(version)
     return body | {"ref": str(last.version.ref)} if body["status"] == "building" and last is not None else body
 
@@ -391,7 +379,7 @@ def join_tells_the_first_ref(engine: Engine, account: Account, version: Version)
     "status.build-time-is-stable",
 )
 class AutomaticGoldenIsNotReused(App):
-    """A golden that publishing with auto_build made is not found by a start, which builds it again."""
+    """A start does not reuse a golden that auto_build created, but builds again."""
 
     automatic = own(set[Build | None])
 
@@ -421,9 +409,7 @@ class AutomaticGoldenIsNotReused(App):
     over=Engine.release,
 )
 def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None:
-    """
-    When the version for which a golden was built is deleted or replaced, the other versions of its digest lose it too.
-    """
+    """Deleting or replacing the version that a golden was built for makes other versions with the digest not_built."""
     slot = engine.slots.get((version.owner, version.digest))
     if slot is not None and slot.golden is not None and slot.golden.version.ref == version.ref:
         slot.golden = slot.last = None
@@ -437,7 +423,7 @@ def golden_dies_with_its_first_version(engine: Engine, version: Version) -> None
     profile="standard",
 )
 class VersionIsCancelledOnce(Engine):
-    """The first cancel of a version works; a cancel of a later build of it is acknowledged, and that build goes on."""
+    """A version can be cancelled once; a cancel of a later build is accepted but leaves it running."""
 
     cancelled = own(set[Place])
 
@@ -458,7 +444,7 @@ class VersionIsCancelledOnce(Engine):
     over=Engine.make_build,
 )
 def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
-    """The log of a build that is started after a cancelled one begins with all that the cancelled one logged."""
+    """The log of a build after a cancelled one begins with the log of the cancelled build."""
     last, build = engine.last_of(version), Engine.make_build(engine, version)
     if last is not None and last.outcome == "cancelled":
         build.stream.frames = list(last.stream.frames)
@@ -467,12 +453,12 @@ def log_continues_the_cancelled_one(engine: Engine, version: Version) -> Build:
 
 # fmt: off
 fault("force-on-nothing-fails", "stateful", "http.no-server-error",
-      "A forced publish of a version that does not exist yet makes the server fail, as there is nothing to replace.",
+      "A forced publish of a new version is answered with 500.",
       Engine, publish=refusing(Engine.publish, lambda self, account, document, force=False: force
                                and self.catalog.get(account.key, ref_of(document)) is None, 500, "Internal error."),
       also="publish.answers-201 http.status-is-documented")
 fault("refs-are-unique-across-accounts", "security", "publish.answers-201",
-      "A ref that one account has published is a conflict for every other account.", Engine, also="access.*",
+      "Publishing a ref that another account has published is answered with 409.", Engine, also="access.*",
       publish=refusing(Engine.publish, lambda self, account, document, **_: any(
           version.ref == ref_of(document) and version.owner not in (account.key, EVERYONE)
           for version in self.catalog), 409, _CONFLICT))

@@ -1,4 +1,4 @@
-"""Faults of cancelling: what a cancel is answered, and what it does to its build, to others and to the next one."""
+"""Faults of cancelling: the response, and the effect on the build, on other builds and on the next one."""
 
 import asyncio
 from typing import Any
@@ -21,11 +21,11 @@ HASTIER = {**HASTY, "cancel_timeout_s": 1.0}
 
 
 class Obliging(App):
-    """Answers a cancel with nothing to cancel in its own way, depending on the state of the version.
+    """Base class: a cancel without a running build gets a wrong response.
 
     Attributes:
-        states: Those in which it does; ``settled`` after a cancel.
-        idle: Status and body of the answer.
+        states: States of the version in which this happens; ``settled`` means after a cancel.
+        idle: Status and body of the wrong response.
     """
 
     states: tuple[str, ...] = ("not_built", "ready", "failed", "settled")
@@ -40,14 +40,14 @@ class Obliging(App):
 
 
 class Deaf(Build):
-    """A build that a cancel reaches and does not stop."""
+    """A build that ignores a cancel."""
 
     def cancel(self) -> None:
         pass
 
 
 class Unsettled(Build):
-    """A build that stops to work when it is cancelled and never ends."""
+    """A build that stops working when it is cancelled, but never ends."""
 
     def cancel(self) -> None:
         self.cancelling = True
@@ -58,46 +58,46 @@ class Unsettled(Build):
 # --- in flight ---
 fault("cancel-answers-200", "semantic", "cancel.in-flight-is-202", "A cancel that is accepted is answered with 200.",
       on("cancelBuild.202.*", code(200)), also="cancel.second-is-documented http.status-is-documented")
-fault("cancel-says-canceled", "semantic", "cancel.says-cancelling", "A cancel that is accepted says `canceled`.",
+fault("cancel-says-canceled", "semantic", "cancel.says-cancelling", "An accepted cancel has the status `canceled`.",
       on("cancelBuild.202.*", put(status="canceled")))
 fault("cancel-says-nothing", "schema", "cancel.says-cancelling",
       "A cancel that is accepted is answered with an empty object.", on("cancelBuild.202.*", drop("status")))
 fault("cancel-deletes-nothing-found", "stateful", "cancel.in-flight-is-202",
-      "A cancel of a running build says that nothing was found, and cancels it all the same.",
+      "A cancel of a running build is answered with 404, but the build is cancelled.",
       App, target=HASTY, cancel_build=lambda self, version: (self.engine.cancel(version), answer_json(404, IDLE))[1])
 fault("cancel-does-nothing", "stateful", "cancel.does-not-end-ready",
-      "A cancel is acknowledged, and the build goes on.",
-      # What goes on after its cancel may fail by itself, and its log says so.
+      "A cancel with an accepted response leaves the build running.",
+      # The build may fail by itself after the cancel; then its log ends on an error.
       Engine, build_class=Deaf, also="cancel.settles cancel.settled-is-idle events.cancelled-ends-on-cancel")
-fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build stays in the state building.",
+fault("cancel-never-settles", "timing", "cancel.settles", "A cancelled build reads building forever.",
       Engine, build_class=Unsettled, target=HASTIER)
 fault("start-joins-the-dying", "concurrency", "cancel.next-build-completes",
-      "A start while a cancel settles joins the build that is being cancelled.", Engine, target=HASTY,
+      "A start before a cancel has settled joins the cancelled build.", Engine, target=HASTY,
       joinable=lambda _, slot: slot.last is not None and not slot.last.outcome)
 # --- nothing to cancel ---
 fault("unbuilt-cancel-is-accepted", "stateful", "cancel.idle-is-404",
-      "A cancel of a version that nobody built is accepted.", Obliging, states=("not_built",))
+      "A cancel of a version without a build is accepted.", Obliging, states=("not_built",))
 fault("ready-cancel-is-accepted", "stateful", "cancel.finished-is-idle", "A cancel of a ready version is accepted.",
       Obliging, states=("ready",))
 fault("failed-cancel-is-accepted", "stateful", "cancel.finished-is-idle",
       "A cancel of a version whose build failed is accepted.", Obliging, states=("failed",))
 fault("settled-cancel-is-accepted", "stateful", "cancel.settled-is-idle",
-      "A cancel of a version whose build was cancelled before is accepted once more.", Obliging, states=("settled",))
+      "A cancel of a version whose build is already cancelled is accepted again.", Obliging, states=("settled",))
 fault("idle-cancel-answers-200", "semantic", "cancel.idle-is-404 cancel.finished-is-idle",
-      "A cancel with nothing to cancel is answered with 200.", Obliging, idle=(200, IDLE),
+      "A cancel without a running build is answered with 200.", Obliging, idle=(200, IDLE),
       also="cancel.settled-is-idle cancel.says-cancelling http.status-is-documented")
 fault("idle-cancel-is-an-error", "semantic", "cancel.says-idle",
-      "A cancel with nothing to cancel is answered like one of a version that does not exist.",
+      "A cancel without a running build gets the response for an unknown version.",
       Obliging, idle=(404, {"error": "Nothing is building."}))
 fault("ready-cancel-says-ready", "stateful", "cancel.says-idle",
-      "A cancel of a ready version finds nothing to cancel and says `ready`.", Obliging, states=("ready",),
+      "A cancel of a ready version is answered with the status `ready` instead of `idle`.", Obliging, states=("ready",),
       idle=(404, {"status": "ready"}), also="error.has-the-documented-shape")
 # fmt: on
 
 
 @breaks("stateful", "cancel.in-flight-is-202", target=HASTIER, over=Engine.cancel)
 def cancel_finds_nothing(engine: Engine, version: Version) -> bool:
-    """A cancel finds nothing to cancel while its account runs another build as well, and both go on."""
+    """A cancel is answered with 404 while another build of the account runs, and both builds keep running."""
     own = engine.last_of(version)
     others = (build for build in engine.running if build.version.owner == version.owner and build is not own)
     return not any(build.in_flight for build in others) and Engine.cancel(engine, version)
@@ -105,7 +105,7 @@ def cancel_finds_nothing(engine: Engine, version: Version) -> bool:
 
 @breaks("stateful", "cancel.in-flight-is-202")
 class JoinedBuildConflicts(Engine):
-    """A cancel of a build that was started twice is refused with 409."""
+    """A cancel of a build that a second start has joined is refused with 409."""
 
     joined = own(set[Any])
 
@@ -121,7 +121,7 @@ class JoinedBuildConflicts(Engine):
 
 
 class SecondCancel(Engine):
-    """A second cancel while the first one settles is another thing."""
+    """Base class: a second cancel goes wrong before the first one has settled."""
 
     def second(self, build: Build) -> bool:
         raise NotImplementedError
@@ -135,7 +135,7 @@ class SecondCancel(Engine):
 
 @breaks("stateful", "cancel.says-cancelling", over=App.cancel_build)
 def second_cancel_says_idle(app: App, version: Version) -> Response:
-    """A second cancel while the first one settles is accepted and says ``idle``."""
+    """A second cancel before the first one has settled is accepted with the status ``idle``."""
     last = app.engine.last_of(version)
     again = last is not None and last.cancelling and not last.outcome
     response = App.cancel_build(app, version)
@@ -144,7 +144,7 @@ def second_cancel_says_idle(app: App, version: Version) -> Response:
 
 @breaks("stateful", "cancel.does-not-end-ready", also="cancel.settles", over=SecondCancel.second)
 def second_cancel_revives(engine: SecondCancel, build: Build) -> bool:
-    """A second cancel while the first one settles makes the version ready."""
+    """A second cancel before the first one has settled makes the version ready."""
     build.build_time_ms = 100
     build.finish("ready", "success", "ready", build.ready_line())
     return True
@@ -172,7 +172,7 @@ async def cancel_deletes(app: App, request: Request, account: Account, resource:
     over=Engine.ended,
 )
 def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
-    """A cancelled build settles as ready, with what was built until then."""
+    """A cancelled build settles as ready, with an incomplete golden."""
     Engine.ended(engine, slot, build)
     if build.outcome == "cancelled" and build.cancelling:
         build.build_time_ms, slot.golden = 100, build
@@ -180,7 +180,7 @@ def cancel_marks_ready(engine: Engine, slot: Slot, build: Build) -> None:
 
 @breaks("stateful", "cancel.settles", also="cancel.settled-is-idle", over=Engine.status_body)
 def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
-    """A version whose build was cancelled reads not_built once, and then builds again."""
+    """After a cancel, a version reads not_built once and then builds again without a start."""
     body, slot = Engine.status_body(engine, version), engine.slot_of(version)
     if slot.last is not None and slot.last.outcome == "cancelled" and body["status"] == "not_built":
         slot.last = engine.launch(version)
@@ -189,17 +189,17 @@ def cancelled_build_resumes(engine: Engine, version: Version) -> Body:
 
 @breaks("schema", "status.is-one-of-four", over=Engine.status_body)
 def cancelling_is_a_status(engine: Engine, version: Version) -> Body:
-    """A build that is being cancelled reads ``cancelling``."""
+    """A build reads ``cancelling`` until its cancel has settled."""
     body, last = Engine.status_body(engine, version), engine.last_of(version)
     dying = last is not None and last.cancelling and not last.outcome
     return body | CANCELLING if dying else body
 
 
 class CancelHits(Engine):
-    """A cancel does more than it should."""
+    """Base class: a cancel has a side effect."""
 
     def hit(self, version: Version, cancelled: bool) -> None:
-        """Does more, where a build was cancelled or was not."""
+        """Has the side effect; *cancelled* tells whether a build was cancelled."""
         raise NotImplementedError
 
     def cancel(self, version: Version) -> bool:
@@ -208,7 +208,7 @@ class CancelHits(Engine):
         return cancelled
 
 
-# Where no read fell between the end of a build and the cancel, the build itself may as well have vanished.
+# If no read came between the end of the build and the cancel, the build itself may have vanished.
 @breaks(
     "stateful",
     "cancel.keeps-finished-golden",
@@ -216,7 +216,7 @@ class CancelHits(Engine):
     over=CancelHits.hit,
 )
 def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel of a ready version says that nothing is building, and makes it not built."""
+    """A cancel of a ready version is answered with idle, but deletes its golden."""
     slot = engine.slots.get((version.owner, version.digest))
     if slot is not None and slot.golden is not None:
         del engine.slots[version.owner, version.digest]
@@ -224,21 +224,21 @@ def cancel_drops_the_golden(engine: CancelHits, version: Version, cancelled: boo
 
 @breaks("stateful", "cancel.keeps-finished-golden", target=HASTY, over=CancelHits.hit)
 def cancel_clears_the_failure(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel of a version whose build failed says that nothing is building, and makes it not built."""
+    """A cancel of a failed version is answered with idle, but resets the version to not_built."""
     if (last := engine.last_of(version)) is not None and last.outcome == "failed":
         del engine.slots[version.owner, version.digest]
 
 
 @breaks("stateful", "cancel.keeps-neighbours", target=HASTY, over=CancelHits.hit)
 def cancel_hits_neighbours(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel ends every build of the host."""
+    """A cancel ends every build on the host."""
     for build in list(engine.running) if cancelled else ():
         build.cancel()
 
 
 @breaks("security", "cancel.keeps-neighbours", over=CancelHits.hit)
 def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel ends the builds of all other accounts as well."""
+    """A cancel also ends the builds of all other accounts."""
     for build in list(engine.running) if cancelled else ():
         if build.version.owner != version.owner:
             build.cancel()
@@ -246,7 +246,7 @@ def cancel_hits_strangers(engine: CancelHits, version: Version, cancelled: bool)
 
 @breaks("stateful", "cancel.keeps-neighbours", over=CancelHits.hit)
 def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) -> None:
-    """A cancel of a running build makes the ready versions of its account not built."""
+    """A cancel of a running build resets all ready versions of the account to not_built."""
     for key, slot in list(engine.slots.items()) if cancelled else ():
         if key[0] == version.owner and slot.golden is not None:
             del engine.slots[key]
@@ -254,7 +254,7 @@ def cancel_drops_goldens(engine: CancelHits, version: Version, cancelled: bool) 
 
 @breaks("stateful", "cancel.keeps-neighbours", also="cancel.settles cancel.does-not-end-ready", target=HASTY)
 class CancelHitsTheOldest(Engine):
-    """A cancel ends the build of its account that was started first, whichever it was asked for."""
+    """A cancel ends the oldest running build of the account instead of the requested one."""
 
     def cancel(self, version: Version) -> bool:
         self.require_own(version)
@@ -268,7 +268,7 @@ class CancelHitsTheOldest(Engine):
 
 @breaks("stateful", "cancel.next-build-completes", also="status.build-does-not-vanish", target=HASTY)
 class CancelPoisonsTheNext(CancelHits):
-    """The build after a cancelled one of the same version is cancelled as well."""
+    """The next build after a cancelled one of the same version is cancelled as well."""
 
     poisoned = own(set[Any])
 
@@ -286,7 +286,7 @@ class CancelPoisonsTheNext(CancelHits):
 
 @breaks("stateful", "start.after-cancel-builds-again", over=Engine.reusable)
 def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
-    """A start after a cancelled build answers ready and reuses what was built until then."""
+    """A start after a cancelled build reuses the incomplete golden."""
     if slot.last is not None and slot.last.outcome == "cancelled":
         slot.last.build_time_ms, slot.golden = 100, slot.last
     return slot.golden
@@ -294,9 +294,9 @@ def half_built_is_reused(engine: Engine, slot: Slot) -> Build | None:
 
 # fmt: off
 fault("second-cancel-conflicts", "stateful", "cancel.second-is-documented",
-      "A second cancel while the first one settles is answered with 409.", SecondCancel,
+      "A second cancel before the first one has settled is answered with 409.", SecondCancel,
       second=refusing(None, lambda *_: True, 409, "A cancel is under way."))
 fault("second-cancel-fails", "stateful", "http.no-server-error",
-      "A second cancel while the first one settles makes the server fail.", SecondCancel,
+      "A second cancel before the first one has settled is answered with 500.", SecondCancel,
       second=refusing(None, lambda *_: True, 500, "Invalid state."), also="cancel.second-is-documented")
 # fmt: on

@@ -1,7 +1,6 @@
-"""Faults that show under load alone: while several builds run, requests are many, many follow one build, or for long.
+"""Faults that appear only under load: with many builds, requests or followers, or after many requests.
 
-No case of a check brings so many together. A crowd of builds is one below the room of the host that a load run starts
-for itself, so that it is met there, too. A server that wears out makes each answer a little worse than the one before.
+No case of a check creates that much load. Load runs do: their twin has capacity for one build more than BUILDS.
 """
 
 import asyncio
@@ -30,23 +29,23 @@ REFUSALS_PER_S, READS_PER_S = 5, 8
 FOR_EVER_S = 1e6
 SLOWER_S, LONGER_BYTES, KEPT_BYTES = 0.0002, 8, 100_000
 FAILS_FROM, FAILS_EVERY = 250, 10
-# What is answered with 500 breaks what was promised of that answer.
+# A 500 also breaks the claims about the correct response.
 _ANY_ANSWER = "load.errors start.* status.* cancel.* events.* publish.* template.*"
 
 
 def is_crowded(engine: Engine) -> bool:
-    """Whether so many builds run that the next thing goes wrong."""
+    """Whether enough builds run for the fault to appear."""
     return sum(build.in_flight for build in engine.running) >= BUILDS
 
 
 class Recent:
-    """Counts how often something happened within the last second."""
+    """Counter of events within the last second."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque()
 
     def tick(self) -> None:
-        """It has happened."""
+        """Counts one event."""
         self._times.append(time.monotonic())
 
     def __len__(self) -> int:
@@ -57,7 +56,7 @@ class Recent:
 
 @breaks("load", "status.build-does-not-vanish", also="events.* cancel.* start.*", under="load")
 class CrowdedBuildVanishes(Engine):
-    """A build that is accepted while three others run is lost half-way, and its version reads not_built."""
+    """A build that starts while three others run is lost half-way, and its version reads not_built."""
 
     def launch(self, version: Version) -> Build:
         crowded = is_crowded(self)
@@ -67,7 +66,7 @@ class CrowdedBuildVanishes(Engine):
         return build
 
     def lose(self, version: Version, build: Build) -> None:
-        """Forgets a build that runs; its log ends without a word."""
+        """Drops a running build; its log ends without a final line."""
         slot = self.slot_of(version)
         if slot.last is build and not build.outcome:
             build._stop_working()
@@ -78,7 +77,7 @@ class CrowdedBuildVanishes(Engine):
 
 @breaks("load", "status.build-ends", also="events.* limit.ends-after-back-off limit.retry*", under="load")
 class CrowdedBuildNeverEnds(Engine):
-    """A build that is accepted while three others run does not come to its end."""
+    """A build that starts while three others run never ends."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -89,7 +88,7 @@ class CrowdedBuildNeverEnds(Engine):
 
 @breaks("load", "load.builds-admitted", also="status.* reuse.* start.*", under="load", over=Engine.status_body)
 def crowded_ready_is_building(engine: Engine, version: Version) -> Body:
-    """While three builds run, a version that is ready reads building, though nobody has started it."""
+    """While three builds run, a ready version reads building, though nobody has started it."""
     body = Engine.status_body(engine, version)
     return engine.building_body(version) if body["status"] == "ready" and is_crowded(engine) else body
 
@@ -109,7 +108,7 @@ class CrowdedReadFails(App):
 
 @breaks("load", "http.no-server-error", also="load.errors events.* status.*", under="load")
 def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
-    """While twelve requests are under way, followed logs among them, each further one is answered with 503."""
+    """While twelve requests are in progress, including open log streams, each further one is answered with 503."""
     under_way = 0
 
     async def counted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,13 +127,13 @@ def crowded_requests_fail(asgi_app: Asgi) -> Asgi:
 
 @breaks("timing", "load.p99", also="load.* start.does-not-wait http.answers", under="load", over=App.answer)
 async def crowded_answers_are_slow(app: App, request: Request) -> Response:
-    """While three builds run, each answer takes two seconds."""
+    """While three builds run, every response takes two seconds longer."""
     if is_crowded(app.engine):
         await asyncio.sleep(2.0)
     return await App.answer(app, request)
 
 
-# What nobody was promised is in the way of a cancel as well.
+# A secret build also changes the response to a cancel.
 @breaks(
     "load",
     "limit.refused-start-starts-nothing",
@@ -143,14 +142,14 @@ async def crowded_answers_are_slow(app: App, request: Request) -> Response:
     over=Refuses.besides,
 )
 def crowded_refusal_builds(engine: Refuses, account: Account, version: Version, refusal: Refusal) -> None:
-    """A start that is refused while three builds run begins its build all the same."""
+    """A start that is refused with 429 while three builds run still begins its build."""
     if refusal.status == 429 and is_crowded(engine):
         engine.begin(version)
 
 
 @breaks("load", "limit.is-per-key", under="load")
 class GreedyKeyShutsOutOthers(Engine):
-    """While one key is refused more than five times in a second, every key is refused."""
+    """While one key gets more than five 429 responses in a second, all other keys are refused as well."""
 
     refusals = own(dict[str, Recent])
 
@@ -166,7 +165,7 @@ class GreedyKeyShutsOutOthers(Engine):
 
 @breaks("load", "limit.reads-are-not-charged", under="load")
 class FastPollingIsCharged(Engine):
-    """Of the status reads of a key, those beyond eight in a second count as starts."""
+    """A key's status reads beyond eight in a second count as starts for the rate limit."""
 
     reads = own(dict[str, Recent])
 
@@ -181,12 +180,12 @@ class FastPollingIsCharged(Engine):
 
 
 class FollowedByMany(Engine):
-    """Who follows a build that six others follow already is sent something else."""
+    """Base class: the log is wrong from the seventh concurrent follower on."""
 
     followers = own(Counter[int])
 
     def late(self, build: Build) -> AsyncIterator[bytes]:
-        """What the seventh follower and all after it are sent."""
+        """Yields the frames for the seventh follower and all later ones."""
         raise NotImplementedError
 
     async def follow(self, build: Build) -> AsyncIterator[bytes]:
@@ -201,7 +200,7 @@ class FollowedByMany(Engine):
 
 @breaks("stream", "events.watchers-agree", "events.carry-the-output", also="events.*", under="load")
 class CrowdedLogDropsLines(FollowedByMany):
-    """Who follows a build that six others follow already misses every third line of it, but for its end."""
+    """From the seventh concurrent follower on, the log lacks every third line, except the last one."""
 
     async def late(self, build: Build) -> AsyncIterator[bytes]:
         number = 0
@@ -213,7 +212,7 @@ class CrowdedLogDropsLines(FollowedByMany):
 
 @breaks("stream", "events.open-while-building", also="events.*", under="load", over=FollowedByMany.late)
 async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
-    """Who follows a build that six others follow already is sent its first lines, and no more."""
+    """From the seventh concurrent follower on, the log ends after five lines."""
     number = 0
     async for frame in build.stream.follow():
         yield frame
@@ -224,18 +223,18 @@ async def crowded_log_ends_early(engine: FollowedByMany, build: Build) -> AsyncI
 
 @breaks("stream", "events.own-lines-only", also="events.*", under="load", over=FollowedByMany.late)
 async def crowded_logs_mix(engine: FollowedByMany, build: Build) -> AsyncIterator[bytes]:
-    """Who follows a build that six others follow already is sent the lines of the other builds as well."""
-    told: set[bytes] = set()
+    """From the seventh concurrent follower on, the log also contains the lines of other builds."""
+    sent: set[bytes] = set()
     async for frame in build.stream.follow():
-        others = [line for other in engine.running - {build} for line in other.stream.frames if line not in told]
-        told.update(others)
+        others = [line for other in engine.running - {build} for line in other.stream.frames if line not in sent]
+        sent.update(others)
         for line in others:
             yield line
         yield frame
 
 
 class Wears(App):
-    """Counts its answers."""
+    """Base class: each response is a little worse than the one before."""
 
     answers = 0
 
@@ -244,20 +243,20 @@ class Wears(App):
         return await self.worn(request, await super().answer(request))
 
     async def worn(self, request: Request, response: Response) -> Response:
-        """What becomes of an answer."""
+        """Returns the worse response."""
         raise NotImplementedError
 
 
 @breaks("timing", "load.drift-latency", also="load.* start.does-not-wait http.answers", under="load", over=Wears.worn)
 async def answers_become_slower(app: Wears, request: Request, response: Response) -> Response:
-    """Each answer takes a fifth of a millisecond longer than the one before."""
+    """Each response takes 0.2 ms longer than the one before."""
     await asyncio.sleep(app.answers * SLOWER_S)
     return response
 
 
 @breaks("load", "load.drift-bytes", under="load", over=Wears.worn)
 async def answers_become_longer(app: Wears, request: Request, response: Response) -> Response:
-    """Each status has eight blanks more at its end than the answer before."""
+    """Status responses grow by eight trailing blanks with each response of the server."""
     is_status = request.method == "GET" and request.url.path.endswith("/build")
     if not is_status or response.status_code != 200:
         return response
@@ -267,7 +266,7 @@ async def answers_become_longer(app: Wears, request: Request, response: Response
 
 @breaks("load", "load.drift-errors", "http.no-server-error", also=_ANY_ANSWER, under="load", over=Wears.worn)
 async def errors_become_frequent(app: Wears, request: Request, response: Response) -> Response:
-    """After its first 250 answers every tenth is a 500."""
+    """After 250 responses, every tenth one is a 500."""
     if app.answers > FAILS_FROM and app.answers % FAILS_EVERY == 0:
         raise Refusal(500, "Internal error.")
     return response
@@ -275,7 +274,7 @@ async def errors_become_frequent(app: Wears, request: Request, response: Respons
 
 @breaks("load", "load.drift-memory", under="load")
 class MemoryIsKept(Wears):
-    """Each answer leaves a hundred kilobytes behind."""
+    """Each response leaks 100 kB of memory."""
 
     kept = own(list[Any])
 

@@ -1,4 +1,4 @@
-"""What a fault is, the list that each one is entered in, and the two ways to write one down: a class or a row."""
+"""Fault, the registry of faults, and the two ways to define one: a decorated class or function, or a row."""
 
 import re
 from collections.abc import Callable
@@ -19,16 +19,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Behaviour):
-    """One promise broken while everything else stays right.
+    """A bug of the twin that breaks one promise.
 
     Attributes:
-        kind: What has to be looked at to see it.
-        breaks: Claims that have to be found broken; globs in a generated fault, one match of which is enough.
-        also: Claims that it cannot help breaking, seen from another side; globs are allowed.
-        profile: The smallest profile of a check that can see it.
-        generated: Whether it was derived and not thought of.
-        permits: The sentence or the ambiguity that permits a derived fault that is none.
-        under: What shows it: a check, or only the load of many clients.
+        kind: Class of the fault: what a check must observe to find it.
+        breaks: Claims that must be found broken; for a generated fault, globs of which one must match.
+        also: Globs of claims that the fault may break as a side effect.
+        profile: The smallest profile of a check that finds it.
+        generated: Whether it is derived from the surface of the twin.
+        permits: The sentence or the ambiguity that permits a derived behaviour, which is then no fault.
+        under: What reveals it: a check, or only the load of many clients.
     """
 
     kind: Kind
@@ -44,13 +44,13 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: str = "", **more: Any) -> None:
-    """Enters a fault that is a row.
+    """Registers a fault that is written as a row.
 
     Args:
         claims: The claims that it breaks, separated by spaces.
-        part: An engine, an application or a wrapper that breaks them.
-        also: Globs over what it cannot help breaking as well, separated by spaces.
-        more: Other attributes of a fault; what is none is put in the place of an attribute of *part*.
+        part: An engine, an application or a wrapper with the bug.
+        also: Globs of claims that it may break as a side effect, separated by spaces.
+        more: Other attributes of the fault; all other names override attributes of *part*.
     """
     about = {key: more.pop(key) for key in ("pace", "target", "profile", "under") if key in more}
     if more:
@@ -59,7 +59,7 @@ def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: 
     if isinstance(part, type):
         place = "engine" if issubclass(part, Engine) else "app"
         assert issubclass(part, Engine | App), f"{name}: neither an engine nor an application"
-    assert name not in FAULTS, f"{name}: entered twice"
+    assert name not in FAULTS, f"{name}: registered twice"
     broken, beside = tuple(claims.split()), tuple(also.split())
     FAULTS[name] = Fault(name=name, says=says, kind=kind, breaks=broken, also=beside, **about, **{place: part})
 
@@ -67,29 +67,29 @@ def fault(name: str, kind: Kind, claims: str, says: str, part: Any, /, *, also: 
 def breaks(
     kind: Kind, *claims: str, also: str = "", over: Callable[..., Any] | None = None, **more: Any
 ) -> Callable[[Any], Any]:
-    """Enters an engine, an application or a wrapper as a fault that breaks *claims*; its docstring says how.
+    """Registers an engine, an application or a wrapper as a fault; its docstring becomes the description.
 
-    The name of the fault is that of the class or function, in lowercase words joined by hyphens.
+    The name of the fault is the name of the class or function, in lowercase words joined by hyphens.
 
     Args:
-        over: The method of the twin in whose place the function is put.
+        over: The method of the twin that the function replaces.
     """
 
-    def entered(part: Any) -> Any:
+    def register(part: Any) -> Any:
         name = re.sub(r"(?<=.)(?=[A-Z])|(?<=[a-z])(?=[0-9])|_", "-", part.__name__).lower()
         fault(name, kind, " ".join(claims), says_of(part), with_method(part, over), also=also, **more)
         return part
 
-    return entered
+    return register
 
 
 def own(make: Callable[[], _T]) -> "cached_property[_T]":
-    """What each engine or application has one of by itself, made when it is first used."""
+    """Attribute with one value per engine or application, created on first use."""
     return cached_property(lambda _: make())
 
 
 def refusing(usual: Callable[..., Any] | None, when: Callable[..., Any], status: int, error: str) -> Callable[..., Any]:
-    """A method that refuses where *when* holds, which is called with the same arguments, and does as usual else."""
+    """Returns a method that refuses with *status* if *when* returns true, and otherwise calls *usual*."""
 
     def refuses(*given: Any, **more: Any) -> Any:
         if usual is None or when(*given, **more):
@@ -100,5 +100,5 @@ def refusing(usual: Callable[..., Any] | None, when: Callable[..., Any], status:
 
 
 def is_ready(app: App, version: Version) -> bool:
-    """Whether a version reads ready."""
+    """Whether the status of a version is ready."""
     return bool(app.engine.status_body(version)["status"] == "ready")

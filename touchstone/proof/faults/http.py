@@ -1,4 +1,4 @@
-"""Faults of HTTP: answers that do not come, statuses, media types, JSON, methods, errors and what these give away."""
+"""Faults of HTTP: missing responses, statuses, media types, JSON, methods, error bodies and information leaks."""
 
 import asyncio
 from dataclasses import replace
@@ -17,80 +17,80 @@ from touchstone.twin.serve import Asgi
 from touchstone.twin.settings import Account
 
 
-class Tells(App):
-    """Errors of some statuses are told in another way."""
+class RendersErrors(App):
+    """Base class: errors with certain statuses are rendered in a wrong way."""
 
     statuses: frozenset[int] = frozenset({404})
 
-    def tell(self, refusal: Refusal) -> Response:
-        """The answer to one of them."""
+    def render(self, refusal: Refusal) -> Response:
+        """Returns the wrong response."""
         raise NotImplementedError
 
     def refused(self, refusal: Refusal) -> Response:
-        return self.tell(refusal) if refusal.status in self.statuses else super().refused(refusal)
+        return self.render(refusal) if refusal.status in self.statuses else super().refused(refusal)
 
 
 _TRACE = '\nTraceback (most recent call last):\n  File "app.py", line 12, in get'
 
 # fmt: off
-# --- answers ---
+# --- responses ---
 fault("body-is-cut-off", "schema", "http.answers",
-      "The status of a version that nobody built ends before its announced length.",
+      "The status response of an unbuilt version is shorter than its Content-Length.",
       on("getBuild.200.not_built", lambda answer, _: replace(answer, missing_bytes=10)))
 fault("published-is-202", "semantic", "http.status-is-documented publish.answers-201",
       "Publishing is answered with 202.", on("publishTemplate.201.*", code(202)))
-fault("json-is-called-text", "schema", "http.json-media-type", "The status is JSON and is called text/html.",
+fault("json-is-called-text", "schema", "http.json-media-type", "The status is JSON with Content-Type text/html.",
       on("getBuild.200.*", header("content-type", b"text/html; charset=utf-8")))
 fault("json-is-cut-off", "schema", "http.body-is-json",
-      "The status of a version that nobody built lacks its closing brace.",
-      on("getBuild.200.not_built", body(lambda said: said[:-1])))
-fault("starts-answer-twice", "schema", "http.body-is-json", "The answer to a start is two JSON objects.",
-      on("startBuild.202.*", body(lambda said: said * 2)))
-fault("published-is-latin-1", "schema", "http.body-is-json", "The answer to publishing is not in UTF-8.",
-      on("publishTemplate.201.*", body(lambda said: said[:-1] + ',"note":"veröffentlicht"}'.encode("latin-1"))))
-fault("cancelled-is-not-a-number", "schema", "http.body-is-json", "The answer to a cancel holds a NaN.",
-      on("cancelBuild.*.[ci]*", body(lambda said: said[:-1] + b',"progress":NaN}')))
+      "The status response of an unbuilt version lacks its closing brace.",
+      on("getBuild.200.not_built", body(lambda raw: raw[:-1])))
+fault("starts-answer-twice", "schema", "http.body-is-json", "The response to a start contains two JSON objects.",
+      on("startBuild.202.*", body(lambda raw: raw * 2)))
+fault("published-is-latin-1", "schema", "http.body-is-json", "The response to a publish is not UTF-8.",
+      on("publishTemplate.201.*", body(lambda raw: raw[:-1] + ',"note":"veröffentlicht"}'.encode("latin-1"))))
+fault("cancelled-is-not-a-number", "schema", "http.body-is-json", "The response to a cancel contains NaN.",
+      on("cancelBuild.*.[ci]*", body(lambda raw: raw[:-1] + b',"progress":NaN}')))
 # --- errors ---
 fault("unknown-is-called-gzip", "schema", "http.answers",
-      "The answer for a version that does not exist is said to be gzip and is none.",
-      Tells, tell=lambda app, refusal: App.refused(app, Refusal(
+      "The response for an unknown version has Content-Encoding gzip, but is not compressed.",
+      RendersErrors, render=lambda app, refusal: App.refused(app, Refusal(
           404, refusal.body["error"], {"content-encoding": "gzip"})))
 fault("unknown-is-410", "semantic",
       "http.status-is-documented lookup.unknown-version-is-404 lookup.unknown-name-is-404",
-      "A version that does not exist is gone.", Tells, tell=lambda app, refusal: App.refused(
+      "An unknown version is answered with 410.", RendersErrors, render=lambda app, refusal: App.refused(
           app, Refusal(410, refusal.body["error"])),
       also="lookup.* access.others-version-is-404 start.refuses-deleted-version")
 fault("wrong-method-is-200", "semantic", "http.wrong-method-is-405",
-      "A method that a path does not have is answered with 200.", Tells, statuses={405},
-      tell=lambda *_: answer_json(200, {}))
-fault("not-found-is-text", "schema", "error.has-the-documented-shape", "A 404 is plain text.", Tells,
-      tell=lambda *_: Response("not found", 404, media_type="text/plain"), also="http.json-media-type")
+      "An unsupported method is answered with 200.", RendersErrors, statuses={405},
+      render=lambda *_: answer_json(200, {}))
+fault("not-found-is-text", "schema", "error.has-the-documented-shape", "A 404 has a plain text body.", RendersErrors,
+      render=lambda *_: Response("not found", 404, media_type="text/plain"), also="http.json-media-type")
 fault("conflict-says-message", "schema", "error.has-the-documented-shape",
-      "A 409 says `message` where an error says `error`.", Tells, statuses={409},
-      tell=lambda _, refusal: answer_json(409, {"message": refusal.body["error"], "statusCode": 409}))
-fault("bad-request-is-a-list", "schema", "error.has-the-documented-shape", "A 400 is a list of texts.",
-      on("*.400", lambda answer, _: answer.saying([answer.data["error"]])))
+      "The body of a 409 has `message` instead of `error`.", RendersErrors, statuses={409},
+      render=lambda _, refusal: answer_json(409, {"message": refusal.body["error"], "statusCode": 409}))
+fault("bad-request-is-a-list", "schema", "error.has-the-documented-shape", "The body of a 400 is a list of strings.",
+      on("*.400", lambda answer, _: answer.with_json([answer.data["error"]])))
 fault("error-is-an-object", "schema", "error.has-the-documented-shape",
-      "The error of a 404 is an object with a code.", Tells, tell=lambda _, refusal: answer_json(
+      "The error of a 404 is an object with a code.", RendersErrors, render=lambda _, refusal: answer_json(
           404, {"error": {"code": "NOT_FOUND", "message": refusal.body["error"]}}))
 fault("not-found-has-upstream-status", "schema", "error.has-no-upstream-status",
-      "A 404 tells which status the builder gave.", Tells,
-      tell=lambda _, refusal: answer_json(404, {**refusal.body, "upstream_status": 404}))
+      "A 404 contains the status of the builder, an internal service.", RendersErrors,
+      render=lambda _, refusal: answer_json(404, {**refusal.body, "upstream_status": 404}))
 fault("idle-has-upstream-status", "schema", "error.has-no-upstream-status",
-      "A cancel with nothing to cancel tells which status the builder gave.",
+      "The response to a cancel without a running build contains the status of the builder, an internal service.",
       on("cancelBuild.404.idle", put(upstream_status=409)))
 fault("not-found-shows-the-stack", "security", "error.shows-no-internals",
-      "A 404 shows where in the server it was raised.", Tells,
-      tell=lambda app, refusal: App.refused(app, Refusal(404, refusal.body["error"] + _TRACE)))
+      "A 404 contains a stack trace of the server.", RendersErrors,
+      render=lambda app, refusal: App.refused(app, Refusal(404, refusal.body["error"] + _TRACE)))
 fault("document-shows-its-owner", "security", "error.does-not-repeat-the-key",
-      "A document is shown with the key that published it.", Engine,
+      "Reading a template shows the key that published it.", Engine,
       template_body=lambda self, version: Engine.template_body(self, version) | {"owner": version.owner})
 # fmt: on
 
 
 @breaks("timing", "http.answers", target={"request_timeout_s": 0.5}, over=App.operate)
 async def idle_cancel_hangs(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A cancel of a version that is ready is never answered."""
+    """A cancel of a ready version never gets a response."""
     response = await App.operate(app, request, account, resource)
     version = app.engine.find(account, resource.ref)
     cancels = resource.kind == "build" and request.method == "DELETE"
@@ -101,7 +101,7 @@ async def idle_cancel_hangs(app: App, request: Request, account: Account, resour
 
 @breaks("concurrency", "http.answers", target={"request_timeout_s": 0.5})
 class ReadersWaitForTheLock(App):
-    """Of simultaneous reads of a version that is ready only the first is answered in time."""
+    """Of simultaneous status reads of a ready version, only the first is answered in time."""
 
     held = False
 
@@ -111,7 +111,7 @@ class ReadersWaitForTheLock(App):
             if self.held:
                 await asyncio.sleep(1.5)
             else:
-                # Long enough for those that were sent at the same moment to arrive.
+                # Long enough for the simultaneous requests to arrive.
                 self.held = True
                 await asyncio.sleep(0.02)
                 self.held = False
@@ -120,7 +120,7 @@ class ReadersWaitForTheLock(App):
 
 @breaks("schema", "http.answers")
 def answers_come_twice(asgi_app: Asgi) -> Asgi:
-    """Behind the answer to a status read comes another one that nobody asked for, on the same connection."""
+    """After the response to a status read, the server sends a second response on the same connection."""
 
     async def twice(scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
@@ -141,7 +141,7 @@ def answers_come_twice(asgi_app: Asgi) -> Asgi:
 
 @breaks("stateful", "http.no-server-error", also="status.answers-200")
 class EverySeventhReadFails(App):
-    """Each seventh read of a status makes the server fail."""
+    """Every seventh status read is answered with 500."""
 
     reads = 0
 
@@ -154,17 +154,17 @@ class EverySeventhReadFails(App):
 
 @breaks("semantic", "http.wrong-method-is-405", over=App.answer)
 async def put_is_post(app: App, request: Request) -> Response:
-    """PUT starts a build like POST."""
+    """PUT starts a build, just like POST."""
     if request.method == "PUT":
         request = Request({**request.scope, "method": "POST"}, request.receive)
     return await App.answer(app, request)
 
 
 class HeadDiffers(App):
-    """HEAD is answered otherwise than GET."""
+    """Base class: HEAD and GET get different responses."""
 
     def head(self, request: Request, response: Response) -> Response:
-        """The answer to a HEAD, given the one to a GET."""
+        """Returns the response to a HEAD, given the response to the same GET."""
         raise NotImplementedError
 
     async def answer(self, request: Request) -> Response:
@@ -176,7 +176,7 @@ class HeadDiffers(App):
 
 @breaks("semantic", "http.head-matches-get", over=App.answer)
 async def head_finds_everything(app: App, request: Request) -> Response:
-    """HEAD is 200 for whoever has a key, whatever it asks for."""
+    """HEAD with a valid key is always answered with 200, even for unknown versions."""
     if request.method != "HEAD":
         return await App.answer(app, request)
     app.engine.account_of(request.headers.getlist("authorization"))
@@ -185,7 +185,7 @@ async def head_finds_everything(app: App, request: Request) -> Response:
 
 @breaks("stateful", "status.changes-only-by-a-start", over=HeadDiffers.head)
 def head_starts(app: HeadDiffers, request: Request, response: Response) -> Response:
-    """HEAD of a build starts it, as any method would that is not GET."""
+    """HEAD on a build starts it."""
     found = resource_at(request.scope["raw_path"], app.settings.base_path)
     for version in list(app.engine.catalog):
         if found is not None and (found.kind, found.ref) == ("build", version.ref):
@@ -195,7 +195,7 @@ def head_starts(app: HeadDiffers, request: Request, response: Response) -> Respo
 
 @breaks("schema", "error.request-id-is-a-string", also="error.has-the-documented-shape")
 class RequestIdIsANumber(App):
-    """The request id of an error counts up."""
+    """The request id of an error is a number."""
 
     served = 0
 
@@ -206,7 +206,7 @@ class RequestIdIsANumber(App):
 
 @breaks("security", "error.does-not-repeat-the-key", over=Engine.account_of)
 def error_repeats_the_key(engine: Engine, authorization: list[str]) -> Account:
-    """The error for an unknown key quotes it."""
+    """The error text for an unknown key contains the key."""
     try:
         return Engine.account_of(engine, authorization)
     except Refusal as refusal:
@@ -216,7 +216,7 @@ def error_repeats_the_key(engine: Engine, authorization: list[str]) -> Account:
 
 @breaks("security", "error.does-not-repeat-the-key", over=App.answer)
 async def key_is_echoed_in_a_header(app: App, request: Request) -> Response:
-    """Every answer repeats in a header who asked."""
+    """Every response has a header with the Authorization header of the request."""
     response = await App.answer(app, request)
     response.headers["x-authenticated-as"] = request.headers["authorization"]
     return response
@@ -224,6 +224,6 @@ async def key_is_echoed_in_a_header(app: App, request: Request) -> Response:
 
 # fmt: off
 fault("head-has-no-length", "semantic", "http.head-matches-get",
-      "HEAD announces a length of nothing where GET has a body.", HeadDiffers,
+      "The response to HEAD has Content-Length 0, though GET has a body.", HeadDiffers,
       head=lambda self, request, response: Response(b"", response.status_code, media_type=response.media_type))
 # fmt: on

@@ -1,4 +1,4 @@
-"""Faults of build logs: their frames and what these hold, how a log ends, when it opens and closes, and for whom."""
+"""Faults of build logs: framing and fields, missing or extra lines, and when a log opens and closes."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ HASTY = {"cancel_timeout_s": 1.0}
 
 
 def frame_of(event: Any) -> bytes:
-    """Anything as the data of one frame."""
+    """Returns a frame with a value as its JSON data."""
     return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def event_of(frame: bytes) -> Event:
-    """The event that a frame holds."""
+    """Parses the event in a frame."""
     return dict(json.loads(frame.removeprefix(b"data: ")))
 
 
@@ -36,52 +36,52 @@ def ends(event: Event) -> bool:
 
 
 def is_output(event: Event) -> bool:
-    """Whether an event is what a build step printed."""
+    """Whether an event is output of a build step."""
     return event["phase"] == "install" and "source" not in event and not ends(event)
 
 
 def moved(event: Event, seconds: float) -> Event:
-    """The event at another time."""
-    told = datetime.fromisoformat(event["ts"]) + timedelta(seconds=seconds)
-    return {**event, "ts": told.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    """Returns the event with its time shifted."""
+    time = datetime.fromisoformat(event["ts"]) + timedelta(seconds=seconds)
+    return {**event, "ts": time.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
-class Retold(Stream):
-    """Each event is told in the words of *tell*, which may be none or several frames."""
+class ChangedStream(Stream):
+    """A log stream that replaces each event by the frames that *render* returns: none, one or several."""
 
-    def __init__(self, tell: Callable[[Event], Iterable[bytes]]) -> None:
+    def __init__(self, render: Callable[[Event], Iterable[bytes]]) -> None:
         super().__init__()
-        self._tell = tell
+        self._render = render
 
     def emit(self, frame_bytes: bytes) -> None:
-        for told in self._tell(event_of(frame_bytes)):
-            super().emit(told)
+        for frame in self._render(event_of(frame_bytes)):
+            super().emit(frame)
 
 
-class Tells(Engine):
-    """Build logs tell their events in another way."""
+class ChangesEvents(Engine):
+    """Base class: build logs contain changed events."""
 
     def change(self, event: Event) -> Any:
-        """What the frame holds that is told instead."""
+        """Returns the data of the changed frame."""
         raise NotImplementedError
 
-    def tell(self, event: Event) -> Iterable[bytes]:
-        """The frames that tell *event*."""
+    def render(self, event: Event) -> Iterable[bytes]:
+        """Returns the frames that replace *event*."""
         return (frame_of(self.change(event)),)
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
-        build.stream = Retold(self.tell)
+        build.stream = ChangedStream(self.render)
         return build
 
 
 def where(field: str, value: str, **fields: str) -> Callable[[Engine, Event], Event]:
-    """A change of the events with one value in a field: other values in some of their fields."""
+    """Returns a change that sets *fields* of the events in which *field* has this value."""
     return lambda _, event: event | fields if event[field] == value else event
 
 
 class StaysOpen(Engine):
-    """The log of a build that ends in certain ways stays open."""
+    """Base class: the log of a build with certain outcomes stays open."""
 
     outcomes: tuple[str, ...] = ()
 
@@ -95,65 +95,67 @@ class StaysOpen(Engine):
 # fmt: off
 # --- frames ---
 fault("lines-without-data", "stream", "events.framing",
-      "Every frame is followed by its line alone, outside any field.", Tells,
-      tell=lambda _, event: (frame_of(event), b"[" + event["line"].encode() + b"]\n\n"))
+      "Every frame is followed by its line again, as text outside any SSE field.", ChangesEvents,
+      render=lambda _, event: (frame_of(event), b"[" + event["line"].encode() + b"]\n\n"))
 fault("last-frame-is-open", "stream", "events.framing",
-      "The last frame lacks the blank line, so that no reader takes it.", Tells,
-      tell=lambda _, event: (frame_of(event)[: -1 if ends(event) else None],))
-fault("log-is-not-utf-8", "stream", "events.framing", "The log holds a byte that is no UTF-8.", Tells,
-      tell=lambda _, event: (frame_of(event).replace(b"booted", b"boot\xe9"),))
-fault("frames-are-lines", "stream", "events.json-per-frame", "What a build step prints is sent as it is.", Tells,
-      tell=lambda _, event: (
+      "The last frame lacks its blank line, so that clients discard it.", ChangesEvents,
+      render=lambda _, event: (frame_of(event)[: -1 if ends(event) else None],))
+fault("log-is-not-utf-8", "stream", "events.framing", "The log contains a byte that is not UTF-8.", ChangesEvents,
+      render=lambda _, event: (frame_of(event).replace(b"booted", b"boot\xe9"),))
+fault("frames-are-lines", "stream", "events.json-per-frame", "Output of build steps is not JSON.", ChangesEvents,
+      render=lambda _, event: (
           b"data: " + event["line"].encode() + b"\n\n" if is_output(event) else frame_of(event),))
-fault("frames-are-lists", "stream", "events.json-per-frame", "Each frame holds a list of one event.", Tells,
+fault("frames-are-lists", "stream", "events.json-per-frame", "Each frame contains a list of one event.", ChangesEvents,
       change=lambda _, event: [event])
 # --- fields ---
 fault("timestamp-is-a-number", "stream", "events.fields-are-documented",
-      "The time of an event is in seconds since 1970.", Tells,
+      "Timestamps of events are numbers, in seconds since 1970.", ChangesEvents,
       change=lambda _, event: event | {"ts": datetime.fromisoformat(event["ts"]).timestamp()})
-fault("source-is-null", "stream", "events.fields-are-documented", "An event without a source has one that is null.",
-      Tells, change=lambda _, event: {"source": None, **event})
+fault("source-is-null", "stream", "events.fields-are-documented", "Events without a source have a null source.",
+      ChangesEvents, change=lambda _, event: {"source": None, **event})
 fault("level-is-warning", "stream", "events.level-is-documented",
-      "The end of a cancelled build is of level `warning`.", Tells, change=where("level", "warn", level="warning"))
+      "The last event of a cancelled build has level `warning`.",
+      ChangesEvents, change=where("level", "warn", level="warning"))
 fault("failure-has-its-own-phase", "stream", "events.phase-is-documented",
-      "A build that fails ends on a phase called `failed`.", Tells, change=where("level", "error", phase="failed"))
-fault("timestamps-without-zone", "stream", "events.timestamps-are-iso", "Timestamps have no offset.", Tells,
-      change=lambda _, event: event | {"ts": event["ts"].removesuffix("Z")})
+      "The last event of a failed build has phase `failed`.",
+      ChangesEvents, change=where("level", "error", phase="failed"))
+fault("timestamps-without-zone", "stream", "events.timestamps-are-iso", "Timestamps lack the UTC offset.",
+      ChangesEvents, change=lambda _, event: event | {"ts": event["ts"].removesuffix("Z")})
 fault("last-event-is-backdated", "stream", "events.timestamps-in-order",
-      "The last event is dated two seconds before the others.", Tells,
+      "The timestamp of the last event is two seconds before its true time.", ChangesEvents,
       change=lambda _, event: moved(event, -2.0 if ends(event) else 0.0))
 fault("timestamps-are-local", "stream", "events.timestamps-are-true",
-      "Timestamps tell the time of another zone and call it UTC.", Tells,
+      "Timestamps are in local time, two hours ahead, but are marked as UTC.", ChangesEvents,
       change=lambda _, event: moved(event, 7200.0))
-# --- how a log ends, and what it holds ---
+# --- the last event, and the lines ---
 fault("log-ends-without-end", "stream",
       "events.ready-ends-on-ready events.failed-ends-on-error events.cancelled-ends-on-cancel",
-      "The log closes without a frame that says how the build ended.", Tells,
-      tell=lambda _, event: () if ends(event) else (frame_of(event),))
+      "The log closes without an event for the end of the build.", ChangesEvents,
+      render=lambda _, event: () if ends(event) else (frame_of(event),))
 fault("ready-is-not-said", "stream", "events.ready-ends-on-ready",
-      "The log of a build that succeeds ends on the phase archive.", Tells,
+      "The log of a successful build ends with phase archive.", ChangesEvents,
       change=where("phase", "ready", phase="archive"))
 fault("failure-ends-on-ready", "stream", "events.failed-ends-on-error",
-      "The log of a build that fails ends on the phase ready.", Tells,
+      "The log of a failed build ends with phase ready.", ChangesEvents,
       change=where("level", "error", level="success", phase="ready"))
 fault("cancel-is-a-timeout", "stream", "events.cancelled-ends-on-cancel",
-      "The log of a build that is cancelled ends on the phase timeout.", Tells,
+      "The log of a cancelled build ends with phase timeout.", ChangesEvents,
       change=where("phase", "cancel", phase="timeout"))
 fault("cleaning-up-is-logged", "stream", "events.terminal-frame-comes-last",
-      "After the end of a build the log tells how its machine is removed.", Tells,
-      tell=lambda _, event: map(frame_of, (event, *[event | {
+      "The log continues with clean-up events after the end of the build.", ChangesEvents,
+      render=lambda _, event: map(frame_of, (event, *[event | {
           "level": "info", "phase": "archive", "line": "removed the machine"}] * ends(event))))
 fault("output-is-logged-twice", "stream", "events.carry-the-output",
-      "What a build step prints appears in the log twice.", Tells,
-      tell=lambda _, event: map(frame_of, (event, *[event | {"source": "builder"}] * is_output(event))))
+      "Output of build steps appears twice in the log.", ChangesEvents,
+      render=lambda _, event: map(frame_of, (event, *[event | {"source": "builder"}] * is_output(event))))
 fault("output-is-cut-short", "stream", "events.carry-the-output",
-      "A line of the log holds eight characters at most, unless the builder says it.", Tells,
+      "Output of build steps is truncated to eight characters in the log.", ChangesEvents,
       change=lambda _, event: event | {"line": event["line"][:8] if is_output(event) else event["line"]})
-# --- when it closes ---
+# --- closing ---
 fault("log-never-closes", "stream", "events.close-at-the-end", "The log of a finished build stays open.",
       StaysOpen, outcomes=("ready", "failed"), also="events.finished-version-closes", target=HASTY)
 fault("log-of-a-cancel-stays-open", "stream", "events.close-at-the-end",
-      "The log of a build that was cancelled stays open.", StaysOpen, outcomes=("cancelled",), target=HASTY)
+      "The log of a cancelled build stays open.", StaysOpen, outcomes=("cancelled",), target=HASTY)
 # fmt: on
 
 
@@ -167,7 +169,7 @@ def log_is_plain_text(app: App, request: Request, version: Version) -> Response:
 
 @breaks("stream", "events.answers-200", over=App.stream_events)
 def log_is_there_at_the_end(app: App, request: Request, version: Version) -> Response:
-    """There is no log until its build is over."""
+    """The log of a running build is answered with 404."""
     last = app.engine.last_of(version)
     if last is not None and not last.outcome:
         raise no_such_build()
@@ -176,14 +178,14 @@ def log_is_there_at_the_end(app: App, request: Request, version: Version) -> Res
 
 @breaks("stream", "events.timestamps-are-true", over=Engine.follow)
 async def old_timestamps_are_local(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A log that is told again tells the time of another zone and calls it UTC."""
+    """In the log of a finished build, timestamps are in local time but are marked as UTC."""
     over = bool(build.outcome)
     async for frame in build.stream.follow():
         yield frame_of(moved(event_of(frame), -7200.0)) if over else frame
 
 
 class Beside(Stream):
-    """Frames go to the logs of other builds as well."""
+    """A log stream that copies frames into other streams."""
 
     def __init__(self, others: Callable[[bytes], Iterable[Stream]]) -> None:
         super().__init__()
@@ -197,7 +199,7 @@ class Beside(Stream):
 
 @breaks("concurrency", "events.own-lines-only", over=Engine.make_build)
 def logs_are_mixed(engine: Engine, version: Version) -> Build:
-    """What one build prints appears in the log of every other one."""
+    """Output of one build appears in the logs of all other running builds."""
     build = Engine.make_build(engine, version)
     build.stream = Beside(
         lambda frame: [other.stream for other in engine.running if b'"install"' in frame and other is not build]
@@ -207,7 +209,7 @@ def logs_are_mixed(engine: Engine, version: Version) -> Build:
 
 @breaks("stateful", "events.own-lines-only")
 class LogGoesOnWithTheNextBuild(Engine):
-    """The log of a version begins with what the build before printed, though its content was replaced."""
+    """The log of a build begins with the output of earlier builds of the version."""
 
     printed = own(dict[Any, Stream])
 
@@ -221,7 +223,7 @@ class LogGoesOnWithTheNextBuild(Engine):
 
 @breaks("concurrency", "events.watchers-agree")
 class SecondFollowerMissesLines(Engine):
-    """Whoever follows beside another one misses how the snapshot is taken."""
+    """The second follower of a log does not get the events of phase snapshot."""
 
     followers = own(Counter[Build])
 
@@ -234,27 +236,27 @@ class SecondFollowerMissesLines(Engine):
 
 
 @breaks("semantic", "events.build-time-agrees")
-class LogCountsTheQueue(Tells):
-    """The last line of the log tells a build time that is a second longer than the one in the status."""
+class LogCountsTheQueue(ChangesEvents):
+    """The build time in the last line of the log is one second longer than in the status."""
 
     def change(self, event: Event) -> Event:
         if event["phase"] != "ready":
             return event
-        words = event["line"].split(" ")
-        words[-2] = f"{float(words[-2]) + 1.0:.1f}"
-        return {**event, "line": " ".join(words)}
+        parts = event["line"].split(" ")
+        parts[-2] = f"{float(parts[-2]) + 1.0:.1f}"
+        return {**event, "line": " ".join(parts)}
 
 
 @breaks("stream", "events.open-while-building", also="events.cancelled-ends-on-cancel", over=Engine.follow)
 async def log_is_a_snapshot(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log holds what there is so far and ends, though the build runs."""
+    """The log of a running build closes after the lines so far."""
     for frame in list(build.stream.frames):
         yield frame
 
 
 @breaks("stream", "events.open-while-building", over=Engine.follow)
 async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """A log in which nothing happens for a twentieth of a second is closed."""
+    """A log without a new line for 50 ms is closed."""
     frames = aiter(build.stream.follow())
     while True:
         try:
@@ -265,7 +267,7 @@ async def log_times_out(engine: Engine, build: Build) -> AsyncIterator[bytes]:
 
 @breaks("timing", "events.close-at-the-end", target=HASTY, over=Engine.follow)
 async def log_closes_late(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The log of a build that fails closes a good while after it."""
+    """The log of a failed build closes 1.5 s after the end of the build."""
     live = not build.outcome
     async for frame in build.stream.follow():
         yield frame
@@ -275,7 +277,7 @@ async def log_closes_late(engine: Engine, build: Build) -> AsyncIterator[bytes]:
 
 @breaks("stream", "events.finished-version-closes", target=HASTY, over=Engine.follow)
 async def log_of_the_finished_is_open(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """Who follows a finished build waits for what never comes."""
+    """The log of a finished build does not close when it is read again."""
     over = bool(build.outcome)
     async for frame in build.stream.follow():
         yield frame
@@ -285,6 +287,6 @@ async def log_of_the_finished_is_open(engine: Engine, build: Build) -> AsyncIter
 
 # fmt: off
 fault("log-of-the-unbuilt-is-open", "stream", "events.finished-version-closes",
-      "Who follows a version that was never built waits for its build.", Engine,
+      "The log of an unbuilt version stays open until the version is built.", Engine,
       events=lambda self, version: Engine.events(self, version) or Stream().follow(), target=HASTY)
 # fmt: on

@@ -1,4 +1,4 @@
-"""Faults of publishing, of digests, and of how documents are refused, read and deleted."""
+"""Faults of publishing, of digests, of invalid documents, and of reading and deleting templates."""
 
 import hashlib
 import itertools
@@ -21,20 +21,20 @@ from touchstone.twin.settings import Account
 
 
 def sha256(text: str) -> str:
-    """The digest of a text in the documented form."""
+    """Returns the SHA-256 of a text as 64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def ref_of(document: Document) -> Ref:
-    """What a document is published as."""
+    """Returns the ref under which a document is published."""
     return Ref(document.namespace, document.name, document.version)
 
 
 class Repeats(Engine):
-    """A publish of a version that exists is treated in another way."""
+    """Base class: a publish of an existing version is handled in a wrong way."""
 
     def again(self, old: Version, same: bool, force: bool) -> Version | None:
-        """The version that comes of it, whose content is the same or is not; None where nothing is special."""
+        """Returns the version for the response, or None for a correct publish; *same* means the same content."""
         raise NotImplementedError
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
@@ -44,7 +44,7 @@ class Repeats(Engine):
 
 
 class Misjudging(Engine):
-    """An engine that still refuses other content under one ref, though its digest may not tell it."""
+    """Base class with wrong digests that still refuses other content under an existing ref."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, ref_of(document))
@@ -54,21 +54,21 @@ class Misjudging(Engine):
 
 
 class Refuses(App):
-    """Some refusals of documents are told in another way."""
+    """Base class: some refusals of a publish are changed."""
 
-    def tell(self, refusal: Refusal) -> Refusal:
-        """The refusal instead."""
+    def alter(self, refusal: Refusal) -> Refusal:
+        """Returns the changed refusal."""
         raise NotImplementedError
 
     async def publish(self, request: Request, account: Account) -> Response:
         try:
             return await super().publish(request, account)
         except Refusal as refusal:
-            raise self.tell(refusal) from None
+            raise self.alter(refusal) from None
 
 
 class Remembers(App):
-    """Deleted versions are remembered, and some requests about them are served."""
+    """Base class: some requests about deleted versions succeed."""
 
     deleted = own(dict[Any, Version])
 
@@ -77,7 +77,7 @@ class Remembers(App):
         return super().delete_template(version)
 
     def left(self, method: str, kind: str, version: Version) -> Callable[..., Response] | None:
-        """What serves such a request; None for nothing."""
+        """Returns the method that serves such a request; None for a correct 404."""
         raise NotImplementedError
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
@@ -90,52 +90,52 @@ class Remembers(App):
 
 # fmt: off
 # --- digests ---
-fault("digest-in-capitals", "schema", "digest.has-the-documented-form", "Digests are written in capitals.",
+fault("digest-in-capitals", "schema", "digest.has-the-documented-form", "Digests are in upper case.",
       Engine, digest_of=lambda self, document: Engine.digest_of(self, document).upper())
 fault("digest-names-another-algorithm", "schema", "digest.has-the-documented-form",
-      "Digests carry the prefix of another algorithm.",
+      "Digests have the prefix `md5:`.",
       Engine, digest_of=lambda self, document: f"md5:{Engine.digest_of(self, document)}")
 fault("status-has-a-prefix", "semantic", "digest.is-the-published-one",
-      "The status tells the digest with a prefix that publishing does not tell.",
-      on("getBuild.200.*", put(digest=lambda said: f"sha256:{said['digest']}")))
+      "The digest in the status has a prefix that the digest of the publish does not have.",
+      on("getBuild.200.*", put(digest=lambda data: f"sha256:{data['digest']}")))
 fault("start-tells-another-digest", "semantic", "digest.is-the-published-one",
-      "The answer to a start tells the digest of the ref.",
-      on("startBuild.202.*", put(digest=lambda said: sha256(said["ref"]))))
+      "The response to a start contains a digest of the ref instead of the content.",
+      on("startBuild.202.*", put(digest=lambda data: sha256(data["ref"]))))
 fault("template-tells-another-digest", "semantic", "digest.is-the-published-one",
-      "Reading a template tells the digest of the document as it is shown, not the one that it was published under.",
-      on("getTemplate.200", put(digest=lambda said: sha256(json.dumps(said["template"])))))
+      "Reading a template shows a digest of the response body instead of the published digest.",
+      on("getTemplate.200", put(digest=lambda data: sha256(json.dumps(data["template"])))))
 fault("digest-changes-when-ready", "stateful", "digest.is-stable",
-      "A ready version tells the digest of its snapshot instead of the one of its content.",
-      on("getBuild.200.ready", put(digest=lambda said: sha256(said["digest"]))), also="digest.is-the-published-one")
+      "The digest in the status changes when the version becomes ready.",
+      on("getBuild.200.ready", put(digest=lambda data: sha256(data["digest"]))), also="digest.is-the-published-one")
 fault("digest-of-the-ref", "semantic", "digest.follows-content",
-      "The digest covers name and version and not the content.", Misjudging, also="reuse.only-identical-digest",
+      "The digest covers name and version, but not the content.", Misjudging, also="reuse.only-identical-digest",
       digest_of=lambda _, document: sha256(f"{document.name}@{document.version}"))
 fault("digest-without-commands", "semantic", "digest.follows-content",
-      "The digest covers all of a document but the commands of its build.", Misjudging,
+      "The digest does not cover the build commands of a document.", Misjudging,
       digest_of=lambda _, document: sha256(json.dumps(document.content | {"build": None}, sort_keys=True)),
       also="reuse.only-identical-digest events.own-lines-only")
 # --- documents ---
 fault("invalid-is-400", "semantic", "publish.invalid-is-422",
-      "A document that breaks the schema is answered with 400 and no list.",
+      "An invalid document is answered with 400 and without a list of errors.",
       on("publishTemplate.422", instead(400, {"error": "Bad template."})))
 fault("problems-have-no-code", "schema", "publish.invalid-is-422",
-      "The list of what is wrong with a document has no codes.", on("publishTemplate.422", put(errors=lambda said: [
-          {name: value for name, value in problem.items() if name != "code"} for problem in said["errors"]])))
+      "The errors in a 422 have no code.", on("publishTemplate.422", put(errors=lambda data: [
+          {name: value for name, value in problem.items() if name != "code"} for problem in data["errors"]])))
 fault("read-shows-another-ref", "semantic", "template.read-shows-the-published",
-      "Reading a version shows the ref of its name's latest.",
-      on("getTemplate.200", put(ref=lambda said: f"{said['ref'].rpartition('@')[0]}@latest")))
+      "Reading a template shows the ref of version `latest`.",
+      on("getTemplate.200", put(ref=lambda data: f"{data['ref'].rpartition('@')[0]}@latest")))
 fault("document-has-another-name", "semantic", "template.read-shows-the-published",
-      "The document that reading a version shows is called something else.",
-      on("getTemplate.200", put(template=lambda said: said["template"] | {
-          "template": said["template"]["template"] | {"name": "untitled"}})))
-fault("deleted-is-a-text", "schema", "template.delete-says-deleted", "Deleting is answered with deleted as a text.",
+      "Reading a template shows the document with the name `untitled`.",
+      on("getTemplate.200", put(template=lambda data: data["template"] | {
+          "template": data["template"]["template"] | {"name": "untitled"}})))
+fault("deleted-is-a-text", "schema", "template.delete-says-deleted", "Deleting is answered with deleted as a string.",
       on("deleteTemplate.200", put(deleted="true")))
 fault("delete-does-nothing", "stateful",
       "template.delete-says-deleted lookup.deleted-version-is-404 start.refuses-deleted-version",
-      "Deleting says that nothing was deleted, which is true.", Engine, delete=lambda *_: {"deleted": False})
+      "Deleting is answered with deleted false, and the version stays.", Engine, delete=lambda *_: {"deleted": False})
 # --- deleted versions ---
 fault("deleted-is-only-hidden", "stateful", "lookup.deleted-version-is-404 start.refuses-deleted-version",
-      "A deleted version can be read and built for ever.", Remembers,
+      "The status of a deleted version can still be read, and the version can be built.", Remembers,
       left=lambda app, method, kind, version: {"POST": app.start_build, "GET": app.get_build, "HEAD": app.get_build}
       .get(method) if kind == "build" else None)
 fault("deleted-golden-is-ready", "stateful", "lookup.deleted-version-is-404",
@@ -146,28 +146,28 @@ fault("deleted-document-is-shown", "stateful", "lookup.deleted-version-is-404",
       "The document of a deleted version can still be read.", Remembers, also="http.head-matches-get",
       left=lambda app, method, kind, version: app.get_template if (method, kind) == ("GET", "template") else None)
 fault("deleted-version-builds", "stateful", "start.refuses-deleted-version",
-      "A deleted version is not found any more, except by a start, which builds it.", Remembers,
+      "A start of a deleted version is accepted and builds it.", Remembers,
       left=lambda app, method, kind, version: app.start_build if (method, kind) == ("POST", "build") else None,
       also="lookup.deleted-version-is-404")
 # --- publishing ---
 fault("published-when-is-a-number", "schema", "publish.body-is-documented",
-      "The answer to publishing says when in seconds since 1970.",
+      "The publish time in the response is a number, in seconds since 1970.",
       on("publishTemplate.201.*", put(published=1_773_480_413)))
 fault("publish-always-replaces", "semantic", "publish.other-content-is-409",
-      "Other content replaces what is published, without force.", Engine, also="publish.force-replaces",
+      "Publishing other content replaces an existing version without force.", Engine, also="publish.force-replaces",
       publish=lambda self, account, document, force=False: Engine.publish(self, account, document, force=True))
 fault("other-content-is-ignored", "semantic", "publish.other-content-is-409",
-      "Other content without force is answered like the same, and changes nothing.", Repeats,
+      "Publishing other content without force is answered with 201, but changes nothing.", Repeats,
       again=lambda _, old, same, force: None if force or same else old)
 fault("force-changes-nothing", "semantic", "publish.force-replaces",
-      "A forced publish is answered as if it replaced the content, and does not.", Repeats,
+      "A forced publish of other content is answered with 201, but changes nothing.", Repeats,
       again=lambda _, old, same, force: old if force and not same else None,
       also="status.unbuilt-is-not-built digest.follows-content")
 fault("auto-build-is-forgotten", "semantic", "publish.auto-build-starts",
-      "Publishing with auto_build says building and starts nothing.", App, auto_build=lambda *_: "building",
-      target={"build_timeout_s": 2.0})
+      "Publishing with auto_build is answered with building, but starts no build.", App,
+      auto_build=lambda *_: "building", target={"build_timeout_s": 2.0})
 fault("auto-build-is-always-told", "schema", "publish.auto-build-only-when-asked",
-      "The answer to every publish mentions auto_build.",
+      "The response to every publish contains auto_build.",
       on("publishTemplate.201.plain", put(auto_build="not_built")))
 # fmt: on
 
@@ -178,7 +178,7 @@ fault("auto-build-is-always-told", "schema", "publish.auto-build-only-when-asked
     also="digest.is-the-published-one auth.refused-changes-nothing publish.conflict-keeps-content",
 )
 class DigestDrifts(Engine):
-    """Each read of the status shows another digest."""
+    """Each status read shows another digest."""
 
     reads = own(lambda: itertools.count(1))
 
@@ -192,7 +192,7 @@ class DigestDrifts(Engine):
     also="publish.republish-identical-is-accepted digest.is-the-published-one",
 )
 class DigestOfTheBytes(App):
-    """The same document has another digest in YAML than in JSON."""
+    """The same document has different digests in YAML and in JSON."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         salt = "yaml" in request.headers.get("content-type", "")
@@ -203,14 +203,14 @@ class DigestOfTheBytes(App):
 
 @breaks("semantic", "digest.ignores-spelling", also="publish.republish-identical-is-accepted", over=Engine.digest_of)
 def digest_follows_the_order(engine: Engine, document: Document) -> str:
-    """The digest depends on the order of the keys."""
+    """The digest depends on the order of the keys in the document."""
     about = {key: value for key, value in document.content["template"].items() if key not in ("name", "version")}
     return sha256(json.dumps(document.content | {"template": about}))
 
 
 @breaks("semantic", "publish.empty-is-400", also="publish.body-is-documented", over=App.publish)
 async def empty_is_published(app: App, request: Request, account: Account) -> Response:
-    """An empty document is published as nothing."""
+    """Publishing an empty document is answered with 201."""
     try:
         return await App.publish(app, request, account)
     except Refusal as refusal:
@@ -221,9 +221,9 @@ async def empty_is_published(app: App, request: Request, account: Account) -> Re
 
 @breaks("semantic", "publish.unparsable-is-400")
 class UnparsableIs422(Refuses):
-    """A document that cannot be parsed is called invalid."""
+    """A document that cannot be parsed is answered with 422 instead of 400."""
 
-    def tell(self, refusal: Refusal) -> Refusal:
+    def alter(self, refusal: Refusal) -> Refusal:
         if refusal.status == 400 and "empty" not in refusal.body["error"]:
             problem = {"field": "", "code": "syntax", "message": "expected a value"}
             return Refusal(422, "The template is not valid.", errors=[problem])
@@ -232,19 +232,19 @@ class UnparsableIs422(Refuses):
 
 @breaks("stateful", "publish.ref-is-the-document")
 class PublishedRefIsTheLastOne(App):
-    """The ref in the answer to publishing is that of the publish before."""
+    """The response to a publish contains the ref of the previous publish."""
 
     last = ""
 
     async def publish(self, request: Request, account: Account) -> Response:
-        said = json.loads(bytes((await super().publish(request, account)).body))
-        last, self.last = self.last, said["ref"]
-        return answer_json(201, said | {"ref": last or said["ref"]})
+        data = json.loads(bytes((await super().publish(request, account)).body))
+        last, self.last = self.last, data["ref"]
+        return answer_json(201, data | {"ref": last or data["ref"]})
 
 
 @breaks("semantic", "publish.republish-identical-is-accepted")
 class IdenticalIs409(Repeats):
-    """The same content again is a conflict."""
+    """Publishing the same content again is answered with 409."""
 
     def again(self, old: Version, same: bool, force: bool) -> Version | None:
         if same and not force:
@@ -254,12 +254,12 @@ class IdenticalIs409(Repeats):
 
 @breaks("stateful", "publish.republish-identical-is-accepted", over=IdenticalIs409.again)
 def identical_is_409_once_built(engine: IdenticalIs409, old: Version, same: bool, force: bool) -> Version | None:
-    """The same content again is a conflict as soon as it is built."""
+    """Publishing the same content again is answered with 409 once the version is ready."""
     return IdenticalIs409.again(engine, old, same and engine.status_body(old)["status"] == "ready", force)
 
 
 class Conflicts(Engine):
-    """A publish that conflicts is refused with 409 after something was done."""
+    """Base class: a publish that is refused with 409 has a side effect."""
 
     def conflict(self, old: Version, document: Document) -> None:
         raise NotImplementedError
@@ -281,7 +281,7 @@ class Conflicts(Engine):
     over=Conflicts.conflict,
 )
 def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> None:
-    """A publish that conflicts is refused with 409 after it has replaced the content."""
+    """A publish that is refused with 409 still replaces the content."""
     engine._store(old.owner, document)
 
 
@@ -292,13 +292,13 @@ def conflict_overwrites(engine: Conflicts, old: Version, document: Document) -> 
     over=Conflicts.conflict,
 )
 def conflict_swaps_the_document(engine: Conflicts, old: Version, document: Document) -> None:
-    """A publish that conflicts is refused with 409, and its document is shown from then on."""
+    """A publish that is refused with 409 still replaces the document that a read shows."""
     engine.catalog.put(replace(old, template=document.content))
 
 
 @breaks("stateful", "publish.force-replaces")
 class ForceKeepsTheDocument(Repeats):
-    """A forced publish gets a new digest and build, and the old document goes on being shown."""
+    """After a forced publish, reading the template still shows the old document."""
 
     old = own(dict[Any, Any])
 
@@ -314,20 +314,20 @@ class ForceKeepsTheDocument(Repeats):
 
 @breaks("semantic", "publish.auto-build-only-when-asked", also="status.unbuilt-is-not-built", over=App.publish)
 async def auto_build_false_builds(app: App, request: Request, account: Account) -> Response:
-    """Whatever auto_build says, it is taken for a yes."""
+    """Publishing with auto_build=false starts a build."""
     query = request.scope["query_string"].replace(b"auto_build=false", b"auto_build=true")
     return await App.publish(app, Request({**request.scope, "query_string": query}, request.receive), account)
 
 
 # fmt: off
 fault("ready-documents-are-forbidden", "stateful", "template.read-shows-the-published",
-      "Once a version is ready, its document is kept from its owner.", App,
+      "Once a version is ready, reading its template is answered with 403.", App,
       get_template=refusing(App.get_template, is_ready, 403, "Built templates cannot be read."))
 fault("goldens-cannot-be-deleted", "stateful", "template.delete-says-deleted",
-      "A version that is ready cannot be deleted.", App,
+      "Deleting a ready version is answered with 403.", App,
       delete_template=refusing(App.delete_template, is_ready, 403, "Built templates cannot be deleted."))
 fault("second-version-is-409", "stateful", "publish.answers-201",
-      "A name can have one version only; another one is a conflict.", Engine,
+      "Publishing a second version of a template is answered with 409.", Engine,
       publish=refusing(Engine.publish, lambda self, _, document, **force: any(
           version.ref.name == document.name and version.ref != ref_of(document) for version in self.catalog),
           409, "This template exists."))

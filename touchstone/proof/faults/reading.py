@@ -1,4 +1,4 @@
-"""Faults of reading the status: which state it shows and when that changes, its fields, and what it says later on."""
+"""Faults of reading the status: wrong states and transitions, wrong fields, and values that change later."""
 
 import asyncio
 import json
@@ -20,18 +20,18 @@ from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 
 HASTY = {"build_timeout_s": 2.0}
-# How long a read takes where others are to meet it.
+# Duration of a read, so that simultaneous reads overlap.
 SLOW_S = 0.02
 
 
 def begin(engine: Engine, version: Version) -> None:
-    """Starts the build of a version that nobody has built."""
+    """Starts the build of an unbuilt version."""
     slot = engine.slot_of(version)
     slot.last = slot.last or engine.launch(version)
 
 
 class Endless(Build):
-    """A build that never comes to its end."""
+    """A build that never ends."""
 
     async def work(self) -> str:
         await asyncio.Event().wait()
@@ -41,84 +41,84 @@ class Endless(Build):
 # fmt: off
 # --- the status code and the state ---
 fault("unbuilt-has-no-status", "semantic", "status.answers-200 lookup.existing-version-is-found",
-      "Reading the status of a version that was never built is answered with 404.",
+      "Reading the status of an unbuilt version is answered with 404.",
       on("getBuild.200.not_built", instead(404, {"error": "Template version not found."})))
 fault("failed-build-is-a-server-error", "semantic", "status.answers-200",
-      "Reading the status of a version whose build failed is answered with 500 and the reason.",
+      "Reading the status of a failed version is answered with 500.",
       on("getBuild.200.failed", code(500)), also="http.no-server-error")
 fault("building-is-accepted", "semantic", "status.answers-200",
-      "Reading the status of a version that is building is answered with 202.",
+      "Reading the status of a building version is answered with 202.",
       on("getBuild.200.building", code(202)), also="http.status-is-documented")
-fault("fifth-status", "schema", "status.is-one-of-four", "A version that nobody built reads `idle`.",
+fault("fifth-status", "schema", "status.is-one-of-four", "An unbuilt version has the status `idle`.",
       on("getBuild.200.not_built", put(status="idle")))
 fault("status-is-an-object", "schema", "status.is-one-of-four",
-      "A running build has an object where its status belongs.",
+      "The status of a running build is an object instead of a string.",
       on("getBuild.200.building", put(status={"state": "building"})))
-fault("status-in-capitals", "schema", "status.is-one-of-four", "Every status is written in capitals.",
-      on("[gs]*tBuild.20?.*", put(status=lambda said: said["status"].upper())),
+fault("status-in-capitals", "schema", "status.is-one-of-four", "Every status is in upper case.",
+      on("[gs]*tBuild.20?.*", put(status=lambda data: data["status"].upper())),
       also="start.* reuse.* publish.auto-build-starts", target={**HASTY, "cancel_timeout_s": 1.0})
 fault("unbuilt-reads-failed", "semantic", "status.unbuilt-is-not-built",
-      "A version that nobody built reads failed, for want of a build.", Engine,
+      "An unbuilt version reads failed.", Engine,
       status_body=lambda self, version: Engine.status_body(self, version) | (
           {} if self.last_of(version) else {"status": "failed", "error": "no build"}))
 fault("failing-build-vanishes", "stateful", "status.build-does-not-vanish",
-      "A build that fails leaves the version as if nobody had built it.", Engine, target=HASTY,
+      "After a failed build, the version reads not_built.", Engine, target=HASTY,
       state_of=lambda self, slot: {"failed": "not_built"}.get(state := Engine.state_of(self, slot), state))
 fault("failure-is-never-told", "timing", "status.build-ends",
-      "A build that failed still reads building, though its log is closed.", Engine, target=HASTY,
+      "A failed build reads building forever, though its log is closed.", Engine, target=HASTY,
       also="cancel.in-flight-is-202 events.open-while-building status.failed-stays-failed",
       state_of=lambda self, slot: {"failed": "building"}.get(state := Engine.state_of(self, slot), state))
 fault("build-times-out-at-once", "timing", "status.good-template-ends-ready",
-      "A build fails that takes longer than a moment.", Engine, pace={"build_timeout_s": 0.1})
-fault("no-build-ends", "timing", "status.build-ends", "Builds run until somebody cancels them.", Engine,
+      "A build fails if it takes longer than 0.1 s.", Engine, pace={"build_timeout_s": 0.1})
+fault("no-build-ends", "timing", "status.build-ends", "No build ends unless it is cancelled.", Engine,
       build_class=Endless, target={**HASTY, "cancel_timeout_s": 1.0})
 fault("failed-build-reads-ready", "semantic", "status.failing-template-ends-failed",
-      "A build that failed reads ready, though its log tells the failure.",
-      on("getBuild.200.failed", lambda answer, _: answer.saying(
+      "A failed build reads ready, though its log ends with an error.",
+      on("getBuild.200.failed", lambda answer, _: answer.with_json(
           {"ref": answer.data["ref"], "digest": answer.data["digest"], "status": "ready", "build_time_ms": 200})),
       also="events.ready-ends-on-ready reuse.ready-at-once")
 # --- the fields ---
 fault("nulls-for-absent-fields", "schema", "status.body-is-documented",
-      "A status answer holds null for each field that it has nothing to say in.", Engine,
+      "A status response contains null for each absent field.", Engine,
       status_body=lambda self, version: dict.fromkeys(
           ("golden_dir", "build_time_ms", "reused", "error")) | Engine.status_body(self, version))
 fault("building-is-a-list", "schema", "status.body-is-documented",
-      "Reading the status of a version that is building shows a list of its builds.",
-      on("getBuild.200.building", body(lambda said: b"[" + said + b"]")))
+      "Reading the status of a building version returns a list of builds.",
+      on("getBuild.200.building", body(lambda raw: b"[" + raw + b"]")))
 fault("unbuilt-is-an-empty-object", "schema", "status.body-is-documented",
-      "Reading the status of a version that nobody built shows an empty object.", App,
+      "Reading the status of an unbuilt version returns an empty object.", App,
       get_build=lambda self, version: App.get_build(self, version) if self.engine.last_of(version)
       else answer_json(200, {}))
 fault("reused-is-a-number", "schema", "status.body-is-documented",
-      "Whether a golden was reused is told as 0 or 1 in a status answer.",
-      on("getBuild.200.ready", put(reused=lambda said: int(said["reused"]))))
+      "The field reused in a status response is 0 or 1 instead of a boolean.",
+      on("getBuild.200.ready", put(reused=lambda data: int(data["reused"]))))
 fault("status-tells-the-latest-ref", "semantic", "status.ref-is-the-path",
-      "The status names the latest version instead of the one in the path.",
-      on("getBuild.200.*", put(ref=lambda said: f"{said['ref'].rpartition('@')[0]}@latest")))
+      "The ref in a status response has version `latest` instead of the version in the path.",
+      on("getBuild.200.*", put(ref=lambda data: f"{data['ref'].rpartition('@')[0]}@latest")))
 fault("build-time-in-seconds", "semantic", "status.build-time-is-ms",
-      "The build time of a status answer is in whole seconds.",
-      on("getBuild.200.ready", put(build_time_ms=lambda said: round(said["build_time_ms"] / 1000))),
+      "The build time in a status response is in seconds instead of milliseconds.",
+      on("getBuild.200.ready", put(build_time_ms=lambda data: round(data["build_time_ms"] / 1000))),
       also="events.build-time-agrees status.build-time-is-stable")
 fault("ready-has-no-build-time", "schema", "status.ready-has-build-time",
-      "The status of a ready version tells no build time.", on("getBuild.200.ready", drop("build_time_ms")))
-fault("build-time-is-fractional", "schema", "status.ready-has-build-time", "The build time has decimals.",
-      on("getBuild.200.ready", put(build_time_ms=lambda said: said["build_time_ms"] + 0.25)),
+      "The status of a ready version has no build time.", on("getBuild.200.ready", drop("build_time_ms")))
+fault("build-time-is-fractional", "schema", "status.ready-has-build-time", "The build time is not an integer.",
+      on("getBuild.200.ready", put(build_time_ms=lambda data: data["build_time_ms"] + 0.25)),
       also="status.build-time-is-stable")
 fault("reuse-takes-no-time", "semantic", "status.build-time-is-stable",
-      "An answer that reuses a golden tells a build time of nothing.",
+      "The response to a start that reuses a golden has a build time of 0.",
       on("startBuild.202.ready", put(build_time_ms=0)))
 fault("building-tells-its-time", "semantic", "status.build-time-only-when-ready",
-      "A version that is building tells the time that its last step took.",
+      "The status of a building version contains a build time.",
       on("getBuild.200.building", put(build_time_ms=12)))
 fault("start-estimates-the-time", "semantic", "status.build-time-only-when-ready",
-      "The answer to a start tells how long the build will take.",
+      "The response to a start that begins a build contains a build time.",
       on("startBuild.202.building", put(build_time_ms=120_000)))
-fault("failure-without-reason", "schema", "status.failed-has-error", "A failed version tells no reason.",
+fault("failure-without-reason", "schema", "status.failed-has-error", "A failed version has no error in its status.",
       on("getBuild.200.failed", drop("error")))
-fault("failure-reason-is-empty", "schema", "status.failed-has-error", "A failed version tells an empty reason.",
+fault("failure-reason-is-empty", "schema", "status.failed-has-error", "The error of a failed version is empty.",
       on("getBuild.200.failed", put(error="")))
 fault("success-is-an-error", "semantic", "status.error-only-when-failed",
-      "A ready version says in error that there was none.", on("getBuild.200.ready", put(error="none")))
+      "The status of a ready version has the error `none`.", on("getBuild.200.ready", put(error="none")))
 # fmt: on
 
 
@@ -130,14 +130,14 @@ fault("success-is-an-error", "semantic", "status.error-only-when-failed",
     over=Engine.publish,
 )
 def publishing_builds(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
-    """Publishing starts a build that nobody asked for."""
+    """Publishing without auto_build starts a build."""
     begin(engine, version := Engine.publish(engine, account, document, force))
     return version
 
 
 @breaks("stateful", "status.changes-only-by-a-start", also="reuse.only-identical-digest", over=App.get_build)
 def reading_builds(app: App, version: Version) -> Response:
-    """Reading the status of a version that nobody built starts its build."""
+    """Reading the status of an unbuilt version starts its build."""
     response = App.get_build(app, version)
     begin(app.engine, version)
     return response
@@ -145,7 +145,7 @@ def reading_builds(app: App, version: Version) -> Response:
 
 @breaks("stateful", "status.changes-only-by-a-start", over=App.operate)
 async def head_builds(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A HEAD request for the status of a version that nobody built starts its build."""
+    """A HEAD request for the status of an unbuilt version starts its build."""
     response = await App.operate(app, request, account, resource)
     if request.method == "HEAD" and resource.kind == "build":
         begin(app.engine, app.engine.require(account, resource.ref))
@@ -154,27 +154,27 @@ async def head_builds(app: App, request: Request, account: Account, resource: Re
 
 @breaks("stateful", "status.changes-only-by-a-start", over=App.stream_events)
 def following_builds(app: App, request: Request, version: Version) -> Response:
-    """Following the log of a version that nobody built starts its build."""
+    """Reading the log of an unbuilt version starts its build."""
     begin(app.engine, version)
     return App.stream_events(app, request, version)
 
 
 @breaks("stateful", "status.build-does-not-vanish", also="cancel.settles")
 class EverySecondReadOfABuildIsStale(Engine):
-    """Every second read of a running build says not_built, as one of two replicas does."""
+    """Every second status read of a running build returns not_built."""
 
     reads = own(Counter[Any])
 
     def status_body(self, version: Version) -> Body:
-        said = super().status_body(version)
-        if said["status"] == "building":
+        data = super().status_body(version)
+        if data["status"] == "building":
             self.reads[build := self.last_of(version)] += 1
-            said["status"] = "building" if self.reads[build] % 2 else "not_built"
-        return said
+            data["status"] = "building" if self.reads[build] % 2 else "not_built"
+        return data
 
 
 class Vanishing(Build):
-    """A build whose machine is lost while it runs its steps."""
+    """A build that is lost after its steps."""
 
     async def install(self) -> str:
         await super().install()
@@ -183,7 +183,7 @@ class Vanishing(Build):
 
 
 class FirstLongBuild(Engine):
-    """The first build whose steps take time is of another kind."""
+    """Base class: the first build with a step that takes time is wrong."""
 
     kind: type[Build] | None = None
 
@@ -196,7 +196,7 @@ class FirstLongBuild(Engine):
 
 @breaks("stateful", "status.good-template-ends-ready", over=App.auto_build)
 def automatic_build_fails(app: App, account: Account, version: Version) -> str:
-    """A build that publishing starts fails, whatever its steps."""
+    """A build that auto_build starts always fails."""
     status = App.auto_build(app, account, version)
     if last := app.engine.last_of(version):
         last.plan = replace(last.plan, steps=(Step(exit_status=1),))
@@ -205,16 +205,16 @@ def automatic_build_fails(app: App, account: Account, version: Version) -> str:
 
 @breaks("semantic", "status.failing-template-ends-failed", over=Engine.make_build)
 def failing_step_is_ignored(engine: Engine, version: Version) -> Build:
-    """A build whose last step fails ends ready."""
+    """A build with a failing step ends ready."""
     build = Engine.make_build(engine, version)
     build.plan = replace(build.plan, steps=tuple(step for step in build.plan.steps if not step.exit_status))
     return build
 
 
-# A build that fails fails at once, too, so that a read after its start may find no trace of it.
+# A failing build also ends at once, so that a read after its start may miss it.
 @breaks("timing", "status.ready-after-its-steps", also="status.build-time-is-ms start.visible-to-next-read")
 class StepsAreSkipped(Engine):
-    """A build is ready before its steps can have run."""
+    """A build does not wait for its steps: it is ready too early."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -224,7 +224,7 @@ class StepsAreSkipped(Engine):
 
 @breaks("stateful", "status.ref-is-the-path")
 class StatusTellsTheBuiltRef(Engine):
-    """The status names the version that was started last, as long as anything is building."""
+    """While a build runs, every status response contains the ref of the last started version."""
 
     started = ""
 
@@ -238,75 +238,73 @@ class StatusTellsTheBuiltRef(Engine):
 
 @breaks("semantic", "status.build-time-is-ms", also="events.build-time-agrees", over=Engine.ended)
 def build_time_counts_from_the_epoch(engine: Engine, slot: Slot, build: Build) -> None:
-    """The build time, wherever it is told, is the moment at which the build ended."""
+    """The build time is the time at which the build ended, in milliseconds since 1970."""
     build.build_time_ms = build.build_time_ms and round(time.time() * 1000)
     Engine.ended(engine, slot, build)
 
 
 @breaks("stateful", "status.build-time-is-stable", also="status.concurrent-reads-agree events.build-time-agrees")
 class BuildTimeGrows(Engine):
-    """Each read of a ready version tells a build time that is longer by a millisecond."""
+    """The build time of a ready version grows by one millisecond with each status read."""
 
     reads = own(Counter[Any])
 
     def status_body(self, version: Version) -> Body:
-        said = super().status_body(version)
-        if "build_time_ms" in said:
+        data = super().status_body(version)
+        if "build_time_ms" in data:
             self.reads[version.owner, version.digest] += 1
-            said["build_time_ms"] += self.reads[version.owner, version.digest]
-        return said
+            data["build_time_ms"] += self.reads[version.owner, version.digest]
+        return data
 
 
 @breaks("stateful", "status.error-only-when-failed")
 class OldFailureIsShown(Engine):
-    """A version that is built once more after a failure still tells the reason of that failure."""
+    """A version that is built again after a failure still has the old error in its status."""
 
     reasons = own(dict[Any, str])
 
     def status_body(self, version: Version) -> Body:
-        said = super().status_body(version)
-        if said["status"] == "failed":
-            self.reasons[version.ref] = said["error"]
-        return said | ({"error": self.reasons[version.ref]} if version.ref in self.reasons else {})
+        data = super().status_body(version)
+        if data["status"] == "failed":
+            self.reasons[version.ref] = data["error"]
+        return data | ({"error": self.reasons[version.ref]} if version.ref in self.reasons else {})
 
 
 @breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree cancel.keeps-finished-golden")
 class ReadyFlickers(App):
-    """
-    A ready version that is read twice in a row, with nothing in between, says the second time that it is building.
-    """
+    """The second of two consecutive status reads of a ready version returns building."""
 
     last: Any = None
 
     async def answer(self, request: Request) -> Response:
-        asked = (request.method, request.scope["raw_path"], request.headers.get("authorization"))
-        again, self.last = asked == self.last, asked
+        now = (request.method, request.scope["raw_path"], request.headers.get("authorization"))
+        again, self.last = now == self.last, now
         response = await super().answer(request)
         if not again or b'"status":"ready"' not in getattr(response, "body", b"") or request.method != "GET":
             return response
         self.last = None
-        said = json.loads(bytes(response.body))
-        return answer_json(200, {"ref": said["ref"], "digest": said["digest"], "status": "building"})
+        data = json.loads(bytes(response.body))
+        return answer_json(200, {"ref": data["ref"], "digest": data["digest"], "status": "building"})
 
 
 @breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere reuse.ready-at-once")
 class GoldenExpires(Engine):
-    """A version that was read ready twice is not built any more."""
+    """After two status reads, a ready version reads not_built."""
 
     reads = own(Counter[Any])
 
     def status_body(self, version: Version) -> Body:
-        said = super().status_body(version)
-        if said["status"] == "ready":
+        data = super().status_body(version)
+        if data["status"] == "ready":
             self.reads[version.owner, version.digest] += 1
             if self.reads[version.owner, version.digest] == 2:
                 del self.slots[version.owner, version.digest]
-        return said
+        return data
 
 
 @breaks("stateful", "status.ready-stays-ready", also="status.concurrent-reads-agree")
 class ReuseIsReadAsABuild(Engine):
-    """The first read after a golden was reused says building."""
+    """The first status read after the reuse of a golden returns building."""
 
     reused = own(set[Any])
 
@@ -323,46 +321,46 @@ class ReuseIsReadAsABuild(Engine):
 
 @breaks("stateful", "status.ready-stays-ready", also="reuse.same-digest-elsewhere", over=Engine.publish)
 def republishing_drops_the_golden(engine: Engine, account: Account, document: Document, force: bool = False) -> Version:
-    """Publishing the same content once more makes a ready version not built."""
+    """Publishing the same content again resets a ready version to not_built."""
     version = Engine.publish(engine, account, document, force)
     engine.slots.pop((version.owner, version.digest), None)
     return version
 
 
 class AfterAFailure(Engine):
-    """Something else happens once a version has been read failed."""
+    """Base class: a status read of a failed version has a side effect."""
 
     def after(self, version: Version, slot: Slot) -> None:
         raise NotImplementedError
 
     def status_body(self, version: Version) -> Body:
-        said = super().status_body(version)
-        if said["status"] == "failed":
+        data = super().status_body(version)
+        if data["status"] == "failed":
             self.after(version, self.slot_of(version))
-        return said
+        return data
 
 
 @breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
 def failure_fades(engine: AfterAFailure, version: Version, slot: Slot) -> None:
-    """A failure is told once; then the version reads not_built."""
+    """A failed version reads failed once and then not_built."""
     del engine.slots[version.owner, version.digest]
 
 
 @breaks("stateful", "status.failed-stays-failed", also="cancel.finished-is-idle", over=AfterAFailure.after)
 def failure_is_retried(engine: AfterAFailure, version: Version, slot: Slot) -> None:
-    """Reading the failure of a version starts its build once more."""
+    """Reading the status of a failed version starts a new build."""
     slot.last = engine.launch(version)
 
 
 @breaks("stateful", "status.failed-stays-failed", over=AfterAFailure.after)
 def failure_heals(engine: AfterAFailure, version: Version, slot: Slot) -> None:
-    """A version whose failure was read becomes ready."""
+    """A failed version reads failed once and then ready."""
     slot.golden = slot.last
 
 
 @breaks("concurrency", "status.concurrent-reads-agree", also="status.build-time-is-stable")
 class SimultaneousReadsDiffer(App):
-    """Of several reads of a ready version at the same moment only the first tells its true build time."""
+    """Of simultaneous status reads of a ready version, only the first returns the right build time."""
 
     reading = own(Counter[Any])
 
@@ -374,9 +372,9 @@ class SimultaneousReadsDiffer(App):
             crowd = self.reading[resource.ref]
             response = await super().operate(request, account, resource)
             await asyncio.sleep(SLOW_S)
-            said = json.loads(bytes(response.body))
-            if crowd > 1 and "build_time_ms" in said:
-                return answer_json(200, said | {"build_time_ms": said["build_time_ms"] + 1})
+            data = json.loads(bytes(response.body))
+            if crowd > 1 and "build_time_ms" in data:
+                return answer_json(200, data | {"build_time_ms": data["build_time_ms"] + 1})
             return response
         finally:
             self.reading[resource.ref] -= 1
@@ -384,9 +382,9 @@ class SimultaneousReadsDiffer(App):
 
 # fmt: off
 fault("first-long-build-vanishes", "stateful", "status.build-does-not-vanish",
-      "The first build whose steps take time ends as if it had never begun.", FirstLongBuild, kind=Vanishing,
-      target=HASTY)
+      "The first build with a step that takes time vanishes: its version reads not_built.", FirstLongBuild,
+      kind=Vanishing, target=HASTY)
 fault("first-long-build-never-ends", "timing", "status.build-ends",
-      "The first build whose steps take time runs until somebody cancels it.", FirstLongBuild, kind=Endless,
+      "The first build with a step that takes time never ends.", FirstLongBuild, kind=Endless,
       target=HASTY)
 # fmt: on

@@ -1,4 +1,4 @@
-"""Faults of starting a build: what a start is answered, what it does, when a golden is reused, and starts that meet."""
+"""Faults of starting a build: the response to a start, its effect, reuse of goldens, and concurrent starts."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,83 +18,83 @@ from touchstone.twin.engine import Body, Engine, Slot
 from touchstone.twin.settings import Account
 
 HASTY = {"build_timeout_s": 2.0}
-# How long a start takes, so that a second one meets it.
+# Duration of a start, so that a second one overlaps it.
 SLOW_S = 0.1
 
 
 def joins(engine: Engine, account: Account, version: Version) -> bool:
-    """Whether a start meets a build that runs."""
+    """Whether a start joins a running build."""
     return engine.joinable(engine.slot_of(version))
 
 
 def follows(outcome: str) -> Callable[[Engine, Account, Version], bool]:
-    """Whether a start comes after a build with that outcome."""
+    """Returns a predicate: whether the last build of the version had this outcome."""
     return lambda engine, _, version: (last := engine.last_of(version)) is not None and last.outcome == outcome
 
 
 # fmt: off
-# --- what a start is answered ---
+# --- the response ---
 fault("start-answers-200", "semantic", "start.answers-202", "A start that begins a build is answered with 200.",
       App, start_build=lambda self, account, version: answer_json(200, self.engine.start(account, version)))
 fault("start-has-no-digest", "schema", "start.body-is-documented",
-      "A start that begins a build leaves the digest out.", on("startBuild.202.building", drop("digest")))
+      "The response to a start that begins a build has no digest.", on("startBuild.202.building", drop("digest")))
 fault("golden-dir-is-a-list", "schema", "start.body-is-documented",
-      "An answer that reuses a golden tells its directory in parts.",
-      on("startBuild.202.ready", put(golden_dir=lambda said: ["golden", said["digest"]])))
+      "The field golden_dir in the response to a start is a list instead of a string.",
+      on("startBuild.202.ready", put(golden_dir=lambda data: ["golden", data["digest"]])))
 fault("start-tells-another-ref", "semantic", "start.ref-is-the-path",
-      "A start that begins a build names the latest version instead of the one in the path.",
-      on("startBuild.202.building", put(ref=lambda said: f"{said['ref'].rpartition('@')[0]}@latest")))
-# --- what is told of a reuse ---
-fault("reuse-is-not-told", "semantic", "reuse.is-flagged", "An answer that reuses a golden does not say so.",
+      "The ref in the response to a start has version `latest` instead of the version in the path.",
+      on("startBuild.202.building", put(ref=lambda data: f"{data['ref'].rpartition('@')[0]}@latest")))
+# --- reuse ---
+fault("reuse-is-not-told", "semantic", "reuse.is-flagged", "A start that reuses a golden is answered without reused.",
       on("startBuild.202.ready", drop("reused")))
 fault("reuse-answers-201", "semantic", "reuse.status-code", "A start that reuses a golden is answered with 201.",
       on("startBuild.202.ready", code(201)), also="http.status-is-documented")
 fault("reuse-conflicts", "semantic", "reuse.status-code reuse.ready-at-once",
       "A start of a ready version is answered with 409.",
-      on("startBuild.202.ready", lambda answer, _: replace(answer, status=409).saying({"error": "It is built."})))
+      on("startBuild.202.ready", lambda answer, _: replace(answer, status=409).with_json({"error": "It is built."})))
 fault("reuse-says-building", "semantic", "reuse.ready-at-once",
-      "A start of a ready version says building, though nothing is built.", Engine,
+      "A start of a ready version is answered with building, though nothing is built.", Engine,
       reused_body=lambda self, version, _: self.building_body(version), also="reuse.same-digest-elsewhere")
 fault("new-build-claims-reuse", "semantic", "reuse.only-when-reused",
-      "A start that begins a build says reused true.", on("startBuild.202.building", put(reused=True)))
+      "A start that begins a build is answered with reused true.", on("startBuild.202.building", put(reused=True)))
 fault("status-claims-reuse", "stateful", "reuse.only-when-reused",
-      "A version reads as reused though it was built for itself and never started again.",
+      "The status of a ready version contains reused true, though no golden was reused.",
       on("getBuild.200.ready", put(reused=True)))
 fault("running-build-claims-reuse", "stateful", "reuse.only-when-reused",
-      "A version that is building reads as reused.", on("getBuild.200.building", put(reused=True)))
-fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a ready version builds it once more.",
+      "The status of a building version contains reused true.", on("getBuild.200.building", put(reused=True)))
+fault("golden-is-built-again", "stateful", "reuse.ready-at-once", "A start of a ready version builds it again.",
       Engine, reusable=lambda *_: None, also="reuse.same-digest-elsewhere events.ready-ends-on-ready "
       "cancel.finished-is-idle status.build-time-is-stable")
 fault("deleted-version-stays", "semantic", "start.refuses-deleted-version lookup.deleted-version-is-404",
-      "A delete is acknowledged and forgotten.", Engine, delete=lambda *_: {"deleted": True})
+      "A delete is acknowledged, but the version stays.", Engine, delete=lambda *_: {"deleted": True})
 # fmt: on
 
 
 @breaks("stateful", "start.answers-202", over=App.start_build)
 def restart_answers_200(app: App, account: Account, version: Version) -> Response:
-    """A start is answered with 200 where the last build of the version failed."""
+    """A start after a failed build is answered with 200."""
     again = app.engine.status_body(version)["status"] == "failed"
     return answer_json(200 if again else 202, app.engine.start(account, version))
 
 
 @breaks("semantic", "start.fresh-is-building")
 class StartTellsTheStateBefore(Engine):
-    """The first start after the host was woken up begins a build and still says not_built."""
+    """The first start after the server came up begins a build, but is answered with not_built."""
 
     awake = False
 
     def start(self, account: Account, version: Version) -> Body:
         before = self.status_body(version)["status"]
-        said = super().start(account, version)
-        if self.awake or before != "not_built" or said["status"] != "building":
-            return said
+        data = super().start(account, version)
+        if self.awake or before != "not_built" or data["status"] != "building":
+            return data
         self.awake = True
-        return said | {"status": before}
+        return data | {"status": before}
 
 
 @breaks("semantic", "start.fresh-is-building", also="start.after-cancel-builds-again")
 class StartPromisesReady(Engine):
-    """A start that begins a build of a template that was built before says ready, with the time that it should take."""
+    """A start that begins a build of a known template is answered with ready and an estimated build time."""
 
     built = own(set[str])
 
@@ -104,40 +104,38 @@ class StartPromisesReady(Engine):
 
     def start(self, account: Account, version: Version) -> Body:
         known, before = version.ref.name in self.built, self.last_of(version)
-        said = super().start(account, version)
+        data = super().start(account, version)
         begins = self.last_of(version) is not before
-        return said | {"status": "ready", "build_time_ms": 200} if known and begins else said
+        return data | {"status": "ready", "build_time_ms": 200} if known and begins else data
 
 
 @breaks("stateful", "start.ref-is-the-path", over=Engine.reused_body)
 def reuse_tells_the_first_ref(engine: Engine, version: Version, golden: Build) -> Body:
-    """
-    A start that reuses a golden names the version that was built, though another one with its digest was asked for.
-    """
+    """The response to a start that reuses another version's golden has the ref of that version."""
     return Engine.reused_body(engine, version, golden) | {"ref": str(golden.version.ref)}
 
 
 async def over(build: Build | None) -> None:
-    """Waits until a build is over."""
+    """Waits for the end of a build."""
     if build is not None:
         async for _ in build.stream.follow():
             pass
 
 
-# Where a build takes longer than an answer may, its start is not answered in time.
+# If a build takes longer than the request timeout, its start is not answered in time.
 @breaks("timing", "start.does-not-wait", also="http.answers", over=App.operate)
 async def start_waits_for_the_build(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A start is answered when its build is over, with what was true at its beginning."""
+    """A start is answered only when its build has ended."""
     response = await App.operate(app, request, account, resource)
     if resource.kind == "build" and request.method == "POST":
         await over(app.engine.last_of(app.engine.require(account, resource.ref)))
     return response
 
 
-# A start that is not answered in time begins its build all the same, some time.
+# A start that is not answered in time still begins its build later.
 @breaks("concurrency", "start.does-not-wait", also="http.answers limit.* status.build-ends", over=App.operate)
 async def starts_take_turns(app: App, request: Request, account: Account, resource: Resource) -> Response:
-    """A start waits until no build of another version runs any more."""
+    """A start is answered only when all builds of other versions have ended."""
     version = app.engine.find(account, resource.ref)
     if resource.kind == "build" and request.method == "POST" and version:
         own = app.engine.last_of(version)
@@ -146,7 +144,7 @@ async def starts_take_turns(app: App, request: Request, account: Account, resour
     return await App.operate(app, request, account, resource)
 
 
-# The version that reads not_built and then builds has begun to build by itself, as far as anybody can see.
+# For a client, a version that reads not_built and then building has begun a build without a start.
 @breaks(
     "stateful",
     "start.visible-to-next-read",
@@ -154,23 +152,23 @@ async def starts_take_turns(app: App, request: Request, account: Account, resour
     "publish.auto-build-starts",
 )
 class FirstReadIsStale(Engine):
-    """The first read after a start still shows the state before it."""
+    """The first status read after a start still returns not_built."""
 
     stale = own(dict[Any, Body])
 
     def start(self, account: Account, version: Version) -> Body:
         before = super().status_body(version)
-        said = super().start(account, version)
+        data = super().start(account, version)
         if before["status"] == "not_built":
             self.stale[version.ref] = before
-        return said
+        return data
 
     def status_body(self, version: Version) -> Body:
         return self.stale.pop(version.ref, None) or super().status_body(version)
 
 
 class StartsUnlike(Engine):
-    """A start of a version whose last build ended in a certain way is answered otherwise, and begins nothing."""
+    """Base class: a start after a build with a certain outcome is acknowledged, but begins no build."""
 
     after = ""
 
@@ -186,14 +184,14 @@ class StartsUnlike(Engine):
 
 @breaks("stateful", "start.after-failure-builds-again")
 class FailureIsForever(StartsUnlike):
-    """A version that failed once answers each later start with its old failure."""
+    """A start of a failed version begins no build and is answered with the old failure."""
 
     after, otherwise = "failed", Engine.status_body
 
 
 @breaks("concurrency", "start.visible-to-next-read", also="start.concurrent-share-one-build", target=HASTY)
 class SecondBuildIsForgotten(Engine):
-    """A start while the account builds another version is acknowledged, and nothing is built."""
+    """A start while the account builds another version is acknowledged, but no build begins."""
 
     def start(self, account: Account, version: Version) -> Body:
         others = (build for build in self.running if build.version.owner == account.key and build.in_flight)
@@ -204,45 +202,45 @@ class SecondBuildIsForgotten(Engine):
 
 @breaks("stateful", "start.while-building-is-harmless", also="start.concurrent-share-one-build", target=HASTY)
 class SecondStartEndsTheBuild(Engine):
-    """A start while the version builds is acknowledged, and ends that build."""
+    """A start of a building version ends the running build."""
 
     def start(self, account: Account, version: Version) -> Body:
         last, running = self.last_of(version), self.joinable(self.slot_of(version))
-        said = super().start(account, version)
+        data = super().start(account, version)
         if running and last is not None:
             last.end_cancelled("build ended by another start")
-        return said
+        return data
 
 
 @breaks("stateful", "reuse.is-flagged")
 class ReuseIsToldOnce(Engine):
-    """Only the first answer that reuses a golden says so."""
+    """Only the first start that reuses a golden is answered with reused true."""
 
-    told = own(set[Build])
+    reused = own(set[Build])
 
     def reused_body(self, version: Version, golden: Build) -> Body:
-        first = golden not in self.told
-        self.told.add(golden)
+        first = golden not in self.reused
+        self.reused.add(golden)
         return super().reused_body(version, golden) | {"reused": first}
 
 
 @breaks("stateful", "reuse.is-flagged", over=Engine.reused_body)
 def reuse_elsewhere_is_not_told(engine: Engine, version: Version, golden: Build) -> Body:
-    """An answer that reuses the golden of another version does not say so."""
+    """A start that reuses the golden of another version is answered with reused false."""
     return Engine.reused_body(engine, version, golden) | {"reused": golden.version.ref == version.ref}
 
 
 @breaks("stateful", "reuse.only-when-reused", over=Engine.start)
 def joining_claims_reuse(engine: Engine, account: Account, version: Version) -> Body:
-    """A start while the version builds says reused true."""
+    """A start of a building version is answered with reused true."""
     joins = engine.joinable(engine.slot_of(version))
-    said = Engine.start(engine, account, version)
-    return said | {"reused": True} if joins and said["status"] == "building" else said
+    data = Engine.start(engine, account, version)
+    return data | {"reused": True} if joins and data["status"] == "building" else data
 
 
 @breaks("stateful", "reuse.ready-at-once")
 class GoldenIsReusedOnce(Engine):
-    """A golden is reused once; the next start of its version builds it again."""
+    """A golden is reused only once; the second start of a ready version builds again."""
 
     used = own(set[Build])
 
@@ -256,7 +254,7 @@ class GoldenIsReusedOnce(Engine):
 
 @breaks("stateful", "reuse.only-identical-digest", also="status.unbuilt-is-not-built")
 class ReuseByName(Engine):
-    """The golden belongs to the name of a version, not to its content."""
+    """A start after a forced publish reuses the golden of the old content."""
 
     def slot_of(self, version: Version) -> Slot:
         slot = self.slots.setdefault((version.owner, str(version.ref)), Slot())
@@ -272,7 +270,7 @@ class ReuseByName(Engine):
 
 @breaks("stateful", "reuse.same-digest-elsewhere", also="status.build-time-is-stable", over=Engine.start)
 def golden_per_version(engine: Engine, account: Account, version: Version) -> Body:
-    """Two versions with one digest are each built for themselves."""
+    """A start does not reuse the golden of another version with the same digest."""
     slot = engine.slot_of(version)
     if slot.last is None or slot.last.version.ref != version.ref:
         slot.golden = None
@@ -280,7 +278,7 @@ def golden_per_version(engine: Engine, account: Account, version: Version) -> Bo
 
 
 class Racing(App):
-    """A server whose starts take a while and tell the second of two of one version from the first."""
+    """Base class: starts are slow, and the second of two concurrent starts of a version is handled wrongly."""
 
     starting = own(set[Any])
 
@@ -300,13 +298,13 @@ class Racing(App):
             self.starting.discard((account.key, resource.ref))
 
     async def second(self, version: Version) -> Response:
-        """The answer to a start while another one of the version is being answered."""
+        """Returns the response to the second of two concurrent starts."""
         raise NotImplementedError
 
 
 @breaks("concurrency", "start.concurrent-share-one-build", target=HASTY, over=Racing.second)
 async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> Response:
-    """A start that meets another one of its version ends the build that both lead to."""
+    """The second of two concurrent starts of a version ends their build."""
     await asyncio.sleep(2 * SLOW_S)
     if last := app.engine.last_of(version):
         last.end_cancelled("build ended by another start")
@@ -319,7 +317,7 @@ async def simultaneous_starts_end_each_other(app: Racing, version: Version) -> R
     also="cancel.finished-is-idle status.build-time-is-stable events.build-time-agrees",
 )
 class EachStartBuilds(Engine):
-    """A start while a build runs begins a second one, which takes longer and replaces the golden of the first."""
+    """A start of a building version begins a second build, which replaces the golden of the first."""
 
     def joinable(self, slot: Slot) -> bool:
         return False
@@ -333,7 +331,7 @@ class EachStartBuilds(Engine):
 
 @breaks("concurrency", "start.concurrent-share-one-build")
 class SecondStartAtOnceComesLate(Racing):
-    """A start that meets another one of its version begins a build of its own once the first one is ready."""
+    """The second of two concurrent starts of a version begins another build when the first one is ready."""
 
     late = own(set[Any])
 
@@ -342,32 +340,32 @@ class SecondStartAtOnceComesLate(Racing):
         return answer_json(202, self.engine.building_body(version))
 
     def get_build(self, version: Version) -> Response:
-        said, slot = self.engine.status_body(version), self.engine.slot_of(version)
-        if said["status"] == "ready" and (version.owner, version.digest) in self.late:
+        data, slot = self.engine.status_body(version), self.engine.slot_of(version)
+        if data["status"] == "ready" and (version.owner, version.digest) in self.late:
             self.late.discard((version.owner, version.digest))
             slot.golden, slot.last = None, self.engine.launch(version)
-        return answer_json(200, said)
+        return answer_json(200, data)
 
 
 # fmt: off
 fault("restart-is-forgotten", "stateful", "start.visible-to-next-read",
-      "A start of a version whose last build failed is acknowledged, and nothing is built.", StartsUnlike,
+      "A start after a failed build is acknowledged, but no build begins.", StartsUnlike,
       after="failed")
 fault("start-after-cancel-is-forgotten", "stateful", "cancel.next-build-completes",
-      "A start after a cancelled build is acknowledged, and nothing is built.", StartsUnlike, after="cancelled",
+      "A start after a cancelled build is acknowledged, but no build begins.", StartsUnlike, after="cancelled",
       target=HASTY)
 fault("cancelled-version-conflicts", "stateful", "start.after-cancel-builds-again",
-      "A start of a version whose build was cancelled is answered with 409.", Engine,
+      "A start after a cancelled build is answered with 409.", Engine,
       start=refusing(Engine.start, follows("cancelled"), 409, "The build was cancelled."), target=HASTY)
 fault("second-start-is-a-bad-request", "semantic", "start.while-building-is-harmless",
-      "A start while the version builds is answered with 400.", Engine,
+      "A start of a building version is answered with 400.", Engine,
       start=refusing(Engine.start, joins, 400, "This version is being built."),
       also="start.concurrent-answers-are-documented")
 fault("second-start-at-once-fails", "concurrency", "start.concurrent-answers-are-documented",
-      "A start that comes while another one of the version is being answered makes the server fail.", Racing,
+      "The second of two concurrent starts of a version is answered with 500.", Racing,
       second=refusing(None, lambda *_: True, 500, "duplicate key"), also="http.no-server-error")
 fault("second-start-at-once-is-not-found", "concurrency", "start.concurrent-answers-are-documented",
-      "A start that comes while another one of the version is being answered does not find the version.", Racing,
+      "The second of two concurrent starts of a version is answered with 404.", Racing,
       second=refusing(None, lambda *_: True, 404, "Template version not found."),
       also="lookup.existing-version-is-found")
 # fmt: on

@@ -1,9 +1,8 @@
-"""Faults that went unnoticed once, since the situation in which they show, or its moment, did not come about.
+"""Faults that earlier checks missed because no case created the situation or the timing in which they appear.
 
-No check was written for any of them. What they led to: cases that ask for everything in every state of a version, that
-look at all the others meanwhile, and that let two accounts use one name; a cancel late in a build, a start right after
-a log has ended, logs of builds that nobody reads beside, builds that print nothing, a full host that is looked at,
-second tries of what was refused, and contents that are published at one moment.
+Their authors did not know the checks. The faults led to cases with every operation in every state of a version, two
+accounts with the same name, late cancels, starts right after the end of a log, silent builds, a full host, retries of
+refused requests, and simultaneous publishes.
 """
 
 import asyncio
@@ -27,12 +26,12 @@ from touchstone.twin.settings import Account
 
 
 def has_no_steps(_: App, version: Version) -> bool:
-    """Whether the build of a version does nothing."""
+    """Whether a version has no build steps."""
     return not (version.template.get("build") or {}).get("run")
 
 
 async def document_of(request: Request) -> Document:
-    """What a request publishes."""
+    """Returns the document in a publish request."""
     return read_document(await request.body(), request.headers.get("content-type", ""))
 
 
@@ -44,7 +43,7 @@ async def document_of(request: Request) -> Document:
     over=Engine.follow,
 )
 async def who_leaves_the_log_cancels(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """When somebody who follows a running build hangs up, the build is cancelled."""
+    """A build is cancelled when a client that reads its log disconnects."""
     try:
         async for event in build.stream.follow():
             yield event
@@ -55,7 +54,7 @@ async def who_leaves_the_log_cancels(engine: Engine, build: Build) -> AsyncItera
 
 @breaks("stream", "events.terminal-frame-comes-last", also="events.own-lines-only cancel.keeps-neighbours")
 class CancelIsLoggedEverywhere(Engine):
-    """That a build is cancelled is told in the log of every other build that its account has running, which goes on."""
+    """The cancel event of a build also appears in the logs of the account's other running builds."""
 
     def cancel(self, version: Version) -> bool:
         own = self.last_of(version)
@@ -68,19 +67,19 @@ class CancelIsLoggedEverywhere(Engine):
 
 
 class OneLineAMillisecond(Build):
-    """A build whose lines are known by the millisecond in which they come."""
+    """A build that logs at most one line per millisecond."""
 
-    said_at = float("-inf")
+    logged_at = float("-inf")
 
     def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
         now_at = time.monotonic()
-        if phase in ("ready", "cancel", "timeout") or level == "error" or now_at - self.said_at >= 0.001:
-            self.said_at = now_at
+        if phase in ("ready", "cancel", "timeout") or level == "error" or now_at - self.logged_at >= 0.001:
+            self.logged_at = now_at
             super().say(level, phase, line, source)
 
 
 class Untidy(Build):
-    """A build that tidies up after a failure."""
+    """A build that logs a clean-up event after a failure."""
 
     def finish(self, outcome: Any, level: EventLevel, phase: Phase, line: str) -> None:
         if outcome == "failed" and not self.outcome:
@@ -91,7 +90,7 @@ class Untidy(Build):
 
 
 class DeafWhileItWorks(Build):
-    """A build that looks at a cancel before each step."""
+    """A build that checks for a cancel only before each step."""
 
     def cancel(self) -> None:
         self.cancelling = self.cancelling or not self.outcome
@@ -111,22 +110,20 @@ class DeafWhileItWorks(Build):
 
 # fmt: off
 fault("lines-are-keyed-by-their-millisecond", "stream", "events.carry-the-output",
-      "Of the lines that a build prints within one millisecond only the first is logged.", Engine,
+      "Of several lines that a build prints within one millisecond, only the first is logged.", Engine,
       build_class=OneLineAMillisecond)
 fault("failures-are-tidied-up-later", "stream", "events.terminal-frame-comes-last",
-      "A frame that tells of tidying up follows the error that ends a failed build.", Engine, build_class=Untidy,
+      "The log of a failed build continues with a clean-up event after its error.", Engine, build_class=Untidy,
       also="events.failed-ends-on-error")
 fault("cancel-is-looked-at-between-steps", "timing", "cancel.does-not-end-ready",
-      "A cancel is looked at before each step: one during the last step is acknowledged, and the build ends ready.",
+      "A cancel during the last step of a build is accepted, but the build ends ready.",
       Engine, build_class=DeafWhileItWorks, also="cancel.* start.after-cancel-builds-again status.* events.*")
 # fmt: on
 
 
 @breaks("stream", "events.finished-version-closes", also="http.answers events.close-at-the-end")
 class LogOfTheReplacedStaysOpen(Engine):
-    """
-    Who follows a version that was built, and whose content was replaced since, waits without end for its next build.
-    """
+    """After a forced publish over a built version, its log stays open until the next build."""
 
     replaced, waiting = own(set[tuple[str, Ref]]), own(list[Stream])
 
@@ -157,9 +154,7 @@ class LogOfTheReplacedStaysOpen(Engine):
 
 @breaks("stream", "events.timestamps-are-true", over=Engine.follow)
 async def old_lines_are_stamped_anew(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """
-    What was logged before somebody began to follow is sent with the time at which he began, also long after the end.
-    """
+    """Lines that were logged before a client connected get the time of the connection as their timestamp."""
     old, now = len(build.stream.frames), timestamp(time.time())
     async for frame in build.stream.follow():
         yield frame_of({**event_of(frame), "ts": now}) if old > 0 else frame
@@ -167,7 +162,7 @@ async def old_lines_are_stamped_anew(engine: Engine, build: Build) -> AsyncItera
 
 
 class ClosedByReading(Stream):
-    """A log that waits for somebody to read the status."""
+    """A log stream that closes only after a status read."""
 
     over = False
 
@@ -175,14 +170,14 @@ class ClosedByReading(Stream):
         self.over = True
 
     def read(self) -> None:
-        """The status was read."""
+        """Notes a status read."""
         if self.over:
             super().close()
 
 
 @breaks("timing", "events.close-at-the-end", target={"build_timeout_s": 3.0, "cancel_timeout_s": 1.0})
 class UnreadLogStaysOpen(Engine):
-    """The log of a build that is over stays open until somebody reads the status."""
+    """The log of a finished build stays open until the status is read."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -202,7 +197,7 @@ class UnreadLogStaysOpen(Engine):
     also="start.* cancel.next-build-completes status.* limit.* publish.auto-build-starts reuse.*",
 )
 class CancelledBuildsKeepTheirPlace(Engine):
-    """A build that was cancelled keeps its place on the host for good, so that there is none left some time."""
+    """Cancelled builds count against the capacity forever, so that the host fills up."""
 
     kept = 0
 
@@ -218,9 +213,7 @@ class CancelledBuildsKeepTheirPlace(Engine):
 
 @breaks("timing", "cancel.in-flight-is-202", profile="standard", also="cancel.* events.cancelled-ends-on-cancel")
 class CancelTokenExpires(Engine):
-    """
-    What a build can be cancelled by expires after one second: a later cancel finds nothing, and the build goes on.
-    """
+    """A cancel more than one second after the start is answered with 404, and the build keeps running."""
 
     def cancel(self, version: Version) -> bool:
         last = self.last_of(version)
@@ -237,24 +230,20 @@ class CancelTokenExpires(Engine):
     over=Engine.check_capacity,
 )
 def full_host_makes_room(engine: Engine) -> None:
-    """
-    A start for which the host has no room is accepted, and the build that has run for longest is ended in its favour.
-    """
+    """A start on a full host is accepted, and the oldest running build is ended."""
     running = [build for build in engine.running if build.in_flight]
     if engine.settings.capacity is not None and len(running) >= engine.settings.capacity:
         running[0].end_cancelled("build ended: room was needed")
 
 
-# What is built again though it was ready can be cancelled, too.
+# The unnecessary second build can also be cancelled.
 @breaks(
     "stateful",
     "reuse.ready-at-once",
     also="reuse.is-flagged status.ready-stays-ready start.* cancel.finished-is-idle",
 )
 class GoldenIsFiledByTheFirstRead(Engine):
-    """
-    The result of a build is filed when its status is read: a start before that builds again, though the log has ended.
-    """
+    """A golden is not reused before the first status read after its build; a start builds again."""
 
     filed = own(set[Build | None])
 
@@ -269,7 +258,7 @@ class GoldenIsFiledByTheFirstRead(Engine):
 
 @breaks("semantic", "status.failed-has-error", over=Engine.status_body)
 def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
-    """A failed build whose steps printed nothing has no reason."""
+    """The status of a failed build without output has no error."""
     body, last = Engine.status_body(engine, version), engine.last_of(version)
     if body["status"] == "failed" and not any(step.line for step in (last.plan.steps if last else ())):
         del body["error"]
@@ -278,7 +267,7 @@ def silent_failure_has_no_reason(engine: Engine, version: Version) -> Body:
 
 @breaks("semantic", "status.build-time-is-stable", also="status.build-time-is-ms events.build-time-agrees")
 class BuildTimeIsOfTheName(Engine):
-    """Every ready version of a name tells the build time of the one that became ready last."""
+    """All ready versions of a template show the build time of the last built one."""
 
     latest = own(dict[tuple[str, str], int])
 
@@ -296,7 +285,7 @@ class BuildTimeIsOfTheName(Engine):
 
 @breaks("security", "access.start-needs-scale", also="status.changes-only-by-a-start")
 class PlanIsAskedOnce(Engine):
-    """An account below the plan is refused its first start, and builds with each further one."""
+    """An account below the Scale plan is refused only its first start."""
 
     refused = own(set[str])
 
@@ -308,9 +297,7 @@ class PlanIsAskedOnce(Engine):
 
 @breaks("stateful", "publish.answers-201", also="auth.refused-changes-nothing")
 class RefusedPublishReservesTheRef(App):
-    """
-    A publish that is refused with 401 reserves its new version: who publishes it afterwards without force hears 409.
-    """
+    """After a publish that was refused with 401, publishing that version is answered with 409."""
 
     reserved = own(set[Ref])
 
@@ -333,7 +320,7 @@ class RefusedPublishReservesTheRef(App):
 
 @breaks("concurrency", "publish.republish-identical-is-accepted")
 class SimultaneousCopiesCollide(App):
-    """Of simultaneous publishes of one new version with the same content all but the first are in conflict."""
+    """Of simultaneous publishes of a new version with the same content, only the first does not get a 409."""
 
     underway = own(set[Ref])
 
@@ -355,7 +342,7 @@ class SimultaneousCopiesCollide(App):
     over=App.publish,
 )
 async def simultaneous_publishes_both_win(app: App, request: Request, account: Account) -> Response:
-    """Of two simultaneous publishes of one new version with different content both are answered with 201."""
+    """Two simultaneous publishes of a new version with different content are both answered with 201."""
     app.engine.require_plan(account, "Publishing")
     document = await document_of(request)
     if app.engine.catalog.get(account.key, ref_of(document)) is None:
@@ -366,7 +353,7 @@ async def simultaneous_publishes_both_win(app: App, request: Request, account: A
 
 # fmt: off
 fault("status-joins-the-steps", "semantic", "status.answers-200",
-      "The status of a version without build steps is not found, though it can be read, built and followed.", App,
+      "The status of a version without build steps is answered with 404.", App,
       get_build=refusing(App.get_build, has_no_steps, 404, "Template version not found."),
       also="lookup.existing-version-is-found http.head-matches-get")
 # fmt: on

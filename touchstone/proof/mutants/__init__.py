@@ -1,4 +1,4 @@
-"""Faults that nobody had to think of: derived from the surface of the twin, named after how they are derived."""
+"""Generated faults: derived from the surface of the twin. Their names tell the place and the change."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from touchstone.proof.mutants.answers import answer_faults
 from touchstone.proof.mutants.life import LIFE_FAULTS
 from touchstone.proof.mutants.logs import log_faults
 
-# Derived faults that somebody had thought of, at the same or at another moment: they are the named ones.
-NAMED: Mapping[str, str] = {
+# Derived faults that equal a named fault, and the name of that fault. They are not generated.
+DUPLICATES: Mapping[str, str] = {
     "getBuild.200.not_built.code.404": "unbuilt-has-no-status",
     "getBuild.200.failed.code.failing": "failed-build-is-a-server-error",
     "getBuild.200.failed.error.drop": "failure-without-reason",
@@ -57,8 +57,8 @@ NAMED: Mapping[str, str] = {
 
 
 def generated(seed: int = 1) -> dict[str, Fault]:
-    """The derived faults by name, the same ones for one seed."""
+    """Returns the derived faults by name; a seed always gives the same faults."""
     derived = (*answer_faults(seed), *log_faults(), *LIFE_FAULTS.values(), *access_faults())
-    faults = {fault.name: fault for fault in derived if fault.name not in NAMED}
-    assert len(faults) == sum(fault.name not in NAMED for fault in derived), "two faults have one name"
+    faults = {fault.name: fault for fault in derived if fault.name not in DUPLICATES}
+    assert len(faults) == sum(fault.name not in DUPLICATES for fault in derived), "two faults have one name"
     return faults

@@ -1,4 +1,4 @@
-"""Faults of access: each rule about keys, accounts, plans and versions is skipped, on one operation at a time."""
+"""Faults of access: one operation skips one rule about keys, accounts, plans or versions."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,10 +21,10 @@ from touchstone.twin.settings import DEFAULT_ACCOUNTS, Account
 
 _FIRST = DEFAULT_ACCOUNTS[0].key
 _KEYS = frozenset(account.key for account in DEFAULT_ACCOUNTS)
-# Every operation about a version that is there.
+# Every operation on an existing version.
 ABOUT_ONE = tuple(operation for operation in OPERATIONS if operation != "publishTemplate")
 _UNCHANGED = "auth.refused-changes-nothing"
-# What is served in the place of something else is asked for, deleted, cancelled and followed under a name not its own.
+# Another version is served in place of an unknown one, so that every operation on it breaks some of these.
 _OTHERS = (
     f"{EXISTENCE} *.ref-is-the-path lookup.odd-spelling-is-404 events.own-lines-only cancel.keeps-neighbours "
     "status.build-does-not-vanish"
@@ -32,24 +32,24 @@ _OTHERS = (
 
 
 def access_faults() -> Iterator[Fault]:
-    """Every rule, every operation."""
+    """Yields a fault for each rule and operation."""
     for rule, (says, lets_in, claims, also) in KEY_RULES.items():
         for operation in OPERATIONS:
-            told, wrap = f"{operation} accepts {says}.", _letting_in(operation, lets_in)
-            yield derived(f"auth.{rule}.skip.{operation}", told, "security", claims, also, wrap=wrap)
+            text, wrap = f"{operation} accepts {says}.", _letting_in(operation, lets_in)
+            yield derived(f"auth.{rule}.skip.{operation}", text, "security", claims, also, wrap=wrap)
     for operation in OPERATIONS:
-        told = f"{operation} refuses every fifth request with a valid key as if the key were unknown."
+        text = f"{operation} refuses every fifth request with a valid key with 401."
         name, claims = f"auth.valid-key.refuse.{operation}", "auth.valid-key-is-accepted"
-        yield derived(name, told, "security", claims, "auth.scheme-ignores-case", wrap=_refusing(operation))
-    for rule, (says, shows, usual, also) in VERSION_RULES.items():
+        yield derived(name, text, "security", claims, "auth.scheme-ignores-case", wrap=_refusing(operation))
+    for rule, (says, finds, usual, also) in VERSION_RULES.items():
         for operation in ABOUT_ONE:
             builds = (rule, operation) == ("deleted-version", "startBuild")
             claims = "start.refuses-deleted-version" if builds else usual
-            told, parts = f"{operation} serves {says}.", {"app": _showing(operation, shows), "engine": Remembering}
-            yield derived(f"access.{rule}.skip.{operation}", told, "security", claims, also, **parts)
+            text, parts = f"{operation} serves {says}.", {"app": _serving(operation, finds), "engine": Remembering}
+            yield derived(f"access.{rule}.skip.{operation}", text, "security", claims, also, **parts)
     for operation, verb in (("startBuild", "start"), ("publishTemplate", "publish")):
-        told, claims = f"{operation} serves every plan.", f"access.{verb}-needs-scale"
-        yield derived(f"access.plan.skip.{operation}", told, "security", claims, app=_every_plan(operation))
+        text, claims = f"{operation} accepts every plan.", f"access.{verb}-needs-scale"
+        yield derived(f"access.plan.skip.{operation}", text, "security", claims, app=_every_plan(operation))
 
 
 def _key_in(header: str | None) -> str:
@@ -82,22 +82,22 @@ def _queried(header: str | None, query: str) -> str:
     return parse_qs(query).get("api_key", [""])[0] if header is None else ""
 
 
-# By rule: what passes for a key, the key that it passes for, given the header and the query, and whom it is blamed on.
+# By rule: description, function from header and query to the accepted key, broken claims, other claims.
 KEY_RULES: dict[str, tuple[str, Callable[[str | None, str], str], str, str]] = {
     "missing-key": ("a request without a key", lambda header, _: _FIRST if header is None else "",
         "auth.missing-key-is-401", f"{_UNCHANGED} auth.query-key-is-401"),
-    "unknown-key": ("a key that nobody has", _unknown, "auth.unknown-key-is-401", _UNCHANGED),
-    "longer-key": ("a key with a character too many", _longer, "auth.near-key-is-401", _UNCHANGED),
-    "shorter-key": ("a key with a character too few", _shorter, "auth.near-key-is-401", _UNCHANGED),
-    "malformed-header": ("a key behind another scheme or none", _malformed, "auth.malformed-header-is-401",
+    "unknown-key": ("an unknown key", _unknown, "auth.unknown-key-is-401", _UNCHANGED),
+    "longer-key": ("a valid key plus one character", _longer, "auth.near-key-is-401", _UNCHANGED),
+    "shorter-key": ("a valid key without its last character", _shorter, "auth.near-key-is-401", _UNCHANGED),
+    "malformed-header": ("a valid key with a wrong scheme or none", _malformed, "auth.malformed-header-is-401",
         _UNCHANGED),
-    "query-key": ("a key in the query", _queried, "auth.query-key-is-401", _UNCHANGED),
+    "query-key": ("a key in the query string", _queried, "auth.query-key-is-401", _UNCHANGED),
 }  # fmt: skip
 
 
 def _letting_in(operation: str, lets_in: Callable[[str | None, str], str]) -> Callable[[Asgi], Asgi]:
     def wrap(app: Asgi) -> Asgi:
-        async def opened(scope: Scope, receive: Receive, send: Send) -> None:
+        async def authorised(scope: Scope, receive: Receive, send: Send) -> None:
             if requested(scope)[0] == operation:
                 values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
                 key = lets_in(values[0] if values else None, scope["query_string"].decode("latin-1"))
@@ -106,7 +106,7 @@ def _letting_in(operation: str, lets_in: Callable[[str | None, str], str]) -> Ca
                     scope = {**scope, "headers": [*others, (b"authorization", f"Bearer {key}".encode())]}
             await app(scope, receive, send)
 
-        return opened
+        return authorised
 
     return wrap
 
@@ -115,7 +115,7 @@ def _refusing(operation: str) -> Callable[[Asgi], Asgi]:
     def wrap(app: Asgi) -> Asgi:
         requests = 0
 
-        async def shut(scope: Scope, receive: Receive, send: Send) -> None:
+        async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
             nonlocal requests
             requests += requested(scope)[0] == operation
             if requested(scope)[0] == operation and requests % 5 == 0:
@@ -124,13 +124,13 @@ def _refusing(operation: str) -> Callable[[Asgi], Asgi]:
             else:
                 await app(scope, receive, send)
 
-        return shut
+        return refusing
 
     return wrap
 
 
 class Remembering(Engine):
-    """Keeps what was deleted in a place of its own."""
+    """Engine that keeps deleted versions."""
 
     deleted = own(dict[tuple[str, Ref], Version])
 
@@ -139,11 +139,11 @@ class Remembering(Engine):
         return super().delete(version)
 
     def versions_of(self, account: Account) -> list[Version]:
-        """The versions of an account."""
+        """Returns the versions of an account."""
         return [version for version in self.catalog if version.owner == account.key]
 
 
-Shows = Callable[[Remembering, Account, Ref], Version | None]
+Finds = Callable[[Remembering, Account, Ref], Version | None]
 
 
 def _of_others(engine: Remembering, account: Account, ref: Ref) -> Version | None:
@@ -166,30 +166,30 @@ def _other_namespace(engine: Remembering, account: Account, ref: Ref) -> Version
     return next((v for v in own if (v.ref.name, v.ref.version) == (ref.name, ref.version)), None)
 
 
-# By rule: what is served, the version that is served where there is none of that ref, and whom it is blamed on.
-VERSION_RULES: dict[str, tuple[str, Shows, str, str]] = {
+# By rule: description, function that finds the version to serve, broken claims, other claims.
+VERSION_RULES: dict[str, tuple[str, Finds, str, str]] = {
     "others-version": ("another account's version", _of_others, "access.others-version-is-404",
         "access.others-change-nothing"),
-    "deleted-version": ("a version that was deleted", lambda engine, account, ref: engine.deleted.get((account.key,
+    "deleted-version": ("a deleted version", lambda engine, account, ref: engine.deleted.get((account.key,
         ref)), "lookup.deleted-version-is-404", ""),
-    "unknown-version": ("another version where there is none", _other_version, "lookup.unknown-version-is-404",
+    "unknown-version": ("another version instead of an unknown one", _other_version, "lookup.unknown-version-is-404",
         _OTHERS),
-    "unknown-name": ("another template where there is none", _other_name, "lookup.unknown-name-is-404", _OTHERS),
-    "unknown-namespace": ("a template of another namespace where there is none", _other_namespace,
+    "unknown-name": ("another template instead of an unknown one", _other_name, "lookup.unknown-name-is-404", _OTHERS),
+    "unknown-namespace": ("a template of another namespace instead of an unknown one", _other_namespace,
         "lookup.unknown-namespace-is-404", _OTHERS),
 }  # fmt: skip
 
 
-def _showing(operation: str, shows: Shows) -> type[App]:
-    class Showing(App):
-        """Serves what it should not find."""
+def _serving(operation: str, finds: Finds) -> type[App]:
+    class Serving(App):
+        """Application that serves a wrong version for an unknown ref."""
 
         async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
             engine = self.engine
             if requested(request.scope)[0] != operation or engine.find(account, resource.ref):
                 return await super().operate(request, account, resource)
             assert isinstance(engine, Remembering)
-            version = shows(engine, account, resource.ref)
+            version = finds(engine, account, resource.ref)
             if version is None:
                 raise no_such_version()
             if operation == "startBuild":
@@ -205,12 +205,12 @@ def _showing(operation: str, shows: Shows) -> type[App]:
             }
             return serve[operation](version)
 
-    return Showing
+    return Serving
 
 
 def _every_plan(operation: str) -> type[App]:
     class EveryPlan(App):
-        """Asks for no plan."""
+        """Application that treats every account as one with the Scale plan."""
 
         async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
             if requested(request.scope)[0] == operation:

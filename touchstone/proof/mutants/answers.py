@@ -1,7 +1,7 @@
-"""Faults of whole answers and of the fields of their bodies, and whom each is blamed on.
+"""Faults of responses and of the fields of their bodies, and the claims that each must break.
 
-Another status or media type, a body that is cut or no object, headers, delays; a field that is left out, null, of
-another type, of another value, somebody else's, out of date.
+Responses: wrong status or media type, truncated body, body that is not an object, wrong headers, delays.
+Fields: missing, null, wrong type, wrong value, a value from another version or account, an old value.
 """
 
 import random
@@ -16,14 +16,14 @@ from touchstone.proof.faults.fault import Fault, Kind
 from touchstone.proof.mutants.derived import BUILD_TIME, CONTENT, EXISTENCE, REFUSING, STATE, derived
 from touchstone.proof.surface import ENUMS, OPERATIONS, PLACES, REFUSALS, STATUSES, SUCCESSES, FieldType, Place, place
 
-# In the place of a status of one hundred, one that no operation documents.
+# Undocumented statuses by class (2xx, 4xx).
 _UNDOCUMENTED = {2: (203, 206, 226), 4: (402, 410, 418, 451)}
 _FAILING = (500, 502, 503, 504)
 DELAY_S = 1.6
-# A request that takes longer counts as unanswered; only where an answer is delayed beyond it.
+# Request timeout for faults that delay a response.
 IMPATIENT = {"request_timeout_s": 0.8}
 
-# Statuses that the operation documents, in the place of the right one.
+# Wrong statuses that the contract lists for the operation.
 _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "getBuild.200.not_built": (404,), "getBuild.200.building": (404,), "getBuild.200.ready": (404, 403),
     "getBuild.200.failed": (422, 404), "startBuild.202.building": (200, 409, 404),
@@ -35,15 +35,15 @@ _OTHER_STATUSES: dict[str, tuple[int, ...]] = {
     "deleteTemplate.404": (200, 409), "streamBuildEvents.404": (403, 422), "publishTemplate.400": (422, 201),
     "publishTemplate.409": (422, 201), "publishTemplate.422": (400, 201), "startBuild.429": (403, 409),
 }  # fmt: skip
-# Answers that are put on the wire by the same line as others of their operation, where that line is tried.
+# The twin sends these responses with the same line of code as others of their operation, which are tried instead.
 SENT_ALIKE = (
     *("getBuild.200.not_built", "getBuild.200.building", "getBuild.200.failed", "startBuild.202.ready"),
     "publishTemplate.201.auto_build",
 )
-# These fields are written by the same line in such answers, where all else that can be wrong with them is tried: here
-# they are left out, or somebody else's, or out of date.
+# The twin writes these fields with the same line of code in such responses. There they are only dropped, or replaced by
+# the value of another version or an old value; all other changes are tried elsewhere.
 SHARED = frozenset({"ref", "digest", "published", "build_time_ms"})
-# Refusals are made by one line, whatever refuses: that line is tried once for each status.
+# The twin sends all refusals with one line of code, which is tried once for each status.
 _ONE_OF_EACH = (
     *("publishTemplate.400", "getBuild.401", "startBuild.403", "getBuild.404", "cancelBuild.404.idle"),
     *("publishTemplate.409", "publishTemplate.422", "startBuild.429"),
@@ -57,7 +57,7 @@ _OTHER_TYPE: dict[FieldType, Callable[[Any], Any]] = {
     "list": lambda value: {"0": value},
 }
 _DIGITS = "0123456789abcdef"
-# Other values that look as if they could be right, by field and by what they are.
+# Plausible wrong values by field and by name of the change.
 _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "ref": {
         "other-version": lambda ref: f"{ref.rpartition('@')[0]}@9.9.9", "no-version": lambda ref: ref.split("@")[0]},
@@ -69,7 +69,7 @@ _VALUES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "error": {"empty": lambda _: ""}, "template": {"empty": lambda _: {}}, "errors": {"empty": lambda _: []},
     "published": {"no-date": lambda _: "yesterday"},
 }  # fmt: skip
-# What another version's answer says, put in the place of the right value.
+# Fields that get the value from a response about another version.
 _SWAPPED = (
     "getBuild.200.not_built.ref getBuild.200.not_built.digest getBuild.200.building.digest getBuild.200.ready.ref "
     "getBuild.200.ready.digest getBuild.200.ready.build_time_ms getBuild.200.failed.digest "
@@ -78,13 +78,13 @@ _SWAPPED = (
     "publishTemplate.201.auto_build.digest getTemplate.200.ref getTemplate.200.digest getTemplate.200.template "
     "getBuild.200.ready.status"
 )
-# What an answer to another account says, put in the place of the right value.
+# Fields that get the value from a response to another account.
 _SWAPPED_BETWEEN_ACCOUNTS = (
     "getBuild.200.ready.ref getBuild.200.ready.digest getBuild.200.ready.build_time_ms getBuild.200.not_built.status "
     "startBuild.202.building.ref startBuild.202.building.digest publishTemplate.201.plain.ref "
     "publishTemplate.201.plain.digest getTemplate.200.digest"
 )
-# What the first answer about the version said, told for ever.
+# Fields that keep the value of the first response about the version forever.
 _REPEATED = (
     "getBuild.200.building.status getBuild.200.ready.status getBuild.200.failed.status getBuild.200.not_built.digest "
     "getBuild.200.building.digest getBuild.200.ready.digest getBuild.200.ready.build_time_ms "
@@ -93,7 +93,7 @@ _REPEATED = (
 )
 
 
-# By a glob over the names: claims of which one must be broken, and those that may be as well; the first one counts.
+# Glob over names, claims of which one must be broken, claims that may be broken as well. The first match counts.
 # fmt: off
 _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.body.cut", "http.body-is-json"),
@@ -160,7 +160,7 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("cancelBuild.404.idle.code.*", "cancel.*-is-404 cancel.*-is-idle"),
     ("cancelBuild.404.idle.*", "cancel.says-idle"),
     ("cancelBuild.answer.*", "cancel.*"),
-    # Publishing and deleting; a delete may be refused with 409, but then the version has to stay.
+    # Publishing and deleting; a delete may be refused with 409, but then the version must stay.
     ("publishTemplate.201.*.ref.*", "publish.body-is-documented", "publish.ref-is-the-document"),
     ("publishTemplate.201.auto_build.auto_build.drop", "publish.auto-build-starts publish.body-is-documented"),
     ("publishTemplate.201.*.code.*", "publish.answers-201"),
@@ -182,41 +182,41 @@ _BLAME: tuple[tuple[str, ...], ...] = (
     ("*.error.*", "error.has-the-documented-shape"),
 )
 
-# By the thing that is got wrong: claims that speak about it, which may be found broken whatever else has to be.
-_SEEN = (
+# By glob over names: related claims that may be broken as well.
+_RELATED = (
     ("*.digest.*", CONTENT),
     ("*.build_time_ms.*", BUILD_TIME),
     ("getBuild.200.*.status.*", STATE),
     ("startBuild.202.*.status.*", STATE),
-    # A success that calls itself an error has the body of a success, and HEAD, left as it was, says so.
+    # A success with an error status has the wrong body, and its HEAD response is unchanged.
     ("*.20[0-9].*code.*", "error.has-the-documented-shape http.head-matches-get"),
     ("getBuild.*.code.*", "status.answers-200"),
-    # A start that says that it failed, and builds.
+    # A start with an error status begins its build.
     ("startBuild.20[0-9].*.code.*", f"{STATE} start.answers-202 start.concurrent-answers-are-documented"),
     ("startBuild.*.ready.code.*", "reuse.status-code"),
     ("cancelBuild.*.code.*", f"{STATE} cancel.*"),
-    # A version that is there though its publish says that it failed.
+    # A publish with an error status stores its version.
     ("publishTemplate.201.*.code.*", f"{EXISTENCE} publish.answers-201"),
     ("publishTemplate.400.code.*", "publish.*-is-400"),
     ("publishTemplate.409.code.*", "publish.other-content-is-409"),
     ("publishTemplate.422.code.*", "publish.invalid-is-422"),
     ("getTemplate.200.*code.*", "template.read-shows-the-published"),
-    # A version that is gone though its delete says that it failed.
+    # A delete with an error status deletes its version.
     ("deleteTemplate.200.*code.*", f"{EXISTENCE} template.* status.answers-200"),
-    # A refusal that calls itself a success has the body of a refusal.
+    # A refusal with a success status has the body of a refusal.
     ("cancelBuild.404.*code.202", "cancel.says-cancelling"),
     ("deleteTemplate.404.code.200", "template.delete-says-deleted"),
     ("getTemplate.404.code.200", "template.read-shows-the-published"),
     ("getBuild.404.code.200", "status.body-is-documented"),
     ("startBuild.40[0-9].code.202", "start.body-is-documented"),
     ("publishTemplate.4[0-9][0-9].code.201", "publish.body-is-documented"),
-    # A success that some other request had, in the place of a refusal.
+    # A success of another request replaces a refusal.
     ("*.answer.*", REFUSING),
     ("startBuild.403.code.*", f"{EXISTENCE} access.start-needs-scale"),
     ("publishTemplate.403.code.*", f"{EXISTENCE} access.publish-needs-scale"),
     ("*.404.*code.*", EXISTENCE),
     ("startBuild.429.code.*", "limit.has-the-error-shape"),
-    # An answer that is refused has a place of its own in what is said about it.
+    # Claims about the form of errors.
     ("*.4[02][0-9].*", "error.has-the-documented-shape"),
     ("startBuild.429.*", "limit.has-the-error-shape"),
 )
@@ -225,21 +225,21 @@ _SEEN = (
 
 def _fault(name: str, says: str, kind: Kind, change: Change, **more: Any) -> Fault:
     breaks, *also = next(row[1:] for row in _BLAME if fnmatchcase(name, row[0]))
-    beside = " ".join([*also, *(claims for glob, claims in _SEEN if fnmatchcase(name, glob))])
+    beside = " ".join([*also, *(claims for glob, claims in _RELATED if fnmatchcase(name, glob))])
     return derived(name, says, kind, breaks, beside, change=change, **more)
 
 
 def answer_faults(seed: int) -> Iterator[Fault]:
-    """Every place with another status, its bytes and headers got wrong, and every field got wrong in every way."""
+    """Yields a fault for each change of a status, body, header and field at each place."""
     for where in PLACES:
         for name, kind in where.fields.items():
             yield from _misshapen(where, name, kind)
             yield from _misvalued(where, name, random.Random(f"{seed} {where.name} {name}"))
         yield from _statuses(where, random.Random(f"{seed} {where.name}"))
     for spots, how, says, memory in (
-        (_SWAPPED, "swap", "is the one of another version", Past.others),
-        (_SWAPPED_BETWEEN_ACCOUNTS, "swap-account", "is the one of another account", Past.of_account),
-        (_REPEATED, "repeat", "is what the first answer about the version said", Past.first),
+        (_SWAPPED, "swap", "comes from another version", Past.others),
+        (_SWAPPED_BETWEEN_ACCOUNTS, "swap-account", "comes from another account", Past.of_account),
+        (_REPEATED, "repeat", "never changes from its first value", Past.first),
     ):
         for spot in spots.split():
             yield _remembered(spot, how, says, memory)
@@ -251,14 +251,14 @@ def answer_faults(seed: int) -> Iterator[Fault]:
 
 
 def _field_change(where: Place, name: str, alter: Callable[[dict[str, Any], Past, Answer], None], every: int) -> Change:
-    """Alters the body of one in *every* answers of one kind that have a field."""
+    """Returns a change of a body field in one of *every* responses of a kind."""
 
     def changed(answer: Answer, past: Past) -> Answer:
         data = answer.data
         if name not in data:
             return answer
         alter(data, past, answer)
-        return answer if data == answer.data else answer.saying(data)
+        return answer if data == answer.data else answer.with_json(data)
 
     return at(where.name, changed, every)
 
@@ -270,15 +270,15 @@ def _field(where: Place, name: str, how: str, says: str, kind: Kind, alter: Call
         else:
             data[name] = alter(data[name])
 
-    told = f"In {where.name.replace('.', ' ')}, {name} {says}."
-    return _fault(f"{where.name}.{name}.{how}", told, kind, _field_change(where, name, change, where.every))
+    text = f"In {where.name.replace('.', ' ')}, {name} {says}."
+    return _fault(f"{where.name}.{name}.{how}", text, kind, _field_change(where, name, change, where.every))
 
 
 def _misshapen(where: Place, name: str, kind: FieldType) -> Iterator[Fault]:
-    yield _field(where, name, "drop", "is left out", "schema", None)
+    yield _field(where, name, "drop", "is missing", "schema", None)
     if where.status == 401 or (where.name in SENT_ALIKE and name in {*SHARED, "status"} - {"build_time_ms"}):
         return
-    yield _field(where, name, "type", "is of another type", "schema", _OTHER_TYPE[kind])
+    yield _field(where, name, "type", "has a wrong type", "schema", _OTHER_TYPE[kind])
     if where.operation in {"getBuild", "publishTemplate"} and where.status < 300:
         yield _field(where, name, "null", "is null", "schema", lambda _: None)
 
@@ -290,14 +290,14 @@ def _misvalued(where: Place, name: str, chance: random.Random) -> Iterator[Fault
     if name == "digest":
         values["other-digits"] = _shifted(chance.randrange(1, 16))
     if name in {"status", "auto_build"}:
-        words = _status_values(where) if name == "status" else ("ready", "queued")
-        values = {word.replace("_", "-"): partial(_always, word) for word in words}
+        wrong = _status_values(where) if name == "status" else ("ready", "queued")
+        values = {value.replace("_", "-"): partial(_always, value) for value in wrong}
     for how, alter in values.items():
-        yield _field(where, name, how, f"has the value {how}", "semantic", alter)
+        yield _field(where, name, how, f"has a wrong value: {how}", "semantic", alter)
 
 
 def _status_values(where: Place) -> tuple[str, ...]:
-    """What status may be replaced by: the other words of its enum, and one that belongs elsewhere."""
+    """Returns wrong values for status: the others of its enum, and values of other operations."""
     if where.operation != "cancelBuild":
         others = tuple(word for word in ENUMS["status"] if word != where.state)
         return others if where.name in SENT_ALIKE else (*others, "cancelling")
@@ -305,12 +305,12 @@ def _status_values(where: Place) -> tuple[str, ...]:
 
 
 def _shifted(by: int) -> Callable[[str], str]:
-    """Another digest that looks like one; different ones stay different."""
+    """Returns a function that shifts each hex digit of a digest, so that different digests stay different."""
     return lambda digest: digest.translate(str.maketrans(_DIGITS, _DIGITS[by:] + _DIGITS[:by]))
 
 
-def _always(word: str, _: Any) -> str:
-    return word
+def _always(value: str, _: Any) -> str:
+    return value
 
 
 def _remembered(spot: str, how: str, says: str, memory: Callable[[Past, Answer, str], Any]) -> Fault:
@@ -322,51 +322,51 @@ def _remembered(spot: str, how: str, says: str, memory: Callable[[Past, Answer, 
         if found is not None:
             data[name] = found
 
-    told = f"In {prefix.replace('.', ' ')}, {name} {says}."
+    text = f"In {prefix.replace('.', ' ')}, {name} {says}."
     every = where.every if name == "status" else 1
-    return _fault(f"{spot}.{how}", told, "stateful", _field_change(where, name, change, every))
+    return _fault(f"{spot}.{how}", text, "stateful", _field_change(where, name, change, every))
 
 
 def _entries() -> Iterator[Fault]:
-    """The entries of the list of what is wrong with a document."""
+    """Yields a fault for each change of an entry in the errors of a 422."""
     where = place("publishTemplate.422")
     for name in ("field", "code", "message"):
-        for how, says in (("drop", "is left out"), ("type", "is of another type")):
+        for how, says in (("drop", "is missing"), ("type", "has a wrong type")):
 
             def change(data: dict[str, Any], _past: Past, _answer: Answer, name: str = name, how: str = how) -> None:
                 value = data["errors"][-1].pop(name)
                 if how == "type":
                     data["errors"][-1][name] = [value]
 
-            told = f"In publishTemplate 422, {name} of the last entry {says}."
+            text = f"In publishTemplate 422, {name} of the last error {says}."
             full = f"{where.name}.errors.{name}.{how}"
-            yield _fault(full, told, "schema", _field_change(where, "errors", change, where.every))
+            yield _fault(full, text, "schema", _field_change(where, "errors", change, where.every))
 
 
 def _answer(where: Place, how: str, says: str, kind: Kind, change: Change, *, every: int = 0, **more: Any) -> Fault:
-    told = f"The answer {where.name.replace('.', ' ')} {says}."
-    return _fault(f"{where.name}.{how}", told, kind, at(where.name, change, every or where.every), **more)
+    text = f"The response {where.name.replace('.', ' ')} {says}."
+    return _fault(f"{where.name}.{how}", text, kind, at(where.name, change, every or where.every), **more)
 
 
 def _statuses(where: Place, chance: random.Random) -> Iterator[Fault]:
     others = _OTHER_STATUSES.get(where.name, (403,) if where.status == 401 else ())
-    named = {str(status): status for status in others if status in STATUSES[where.operation]}
+    wrong = {str(status): status for status in others if status in STATUSES[where.operation]}
     if (where.status < 300 or where.name in _ONE_OF_EACH) and where.name not in SENT_ALIKE:
-        named["undocumented"] = chance.choice(_UNDOCUMENTED[where.status // 100])
+        wrong["undocumented"] = chance.choice(_UNDOCUMENTED[where.status // 100])
     if where.status < 300:
-        named["failing"] = chance.choice(_FAILING)
-    for how, status in named.items():
+        wrong["failing"] = chance.choice(_FAILING)
+    for how, status in wrong.items():
         yield _answer(where, f"code.{how}", f"has the status {status}", "semantic", code(status))
 
 
 def _bodies() -> Iterator[Fault]:
-    called = header("content-type", b"text/html")
+    html = header("content-type", b"text/html")
     changes: tuple[tuple[str, str, Change], ...] = (
-        ("body.array", "is an array around its object", body(lambda said: b"[" + said + b"]")),
-        ("body.cut", "lacks its last byte", body(lambda said: said[:-1])),
-        ("media.text-html", "is called text/html", called),
+        ("body.array", "is an array around its object", body(lambda raw: b"[" + raw + b"]")),
+        ("body.cut", "lacks its last byte", body(lambda raw: raw[:-1])),
+        ("media.text-html", "has Content-Type text/html", html),
         ("body.empty", "has no body", body(lambda _: b"")),
-        ("body.trailed", "is followed by a byte too many", body(lambda said: said + b"\0")),
+        ("body.trailed", "has a NUL byte at its end", body(lambda raw: raw + b"\0")),
     )
     for where in SUCCESSES:
         read_often = where.name in {"getBuild.200.ready", "startBuild.202.building"}
@@ -374,31 +374,31 @@ def _bodies() -> Iterator[Fault]:
             yield _answer(where, how, says, "schema", change)
     for where in REFUSALS:
         if where.name in _ONE_OF_EACH:
-            yield _answer(where, "media.text-html", "is called text/html", "schema", called)
+            yield _answer(where, "media.text-html", "has Content-Type text/html", "schema", html)
 
 
 def _headers() -> Iterator[Fault]:
     for name in ("getBuild.200.ready", "startBuild.202.building", "publishTemplate.201.plain"):
         where, more = place(name), lambda answer, _: replace(answer, missing_bytes=9)
         yield _answer(where, "Content-Type.drop", "has no Content-Type", "schema", header("Content-Type"))
-        yield _answer(where, "Content-Length.more", "ends too soon", "schema", more)
+        yield _answer(where, "Content-Length.more", "is shorter than its Content-Length", "schema", more)
     limited = place("startBuild.429")
     values = (("no-date", "soon"), ("fraction", "0.5"), ("negative", "-1"), ("empty", ""))
     for how, value in values:
         change = header("Retry-After", value.encode())
-        yield _answer(limited, f"Retry-After.{how}", f"says Retry-After {value!r}", "load", change)
+        yield _answer(limited, f"Retry-After.{how}", f"has Retry-After {value!r}", "load", change)
     yield _answer(limited, "Retry-After.drop", "has no Retry-After", "load", header("Retry-After"))
-    yield _answer(limited, "Retry-After.zero", "says Retry-After 0", "load", header("Retry-After", b"0"))
+    yield _answer(limited, "Retry-After.zero", "has Retry-After 0", "load", header("Retry-After", b"0"))
     refused = place("getBuild.401")
-    yield _answer(refused, "WWW-Authenticate.drop", "has no challenge", "schema", header("WWW-Authenticate"))
+    yield _answer(refused, "WWW-Authenticate.drop", "has no WWW-Authenticate", "schema", header("WWW-Authenticate"))
 
 
 def _delays() -> Iterator[Fault]:
-    """The second answer to each operation comes after everybody has given up: one is enough, and costs one wait."""
+    """Yields a fault for each operation: its second response comes after the request timeout."""
     for operation in OPERATIONS:
         for where in [found for found in SUCCESSES if found.operation == operation][:1]:
             change = _second_late(where.name)
-            yield _answer(where, "delay", "comes too late once", "timing", change, every=1, target=IMPATIENT)
+            yield _answer(where, "delay", "is delayed once", "timing", change, every=1, target=IMPATIENT)
 
 
 def _second_late(name: str) -> Change:
@@ -406,19 +406,19 @@ def _second_late(name: str) -> Change:
 
 
 def _others_answers() -> Iterator[Fault]:
-    """Whole answers in the place of others: an old one about the same version, the latest one about another."""
+    """Yields faults that replace a response: by the first one about the version, or by one about another version."""
     for operation in dict.fromkeys(found.operation for found in SUCCESSES):
         for how, says, found in (
-            ("repeat", "is the one that this request had first", _first_of),
-            ("swap", "is the one that another version had last", _others_last),
+            ("repeat", "repeats the first response to the same request", _first_of),
+            ("swap", "is the latest response about another version", _others_last),
         ):
-            told, change = f"An answer to {operation} {says}.", _exchanged(operation, found)
-            yield _fault(f"{operation}.answer.{how}", told, "stateful", change)
+            text, change = f"A response to {operation} {says}.", _exchanged(operation, found)
+            yield _fault(f"{operation}.answer.{how}", text, "stateful", change)
 
 
 def _exchanged(operation: str, found: Callable[[Answer, Past], Answer | None]) -> Change:
     def change(answer: Answer, past: Past) -> Answer:
-        # Who polls gets the right answer in between, or would wait for ever.
+        # A client that polls gets correct responses in between, so that its wait ends.
         due = operation != "getBuild" or past.count("getBuild.*") % 2 == 0
         return (found(answer, past) or answer) if due and answer.operation == operation else answer
 
@@ -426,8 +426,8 @@ def _exchanged(operation: str, found: Callable[[Answer, Past], Answer | None]) -
 
 
 def _first_of(answer: Answer, past: Past) -> Answer | None:
-    asked = (answer.operation, answer.ref, answer.key)
-    return next((old for old in past.answers if (old.operation, old.ref, old.key) == asked and old.status < 300), None)
+    same = (answer.operation, answer.ref, answer.key)
+    return next((old for old in past.answers if (old.operation, old.ref, old.key) == same and old.status < 300), None)
 
 
 def _others_last(answer: Answer, past: Past) -> Answer | None:

@@ -1,4 +1,4 @@
-"""Faults of the transitions of the life cycle: each is skipped, late, lost, or applied to something else."""
+"""Faults of life cycle transitions: a transition is skipped, late, lost, or applied to another version."""
 
 import asyncio
 import time
@@ -16,15 +16,15 @@ from touchstone.twin.engine import Body, Engine, Slot, Status
 from touchstone.twin.serve import says_of, with_method
 from touchstone.twin.settings import Account
 
-# Later than anything that is read in between, sooner than a build may last.
+# Longer than the time until the next read, shorter than the build timeout.
 LATE_S = 0.4
-# Longer than a cancel may take.
+# Longer than the cancel timeout.
 DYING_S = 1.6
-# Requests that are sent at the same moment arrive within this, as a rule; a start that joins comes later.
+# Simultaneous requests usually arrive within this time; a later start is one that joins a running build.
 SIMULTANEOUS_S = 0.05
-# How much longer a build takes that should have been joined, so that it outlives the one that it stands beside.
+# Extra duration of an unnecessary second build, so that it ends after the first.
 SLOWER_S = 0.3
-# A fault whose build never ends or settles holds its examination up for as long as either may take.
+# Timeouts for faults whose build never ends or settles.
 HASTY = {"build_timeout_s": 2.0, "cancel_timeout_s": 1.0}
 
 TRANSITIONS = (
@@ -37,13 +37,13 @@ LIFE_FAULTS: dict[str, Fault] = {}
 def enter(
     name: str, claims: str, also: str = "", *, kind: Kind = "stateful", over: Any = None, **more: Any
 ) -> Callable[[Any], Any]:
-    """Enters an engine, an application or a build as a way in which a transition goes wrong; its docstring says which.
+    """Registers an engine, an application or a build as a fault; its docstring becomes the description.
 
     Args:
-        claims: Globs of claims, one of which has to be found broken.
-        also: Globs of those that may be as well, besides those about states where the transition is one of states.
-        over: The method of the twin in whose place the function is put.
-        more: Other attributes of a fault; *every* is the number of builds of which one is of that class.
+        claims: Globs of claims; one must be found broken.
+        also: Globs of claims that may be broken as well. STATE is added for transitions of builds.
+        over: The method of the twin that the function replaces.
+        more: Other attributes of the fault; with *every*, one in this many builds has the class.
     """
     transition = name.partition(".")[0]
     assert transition in TRANSITIONS, name
@@ -52,18 +52,18 @@ def enter(
         also = f"{also} {STATE}"
     every = more.pop("every", 1)
 
-    def entered(part: Any) -> Any:
+    def register(part: Any) -> Any:
         whole = with_method(part, over)
         whole = _building(whole, every) if issubclass(whole, Build) else whole
         more["engine" if issubclass(whole, Engine) else "app"] = whole
         LIFE_FAULTS[name] = derived(name, says_of(part), kind, claims, also, **more)
         return part
 
-    return entered
+    return register
 
 
 def _building(kind: type[Build], every: int) -> type[Engine]:
-    """An engine one in *every* of whose builds is of another class."""
+    """Returns an engine in which one of *every* builds has another class."""
 
     class Building(Engine):
         builds = 0
@@ -79,15 +79,15 @@ def _building(kind: type[Build], every: int) -> type[Engine]:
 
 
 def later(call: Callable[..., Any], *arguments: Any) -> None:
-    """Calls when the answer is long gone."""
+    """Calls a function LATE_S after the response."""
     asyncio.get_running_loop().call_later(LATE_S, call, *arguments)
 
 
 class Storing(Engine):
-    """Has one method for what a publish stores.
+    """Engine with a hook for each stored version.
 
     Attributes:
-        publishes: How many new versions were published.
+        publishes: Number of new versions that were published.
     """
 
     publishes = 0
@@ -102,26 +102,26 @@ class Storing(Engine):
         return version
 
     def stored(self, version: Version, old: Version | None) -> None:
-        """Keeps a version in the place of an old one."""
+        """Called with each stored version and the version that it replaces."""
 
     def put_back(self, version: Version, old: Version | None) -> None:
-        """Undoes a publish."""
+        """Undoes a publish: restores the old version."""
         self.catalog.remove(version)
         if old is not None:
             self.catalog.put(old)
 
     def neighbour(self, version: Version) -> Version | None:
-        """The version that the same account published before this one."""
+        """Returns the latest other version of the account."""
         own = [v for v in self.catalog if v.owner == version.owner and v.ref != version.ref]
         return own[-1] if own else None
 
     def others(self, version: Version) -> list[Version]:
-        """The versions of other accounts."""
+        """Returns the versions of other accounts."""
         return [v for v in self.catalog if v.owner not in {version.owner, ""}]
 
 
 class StoringNew(Storing):
-    """Every third new version is mistreated: whoever uses the server gets on in between."""
+    """Base class: every third new version is stored in a wrong way. Cases need correct versions in between."""
 
     def stored(self, version: Version, old: Version | None) -> None:
         if old is None and self.publishes % 3 == 0:
@@ -129,17 +129,17 @@ class StoringNew(Storing):
             self.mistreat(version)
 
     def mistreat(self, version: Version) -> None:
-        """Stores a version in another way, or not at all."""
+        """Stores a version in a wrong way, or not at all."""
 
 
 @enter("publish.skip", "lookup.existing-version-is-found", EXISTENCE)
 class _PublishSkips(StoringNew):
-    """Publishing every third new version says so and stores nothing."""
+    """Publishing is acknowledged, but every third new version is not stored."""
 
 
 @enter("publish.to-other-account", "lookup.existing-version-is-found access.others-version-is-404", EXISTENCE)
 class _PublishesToOthers(StoringNew):
-    """Every third version that is published belongs to another account."""
+    """Every third new version is stored for another account."""
 
     def mistreat(self, version: Version) -> None:
         other = next(account.key for account in self.settings.accounts if account.key != version.owner)
@@ -148,7 +148,7 @@ class _PublishesToOthers(StoringNew):
 
 @enter("publish.late", "lookup.existing-version-is-found", f"{EXISTENCE} digest.* status.*", kind="timing")
 class _PublishesLate(StoringNew):
-    """Every third new version is found a while after its publish was acknowledged."""
+    """Every third new version can be found only 0.4 s after its publish."""
 
     def mistreat(self, version: Version) -> None:
         later(self.catalog.put, version)
@@ -156,7 +156,7 @@ class _PublishesLate(StoringNew):
 
 @enter("publish.to-everybody", "access.others-version-is-404", EXISTENCE, kind="security", over=Storing.stored)
 def _publishes_to_all(engine: Storing, version: Version, old: Version | None) -> None:
-    """What is published is found by every account on the same plan."""
+    """Published versions are visible to all accounts with the Scale plan."""
     for account in engine.settings.accounts:
         if engine.may_build(account):
             engine.catalog.put(replace(version, owner=account.key))
@@ -167,7 +167,7 @@ _REPLACED = f"{STATE} {CONTENT} lookup.deleted-version-is-404"
 
 @enter("replace.late", "publish.force-replaces", _REPLACED, kind="timing", over=Storing.stored)
 def _replaces_late(engine: Storing, version: Version, old: Version | None) -> None:
-    """Force is acknowledged and takes effect a while later."""
+    """A forced publish takes effect only 0.4 s after its response."""
     if old is not None:
         engine.put_back(version, old)
         later(engine.catalog.put, version)
@@ -175,7 +175,7 @@ def _replaces_late(engine: Storing, version: Version, old: Version | None) -> No
 
 @enter("replace.of-neighbour", "digest.* status.*", f"{CONTENT} cancel.keeps-neighbours", over=Storing.stored)
 def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) -> None:
-    """Force replaces the content of the account's previous version as well."""
+    """A forced publish also replaces the content of another version of the account."""
     other = engine.neighbour(version) if old is not None else None
     if other is not None:
         engine.catalog.put(replace(version, ref=other.ref))
@@ -183,7 +183,7 @@ def _replaces_neighbour(engine: Storing, version: Version, old: Version | None) 
 
 @enter("replace.keeps-golden", "reuse.only-identical-digest", STATE, over=Storing.stored)
 def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None) -> None:
-    """The golden of what was replaced counts for the new content."""
+    """After a forced publish, the golden of the old content counts for the new content."""
     if old is not None and (slot := engine.slots.get((old.owner, old.digest))):
         engine.slots[version.owner, version.digest] = slot
 
@@ -195,7 +195,7 @@ def _replace_keeps_golden(engine: Storing, version: Version, old: Version | None
     kind="timing",
 )
 class _DeletesLate(Engine):
-    """Deleting takes effect a while after it was acknowledged."""
+    """A delete takes effect only 0.4 s after its response."""
 
     def delete(self, version: Version) -> Body:
         later(super().delete, version)
@@ -204,7 +204,7 @@ class _DeletesLate(Engine):
 
 @enter("delete.of-neighbour", "lookup.existing-version-is-found", EXISTENCE)
 class _DeletesNeighbour(Storing):
-    """Deleting a version also deletes the account's one before it."""
+    """Deleting a version also deletes another version of the account."""
 
     def delete(self, version: Version) -> Body:
         other = self.neighbour(version)
@@ -221,7 +221,7 @@ class _DeletesNeighbour(Storing):
     over=Engine.delete,
 )
 def _delete_drops_golden(engine: Engine, version: Version) -> Body:
-    """Deleting a version drops a golden that another version still has."""
+    """Deleting a version drops a golden that another version still uses."""
     answer = Engine.delete(engine, version)
     engine.slots.pop((version.owner, version.digest), None)
     return answer
@@ -233,7 +233,7 @@ _AUTOMATIC = "publish.auto-build-starts start.visible-to-next-read status.change
 
 @enter("start.skip", "start.visible-to-next-read", over=Engine.launch)
 def _start_skips(engine: Engine, version: Version) -> Build:
-    """A start says building and builds nothing."""
+    """A start is answered with building, but no build begins."""
     build = engine.make_build(version)
     build.end_cancelled("never begun")
     return build
@@ -241,7 +241,7 @@ def _start_skips(engine: Engine, version: Version) -> Build:
 
 @enter("start.late", "start.visible-to-next-read", kind="timing")
 class _StartsLate(Engine):
-    """A start is acknowledged, and its build shows a while later."""
+    """A start is acknowledged, but its build begins 0.4 s later."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.reusable(self.slot_of(version)) or self.joinable(self.slot_of(version)):
@@ -251,7 +251,7 @@ class _StartsLate(Engine):
 
 
 class StartingMore(Storing):
-    """A start builds other versions as well that nobody has built."""
+    """Base class: a start also builds other unbuilt versions."""
 
     def more(self, version: Version) -> list[Version]:
         raise NotImplementedError
@@ -265,13 +265,13 @@ class StartingMore(Storing):
 
 @enter("start.of-neighbour", _NOT_STARTED, over=StartingMore.more)
 def _starts_neighbour(engine: StartingMore, version: Version) -> list[Version]:
-    """A start builds the account's previous version as well."""
+    """A start also builds another version of the account."""
     return [other] if (other := engine.neighbour(version)) else []
 
 
 @enter("start.of-others", _NOT_STARTED, kind="security")
 class _StartsOthers(StartingMore):
-    """A start builds everything of the other account as well."""
+    """A start also builds all versions of other accounts."""
 
     more = Storing.others
 
@@ -283,7 +283,7 @@ class _StartsOthers(StartingMore):
     kind="concurrency",
 )
 class _StartsTwice(Engine):
-    """A start begins two builds, one after the other, and the second one counts."""
+    """A start begins a second build 0.4 s later, which replaces the first."""
 
     def launch(self, version: Version) -> Build:
         slot = self.slot_of(version)
@@ -297,7 +297,7 @@ class _StartsTwice(Engine):
 
 @enter("auto-build.late", _AUTOMATIC, kind="timing")
 class _AutoBuildsLate(App):
-    """The build that publishing starts begins a while after it was told."""
+    """Publishing with auto_build is answered with building, but the build begins 0.4 s later."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         later(super().auto_build, account, version)
@@ -306,7 +306,7 @@ class _AutoBuildsLate(App):
 
 @enter("auto-build.of-neighbour", _AUTOMATIC, over=App.auto_build)
 def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
-    """Publishing with auto_build builds the account's first version instead."""
+    """Publishing with auto_build builds the first version of the account instead."""
     App.auto_build(app, account, next(v for v in app.engine.catalog if v.owner == account.key))
     return "building"
 
@@ -317,7 +317,7 @@ def _auto_builds_neighbour(app: App, account: Account, version: Version) -> str:
     kind="concurrency",
 )
 class _JoinSkips(Engine):
-    """A start beside a build that has run for a while begins another, slower one; simultaneous starts share one."""
+    """A start of a version that has been building for a while begins a second, slower build."""
 
     launched_at = 0.0
 
@@ -343,7 +343,7 @@ class _JoinSkips(Engine):
     over=Engine.slot_of,
 )
 def _joins_neighbour(engine: Engine, version: Version) -> Slot:
-    """A start joins whatever build of the account runs."""
+    """A start joins any running build of the account."""
     slot = Engine.slot_of(engine, version)
     running = (s for (owner, _), s in engine.slots.items() if owner == version.owner and s.last and s.last.in_flight)
     if slot.last is None and (other := next(running, None)) is not None:
@@ -354,7 +354,7 @@ def _joins_neighbour(engine: Engine, version: Version) -> Slot:
 
 @enter("reuse.of-neighbour", "start.fresh-is-building reuse.*", "events.own-lines-only", over=Engine.reusable)
 def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
-    """A start takes any golden of the account."""
+    """A start reuses any golden of the account."""
     owner = next((owner for (owner, _), known in engine.slots.items() if known is slot), "")
     goldens = (s.golden for (whose, _), s in engine.slots.items() if whose == owner and s.golden is not None)
     slot.golden = slot.golden or next(goldens, None)
@@ -364,14 +364,14 @@ def _reuses_neighbour(engine: Engine, slot: Slot) -> Build | None:
 
 @enter("reuse.of-failure", "start.after-failure-builds-again", over=Engine.reusable)
 def _reuses_failure(engine: Engine, slot: Slot) -> Build | None:
-    """A start of a version whose last build failed answers ready."""
+    """A start after a failed build is answered with ready."""
     failed = slot.last is not None and slot.last.outcome == "failed"
     return slot.last if failed else Engine.reusable(engine, slot)
 
 
 @enter("restart-after-failure.late", "start.after-failure-builds-again start.visible-to-next-read", kind="timing")
 class _FailureReadsOn(Engine):
-    """A version that builds again after a failure reads failed for a while."""
+    """A version that builds again after a failure still reads failed for 0.4 s."""
 
     hidden = own(set[Build])
 
@@ -390,12 +390,12 @@ class _FailureReadsOn(Engine):
 
 
 class EndsOtherwise(Build):
-    """A build that ends in another way than with one outcome."""
+    """Base class: a build with the outcome *outcome_before* ends in another way."""
 
     outcome_before = "ready"
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
-        """Ends it, or does not."""
+        """Ends the build in another way, or not at all."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         if outcome == self.outcome_before and not self.outcome:
@@ -406,7 +406,7 @@ class EndsOtherwise(Build):
 
 @enter("succeeds.skip", "status.build-does-not-vanish")
 class _SuccessVanishes(EndsOtherwise):
-    """A build that succeeds leaves its version not built."""
+    """After a successful build, the version reads not_built."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         super().finish("cancelled", level, phase, line)
@@ -414,7 +414,7 @@ class _SuccessVanishes(EndsOtherwise):
 
 @enter("succeeds.as-failed", "status.good-template-ends-ready")
 class _SuccessFails(EndsOtherwise):
-    """A build that succeeds ends failed."""
+    """A successful build ends as failed."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         self.error = "the snapshot failed"
@@ -423,7 +423,7 @@ class _SuccessFails(EndsOtherwise):
 
 @enter("succeeds.in-its-log-only", "status.build-ends events.*", kind="timing", target=HASTY, every=4)
 class _SuccessOnlyLogged(EndsOtherwise):
-    """The log of every fourth build says that it succeeded and its status does not."""
+    """Every fourth successful build reads building forever, though its log ends with ready."""
 
     def otherwise(self, level: Any, phase: Any, line: str) -> None:
         self.say(level, phase, line)
@@ -432,7 +432,7 @@ class _SuccessOnlyLogged(EndsOtherwise):
 
 @enter("succeeds.before-it-began", "status.ready-after-its-steps start.visible-to-next-read", BUILD_TIME, kind="timing")
 class _SuccessAtOnce(Build):
-    """A build is over as soon as it is launched."""
+    """A build ends as soon as it is started."""
 
     async def spend(self, seconds: float) -> None:
         await asyncio.sleep(0)
@@ -440,7 +440,7 @@ class _SuccessAtOnce(Build):
 
 @enter("succeeds.then-failed", "status.ready-stays-ready reuse.ready-at-once")
 class _ReadyFails(Engine):
-    """A version that became ready has failed a while later."""
+    """A ready version reads failed 0.4 s later."""
 
     def ended(self, slot: Slot, build: Build) -> None:
         super().ended(slot, build)
@@ -453,7 +453,7 @@ class _ReadyFails(Engine):
 
 
 class EndsForAll(Engine):
-    """A build that ends in a certain way makes other versions end so that nobody has built."""
+    """Base class: the outcome of a build is copied to other, unbuilt versions."""
 
     outcome = "ready"
 
@@ -471,18 +471,18 @@ class EndsForAll(Engine):
 
 @enter("succeeds.for-neighbour", _NOT_STARTED, "events.build-time-agrees")
 class _SucceedsForAll(EndsForAll):
-    """A build that succeeds makes every version of its account ready."""
+    """A successful build makes every unbuilt version of the account ready."""
 
 
 @enter("succeeds.for-others", _NOT_STARTED, "events.build-time-agrees", kind="security", over=EndsForAll.all)
 def _succeeds_for_others(engine: EndsForAll, build: Build) -> list[Version]:
-    """A build that succeeds makes the versions of the other account ready."""
+    """A successful build makes the unbuilt versions of other accounts ready."""
     return [v for v in engine.catalog if v.owner not in {build.version.owner, ""}]
 
 
 @enter("fails.for-neighbour", "status.unbuilt-is-not-built status.changes-only-by-a-start")
 class _FailsForAll(EndsForAll):
-    """A build that fails makes every version of its account fail that is not ready."""
+    """A failed build makes every unbuilt version of the account failed."""
 
     outcome = "failed"
 
@@ -494,7 +494,7 @@ class _FailsForAll(EndsForAll):
     over=Engine.ended,
 )
 def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
-    """The golden of a build that ends while another one of the account runs is lost."""
+    """A golden is lost if another build of the account runs at the end of its build."""
     others = (b for b in engine.running if b.version.owner == build.version.owner and b is not build)
     if build.outcome == "ready" and any(other.in_flight for other in others):
         build.outcome = "cancelled"
@@ -503,14 +503,14 @@ def _success_lost(engine: Engine, slot: Slot, build: Build) -> None:
 
 @enter("fails.never", "status.build-ends", kind="timing", target=HASTY)
 class _FailureNeverShows(EndsOtherwise):
-    """A build with a failing step goes on for ever."""
+    """A build with a failing step never ends."""
 
     outcome_before = "failed"
 
 
 @enter("cancel.late", "cancel.does-not-end-ready cancel.settles", kind="timing")
 class _CancelsLate(Build):
-    """A cancel is acknowledged and takes effect a while later."""
+    """A cancel takes effect only 0.4 s after its response."""
 
     def cancel(self) -> None:
         later(super().cancel)
@@ -518,7 +518,7 @@ class _CancelsLate(Build):
 
 @enter("cancel.lost-beside-another", "cancel.does-not-end-ready cancel.settles", kind="concurrency", over=Engine.cancel)
 def _cancel_lost(engine: Engine, version: Version) -> bool:
-    """A cancel while another build of the account runs is acknowledged and changes nothing."""
+    """A cancel while another build of the account runs is accepted, but changes nothing."""
     own = engine.last_of(version)
     others = (b for b in engine.running if b.version.owner == version.owner and b is not own)
     if own is not None and own.in_flight and any(other.in_flight for other in others):
@@ -528,7 +528,7 @@ def _cancel_lost(engine: Engine, version: Version) -> bool:
 
 @enter("cancel-settles.late", "cancel.settles", kind="timing", target=HASTY, every=2)
 class _SettlesLate(Build):
-    """Every other build is gone only after longer than a cancel may take once it is cancelled."""
+    """Every second cancelled build reads building for 1.6 s after the cancel."""
 
     def end_cancelled(self, line: str) -> None:
         asyncio.get_running_loop().call_later(DYING_S, super().end_cancelled, line)
@@ -554,7 +554,7 @@ def _settles_cancelled(engine: Engine, version: Version) -> Body:
 
 @enter("cancel-settles.without-a-last-line", "events.cancelled-ends-on-cancel")
 class _SettlesSilently(Build):
-    """The log of a cancelled build closes without telling why."""
+    """The log of a cancelled build closes without an event for the cancel."""
 
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
         if phase != "cancel":
@@ -563,13 +563,13 @@ class _SettlesSilently(Build):
 
 # fmt: off
 for _name, _claims, _says, _joinable, _kind in (
-    ("join.fails", "http.no-server-error", "A start beside a running build makes the server fail.",
+    ("join.fails", "http.no-server-error", "A start of a building version is answered with 500.",
      refusing(lambda *_: False, Engine.joinable, 500, "Internal error."), "concurrency"),
     ("join.second-lost", "lookup.existing-version-is-found start.*",
-     "The second start of a version that is building is answered as not found.",
+     "A start of a building version is answered with 404.",
      refusing(lambda *_: False, Engine.joinable, 404, "Template version not found."), "concurrency"),
     ("restart-after-failure.refused", "start.after-failure-builds-again start.visible-to-next-read",
-     "A start after a failure is refused.",
+     "A start after a failed build is answered with 409.",
      refusing(Engine.joinable, lambda _, slot: slot.last and slot.last.outcome == "failed", 409, "It failed."),
      "stateful"),
 ):

@@ -1,6 +1,6 @@
 """Faults of build logs: the fields of frames, their order and number, their framing, and when the log ends.
 
-What stands between the application and the followers of its logs sends what a change makes of the frames.
+An ASGI wrapper around the twin changes the frames on their way to the followers.
 """
 
 import asyncio
@@ -18,57 +18,57 @@ from touchstone.proof.surface import EVENT_FIELDS
 from touchstone.twin.serve import Asgi
 
 _DELAY_S = 0.5
-# A log that stays open holds its followers up for as long as a cancel may take.
+# A follower waits this long for a log that stays open.
 _HASTY = {"cancel_timeout_s": 1.0}
 
 
 @dataclass(slots=True)
-class Seen:
-    """What was sent of all logs of one twin so far.
+class LogHistory:
+    """All log frames that one twin has sent.
 
     Attributes:
         frames: The frames by ref.
-        opened: How many logs were followed.
+        opened: Number of log requests.
     """
 
     frames: dict[str, list[bytes]] = field(default_factory=dict)
     opened: int = 0
 
     def other(self, ref: str, name: str, value: Any) -> Any:
-        """What *name* says in the latest frame of another version's log that says something else than *value*."""
+        """Returns the latest different value of field *name* in the log of another version, or None."""
         for other, frames in reversed(self.frames.items()):
-            told = (read(frame).get(name) for frame in reversed(frames) if other != ref)
-            found = next((said for said in told if said is not None and said != value), None)
+            values = (read(frame).get(name) for frame in reversed(frames) if other != ref)
+            found = next((one for one in values if one is not None and one != value), None)
             if found is not None:
                 return found
         return None
 
 
 Frames = AsyncIterator[bytes]
-# Given the frames of one log, the ref that it is about and what was seen of all logs: the pieces to be sent.
-LogChange = Callable[[Frames, str, Seen], Frames]
+# Given the frames of one log, its ref and the history of all logs, yields the chunks to send.
+LogChange = Callable[[Frames, str, LogHistory], Frames]
 
 
 def read(frame: bytes) -> dict[str, Any]:
-    """The JSON object of a frame."""
+    """Parses the JSON object in a frame."""
     return dict(json.loads(frame.removeprefix(b"data: ")))
 
 
 def framed(value: Any) -> bytes:
-    """A frame that holds a value."""
+    """Returns a frame with a value as its JSON data."""
     return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def is_output(frame: bytes) -> bool:
-    """Whether a frame holds what a build step printed."""
+    """Whether a frame contains output of a build step."""
     return "source" not in read(frame) and read(frame)["phase"] == "install"
 
 
 def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
-    """An application whose build logs a change has first; other answers pass as they are."""
+    """Returns a wrapper that changes build logs and no other responses."""
 
     def wrap(app: Asgi) -> Asgi:
-        seen = Seen()
+        history = LogHistory()
 
         async def relayed(scope: Scope, receive: Receive, send: Send) -> None:
             operation, ref = requested(scope)
@@ -82,9 +82,9 @@ def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
                 await send(await queue.get())
                 await serving
                 return
-            seen.opened += 1
+            history.opened += 1
             try:
-                async for piece in change(_frames(queue, seen.frames.setdefault(ref, [])), ref, seen):
+                async for piece in change(_frames(queue, history.frames.setdefault(ref, [])), ref, history):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
             finally:
@@ -95,33 +95,33 @@ def wrapped_logs(change: LogChange) -> Callable[[Asgi], Asgi]:
     return wrap
 
 
-async def _frames(queue: "asyncio.Queue[Message]", seen: list[bytes]) -> Frames:
+async def _frames(queue: "asyncio.Queue[Message]", sent: list[bytes]) -> Frames:
     while True:
         message = await queue.get()
         if message.get("body"):
-            seen.append(message["body"])
+            sent.append(message["body"])
             yield message["body"]
         if not message.get("more_body", False):
             return
 
 
 def log_faults() -> Iterator[Fault]:
-    """Every field of a frame, every word of its enums, every way to mistreat a sequence of frames."""
+    """Yields a fault for each change of a field, of an enum value, of the sequence of frames, and of their bytes."""
     for name in EVENT_FIELDS:
-        yield _field(name, "drop", "is left out", "schema", _DROPPED[name], _dropping(name))
+        yield _field(name, "drop", "is missing", "schema", _DROPPED[name], _dropping(name))
         for how, says, new in (("null", "is null", None), ("type", "is a number", 7)):
             yield _field(name, how, says, "schema", "events.fields-are-documented", _setting(name, new))
     for name, value, how, claims in _VALUES:
-        yield _field(name, how, f"has the value {how}", "semantic", claims, _setting(name, value))
-    for name, old, word, claims in _WORDS:
-        says = f"is {word} where it should be {old}"
-        yield _field(name, f"{old}.{word}", says, "semantic", claims, _setting(name, word, old))
+        yield _field(name, how, f"has a wrong value: {how}", "semantic", claims, _setting(name, value))
+    for name, old, new_value, claims in _ENUM_VALUES:
+        says = f"is {new_value} instead of {old}"
+        yield _field(name, f"{old}.{new_value}", says, "semantic", claims, _setting(name, new_value, old))
     for name, claims, also in (
         ("line", "events.own-lines-only events.carry-the-output", "events.*"),
         ("phase", "events.terminal-frame-comes-last events.*-ends-on-*", ""),
     ):
-        told = f"In a build log, {name} is the one of another build."
-        yield _fault(f"{name}.swap", told, "stream", _swapping(name), claims, f"{also} {LOG}")
+        text = f"In a build log, {name} comes from another build."
+        yield _fault(f"{name}.swap", text, "stream", _swapping(name), claims, f"{also} {LOG}")
     for how, says, change, claims in _SEQUENCES:
         target = _HASTY if "close" in how else None
         also = LOG if how in {"close.early", "close.in-a-frame"} or how.startswith("frames") else ""
@@ -131,7 +131,7 @@ def log_faults() -> Iterator[Fault]:
         yield _fault(f"framing.{how}", f"In a build log, {says}.", "stream", _each(alter), claims, also)
 
 
-# Whom it is blamed on that a field is left out.
+# The broken claims if a field is missing.
 _DROPPED = {
     "ts": "events.timestamps-*",
     "level": "events.failed-ends-on-error",
@@ -151,8 +151,8 @@ _VALUES: tuple[tuple[str, Any, str, str], ...] = (
     ("phase", "", "empty", "events.phase-is-documented"), ("line", "", "empty", "events.carry-the-output"),
 )  # fmt: skip
 
-# Words of an enum in the place of another one.
-_WORDS = (
+# Field, right value, wrong value, and the broken claims.
+_ENUM_VALUES = (
     ("level", "error", "info", "events.failed-ends-on-error"),
     ("level", "warn", "warning", "events.level-is-documented"),
     ("level", "error", "failure", "events.level-is-documented"),
@@ -195,9 +195,9 @@ def _setting(name: str, new: Any, old: str | None = None) -> Callable[[dict[str,
 
 
 def _each(alter: Callable[[bytes], bytes]) -> LogChange:
-    """Alters every frame by itself."""
+    """Returns a change that alters each frame separately."""
 
-    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         async for frame in frames:
             yield alter(frame)
 
@@ -205,19 +205,19 @@ def _each(alter: Callable[[bytes], bytes]) -> LogChange:
 
 
 def _swapping(name: str) -> LogChange:
-    async def changed(frames: Frames, ref: str, seen: Seen) -> Frames:
+    async def changed(frames: Frames, ref: str, history: LogHistory) -> Frames:
         async for frame in frames:
             value = read(frame)
-            other = seen.other(ref, name, value.get(name))
+            other = history.other(ref, name, value.get(name))
             yield framed(value | {name: other}) if other is not None else frame
 
     return changed
 
 
 def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:
-    """What is sent in the place of each frame, given its number."""
+    """Returns a change that replaces each frame, given its number, by the chunks to send."""
 
-    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         number = 0
         async for frame in frames:
             for piece in pieces(number, frame):
@@ -228,9 +228,9 @@ def _numbered(pieces: Callable[[int, bytes], tuple[bytes, ...]]) -> LogChange:
 
 
 def _ended(last: Callable[[bytes], tuple[bytes, ...]]) -> LogChange:
-    """What is sent in the place of the last frame."""
+    """Returns a change that replaces the last frame by the chunks to send."""
 
-    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         kept = b""
         async for frame in frames:
             if kept:
@@ -243,9 +243,9 @@ def _ended(last: Callable[[bytes], tuple[bytes, ...]]) -> LogChange:
 
 
 def _open(wait: Callable[[], Any]) -> LogChange:
-    """What is waited for after the last frame."""
+    """Returns a change that waits before the log ends."""
 
-    async def changed(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+    async def changed(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
         async for frame in frames:
             yield frame
         await wait()
@@ -253,14 +253,14 @@ def _open(wait: Callable[[], Any]) -> LogChange:
     return changed
 
 
-async def _last_doubled(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+async def _last_doubled(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
     frame = b""
     async for frame in frames:
         yield frame
     yield frame
 
 
-async def _exchanged(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+async def _exchanged(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
     kept = b""
     async for frame in frames:
         if kept:
@@ -273,24 +273,24 @@ async def _exchanged(frames: Frames, _ref: str, _seen: Seen) -> Frames:
         yield kept
 
 
-async def _first_only(frames: Frames, _ref: str, _seen: Seen) -> Frames:
+async def _first_only(frames: Frames, _ref: str, _history: LogHistory) -> Frames:
     async for frame in frames:
         yield frame
         return
 
 
-async def _others_added(frames: Frames, ref: str, seen: Seen) -> Frames:
+async def _others_added(frames: Frames, ref: str, history: LogHistory) -> Frames:
     async for frame in frames:
         yield frame
         if is_output(frame):
-            for other, told in list(seen.frames.items()):
-                for line in told if other != ref else ():
+            for other, sent in list(history.frames.items()):
+                for line in sent if other != ref else ():
                     if is_output(line):
                         yield line
 
 
-async def _every_other_without_boot(frames: Frames, _ref: str, seen: Seen) -> Frames:
-    skips = seen.opened % 2
+async def _every_other_without_boot(frames: Frames, _ref: str, history: LogHistory) -> Frames:
+    skips = history.opened % 2
     async for frame in frames:
         if not (skips and read(frame)["phase"] == "boot"):
             yield frame
@@ -298,22 +298,22 @@ async def _every_other_without_boot(frames: Frames, _ref: str, seen: Seen) -> Fr
 
 # fmt: off
 _SEQUENCES: tuple[tuple[str, str, LogChange, str], ...] = (
-    ("frames.doubled", "tells everything twice", _numbered(lambda _, frame: (frame, frame)),
+    ("frames.doubled", "contains each frame twice", _numbered(lambda _, frame: (frame, frame)),
      "events.terminal-frame-comes-last events.carry-the-output"),
-    ("frames.last-doubled", "ends twice", _last_doubled, "events.terminal-frame-comes-last"),
-    ("frames.exchanged", "tells each two lines in the wrong order", _exchanged,
+    ("frames.last-doubled", "contains its last frame twice", _last_doubled, "events.terminal-frame-comes-last"),
+    ("frames.exchanged", "has each two frames in the wrong order", _exchanged,
      "events.timestamps-in-order events.*-ends-on-*"),
-    ("frames.first-dropped", "lacks its first line", _numbered(lambda number, frame: (frame,) if number else ()),
+    ("frames.first-dropped", "lacks its first frame", _numbered(lambda number, frame: (frame,) if number else ()),
      "events.*"),
-    ("frames.prints-dropped", "lacks what the build prints",
+    ("frames.prints-dropped", "lacks the output of build steps",
      _numbered(lambda _, frame: () if is_output(frame) else (frame,)), "events.carry-the-output"),
-    ("frames.last-dropped", "lacks its last line", _ended(lambda _: ()), "events.*-ends-on-*"),
-    ("frames.all-dropped", "stays empty", _numbered(lambda *_: ()), "events.*-ends-on-* events.carry-the-output"),
-    ("frames.others-added", "also holds what another build prints", _others_added, "events.own-lines-only"),
+    ("frames.last-dropped", "lacks its last frame", _ended(lambda _: ()), "events.*-ends-on-*"),
+    ("frames.all-dropped", "is empty", _numbered(lambda *_: ()), "events.*-ends-on-* events.carry-the-output"),
+    ("frames.others-added", "also contains the output of other builds", _others_added, "events.own-lines-only"),
     ("frames.boot-dropped-for-every-other", "lacks a line for every other follower", _every_other_without_boot,
      "events.watchers-agree"),
-    ("close.early", "closes after its first line", _first_only, "events.open-while-building"),
-    ("close.in-a-frame", "closes in the middle of its last line", _ended(lambda frame: (frame[: len(frame) // 2],)),
+    ("close.early", "closes after its first frame", _first_only, "events.open-while-building"),
+    ("close.in-a-frame", "closes in the middle of its last frame", _ended(lambda frame: (frame[: len(frame) // 2],)),
      "events.framing"),
     ("close.never", "never closes", _open(lambda: asyncio.Event().wait()),
      "events.close-at-the-end events.finished-version-closes"),
@@ -321,18 +321,18 @@ _SEQUENCES: tuple[tuple[str, str, LogChange, str], ...] = (
      "events.close-at-the-end events.finished-version-closes"),
 )
 _BYTES: tuple[tuple[str, str, Callable[[bytes], bytes], str], ...] = (
-    ("one-line-end", "frames are not separated", lambda frame: frame[:-1], "events.json-per-frame events.framing"),
+    ("one-line-end", "no blank line ends a frame", lambda frame: frame[:-1], "events.json-per-frame events.framing"),
     ("no-field-name", "frames are bare JSON", lambda frame: frame.removeprefix(b"data: "), "events.*"),
     ("comments", "every frame is a comment", lambda frame: b": " + frame.removeprefix(b"data: "), "events.*"),
     ("data-in-two", "the data of a frame is two JSON values", lambda frame: frame[:-1] + b"data: {}\n\n",
      "events.json-per-frame"),
     ("not-utf-8", "a line is not UTF-8", lambda frame: frame.replace(b'"line":"', b'"line":"\xff'), "events.framing"),
-    ("array", "the data of a frame is an array", lambda frame: b"data: [" + frame[6:-2] + b"]\n\n",
+    ("array", "the data of a frame is a JSON array", lambda frame: b"data: [" + frame[6:-2] + b"]\n\n",
      "events.json-per-frame"),
-    ("text", "the data of a frame is no JSON", lambda frame: b"data: " + str(read(frame)).encode() + b"\n\n",
+    ("text", "the data of a frame is not JSON", lambda frame: b"data: " + str(read(frame)).encode() + b"\n\n",
      "events.json-per-frame"),
     ("cut-json", "the data of a frame lacks its last byte", lambda frame: frame[:-3] + b"\n\n",
      "events.json-per-frame"),
-    ("no-data", "frames have an event and no data", lambda frame: frame.replace(b"data: ", b"event: "), "events.*"),
+    ("no-data", "frames have event instead of data", lambda frame: frame.replace(b"data: ", b"event: "), "events.*"),
 )
 # fmt: on

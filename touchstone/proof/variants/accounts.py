@@ -1,4 +1,4 @@
-"""Readings of who is let in, what those are told who are not, and of limits."""
+"""Variants of keys and plans, of their refusals, and of limits."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ MISSING, INVALID = "Missing API key", "Invalid API key"
 
 @permitted(18)
 class RefusalsOfKeysAreShort(App):
-    """The text of a 401 is what both pages have in common, without a full stop."""
+    """The text of a 401 is short and has no full stop."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 401:
@@ -29,7 +29,7 @@ class RefusalsOfKeysAreShort(App):
 
 @permitted(18, 50)
 class RefusalsTellWhereKeysComeFrom(App):
-    """The text of a 401 tells where to get a key, and there is no WWW-Authenticate."""
+    """The text of a 401 says where to get a key, and there is no WWW-Authenticate."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 401:
@@ -41,7 +41,7 @@ class RefusalsTellWhereKeysComeFrom(App):
 
 @permitted(19)
 class MalformedHeaderIsNoKey(Engine):
-    """An Authorization header that carries no bearer key counts as none."""
+    """An Authorization header without a bearer key is treated like a missing header."""
 
     def account_of(self, authorization: list[str]) -> Account:
         scheme, _, token = authorization[0].partition(" ") if authorization else ("", "", "")
@@ -51,7 +51,7 @@ class MalformedHeaderIsNoKey(Engine):
 
 @permitted(20)
 class PlanRefusalHasNoCode(App):
-    """The 403 for a plan that is too small is a text and nothing else."""
+    """The 403 for an account below the Scale plan has an error text, but no code."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 403:
@@ -61,7 +61,7 @@ class PlanRefusalHasNoCode(App):
 
 @permitted(21)
 class VersionIsLookedForFirst(App):
-    """An account below the plan that starts a version which it does not have hears 404."""
+    """A start of an unknown version by an account below the Scale plan is answered with 404."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         if resource.kind != "templates":
@@ -71,7 +71,7 @@ class VersionIsLookedForFirst(App):
 
 @permitted(22)
 class PlanGatesEveryOperation(App):
-    """An account below the plan is answered 403 whatever it asks for."""
+    """Every request of an account below the Scale plan is answered with 403."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         self.engine.require_plan(account, "Using")
@@ -80,37 +80,37 @@ class PlanGatesEveryOperation(App):
 
 @permitted(44, over=Engine.require_own)
 def curated_is_hidden(engine: Engine, version: Version) -> None:
-    """Who starts, cancels or deletes a curated version hears that it does not exist."""
+    """Starting, cancelling or deleting a curated version is answered with 404."""
     if version.curated:
         raise no_such_version()
 
 
 @permitted(44, over=Engine.require_own)
 def curated_is_not_allowed(engine: Engine, version: Version) -> None:
-    """Curated versions do not have the methods that start, cancel or delete."""
+    """Starting, cancelling or deleting a curated version is answered with 405."""
     if version.curated:
         raise Refusal(405, "Curated versions cannot be changed.", {"Allow": "GET, HEAD"})
 
 
 @permitted(44, over=Engine.require_own)
 def curated_is_in_conflict(engine: Engine, version: Version) -> None:
-    """Who starts, cancels or deletes a curated version hears that its state does not allow it."""
+    """Starting, cancelling or deleting a curated version is answered with 409."""
     if version.curated:
         raise Refusal(409, "Curated versions are always built.")
 
 
 @permitted(47)
 class CuratedNeedsAPlan(Engine):
-    """An account below the plan finds no curated version."""
+    """Curated versions do not exist for an account below the Scale plan."""
 
     def find(self, account: Account, ref: Ref) -> Version | None:
         version = super().find(account, ref)
         return None if version is not None and version.curated and not self.may_build(account) else version
 
 
-@permitted(source="api-intro#statuses (404 and 405 without an order between them)")
+@permitted(source="api-intro#statuses (404 and 405, without an order of precedence)")
 class UnknownMethodIsNotFound(App):
-    """A method that a path does not have is answered like a path that does not exist."""
+    """An unsupported method is answered with 404."""
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 405:
@@ -118,29 +118,29 @@ class UnknownMethodIsNotFound(App):
         return super().refused(refusal)
 
 
-_NUMBERS = "api-intro#rate-limits (no number, no window and no way of counting)"
-# What all requests of one account may be in a second, where all of them count.
+_NUMBERS = "api-intro#rate-limits (no number, no window and no method of counting)"
+# Limit for all requests of one account.
 REQUESTS, WINDOW_S = 400, 1.0
 
 # fmt: off
-freedom("few-starts", "Five starts a second, in windows.", Engine, source=_NUMBERS,
+freedom("few-starts", "The rate limit is five starts a second, in fixed windows.", Engine, source=_NUMBERS,
         pace={"rate": RateLimit.parse("5/1")})
-freedom("few-starts-by-tokens", "Three at once, ten a second.", Engine, source=_NUMBERS,
-        pace={"rate": RateLimit.parse("token-bucket:10/1,burst=3")})
-freedom("only-builds-count", "Twelve builds in four seconds; a start that begins no build is free.", Engine,
+freedom("few-starts-by-tokens", "The rate limit is a token bucket: ten starts a second, bursts of three.", Engine,
+        source=_NUMBERS, pace={"rate": RateLimit.parse("token-bucket:10/1,burst=3")})
+freedom("only-builds-count", "The rate limit is twelve builds in four seconds; other starts are free.", Engine,
         source=_NUMBERS, pace={"rate": RateLimit.parse("12/4"), "charges": "builds"})
-freedom("room-for-two", "The host has room for two builds.", Engine, source=_NUMBERS, pace={"capacity": 2})
-freedom("no-limits", "Any number of starts, and always room on the host.", Engine, source=_NUMBERS,
+freedom("room-for-two", "The host runs at most two builds at a time.", Engine, source=_NUMBERS, pace={"capacity": 2})
+freedom("no-limits", "There is no rate limit and no capacity limit.", Engine, source=_NUMBERS,
         pace={"rate": None, "capacity": None})
-freedom("no-retry-after", "A 429 does not say when to come back.", Engine, 23, pace={"retry_after": "none"})
-freedom("retry-after-is-a-date", "A 429 names the moment at which to come back.", Engine, 23,
+freedom("no-retry-after", "A 429 has no Retry-After.", Engine, 23, pace={"retry_after": "none"})
+freedom("retry-after-is-a-date", "The Retry-After of a 429 is a date.", Engine, 23,
         pace={"retry_after": "date"})
 # fmt: on
 
 
 @permitted(24)
 class LimitsSoundAlike(Engine):
-    """A 429 has one text, whether the rate is used up or the host is full."""
+    """The 429 of the rate limit and the 429 of a full host have the same text."""
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
         refusal = super().too_many(error, wait_s)
@@ -150,7 +150,7 @@ class LimitsSoundAlike(Engine):
 
 @permitted(source=_NUMBERS, pace={"rate": RateLimit.parse("sliding-log:30/1")})
 class RefusedStartsCount(Engine):
-    """A start that is refused for the rate counts like one that is served."""
+    """Refused starts count for the rate limit."""
 
     def check_rate(self, account: Account) -> None:
         limiter, now_at = self._limiters[account.key], self.now_at()
@@ -159,9 +159,9 @@ class RefusedStartsCount(Engine):
         super().check_rate(account)
 
 
-@permitted(source="api-intro#rate-limits (a rate of each key, not of its starts alone)")
+@permitted(source="api-intro#rate-limits (a rate limit for each key, not only for starts)")
 class EveryRequestCounts(App):
-    """Each request of a key counts against a rate of its own beside the one of starts."""
+    """A second rate limit counts all requests of a key: 400 a second."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

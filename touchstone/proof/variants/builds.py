@@ -1,4 +1,4 @@
-"""Readings of how builds begin, share and end, and of what a cancel is answered and leads to."""
+"""Variants of how builds begin, are shared and end, and of cancels."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from touchstone.proof.faults.fault import own
-from touchstone.proof.variants.variant import freedom, permitted, recast, spoken
+from touchstone.proof.variants.variant import build_freedom, freedom, permitted, recast
 from touchstone.twin import App, Engine
 from touchstone.twin.answers import Refusal
 from touchstone.twin.app import Resource, answer_json
@@ -17,29 +17,28 @@ from touchstone.twin.catalog import Version
 from touchstone.twin.engine import Body, Slot, Status
 from touchstone.twin.settings import Account
 
-# How long the status takes to learn of an end that the log has told.
+# Time from the last log event of a build until its status changes.
 LEARNS_LATE_S = 0.05
-
-# How long a log that has told the end of its build stays open.
+# Time from the last log event of a build until its log closes.
 LINGERS_S = 0.5
 
 # fmt: off
-freedom("fast-builds", "A build takes its own steps and 10 ms.", Engine, pace={"build_s": 0.01},
+freedom("fast-builds", "A build takes 10 ms plus its steps.", Engine, pace={"build_s": 0.01},
         source="build#intro (two minutes are typical, not promised)")
-freedom("slow-builds", "A build takes its own steps and a second.", Engine, pace={"build_s": 1.0},
+freedom("slow-builds", "A build takes one second plus its steps.", Engine, pace={"build_s": 1.0},
         source="build#intro (two minutes are typical, not promised)")
-freedom("time-limit-on-builds", "A build that takes longer than three seconds fails, and its log ends on timeout.",
+freedom("time-limit-on-builds", "A build fails after three seconds, and its log ends with phase timeout.",
         Engine, 32, pace={"build_timeout_s": 3.0})
-freedom("cancel-settles-slowly", "A cancelled build reads building for another second.", Engine, 12,
+freedom("cancel-settles-slowly", "A cancelled build reads building for one more second.", Engine, 12,
         pace={"settle_s": 1.0})
-freedom("cancel-settles-at-once", "A cancelled build is gone when the cancel is answered.", Engine, 12, 13,
+freedom("cancel-settles-at-once", "A cancel has settled when it is answered.", Engine, 12, 13,
         pace={"settle_s": 0.0})
 # fmt: on
 
 
 @permitted(32, 33, pace={"build_timeout_s": 3.0})
 class TimedOutReadsNotBuilt(Engine):
-    """A build that takes longer than three seconds is given up, and its version reads not_built."""
+    """A build is aborted after three seconds, and its version reads not_built."""
 
     def state_of(self, slot: Slot | None) -> Status:
         state = super().state_of(slot)
@@ -49,7 +48,7 @@ class TimedOutReadsNotBuilt(Engine):
 
 @permitted(10)
 class StartWhileBuildingIs409(Engine):
-    """A start while the version builds is a conflict, and changes nothing."""
+    """A start of a building version is answered with 409 and changes nothing."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.joinable(self.slot_of(version)):
@@ -59,7 +58,7 @@ class StartWhileBuildingIs409(Engine):
 
 @permitted(10)
 class StartWhileBuildingIs200(App):
-    """A start that joins the build in flight is answered with 200."""
+    """A start of a building version is answered with 200."""
 
     def start_build(self, account: Account, version: Version) -> Response:
         joins = self.engine.joinable(self.engine.slot_of(version))
@@ -70,9 +69,7 @@ class StartWhileBuildingIs200(App):
 
 @permitted(10, 12)
 class StartWhileSettlingIs409(Engine):
-    """
-    A start while a cancelled build still reads building is a conflict like any other start while it reads building.
-    """
+    """A start of a version that reads building is answered with 409, also before a cancel has settled."""
 
     def start(self, account: Account, version: Version) -> Body:
         if self.state_of(self.slot_of(version)) == "building":
@@ -82,7 +79,7 @@ class StartWhileSettlingIs409(Engine):
 
 @permitted(4, over=Engine.reusable)
 def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
-    """A start finds the golden of whoever built the same digest first."""
+    """A start reuses the golden of another account with the same digest."""
     if slot.golden is None:
         digest = next(digest for (_, digest), known in engine.slots.items() if known is slot)
         golden = next((s.golden for (_, its), s in engine.slots.items() if its == digest and s.golden), None)
@@ -92,7 +89,7 @@ def goldens_are_shared_by_accounts(engine: Engine, slot: Slot) -> Build | None:
 
 
 class Queued(Build):
-    """A build that waits for its turn."""
+    """A build that waits in a queue."""
 
     turn: asyncio.Lock
 
@@ -102,9 +99,9 @@ class Queued(Build):
             return await super().work()
 
 
-@permitted(source="build#errors (429 where no host has room: here one always has, some time)")
+@permitted(source="build#errors (429 if no host has capacity; a server may queue builds instead)")
 class BuildsQueueUp(Engine):
-    """Builds of all accounts run one after the other; one that waits for its turn reads building."""
+    """Builds of all accounts run one after the other; a queued build reads building."""
 
     turn = own(asyncio.Lock)
 
@@ -118,8 +115,8 @@ class BuildsQueueUp(Engine):
         return build
 
 
-class Seen(Build):
-    """A build whose status learns of its end after the log."""
+class LateStatus(Build):
+    """A build whose status changes after its log has ended."""
 
     _over = False
 
@@ -141,13 +138,13 @@ class Seen(Build):
 
 
 # fmt: off
-spoken("status-follows-the-log", Seen, "The log of a build ends a moment before its status says so.",
-       source="build-events#intro, build-status#status (neither says which of the two tells an end first)")
+build_freedom("status-follows-the-log", LateStatus, "The log of a build ends a moment before its status changes.",
+       source="build-events#intro, build-status#status (neither says which of the two ends first)")
 # fmt: on
 
 
 class Crashing(Build):
-    """A build that cannot compile its document."""
+    """A build that fails to compile its document."""
 
     async def work(self) -> str:
         self.say("error", "compile", "cannot resolve a secret", "builder")
@@ -156,7 +153,7 @@ class Crashing(Build):
 
 @permitted(48)
 class SecretsCrashTheBuild(Engine):
-    """A document that refers to a secret is valid, and its build fails."""
+    """A document that refers to a secret is valid, but its build fails."""
 
     def make_build(self, version: Version) -> Build:
         build = super().make_build(version)
@@ -165,7 +162,7 @@ class SecretsCrashTheBuild(Engine):
 
 
 class Rounded(Build):
-    """A build whose time is told in steps of ten milliseconds."""
+    """A build whose build time is rounded up to 10 ms."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         self.build_time_ms = -(-self.build_time_ms // 10) * 10
@@ -173,14 +170,14 @@ class Rounded(Build):
 
 
 # fmt: off
-spoken("build-time-is-rounded", Rounded, "Build times are whole hundredths of a second.",
+build_freedom("build-time-is-rounded", Rounded, "Build times are multiples of 10 ms.",
        source="build-status#example (118420: whole hundredths of a second)")
 # fmt: on
 
 
 @permitted(12)
 class CancelledReadsFailed(Engine):
-    """A version whose build was cancelled reads failed and says why."""
+    """A version whose build was cancelled reads failed and has an error."""
 
     def state_of(self, slot: Slot | None) -> Status:
         cancelled = slot is not None and slot.last is not None and slot.last.outcome == "cancelled"
@@ -194,7 +191,7 @@ class CancelledReadsFailed(Engine):
 
 @permitted(12)
 class CancelLeavesTheEarlierFailure(Engine):
-    """A version that had failed before a build of it was cancelled reads failed again, as it did."""
+    """After a cancel, a version that had failed before reads failed again, with the earlier error."""
 
     before = own(dict[Build, Build])
 
@@ -212,7 +209,7 @@ class CancelLeavesTheEarlierFailure(Engine):
 
 @permitted(13)
 class SecondCancelFindsNothing(Engine):
-    """While a cancelled build settles there is nothing to cancel any more."""
+    """A second cancel before the first has settled is answered with 404."""
 
     def cancel(self, version: Version) -> bool:
         slot = self.slots.get((version.owner, version.digest))
@@ -222,7 +219,7 @@ class SecondCancelFindsNothing(Engine):
 
 @permitted(14)
 class UnknownVersionIsIdle(App):
-    """A cancel of a version that does not exist is answered like one that finds nothing building."""
+    """A cancel of an unknown version is answered with idle, like one without a running build."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         cancels = resource.kind == "build" and request.method == "DELETE"
@@ -233,7 +230,7 @@ class UnknownVersionIsIdle(App):
 
 @permitted(15, over=App.cancel_build)
 def idle_has_an_error(app: App, version: Version) -> Response:
-    """The answer to a cancel with nothing to cancel has the fields of an error as well."""
+    """The response to a cancel without a running build also has the fields of an error."""
     if app.engine.cancel(version):
         return answer_json(202, {"status": "cancelling"})
     body = {"status": "idle", "error": "Nothing is building.", "request_id": app._request_ids.next()}
@@ -258,13 +255,13 @@ class Silenced(Build):
 
 
 # fmt: off
-spoken("cancelled-log-ends-at-once", Silenced,
-       "The log of a cancelled build ends when the cancel is accepted, and its status settles later.", 29)
+build_freedom("cancelled-log-ends-at-once", Silenced,
+       "The log of a cancelled build ends when the cancel is accepted; its status settles later.", 29)
 # fmt: on
 
 
 class Lingering(Build):
-    """A build whose log is closed some time after its last frame."""
+    """A build whose log closes some time after its last frame."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         close, loop = self.stream.close, asyncio.get_running_loop()
@@ -275,5 +272,5 @@ class Lingering(Build):
 
 
 # fmt: off
-spoken("log-closes-later", Lingering, "The log is closed half a second after the end of its build.", 29)
+build_freedom("log-closes-later", Lingering, "The log closes half a second after the end of its build.", 29)
 # fmt: on

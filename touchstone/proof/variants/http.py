@@ -1,4 +1,4 @@
-"""Readings of HTTP and of what answers hold: fields, error bodies, texts, and what stands before the server."""
+"""Variants of HTTP and of response bodies: fields, error bodies, texts, and effects of a proxy."""
 
 import gzip
 import itertools
@@ -26,7 +26,7 @@ from touchstone.twin.settings import Account
 
 @permitted(7)
 class ReadsRememberTheReuse(Engine):
-    """After a reuse the status reads say reused true, too."""
+    """After a reuse, status responses have reused true as well."""
 
     reused = own(set[tuple[str, Ref, Build]])
 
@@ -42,7 +42,7 @@ class ReadsRememberTheReuse(Engine):
 
 @permitted(8)
 class GoldenDirIsShown(Engine):
-    """A built version tells the directory of its golden."""
+    """The status of a ready version contains golden_dir."""
 
     def status_body(self, version: Version) -> Body:
         body = super().status_body(version)
@@ -55,9 +55,9 @@ class GoldenDirIsShown(Engine):
         return {"golden_dir": f"/var/lib/goldens/{version.digest[-16:]}"}
 
 
-@permitted(source="build#response (an object whose fields are listed, none of them said to be the last)")
+@permitted(source="build#response (a list of fields that is not called complete)")
 class MoreFieldsThanDocumented(App):
-    """Every JSON object holds fields that nobody documented."""
+    """Every JSON object contains undocumented fields."""
 
     async def operate(self, request: Request, account: Account, resource: Any) -> Response:
         response = await super().operate(request, account, resource)
@@ -72,21 +72,21 @@ class MoreFieldsThanDocumented(App):
 
 @permitted(16, 17, over=App.refused)
 def errors_hold_error_alone(app: App, refusal: Refusal) -> Response:
-    """An error has no request_id and no code."""
+    """Errors have no request_id and no code."""
     body = {key: value for key, value in refusal.body.items() if key in ("error", "errors")}
     return answer_json(refusal.status, body, refusal.headers)
 
 
 @permitted(16, over=App.refused)
 def every_error_has_a_code(app: App, refusal: Refusal) -> Response:
-    """The second stable field is code: every error has one."""
+    """Every error has a code."""
     body = {"code": f"E{refusal.status}", **refusal.body, "request_id": app._request_ids.next()}
     return answer_json(refusal.status, body, refusal.headers)
 
 
 @permitted(17, over=App.refused)
 def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
-    """The id of a request is a number, which is longer with some requests than with others."""
+    """The request_id of an error consists of one to seven digits."""
     number = int(app._request_ids.next().replace("-", ""), 16)
     return answer_json(
         refusal.status, {**refusal.body, "request_id": f"{number % 10 ** (1 + number % 7)}"}, refusal.headers
@@ -95,14 +95,14 @@ def request_ids_of_any_length(app: App, refusal: Refusal) -> Response:
 
 @permitted(17, over=App.refused)
 def request_id_in_a_header_only(app: App, refusal: Refusal) -> Response:
-    """The id of a request is in a header and in no body."""
+    """The id of a request is in a header, not in the body."""
     headers = {**refusal.headers, "X-Request-Id": app._request_ids.next()}
     return answer_json(refusal.status, refusal.body, headers)
 
 
 @permitted(39)
 class InvalidDocumentListsErrorsOnly(App):
-    """The answer to an invalid document lists its errors and has no text of its own."""
+    """The 422 for an invalid document has a list of errors, but no error text."""
 
     def refused(self, refusal: Refusal) -> Response:
         if "errors" in refusal.body:
@@ -111,17 +111,17 @@ class InvalidDocumentListsErrorsOnly(App):
 
 
 def with_more(response: Response) -> dict[str, Any]:
-    """The JSON object of an answer with undocumented fields of several kinds."""
+    """Returns the JSON object of a response with undocumented fields of several types."""
     body = parsed(response)
     return {**body, "api_revision": 7, "links": {"self": "/api"}, "hints": [], "note": None}
 
 
 def parsed(response: Response) -> dict[str, Any]:
-    """The JSON object of an answer."""
+    """Parses the JSON object of a response."""
     return dict(json.loads(bytes(response.body)))
 
 
-# The server reads these itself, by their usual names.
+# Headers that uvicorn itself reads in lower case.
 _FRAMING = (b"content-length", b"transfer-encoding", b"connection")
 
 
@@ -133,11 +133,11 @@ def outgoing(
     headers: Callable[[Headers, bool], Headers] = lambda headers, _: headers,
     parts: Parts = lambda message, _: (message,),
 ) -> Callable[[Asgi], Asgi]:
-    """An application whose answers are changed on their way out.
+    """Returns a wrapper that changes outgoing responses.
 
     Args:
-        headers: The headers that are sent, given the usual ones and whether the answer is JSON.
-        parts: What is sent of the body in the place of one message, and the same.
+        headers: Returns the headers to send, given the usual ones and whether the response is JSON.
+        parts: Returns the messages to send, given one body message and whether the response is JSON.
     """
 
     def wrap(asgi_app: Asgi) -> Asgi:
@@ -161,25 +161,25 @@ def outgoing(
 
 
 class Kept(bytes):
-    """The name of a header that the server does not write down in small letters."""
+    """Header name that uvicorn does not convert to lower case."""
 
     def lower(self) -> "Kept":
         return self
 
 
 def typed(headers: Headers, is_json: bool) -> Headers:
-    """Media types with their character set."""
+    """Returns headers with a charset in the media type."""
     more = b"; charset=utf-8" if is_json else b";charset=UTF-8"
     return [(name, value.partition(b";")[0] + more if name == b"content-type" else value) for name, value in headers]
 
 
 def unmeasured(headers: Headers, is_json: bool) -> Headers:
-    """Headers of JSON without its length."""
+    """Returns headers without the Content-Length of JSON."""
     return [header for header in headers if header[0] != b"content-length" or not is_json]
 
 
 def spelled(message: Message, is_json: bool) -> Iterator[Message]:
-    """JSON that is written down in another way."""
+    """Yields the message with its JSON serialised in another way."""
     body = message.get("body")
     if is_json and body:
         text = json.dumps(json.loads(body), indent=2, sort_keys=True) + "\n"
@@ -199,16 +199,16 @@ _PROXY: Headers = [
 ]
 
 
-@permitted(source="RFC 9110 12.5.3 (a client that names gzip takes it)")
+@permitted(source="RFC 9110 12.5.3 (a client that lists gzip accepts it)")
 def answers_are_compressed(asgi_app: Asgi) -> Asgi:
-    """JSON is sent as gzip to a client that takes it."""
+    """JSON is compressed with gzip for clients that accept it."""
     compressed: Asgi = GZipMiddleware(asgi_app, minimum_size=1)
     return compressed
 
 
-@permitted(source="RFC 9110 8.6 (the length of a body that is packed anew each time changes)")
+@permitted(source="RFC 9110 8.6 (the length of a compressed body may change)")
 def answers_are_packed_anew(asgi_app: Asgi) -> Asgi:
-    """JSON is sent as gzip of another length each time, so that its length tells nothing of what it holds."""
+    """JSON is compressed with gzip, and the compressed length changes with each response."""
     sent = itertools.count()
 
     async def packed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -237,19 +237,14 @@ def answers_are_packed_anew(asgi_app: Asgi) -> Asgi:
 
 
 def _gzip(body: bytes, name: bytes) -> bytes:
-    """One member of gzip with the name of a file.
-
-    Source: RFC 1952 2.3.1.
-    """
+    """Compresses *body* to a gzip member with a file name (RFC 1952 2.3.1)."""
     packed = gzip.compress(body, mtime=0)
     return packed[:3] + b"\x08" + packed[4:10] + name + b"\0" + packed[10:]
 
 
-@permitted(
-    source="RFC 9110 9.1 (GET and HEAD alone are asked of a server for all purposes; api-intro#statuses names 405)"
-)
+@permitted(source="RFC 9110 9.1 (a general-purpose server must support GET and HEAD; api-intro#statuses lists 405)")
 def head_is_405(asgi_app: Asgi) -> Asgi:
-    """HEAD is a method that no path has."""
+    """HEAD is answered with 405."""
 
     async def headless(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "HEAD":
@@ -263,7 +258,7 @@ def head_is_405(asgi_app: Asgi) -> Asgi:
 
 
 def in_pieces(message: Message, size: int) -> Iterator[Message]:
-    """A message in several, each with at most so many bytes."""
+    """Splits a message into several with at most *size* bytes each."""
     body: bytes = message.get("body", b"")
     cuts = range(0, len(body), size)
     for start in cuts:
@@ -274,34 +269,34 @@ def in_pieces(message: Message, size: int) -> Iterator[Message]:
 
 
 # fmt: off
-freedom("fresh-start-says-reused-false", "The answer to a start that begins a build says reused false.",
+freedom("fresh-start-says-reused-false", "A start that begins a build is answered with reused false.",
         on("startBuild.202.building", put(reused=False)), 6)
-freedom("reads-leave-out-reused", "A status read does not mention reused.", on("getBuild.200.*", drop("reused")), 6, 9)
+freedom("reads-leave-out-reused", "Status responses have no reused.", on("getBuild.200.*", drop("reused")), 6, 9)
 freedom("reuse-answers-200", "A start that reuses a golden is answered with 200.",
         on("startBuild.202.ready", code(200)), 5)
-freedom("failure-looks-like-an-error", "The status of a failed build has the fields of an API error beside its own.",
+freedom("failure-looks-like-an-error", "The status of a failed version also has the fields of an API error.",
         on("getBuild.200.failed", put(
             code="BUILD_FAILED", request_id="5b0cf8a4-7a3e-4d0c-9b1c-6a1f0f6f2b77")), 34)
-freedom("far-away", "Every answer takes 30 ms longer.", Engine, pace={"latency_s": 0.03},
-        source="RFC 9110 (it knows no time)")
-freedom("media-types-with-charset", "Media types name the character set.", outgoing(typed),
+freedom("far-away", "Every response takes 30 ms longer.", Engine, pace={"latency_s": 0.03},
+        source="RFC 9110 (it sets no time limits)")
+freedom("media-types-with-charset", "Media types have a charset parameter.", outgoing(typed),
         source="RFC 9110 8.3 (a media type may have parameters)")
-freedom("header-names-in-capitals", "Names of headers are in capitals.",
+freedom("header-names-in-capitals", "Header names are in upper case.",
         outgoing(lambda headers, _: [
             (name if name in _FRAMING else Kept(name.upper()), value) for name, value in headers]),
-        source="RFC 9110 5.1 (names of headers ignore case)")
-freedom("more-headers", "Answers have headers of a proxy, of a cache and of limits.",
-        outgoing(lambda headers, _: [*headers, *_PROXY]), source="RFC 9110 5.1 (headers that nobody knows are ignored)")
-freedom("json-in-chunks", "JSON comes in pieces, and its length is not announced.",
+        source="RFC 9110 5.1 (header names are case-insensitive)")
+freedom("more-headers", "Responses have additional headers of a proxy, a cache and a rate limiter.",
+        outgoing(lambda headers, _: [*headers, *_PROXY]), source="RFC 9110 5.1 (unknown headers are ignored)")
+freedom("json-in-chunks", "JSON is sent in chunks, without a Content-Length.",
         outgoing(unmeasured, lambda message, is_json: in_pieces(message, 11) if is_json else (message,)),
-        source="RFC 9112 7.1 (a body may come in chunks, without its length)")
-freedom("json-spelled-otherwise", "JSON is indented, its keys are in another order, and letters may be escaped.",
+        source="RFC 9112 7.1 (a body may be sent in chunks, without its length)")
+freedom("json-spelled-otherwise", "JSON is indented, its keys have another order, and some letters are escaped.",
         outgoing(unmeasured, spelled),
-        source="RFC 8259 2, 7 (space between tokens, escapes in the place of characters)")
-freedom("log-in-small-pieces", "A log is sent a few bytes at a time, cut within frames and within characters.",
+        source="RFC 8259 2, 7 (space between tokens, escaped characters)")
+freedom("log-in-small-pieces", "A log is sent in chunks of seven bytes, which split frames and characters.",
         outgoing(parts=lambda message, is_json: (message,) if is_json else in_pieces(message, 7)),
-        source="build-events#intro, RFC 9112 7.1 (where a stream is cut says nothing)")
-freedom("connections-are-closed", "Each answer ends its connection.",
+        source="build-events#intro, RFC 9112 7.1 (the size of chunks has no meaning)")
+freedom("connections-are-closed", "The server closes the connection after each response.",
         outgoing(lambda headers, _: [*headers, (b"connection", b"close")]),
-        source="RFC 9112 9.6 (a server may close after any answer)")
+        source="RFC 9112 9.6 (a server may close after any response)")
 # fmt: on

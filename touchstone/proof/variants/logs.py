@@ -1,4 +1,4 @@
-"""Readings of when a build log is there and for whom, what its frames hold, and how they are written down."""
+"""Variants of build logs: when a log exists, the content of its frames, and their form."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from touchstone.proof.variants.variant import freedom, permitted, spoken
+from touchstone.proof.variants.variant import build_freedom, freedom, permitted
 from touchstone.twin import App, Engine
 from touchstone.twin.app import Resource
 from touchstone.twin.build import Build, Stream
@@ -19,7 +19,7 @@ from touchstone.twin.settings import Account
 
 @permitted(25)
 class LogIsGoneAfterTheBuild(Engine):
-    """A version that is not building has no log: 404."""
+    """The log of a version that is not building is answered with 404."""
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
         last = self.last_of(version)
@@ -47,18 +47,18 @@ class LogOfUnknownVersionIsEmpty(App):
 
 @permitted(27, over=Engine.follow)
 def late_follower_hears_what_comes(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """Who follows a log hears what is said from then on, and of a build that is over nothing."""
+    """A follower gets only the lines after its request; the log of a finished build is empty."""
     return rest_of(build.stream)
 
 
-@permitted(source="build-events#intro (a stream of lines; how many come at once is nowhere said)", over=Engine.follow)
+@permitted(source="build-events#intro (a stream of lines, without a promise about batches)", over=Engine.follow)
 def log_comes_in_lumps(engine: Engine, build: Build) -> AsyncIterator[bytes]:
-    """The lines of a log are collected for a moment and sent together."""
+    """The lines of a log are sent in batches, every 30 ms."""
     return lumps_of(build.stream)
 
 
 class Mumbling(Build):
-    """A build that tells some of its phases."""
+    """A build that logs only some of its phases."""
 
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
         if phase not in ("compile", "snapshot", "record"):
@@ -66,14 +66,14 @@ class Mumbling(Build):
 
 
 class Failing(Build):
-    """A build that tells its failure in a phase of its own."""
+    """A build whose failure has phase archive."""
 
     def finish(self, outcome: Any, level: Any, phase: Any, line: str) -> None:
         super().finish(outcome, level, "archive" if outcome == "failed" else phase, line)
 
 
 class Announcing(Build):
-    """A build that names each command before its output."""
+    """A build that logs all commands before their output."""
 
     async def install(self) -> str:
         for number, step in enumerate(self.plan.steps, 1):
@@ -83,45 +83,47 @@ class Announcing(Build):
 
 
 class Prefixing(Build):
-    """A build that marks each line with where it comes from."""
+    """A build that prefixes each line with its phase."""
 
     def say(self, level: Any, phase: Any, line: str, source: str = "") -> None:
         super().say(level, phase, f"[{phase}] {line}", source)
 
 
 class Terse(Build):
-    """A build that does not say how long it took."""
+    """A build whose last line contains no build time."""
 
     def ready_line(self) -> str:
         return "golden snapshot is there ✓"
 
 
-_LINES = "build-events#line (a log line, of no form)"
-spoken("phases-are-skipped", Mumbling, "The log has three phases.", source="build-events#example (it begins at boot)")
-spoken("failure-has-another-phase", Failing, "The log of a failed build ends in the phase archive.", 28)
-spoken("steps-are-announced", Announcing, "The log names each command before it runs.", source=_LINES)
-spoken("lines-have-prefixes", Prefixing, "Each line begins with its phase in brackets.", source=_LINES)
-spoken("last-line-tells-no-time", Terse, "The last line tells no build time.", source=_LINES)
+_LINES = "build-events#line (a log line of any form)"
+build_freedom(
+    "phases-are-skipped", Mumbling, "The log lacks some phases.", source="build-events#example (it begins at boot)"
+)
+build_freedom("failure-has-another-phase", Failing, "The log of a failed build ends with phase archive.", 28)
+build_freedom("steps-are-announced", Announcing, "The log lists the commands before their output.", source=_LINES)
+build_freedom("lines-have-prefixes", Prefixing, "Each line begins with its phase in brackets.", source=_LINES)
+build_freedom("last-line-tells-no-time", Terse, "The last line of a log contains no build time.", source=_LINES)
 
 
 async def silence() -> AsyncIterator[bytes]:
-    """Nothing, and the end."""
+    """Yields nothing."""
     nothing: tuple[bytes, ...] = ()
     for each in nothing:
         yield each
 
 
 async def rest_of(stream: Stream) -> AsyncIterator[bytes]:
-    """The frames that are not there yet."""
-    skipped, seen = len(stream.frames), 0
+    """Yields the frames that come after this call."""
+    skipped, number = len(stream.frames), 0
     async for frame in stream.follow():
-        seen += 1
-        if seen > skipped:
+        number += 1
+        if number > skipped:
             yield frame
 
 
 async def lumps_of(stream: Stream) -> AsyncIterator[bytes]:
-    """All frames, several at a time."""
+    """Yields all frames in batches."""
     sent = 0
     while True:
         await asyncio.sleep(0.03)
@@ -134,18 +136,18 @@ async def lumps_of(stream: Stream) -> AsyncIterator[bytes]:
 
 
 Frame = dict[str, Any]
-_TS = "build-events#ts (a date-time, of no offset and no resolution)"
-_WHATWG = "WHATWG event streams (a comment, a field and a line end that every reader knows)"
+_TS = "build-events#ts (a date-time of any offset and resolution)"
+_WHATWG = "WHATWG event streams (line ends and byte order mark)"
 
 
 def rewritten(
     name: str, says: str, *answers: int, source: str = "", write: Callable[[int, Frame], bytes], opening: bytes = b""
 ) -> None:
-    """Enters an engine whose logs are written down in another way.
+    """Registers an engine whose logs have another form.
 
     Args:
-        write: The bytes of one frame, given its number in the stream and what it holds.
-        opening: What comes before the first frame.
+        write: Returns the bytes of a frame, given its number in the stream and its event.
+        opening: Bytes before the first frame.
     """
 
     class Rewriting(Engine):
@@ -159,7 +161,7 @@ def rewritten(
 async def written(
     frames: AsyncIterator[bytes], write: Callable[[int, Frame], bytes], opening: bytes
 ) -> AsyncIterator[bytes]:
-    """The frames of a log, each written down anew."""
+    """Yields the frames of a log in another form."""
     number = 0
     if opening:
         yield opening
@@ -169,67 +171,66 @@ async def written(
 
 
 def compact(event: Frame) -> str:
-    """An event as JSON without spaces."""
+    """Returns an event as JSON without spaces."""
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def data(event: Frame) -> bytes:
-    """An event as the usual frame."""
+    """Returns an event as a frame of the usual form."""
     return f"data: {compact(event)}\n\n".encode()
 
 
 def at(event: Frame, form: Callable[[datetime], str]) -> bytes:
-    """The usual frame with its time in another form."""
+    """Returns a frame with its time in another form."""
     return data(event | {"ts": form(datetime.fromisoformat(event["ts"]))})
 
 
 def ends(event: Frame) -> bool:
-    """Whether a frame tells the end of a build."""
+    """Whether an event is the last one of its build."""
     return event.get("phase") in ("ready", "cancel", "timeout") or event.get("level") == "error"
 
 
 def without(event: Frame, *fields: str) -> Frame:
-    """An event without some of its fields, unless it tells the end."""
+    """Returns an event without some of its fields; the last event stays complete."""
     return event if ends(event) else {key: value for key, value in event.items() if key not in fields}
 
 
 def in_several_lines(event: Frame) -> bytes:
-    """A frame whose JSON goes over several lines of data, without a space after the colon."""
+    """Returns a frame whose JSON spans several data lines, without a space after the colon."""
     lines = json.dumps(event, indent=2).splitlines()
     return "".join(f"data:{line}\n" for line in lines).encode() + b"\n"
 
 
 # fmt: off
-rewritten("frames-have-no-level", "Only the last frame has a level.", 31, write=lambda _, e: data(without(e, "level")))
-rewritten("frames-have-no-phase", "Only the last frame has a phase.", 31, write=lambda _, e: data(without(e, "phase")))
-rewritten("frames-have-no-line", "Only what a build step printed and the last frame have a line.", 31,
+rewritten("frames-have-no-level", "Only the last event has a level.", 31, write=lambda _, e: data(without(e, "level")))
+rewritten("frames-have-no-phase", "Only the last event has a phase.", 31, write=lambda _, e: data(without(e, "phase")))
+rewritten("frames-have-no-line", "Only output of build steps and the last event have a line.", 31,
           write=lambda _, e: data(e if e["phase"] == "install" else without(e, "line")))
 rewritten("frames-hold-the-line-alone",
-          "A frame is a line and nothing else, but for the one that tells the end, which has no time and no source.",
-          31,
+          "Events contain only a line; the last event also has a level and a phase.", 31,
           write=lambda _, e: data({k: v for k, v in without(e, "level", "phase").items() if k not in ("ts", "source")}))
-rewritten("failure-has-no-phase", "The frame that tells a failure has a level and no phase.", 28, 31,
+rewritten("failure-has-no-phase", "The last event of a failed build has a level, but no phase.", 28, 31,
           write=lambda _, e: data({k: v for k, v in e.items() if k != "phase" or e.get("level") != "error"}))
-rewritten("frames-hold-more", "A frame has fields that nobody documented.",
-          source="build-events#fields (they are listed, none of them said to be the last)",
+rewritten("frames-hold-more", "Events have undocumented fields.",
+          source="build-events#fields (a list that is not called complete)",
           write=lambda number, e: data({**e, "seq": number, "host": None, "tags": ["build"]}))
 rewritten("times-in-whole-seconds", "Timestamps have whole seconds.", source="build-events#example",
           write=lambda _, e: at(e, lambda ts: ts.replace(microsecond=0).isoformat().replace("+00:00", "Z")))
 rewritten("times-with-zero-offset", "Timestamps end in +00:00 and have microseconds.", source=_TS,
           write=lambda _, e: at(e, lambda ts: ts.isoformat(timespec="microseconds")))
-rewritten("times-in-another-zone", "Timestamps are of a zone west of Greenwich.", source=_TS,
+rewritten("times-in-another-zone", "Timestamps have the offset -07:00.", source=_TS,
           write=lambda _, e: at(e, lambda ts: ts.astimezone(timezone(timedelta(hours=-7))).isoformat()))
-rewritten("frames-with-keep-alives", "Comments keep the stream alive, between frames and before the first.", 30,
+rewritten("frames-with-keep-alives", "Comments are sent as keep-alives, between frames and before the first.", 30,
           write=lambda _, e: data(e) + b": keep-alive\n\n", opening=b":\n\n")
-rewritten("frames-with-ids", "Frames have ids and the name of an event, and the stream says when to come back.", 30,
+rewritten("frames-with-ids", "Frames have an id and an event name, and the stream begins with a retry field.", 30,
           write=lambda number, e: f"id: {number}\nevent: log\n".encode() + data(e), opening=b"retry: 3000\n\n")
 rewritten("frames-end-in-crlf", "Lines of the stream end in CR LF, and it begins with a byte order mark.",
           source=_WHATWG, write=lambda _, e: data(e).replace(b"\n", b"\r\n"), opening=b"\xef\xbb\xbf")
-rewritten("frames-in-several-lines", "The JSON of a frame goes over several lines of data, and lines end in CR.",
-          source="WHATWG event streams (lines of data are joined); RFC 8259 2 (space between tokens)",
+rewritten("frames-in-several-lines", "The JSON of a frame spans several data lines, and lines end in CR.",
+          source="WHATWG event streams (data lines are joined); RFC 8259 2 (space between tokens)",
           write=lambda _, e: in_several_lines(e).replace(b"\n", b"\r"))
 rewritten("frames-spelled-otherwise",
-          "The JSON of a frame has spaces, its keys in another order, and escapes in the place of some letters.",
+          "The JSON of a frame has spaces, another order of keys, and some escaped letters.",
           source="RFC 8259 2, 4, 7",
           write=lambda _, e: f"data: {json.dumps(dict(reversed(e.items())))}\n\n".replace(
               "build", r"\u0062uild").encode())

@@ -1,4 +1,4 @@
-"""What a variant is, and the lists that each one is entered in: freedoms, and what takes several of them at once."""
+"""Variant, and the registries of single freedoms and of combined variants."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,12 +13,12 @@ from touchstone.twin.serve import Asgi, Behaviour, says_of, unwrapped, with_meth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant(Behaviour):
-    """A legitimate reading of the documentation.
+    """A correct twin that reads the documentation differently.
 
     Attributes:
-        answers: The ambiguities that it is one reading of, by number.
+        answers: Numbers of the ambiguities that permit it.
         source: The sentence or the ambiguity that permits it.
-        takes: The freedoms that it takes at once, by name; none where it is one.
+        takes: Names of the freedoms that it combines; empty for a single freedom.
     """
 
     answers: tuple[int, ...] = ()
@@ -28,7 +28,7 @@ class Variant(Behaviour):
 
 FREEDOMS: dict[str, Variant] = {}
 COMBINED: dict[str, Variant] = {}
-_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])|_")
+_WORD_STARTS = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])|_")
 
 
 def freedom(
@@ -40,16 +40,16 @@ def freedom(
     pace: Mapping[str, Any] | None = None,
     target: Mapping[str, Any] | None = None,
 ) -> None:
-    """Enters an engine, an application or a wrapper as a reading of the ambiguities *answers*.
+    """Registers an engine, an application or a wrapper as a freedom that the ambiguities *answers* permit.
 
     Args:
-        source: What permits it where no ambiguity does.
+        source: The sentence that permits it, if no ambiguity does.
     """
     place = "wrap"
     if isinstance(part, type):
         place = "engine" if issubclass(part, Engine) else "app"
         assert issubclass(part, Engine | App), f"{name}: neither an engine nor an application"
-    assert name not in FREEDOMS, f"{name}: entered twice"
+    assert name not in FREEDOMS, f"{name}: registered twice"
     FREEDOMS[name] = Variant(
         name=name,
         says=says,
@@ -62,24 +62,24 @@ def freedom(
 
 
 def permitted(*answers: int, over: Callable[..., Any] | None = None, **more: Any) -> Callable[[Any], Any]:
-    """Enters a freedom that has the name of a class or function, in lowercase words; its docstring says which it is.
+    """Registers a class or function as a freedom with its name in lowercase words; its docstring is the description.
 
     Args:
-        over: The method of the twin in whose place the function is put; only for one that does without the usual one.
+        over: The method of the twin that the function replaces.
     """
 
-    def entered(part: Any) -> Any:
-        freedom(_WORDS.sub("-", part.__name__).lower(), says_of(part), with_method(part, over), *answers, **more)
+    def register(part: Any) -> Any:
+        freedom(_WORD_STARTS.sub("-", part.__name__).lower(), says_of(part), with_method(part, over), *answers, **more)
         return part
 
-    return entered
+    return register
 
 
 def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, Any] | None = None) -> Variant:
-    """A variant that takes several freedoms at once; where two touch the same answer, the first has the last word.
+    """Returns a variant that combines freedoms; if two change the same response, the first one wins.
 
     Args:
-        pace: What counts in the place of the paces of the freedoms.
+        pace: Settings of the twin that override those of the freedoms.
     """
     answers = sorted({number for one in taken for number in one.answers})
     sources = [f"facts {', '.join(f'7.{number}' for number in answers)}"] if answers else []
@@ -107,19 +107,19 @@ def together(name: str, says: str, taken: Sequence[Variant], pace: Mapping[str, 
 
 
 def recast(build: Build, kind: type[Build]) -> Build:
-    """A build of another kind, which is still of the kind that it was before."""
+    """Adds a class to the classes of a build; returns the build."""
     own = type(build)
     build.__class__ = kind if own is Build else type(kind.__name__, (kind, own), {})
     return build
 
 
-def spoken(
+def build_freedom(
     name: str, kind: type[Build], says: str, *answers: int, source: str = "", pace: Mapping[str, Any] | None = None
 ) -> None:
-    """Enters an engine whose builds are of a kind."""
+    """Registers an engine whose builds have another class."""
 
-    class Speaking(Engine):
+    class Recasting(Engine):
         def make_build(self, version: Any) -> Build:
             return recast(super().make_build(version), kind)
 
-    freedom(name, says, Speaking, *answers, source=source, pace=pace)
+    freedom(name, says, Recasting, *answers, source=source, pace=pace)

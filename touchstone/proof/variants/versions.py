@@ -1,4 +1,4 @@
-"""Readings of publishing, digests, deleting, and what a ref may be."""
+"""Variants of publishing, digests, deletion, and refs."""
 
 import hashlib
 import json
@@ -23,14 +23,14 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 # fmt: off
-freedom("digest-covers-name-and-version", "The digest covers the whole document, so that no two versions share one.",
+freedom("digest-covers-name-and-version", "The digest covers the whole document, so two versions never share one.",
         Engine, 3, pace={"digest_scope": "document"})
 # fmt: on
 
 
 @permitted(1)
 class DigestHasAPrefix(Engine):
-    """Digests say sha256 before their digits, everywhere."""
+    """All digests have the prefix `sha256:`."""
 
     def digest_of(self, document: Document) -> str:
         return f"sha256:{super().digest_of(document)}"
@@ -38,14 +38,14 @@ class DigestHasAPrefix(Engine):
 
 @permitted(2, over=Engine.digest_of)
 def digest_of_another_form(engine: Engine, document: Document) -> str:
-    """The canonical form that is hashed has its defaults filled in and is written down in another way."""
+    """The digest is computed from another canonical form, with defaults filled in."""
     content = {"hardware": {"os": "linux", "cpu": 2}, **document.content}
     return hashlib.sha256(json.dumps(content, sort_keys=True, indent=1).encode()).hexdigest()
 
 
 @permitted(35, target={"publish": "wrapped"})
 class PublishTakesAnEnvelope(App):
-    """Publishing takes a document in an envelope and no raw one."""
+    """Publishing accepts a document in an envelope, but no raw document."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         self.engine.require_plan(account, "Publishing")
@@ -57,7 +57,7 @@ class PublishTakesAnEnvelope(App):
 
 @permitted(35)
 class DocumentsAreRaw(App):
-    """Publishing takes a raw document and no envelope."""
+    """Publishing accepts a raw document, but no envelope."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         self.engine.require_plan(account, "Publishing")
@@ -79,7 +79,7 @@ class DocumentsAreRaw(App):
     },
 )
 class PublishingIsLeftAlone(Engine):
-    """The versions that there are were published before; nobody may publish another."""
+    """Every publish is refused with 403; a few versions exist from the start."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:  # a seam
         raise Refusal(403, "Publishing is not open to this key.")
@@ -94,7 +94,7 @@ class PublishingIsLeftAlone(Engine):
 
 @permitted(36)
 class RepublishIs200(App):
-    """Publishing what is there already is answered with 200."""
+    """Publishing the same content again is answered with 200."""
 
     async def publish(self, request: Request, account: Account) -> Response:
         before = list(self.engine.catalog)
@@ -116,13 +116,13 @@ class PublishIs200(App):
 
 @permitted(40, over=App.auto_build)
 def auto_build_refused_is_429(app: App, account: Account, version: Version) -> str:
-    """Publishing with auto_build is refused with 429 where the build is; the version is published all the same."""
+    """Publishing with auto_build is answered with 429 if the build is refused, but the version is published."""
     return str(app.engine.start(account, version)["status"])
 
 
 @permitted(40)
 class AutoBuildRefusedSaysSo(App):
-    """Publishing with auto_build says in a word of its own that the build was refused."""
+    """Publishing with auto_build is answered with `rate_limited` if the build is refused."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         status = super().auto_build(account, version)
@@ -131,7 +131,7 @@ class AutoBuildRefusedSaysSo(App):
 
 @permitted(41)
 class AutoBuildSaysReused(App):
-    """Publishing with auto_build says of a golden that it was reused."""
+    """Publishing with auto_build is answered with `reused` if a golden was reused."""
 
     def auto_build(self, account: Account, version: Version) -> str:
         status = super().auto_build(account, version)
@@ -140,7 +140,7 @@ class AutoBuildSaysReused(App):
 
 @permitted(42)
 class GoldenGoesWithItsVersion(Engine):
-    """A golden is dropped with the last version that needed it."""
+    """A golden is deleted with the last version that uses it."""
 
     def release(self, version: Version) -> None:
         super().release(version)
@@ -150,12 +150,12 @@ class GoldenGoesWithItsVersion(Engine):
 
 @permitted(42, over=Engine.release)
 def build_outlives_its_version(engine: Engine, version: Version) -> None:
-    """The build of a version that is replaced or deleted runs on."""
+    """The build of a replaced or deleted version keeps running."""
 
 
 @permitted(42)
 class ForceWhileBuildingIs409(Engine):
-    """A version that is building can neither be replaced nor deleted."""
+    """Replacing or deleting a building version is answered with 409."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
@@ -174,7 +174,7 @@ class ForceWhileBuildingIs409(Engine):
 
 @permitted(45)
 class EverythingIsInDefault(Engine):
-    """Whatever namespace a document asks for, it is published in default."""
+    """Every document is published in the namespace default."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         document = Document(DEFAULT_NAMESPACE, document.name, document.version, document.content)
@@ -183,7 +183,7 @@ class EverythingIsInDefault(Engine):
 
 @permitted(46)
 class OddSpellingIs400(App):
-    """A path whose segments cannot name a version is a bad request."""
+    """A path that cannot be a valid ref is answered with 400."""
 
     async def operate(self, request: Request, account: Account, resource: Resource) -> Response:
         ref = resource.ref
@@ -194,18 +194,18 @@ class OddSpellingIs400(App):
         return await super().operate(request, account, resource)
 
 
-@permitted(source="publish#response.published (ISO 8601, which is wider than one form)")
+@permitted(source="publish#response.published (ISO 8601, which has several forms)")
 class PublishedInAnotherForm(Engine):
-    """The time of publishing has an offset and no fraction."""
+    """The publish time has an offset and no fraction of a second."""
 
     def published_body(self, version: Version) -> Body:
         body = super().published_body(version)
         return body | {"published": re.sub(r"\.\d+Z$", "+00:00", body["published"])}
 
 
-@permitted(source="get#response.template (the document, in no form of its own)")
+@permitted(source="get#response.template (the document, without a documented form)")
 class TemplateShowsDefaults(App):
-    """The document of a version is shown with its defaults filled in."""
+    """Reading a template shows the document with defaults filled in."""
 
     def get_template(self, version: Version) -> Response:
         body: dict[str, Any] = parsed(super().get_template(version))
@@ -213,7 +213,7 @@ class TemplateShowsDefaults(App):
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """The JSON object that a request holds; empty where it holds anything else."""
+    """Returns the JSON object in a request body; empty if there is none."""
     try:
         data = json.loads(await request.body())
     except ValueError:

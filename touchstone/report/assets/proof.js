@@ -2,20 +2,20 @@
 (function () {
   const rows = [...document.querySelectorAll("tr[data-state]")];
   const form = document.getElementById("filter");
-  const count = document.getElementById("shown");
+  const count = document.getElementById("visible");
 
   function apply() {
-    const words = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const state = form.state.value;
     const kind = form.kind.value;
-    let shown = 0;
+    let visible = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = (state && row.dataset.state !== state) || (kind && row.dataset.kind !== kind)
-        || !words.every((word) => text.includes(word));
-      shown += row.hidden ? 0 : 1;
+        || !terms.every((term) => text.includes(term));
+      visible += row.hidden ? 0 : 1;
     }
-    count.textContent = shown + " of " + rows.length + " trials shown";
+    count.textContent = visible + " of " + rows.length + " trials shown";
   }
 
   function reveal() {

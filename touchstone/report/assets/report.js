@@ -3,23 +3,23 @@
   const rows = [...document.querySelectorAll("[data-verdict]")];
   const groups = [...document.querySelectorAll(".subject")];
   const form = document.getElementById("filter");
-  const count = document.getElementById("shown");
+  const count = document.getElementById("visible");
 
   function apply() {
-    const words = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = form.q.value.toLowerCase().split(/\s+/).filter(Boolean);
     const verdict = form.verdict.value;
     const level = form.level.value;
-    let shown = 0;
+    let visible = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = (verdict && row.dataset.verdict !== verdict) || (level && row.dataset.level !== level)
-        || !words.every((word) => text.includes(word));
-      shown += row.hidden ? 0 : 1;
+        || !terms.every((term) => text.includes(term));
+      visible += row.hidden ? 0 : 1;
     }
     for (const group of groups) {
       group.hidden = ![...group.querySelectorAll("[data-verdict]")].some((row) => !row.hidden);
     }
-    count.textContent = shown + " of " + rows.length + " claims shown";
+    count.textContent = visible + " of " + rows.length + " claims shown";
   }
 
   async function copy(button) {

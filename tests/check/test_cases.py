@@ -1,0 +1,90 @@
+"""When an examination that proves a fault may stop: the rule of the fair chance."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from touchstone.check.cases import FAIR_SHARE, Declared, Quarry
+from touchstone.proof import trial
+from touchstone.proof.catalogue import named_faults, variants
+from touchstone.proof.trial import Order
+
+OTHERS = tuple(f"other.{number}" for number in range(9))
+CLAIMS = ("cancel.settles", "cancel.idle-is-404", *OTHERS)
+SETTLES = Quarry(("cancel.settles",))
+MANY = Quarry(("cancel.*", "other.[0-7]"))
+
+
+@pytest.mark.parametrize(
+    ("quarry", "broken", "judged", "stops"),
+    [
+        (SETTLES, ["cancel.settles"], [*OTHERS[:6], "cancel.settles", "cancel.idle-is-404"], True),
+        (SETTLES, ["cancel.idle-is-404"], CLAIMS, False),
+        (SETTLES, ["cancel.settles"], ["cancel.settles", *OTHERS[:4]], False),
+        (MANY, ["cancel.settles", "other.1"], [claim for claim in CLAIMS if MANY.expects(claim)], False),
+        (MANY, ["cancel.settles", "other.1"], ["other.8"], True),
+        (Quarry(("cancel.settles", "other.1")), ["cancel.settles"], CLAIMS, False),
+        (Quarry(("cancel.settles", "other.1"), any_one=True), ["cancel.settles"], CLAIMS, True),
+    ],
+    ids=["found", "not-found", "others-unjudged", "only-expected-judged", "others-judged", "each-glob", "any-glob"],
+)
+def test_proof_stops_once_all_is_found_and_others_had_a_chance(
+    quarry: Quarry, broken: list[str], judged: list[str], stops: bool
+) -> None:
+    assert quarry.may_stop(broken, judged, CLAIMS) is stops
+
+
+@pytest.mark.parametrize(
+    ("case", "broken", "needless"),
+    [
+        (["other.1", "cancel.settles"], ["cancel.settles"], True),
+        (["other.1", "other.2"], ["cancel.settles"], False),
+        (["other.1"], [], False),
+    ],
+)
+def test_case_that_would_judge_nothing_new_is_left_out(case: list[str], broken: list[str], needless: bool) -> None:
+    assert SETTLES.may_skip(case, broken, [*broken, "other.1"]) is needless
+
+
+def test_order_of_cases_in_a_proof() -> None:
+    rows = (
+        ("wrap_up", ("cancel.settles",), 0, 1),
+        ("dear", ("other.1",), 1, 9),
+        ("cheap", ("other.2", "other.3"), 0, 4),
+        ("generated", ("other.4",), 0, 4),
+        ("cancel", ("cancel.settles",), 9, 90),
+        ("lifecycle", ("other.5",), 3, 30),
+    )
+    found = [Declared(name, f"test_{name}.py", "", claims, builds, requests) for name, claims, builds, requests in rows]
+    ordered = sorted(found, key=lambda case: case.place(SETTLES))
+    assert [case.id for case in ordered] == ["lifecycle", "cancel", "cheap", "dear", "generated", "wrap_up"]
+    assert [case.may_be_left_out for case in ordered] == [False, True, True, True, True, False]
+    left = sorted(found, key=lambda case: case.place(None))
+    assert [case.id for case in left] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]
+
+
+def test_server_without_a_fault_meets_the_whole_examination() -> None:
+    assert {candidate.subject.quarry() for candidate in variants()} == {None}
+
+
+def cases(folder: Path) -> list[str]:
+    """The cases of a run log, in their order."""
+    events = map(json.loads, (folder / "runlog.jsonl").read_text("utf-8").splitlines())
+    return [event["id"] for event in events if event["type"] == "case"]
+
+
+@pytest.mark.whole
+def test_proof_runs_fewer_cases_but_the_general_ones_and_the_last(tmp_path: Path) -> None:
+    (found,) = named_faults("cancel-does-nothing")
+    outcomes = {}
+    for whole in (False, True):
+        folder = tmp_path / str(whole)
+        folder.mkdir()
+        outcomes[whole] = trial.run(Order(found.subject, folder, found.profile, 1, whole), found.behaviour)
+    assert [outcome.state for outcome in outcomes.values()] == ["killed", "killed"]
+    early, every = cases(tmp_path / "False"), cases(tmp_path / "True")
+    assert len(early) < len(every)
+    assert early[-1].startswith("wrap_up.")
+    assert {case for case in every if case.startswith("lifecycle.")} <= set(early)
+    assert outcomes[False].judged >= FAIR_SHARE * (outcomes[True].judged - 1)

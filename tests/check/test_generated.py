@@ -1,0 +1,130 @@
+"""Requests that Schemathesis generates are aimed at what the run has made, and its checks judge the answers."""
+
+import json
+from typing import Any
+
+import pytest
+from schemathesis.core.result import Ok
+
+from tests.check.scripted import examination, publishing_and, status
+from tests.rules.exchanges import exchange
+from touchstone.check.schemathesis_hooks import _renamed, judgements, load_schema, send_case
+from touchstone.facts.exchange import Exchange
+
+PATH = {"namespace": "any", "name": "thing", "version": "1.0.0"}
+VERSION = "/templates/{namespace}/{name}/{version}"
+READ, START, DELETE, PUBLISH = f"GET {VERSION}/build", f"POST {VERSION}/build", f"DELETE {VERSION}", "POST /templates"
+
+
+def operation(label: str, *, publishes: bool = True) -> Any:
+    schema = load_schema(1, "quick", publishes=publishes)
+    found = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+    return next((each for each in found if each.label == label), None)
+
+
+def case(label: str, **more: Any) -> Any:
+    path = {} if label == PUBLISH else dict(PATH)
+    return operation(label).Case(path_parameters=path, headers={}, query={}, **more)
+
+
+def document(**more: Any) -> dict[str, Any]:
+    return {"api_version": "orgo.ai/v1", "template": {"name": "thing", "version": "1.0.0"}} | more
+
+
+@pytest.mark.parametrize(
+    ("label", "build", "number", "path"),
+    [
+        (READ, "ready", 1, "/templates/default/touchstone-r1-ready-primary/1.0.0/build"),
+        (READ, "ready", 3, "/templates/any/thing/1.0.0/build"),
+        (READ, "failed", 1, "/templates/any/thing/1.0.0/build"),
+        (START, "ready", 1, "/templates/default/touchstone-r1-ready-primary/1.0.0/build"),
+        (START, "failed", 1, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0/build"),
+        (START, "ready", 3, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0/build"),
+        (DELETE, "ready", 1, "/templates/touchstone-r1-nobody/touchstone-r1-thing/1.0.0"),
+    ],
+)
+def test_request_reaches_nothing_that_others_may_have(label: str, build: str, number: int, path: str) -> None:
+    exam = examination(publishing_and(status(build)))
+    send_case(exam, case(label), number)
+    assert exam.transport.calls[-1].path == path
+
+
+@pytest.mark.parametrize("name", ["thing", "", 5, None, True, ["thing"], {"a": "thing"}])
+@pytest.mark.parametrize("place", ["name", "template"])
+def test_document_gets_a_name_of_the_run_of_the_same_kind(name: Any, place: str) -> None:
+    content = {"name": name} if place == "name" else {"template": {"name": name}}
+    body, template = _renamed(examination(lambda _: status("ready")), json.dumps(content).encode(), 3)
+    found = json.loads(body)
+    sent_name = found["name"] if place == "name" else found["template"]["name"]
+    assert template
+    assert isinstance(sent_name, str) == isinstance(name, str)
+    assert template.name in str(sent_name)
+    assert "thing" not in str(sent_name)
+
+
+@pytest.mark.parametrize(
+    ("code", "ref", "registered"),
+    [
+        (201, "", 1),
+        (422, "", 0),
+        (500, "", 1),
+        (201, "default/touchstone-r1-else@1.0.0", 2),
+        (201, "default/x@1.0.0", 1),
+    ],
+)
+def test_generated_publish_is_remembered_unless_refused(code: int, ref: str, registered: int) -> None:
+    exam = examination(lambda _: (code, {"ref": ref}, {}))
+    assert send_case(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is not None
+    assert len(exam.templates) == registered
+
+
+def test_publish_never_generates_and_sends_no_publish() -> None:
+    exam = examination(lambda _: (201, {}, {}), publish="never")
+    assert send_case(exam, case(PUBLISH, body=document(), media_type="application/json"), 1) is None
+    assert exam.transport.calls == []
+    assert (operation(PUBLISH, publishes=False), bool(operation(READ, publishes=False))) == (None, True)
+
+
+def test_nameless_document_is_sent_now_and_then_and_auto_build_never() -> None:
+    exam = examination(lambda _: (400, {}, {}))
+    nameless = case(PUBLISH, body={"x": 1}, media_type="application/json")
+    nameless.query = {"auto_build": "true", "force": "true"}
+    assert send_case(exam, nameless, 1) is None
+    assert send_case(exam, nameless, 3) is not None
+    assert [call.path for call in exam.transport.calls] == ["/templates?force=true"]
+
+
+GOOD = {"ref": "default/a@1.0.0", "digest": "ab" * 32, "status": "ready", "build_time_ms": 5, "reused": False}
+
+
+@pytest.mark.parametrize(
+    ("label", "answer", "broken"),
+    [
+        (READ, exchange("getBuild", 200, json=GOOD), set()),
+        (READ, exchange("getBuild", 500, json={"error": "no"}), {"http.no-server-error", "http.status-is-documented"}),
+        (READ, exchange("getBuild", 200, json={"status": 5}), {"status.body-is-documented"}),
+        (READ, exchange("getBuild", 200, body=b"x", headers={"Content-Type": "text/plain"}), {"http.json-media-type"}),
+        (READ, exchange("getBuild", 404, json={"message": "no"}), {"error.has-the-documented-shape"}),
+        (READ, exchange("getBuild", 404, json={"error": "no"}), set()),
+        (PUBLISH, exchange("publishTemplate", 422, json={"errors": 5}), {"publish.invalid-is-422"}),
+        (READ, exchange("getBuild", 429, json={"message": "slow"}), set()),
+        (READ, exchange("cancelBuild", 200), None),
+        (READ, exchange("getBuild", 0), None),
+    ],
+    ids=[
+        "ready",
+        "server-error",
+        "body",
+        "media-type",
+        "error-shape",
+        "not-found",
+        "listed-errors",
+        "limited",
+        "other-method",
+        "lost",
+    ],
+)
+def test_answer_is_judged_by_the_claim_of_its_operation(label: str, answer: Exchange, broken: set[str] | None) -> None:
+    found = judgements(case(label), answer)
+    assert {judgement.claim for judgement in found if judgement.outcome == "broken"} == (broken or set())
+    assert (found == []) == (broken is None or answer.status == 429)

@@ -1,0 +1,245 @@
+"""The contract tests run under pytest and write into the run log what ran, what could not, and what ran twice."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import KEYS, Command, Ended, Shell
+from tests.inline import inline, run_pytest
+from tests.watched import Watched
+from touchstone.check import job, runner
+from touchstone.check.handover import CheckHandover
+from touchstone.check.schemathesis_hooks import load_schema
+from touchstone.config import Settings
+from touchstone.contract.files import contract_tests_dir
+
+Events = list[dict[str, Any]]
+RunCases = Callable[..., tuple[Ended, Events]]
+
+CLAIMS = "status.answers-200,start.answers-202,cancel.*,reuse.is-flagged,auth.missing-key-text,events.framing"
+HEAD = """
+import pytest
+from touchstone.check.examination import Examination, Unsuited
+"""
+PLAIN = '''
+@pytest.mark.claims("status.answers-200", "start.answers-202")
+def test_plain(exam: Examination) -> None:
+    """
+    Builds, and reads on the way.
+    """
+    exam.read(exam.ready().ref)
+'''
+FINDS = """
+@pytest.mark.claims("status.answers-200")
+def test_finds_it() -> None:
+    raise ValueError("a fault")
+"""
+CASES = """
+TRIES = []
+
+@pytest.mark.claims("cancel.settles")
+def test_broken_inside(exam: Examination) -> None:
+    raise ValueError("a fault of the case with sk_live_test_primary in it")
+
+@pytest.mark.claims("cancel.in-flight-is-202")
+def test_unsuited(exam: Examination) -> None:
+    raise Unsuited("indeterminate", "the moment had passed")
+
+@pytest.mark.claims("cancel.idle-is-404")
+def test_second_try(exam: Examination) -> None:
+    TRIES.append(exam.stretch)
+    if exam.stretch > 1:
+        exam.cancel(exam.published("idle").ref)
+
+@pytest.mark.once
+@pytest.mark.claims("reuse.is-flagged")
+def test_once(exam: Examination) -> None:
+    TRIES.append("once")
+
+@pytest.mark.claims("auth.missing-key-text")
+def test_tries(exam: Examination) -> None:
+    raise Unsuited("indeterminate", f"tries: {TRIES}")
+
+@pytest.mark.profile("thorough")
+@pytest.mark.claims("events.framing")
+def test_thorough(exam: Examination) -> None:
+    raise AssertionError("ran")
+
+@pytest.mark.claims("publish.answers-201")
+def test_of_no_selected_claim(exam: Examination) -> None:
+    raise AssertionError("ran")
+
+@pytest.mark.claims("cancel.keeps-neighbours")
+def test_leaves_a_build(exam: Examination) -> None:
+    exam.start(exam.long("left-running").ref)
+
+@pytest.mark.claims("cancel.keeps-neighbours")
+def test_comes_after(exam: Examination) -> None:
+    raise Unsuited("could-not-run", "came after")
+"""
+SET_UP = """
+@pytest.fixture
+def nothing() -> None:
+    raise ValueError("no place for sk_live_test_primary")
+
+@pytest.mark.claims("cancel.settles")
+def test_never_runs(nothing: None) -> None: ...
+"""
+GENERATED = """
+from touchstone.check.schemathesis_hooks import load_schema
+
+def no_data(_schema: object) -> None:
+    raise OSError("data are generated")
+
+schema = load_schema(1, "quick")
+type(schema).get_all_operations = no_data
+
+@pytest.mark.claims("CLAIM")
+@schema.parametrize()
+def test_generated(case: object) -> None: ...
+"""
+FOREIGN = "def pytest_collection_modifyitems(items: list[object]) -> None:\n    items.clear()\n"
+
+
+@pytest.fixture
+def run_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunCases]:
+    """Checks a twin with other cases than the usual ones; returns how it ended and the events of its run log."""
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text((contract_tests_dir() / "pytest.ini").read_text("utf-8"), "utf-8")
+    monkeypatch.setattr(runner, "contract_tests_dir", lambda: folder)
+
+    def run(*sources: str, run: Command = inline, **variables: str) -> tuple[Ended, Events]:
+        (folder / "test_cases.py").write_text(HEAD + "".join(sources), "utf-8")
+        arguments = ("check", "--url", watched.url, "--profile", "quick", "--claims", CLAIMS)
+        ended = run(Shell(tmp_path, KEYS | variables), *arguments)
+        log = (ended.results / "runlog.jsonl").read_text("utf-8")
+        return ended, [json.loads(line) for line in log.splitlines()]
+
+    with Watched() as watched:
+        yield run
+        assert (watched.refs(), watched.running()) == ([], 0)
+
+
+def outcomes(events: Events) -> dict[str, str]:
+    return {event["id"]: event["outcome"] for event in events if event["type"] == "case"}
+
+
+def test_each_case_ends_in_the_run_log(run_cases: RunCases) -> None:
+    ended, events = run_cases(PLAIN, CASES)
+    assert outcomes(events) == {
+        "cases.plain": "passed",
+        "cases.broken_inside": "error",
+        "cases.unsuited": "skipped",
+        "cases.second_try": "passed",
+        "cases.once": "passed",
+        "cases.tries": "skipped",
+        "cases.leaves_a_build": "passed",
+        "cases.comes_after": "skipped",
+    }
+    plain, again = (e for e in events if e.get("id") in ("cases.plain", "cases.second_try"))
+    assert "cancel.idle-is-404" in again["message"]
+    assert (plain["title"], plain["duration_s"] > 0) == ("Builds, and reads on the way.", True)
+    notices = {event["claim"]: (event["verdict"], event["reason"]) for event in events if event["type"] == "notice"}
+    assert notices["cancel.in-flight-is-202"] == ("indeterminate", "the moment had passed")
+    assert notices["auth.missing-key-text"] == ("indeterminate", "tries: [1.0, 4.0, 'once']")
+    assert notices["events.framing"][0] == "not-applicable"
+    verdict, reason = notices["cancel.settles"]
+    assert (verdict, "cases.broken_inside" in reason) == ("could-not-run", True)
+    assert reason.endswith("ValueError: a fault of the case with <key:primary> in it")
+    verdicts = ended.verdicts()
+    assert {verdicts[claim] for claim in ("status.answers-200", "start.answers-202", "cancel.idle-is-404")} == {
+        "upheld"
+    }
+    assert (ended.code, verdicts["reuse.is-flagged"]) == (3, "could-not-run")
+    left = [e for e in events if e["type"] == "exchange" and "left-running" in e["request"]["url"]]
+    assert [e["operation"] for e in left if e["case"] == "cases.leaves_a_build"][-1] == "cancelBuild"
+
+
+def test_case_that_cannot_be_set_up_judges_nothing(run_cases: RunCases) -> None:
+    ended, events = run_cases(SET_UP)
+    (case,) = [event for event in events if event["type"] == "case"]
+    assert (case["id"], case["outcome"]) == ("cases.never_runs", "error")
+    assert case["message"].endswith("ValueError: no place for <key:primary>")
+    assert (ended.code, ended.verdicts()["cancel.settles"]) == (3, "could-not-run")
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [(CASES.replace("mark.once", "mark.onec"), "onec"), ("import nowhere_to_be_found\n", "nowhere_to_be_found")],
+    ids=["unknown-mark", "cannot-be-imported"],
+)
+def test_cases_that_do_not_load_stop_the_run(run_cases: RunCases, source: str, found: str) -> None:
+    ended, events = run_cases(PLAIN, source)
+    assert (ended.code, outcomes(events)) == (3, {})
+    assert found in (ended.results / "pytest.log").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("claim", "generated"), [("publish.answers-201", False), ("reuse.is-flagged", True)])
+def test_data_are_generated_for_selected_claims_only(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch, claim: str, generated: bool
+) -> None:
+    schema_type = type(load_schema(1, "quick"))
+    monkeypatch.setattr(schema_type, "get_all_operations", schema_type.get_all_operations)  # the cases replace it
+    ended, _ = run_cases(PLAIN, GENERATED.replace("CLAIM", claim))
+    assert ("data are generated" in (ended.results / "pytest.log").read_text("utf-8")) == generated
+    assert (ended.verdicts()["status.answers-200"] == "upheld") != generated
+
+
+@pytest.mark.parametrize("option", ["-k plain", "--collect-only", "--setup-only", "--maxfail 1"])
+def test_run_without_a_case_of_its_profile_is_no_pass(
+    run_cases: RunCases, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    usual = runner.pytest_arguments
+    monkeypatch.setattr(runner, "pytest_arguments", lambda errand: [*usual(errand), *option.split()])
+    ended, events = run_cases(FINDS, PLAIN)
+    (selected,) = (event["cases"] for event in events if event["type"] == "selected")
+    assert selected == ["cases.finds_it", "cases.plain"]
+    missing = set(selected) - outcomes(events).keys()
+    assert missing
+    assert (ended.code, [name for name in missing if name not in ended.last_line]) == (3, [])
+
+
+def test_surroundings_leave_no_case_out(
+    run_cases: RunCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
+) -> None:
+    """Neither an installed plugin nor a variable of pytest does, in a process as a user's run has it."""
+    installed = tmp_path / "site" / "foreign-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n", "utf-8")
+    (installed / "entry_points.txt").write_text("[pytest11]\nforeign = foreign\n", "utf-8")
+    (installed.parent / "foreign.py").write_text(FOREIGN, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(installed.parent), prepend=os.pathsep)
+    variables = {"PYTEST_ADDOPTS": "--collect-only -k plain", "PYTEST_PLUGINS": "foreign"}
+    _, events = run_cases(PLAIN, FINDS, run=call, **variables)
+    assert list(outcomes(events)) == ["cases.plain", "cases.finds_it"]
+
+
+TABLES = "HYPOTHESIS_STORAGE_DIRECTORY"
+
+
+@pytest.mark.parametrize("place", ["", "mine"])
+def test_tables_of_hypothesis_are_beside_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.delenv(TABLES, raising=False)
+    if place:
+        monkeypatch.setenv(TABLES, place)
+    environment: dict[str, str] = {}
+    monkeypatch.setattr(job, "watched", lambda _command, variables, *_: environment.update(variables))
+    settings = Settings(state_dir=tmp_path / "touchstone")
+    runner._Check(settings, lambda _event: None).run_child([], CheckHandover(settings, ""), None)
+    assert environment[TABLES] == (place or str(tmp_path / "hypothesis"))
+
+
+def test_cases_are_not_run_by_hand() -> None:
+    folder, output = contract_tests_dir(), io.StringIO()
+    plugin = ("-p", "touchstone.check.pytest_plugin", "-c", str(folder / "pytest.ini"))
+    environment = {name: value for name, value in os.environ.items() if name not in KEYS}
+    assert run_pytest([sys.executable, "-m", "pytest", *plugin, str(folder)], environment, output) == 4
+    assert "`touchstone check`" in output.getvalue()
+    assert "Traceback" not in output.getvalue()

@@ -1,0 +1,83 @@
+"""The commands that read run logs: report makes the reports of one again, compare lays two beside each other."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import Command, Shell
+from tests.loadlogs import steady
+from tests.loadlogs import write as write_load
+from tests.report.checklogs import ledger, write_failing, write_passing
+from touchstone.facts.runlog import RunLogWriter, read
+
+MUST, SHOULD = "cancel.in-flight-is-202", "status.golden-dir-is-text"
+
+
+def write(path: Path, broken: tuple[str, ...] = (), left_out: str = "", strict: bool = False) -> None:
+    """A check that broke these claims."""
+    failing = read(write_failing(path.with_suffix(".failing")))
+    claims = tuple(claim for claim in ledger() if claim.id != left_out)
+    with RunLogWriter(path) as writer:
+        writer.write(replace(failing.header, claims=claims, strict=strict))
+        writer.write(*(one for one in failing.occurrences if one.finding.claim in broken))
+        writer.write(*(one for one in failing.tallies if one.claim not in (*broken, left_out)))
+        assert failing.footer
+        writer.write(failing.footer)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"),
+    [
+        ({}, {"broken": (MUST,)}, 1),
+        ({"broken": (MUST,)}, {"broken": (MUST,)}, 0),
+        ({"broken": (MUST,)}, {}, 0),
+        ({"left_out": MUST}, {"broken": (MUST,)}, 1),
+        ({}, {"broken": (SHOULD,)}, 0),
+        ({}, {"broken": (SHOULD,), "strict": True}, 1),
+    ],
+    ids=["newly broken", "broken before", "fixed", "broken and new", "should", "should, strict"],
+)
+def test_pipeline_may_fail_on_what_is_newly_broken(
+    tmp_path: Path, call: Command, before: dict[str, Any], after: dict[str, Any], code: int
+) -> None:
+    write(tmp_path / "a.jsonl", **before)
+    write(tmp_path / "b.jsonl", **after)
+    for flags, expected in (((), 0), (("--fail-on-new",), code)):
+        ended = call(Shell(tmp_path), "compare", "a.jsonl", "b.jsonl", "--report-dir", "out", *flags)
+        assert (ended.code, ended.last_line.startswith(f"exit {expected}: ")) == (expected, True)
+        assert json.loads((tmp_path / "out" / "compare.json").read_text())["exit_code"] == expected
+
+
+def test_comparison_has_a_folder_named_after_both_runs(tmp_path: Path, call: Command) -> None:
+    (tmp_path / "b").mkdir()
+    write_passing(tmp_path / "a.jsonl")
+    write_failing(tmp_path / "b" / "runlog.jsonl")
+    ended = call(Shell(tmp_path), "compare", "a.jsonl", "b")
+    assert (ended.code, ended.results.name) == (0, "compare-20260102-030405-ab12-20260102-030405-ab12")
+    assert sorted(path.name for path in ended.results.iterdir()) == ["compare.html", "compare.json"]
+
+
+@pytest.mark.parametrize("run_id", ["/../../up", "..", "", "x" * 300, "a\0b", "-x"])
+def test_run_id_of_a_log_leads_nowhere(tmp_path: Path, call: Command, run_id: str) -> None:
+    log = steady(duration_s=2)
+    write_load(log, tmp_path / "a.jsonl")
+    write_load(replace(log, header=replace(log.header, run_id=run_id)), tmp_path / "b.jsonl")
+    for arguments, code in (
+        (("a.jsonl", "b.jsonl"), 2),
+        (("b.jsonl", "a.jsonl"), 2),
+        (("a.jsonl", "b.jsonl", "--report-dir", "out"), 0),
+    ):
+        ended = call(Shell(tmp_path), "compare", *arguments)
+        assert (ended.code, "b.jsonl: run_id" in ended.err, (tmp_path / "reports").exists()) == (code, code == 2, False)
+
+
+def test_report_is_made_again_elsewhere(tmp_path: Path, call: Command) -> None:
+    write_failing(tmp_path / "runlog.jsonl")
+    ended = call(Shell(tmp_path), "report", ".", "--report-dir", "out")
+    assert (ended.code, ended.last_line.startswith("exit 1: ")) == (1, True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["junit.xml", "report.html", "report.json"]
+    assert call(Shell(tmp_path), "report", "runlog.jsonl").code == 1
+    assert (tmp_path / "report.json").read_bytes() == (tmp_path / "out" / "report.json").read_bytes()

@@ -1,0 +1,121 @@
+"""Event streams are read as the WHATWG HTML standard, section 9.2, says; oddities are reported."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from touchstone.contract.event_stream import MAX_PROBLEMS, Event, EventStreamParser, FramingProblem, parse
+
+
+def message(data: str, **fields: object) -> Event:
+    values: dict[str, object] = {"event": "message", "data": data} | fields
+    return Event(**values)  # type: ignore[arg-type]  # a table of keywords
+
+
+def in_pieces(pieces: Iterable[bytes], max_line_bytes: int = 1 << 20) -> tuple[list[Event], tuple[FramingProblem, ...]]:
+    parser = EventStreamParser(max_line_bytes)
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    parser.close()
+    return events, parser.problems
+
+
+# Events that the standard's algorithm dispatches, and the kinds of oddities that receivers ignore.
+STREAMS: dict[str, tuple[bytes, list[Event], list[str]]] = {
+    "nothing": (b"", [], []),
+    "one event": (b"data: a\n\n", [message("a")], []),
+    "only one space is dropped": (b"data:  a\n\n", [message(" a")], []),
+    "colons in the value": (b"data: a:b: c\n\n", [message("a:b: c")], []),
+    "data lines are joined": (b"data: a\ndata: b\n\n", [message("a\nb")], []),
+    "no colon": (b"data\n\ndata\ndata\n\ndata:", [message(""), message("\n")], ["unterminated-event"]),
+    "CR ends lines": (b"data: a\r\rdata: b\r\r", [message("a"), message("b")], []),
+    "ends of line are mixed": (b"data: a\rdata: b\r\ndata: c\n\r", [message("a\nb\nc")], []),
+    "other separators": ("data: a\x0b\x0c\x85\u2028b\n\n".encode(), [message("a\x0b\x0c\x85\u2028b")], []),
+    "one BOM is dropped": (b"\xef\xbb\xbfdata: a\n\n", [message("a")], []),
+    "a second BOM is not": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", [], ["stray-line"]),
+    "a later BOM is not": (b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [message("a")], ["stray-line"]),
+    "only a BOM": (b"\xef\xbb\xbf", [], []),
+    "comments": (b": hello\n:\ndata: a\n: there\n\n", [message("a")], []),
+    "type": (b"event: add\ndata: a\n\ndata: b\n\n", [message("a", event="add"), message("b")], []),
+    "id stays": (b"id: 1\ndata: a\n\ndata: b\n\n", [message("a", id="1"), message("b", id="1")], []),
+    "empty id resets": (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [message("a", id="1"), message("b")], []),
+    "id with NUL": (b"id: 1\nid: 2\0\ndata: a\n\n", [message("a", id="1")], ["invalid-id"]),
+    "retry": (b"retry: 1500\ndata: a\n\ndata: b\n\n", [message("a", retry=1500), message("b")], []),
+    "retry with a sign": (b"retry: +1\ndata: a\n\n", [message("a")], ["invalid-retry"]),
+    "retry in other digits": ("retry: ١\ndata: a\n\n".encode(), [message("a")], ["invalid-retry"]),
+    "endless retry": (b"retry: " + b"9" * 5000 + b"\ndata: a\n\n", [message("a")], ["invalid-retry"]),
+    "names have a case": (b"Data: a\nDATA: b\n\n", [], ["unknown-field", "unknown-field"]),
+    "unknown fields": (b"foo: bar\ndata: a\nbaz\n\n", [message("a")], ["unknown-field", "stray-line"]),
+    "bad UTF-8": (b"data: a\xff\xe2\x82b\n\n", [message("a\ufffd\ufffdb")], ["invalid-utf8"]),
+    "UTF-8 cut by the end of line": (b"data: \xe2\x82\ndata: b\n\n", [message("\ufffd\nb")], ["invalid-utf8"]),
+    "a replacement character as such": ("data: \ufffd\n\n".encode(), [message("\ufffd")], []),
+    "no blank line at the end": (b"data: a\n\ndata: b\n", [message("a")], ["unterminated-event"]),
+    "cut in a comment": (b"data: x\n\n: ping", [message("x")], []),
+}
+
+
+@pytest.mark.parametrize(("body", "events", "oddities"), STREAMS.values(), ids=STREAMS)
+def test_stream_yields_the_events_of_the_standard(body: bytes, events: list[Event], oddities: list[str]) -> None:
+    whole = parse(body)
+    assert list(whole.events) == events
+    assert [problem.kind for problem in whole.problems] == oddities
+    assert in_pieces(bytes([byte]) for byte in body) == (events, whole.problems)
+
+
+PIECES = st.sampled_from(
+    [b"data", b"event", b"id", b"retry", b":", b" ", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf", b"\xe2\x82\xac",
+     b"\xff", b"\0", b"12", b'{"a":1}', b"xyz"]
+)  # fmt: skip
+BODIES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=40).map(b"".join))
+
+
+@settings(max_examples=60)
+@given(body=BODIES, cuts=st.lists(st.integers(0, 80), max_size=8), limit=st.sampled_from([4, 12, 1 << 20]))
+def test_cuts_never_change_the_stream(body: bytes, cuts: list[int], limit: int) -> None:
+    edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    pieces = [body[start:end] for start, end in pairwise(edges)]
+    assert in_pieces(pieces, limit) == in_pieces([body], limit)
+
+
+def test_problem_has_its_line_and_the_beginning_of_it() -> None:
+    problems = parse(b"data: a\r\n\r\nfoo: " + b"x" * 500 + b"\n").problems
+    assert problems[0] == FramingProblem("unknown-field", 3, repr(b"foo: " + b"x" * 55))
+
+
+def test_event_is_dispatched_as_soon_as_its_blank_line_begins() -> None:
+    parser = EventStreamParser()
+    assert parser.feed(b"data: a\r\n\r") == [message("a")]
+    assert parser.feed(b"\ndata: b\n\n") == [message("b")]
+    assert parser.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "events", "problem"),
+    [
+        (b"data: 1234\n\ndata: z\n\n", [message("1234"), message("z")], None),
+        (b"data: x\ndata: 12345\ndata: y\n\ndata: z\n\n", [message("z")], ("line-too-long", 2)),
+        (b"data: 12345", [], ("line-too-long", 1)),
+        (b"data\n" * 11 + b"\ndata: z\n\n", [message("\n" * 10), message("z")], None),
+        (b"data\n" * 12 + b"\ndata: z\n\n", [message("z")], ("event-too-long", 12)),
+    ],
+)
+def test_line_and_event_beyond_the_limit_are_dropped(
+    body: bytes, events: list[Event], problem: tuple[str, int] | None
+) -> None:
+    found, problems = in_pieces([body], max_line_bytes=10)
+    assert found == events
+    assert [(each.kind, each.line) for each in problems][:1] == ([problem] if problem else [])
+
+
+def test_endless_line_takes_no_memory() -> None:
+    parser = EventStreamParser(max_line_bytes=1000)
+    for _ in range(1000):
+        parser.feed(b"x" * 999)
+    assert len(parser._line) <= 1000
+
+
+def test_number_of_problems_is_bounded() -> None:
+    found = [problem.kind for problem in parse(b"foo: bar\n" * (MAX_PROBLEMS + 50)).problems]
+    assert found == ["unknown-field"] * MAX_PROBLEMS + ["more-problems"]

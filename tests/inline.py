@@ -1,0 +1,63 @@
+"""Runs commands, and the contract tests that they start, in this process: the same code in one interpreter."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.command import Ended, Shell, called
+from touchstone.check import child, job, runner
+from touchstone.facts.runlog import follow
+from touchstone.types import Progress
+
+
+def inline(shell: Shell, *arguments: str) -> Ended:
+    """A command, over; no process is started for the contract tests."""
+    out, err = io.StringIO(), io.StringIO()
+    captured: Any = SimpleNamespace(readouterr=lambda: (out.getvalue(), err.getvalue()))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(job, "watched", _watched)
+        patch.setattr(runner, "subprocess", SimpleNamespace(run=listed))
+        return called(shell, patch, captured, *arguments)
+
+
+def run_pytest(command: Sequence[str], environment: Mapping[str, str], output: Any) -> int:
+    """The exit code of ``python -m pytest …``, called here with these variables."""
+    path, modules, variables = sys.path[:], set(sys.modules), dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            return int(pytest.main([*command[3:], "--capture=no"]))
+    finally:
+        os.environ.clear()
+        os.environ.update(variables)
+        sys.path[:] = path
+        folder = command[command.index("-c") + 1].removesuffix("pytest.ini")
+        for name in set(sys.modules) - modules:
+            if (getattr(sys.modules[name], "__file__", None) or "").startswith(folder):
+                del sys.modules[name]
+
+
+def _watched(
+    command: Sequence[str], environment: Mapping[str, str], output: Path, run_log: Path, progress: Progress, *more: Any
+) -> int:
+    if "pytest" not in command:
+        return child.watched(command, environment, output, run_log, progress, *more)
+    with io.TextIOWrapper(child.anew(output), "utf-8") as file:
+        code = run_pytest(command, environment, file)
+    for event in next(follow(run_log), ()):
+        progress(event)
+    return code
+
+
+def listed(command: Sequence[str], *, env: Mapping[str, str], **_: object) -> "subprocess.CompletedProcess[str]":
+    """Stands in for `subprocess.run`, where the cases of a plan are listed."""
+    return subprocess.CompletedProcess(command, run_pytest(command, env, io.StringIO()), "", "")

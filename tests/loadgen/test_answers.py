@@ -1,0 +1,368 @@
+"""A judge of fingerprints concludes of thousands of answers what a judge of each answer concludes."""
+
+import functools
+import itertools
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.answered import JSON, answer_of, corpus, head, keys, history_of, request_of, requests, set_up
+from tests.encodings import ENCODINGS, left
+from tests.rules.exchanges import REF
+from tests.rules.judging import cases
+from touchstone.contract import claims as ledger_of_claims
+from touchstone.contract.claims import Ledger
+from touchstone.contract.document import Contract
+from touchstone.facts.events import tallies
+from touchstone.facts.exchange import Exchange, Response
+from touchstone.facts.finding import Finding, Judgement
+from touchstone.loadgen import judge as load_judge
+from touchstone.loadgen.client import LONG_BODY_BYTES, PreparedRequest, Requests
+from touchstone.loadgen.judge import INLINE_RULES, LARGE_BODY_BYTES, READ_HEADERS, AnswerJudge
+from touchstone.rules import protocol
+from touchstone.rules.history import History
+from touchstone.rules.judge import Judge
+from touchstone.rules.rule import Rule, held, rule
+from touchstone.target.answer import NOT_REACHED, Answer
+from touchstone.target.call import Call
+
+SECRETS = [key for key in (keys().primary, keys().second, keys().restricted) if key]
+KEY = keys().primary
+BUILDING = json.dumps({"ref": REF, "digest": "ab" * 32, "status": "building"}, separators=(",", ":")).encode()
+LIMITED = b'{"error":"Too many requests","request_id":"%d"}'
+GET, START = Call("getBuild", REF), Call("startBuild", REF)
+
+Sent = tuple[PreparedRequest, Answer]
+Judged = tuple[tuple[Finding, ...], Exchange | None]
+
+
+@functools.cache
+def ledger() -> Ledger:
+    return ledger_of_claims.load()
+
+
+def judge_of(its: Requests, rules: Sequence[Rule[Exchange]] = INLINE_RULES) -> AnswerJudge:
+    return AnswerJudge(History(Contract.load()), ledger(), its, rules)
+
+
+def judge_all(judge: AnswerJudge, sent: Iterable[Sent]) -> list[Judged]:
+    return [judge.judge(request, answer, seq, "case") for seq, (request, answer) in enumerate(sent, 1)]
+
+
+def anew(its: Requests, sent: Iterable[Sent]) -> tuple[list[Judgement], dict[str, int], Judge]:
+    """All judgements of a judge of each answer, and how many answers show each finding."""
+    judge = Judge(History(Contract.load()), ledger(), INLINE_RULES, ())
+    judgements = []
+    times: Counter[str] = Counter()
+    for seq, (request, answer) in enumerate(sent, 1):
+        new = judge.add(its.exchange(request, answer, seq, ""))
+        judgements += new
+        times.update({judge.finding(j).id for j in broken(new)})
+    return judgements, dict(times), judge
+
+
+def broken(judgements: Iterable[Judgement]) -> list[Judgement]:
+    return [judgement for judgement in judgements if judgement.outcome == "broken"]
+
+
+def starts(its: Requests, bodies: Iterable[bytes], status: int = 202) -> list[Sent]:
+    """Answers to a start."""
+    request = its.prepared(START)
+    return [(request, Answer(head(status), body)) for body in bodies]
+
+
+def load(its: Requests, number: int) -> Iterator[Sent]:
+    """Answers of the corpus in any order, most of them several times, with times and bytes of their own."""
+    chance = random.Random(7)
+    recorded = [exchange for _, exchanges in corpus() for exchange in exchanges]
+    for at_s in range(number):
+        exchange = chance.choice(recorded)
+        timed = replace(answer_of(exchange), sent_at=float(at_s), head_at=at_s + 0.5, done_at=at_s + 1.0)
+        yield request_of(exchange, its), replace(timed, body=bytes(bytearray(timed.body)))
+
+
+# --- the same as a judge of each answer -------------------------------------------------------------------------------
+
+
+def test_load_is_judged_as_by_a_judge_of_each_answer() -> None:
+    its = requests()
+    sent = list(load(its, 1500))
+    judge = judge_of(its)
+    judged = judge_all(judge, sent)
+    judgements, times, other = anew(its, sent)
+    assert set(judge.tallies("case")) == set(tallies("case", judgements))
+    assert judge.occurrences() == times
+    assert judge.findings == {finding.id: finding for finding in map(other.finding, reversed(broken(judgements)))}
+    assert [finding for each in judged for finding in each[0]] == list(judge.findings.values())
+    assert sum(each[1] is None for each in judged) > 400
+    assert judge.partly_judged() == ""
+
+
+def test_finding_comes_once_with_its_evidence() -> None:
+    its = requests()
+    judge = judge_of(its)
+    first, again = starts(its, [b'{"ref":1}'] * 2)
+    findings, exchange = judge.judge(*first, seq=41, case="storm")
+    assert exchange == its.exchange(*first, 41, "storm")
+    assert {(f.evidence, f.level, f.operation) for f in findings} == {((41,), "must", "startBuild")}
+    assert all(finding.curl.startswith("curl ") for finding in findings)
+    assert judge.judge(*again, seq=42, case="storm") == ((), None)
+    assert judge.occurrences() == {finding.id: 2 for finding in findings}
+
+
+
+
+
+
+@rule("test.broken", "http.answers")
+def failing(exchange: Exchange, history: History) -> Iterator[Judgement]:
+    if exchange.seq:
+        raise KeyError("of ours")
+    yield held("http.answers", exchange)
+
+
+def test_rule_that_fails_is_kept_and_the_others_judge() -> None:
+    its = requests()
+    judge = judge_of(its, [failing, *INLINE_RULES])
+    judge_all(judge, starts(its, [BUILDING] * 3))
+    assert judge.failed == {"test.broken": "KeyError: 'of ours'"}
+    assert {tally.held for tally in judge.tallies()} == {3}
+
+
+def test_date_and_request_id_that_change_are_judged_once() -> None:
+    its = requests()
+    judge, request = judge_of(its), its.prepared(START)
+    sent = [
+        (request, Answer(head(429, [*JSON, ("Date", f"at {n}"), ("X-Request-Id", str(n))]), LIMITED % n))
+        for n in range(500)
+    ]
+    judged = judge_all(judge, sent)
+    ((wrong, _),) = judge_all(judge, starts(its, [b'{"error":"Too many requests","request_id":17}'], 429))
+    assert sum(each[1] is not None for each in judged) == 1
+    assert [finding.claim for finding in wrong] == ["error.request-id-is-a-string"]
+    assert judge.occurrences() == {wrong[0].id: 1}
+
+
+
+
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
+def test_key_in_an_answer_is_found_each_time_and_never_kept(encoding: str) -> None:
+    its = requests()
+    judge, request = judge_of(its), its.prepared(START)
+    judge_all(judge, starts(its, [LIMITED % 1] * 3, 401))
+    text = json.dumps(ENCODINGS[encoding](SECRETS[0], random.Random(2))).encode()
+    leaks = [
+        Answer(head(401), b'{"error":%b,"request_id":"1"}' % text),
+        Answer(head(401), b'{"error":"Too many requests","request_id":%b}' % text),
+        Answer(head(401, [*JSON, ("X-Echo", text.decode())]), LIMITED % 1),
+    ]
+    judged = judge_all(judge, [(request, leak) for leak in leaks for _ in range(3)])
+    (leaked,) = (f.id for f in judge.findings.values() if f.claim == "error.does-not-repeat-the-key")
+    assert judge.occurrences()[leaked] == 9
+    assert left(repr([judged, judge.findings]), SECRETS) == set()
+
+
+def test_few_fingerprints_are_kept_and_all_answers_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_judge, "MAX_FINGERPRINTS", 100)
+    its = requests()
+    judge = judge_of(its)
+    bodies = [BUILDING.replace(b"ab" * 32, b"%064x" % n) for n in range(550)]
+    judge_all(judge, starts(its, bodies))
+    assert (len(judge._known), len(judge._verdicts)) == (50, 1)
+    assert {tally.held for tally in judge.tallies()} == {550}
+    assert judge_all(judge, starts(its, bodies[:1]))[0][1] is not None
+
+
+def test_long_body_is_not_judged_by_its_beginning() -> None:
+    its = requests()
+    judge = judge_of(its)
+    ((request, short),) = starts(its, [b'{"ref":"'])
+    long = replace(short, body=short.body + b"x" * LONG_BODY_BYTES)
+    assert [each[0] for each in judge_all(judge, [(request, long)] * 2)] == [(), ()]
+    assert judge.partly_judged().startswith("2 ")
+    failed = judge_all(judge, [(request, replace(long, head=head(500)))])[0][0]
+    assert "http.no-server-error" in {finding.claim for finding in failed}
+    assert judge.partly_judged().startswith("3 ")
+    assert judge_all(judge, [(request, short)])[0][0]
+
+
+# --- which rules are inline -------------------------------------------------------------------------------------------
+
+
+def outcomes(rules: Sequence[Rule[Exchange]], exchange: Exchange, known: Any) -> list[tuple[str, ...]]:
+    """All that rules conclude but for the numbers of exchanges."""
+    judgements = (judgement for rule in rules for judgement in rule(exchange, known))
+    return [(j.check, j.claim, j.outcome, j.expected, j.actual) for j in judgements]
+
+
+def moved(exchange: Exchange) -> Exchange:
+    """The exchange as it would be later in the run."""
+    at_s = 1234.5
+    later = replace(exchange, seq=exchange.seq + 5000, case="other", sent_at=exchange.sent_at + at_s)
+    return replace(later, head_at=exchange.head_at + at_s, done_at=exchange.done_at + 2 * at_s)
+
+
+def with_other_headers(response: Response, chance: random.Random) -> Response:
+    """The response with the same headers that count, among headers that do not."""
+    read = [(name, value) for name, value in response.headers if name.lower() in READ_HEADERS]
+    for name in ("Date", "Content-Length", "X-Request-Id", "Content-Encoding", "Location", "Set-Cookie", "Allow"):
+        read.insert(chance.randrange(len(read) + 1), (name, chance.choice(["", "1", "gzip", "text/event-stream"])))
+    return replace(response, headers=tuple(read))
+
+
+def with_request_ids(response: Response) -> Iterator[Response]:
+    try:
+        value = json.loads(response.body)
+    except ValueError:
+        return
+    if isinstance(value, dict):
+        for text in ("", "x", "-:/a.rb:1:in", "0" * 200):
+            yield replace(response, body=json.dumps(value | {"request_id": text}).encode("utf-8", "replace"))
+
+
+class Blind:
+    """A history that knows what was known before the run, and nothing else."""
+
+    def __init__(self, known: History) -> None:
+        self.contract, self.given, self.bounds = known.contract, known.given, known.bounds
+
+
+def test_inline_rule_reads_only_what_a_fingerprint_has() -> None:
+    its = requests()
+    judge = judge_of(its)
+    chance = random.Random(3)
+    by_fingerprint: dict[tuple[object, object], object] = {}
+    for recording, exchanges in corpus():
+        before, after = set_up(recording), history_of(recording, exchanges)
+        for exchange in exchanges:
+            now = outcomes(INLINE_RULES, exchange, before)
+            kept = [each[:4] for each in now]
+            assert outcomes(INLINE_RULES, moved(exchange), after) == now
+            assert outcomes(INLINE_RULES, exchange, Blind(before)) == now
+            if response := exchange.response:
+                other = replace(exchange, response=with_other_headers(response, chance))
+                assert outcomes(INLINE_RULES, other, before) == now
+                by_id = [
+                    outcomes(INLINE_RULES, replace(exchange, response=r), before) for r in with_request_ids(response)
+                ]
+                assert all([each[:4] for each in one] == [each[:4] for each in by_id[0]] for one in by_id)
+            fingerprint = judge.fingerprint(request_of(exchange, its), answer_of(exchange))
+            if fingerprint is not None:
+                assert by_fingerprint.setdefault((recording.name, fingerprint), kept) == kept
+    assert len(by_fingerprint) > 300
+
+
+# --- the fingerprint --------------------------------------------------------------------------------------------------
+
+
+def fingerprints(*answers: Answer) -> list[object | None]:
+    """The fingerprints of answers to one call."""
+    its = requests()
+    judge = judge_of(its)
+    return [judge.fingerprint(its.prepared(GET), answer) for answer in answers]
+
+
+def error(request_id: str, text: str = "Too many requests") -> bytes:
+    return b'{"error":"%b","request_id":%b}' % (text.encode(), request_id.encode())
+
+
+APART = {
+    "plain": Answer(head(200), b"{}"),
+    "status": Answer(head(201), b"{}"),
+    "media type": Answer(head(200, [("Content-Type", "text/html")]), b"{}"),
+    "no media type": Answer(head(200, []), b"{}"),
+    "Retry-After": Answer(head(200, [*JSON, ("Retry-After", "1")]), b"{}"),
+    "Retry-After twice": Answer(head(200, [*JSON, ("Retry-After", "1"), ("Retry-After", "2")]), b"{}"),
+    "body": Answer(head(200), b"{ }"),
+    "no body": Answer(head(200), b""),
+    "long body": Answer(head(200), b"{}" * 1000),
+    "other long body": Answer(head(200), b"{}" * 1001),
+    "broke off": Answer(head(200), b"{}", error="RemoteProtocolError: broke off"),
+    "too long": Answer(head(200), b"{}", error="body not complete after 5.0 s and 2 bytes"),
+    "left": Answer(head(200), b"{}", closed="client"),
+    "ended": Answer(head(200), b"{}", closed="server"),
+    "no answer": Answer(error="ReadTimeout: no byte within 5.0 s"),
+    "hung up": Answer(error="RemoteProtocolError: hung up"),
+    "gone": Answer(error="ConnectError: refused"),
+    "no request id": Answer(head(429), b'{"error":"Too many requests"}'),
+    "a request id": Answer(head(429), error('"1"')),
+    "another error": Answer(head(429), error('"1"', "Another")),
+    **{f"request id {one}": Answer(head(429), error(one)) for one in ("1", "2", "null", "true", "[]", '"a b"', '"ü"')},
+}
+
+
+def test_whatever_a_rule_can_tell_apart_counts() -> None:
+    found = fingerprints(*APART.values())
+    assert len(set(found)) == len(APART)
+    assert None not in found
+
+
+@cases(
+    "answers",
+    {
+        "a date": [APART["plain"], Answer(head(200, (("Date", "Thu, 26 Nov 2026 21:33:41 GMT"), *JSON)), b"{}")],
+        "ids and cookies": [APART["plain"], Answer(head(200, (*JSON, ("X-Request-Id", "0b"), ("Set-Cookie", "a"))),
+            b"{}")],
+        "the case of a name": [APART["plain"], Answer(head(200, (("CONTENT-TYPE", "application/json"),)), b"{}")],
+        "how long it took": [Answer(error="ReadTimeout: 5.0 s"), Answer(error="ReadTimeout: 5.1 s")],
+        "how much came": [Answer(error="body not complete after 1 s"), Answer(error="body not complete after 2")],
+        "a request id": [Answer(head(429), error(one)) for one in ('"1"', '"0b7f-5d0c"', '""', '"*"',
+            '"Root=1-67:8/+="')],
+    },
+)  # fmt: skip
+def test_what_means_nothing_does_not_count(answers: list[Answer]) -> None:
+    found = fingerprints(*answers)
+    assert len(set(found)) == 1
+    assert None not in found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":"x","request_id":"%b"',  # no end
+        b'<p>"request_id":"%b"</p>',
+        b'{"error":"a" "request_id":"%b"}',
+        b'data: {"request_id":"%b"}\n\n',
+        b'\xff{"request_id":"%b"}',
+        b'{"error":"x","request_id":"%b"}' + b" " * 5000,
+    ],
+)
+def test_body_that_is_no_json_counts_to_the_byte(body: bytes) -> None:
+    one, other = fingerprints(Answer(head(), body % b"1"), Answer(head(), body % b"*"))
+    assert one != other
+
+
+def test_request_counts_unless_the_server_is_gone() -> None:
+    its = requests()
+    judge = judge_of(its)
+    calls = [GET, START, Call("getBuild", "default/a@1"), Call("getBuild", REF, "second")]
+    found = [judge.fingerprint(its.prepared(call), Answer(head(), b"{}")) for call in [*calls, GET]]
+    gone = [Answer(error="ConnectError: refused"), Answer(error="ConnectTimeout: 5 s")]
+    small = [Call("publishTemplate", REF, body=b"x"), Call("publishTemplate", f"{REF}1", "second", body=b"y")]
+    large = Call("publishTemplate", REF, body=b"x" * (LARGE_BODY_BYTES + 1))
+    of_small = {judge.fingerprint(its.prepared(call), answer) for call, answer in itertools.product(small, gone)}
+    assert len(set(found)) == len(calls)
+    assert found[0] == found[-1]
+    assert len(of_small) == 1
+    assert len({judge.fingerprint(its.prepared(call), gone[0]) for call in (large, START)} | of_small) == 3
+    assert (protocol._NOT_REACHED, protocol._MAY_LOSE_RESPONSE_BYTES) == (NOT_REACHED, LARGE_BODY_BYTES)
+
+
+@cases(
+    "answer",
+    {
+        "a header": Answer(head(401, [*JSON, ("X-Echo", KEY)]), b"{}"),
+        "a marker": Answer(head(401, [*JSON, ("X-Echo", "<key:primary>")]), b"{}"),
+        "a name": Answer(head(401, [*JSON, (f"X-{KEY}", "7")]), b"{}"),
+        "a part": Answer(head(401, [*JSON, ("Location", f"/?api_key={KEY[:-1]}")]), b"{}"),
+        "a request id": Answer(head(401), error(f'"{KEY}"')),
+        "within a request id": Answer(head(401), error(f'"at-{KEY}"')),
+    },
+)
+def test_answer_whose_fingerprint_would_hide_a_secret_has_none(answer: Answer) -> None:
+    assert fingerprints(answer, answer) == [None, None]

@@ -1,0 +1,105 @@
+"""What a load run hands to its processes arrives whole, and keys go through the environment alone."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+
+from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
+from touchstone.check.child import child_environment
+from touchstone.check.handover import HANDOVER
+from touchstone.config import Settings, TargetSettings
+from touchstone.errors import UsageError
+from touchstone.facts.events import Limit
+from touchstone.loadgen.handover import GO, MAX_KEPT, PART, Go, LoadHandover, deal, rss_bytes, share_of
+from touchstone.loadgen.plan import Stage, plan
+from touchstone.loadgen.runner import Launch, locust_command
+from touchstone.loadgen.workloads import SCENARIOS, Options
+from touchstone.rules.history import Content, History
+
+KEY = "sk_live_nobody_may_see_this"
+CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "ab" * 32)
+GIVEN = Content(OTHER_REF, "second", "given", "ready", 0.0, "", 0, 0.0, 0.0)
+STAGE = Stage({"own": (REF,), "ready-second": (OTHER_REF,)}, {REF: CONTENT, OTHER_REF: GIVEN})
+FAIRNESS = Options(SCENARIOS["fairness"], "constant:1", 24.0, {"modest": 1.0, "greedy": 20.0}, 20)
+STEADY = Options(SCENARIOS["steady"], "constant:10", 9.0, {"read": 3, "start": 2}, 20, ready=1)
+GOING = Go(FAIRNESS, STAGE, 123.25, 4, 90, 1000)
+
+
+def test_handover_arrives_whole_and_its_file_holds_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "go.json"
+    path.write_text(json.dumps(GO.dump_python(GOING, mode="json")), encoding="utf-8")
+    settings = Settings(target=TargetSettings("served", "http://127.0.0.1:1/api", KEY, patience_s=3.0))
+    sent = LoadHandover(settings, "runlog.jsonl", str(path), (Limit("*", "p99_s", 1.0),), True, 4)
+    received = LoadHandover.received(sent.environment())
+    assert (received, received.go()) == (sent, GOING)
+    assert received.go().stage.contents[REF].until_at == float("inf")
+    assert (KEY in sent.environment()[HANDOVER], KEY in path.read_text(encoding="utf-8")) == (True, False)
+
+
+def test_key_is_on_no_command_line() -> None:
+    settings = Settings(target=TargetSettings(api_key=KEY))
+    environment = child_environment(LoadHandover(settings, ""), {"LOCUST_USERS": "9", "GEVENT_LOOP": "x", "PATH": "/b"})
+    wishes = (Launch(), Launch(processes=3), Launch(remote_workers=2, port=5557), Launch(web_port=8089))
+    commands = [locust_command("storm", launch) for launch in wishes]
+    assert (environment.keys() & {"LOCUST_USERS", "GEVENT_LOOP"}, environment["PATH"]) == (set(), "/b")
+    assert KEY not in str(commands)
+    assert [{*command} & {"--processes", "--master", "--headless", "--web-port"} for command in commands] == [
+        {"--headless"},
+        {"--headless", "--processes"},
+        {"--headless", "--master"},
+        {"--web-port"},
+    ]
+    pairs = [set(pairwise(command)) for command in commands]
+    assert pairs[1] >= {("--processes", "3"), ("--users", "3"), ("--spawn-rate", "3")}
+    assert pairs[2] >= {("--expect-workers", "2"), ("--users", "2"), ("--master-bind-port", "5557")}
+    assert ("--web-host", "127.0.0.1") in pairs[3]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '"x"', "{}", '{"settings": "", "url": "", "unknown": 1}', "1e999"]
+)
+def test_locustfile_without_a_handover_is_a_usage_error(text: str | None) -> None:
+    with pytest.raises(UsageError) as raised:
+        LoadHandover.received({} if text is None else {HANDOVER: text})
+    assert text in (None, "", "{}") or str(text) not in str(raised.value)
+
+
+@pytest.mark.parametrize("builds", [40, 7, 2])
+def test_parts_of_all_workers_are_the_run(builds: int) -> None:
+    going, whole = replace(GOING, options=STEADY, workers=3, builds=builds), plan(STEADY)
+    parts = [deal(going, whole, number) for number in range(3)]
+    numbers = sorted(number for part in parts for number in part.assigned["number"].tolist())
+    assert numbers == list(range(90)) == list(range(parts[0].arrivals))
+    assert sum(part.builds for part in parts) + parts[0].builds_after == builds
+    if builds < len(whole.needs):
+        assert max(part.builds for part in parts) - min(part.builds for part in parts) <= 1
+    for part in parts:
+        assert PART.validate_python(msgpack.loads(msgpack.dumps(PART.dump_python(part)))) == part
+
+
+def test_stories_of_a_large_run_are_kept_in_part() -> None:
+    def kept_every(**changes: Any) -> int:
+        options = replace(STEADY, mix={"start": 1.0}, **changes)
+        return deal(replace(GOING, options=options, workers=1), plan(options), 0).keep_every
+
+    assert kept_every() == 1
+    assert kept_every(arrivals="constant:4000") >= 9 * 4000 // MAX_KEPT + 1
+
+
+
+
+
+
+def test_history_of_a_worker_begins_with_what_stands_published() -> None:
+    history = History.knowing(contract(), [CONTENT, GIVEN])
+    read = exchange("getBuild", 200, ref=REF, seq=5, sent_at=9.0)
+    history.add(read)
+    assert list(history.all_contents()) == [CONTENT, GIVEN]
+    assert [history.owner(ref) for ref in (REF, OTHER_REF, "default/x@1.0.0")] == ["primary", "second", None]
+    assert (history.content(REF, 9.0), history.content(REF, 1.25)) == (CONTENT, None)
+    assert (history.exists(REF, read), history.exists("default/x@1.0.0", read)) == (True, False)

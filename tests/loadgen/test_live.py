@@ -1,0 +1,109 @@
+"""The progress of a load run while it lasts, on a terminal and elsewhere."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.loadlogs import Storm, behind, four_workers, steady, write
+from touchstone.cli.live import SET_UP_EVERY_S, LoadState, load_progress_on
+from touchstone.facts.events import RunLog
+from touchstone.facts.runlog import follow
+from touchstone.loadgen.metrics import metrics
+
+
+def events_of(log: RunLog, folder: Path) -> tuple[dict[str, Any], ...]:
+    """The events of a run, as they are followed."""
+    return next(follow(write(log, folder / "runlog.jsonl")))
+
+
+def state_of(*events: dict[str, Any]) -> LoadState:
+    state = LoadState()
+    for event in events:
+        state.add(event)
+    return state
+
+
+def render(state: LoadState) -> str:
+    stream = StringIO()
+    Console(file=stream, width=100).print(state.picture())
+    return stream.getvalue()
+
+
+def progress(done: int, of: int, doing: str = "publishing", **more: str) -> dict[str, Any]:
+    """How far the set-up or the clean-up has come."""
+    return {"type": "progress", "doing": doing, "done": done, "of": of, **more}
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_state_counts_as_the_report_does(tmp_path: Path) -> None:
+    log = steady()
+    state, numbers = state_of(*events_of(log, tmp_path), {"type": "finding"}), metrics(log)
+    reads = numbers.operations[1]
+    assert state.total == numbers.total.whole.count
+    assert dict(state.counts["getBuild"]) == {row.outcome: row.count for row in reads.outcomes}
+    assert reads.whole.response is not None
+    assert state.times["getBuild"].quantile_s(0.99) == reads.whole.response.at(0.99).value_s
+    assert (state.scenario, state.duration_s, state.at_s, state.findings) == ("steady", 60.0, 60, 1)
+    text = " ".join(render(state).split())
+    assert all(part in text for part in ("60 s of 60 s", "3,000", "2,576 200", "43.9 ", "964 ms", "1 finding"))
+
+
+def test_builds_in_flight_go_up_and_down(tmp_path: Path) -> None:
+    events = events_of(Storm().run(), tmp_path)
+    started = [event for event in events if event["type"] != "build"]
+    assert (state_of(*started).builds, state_of(*events).builds) == (40, 0)
+    assert "all 1 s" in state_of(*events).line()  # its arrivals are over
+
+
+@pytest.mark.parametrize(("log", "numbers"), [(four_workers(), {2}), (behind(), {0})])
+def test_workers_behind_or_lost_are_listed(tmp_path: Path, log: RunLog, numbers: set[int]) -> None:
+    target = {"type": "worker", "number": -1, "state": "lost", "late_p99_s": 9.0, "behind_from_s": 1.0}
+    state = state_of(*events_of(log, tmp_path), target)
+    assert state.behind == numbers
+    assert f"worker {min(numbers)}" in render(state)
+
+
+def test_picture_shows_set_up_and_clean_up(tmp_path: Path) -> None:
+    before, events = progress(120, 5_000), events_of(steady(), tmp_path)
+    assert render(LoadState())
+    assert render(state_of(before)) == "publishing: 120 of 5,000\n"
+    assert "publishing" not in render(state_of(before, *events))
+    after = render(state_of(*events, progress(120, 400, "deleting", hint="once more"))).splitlines()
+    assert (after[0].startswith("steady"), after[-1]) == (True, "deleting: 120 of 400 (once more)")
+
+
+def test_plain_output_has_a_line_now_and_then(tmp_path: Path) -> None:
+    stream = StringIO()
+    with load_progress_on(Console(file=stream, width=60)) as show:
+        for event in events_of(steady(), tmp_path):
+            show(event)
+    assert [line[:18] for line in stream.getvalue().splitlines()] == ["30 s of 60 s: 1,49", "60 s of 60 s: 2,99"]
+
+
+def test_long_set_up_and_clean_up_have_lines_of_their_own() -> None:
+    stream, now = StringIO(), [0.0]
+    with load_progress_on(Console(file=stream, width=30), lambda: now[0]) as show:
+        for done in range(5_001):
+            now[0] = done / 200
+            show(progress(done, 5_000))
+        for done in range(5):
+            now[0] += SET_UP_EVERY_S
+            show(progress(done, 4, "deleting"))
+        show(progress(0, 400, "cancelling", hint="once more"))
+        show(progress(1, 400, "cancelling"))
+    assert stream.getvalue().splitlines() == [
+        *(f"publishing: {done:,} of 5,000" for done in (0, 2_000, 4_000)),
+        *(f"deleting: {done} of 4" for done in (1, 2, 3, 4)),
+        "cancelling: 0 of 400 (once more)",
+    ]
+
+

@@ -1,0 +1,318 @@
+"""HAR files of browsers, proxies and schemathesis become recordings, which the rules of a check judge."""
+
+import base64
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.foreign_files import (
+    BUILD,
+    EVENTS,
+    PATH,
+    REF,
+    HarEntry,
+    broken,
+    credentials,
+    document,
+    found,
+    judged,
+    log,
+    log_text,
+    page,
+    publish,
+    read_har,
+    schemathesis_scenario,
+    start,
+    status_read,
+)
+from tests.rules.exchanges import DIGEST, contract
+from touchstone.recordings import foreign, har
+from touchstone.recordings.foreign import CUT_TEXT, GIVEN_UP, KEY_UNKNOWN, NO_TEXT
+from touchstone.recordings.recording import BASE_URL, Recording
+
+
+def held(recording: Recording) -> set[str]:
+    return {judgement.claim for judgement in judged(recording) if judgement.outcome == "held"}
+
+
+def test_correct_page_is_judged_in_full_without_findings() -> None:
+    recording = read_har(*page())
+
+    assert (len(recording.exchanges), recording.left_out, recording.origin) == (12, {}, "har")
+    assert (recording.name, recording.path, recording.place) == ("page", "page.har", "page.har")
+    assert recording.recorded_at == "2026-03-14T09:00:00.000000Z"
+    assert recording.terms.keys == ("primary",)
+    assert broken(judged(recording)) == set()
+    assert held(recording) >= {
+        *("publish.answers-201", "start.fresh-is-building", "events.ready-ends-on-ready", "status.build-time-is-ms"),
+        *("events.open-while-building", "template.read-shows-the-published", "publish.auto-build-starts"),
+        *("cancel.settles", "cancel.says-idle", "digest.is-the-published-one"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "claim"),
+    [
+        (4, {"answer": {"ref": REF, "digest": DIGEST, "status": "queued"}}, "status.is-one-of-four"),
+        (4, {"answer": {"ref": REF, "digest": "abc", "status": "building"}}, "digest.has-the-documented-form"),
+        (1, {"answer": {"ref": "default/x@1.0.0", "digest": DIGEST, "status": "building"}}, "status.ref-is-the-path"),
+        (3, {"text": log_text("boot", "polish", "ready")}, "events.phase-is-documented"),
+        (0, {"status": 418}, "http.status-is-documented"),
+        (9, {"answer": {"status": "stopped"}}, "cancel.says-cancelling"),
+        (7, {"answer": {"ref": REF, "digest": DIGEST, "published": "2026-03-14"}}, "publish.auto-build-starts"),
+    ],
+)
+def test_answer_that_contradicts_the_contract_is_found(number: int, change: dict[str, Any], claim: str) -> None:
+    entries = page()
+    entries[number] = replace(entries[number], **change)
+
+    assert found(read_har(*entries)) == {claim}
+
+
+def preflight(path: str) -> HarEntry:
+    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    return HarEntry(method="OPTIONS", path=path, status=204, key=None, headers=headers, text=None, kind="x-unknown")
+
+
+def test_entries_beside_the_api_are_counted_by_reason() -> None:
+    recording = read_har(
+        HarEntry(url="https://www.orgo.test/", key=None, kind="text/html"),
+        HarEntry(url="data:image/png;base64,iVBORw0KGgo=", key=None),
+        *(HarEntry(method="POST", url="https://mail.test/v3/templates", posted="{}") for _ in range(29)),
+        HarEntry(url="https://www.orgo.test/api/workspaces", answer={}),
+        HarEntry(url="https://www.orgo.test/templates/default/hello/1.0.0", kind="text/html"),
+        preflight(BUILD),
+        preflight(EVENTS),
+        HarEntry(method="OPTIONS", status=405, answer={"error": "no"}),
+        *page(),
+    )
+
+    assert len(recording.exchanges) == 13
+    assert recording.left_out == {"of another API": 32, "not over HTTP": 1, "preflight requests": 2}
+    assert found(recording) == set()
+
+
+@pytest.mark.parametrize(
+    ("base", "method", "path", "operation", "ref"),
+    [
+        ("http://127.0.0.1:8123/api", "GET", BUILD, "getBuild", REF),
+        ("https://host.test", "get", f"{EVENTS}?since=0#top", "streamBuildEvents", REF),
+        ("https://host.test/v1/api", "PUT", BUILD, "", REF),
+        ("https://user:secret-word-1@host.test/api", "GET", PATH, "getTemplate", REF),
+        ("https://host.test:443/api", "GET", "/templates/default/a%20b/1.0.0", "getTemplate", "default/a b@1.0.0"),
+        ("https://host.test/api", "POST", "/templates/validate", "", None),
+        ("https://host.test/api", "GET", "/templates/global/system/claude-code", "", None),
+    ],
+)
+def test_url_below_the_base_is_kept_as_sent(base: str, method: str, path: str, operation: str, ref: str | None) -> None:
+    other = HarEntry(method="DELETE", url=base.replace(":443", "") + BUILD, status=401, key=None)
+    exchange = read_har(other, HarEntry(method=method, url=base + path, answer={}, at=1)).exchanges[-1]
+
+    assert exchange.request.url == BASE_URL + path.partition("#")[0]
+    assert (exchange.operation, exchange.ref) == (operation, ref)
+
+
+CACHE, UNSENT = "from the cache", "that did not reach the server"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"text": None, "content": {"size": 128}}, NO_TEXT),
+        ({"text": None, "response": {"headers": [{"name": "Content-Length", "value": "9"}]}}, NO_TEXT),
+        ({"text": None, "kind": "text/event-stream", "path": EVENTS}, NO_TEXT),
+        ({"text": '{"a"', "content": {"comment": "Body truncated: 4 of 9 bytes recorded"}}, CUT_TEXT),
+        ({"more": {"_fromCache": "disk"}}, CACHE),
+        ({"more": {"timings": {}}}, CACHE),
+        ({"status": 304, "headers": {"If-None-Match": '"a"'}}, CACHE),
+        ({"response": {"_fetchedViaServiceWorker": True}}, "answered by a service worker"),
+        ({"status": 0, "response": {"_error": "net::ERR_ABORTED"}}, GIVEN_UP),
+        ({"status": 0}, GIVEN_UP),
+        ({"text": '{"re', "response": {"_error": "net::ERR_ABORTED"}}, GIVEN_UP),
+        ({"status": 0, "response": {"_error": "net::ERR_NAME_NOT_RESOLVED"}}, UNSENT),
+    ],
+)
+def test_entry_without_the_answer_of_the_server_is_left_out(change: dict[str, Any], reason: str) -> None:
+    recording = read_har(start(0.0), replace(status_read("ready", 1.0), **change))
+
+    assert (len(recording.exchanges), recording.left_out) == (1, {reason: 1})
+
+
+@pytest.mark.parametrize(
+    ("status", "change"),
+    [
+        (202, {"text": None, "content": {"size": 99}}),
+        (0, {"response": {"_error": "net::ERR_ABORTED"}}),
+        (0, {}),
+    ],
+)
+def test_start_with_an_unknown_answer_may_have_begun_a_build(status: int, change: dict[str, Any]) -> None:
+    lost = replace(start(1.0), status=status, **change)
+
+    recording = read_har(status_read("not_built", 0.0), lost, status_read("building", 2.0))
+
+    assert [(e.status, e.closed, bool(e.error)) for e in recording.exchanges][1] == (0, "client", True)
+    assert recording.left_out == {}
+    assert broken(judged(recording)) == set()
+
+
+def test_broken_connection_is_a_finding() -> None:
+    broke = replace(status_read("ready", 1.0), status=0, response={"_error": "net::ERR_EMPTY_RESPONSE"})
+
+    recording = read_har(status_read("ready", 0.0), broke)
+
+    exchange = recording.exchanges[1]
+    assert (exchange.response, exchange.error, exchange.closed) == (None, "net::ERR_EMPTY_RESPONSE", "")
+    assert found(recording) == {"http.answers"}
+
+
+def test_bodies_are_the_received_bytes() -> None:
+    text = '{ "ref":"default/hello@1.0.0",\n "status" : "ready", "note": "\\u00e4ä" }'
+    coded = base64.encodebytes(b"\xff\xfe\x00" * 40).decode()  # in several lines
+    form = {"mimeType": "application/x-www-form-urlencoded", "params": [{"name": "a b", "value": "ü"}]}
+
+    recording = read_har(
+        HarEntry(text=text),
+        HarEntry(text=coded, content={"encoding": "base64"}, kind="image/png", at=1),
+        publish(2.0),
+        publish(3.0, request={"postData": form}),
+    )
+
+    assert [e.response.body for e in recording.exchanges if e.response][:2] == [text.encode(), b"\xff\xfe\x00" * 40]
+    assert json.loads(recording.exchanges[2].request.body)["api_version"] == "orgo.ai/v1"
+    assert recording.exchanges[3].request.body == b"a+b=%C3%BC"
+
+
+def test_headers_are_those_of_the_file_or_else_its_media_type() -> None:
+    limited = start(1.0, status=429, answer={}, response={"headers": [{"name": "Retry-After", "value": "3"}]})
+    exchanges = read_har(status_read("ready", 0.0, response={"headers": []}), limited).exchanges
+
+    headers = [exchange.response.headers for exchange in exchanges if exchange.response]
+    assert headers == [(("content-type", "application/json"),), (("Retry-After", "3"),)]
+
+
+def test_times_follow_from_the_phases() -> None:
+    timings = {"blocked": 200, "dns": -0.8, "connect": 100, "ssl": 50, "send": 10, "wait": 40, "receive": 50}
+    recording = read_har(
+        status_read("ready", 1.0),
+        status_read("ready", 0.1, timings=timings, more={"time": 400}),
+        status_read("ready", 0.42),
+    )
+
+    times = [(e.seq, e.sent_at, e.head_at, e.done_at) for e in recording.exchanges]
+
+    assert times == [(1, 0.0, 0.05, 0.1), (2, 0.02, 0.03, 0.03), (3, 0.6, 0.61, 0.61)]
+    assert recording.recorded_at == "2026-03-14T09:00:00.400000Z"
+
+
+def test_stream_is_cut_into_frames_at_its_end() -> None:
+    (exchange,) = read_har(log(0.0, "boot", "install", "ready", receive_s=2.0)).exchanges
+
+    assert exchange.response is not None
+    assert [chunk.at_s for chunk in exchange.response.chunks] == [2.01] * 3
+    assert b"".join(chunk.data for chunk in exchange.response.chunks) == exchange.response.body
+
+
+@pytest.mark.parametrize(
+    ("writer", "text", "error", "closed"),
+    [
+        ("WebInspector", log_text("boot"), "", "server"),
+        ("WebInspector", log_text("boot", "ready"), "net::ERR_ABORTED", "client"),
+        ("WebInspector", log_text("boot").rstrip(), "", "client"),
+        ("Firefox", log_text("boot"), "", "client"),
+        ("Firefox", log_text("boot", "ready"), "", "server"),
+        ("WebInspector", log_text("boot"), "net::ERR_INCOMPLETE_CHUNKED_ENCODING", ""),
+    ],
+)
+def test_server_ended_a_stream_only_where_the_file_shows_it(writer: str, text: str, error: str, closed: str) -> None:
+    (exchange,) = read_har(log(0.0, text=text, response={"_error": error or None}), writer=writer).exchanges
+
+    assert (exchange.closed, bool(exchange.error)) == (closed, closed == "")
+
+
+@pytest.mark.parametrize(
+    ("query", "answer", "note"),
+    [
+        ("", {}, {"force": False, "auto_build": False}),
+        ("?force=TRUE&auto_build=1", {"auto_build": "building"}, {"force": True, "auto_build": True}),
+    ],
+)
+def test_publish_notes_its_query_and_its_digest(query: str, answer: dict[str, Any], note: dict[str, Any]) -> None:
+    (exchange,) = read_har(publish(query=query, fields=answer)).exchanges
+
+    assert (exchange.ref, exchange.note) == (REF, note | {"content": DIGEST})
+
+
+@pytest.mark.parametrize(
+    ("posted", "answered", "ref"),
+    [
+        ('{"template": {"name": "hello", "version": "1.0.0"}}', "team/hello@1.0.0", "team/hello@1.0.0"),
+        ('{"template": {"name": "hello", "version": "1.0.0"}}', "default/other@1.0.0", "default/hello@1.0.0"),
+        ("api_version: orgo.ai/v1\nname: hello@1.0.0\n", "default/hello@1.0.0", "default/hello@1.0.0"),
+        ('{"namespace": "team", "template": {"api_version": "", "name": "a@2.0.0"}}', None, "team/a@2.0.0"),
+        ("{{{", "default/hello@1.0.0", "default/hello@1.0.0"),
+        ("[]", None, None),
+    ],
+)
+def test_publish_is_about_the_version_of_its_document(posted: str, answered: str | None, ref: str | None) -> None:
+    answer = {"digest": DIGEST} | ({"ref": answered} if answered else {})
+
+    assert read_har(publish(posted=posted, answer=answer)).exchanges[0].ref == ref
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        HarEntry(text="%%%", content={"encoding": "base64"}),
+        HarEntry(more={"startedDateTime": "2026-02-30T00:00:00Z"}),
+        HarEntry(more={"startedDateTime": "1969-12-31T23:59:59Z"}),
+    ],
+    ids=["base64", "no date", "before 1970"],
+)
+def test_entry_that_cannot_be_read_is_an_error_at_its_place(unreadable: HarEntry) -> None:
+    entries = document(status_read("ready", 0.0), unreadable)
+
+    with pytest.raises(ValueError, match=r"^/log/entries/1: "):
+        foreign.recording(entries, "page", "", contract())
+
+
+def schemathesis_har(*, sanitized: bool = False, as_bytes: bool = False) -> dict[str, Any]:
+    """A publish, a refused publish, a log and a lost request, written by the installed schemathesis."""
+    from schemathesis.config import OutputConfig, SanitizationConfig
+    from schemathesis.reporting.har import HarWriter
+
+    out = io.StringIO()
+    config = OutputConfig(sanitization=SanitizationConfig(enabled=sanitized))
+    with HarWriter(out, config, preserve_bytes=as_bytes) as writer:
+        writer.open()
+        writer.write(schemathesis_scenario())
+    return dict(json.loads(out.getvalue()))
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_har_of_schemathesis_is_read_by_its_own_clock(as_bytes: bool) -> None:
+    file = schemathesis_har(as_bytes=as_bytes)
+    assert har.problems(file) == ()
+
+    recording = foreign.recording(file, "st", "", contract())
+
+    assert credentials(recording) == ["primary", "none", "primary"]
+    assert recording.left_out == {GIVEN_UP: 1}
+    assert [(e.sent_at, e.done_at, e.closed) for e in recording.exchanges] == [
+        (0.0, 0.25, ""),
+        (1.0, 1.25, ""),
+        (1.25, 2.25, "server"),
+    ]
+    assert recording.exchanges[0].request.body.startswith(b"api_version: orgo.ai/v1\n")
+    assert recording.exchanges[0].ref == REF
+    assert found(recording) == set()
+
+
+def test_har_of_schemathesis_with_masked_keys_leaves_refusals_out() -> None:
+    recording = foreign.recording(schemathesis_har(sanitized=True), "st", "", contract())
+
+    assert credentials(recording) == ["primary", "primary"]
+    assert recording.left_out[KEY_UNKNOWN] == 1

@@ -1,0 +1,285 @@
+"""A recording that is served answers what was recorded, in its order and at its pace, and nothing else."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.recorded import every, recorded
+from touchstone.errors import RecordingError, UsageError
+from touchstone.facts.exchange import Chunk, Exchange, Request, Response
+from touchstone.recordings import har, replay, servers
+from touchstone.recordings.recording import BASE_URL, Recording
+from touchstone.recordings.replay import Playback, request_key
+from touchstone.recordings.servers import ServedRecording, ServedTwin
+
+JSON = (("content-type", "application/json"),)
+
+
+def exchange(
+    seq: int, method: str = "GET", target: str = "/a", body: bytes = b"", answer: Response | None = None, **fields: Any
+) -> Exchange:
+    request = Request(method, BASE_URL + target, (), body)
+    answer = answer or Response(200, JSON, b"%d" % seq)
+    return replace(Exchange(seq, "", None, "primary", "", seq, seq + 0.1, seq + 0.2, request, answer), **fields)
+
+
+def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Client, Playback]:
+    playback = Playback(Recording("mine", exchanges), speed)
+    return httpx.Client(transport=httpx.MockTransport(playback.serve), base_url=BASE_URL), playback
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("get", "/a", b""), ("GET", "/a", b"")),
+        (("GET", "/a?x=1&y=2", b""), ("GET", "/a?y=2&x=1", b"")),
+        (("GET", "/a?x=a%20b", b""), ("GET", "/a?x=a+b", b"")),
+        (("GET", "/a%2fb%7e", b""), ("GET", "/a%2Fb~", b"")),
+        (("GET", "/api/a", b""), ("GET", "/a", b"")),
+        (("POST", "/a", b'{"x": 1, "y": [2]}'), ("POST", "/a", b'{"y":[2],"x":1}')),
+    ],
+)
+def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
+    assert request_key(*one) == request_key(*other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("GET", "/a", b""), ("POST", "/a", b"")),
+        (("GET", "/a", b""), ("GET", "/A", b"")),
+        (("GET", "/a", b""), ("GET", "/a/", b"")),
+        (("GET", "/a%2Fb", b""), ("GET", "/a/b", b"")),
+        (("GET", "/a?x=1", b""), ("GET", "/a", b"")),
+        (("GET", "/a?x=1", b""), ("GET", "/a?x=", b"")),
+        (("GET", "/a?x=1&x=2", b""), ("GET", "/a?x=1", b"")),
+        (("POST", "/a", b'{"x": 1}'), ("POST", "/a", b'{"x": "1"}')),
+        (("POST", "/a", b'{"x": '), ("POST", "/a", b'{"x":')),
+        (("POST", "/a", b"x: 1"), ("POST", "/a", b"x:  1")),
+        (("POST", "/a", b""), ("POST", "/a", b"{}")),
+    ],
+)
+def test_request_of_another_meaning_is_another_one(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
+    assert request_key(*one) != request_key(*other)
+
+
+def test_repeated_request_takes_each_answer_in_turn_and_then_none() -> None:
+    requests, playback = client(exchange(1), exchange(2, target="/b"), exchange(3))
+    assert [requests.get("/a").json() for _ in range(2)] == [1, 3]
+    with pytest.raises(RecordingError, match=r"GET /a: .*3.* 2 .*entry 0, 2"):
+        requests.get("/a")
+    assert len(playback.errors) == 1
+    assert [left.seq for left in playback.left()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "entry", "difference"),
+    [
+        ("GET", "/a?x=2", 0, ("query", "x=2", "x=1")),
+        ("DELETE", "/a?x=1", 0, ("method", "DELETE", "GET")),
+        ("GET", "/templates/o/1.0.1?x=1", 2, ("path", "/templates/o/1.0.1", "/templates/o/1.0.0")),
+        ("POST", "/b", 1, ("body", b"", b'{"x":1}')),
+    ],
+)
+def test_unrecorded_request_shows_the_nearest_and_how_it_differs(
+    method: str, path: str, entry: int, difference: tuple[str, object, object]
+) -> None:
+    requests, _ = client(
+        exchange(1, target="/a?x=1"),
+        exchange(2, "POST", "/b", b'{"x": 1}'),
+        exchange(3, target="/templates/o/1.0.0?x=1"),
+    )
+    with pytest.raises(RecordingError) as error:
+        requests.request(method, path)
+    assert f"entry {entry};" in str(error.value)
+    assert str(error.value).endswith("{}: sent {!r}, recorded {!r}".format(*difference))
+
+
+def test_empty_recording_answers_nothing() -> None:
+    requests, _ = client()
+    with pytest.raises(RecordingError, match="GET /a"):
+        requests.get("/a")
+
+
+def test_key_in_a_request_is_looked_up_by_its_marker() -> None:
+    requests, playback = client(exchange(1, target="/a?api_key=<key:primary>"))
+    playback.clean = lambda text: text.replace("sk_live_test_x", "<key:primary>")
+    assert requests.get("/a?api_key=sk_live_test_x").json() == 1
+
+
+def test_status_headers_and_body_are_the_recorded_ones() -> None:
+    answer = Response(429, (("retry-after", "3"), ("x-a", "1"), ("x-a", "2")), b'{"error": "\xc3\xbc"}')
+    lengths = (("content-length", "7"), ("transfer-encoding", "chunked"))
+    requests, _ = client(exchange(1, answer=replace(answer, headers=answer.headers + lengths)))
+    got = requests.get("/a")
+    assert (got.status_code, got.content) == (429, answer.body)
+    assert got.headers.multi_items() == list(answer.headers)
+
+
+PIECES = (Chunk(0.1, b"data: 1\n\n"), Chunk(1.1, b"data: 2\n\n"), Chunk(1.1, b"data: 3\n\n"), Chunk(4.1, b"x"))
+STREAM = Response(200, (("content-type", "text/event-stream"),), b"".join(piece.data for piece in PIECES), PIECES)
+
+
+@pytest.mark.parametrize(("speed", "waits_s"), [(2.0, [0.0, 0.5, 0.0, 1.5]), (float("inf"), [0.0] * 4)])
+def test_stream_comes_in_its_pieces_at_its_pace(
+    speed: float, waits_s: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited_s.append(seconds)
+
+    monkeypatch.setattr(replay, "wait_s", waited_s.append)
+    monkeypatch.setattr("touchstone.recordings.replay.anyio.sleep", sleep)
+    requests, playback = client(exchange(0, answer=STREAM), exchange(1, answer=STREAM), speed=speed)
+    with requests.stream("GET", "/a") as got:
+        assert list(got.iter_bytes()) == [piece.data for piece in PIECES]
+    assert waited_s == pytest.approx(waits_s)
+    waited_s.clear()
+
+    async def read() -> list[bytes]:
+        transport = httpx.MockTransport(playback.serve)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as other, other.stream("GET", "/a") as got:
+            return [piece async for piece in got.aiter_bytes()]
+
+    assert asyncio.run(read()) == [piece.data for piece in PIECES]
+    assert waited_s == pytest.approx([wait for wait in waits_s if wait])
+
+
+def test_recorded_failure_is_a_failure_again() -> None:
+    requests, _ = client(exchange(1, error="ReadTimeout: timed out", response=None))
+    with pytest.raises(httpx.ReadTimeout, match="timed out"):
+        requests.get("/a")
+
+
+@pytest.mark.parametrize("error", ["RemoteProtocolError: closed", "body not complete after 30.0 s and 5 bytes"])
+def test_broken_stream_breaks_off_after_what_came(error: str) -> None:
+    requests, _ = client(exchange(1, answer=Response(200, (), b"a", (Chunk(0.0, b"a"),)), error=error))
+    with requests.stream("GET", "/a") as stream:
+        pieces = stream.iter_bytes()
+        assert next(pieces) == b"a"
+        with pytest.raises(httpx.RemoteProtocolError):
+            next(pieces)
+
+
+def build_of(ref: str) -> str:
+    """The path of the build of a version."""
+    return f"/templates/{ref.replace('@', '/')}/build"
+
+
+def from_its_base(served: ServedRecording) -> Any:
+    with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {served.key}"}) as requests:
+        return requests.get(build_of(served.ref)).json()
+
+
+def at_once(served: ServedRecording) -> Any:
+    return httpx.get(served.url + build_of(served.ref)).json()
+
+
+def asynchronously(served: ServedRecording) -> Any:
+    async def request() -> Any:
+        async with httpx.AsyncClient(base_url=served.url) as requests:
+            return (await requests.get(build_of(served.ref))).json()
+
+    return asyncio.run(request())
+
+
+@pytest.mark.parametrize("request_one", [from_its_base, at_once, asynchronously])
+def test_every_httpx_client_is_answered(request_one: Callable[[ServedRecording], Any]) -> None:
+    with servers.recorded("fresh-build") as served:
+        url = served.url + build_of(served.ref)
+        reads = [e for e in served.recording.exchanges if (e.request.method, e.request.url) == ("GET", url)]
+        assert [request_one(served) for _ in reads] == [each.body for each in reads]
+    assert len(reads) > 1
+
+
+def test_speed_of_a_served_recording_is_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits_s: list[float] = []
+    monkeypatch.setattr(replay, "wait_s", waits_s.append)
+    for speed in (1.0, 2.0, 0.0):
+        with servers.recorded("events-ready", speed=speed) as served:
+            httpx.get(f"{served.url}{build_of(served.ref)}/events")
+    third = len(waits_s) // 3
+    assert max(waits_s[:third]) > 0.1
+    assert waits_s[third : 2 * third] == [wait / 2 for wait in waits_s[:third]]
+    assert set(waits_s[2 * third :]) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (
+            "https://www.orgo.ai/api/templates/a/b/1.0.0/build?api_key=sk_live_x",
+            "GET https://www.orgo.ai/api/templates",
+        ),
+        ("https://me:secret@builds.test:81/api/templates", "GET https://builds.test:81/api/templates"),
+        ("http://builds.test/api/templates", "GET http://builds.test/api/templates"),
+        ("https://builds.test/templates/a/b/1.0.0/build", "GET https://builds.test/templates/a/b/1.0.0/build"),
+    ],
+)
+def test_request_to_another_place_is_an_error_without_its_key(url: str, place: str) -> None:
+    with servers.recorded("reuse") as served:
+        with pytest.raises(RecordingError) as error:
+            httpx.get(url)
+        served.errors.clear()
+    assert place in str(error.value)
+    assert BASE_URL in str(error.value)
+    assert "sk_live" not in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_swallowed_error_is_raised_once_at_the_end() -> None:
+    with pytest.raises(RecordingError) as error, servers.recorded("reuse") as served:
+        for _ in range(2):
+            with pytest.raises(RecordingError):
+                httpx.put(served.url + build_of(served.ref))
+    assert str(error.value).count(f"PUT {build_of(served.ref)}: ") == 1
+
+
+def test_unused_exchanges_are_those_nobody_requested_and_the_network_is_back() -> None:
+    with servers.recorded("cancel-when-idle") as served:
+        whole = served.unused
+        assert whole[0] == "POST /templates → 201"
+        assert len(whole) == len(served.recording.exchanges)
+        httpx.delete(served.url + build_of(served.ref))
+    assert served.unused == tuple(each for each in whole if not each.startswith("DELETE"))
+    with ServedTwin() as twin:
+        assert httpx.get(f"{twin.url}/templates").status_code == 401
+
+
+def test_published_recording_is_about_the_version_of_its_scenario() -> None:
+    for name in every():
+        served = ServedRecording(recorded(name))
+        assert served.ref in served.refs
+        assert f"{served.namespace}/{served.name}@{served.version}" == served.ref
+        assert (served.name, served.version) == (f"touchstone-recorded-{name}", "1.0.0")
+
+
+def test_file_of_another_name_is_about_its_first_version(tmp_path: Path) -> None:
+    path = tmp_path / "mine.har"
+    path.write_text(har.render(replace(recorded("reuse"), name="mine")), "utf-8")
+    for where, folder in ((path, None), (str(path), None), ("mine", tmp_path)):
+        with servers.recorded(where, folder=folder) as served:
+            assert served.ref == "default/touchstone-recorded-reuse@1.0.0"
+    assert ServedRecording(Recording("empty", ())).ref == ""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "nearest"), [("rate-limits", "rate-limit?"), ("?", "shared-digest"), ("none.har", ""), (Path("n"), "")]
+)
+def test_unknown_scenario_is_a_usage_error_with_the_nearest(scenario: str | Path, nearest: str) -> None:
+    with pytest.raises(UsageError) as error:
+        servers.found(scenario)
+    assert repr(str(scenario)) in str(error.value)
+    assert nearest in str(error.value)
+
+
+@pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf"), True, "fast"])
+def test_speed_is_a_number_of_zero_or_more(speed: Any) -> None:
+    with pytest.raises(UsageError, match="speed"):
+        ServedRecording(Recording("empty", ()), speed)

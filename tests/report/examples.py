@@ -1,0 +1,283 @@
+"""One view of each kind of report, under a name, and how each is rendered in each format."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests import loadlogs
+from tests.knee.queueing import Queue, searched
+from tests.loadlogs import BEGAN_AT, Storm, behind, fold, four_workers, log_of, steady, unsent, worker, workload
+from tests.report import checklogs, proofs
+from tests.report.identities import around
+from tests.report.probelogs import run_of, story
+from tests.rules.exchanges import exchange
+from touchstone.facts.events import RunLog
+from touchstone.facts.exchange import Exchange
+from touchstone.facts.identity import Runner
+from touchstone.facts.observed import Answer
+from touchstone.facts.probe_events import KneeTerms
+from touchstone.facts.sample import CUT_OFF, NO_ANSWER, Sample
+from touchstone.report import compare_report, github, html, json_report, junit, proof_report, text
+from touchstone.report.comparison import Comparison, compare
+from touchstone.report.proof_report import ProofView
+from touchstone.report.view import View, view
+
+Report = View | ProofView | Comparison
+FOLDER = Path("reports/some-run")
+BROKEN, ODD, MINOR = "cancel.in-flight-is-202", "status.build-time-is-ms", "status.golden-dir-is-text"
+EVIL = "\x1b[31m<script>alert('x')</script>\u202e"
+
+
+def knowing(log: RunLog, *known: str, strict: bool = False) -> RunLog:
+    """The run with these claims in its baseline."""
+    return replace(log, header=replace(log.header, known=known, strict=strict))
+
+
+def failing() -> RunLog:
+    return checklogs.log(checklogs.write_failing)
+
+
+def limited(log: RunLog) -> RunLog:
+    assert log.workload is not None
+    return replace(log, workload=replace(log.workload, limits=loadlogs.LIMITS))
+
+
+def ending(log: RunLog, exit_code: int, reason: str) -> RunLog:
+    assert log.footer is not None
+    return replace(log, footer=replace(log.footer, exit_code=exit_code, reason=reason))
+
+
+def window() -> loadlogs.NoLimit:
+    return loadlogs.FixedWindow(8, 4.0)
+
+
+def closing(steps: str) -> tuple[Exchange, ...]:
+    """The client alone after a storm; a step and its status each, ``wait`` passes time, a turn begins with ``full``."""
+    at, turn, before, sent = 500.0, 0, "", list[Exchange]()
+    for step in steps.split():
+        name, _, status = step.partition(":")
+        if status:
+            turn += name == "full" and before != "wait"
+            note = {"room": {"step": name, "turn": turn}}
+            operation = "cancelBuild" if name == "cancel" else "startBuild"
+            more: dict[str, Any] = {"sent_at": at, "done_at": at + 0.01, "note": note, "json": {}}
+            sent.append(exchange(operation, int(status), seq=5000 + len(sent), **more))
+        at, before = at + (0.05 if status else 0.5), name
+    return tuple(sent)
+
+
+FULL_HOST = "fill:202 fill:202 fill:429" + 2 * (
+    " full:429 cancel:200 again:202 full:429 wait full:429 wait full:429 cancel:200 again:202"
+)
+
+
+@cache
+def storm() -> RunLog:
+    """A storm against a host of four builds behind a limiter."""
+    return replace(limited(Storm(rate=window, retry_s=0.3).run()), exchanges=closing(FULL_HOST))
+
+
+def failing_storm() -> RunLog:
+    """The same where 503 stands for 429, asked by one client afterwards, and stopped before all clients were done."""
+    attempts = tuple(replace(one, status=503) if one.status == 429 else one for one in storm().attempts)
+    note = {"limit": {"round": 1, "phase": "burst"}}
+    probes = tuple(exchange("startBuild", status, seq=n, note=note) for n, status in enumerate((202, 429, 503, 0)))
+    return replace(storm(), attempts=tuple(a for a in attempts if a.sent_at < BEGAN_AT + 3.5), exchanges=probes)
+
+
+def fallen() -> RunLog:
+    """A target that answers nobody from second 20 to 40, is dead from 60 on, and is cut off at the end."""
+    log = steady(stall_every_s=0.0, stall_s=0.0)
+    reads = [one for one in log.windows if (one.operation, one.outcome) == ("getBuild", "200")]
+    hung = [
+        fold([Sample("getBuild", "200", due_at, due_at, due_at + 40.5 - n)] * 2)[0]
+        for n in range(20, 40)
+        for due_at in [BEGAN_AT + n]
+    ]
+    kept = [one for one in reads if not 20 <= one.at_s - BEGAN_AT < 40]
+    dead = [replace(one, at_s=one.at_s + 60, outcome=NO_ANSWER) for one in reads if one.at_s < BEGAN_AT + 10]
+    at = BEGAN_AT + 70
+    cut = fold(Sample("getBuild", CUT_OFF, at + n / 10, at + n / 10, at + 0.9) for n in range(4))
+    return limited(replace(log, windows=(*kept, *hung, *dead, *cut)))
+
+
+def spent() -> RunLog:
+    last = worker(sent=3000, unsent=199, assigned=3199, over_budget=199, spent_at_s=BEGAN_AT + 20.04)
+    log = steady(windows=(*steady().windows, unsent(25, "getBuild", 199)), workers=(last,))
+    assert log.workload is not None
+    planned = replace(log.workload, options={"max_requests": 3000}, scheduled={"getBuild": 3199})
+    return replace(log, workload=planned)
+
+
+def closed() -> RunLog:
+    """A run of the closed model, with reads that follow an arrival."""
+    log = steady(duration_s=4)
+    assert log.workload is not None
+    polls = fold([Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + 0.01)] * 70, paced=False)
+    return replace(log, windows=(*log.windows, *polls), workload=replace(log.workload, model="closed", scheduled={}))
+
+
+def single() -> RunLog:
+    """One of each: request, arrival that was never sent, claim, start that asked for the limit."""
+    at = BEGAN_AT + 0.2
+    windows = (*fold([Sample("getBuild", NO_ANSWER, at, at, at + 0.1)]), unsent(5, "getBuild", 1))
+    windows += fold([Sample("startBuild", "202", at, at, at + 0.1)])
+    head = loadlogs.header(claims=loadlogs.header().claims[:1], argv=("load", "steady"))
+    probes = (exchange("startBuild", 202, seq=1, note={"limit": {"round": 1, "phase": "burst"}}),)
+    planned = workload(scheduled={"getBuild": 1}, limits=loadlogs.LIMITS)
+    return log_of(planned, header=head, windows=windows, workers=(worker(sent=1, assigned=1),), exchanges=probes)
+
+
+def hostile_load() -> RunLog:
+    """A log whose names, outcomes and notes try to write into the report."""
+    log, evil = four_workers(), checklogs.HOSTILE
+    assert log.workload is not None
+    windows = tuple(replace(one, operation=evil, outcome=evil) for one in log.windows)
+    workers = tuple(replace(one, note=evil) for one in log.workers)
+    planned = replace(log.workload, scenario=evil, arrivals=evil, says=evil)
+    return replace(log, windows=windows, workers=workers, workload=planned)
+
+
+UNSURE = (
+    Runner("token-bucket", 0.812, "token-bucket:8/4", ""),
+    Runner("sliding-log", 0.17, "sliding-log:8/4", "4 of 5 answers at 12 s are late for it"),
+    Runner("minimum-gap", 0.018, "minimum-gap:0.5", "8 were accepted within 40 ms"),
+)
+
+
+def unsure() -> View:
+    """A probe that spent its budget, with what others take, a finding, a note and an answer that shows nothing."""
+    probed = story(
+        "token-bucket:8/4",
+        count=60,
+        operation="getBuild",
+        sure=False,
+        why="budget",
+        others_share=around(0.12, 0.5),
+        families=UNSURE,
+        findings=("Retry-After said 1 s at 12.3 s, and one was accepted only 5.9 s later",),
+        notes=("2 answers were left out: they took longer than 10 s.",),
+        uncapped_to=16,
+    )
+    run = run_of(probed)
+    assert run.probe
+    return replace(run, probe=replace(run.probe, failed=(Answer(3.0, 3.2, False),)))
+
+
+def knee(trials: int | None = None, exit_code: int = 0) -> View:
+    """A probe that met no limit and found a knee; or was killed after so many trials."""
+    queue = Queue()
+    search, confirmed = searched(queue, 1)
+    probed: Any = story("none", count=30, pause_s=1.0, operation="getBuild")
+    probed.probing.knee = KneeTerms(queue.slo_s, 25_000)
+    probed.tried, probed.knee = tuple(search.tried)[:trials], confirmed if trials is None else None
+    run = run_of(probed)
+    return replace(run, verdict=replace(run.verdict, exit_code=exit_code))
+
+
+def killed_probe() -> View:
+    """A probe whose log ends without an identity."""
+    probed: Any = story("token-bucket:10/60,burst=5", count=20)
+    probed.identified = None
+    return run_of(probed)
+
+
+def storms() -> Comparison:
+    return compare(*(replace(Storm(capacity=n).run(), exchanges=closing(FULL_HOST)) for n in (4, 6)))
+
+
+def checks() -> Comparison:
+    """A check that passes and one that fails, which also judges a claim that is new, with slower answers."""
+    before = checklogs.log(checklogs.write_passing, builds=12)
+    after = checklogs.log(checklogs.write_passing, builds=12, extra=1)
+    slow = tuple(replace(one, done_at=one.sent_at + 2 * one.elapsed_s) for one in after.exchanges)
+    claims = (*failing().header.claims, after.header.claims[-1])
+    return compare(before, replace(failing(), header=replace(failing().header, claims=claims), exchanges=slow))
+
+
+EXAMPLES: dict[str, Callable[[], Report | RunLog]] = {
+    "check-passing": lambda: checklogs.log(checklogs.write_passing),
+    "check-failing": failing,
+    "check-interrupted": lambda: checklogs.log(checklogs.write_interrupted),
+    "check-known": lambda: knowing(failing(), BROKEN, MINOR, "start.answers-202"),
+    "check-hostile": lambda: checklogs.log(checklogs.write_hostile),
+    "load-storm": storm,
+    "load-failing-storm": failing_storm,
+    "load-steady": lambda: limited(steady()),
+    "load-behind": lambda: ending(limited(behind()), 3, "the generator was too slow"),
+    "load-workers": lambda: limited(four_workers()),
+    "load-fallen": fallen,
+    "load-spent": spent,
+    "load-closed": closed,
+    "load-single": single,
+    "load-hostile": hostile_load,
+    "load-empty": lambda: ending(log_of(workload()), 3, "nobody answers"),
+    "probe-bucket": lambda: run_of(story("token-bucket:10/60,burst=5+builds:4")),
+    "probe-unsure": unsure,
+    "probe-queue": lambda: run_of(
+        story("leaky-bucket:5/1,burst=10", count=60, pause_s=0.6, operation="getBuild", alike=("sliding-log:1/2",))
+    ),
+    "probe-none": lambda: run_of(story("none", count=20, pause_s=0.1, uncapped_to=32, holds_to=10)),
+    "probe-killed": killed_probe,
+    "probe-hostile": lambda: run_of(story("8/4", count=30, findings=(EVIL,), notes=(EVIL,), alike=(EVIL,))),
+    "knee-found": knee,
+    "knee-killed": lambda: knee(3, exit_code=3),
+    "proof-proven": proofs.all_proven,
+    "proof-flawed": proofs.flawed,
+    "proof-interrupted": proofs.interrupted,
+    "proof-partial": proofs.partial,
+    "proof-nothing": proofs.nothing,
+    "proof-hostile": proofs.hostile,
+    "compare-checks": checks,
+    "compare-loads": lambda: compare(steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.3, per_s=40)),
+    "compare-storms": storms,
+    "compare-hostile": lambda: compare(checklogs.log(checklogs.write_passing), checklogs.log(checklogs.write_hostile)),
+}
+
+
+@cache
+def example(name: str) -> Report:
+    report = EXAMPLES[name]()
+    return view(report) if isinstance(report, RunLog) else report
+
+
+def terminal(report: Report, width: int = 80, **options: Any) -> str:
+    """The report on a terminal of this width, without blanks at the ends of its lines."""
+    console = Console(file=StringIO(), width=width, **options)
+    match report:
+        case View():
+            text.write(report, console, advises=True)
+        case ProofView():
+            proof_report.write(report, console, FOLDER / "proof.html")
+        case Comparison():
+            compare_report.write(report, console, FOLDER / "compare.html")
+    assert isinstance(console.file, StringIO)
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
+
+
+def page(report: Report) -> str:
+    if isinstance(report, View):
+        return html.render(report)
+    return proof_report.render(report) if isinstance(report, ProofView) else compare_report.render(report)
+
+
+def document(report: Report) -> str:
+    if isinstance(report, View):
+        return json_report.render(report)
+    return proof_report.render_json(report) if isinstance(report, ProofView) else compare_report.render_json(report)
+
+
+def pipeline(report: Report) -> str:
+    """What GitHub Actions gets: the summary and the annotations."""
+    assert not isinstance(report, Comparison)
+    return github.summary(report, FOLDER) + "\n---\n\n" + "\n".join(github.annotations(report)) + "\n"
+
+
+def xml(report: Report) -> str:
+    assert isinstance(report, View)
+    return junit.render(report)

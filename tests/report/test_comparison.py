@@ -1,0 +1,322 @@
+"""Two runs beside each other: intervals that are honest, verdicts that follow from them, and what is not compared."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.loadlogs import BEGAN_AT, fold, log_of, long, steady, workload
+from tests.loadlogs import header as load_header
+from tests.report import checklogs
+from tests.report.checklogs import Story, header, ledger
+from tests.report.examples import document, storms
+from touchstone.errors import UsageError
+from touchstone.facts.events import Footer, Notice, Occurrence, RunLog, Tally, Target
+from touchstone.facts.sample import NO_ANSWER, Histogram, Sample
+from touchstone.loadgen.workloads import AT_ONCE
+from touchstone.report import comparison as lists
+from touchstone.report import resampling
+from touchstone.report.compare_report import describe_apart, describe_value
+from touchstone.report.comparison import NOISE, TOO_FEW, UNCERTAIN, Change, Comparison, Lack, compare
+from touchstone.report.resampling import Durations, Interval, ratios
+
+SHARES = (0.5, 0.9, 0.99)
+
+
+def drawn(
+    chance: np.random.Generator, seconds: int, per_s: int, *, slower: float = 1.0, sway: float = 0.0
+) -> Durations:
+    """Durations of one distribution; seconds that *sway* share their fate, as those of a real target do."""
+    values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
+    columns, places = np.unique(np.floor(np.log(values * 1e9) * 60), return_inverse=True)
+    rows = np.arange(seconds)[:, np.newaxis] // resampling.block_s(seconds)
+    blocks = int(rows.max()) + 1
+    flat = (rows * len(columns) + places.reshape(values.shape)).ravel()
+    counts = np.bincount(flat, minlength=blocks * len(columns)).reshape(blocks, -1).astype(float)
+    return Durations(counts, np.exp((columns + 0.5) / 60) / 1e9)
+
+
+@pytest.mark.parametrize(("seconds", "per_s", "sway"), [(20, 60, 0.0), (60, 40, 0.15)])
+def test_interval_of_equal_runs_holds_zero(seconds: int, per_s: int, sway: float) -> None:
+    chance, pairs = np.random.default_rng(11), 60
+    runs = [[drawn(chance, seconds, per_s, sway=sway) for _ in range(2)] for _ in range(pairs)]
+    hits = np.array([[one.has_zero for one in ratios(a, b, SHARES, seed)] for seed, (a, b) in enumerate(runs)])
+    # Of 60 fair ones at 95 %, less than 87 % are met once in 200 times; more is only too careful.
+    assert (hits.mean(axis=0) >= 0.87).all()
+
+
+@pytest.mark.parametrize("slower", [1.2, 1 / 1.2])
+def test_shift_of_a_fifth_is_found(slower: float) -> None:
+    chance = np.random.default_rng(5)
+    for one in ratios(drawn(chance, 60, 50), drawn(chance, 60, 50, slower=slower), SHARES, 1)[:2]:
+        assert not one.has_zero
+        assert one.low < slower - 1 < one.high
+
+
+def test_quantiles_are_those_of_the_histogram() -> None:
+    histogram = Histogram()
+    for n in range(1, 778):
+        histogram.add(0.0003 * n**1.3)
+    run = resampling.durations([(0, histogram)], 1)
+    expected = [histogram.quantile_s(share) for share in SHARES]
+    assert list(resampling.quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
+
+
+def test_blocks_follow_the_cube_root_and_few_widen_an_interval() -> None:
+    nothing: resampling.Floats = np.zeros((6, 2))
+    assert resampling.shares_apart(nothing, nothing, 1) == Interval(0.0, -1.0, 1.0)
+    assert [resampling.block_s(seconds) for seconds in (1, 9, 11, 20, 60, 600, 14_400)] == [1, 1, 2, 3, 4, 9, 36]
+    whole = np.column_stack((np.array([4.0, 9, 2, 8, 5, 6, 3, 7]), np.full(8, 10.0)))
+    sparse = np.vstack((whole, np.zeros((40, 2))))
+    full, wide = resampling.shares_apart(whole, whole[::-1], 1), resampling.shares_apart(sparse, whole[::-1], 1)
+    assert wide.high - wide.low > 0.9 * (full.high - full.low)
+    assert resampling.count_filled(sparse) == 8
+
+
+def changes(both: Comparison, operation: str) -> dict[str, Change]:
+    """The changes of one operation by statistic."""
+    (one,) = [one for one in both.operations if one.name == operation]
+    return {change.statistic: change for change in (*one.times, *one.counted)}
+
+
+def with_tail(duration_s: int, arrivals: str = "constant:20") -> RunLog:
+    """Twenty answers a second as long as arrivals are scheduled, and five seconds of polls afterwards."""
+    at = [BEGAN_AT + n / 20 for n in range(20 * duration_s)] + [BEGAN_AT + duration_s + n for n in range(5)]
+    windows = fold(Sample("getBuild", "200", t, t, t + 0.01) for t in at)
+    return log_of(workload(duration_s=float(duration_s), arrivals=arrivals), windows=windows)
+
+
+def bursts(seed: int) -> RunLog:
+    """Ten seconds, in each of which a few or many requests take long or no time."""
+    chance = np.random.default_rng(seed)
+    counts, times = chance.geometric(0.08, 10), 0.001 * chance.lognormal(0, 2, 10)
+    at = [(BEGAN_AT + n + k / 200, float(times[n])) for n in range(10) for k in range(int(counts[n]) + 5)]
+    return log_of(workload(duration_s=10.0), windows=fold(Sample("getBuild", "200", t, t, t + took) for t, took in at))
+
+
+def test_slower_run_is_slower_and_nothing_else() -> None:
+    first, second = steady(seed=1, stall_s=0), steady(seed=2, stall_s=0, slower=1.2)
+    found = changes(compare(first, second), "getBuild")
+    apart = found["p50_s"].apart
+    assert apart is not None
+    assert (found["p50_s"].verdict, apart.low < 0.2 < apart.high) == ("slower", True)
+    assert found["p50_s"].before == pytest.approx(0.0044, rel=0.1)
+    assert (found["p999_s"].verdict, found["p999_s"].apart) == (TOO_FEW, None)
+    assert found["throughput_per_s"].verdict == found["refused_share"].verdict == NOISE
+    assert changes(compare(second, first), "getBuild")["p50_s"].verdict == "faster"
+
+
+def test_run_does_not_differ_from_itself() -> None:
+    both = compare(steady(), steady())
+    found = [change for one in both.operations for change in (*one.times, *one.counted)]
+    assert {change.verdict for change in found} <= {NOISE, UNCERTAIN, TOO_FEW}
+    assert all(change.before == change.after for change in found)
+    assert {change.apart.value for change in found if change.apart} == {0.0}
+    assert (both.differs, both == compare(steady(), steady())) == (False, True)
+
+
+def test_long_runs_carry_the_outermost_percentile() -> None:
+    before = long(duration_s=60)
+    worse = tuple(replace(w, outcome="500") if w.at_s % 5 == 0 else w for w in before.windows)
+    found = changes(compare(before, replace(before, windows=worse)), "*")
+    verdicts = [found[name].verdict for name in ("p999_s", "error_share", "throughput_per_s")]
+    assert verdicts == [NOISE, "more", "less"]
+
+
+def test_rate_is_that_of_the_schedule() -> None:
+    rate = changes(compare(with_tail(20), with_tail(60)), "getBuild")["throughput_per_s"]
+    assert (rate.before, rate.after, rate.verdict) == (20.0, 20.0, NOISE)
+    at_once = compare(with_tail(20, AT_ONCE), with_tail(60, AT_ONCE))
+    assert changes(at_once, "getBuild")["throughput_per_s"].before == pytest.approx((400 + 5) / 25)
+    assert (compare(with_tail(20), with_tail(60)).rated_s, at_once.rated_s) == ((20, 60), (25, 65))
+
+
+def test_rate_from_nothing_is_more_and_to_nothing_is_less() -> None:
+    at = [BEGAN_AT + n / 20 for n in range(400)]
+    refused = log_of(workload(duration_s=20.0), windows=fold(Sample("getBuild", "429", t, t, t) for t in at))
+    rates = [
+        changes(compare(*pair), "getBuild")["throughput_per_s"] for pair in pairwise((refused, with_tail(20), refused))
+    ]
+    found = [(rate.before, rate.after, rate.apart, rate.verdict) for rate in rates]
+    assert found == [(0.0, 20.0, None, "more"), (20.0, 0.0, None, "less")]
+
+
+def test_too_little_is_no_difference_and_no_equality() -> None:
+    one, other = (
+        fold(Sample("getBuild", "200", at, at, at + took) for at in (BEGAN_AT, BEGAN_AT + 1)) for took in (0.01, 5.0)
+    )
+    short = compare(log_of(workload(), windows=one), log_of(workload(), windows=other))
+    found = changes(short, "getBuild")
+    assert {change.verdict for change in found.values()} == {TOO_FEW}
+    assert (found["p99_s"].lack, found["throughput_per_s"].lack) == (Lack(2, 1000, "sample"), Lack(2, 5, "block"))
+    assert (short.is_open, short.differs, short.differing) == (True, False, 0)
+
+    failed = fold([Sample("getBuild", NO_ANSWER, BEGAN_AT + n, BEGAN_AT + n, BEGAN_AT + n + 1.0) for n in range(3)])
+    few = changes(compare(steady(), replace(steady(), windows=steady().windows + failed)), "getBuild")["error_share"]
+    assert (few.verdict, few.lack) == (TOO_FEW, Lack(3, 10, "event"))
+
+
+def test_difference_that_is_not_excluded_is_no_equality() -> None:
+    found = changes(compare(bursts(1), bursts(2)), "getBuild")
+    for statistic in ("p50_s", "throughput_per_s"):
+        change = found[statistic]
+        assert change.apart is not None
+        assert (change.verdict, change.apart.has_zero) == (UNCERTAIN, True)
+        assert -1 < change.apart.low < change.apart.value < change.apart.high
+    fewer = changes(compare(bursts(12), bursts(2)), "getBuild")["throughput_per_s"]
+    assert fewer.apart is not None
+    assert (fewer.apart.low < -0.5 < 0 < fewer.apart.high < 0.5, fewer.verdict) == (True, UNCERTAIN)
+
+
+def differences(first: dict[str, Any], second: dict[str, Any], scenario: str = "steady") -> list[tuple[str, str, str]]:
+    """What two workloads had not in common."""
+    logs = [log_of(workload(scenario, **changed), windows=with_tail(2).windows) for changed in (first, second)]
+    return [(one.what, one.before, one.after) for one in compare(*logs).unlike]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "first", "second"),
+    [
+        ("steady", {"options": {"mix": {"read": 9, "start": 1}}}, {"options": {"mix": {"start": 0.1, "read": 0.9}}}),
+        ("steady", {"options": {"users": 8}}, {"options": {"users": 9}}),  # of a closed model only
+        ("steady", {"options": {"builds": 0}}, {"options": {"builds": 4}}),
+        ("storm", {"options": {"lines": 1}}, {"options": {"lines": 9}}),
+        ("steady", {"options": {"ready": 4, "max_requests": None}}, {"options": {"seed": 7}}),
+        ("steady", {"arrivals": "trace:/home/a/day.csv"}, {"arrivals": "trace:/tmp/b/day.csv"}),
+        ("steady", {"seed": 1}, {"seed": 2}),
+    ],
+)
+def test_what_says_nothing_about_the_load_is_no_difference(
+    scenario: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert differences(first, second, scenario) == []
+
+
+def test_workloads_and_targets_that_are_not_alike_are_listed() -> None:
+    options = {"mix": {"read": 6, "start": 2}, "build_s": 2}
+    found = differences({}, {"arrivals": "constant:60", "workers": 2, "options": options})
+    assert [pair for _, *pair in found] == [
+        ["constant:50", "constant:60"], ["1", "2"], ["read 100 %", "read 75 %, start 25 %"], ["–", "2"],
+    ]  # fmt: skip
+    runs = [
+        replace(with_tail(2), header=load_header(target=Target("t", url, "url")))
+        for url in ("http://127.0.0.1:8123/api", "http://localhost:9999/api", "https://x.example/api")
+    ]
+    assert [len(compare(runs[0], run).unlike) for run in runs] == [0, 0, 1]  # a port of this machine says nothing
+
+
+def test_capacities_that_differ_are_a_difference() -> None:
+    both = storms()
+    assert (both.capacity_turn, both.differs) == ((4, 6), True)
+    assert compare(both.before, both.before).capacity_turn is None
+
+
+START, READY = "start.answers-202", "status.ready-stays-ready"
+BROKEN, MENDED, LOST, FOUND, SHOULD = (
+    *("cancel.in-flight-is-202", "cancel.settles", "events.frames-are-json", "access.other-account-is-404"),
+    "status.golden-dir-is-text",
+)
+
+
+def check(
+    broken: tuple[str, ...] = (),
+    idle: tuple[str, ...] = (),
+    stuck: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
+    seconds: int = 0,
+    slower: float = 1.0,
+    **changes: object,
+) -> RunLog:
+    """A check; a read of a status takes a few milliseconds in each of so many seconds."""
+    claims = tuple(claim for claim in ledger() if claim.id not in left_out)
+    story, exchanges = Story(), []
+    for number in range(seconds * 20):
+        story.now_s = number / 20
+        took_s = slower * (0.004 + 0.0005 * (number * 7 % 11))
+        exchanges.append(story.send("getBuild", "default/x@1.0.0", 200, {}, took_s=took_s))
+    wrong = Story().send("getBuild", "default/x@1.0.0", 500, {})
+    notices = [Notice(name, "not-applicable", "set second_api_key_env") for name in idle]
+    notices += [Notice(name, "could-not-run", "nothing answered") for name in stuck]
+    return RunLog(
+        header=header(**{"claims": claims, **changes}),
+        exchanges=tuple(exchanges),
+        tallies=tuple(Tally("c", "r", one.id, held=1) for one in claims if one.id not in (*broken, *idle, *stuck)),
+        occurrences=tuple(Occurrence(checklogs.found(wrong, name, "200", "500")) for name in broken),
+        notices=tuple(notices),
+        footer=Footer("2026-01-02T03:04:15Z", 9.75, 0, ""),
+    )
+
+
+def test_each_claim_is_in_the_group_of_what_became_of_it() -> None:
+    before = check(broken=(MENDED, START), idle=(FOUND, READY))
+    both = compare(before, check(broken=(BROKEN,), idle=(LOST, START), stuck=(READY,)))
+    groups = (lists.NEWLY_BROKEN, lists.FIXED, lists.NO_LONGER, lists.NOW, lists.OTHERWISE)
+    found = [[turn.after.claim.id for turn in both.claims.turned_by(group)] for group in groups]
+    assert found == [[BROKEN], [MENDED], [START, LOST], [FOUND], [READY]]
+
+    report = json.loads(document(both))
+    row = {"id": BROKEN, "level": "must", "verdict": "broken", "reason": "", "before": "upheld"}
+    assert report["claims"]["newly_broken"] == [row]
+    for key, rows in report["claims"].items():
+        assert report["counts"][key] == len(rows)
+    assert [one["claim"] for one in report["findings"]["new"]] == [BROKEN]
+    assert report["counts"]["gone_findings"] == len(report["findings"]["gone"]) == 2
+    assert [report["runs"][run]["exit_code"] for run in "ab"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "only_before", "only_after", "unasked"),
+    [
+        ({}, {}, 0, 0, 0),
+        ({"left_out": (BROKEN,)}, {}, 0, 1, 0),
+        ({}, {"left_out": (BROKEN,)}, 1, 0, 0),
+        ({"broken": (START,)}, {"left_out": (START, READY), "claims_glob": "cancel.*"}, 0, 0, 2),
+        ({"left_out": (START, READY), "claims_glob": "cancel.*"}, {"broken": (START,)}, 0, 0, 2),
+    ],
+)
+def test_claim_of_another_ledger_is_not_one_that_was_left_out(
+    first: dict[str, Any], second: dict[str, Any], only_before: int, only_after: int, unasked: int
+) -> None:
+    claims = compare(check(**first), check(**second)).claims
+    assert (len(claims.only_before), len(claims.only_after), claims.selected_once) == (only_before, only_after, unasked)
+    assert (claims.new, claims.gone) == ((), ())
+    assert claims.are_alike is not bool(only_before or only_after)
+
+
+def test_slower_answers_of_a_check_are_found() -> None:
+    before, after = check(seconds=30), check(seconds=30, slower=1.5)
+    both = compare(before, after)
+    (times,) = both.operations
+    assert (times.name, times.counts) == ("getBuild", (600, 600))
+    assert [change.verdict for change in times.times] == ["slower"] * 2
+    assert all(change.apart and change.apart.value == pytest.approx(0.5, abs=0.02) for change in times.times)
+    assert (len(both.slower_or_faster), compare(before, before).slower_or_faster) == (1, ())
+    few = compare(check(seconds=1), check(seconds=1, slower=3))
+    assert {change.verdict for change in few.operations[0].times} == {TOO_FEW}
+
+    refusals = tuple(replace(e, response=replace(e.response, status=429)) for e in after.exchanges if e.response)
+    assert compare(replace(after, exchanges=refusals), before).operations == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        *((check(), check(contract_sha256="6a" * 32)), (check(), check(command="replay"))),
+        *((with_tail(2), check()), (with_tail(2), log_of(workload()))),
+    ],
+    ids=["contracts", "kinds of check", "load and check", "load that sent nothing"],
+)
+def test_runs_that_do_not_compare_are_refused(first: RunLog, second: RunLog) -> None:
+    with pytest.raises(UsageError) as error:
+        compare(first, second)
+    assert second.header.run_id in str(error.value)
+
+
+def test_difference_has_unit_and_bounds() -> None:
+    rate = Change("throughput_per_s", 28_181.3, 28_209.6, Interval(0.001, -0.0000004, 0.9971), NOISE)
+    assert (describe_apart(rate), describe_value(rate, rate.before)) == ("+0.1 % (-0.00004 to +100)", "28,181")
+    assert describe_apart(replace(rate, apart=Interval(-0.9995, -0.9999, -0.5))) == "-99.9 % (-99.9 to -50)"
+    assert describe_apart(replace(rate, apart=None)) == ""

@@ -1,0 +1,197 @@
+"""Properties of requests and responses, and the form of rules and judgements."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.rules.exchanges import contract, exchange, history
+from tests.rules.judging import cases
+from touchstone.facts.exchange import Exchange, Request
+from touchstone.facts.finding import Judgement
+from touchstone.rules.history import History
+from touchstone.rules.messages import (
+    asks_for_build,
+    excused,
+    operation_of,
+    parts,
+    path_of,
+    spelling,
+    tidied,
+)
+from touchstone.rules.rule import broken, describe, held, judged, judged_unless_limited, render, story_rule, unclear
+
+BUILD = "/templates/default/a/1.0.0/build"
+LONG_TARGET, NO_SUCH_PATH = {400, 414, 431}, {400, 404, 405, 414, 422, 431}
+
+
+def at(url: str) -> Exchange:
+    return Exchange(1, "", None, "primary", "", 0.0, 0.0, 0.0, Request("GET", url))
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "tidy"),
+    [
+        ("http://h/api/templates/a/b/1.0.0?x=/templates", "/templates/a/b/1.0.0", "/templates/a/b/1.0.0"),
+        ("http://templates.test/templates", "/templates", "/templates"),
+        ("http://h/templates-api/v1/templates/a/b/1", "/templates/a/b/1", "/templates/a/b/1"),
+        ("http://h/api//templates///a/b/1.0.0/build/", "", "/templates/a/b/1.0.0/build"),
+        ("http://h/templates/a/x/../b/./1", "/templates/a/x/../b/./1", "/templates/a/b/1"),
+        ("http://h/templates/a%2Fb%2f1", "/templates/a%2Fb%2f1", "/templates/a/b/1"),
+        ("http://h/templates/a/b/1?to=x://y/templates/z", "/templates/a/b/1", "/templates/a/b/1"),
+        ("http://h/templates/a/http://b/1", "/templates/a/http://b/1", "/templates/a/http:/b/1"),
+        ("http://h/../../..", "", ""),
+        ("http://h/api/other", "", ""),
+        ("http://h", "", ""),
+    ],
+)
+def test_path_lies_below_the_base_of_the_target(url: str, path: str, tidy: str) -> None:
+    assert (path_of(at(url)), tidied(at(url))) == (path, tidy)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/templates", "plain"),
+        ("/templates/default/a-b/1.0.0", "plain"),
+        ("/templates/default/%61-b/1.0.0/build/events?x=1", "plain"),
+        ("/templates/default/a/10.20.30/build", "plain"),
+        ("/templates/default/" + "a" * 64 + "/1.0.0", "plain"),
+        ("/templates/default/" + "a" * 65 + "/1.0.0", "misspelt"),
+        ("/templates/default/" + "a" * 255 + "/1.0.0", "misspelt"),
+        ("/templates/default/" + "a" * 256 + "/1.0.0", "misshapen"),
+        ("/templates/default/a/v1.0.0/build", "misspelt"),
+        ("/templates/default/A/1.0.0", "misspelt"),
+        *((f"/templates/default/{odd}/1.0.0", "misshapen") for odd in ("a%0Ab", "a%0A", "a%2Fb", "a%5Cb", "..", ".")),
+        *((f"/templates/default/{odd}/1.0.0", "misshapen") for odd in ("%2E%2e", "%2e", "%ff", "%zz", "a b")),
+        (BUILD + "/", "misshapen"),
+        ("/templates/", "misshapen"),
+    ],
+)
+def test_spelling_is_measured_by_the_contract(path: str, expected: str) -> None:
+    assert spelling(exchange(path=path), contract()) == expected
+
+
+@cases(
+    "facts expected",
+    {
+        "a usual request": ({}, set()),
+        "a misspelt path": ({"path": "/templates/default/A/1.0.0/build"}, NO_SUCH_PATH),
+        "a misshapen path": ({"path": BUILD + "/"}, NO_SUCH_PATH | {301, 302, 303, 307, 308}),
+        "a body": ({"request_body": b"x"}, {400, 411, 413, 415, 422}),
+        "Accept of anything": ({"request_headers": {"Accept": "*/*"}}, set()),
+        "Accept of a type": ({"request_headers": {"accept": "text/csv"}}, {406}),
+        "a document": ({"operation": "publishTemplate", "request_headers": {"Content-Type": "application/yaml"}},
+            set()),
+        "a text": ({"operation": "publishTemplate", "request_headers": {"Content-Type": "text/plain"}}, {400, 415}),
+        "a document without a type": ({"operation": "publishTemplate"}, {400, 415}),
+    },
+)  # fmt: skip
+def test_only_what_is_odd_excuses_an_answer(facts: dict[str, Any], expected: set[int]) -> None:
+    assert excused(exchange(**facts), contract()) == expected
+
+
+@pytest.mark.parametrize(("chars", "expected"), [(2000, set()), (2001, LONG_TARGET)])
+def test_address_of_more_than_2000_characters_may_be_refused(chars: int, expected: set[int]) -> None:
+    end = "/templates/default/a/1.0.0"
+
+    assert excused(at("http://h/".ljust(chars - len(end), "a") + end), contract()) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(529_684, set()), (529_685, {413})])
+def test_document_larger_than_any_taken_before_may_be_refused(size: int, expected: set[int]) -> None:
+    headers = {"content-type": "application/yaml"}
+    publish = exchange("publishTemplate", request_body=b"x" * size, request_headers=headers)
+
+    assert excused(publish, contract()) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (BUILD, True),
+        (BUILD + "/events/", True),
+        ("/templates/a%0Ab/build", True),
+        ("/templates/a\nb/build", True),
+        ("/templates/a/b/1.0.0", False),
+        ("/other/build", False),
+    ],
+)
+def test_build_is_requested_by_the_end_of_the_path(path: str, expected: bool) -> None:
+    assert asks_for_build(exchange(path=path)) is expected
+
+
+def test_operation_needs_its_own_method() -> None:
+    assert operation_of(exchange("getBuild", method="HEAD"), contract()) is None
+    assert operation_of(exchange("nonsense"), contract()) is None
+    assert operation_of(exchange("getBuild"), contract()) == contract().operations["getBuild"]
+    assert parts("default/a/b@c@1.0.0") == ("default", "a/b@c", "1.0.0")
+
+
+@cases(
+    "facts expected",
+    {
+        "an object": ({"status": 404, "json": {"error": "no"}}, '404 {"error": "no"}'),
+        "bytes": ({"status": 502, "body": b"bad gateway"}, "502 b'bad gateway'"),
+        "no body": ({"status": 204}, "204"),
+        "no answer": ({"status": 0, "error": "ConnectError: refused"}, "ConnectError: refused"),
+    },
+)
+def test_answer_is_described_by_status_and_body(facts: dict[str, Any], expected: str) -> None:
+    assert describe(exchange(**facts)) == expected
+
+
+@cases(
+    "value limit expected",
+    {
+        "a text": ("a" * 118, 120, "'" + "a" * 118 + "'"),
+        "a long text": ("a" * 119, 120, "'" + "a" * 118 + "…"),
+        "an object": ({"deleted": True, "error": "ä"}, 120, '{"deleted": true, "error": "ä"}'),
+        "a list": ([None, "a"], 120, '[null, "a"]'),
+        "a long object": ({"a": "b" * 200}, 10, '{"a": "bb…'),
+    },
+)
+def test_value_is_rendered_in_a_line(value: object, limit: int, expected: str) -> None:
+    assert render(value, limit) == expected
+
+
+# --- rules and judgements ---------------------------------------------------------------------------------------------
+
+FIRST, LAST = exchange("startBuild", 202, seq=3), exchange("getBuild", seq=8)
+
+
+@cases(
+    "judgement outcome expected actual",
+    {
+        "held": (held("a.claim", FIRST, LAST), "held", "", ""),
+        "broken": (broken("a.claim", FIRST, LAST, expected="200", actual="500"), "broken", "200", "500"),
+        "broken by an empty text": (broken("a.claim", FIRST, LAST, expected="200", actual=""), "broken", "200", ""),
+        "broken by its answer": (broken("a.claim", FIRST, LAST, expected="201"), "broken", "201", "200"),
+        "unclear": (unclear("a.claim", FIRST, LAST, why="a limit"), "indeterminate", "", "a limit"),
+        "holds": (judged("a.claim", True, FIRST, LAST, expected="200", actual="200"), "held", "", ""),
+        "does not hold": (judged("a.claim", False, FIRST, LAST, expected="200", actual="500"), "broken", "200", "500"),
+    },
+)
+def test_judgement_rests_on_its_evidence(judgement: Judgement, outcome: Any, expected: str, actual: str) -> None:
+    assert judgement == Judgement("a.claim", outcome, "", "getBuild", (3, 8), expected, actual)
+
+
+def test_limit_in_the_way_leaves_a_claim_open() -> None:
+    limited = judged_unless_limited("a.claim", False, exchange(status=429), "200")
+
+    assert (limited.outcome, judged_unless_limited("a.claim", False, LAST, "404").outcome) == (
+        "indeterminate",
+        "broken",
+    )
+
+
+def test_rule_signs_what_it_declares_and_rejects_the_rest() -> None:
+    @story_rule("some.rule", "a.claim")
+    def some(claim: str, _: History) -> Iterator[Judgement]:
+        yield broken(claim, FIRST, LAST, expected="200", actual="500")
+
+    own = broken("a.claim", FIRST, LAST, expected="200", actual="500")
+    assert list(some("a.claim", history())) == [replace(own, check="some.rule")]
+    with pytest.raises(AssertionError, match=r"some\.rule.* another"):
+        list(some("another", history()))

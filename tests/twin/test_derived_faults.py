@@ -1,0 +1,143 @@
+"""Faults that are derived from the contract: none is forgotten, each shows in the answers, and each is blamed."""
+
+import random
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from tests.twin.life import same
+from touchstone.contract import claims, document
+from touchstone.contract.files import openapi_dir
+from touchstone.proof.faults import FAULTS as NAMED_FAULTS
+from touchstone.proof.mutants import DUPLICATES, generated
+from touchstone.proof.mutants.access import ABOUT_ONE, KEY_RULES, VERSION_RULES
+from touchstone.proof.mutants.answers import SENT_ALIKE, SHARED
+from touchstone.proof.mutants.derived import PERMITTED
+from touchstone.proof.mutants.life import TRANSITIONS
+from touchstone.proof.surface import ENUMS, EVENT_FIELDS, OPERATIONS, PLACES, REFUSALS, STATUSES, SUCCESSES, UNUSED
+from touchstone.twin.serve import Behaviour
+
+FAULTS = generated(1)
+CONTRACT = document.resolved(document.read_document((openapi_dir() / "builds.yaml").read_bytes(), "builds.yaml"))
+KINDS = {"": "templates", "/{namespace}/{name}/{version}": "template"}
+KNOWN: dict[str, tuple[str, str, dict[str, Any]]] = {
+    operation["operationId"]: (method.upper(), path.removeprefix("/templates"), operation["responses"])
+    for path, item in CONTRACT["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+}
+BODIES = [name for name in OPERATIONS if name != "streamBuildEvents"]
+
+
+def matching(glob: str) -> set[str]:
+    """The derived faults whose names match, also those that are named faults."""
+    return {name for name in (*FAULTS, *DUPLICATES) if fnmatchcase(name, glob)}
+
+
+def suffixes(glob: str) -> set[str]:
+    return {name.rpartition(".")[2] for name in matching(glob)}
+
+
+def fields_of(schema: dict[str, Any]) -> set[str]:
+    """The properties of an object, or of any of several."""
+    parts = (part for word in ("anyOf", "oneOf", "allOf") for part in schema.get(word, ()))
+    return set(schema.get("properties", {})).union(*map(fields_of, parts))
+
+
+def test_surface_has_the_operations_and_statuses_of_the_contract() -> None:
+    kinds = {name: KINDS.get(path, path.rpartition("/")[2]) for name, (_, path, _) in KNOWN.items()}
+    assert {name: (method, kinds[name]) for name, (method, _, _) in KNOWN.items()} == OPERATIONS
+    assert {name: {*map(int, answers)} for name, (_, _, answers) in KNOWN.items()} == {
+        name: set(statuses) for name, statuses in STATUSES.items()
+    }
+
+
+def test_surface_has_the_fields_and_enums_of_the_contract() -> None:
+    for operation in BODIES:
+        documented = {
+            field
+            for answer in KNOWN[operation][2].values()
+            for content in answer["content"].values()
+            for field in fields_of(content["schema"])
+        }
+        placed = {field for place in PLACES if place.operation == operation for field in place.fields}
+        assert documented - UNUSED == placed, operation
+    schemas = CONTRACT["components"]["schemas"]
+    event = schemas["BuildEvent"]["properties"]
+    assert set(event) == set(EVENT_FIELDS)
+    assert {name: tuple(event[name]["enum"]) for name in ("level", "phase")} == {
+        name: ENUMS[name] for name in ("level", "phase")
+    }
+    assert tuple(schemas["Build"]["properties"]["status"]["enum"]) == ENUMS["status"]
+
+
+@pytest.mark.parametrize("place", SUCCESSES, ids=lambda place: place.name)
+def test_success_and_each_of_its_fields_are_changed(place: Any) -> None:
+    assert matching(f"{place.name}.code.[1-5]*")
+    assert matching(f"{place.name}.code.failing")
+    for name in place.fields:
+        found = suffixes(f"{place.name}.{name}.*")
+        assert "drop" in found
+        if place.name not in SENT_ALIKE or name not in {*SHARED, "status"}:
+            assert "type" in found
+            assert found - {"drop", "type", "null"} or place.name == "getTemplate.200"
+        elif name in {"ref", "digest"}:
+            assert matching(f"{place.operation}.20?.*.{name}.swap")
+
+
+@pytest.mark.parametrize("place", REFUSALS, ids=lambda place: place.name)
+def test_refusal_and_each_of_its_fields_are_changed(place: Any) -> None:
+    assert matching(f"{place.name}.code.[1-5]*")
+    for name in place.fields:
+        assert matching(f"{place.name}.{name}.drop")
+        assert place.status == 401 or matching(f"{place.name}.{name}.type")
+
+
+def test_operations_states_frames_rules_and_transitions_are_changed() -> None:
+    hows = ("*.body.cut", "*.body.array", "*.media.text-html", "*.delay", ".answer.repeat", ".answer.swap")
+    assert [(name, how) for name in BODIES for how in hows if not matching(f"{name}{how}")] == []
+    for word in ENUMS["status"]:
+        others = {other.replace("_", "-") for other in ENUMS["status"] if other != word}
+        assert others <= suffixes(f"getBuild.200.{word}.status.*")
+    for name in EVENT_FIELDS:
+        assert suffixes(f"streamBuildEvents.200.{name}.*") >= {"drop", "null", "type"}
+    for rule in KEY_RULES:
+        assert suffixes(f"auth.{rule}.skip.*") == set(OPERATIONS)
+    for rule in VERSION_RULES:
+        assert suffixes(f"access.{rule}.skip.*") == set(ABOUT_ONE)
+    assert [name for name in TRANSITIONS if len(matching(f"{name}.*")) < 3] == []
+
+
+def test_seed_draws_values_and_no_names() -> None:
+    again, others = generated(1), generated(2)
+    assert [(f.name, f.says, f.breaks) for f in again.values()] == [(f.name, f.says, f.breaks) for f in FAULTS.values()]
+    assert list(others) == list(FAULTS)
+    assert any(FAULTS[name].says != others[name].says for name in FAULTS)
+
+
+def test_blame_names_claims_that_exist() -> None:
+    known = [claim.id for claim in claims.load().judged()]
+    globs = {glob for fault in FAULTS.values() for glob in (*fault.breaks, *fault.also)}
+    assert {glob for glob in globs if not any(fnmatchcase(claim, glob) for claim in known)} == set()
+    assert all(fault.breaks for fault in FAULTS.values())
+
+
+def test_listed_and_permitted_faults_are_derived_ones() -> None:
+    assert set(DUPLICATES.values()) <= set(NAMED_FAULTS)
+    assert set(DUPLICATES) & set(FAULTS) == set()
+    assert [glob for glob in PERMITTED if not matching(glob)] == []
+
+
+# --- each shows ------------------------------------------------------------------------------------------------------
+
+SAMPLE = random.Random(1).sample(list(FAULTS), 30)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SAMPLE else [pytest.mark.whole]) for n in FAULTS])
+def test_fault_shows_in_a_life(name: str, virtual_time: None) -> None:
+    assert not same(Behaviour("faithful", ""), FAULTS[name])
+
+
+def test_life_with_the_same_server_is_the_same(virtual_time: None) -> None:
+    assert same(Behaviour("faithful", ""), Behaviour("again", ""))

@@ -1,0 +1,101 @@
+"""Faults that show under load: in a quiet time the twin keeps its promises, and in a crowd it breaks them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.twin.conftest import Serve
+from tests.twin.life import describe
+from tests.twin.virtual import SECOND, Api, Clock, served
+from touchstone.contract import claims
+from touchstone.errors import UsageError
+from touchstone.proof import catalogue
+from touchstone.proof.faults import FAULTS
+from touchstone.proof.faults.crowded import FAILS_FROM, FOLLOWERS, KEPT_BYTES, READS_PER_S, REFUSALS_PER_S, REQUESTS
+from touchstone.twin import RateLimit
+from touchstone.twin.serve import Behaviour
+
+UNDER_LOAD = {name: fault for name, fault in FAULTS.items() if fault.under == "load"}
+# With the number of answers something grows, from the first one on; memory shows in no answer.
+WEARING = {"answers-become-longer", "answers-become-slower", "memory-is-kept"}
+
+
+def story(clock: Clock, behaviour: Behaviour, *, is_crowded: bool) -> Iterator[str]:
+    """What clients observe while two builds run, or more than the host has room for, and afterwards."""
+    rate = RateLimit.parse(f"{20 if is_crowded else 9}/3600")
+    api = served(clock, behaviour, capacity=4 if is_crowded else 3, rate=rate, seed=1)
+    builds, extra = (5, 1) if is_crowded else (2, 0)
+    yield f"{api.built('ready')}"
+    for number in range(builds):
+        yield describe(api.publish(f"crowd-{number}", "sleep 9", f"echo {number}", *(f"echo {n}" for n in range(9))))
+        yield describe(api.start(f"crowd-{number}"))
+    followers = [api.follow("crowd-0") for _ in range(FOLLOWERS + 2 * extra)]
+    others = [api.follow("crowd-1") for _ in range((REQUESTS - FOLLOWERS) * extra)]
+    for name in ("ready", "crowd-0", f"crowd-{builds - 1}"):
+        began_s = clock.now_s
+        yield from (describe(api.status(name)) for _ in range(READS_PER_S * 3 * extra or 2))
+        yield f"{clock.now_s - began_s:.4f} s"
+    for _ in range((FAILS_FROM + 20) * extra):
+        yield describe(api.template("ready"))
+    # One key starts until it is refused, and then the other one starts.
+    yield from (describe(api.start("ready")) for _ in range(20 + REFUSALS_PER_S if is_crowded else 6))
+    other = api.with_key(SECOND)
+    yield describe(other.publish())
+    yield describe(other.start())
+    clock.wait(30)
+    yield from (describe(each) for each in (*followers, *others))
+    yield from (describe(api.status(f"crowd-{number}")) for number in range(builds))
+
+
+def same(fault: Behaviour, *, is_crowded: bool) -> bool:
+    clocks = Clock(), Clock()
+    pairs = zip(clocks, (Behaviour("faithful", ""), fault), strict=True)
+    plain, faulty = (story(clock, each, is_crowded=is_crowded) for clock, each in pairs)
+    try:
+        return all(one == other for one, other in zip(plain, faulty, strict=True))
+    finally:
+        for clock in clocks:
+            clock.end()
+
+
+@pytest.mark.parametrize("name", UNDER_LOAD)
+def test_load_fault_shows_in_a_crowd_and_not_before(name: str, virtual_time: None) -> None:
+    if name not in WEARING:
+        assert same(UNDER_LOAD[name], is_crowded=False)
+    if name != "memory-is-kept":
+        assert not same(UNDER_LOAD[name], is_crowded=True)
+
+
+def test_answers_wear_out(serve: Serve) -> None:
+    api: Api = serve(FAULTS["memory-is-kept"])
+    api.publish()
+    api.status()
+    assert [len(kept) for kept in api.app.kept] == [KEPT_BYTES] * 2  # type: ignore[attr-defined]  # of this fault
+    api = serve(FAULTS["answers-become-longer"])
+    api.publish()
+    first, second = api.status(), api.status()
+    assert (len(second.body) - len(first.body), first.json()) == (8, second.json())
+
+
+def test_build_that_vanishes_or_never_ends_is_the_fourth(serve: Serve) -> None:
+    for name, state in (("crowded-build-vanishes", "not_built"), ("crowded-build-never-ends", "building")):
+        api = serve(FAULTS[name])
+        for number in range(4):
+            api.publish(f"crowd-{number}", "sleep 9", f"echo {number}")
+            assert (api.start(f"crowd-{number}").status, api.state(f"crowd-{number}")) == (202, "building")
+        api.clock.wait(20)
+        assert [api.state(f"crowd-{number}") for number in range(4)] == ["ready"] * 3 + [state]
+
+
+def test_load_faults_break_claims_of_load_runs_and_prove_leaves_them_out() -> None:
+    ledger = claims.load()
+    known = {claim.id for claim in (*ledger.judged(), *ledger.judged("load"))}
+    assert {claim for fault in UNDER_LOAD.values() for claim in fault.breaks} <= known
+    assert all(fault.breaks for fault in UNDER_LOAD.values())
+    assert {one.subject.name for one in catalogue.named_faults()} == set(FAULTS) - set(UNDER_LOAD)
+    assert {one.subject.name for one in catalogue.under_load()} == set(UNDER_LOAD)
+    assert catalogue.fault("crowded-build-vanishes") is FAULTS["crowded-build-vanishes"]
+    assert "crowded-answers-are-slow" in catalogue.proving("load.p99")
+    with pytest.raises(UsageError, match="crowded-log-drops-lines"):
+        catalogue.named_faults("crowded-l*")
+    assert catalogue.named_faults("no-such-*") == []
