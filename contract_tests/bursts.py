@@ -160,7 +160,7 @@ class Round:
         Raises:
             Unsuited: no start was served; the wait is shorter after earlier waits without success.
         """
-        answer, waits = self.last_refused, self.exam.vain
+        answer, waits = self.last_refused, self.exam.waits
         patience_s = waits.limit_s(REFUSED, self.exam.target.patience_s)
         # Not the refused version: the next served start must not also begin the refused one.
         ref = next((version.ref for version in self.versions if version.ref != self.refused_ref), self.refused_ref)

@@ -1,7 +1,7 @@
-"""A headless Chromium that opens a page and saves its requests as HAR, as the network panel of DevTools does.
+"""A headless Chromium that opens a page and saves its requests as HAR with the code of DevTools.
 
-DevTools is a page itself, at the port for debuggers. It is opened beside the page, and its writer of HAR is called.
-Both reach nothing but this machine.
+DevTools is a page itself, at the debugging port. It is opened in a second tab, and its HAR writer is called.
+Both can reach loopback only.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import httpx
 import websocket
 
-# Nothing waits longer for anything.
+# Timeout of everything.
 LIMIT_S = 120.0
 STEP_S = 0.05
 
@@ -29,29 +29,29 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-breakpad"),
-    *("--disable-background-timer-throttling", "--disable-renderer-backgrounding"),  # only one of the tabs is in front
+    *("--disable-background-timer-throttling", "--disable-renderer-backgrounding"),  # only one tab is in the foreground
     *("--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
     *("--remote-debugging-port=0", "--remote-allow-origins=*"),
 )
 
-# What is called in DevTools, by its place below /devtools/. A file that is not there is served as an empty one.
+# Classes that are used of DevTools, by their path below /devtools/. Chromium serves a missing file as an empty one.
 _CALLED = {"core/sdk/sdk.js": "TargetManager", "models/logs/logs.js": "NetworkLog", "models/har/har.js": "Writer"}
 
-# Resolves when DevTools listens to the page: what the page is told afterwards comes after `Network.enable`.
+# Resolves when DevTools is attached to the page: later commands to the page come after `Network.enable`.
 _LISTENS = """
 (async () => {
   const SDK = await import('./core/sdk/sdk.js');
   const until = Date.now() + 20000;
   let target;
   while (!(target = SDK.TargetManager.TargetManager.instance().primaryPageTarget())) {
-    if (Date.now() > until) throw new Error('DevTools found no page to look at');
+    if (Date.now() > until) throw new Error('DevTools found no page');
     await new Promise(again => setTimeout(again, 20));
   }
   await target.runtimeAgent().invoke_evaluate({expression: '0'});
 })()
 """
 
-# What DevTools does for "Save all as HAR", once each request is over and what went on the wire is known.
+# "Save all as HAR" of DevTools, after all requests are finished and have their raw headers.
 _WRITE = """
 (async () => {
   const SDK = await import('./core/sdk/sdk.js');
@@ -75,8 +75,7 @@ _WRITE = """
 })()
 """
 
-
-# What DevTools does for "Import HAR file": of each request its method, URL, status, and the kind to filter by.
+# "Import HAR file" of DevTools: method, URL, status and type of each request.
 _READ = """
 (async text => {{
   const {{HARFormat, Importer}} = await import('./models/har/har.js');
@@ -87,12 +86,12 @@ _READ = """
 
 
 class Unsuitable(Exception):
-    """There is no Chromium here, or none whose DevTools writes HAR where it is looked for."""
+    """No Chromium is installed, or its DevTools has no HAR writer at the expected path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The text of a HAR as DevTools writes it, with all content, and without what DevTools takes for secret."""
+    """HAR texts from DevTools: with all content, and without presumed secrets."""
 
     full: str
     sanitized: str
@@ -100,19 +99,19 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A Chromium that is running; *address* is where it listens to debuggers."""
+    """A running Chromium; *address* is that of its debugging port."""
 
     address: str
 
     def saved(self, url: str, code: str) -> Saved:
-        """What the network panel saves of the page at *url*, after the promise that *code* makes in it is kept."""
+        """Opens *url*, awaits the promise of *code* in the page, and returns the saved HAR."""
         with self.tab() as page, self._devtools(page) as devtools:
             page.open(url)
             page.value(code)
             return Saved(**devtools.value(_WRITE))
 
     def opened(self, *texts: str) -> list[list[tuple[str, str, int, str]]]:
-        """Method, URL, status and kind of each request that the network panel reads from HAR files."""
+        """Method, URL, status and type of each request that the network panel imports from HAR *texts*."""
         with self.tab() as page, self._devtools(page) as devtools:
             found = [devtools.value(_READ.format(text=json.dumps(text))) for text in texts]
         return [[(method, url, status, kind) for method, url, status, kind in requests] for requests in found]
@@ -127,7 +126,7 @@ class Browser:
 
     @contextlib.contextmanager
     def tab(self) -> Iterator["Tab"]:
-        """A new tab, which is closed when the block ends."""
+        """Opens a tab for the block."""
         answer = httpx.put(
             f"http://{self.address}/json/new?{quote('about:blank', safe='')}", timeout=LIMIT_S, trust_env=False
         ).json()
@@ -149,7 +148,7 @@ class Tab:
     _sent: int = 0
 
     def open(self, url: str) -> None:
-        """Goes to *url* and waits until all that its HTML names is loaded."""
+        """Opens *url* and waits for the load event."""
         self.call("Page.enable")
         self.call("Page.setLifecycleEventsEnabled", enabled=True)
         went = self.call("Page.navigate", url=url)
@@ -191,7 +190,7 @@ class Tab:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A Chromium with a profile of its own, until the block ends; Unsuitable: there is none, or none that can save."""
+    """Runs a Chromium with its own profile for the block; Unsuitable if none can save HAR."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         raise Unsuitable(f"no Chromium is installed: {', '.join(NAMES)}")
@@ -225,7 +224,7 @@ def _running(executable: str, home: Path) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def _port(process: "subprocess.Popen[bytes]", home: Path) -> int:
-    """The port that Chromium has chosen. It writes port and path, a line each, into a file and tells nobody."""
+    """The debugging port, which Chromium writes into a file: port and path, each on a line."""
     file = home / "DevToolsActivePort"
     for _ in range(round(LIMIT_S / STEP_S)):
         lines = file.read_text("utf-8").splitlines() if file.exists() else []

@@ -1,4 +1,4 @@
-"""Runs the command line as a user does: in a child process, in a folder of its own, with a home of its own."""
+"""Runs the command line as a user does: in a child process, with its own folder and home."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from touchstone.twin import DEFAULT_ACCOUNTS
 PRIMARY, SECOND, RESTRICTED = (account.key for account in DEFAULT_ACCOUNTS)
 KEYS = {"ORGO_API_KEY": PRIMARY, "ORGO_SECOND_API_KEY": SECOND, "ORGO_RESTRICTED_API_KEY": RESTRICTED}
 
-# Nothing waits this long unless it hangs.
+# Timeout of everything: only a hang takes so long.
 LIMIT_S = 300.0
 
 _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "GITHUB_", "FORCE_COLOR", "PYTEST_")
@@ -26,7 +26,7 @@ _OURS = ("ORGO_", "TOUCHSTONE_", "XDG_", "COLUMNS", "CI", "GITHUB_", "FORCE_COLO
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command that is over, and the folder that it ran in."""
+    """Result of a command, and its working folder."""
 
     code: int
     out: str
@@ -35,7 +35,7 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """The last line that the user saw, on either stream."""
+        """The last line of stdout, or of stderr if stdout is empty."""
         return (self.out.strip() or self.err.strip()).splitlines()[-1]
 
     @property
@@ -55,12 +55,7 @@ class Ended:
 
 @dataclass
 class Shell:
-    """A folder, and an environment that knows nothing of the one that the tests run in.
-
-    Attributes:
-        module: The program.
-        columns: How wide its terminal is.
-    """
+    """A working folder with an environment independent of the tests; *columns* is the terminal width."""
 
     folder: Path
     keys: Mapping[str, str] = field(default_factory=lambda: dict(KEYS))
@@ -68,13 +63,13 @@ class Shell:
     columns: int = 200
 
     def environment(self) -> dict[str, str]:
-        """The variables of a child: no settings but the keys, and a home below the folder."""
+        """Variables of a child: the keys as the only settings, and a home below the folder."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         home = {"HOME": str(self.folder / "home"), "XDG_STATE_HOME": str(self.folder / "state")}
         return kept | home | dict(self.keys) | {"COLUMNS": str(self.columns)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """The command, running."""
+        """Starts a command."""
         return subprocess.Popen(
             [sys.executable, "-m", self.module, *arguments],
             cwd=self.folder,
@@ -86,7 +81,7 @@ class Shell:
         )
 
     def run(self, *arguments: str) -> Ended:
-        """The command, over."""
+        """Runs a command to its end."""
         return self.ended(self.start(*arguments))
 
     def ended(self, command: "subprocess.Popen[str]") -> Ended:
@@ -100,11 +95,11 @@ class Shell:
         return Ended(command.returncode, out, err, self.folder)
 
     def journals(self) -> list[Path]:
-        """The journals that are left."""
+        """The remaining journals."""
         return sorted((self.folder / "state").rglob("*.journal*"))
 
     def files(self) -> Sequence[Path]:
-        """Every file that commands left in the folder."""
+        """All files in the folder."""
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
 
@@ -112,7 +107,7 @@ Command = Callable[..., Ended]
 
 
 def called(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
-    """The command in this process, for what needs neither a signal nor a child: much faster, and the same code."""
+    """Runs a command in this process: faster, for tests without signals or child processes."""
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         monkeypatch.delenv(name)
     for name, value in shell.environment().items():
@@ -126,12 +121,12 @@ def called(shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def children(pid: int) -> list[int]:
-    """The processes that *pid* started."""
+    """Child processes of *pid*."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def gone(pid: int, within_s: float = LIMIT_S) -> bool:
-    """Whether a process that is no child of ours ends within a time; waits for its end and not for a clock."""
+    """Waits for the end of a process that is not our child; whether it ended in time."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -1,6 +1,4 @@
-"""
-Ways to write a text down in other letters, and an oracle that reads what was written; no code of the product in either.
-"""
+"""Encodings of a text, and an oracle that decodes them without code of the product."""
 
 import base64
 import binascii
@@ -19,7 +17,7 @@ Encoding = Callable[[str, random.Random], str]
 
 
 def piecewise(special: str, *spellings: Callable[[str], str]) -> Encoding:
-    """Each character as it is or in one of the spellings; special ones never as they are."""
+    """Encoding that spells each character plainly or in one of *spellings*; *special* ones never plainly."""
 
     def encoded(text: str, chance: random.Random) -> str:
         ways: list[Callable[[str], str]] = [*spellings, str]
@@ -33,13 +31,13 @@ def in_percent(form: str) -> Callable[[str], str]:
 
 
 def in_hex(text: str, chance: random.Random) -> str:
-    """Hexadecimal of the text or of a longer one, in either case."""
+    """Hexadecimal of the text or a longer one, in upper or lower case."""
     digits = (word(chance) + text + word(chance)).encode().hex()
     return chance.choice([digits, digits.upper()])
 
 
 def in_base64(text: str, chance: random.Random) -> str:
-    """Base64 of a longer text: the key at any of the three alignments, either alphabet, with and without padding."""
+    """Base64 of a longer text: at any of the three offsets, in either alphabet, with or without padding."""
     data = (word(chance) + text + word(chance)).encode()
     coded = chance.choice([base64.b64encode, base64.urlsafe_b64encode])(data).decode()
     return chance.choice([coded, coded.rstrip("=")])
@@ -74,8 +72,8 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 
-def readings(text: str) -> Iterator[str]:
-    """What a text may be read as; what comes out of base64 or hexadecimal and is noise is left out."""
+def decodings(text: str) -> Iterator[str]:
+    """Decodings of a text; noise from base64 or hexadecimal is left out."""
     yield unquote(text, errors="replace")
     yield unquote_plus(text, errors="replace")
     yield html.unescape(text)
@@ -104,20 +102,20 @@ def unescaped(match: re.Match[str]) -> str:
 
 
 def layers(text: str) -> set[str]:
-    """The text and all that it may be read as, DEPTH deep."""
-    seen, newest = {text}, {text}
+    """The text and all its decodings, up to DEPTH times decoded."""
+    found, newest = {text}, {text}
     for _ in range(DEPTH):
-        newest = {reading for layer in newest for reading in readings(layer)} - seen
-        seen |= newest
-    return seen
+        newest = {decoded for layer in newest for decoded in decodings(layer)} - found
+        found |= newest
+    return found
 
 
 def parts(keys: list[str]) -> set[str]:
-    """The keys, and every part of one that is PART characters long."""
+    """Every part of a key that is PART characters long."""
     return {key[start : start + PART] for key in keys for start in range(len(key) - PART + 1)}
 
 
 def left(text: str, keys: list[str]) -> set[str]:
-    """The parts of keys that are still in a text."""
-    read = "\0".join(layers(text))
-    return {part for part in parts(keys) if part in read}
+    """Parts of keys that a text still contains."""
+    decoded = "\0".join(layers(text))
+    return {part for part in parts(keys) if part in decoded}

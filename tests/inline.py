@@ -1,4 +1,4 @@
-"""Runs commands, and the contract tests that they start, in this process: the same code in one interpreter."""
+"""Runs commands and their contract tests in this process."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from touchstone.types import Progress
 
 
 def inline(shell: Shell, *arguments: str) -> Ended:
-    """A command, over; no process is started for the contract tests."""
+    """Runs a command to its end; the contract tests start no process."""
     out, err = io.StringIO(), io.StringIO()
     captured: Any = SimpleNamespace(readouterr=lambda: (out.getvalue(), err.getvalue()))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -29,7 +29,7 @@ def inline(shell: Shell, *arguments: str) -> Ended:
 
 
 def run_pytest(command: Sequence[str], environment: Mapping[str, str], output: Any) -> int:
-    """The exit code of ``python -m pytest …``, called here with these variables."""
+    """Runs ``python -m pytest …`` in this process with these variables; returns the exit code."""
     path, modules, variables = sys.path[:], set(sys.modules), dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
@@ -59,5 +59,5 @@ def _watched(
 
 
 def listed(command: Sequence[str], *, env: Mapping[str, str], **_: object) -> "subprocess.CompletedProcess[str]":
-    """Stands in for `subprocess.run`, where the cases of a plan are listed."""
+    """Replaces `subprocess.run` for the list of cases of a plan."""
     return subprocess.CompletedProcess(command, run_pytest(command, env, io.StringIO()), "", "")

@@ -1,6 +1,6 @@
-"""Probes for tests: a brain that asks the same few things whatever it hears, and the command that has it for its own.
+"""Probes for tests: planners with fixed stimuli, and `touchstone probe` with such a planner.
 
-As a program it is `touchstone` with that brain in the place of the real one, or, with its name, the child process.
+As a program it is `touchstone` with one of these planners; with the name of a planner it is the child process.
 """
 
 import os
@@ -25,16 +25,13 @@ from touchstone.limiter.terms import Terms
 
 ROOT = Path(__file__).resolve().parent.parent
 BRAIN = "StandIn"
-# For the brain that asks without end.
 ENDLESS = "Endless"
-# For the one that waits for no answer.
 STREAMS = "Streams"
-# For the one that asks little and finds no limit.
 FREE = "Free"
 
 
 class StandIn:
-    """Asks a canary, a burst, two volleys, for builds in flight and for one after those were freed."""
+    """Sends a canary, a burst, two volleys, builds in flight, and starts after two builds were freed."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -44,7 +41,7 @@ class StandIn:
         self.resumed = False
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
-        """All of them, as they are from *at* on."""
+        """All stimuli from *at* on."""
         rest = at + 0.05
         return (
             Stimulus("a canary", (Segment((at,)),)),
@@ -54,8 +51,8 @@ class StandIn:
             Stimulus("after two were freed", (Segment((at + 0.1, at + 0.15, at + 0.2), "accepted"),), frees=2),
         )
 
-    def ask(self, now_at: float) -> Stimulus | None:
-        """The next of them."""
+    def propose(self, now_at: float) -> Stimulus | None:
+        """The next stimulus."""
         stimuli = self.stimuli(now_at)
         if self.why:
             return None
@@ -64,14 +61,14 @@ class StandIn:
             return None
         return stimuli[len(self.steps)]
 
-    def hear(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Keeps the answers."""
+    def observe(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
+        """Records the responses."""
         self.answers += answers
         at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, at, stimulus.bits, {"fixed": 0.75, "gcra": 0.25}))
 
     def resume(self) -> None:
-        """Notes that it goes on."""
+        """Records that the probe was resumed."""
         self.resumed = True
 
     def stop(self, why: Why) -> None:
@@ -79,7 +76,7 @@ class StandIn:
         self.why = why
 
     def known(self) -> Identity:
-        """As if it knew."""
+        """A fixed identity."""
         refused = sum(not answer.accepted for answer in self.answers)
         accepted = len(self.answers) - refused
         lasted_s = self.answers[-1].done_at - self.answers[0].sent_at if self.answers else 0.0
@@ -98,18 +95,18 @@ class StandIn:
 
 
 class Endless(StandIn):
-    """Asks for bursts without end."""
+    """Sends bursts without end."""
 
-    def ask(self, now_at: float) -> Stimulus | None:
-        """Another one."""
+    def propose(self, now_at: float) -> Stimulus | None:
+        """Another burst."""
         return None if self.why else Stimulus("a burst", (drain(now_at + 0.02, 4),), anew=self.resumed)
 
 
 class Streams(StandIn):
-    """Asks a canary, a stream, and a burst that ends once answers are held back."""
+    """Sends a canary, a stream, and a burst that ends once responses are delayed."""
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
-        """All of them, as they are from *at* on."""
+        """All stimuli from *at* on."""
         until_held = replace(drain(at + 0.1, 40), quick_s=0.001)
         return (
             Stimulus("a canary", (Segment((at,)),)),
@@ -119,14 +116,14 @@ class Streams(StandIn):
 
 
 class Free(StandIn):
-    """Asks five times in a row, and then knows that nothing is limited."""
+    """Sends five requests in a row, and finds no limit."""
 
     def stimuli(self, at: float) -> tuple[Stimulus, ...]:
         """One burst."""
         return (Stimulus("a burst", (drain(at, 5),)),)
 
     def known(self) -> Identity:
-        """What was let through."""
+        """An identity without a limit."""
         sure = self.why == "settled"
         return Identity(
             (), (), Cost(len(self.answers), 0, 0, 0.1), unlimited_to=len(self.answers), sure=sure, why=self.why
@@ -134,12 +131,12 @@ class Free(StandIn):
 
 
 def shell(folder: Path, brain: str = BRAIN) -> Shell:
-    """A folder in which `python -m touchstone` probes with a brain of this module."""
+    """A shell whose `touchstone probe` uses a planner of this module."""
     return ProbeShell(folder, brain=brain)
 
 
 class ProbeShell(Shell):
-    """The same shell with another program in it."""
+    """A shell that runs this module as its program."""
 
     def __init__(self, folder: Path, brain: str) -> None:
         super().__init__(folder)
@@ -147,17 +144,17 @@ class ProbeShell(Shell):
         self._brain = brain
 
     def environment(self) -> dict[str, str]:
-        """Where the program and its child find this module, and which brain it is."""
+        """Variables with the path of this module and the name of the planner."""
         return super().environment() | {"PYTHONPATH": str(ROOT), "STAND_IN": self._brain}
 
 
 def child(brain: str) -> list[str]:
-    """The command line of a child process that asks what *brain* wants to know."""
+    """Command line of a child process with the planner *brain*."""
     return [sys.executable, "-m", "tests.probes", brain]
 
 
 def in_process(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ended]) -> Callable[..., Ended]:
-    """Runs the command and its child in this process: a probe that nobody interrupts, for less than two processes."""
+    """Runs the command and its child in this process, for probes without interrupts."""
 
     def probe(shell: Shell, *arguments: str) -> Ended:
         brain = globals()[shell.environment()["STAND_IN"]]
@@ -174,7 +171,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Ended]) -> C
 
 
 def until(command: "subprocess.Popen[str]", text: str) -> None:
-    """Waits for the line of a command that begins like this."""
+    """Waits for a line on stderr that begins with *text*."""
     assert command.stderr is not None
     for line in command.stderr:
         if line.startswith(text):

@@ -1,4 +1,4 @@
-"""A server that answers on bare sockets, for what no server of HTTP would send."""
+"""A server on bare sockets, for responses that no HTTP server would send."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Serves each connection in a thread of its own; the base URL. A client may close whenever it likes."""
+    """Serves each connection in its own thread and yields the base URL; clients may close at any time."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 

@@ -18,7 +18,7 @@ Entry = dict[str, Any]
 
 @functools.cache
 def recorded(name: str) -> Recording:
-    """The recording of one scenario."""
+    """The published recording of one scenario."""
     return reader.read(recordings_dir() / f"{name}.har")
 
 
@@ -28,18 +28,19 @@ def every() -> list[str]:
 
 
 def document(name: str) -> Document:
-    """A fresh copy of the HAR document of one scenario."""
+    """A new copy of the HAR document of one scenario."""
     return dict(json.loads((recordings_dir() / f"{name}.har").read_text("utf-8")))
 
 
 def entry(har: Document, step: str, operation: str = "", number: int = 0) -> Entry:
-    """One of the entries that show *step*."""
+    """One of the entries with this step."""
     found = [e for e in har["log"]["entries"] if e["_step"] == step and operation in ("", e["_exchange"]["operation"])]
-    return dict(found[number]) and found[number]
+    result: Entry = found[number]
+    return result
 
 
 def saved(har: Document, folder: Path) -> Path:
-    """The file of a document, called as its scenario is."""
+    """Writes a document to the file of its scenario."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{har['log']['pages'][0]['id']}.har"
     path.write_text(json.dumps(har), "utf-8")

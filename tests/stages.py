@@ -1,4 +1,4 @@
-"""How far a load run has come, as its target sees it by what it is asked; and the run's processes."""
+"""Progress of a load run by the requests that its target receives; and the processes of a run."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from tests.command import children
 
-# Shorter than clients wait for an answer.
+# Shorter than the timeout of clients.
 HELD_S = 25.0
 
 Stage = Literal["set-up", "loading", "aftermath", "clean-up"]
@@ -20,8 +20,8 @@ Asgi = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request, and when it came."""
+class Received:
+    """One request, and its time of arrival."""
 
     at: float
     method: str
@@ -29,21 +29,21 @@ class Asked:
 
     @property
     def is_of_the_load(self) -> bool:
-        """Whether no clean-up sends it."""
+        """Whether the load sends such requests, and no clean-up does."""
         return self.method in ("GET", "POST")
 
 
 @dataclass
 class Stages:
-    """What a target was asked, and an event for the first request of each stage.
+    """Requests that a target received, and an event for the first one of each stage.
 
-    Scenarios that cancel builds reach the clean-up too soon.
+    It does not suit scenarios that cancel builds: they would reach the clean-up too soon.
 
     Attributes:
-        over: Where it is given, the first start of the load is answered when it is set: so long the load lasts.
+        over: Optional event that ends the load: the first start of the load is answered once it is set.
     """
 
-    asked: list[Asked] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
     reached: dict[str, threading.Event] = field(
         default_factory=lambda: {stage: threading.Event() for stage in ("set-up", "loading", "aftermath", "clean-up")}
     )
@@ -51,13 +51,13 @@ class Stages:
     _of_ready: int = 0
 
     def wrap(self, app: Asgi) -> Asgi:
-        """The same application, watched."""
+        """Wraps an application to record its requests."""
 
         async def watched(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
-                asked = Asked(time.monotonic(), scope["method"], scope["path"])
-                self.asked.append(asked)
-                stage = self._stage(asked)
+                request = Received(time.monotonic(), scope["method"], scope["path"])
+                self.received.append(request)
+                stage = self._stage(request)
                 if stage:
                     first = not self.reached[stage].is_set()
                     self.reached[stage].set()
@@ -67,31 +67,31 @@ class Stages:
 
         return watched
 
-    def _stage(self, asked: Asked) -> Stage | None:
-        if asked.method == "DELETE":
+    def _stage(self, request: Received) -> Stage | None:
+        if request.method == "DELETE":
             return "clean-up"
-        if asked.method != "POST":
+        if request.method != "POST":
             return None
-        if not asked.path.endswith("/build"):
+        if not request.path.endswith("/build"):
             return "set-up"
-        if "-ready" in asked.path:
+        if "-ready" in request.path:
             # The first one builds it, before the load.
             self._of_ready += 1
             return "aftermath" if self._of_ready > 1 else None
         return "loading"
 
-    def after(self, at: float) -> list[Asked]:
-        """The requests of the load that came after a moment."""
-        return [asked for asked in self.asked if asked.is_of_the_load and asked.at > at]
+    def after(self, at: float) -> list[Received]:
+        """Requests of the load after *at*."""
+        return [request for request in self.received if request.is_of_the_load and request.at > at]
 
 
-def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
-    """Wraps an application so that requests with *method*, whose paths go into *asked*, are never answered."""
+def hanging(method: str, received: list[str]) -> Callable[[Asgi], Asgi]:
+    """Wraps an application so that requests with *method* get no response; their paths go into *received*."""
 
     def wrap(app: Asgi) -> Asgi:
         async def hung(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http" and scope["method"] == method:
-                asked.append(scope["path"])
+                received.append(scope["path"])
                 while (await receive())["type"] != "http.disconnect":
                     pass
             else:
@@ -103,11 +103,11 @@ def hanging(method: str, asked: list[str]) -> Callable[[Asgi], Asgi]:
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and theirs; each before its own."""
+    """All processes below *pid*, parents first."""
     return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
-def words(pid: int) -> str:
+def command_line(pid: int) -> str:
     """The command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 

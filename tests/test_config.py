@@ -1,4 +1,4 @@
-"""Settings come from flags, environment and file in this order; what does not fit is refused, and no key is shown."""
+"""Settings come from flags, environment and file in this order; invalid ones are rejected without showing a key."""
 
 import itertools
 import json
@@ -60,7 +60,7 @@ def refused(loaded: Loader) -> Callable[..., str]:
     return message
 
 
-def test_default_is_the_embedded_twin_without_a_bound_on_builds(loaded: Loader) -> None:
+def test_default_is_the_embedded_twin_with_unlimited_builds(loaded: Loader) -> None:
     assert loaded() == Settings(target=TargetSettings(max_builds=UNBOUNDED_BUILDS))
     assert loaded().target.embedded
     assert loaded("[project]\nname = 'x'\n", name="pyproject.toml") == loaded()
@@ -122,7 +122,7 @@ def test_budget_of_builds_comes_from_flag_table_or_command(loaded: Loader, tmp_p
     assert load(flags, ENV, tmp_path, builds=9).target.max_builds == 9
 
 
-def test_pyproject_has_a_table_and_its_paths_start_at_its_folder(tmp_path: Path) -> None:
+def test_paths_in_pyproject_are_relative_to_its_folder(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "pyproject.toml").write_text('[tool.touchstone]\nreport_dir = "out"\nbaseline = "known"\n')
     settings = load(Flags(config=Path("conf/pyproject.toml")), {}, tmp_path)
@@ -168,7 +168,9 @@ def test_journals_follow_the_xdg_rule(loaded: Loader, environ: dict[str, str], f
         ("seed = ", ["touchstone.toml: "]),
     ],
 )
-def test_value_of_the_file_is_refused_with_its_place(refused: Callable[..., str], text: str, data: list[str]) -> None:
+def test_invalid_value_in_the_file_is_rejected_with_its_place(
+    refused: Callable[..., str], text: str, data: list[str]
+) -> None:
     message = refused(text)
     assert message.startswith("touchstone.toml: ")
     assert [part for part in data if part not in message] == []
@@ -186,7 +188,7 @@ def test_value_of_the_file_is_refused_with_its_place(refused: Callable[..., str]
         ({"config": Path("missing.toml")}, ["missing.toml: "]),
     ],
 )
-def test_flag_that_does_not_fit_is_refused(refused: Callable[..., str], flags: dict[str, Any], data: list[str]) -> None:
+def test_invalid_flag_is_rejected(refused: Callable[..., str], flags: dict[str, Any], data: list[str]) -> None:
     message = refused(STAGING, **flags)
     assert [part for part in data if part not in message] == []
 
@@ -201,7 +203,7 @@ def test_flag_that_does_not_fit_is_refused(refused: Callable[..., str], flags: d
         ("pyproject.toml", b"[tool.touchstone]\ntarget = 5", "pyproject.toml: [tool.touchstone] target: found 5"),
     ],
 )
-def test_settings_file_is_refused_by_name(tmp_path: Path, name: str, content: bytes, place: str) -> None:
+def test_invalid_settings_file_is_rejected_by_name(tmp_path: Path, name: str, content: bytes, place: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError) as raised:
         load(Flags(config=Path(name)), {}, tmp_path)
@@ -222,12 +224,12 @@ LOCAL = KeySources("api_key of [targets.a]", "second_api_key of [targets.a]", "L
         ("", ENV | {"ORGO_SECOND_API_KEY": ""}, (KEY,), KeySources()),
         ('api_key_env = "MINE"', {"MINE": KEY, "ORGO_API_KEY": OTHER}, (KEY,), KeySources("MINE")),
         ('second_api_key_env = "THEIRS"', ENV, (KEY,), KeySources(second="THEIRS")),
-        # A throw-away server with its own key is never sent the keys of another account.
+        # A server with its own key in the file never gets the keys of other accounts.
         ('api_key = "local-key"\nrestricted_api_key_env = "LOW"', ENV | {ROLES[1]: OTHER}, ("local-key",), LOCAL),
     ],
-    ids=["usual", "empty", "named", "missing-second", "in-the-file"],
+    ids=["default", "empty", "other-variable", "missing-second", "in-the-file"],
 )
-def test_keys_come_from_their_sources_and_none_is_public(
+def test_keys_come_from_their_sources_and_stay_secret(
     loaded: Loader, table: str, environ: dict[str, str], keys: tuple[str, ...], sources: KeySources
 ) -> None:
     settings = of_table(loaded, table, environ)
@@ -240,7 +242,7 @@ def test_keys_come_from_their_sources_and_none_is_public(
     assert [settings.public()["target"][role] for role in roles] == ["set"] * len(keys) + [None] * (3 - len(keys))
 
 
-def test_url_takes_its_keys_from_the_usual_variables(loaded: Loader, refused: Callable[..., str]) -> None:
+def test_url_takes_its_keys_from_the_default_variables(loaded: Loader, refused: Callable[..., str]) -> None:
     assert loaded(url="http://h", environ=ENV | {ROLES[2]: LOW}).target.keys() == {"primary": KEY, "restricted": LOW}
     assert loaded(url="https://[::1]:80/a/b//").target.url == "https://[::1]:80/a/b"
     message = refused(url="http://h/", environ={"ORGO_API_KEY": ""})
@@ -248,7 +250,7 @@ def test_url_takes_its_keys_from_the_usual_variables(loaded: Loader, refused: Ca
     assert "MINE" in refused('[targets.a]\nurl = "http://h"\napi_key_env = "MINE"', target="a")
 
 
-def test_advice_names_where_a_missing_key_is_looked_for(loaded: Loader) -> None:
+def test_advice_names_the_source_of_a_missing_key(loaded: Loader) -> None:
     for table, second, restricted in (
         ("", *ROLES[1:]),
         ('second_api_key_env = "SECOND"\nrestricted_api_key_env = "LOW"', "SECOND", "LOW"),
@@ -260,18 +262,18 @@ def test_advice_names_where_a_missing_key_is_looked_for(loaded: Loader) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES[1:])
-def test_same_key_for_two_accounts_is_refused(refused: Callable[..., str], role: str) -> None:
+def test_same_key_for_two_accounts_is_rejected(refused: Callable[..., str], role: str) -> None:
     assert role.removeprefix("ORGO_").lower() in refused(STAGING, ENV | {role: KEY}, target="staging")
 
 
 @pytest.mark.parametrize("bad", [f"{KEY} ", f"{KEY}\n", f"{KEY[:5]}ü{KEY[5:]}", f"{KEY}\x00"])
-def test_key_that_no_header_carries_is_refused_unseen(refused: Callable[..., str], bad: str) -> None:
+def test_invalid_key_is_rejected_without_showing_it(refused: Callable[..., str], bad: str) -> None:
     message = refused(STAGING, {"ORGO_API_KEY": bad}, target="staging")
     assert message.startswith("ORGO_API_KEY: found U+")
     assert KEY[5:15] not in message
 
 
-def test_key_that_other_texts_hold_is_refused_unseen(refused: Callable[..., str]) -> None:
+def test_common_word_as_a_key_is_rejected_without_showing_it(refused: Callable[..., str]) -> None:
     schemas = Contract.load().document["components"]["schemas"].values()
     properties = {name for schema in schemas for name in schema.get("properties", ()) if len(name) >= 8}
     common = ("abcdefg", "password", "BUILDING", "xxxxxxxx", "Authorization", *properties)
@@ -302,7 +304,7 @@ RUNS_WITH_KEYS = (
 
 
 @pytest.mark.parametrize("text", [*(f'[targets.a]\nurl = "http://h"\n{each}' for each in WITH_KEYS), *RUNS_WITH_KEYS])
-def test_message_repeats_no_key(refused: Callable[..., str], text: str) -> None:
+def test_message_contains_no_key(refused: Callable[..., str], text: str) -> None:
     message = refused(text, target="a" if "[targets.a]" in text else None)
     assert message.startswith("touchstone.toml: ")
     assert not [key for key in (KEY[8:], "my-key", "sk_live", "SK_LIVE", "0123") if key in message]
@@ -317,9 +319,7 @@ def test_message_repeats_no_key(refused: Callable[..., str], text: str) -> None:
         *((url, repr(url)) for url in ("http://h/a b", "")),
     ],
 )  # fmt: skip
-def test_url_that_does_not_fit_is_refused_without_its_secrets(
-    refused: Callable[..., str], url: str, found: str
-) -> None:
+def test_invalid_url_is_rejected_without_its_secrets(refused: Callable[..., str], url: str, found: str) -> None:
     message = refused(url=url)
     assert message.startswith(f"--url: found {found}")
     assert "hush" not in message
@@ -336,7 +336,7 @@ GOOD = "sk_live_Ab12Cd34Ef56"
         *("http://user:{}@h/api", "http://h/api?key={}", "http://h/api#{}"),
     ],
 )
-def test_url_with_a_key_in_it_is_refused_unseen(refused: Callable[..., str], form: str, written: str) -> None:
+def test_url_with_a_key_is_rejected_without_showing_it(refused: Callable[..., str], form: str, written: str) -> None:
     url, known = form.format(written), {"ORGO_API_KEY": f"{GOOD}9z", "ORGO_SECOND_API_KEY": GOOD}
     messages = [refused(url=url, environ=keys) for keys in (known, {})]
     messages += [refused(environ=keys | {"ORGO_BASE_URL": url}) for keys in (known, {})]
@@ -344,7 +344,7 @@ def test_url_with_a_key_in_it_is_refused_unseen(refused: Callable[..., str], for
     assert not [message for message in messages if written.lower() in message.lower()]
 
 
-def test_settings_survive_the_way_to_a_child_process(loaded: Loader) -> None:
+def test_settings_reach_a_child_process_unchanged(loaded: Loader) -> None:
     table = f'api_key = "{KEY}"\ntemplates.failing = ["a/b@1.0.0-rc.1"]\nmax_builds = 7\n'
     flags = {"target": "a", "report_dir": Path("out"), "plan": True, "max_seconds": 1.5}
     settings = loaded(f'[targets.a]\nurl = "http://h"\n{table}', {"HOME": "/home/u"}, **flags)

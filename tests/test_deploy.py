@@ -1,4 +1,4 @@
-"""What runs a load on several machines fits together: files, schemas, flags, and the arguments an operator adds."""
+"""Files for loads on several machines agree: compose, manifests, flags, and the operator's arguments."""
 
 import re
 import shlex
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
 
-# What the operator adds at release 2.3.0, for three workers and its defaults.
+# Arguments that the operator 2.3.0 adds by default for three workers.
 TO_MASTER = (
     *("--master", "--master-port=5557", "--expect-workers=3"),
     *("--autostart", "--autoquit", "60", "--enable-rebalancing", "--only-summary"),
@@ -35,19 +35,19 @@ def read(name: str) -> dict[str, Any]:
 
 
 def pod(role: str) -> list[str]:
-    """What the operator starts the pods of a role with: the command, its own flags, and the further ones."""
+    """Arguments of the pods of a role: the command, the operator's flags, and extra ones."""
     spec = read("locusttest.yaml")["spec"][role]
     return [*spec["command"].split(), *(TO_MASTER if role == "master" else TO_WORKER), *spec.get("extraArgs", ())]
 
 
 def service(name: str, **variables: str) -> list[str]:
-    """The command of a service of the compose file; a variable that is not given has its default."""
+    """Command of a compose service; variables have their defaults if not given."""
     command = read("compose.yaml")["services"][name]["command"]
     return shlex.split(re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: variables.get(match[1], match[2]), command))
 
 
 def commands() -> Iterator[list[str]]:
-    """Every command of touchstone in a file of deploy/."""
+    """All touchstone commands in deploy/."""
     yield from (service(name) for name in read("compose.yaml")["services"])
     yield from (translated(pod(role)) for role in ("master", "worker"))
     documented = re.findall(r"^touchstone (.+)$", (DEPLOY / "README.md").read_text("utf-8"), flags=re.MULTILINE)
@@ -95,7 +95,7 @@ def test_keys_in_the_files_are_those_of_the_twin() -> None:
 
 
 def test_master_keeps_its_results_and_journals() -> None:
-    """What the image calls reports/ is on a volume that its user may write."""
+    """The folder reports/ of the image is on a volume that its user may write."""
     assert "WORKDIR /work\nENV XDG_STATE_HOME=/work/reports/state\nUSER 1000\n" in DOCKERFILE
     assert read("compose.yaml")["services"]["master"]["volumes"] == ["reports:/work/reports"]
     spec = read("locusttest.yaml")["spec"]
@@ -112,7 +112,7 @@ def test_workers_are_kept_apart_by_the_label_of_the_operator() -> None:
 
 
 def test_wheel_can_be_built_from_what_the_image_copies(tmp_path: Path) -> None:
-    """The ignore file lets that through and nothing else, and the wheel has everything that a run reads."""
+    """The ignore file allows exactly the copied files, and the wheel has everything that a run reads."""
     copied = re.findall(r"^COPY (\S+) \S+$", DOCKERFILE, flags=re.MULTILINE)
     (both,) = re.findall(r"^COPY (\S+) (\S+) \./$", DOCKERFILE, flags=re.MULTILINE)
     ignore, *allowed = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").split()
@@ -144,7 +144,7 @@ def test_wheel_can_be_built_from_what_the_image_copies(tmp_path: Path) -> None:
         ([*STEADY, "--master", "--enable-rebalancing"], [*STEADY, "--master"]),
         ([*STEADY, "--master", "--autoquit=0"], [*STEADY, "--master"]),
         ([*STEADY, "--worker", "--master-host", "m", "--seed", "3"], [*STEADY, "--seed", "3", "--worker", "m"]),
-        # what is meant for touchstone as it is
+        # arguments for touchstone itself
         *(
             (as_it_is, as_it_is)
             for as_it_is in (
@@ -168,7 +168,7 @@ def test_arguments_of_the_operator_become_those_of_the_command(given: list[str],
         ([*STEADY, "--worker", "--master-host"], "--worker"),
     ],
 )
-def test_argument_that_cannot_be_kept_ends_with_2(
+def test_unsupported_argument_ends_with_2(
     given: list[str], flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["entrypoint.py", *given])

@@ -1,4 +1,4 @@
-"""Where the disk is full or the report folder is gone, a run ends with 3, keeps what it can, and cleans up."""
+"""Full disks and missing report folders: a run ends with exit code 3, keeps its log, and cleans up."""
 
 import itertools
 import resource
@@ -16,15 +16,15 @@ from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone.facts.events import Header, LedgerClaim, Target
 from touchstone.facts.runlog import RunLogWriter, read
 
-ROOM_BYTES = 60_000  # a header has room in it, and the exchanges of a run have not
-NOWHERE = "/proc/nowhere"  # no folder can be made there, not even by root
+ROOM_BYTES = 60_000  # enough for a header, but not for the exchanges of a run
+NOWHERE = "/proc/nowhere"  # not even root can create a folder there
 
 FULL = {
     "check": "check --profile quick --claims status.*",
     "load": "load steady --rate 10 --duration 20",
     "record": "record --out recorded",
 }
-# Starts a command that may write files of ROOM_BYTES at most, whoever runs it; reports of a run are longer.
+# Starts a command that can only write files of ROOM_BYTES or less, also as root; reports of a run are longer.
 LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
     "os.execv(sys.executable, [sys.executable, '-m', 'touchstone', *sys.argv[2:]])"
@@ -32,7 +32,7 @@ LIMITED = (
 
 
 def check_ending(ended: Ended, twin: Watched, shell: Shell) -> None:
-    """The last line names the file, and nothing is left on the target or in a journal."""
+    """Asserts that the last line names the file, and that neither the target nor a journal has anything left."""
     assert ended.code == 3, ended.err
     assert ended.last_line.startswith("exit 3: ")
     assert "run/runlog.jsonl" in ended.last_line
@@ -60,7 +60,7 @@ def test_full_disk_ends_a_run_with_3_and_a_clean_target(tmp_path: Path, name: st
 
 
 @pytest.mark.kill
-def test_folder_that_vanishes_ends_a_check_with_3(tmp_path: Path) -> None:
+def test_removed_folder_ends_a_check_with_3(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     with Watched(build_s=ENDLESS_S) as twin:
         flags = ("--url", twin.url, "--claims", WAITING, "--profile", "quick", "--report-dir", "run")
@@ -74,7 +74,7 @@ def test_folder_that_vanishes_ends_a_check_with_3(tmp_path: Path) -> None:
 
 
 def probed(shell: Shell, call: Command, on_request: Callable[[int], object]) -> None:
-    """A probe, the run that takes least; *on_request* gets the number of each request."""
+    """Runs a probe, the shortest kind of run; *on_request* gets the number of each request."""
     numbers = itertools.count(1)
 
     def counting(app: Any) -> Any:
@@ -105,7 +105,7 @@ def test_full_disk_ends_a_probe_with_3(tmp_path: Path, call: Command) -> None:
     check_log(tmp_path / "run" / "runlog.jsonl", "probe")
 
 
-def test_folder_that_vanishes_ends_a_probe_with_3(tmp_path: Path, call: Command) -> None:
+def test_removed_folder_ends_a_probe_with_3(tmp_path: Path, call: Command) -> None:
     probed(
         Shell(tmp_path), call, lambda number: shutil.rmtree(tmp_path / "run", ignore_errors=True) if number == 20 else 0
     )
@@ -131,9 +131,7 @@ HEADER = Header(
         "prove --fault cancel-answers-200",
     ],
 )
-def test_folder_that_cannot_be_made_is_reported_before_anything_is_sent(
-    tmp_path: Path, call: Command, line: str
-) -> None:
+def test_impossible_folder_is_reported_before_any_request(tmp_path: Path, call: Command, line: str) -> None:
     (tmp_path / "run").mkdir()
     with RunLogWriter(tmp_path / "run" / "runlog.jsonl") as log:
         log.write(HEADER)

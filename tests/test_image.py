@@ -1,6 +1,6 @@
-"""The container image: its file and its part of the lock, and the image itself where it can be built.
+"""The container image: its file, its part of the lock, and the image itself if it can be built.
 
-`make thorough ARGS=image` builds and runs it, with docker, podman or buildah, whichever works here.
+`make thorough ARGS=image` builds and runs it with the first of docker, podman and buildah that works.
 """
 
 import os
@@ -28,12 +28,12 @@ LIMIT_S = 1_500.0  # of a build that has to fetch its base and all packages
 
 
 def names_in(lock: str) -> set[str]:
-    """The packages of a lock, or of a part of one."""
+    """Package names in a lock."""
     return set(re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==", lock, flags=re.MULTILINE))
 
 
 def needed_by(name: str) -> set[str]:
-    """What an installed package needs here, as its metadata and that of its needs say; itself as well."""
+    """A package and all its dependencies here, by the installed metadata."""
     found: set[tuple[str, frozenset[str]]] = set()
     left: list[tuple[str, frozenset[str]]] = [(canonicalize_name(name), frozenset())]
     while left:
@@ -89,12 +89,12 @@ class Engine:
         return subprocess.run([self.name, *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S)
 
     def base(self) -> str:
-        """The image that is built upon: the one in the flags, or that of the file."""
+        """The base image, from the flags or else from the file."""
         given = [flag.removeprefix("BASE=") for flag in self.flags if flag.startswith("BASE=")]
         return given[-1] if given else re.findall(r"^ARG BASE=(\S+)", FILE.read_text("utf-8"), flags=re.MULTILINE)[0]
 
     def has(self, image: str) -> bool:
-        """Whether an image is here, or can be fetched."""
+        """Whether an image is present or can be pulled."""
         return any(self.call(*how, image).returncode == 0 for how in (("inspect", "--type", "image"), ("pull", "-q")))
 
     def build(self, tag: str) -> None:
@@ -103,7 +103,7 @@ class Engine:
         assert ended.returncode == 0, ended.stderr[-3000:]
 
     def run(self, tag: str, *command: str, entrypoint: str = "") -> subprocess.CompletedProcess[str]:
-        """The end of a command in a container of its own."""
+        """Runs a command in a new container."""
         if self.name != "buildah":
             given = ("--entrypoint", entrypoint) if entrypoint else ()
             return self.call("run", "--rm", *given, tag, *command)
@@ -117,7 +117,7 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    """The first engine that works here; TOUCHSTONE_IMAGE_FLAGS holds further flags of its build."""
+    """The first working engine; TOUCHSTONE_IMAGE_FLAGS has further build flags."""
     for name in ("docker", "podman", "buildah"):
         if shutil.which(name):
             found = Engine(name, tuple(shlex.split(os.environ.get("TOUCHSTONE_IMAGE_FLAGS", ""))))
@@ -151,7 +151,7 @@ def test_image_is_the_command_with_all_that_it_reads(engine: Engine, image: str)
 @pytest.mark.alone
 @pytest.mark.timeout(LIMIT_S)
 def test_user_of_the_image_is_not_root_and_writes_in_work_only(engine: Engine, image: str) -> None:
-    """Neither sources nor what builds wheels is in it."""
+    """The image has neither sources nor build tools."""
     script = (
         "id -u; pwd; touch /opt/touchstone/x 2>&1; ls -d /src /opt/build 2>&1; python -m pip 2>&1; touch y && echo w"
     )

@@ -1,6 +1,6 @@
-"""A run that is killed at any point leaves a run log that can be read, and nothing that a sweep does not remove.
+"""A run that is killed at any point leaves a readable run log, and a sweep removes all its leftovers.
 
-Nothing is timed: a request is held back until the signal was sent. So a point of a run is the same one each time.
+Nothing depends on time: the server holds back a request until the signal is sent. So each point is reproducible.
 """
 
 import io
@@ -35,11 +35,11 @@ from touchstone.twin import RateLimit
 Victim = Literal["run", "child"]
 FOREIGN = ("somebody-else", "touchstone-by-hand")
 AT_ONCE = 4
-# Requests that are not in a run log: before the run the parent finds out whether the target can be judged.
+# Requests of the preflight, which are not in the run log.
 SMOKE = 6
 FILES = {"runlog.jsonl", "report.json", "report.html", "junit.xml"}
 
-# Each command, and about how many requests it consists of.
+# Each command, and its approximate number of requests.
 COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "case": (("check", "--profile", "quick", "--claims", WAITING), 20),
     "check": (("check", "--profile", "quick", "--claims", "cancel.in-flight-is-202"), 300),
@@ -52,7 +52,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """At which request of a run (0: as soon as it is there) which process of it gets which signal."""
+    """Sends *signal* to a process of the run at its request number *at* (0: at once)."""
 
     command: str
     at: int
@@ -64,7 +64,7 @@ class Kill:
 
 
 def drawn(number: int, seed: int) -> list[Kill]:
-    """Kills at random points, one a stratum of the run; each signal, victim and command gets its share."""
+    """Kills at random points, one per stratum of the run, with all signals, victims and commands."""
     random = Random(seed)
     names = ["check", "load", "check", "record", "check", "probe"]
     kills = []
@@ -87,12 +87,12 @@ EACH = [*FEW, *(pytest.param(kill, marks=pytest.mark.kill) for kill in drawn(30,
 
 @dataclass
 class Gate:
-    """Counts the requests of a run, and holds the N-th back until it is opened.
+    """Counts the requests of a run, and holds back request number *at* until the gate is opened.
 
     Attributes:
-        answered: How many answers were sent in full.
-        most: How many requests were under way at once at most.
-        foreign: Requests that might change what is somebody else's.
+        answered: Number of complete responses.
+        most: Largest number of concurrent requests.
+        foreign: Write requests to foreign templates.
     """
 
     at: int
@@ -105,7 +105,7 @@ class Gate:
     is_on: bool = False
 
     def wrap(self, app: Asgi) -> Asgi:
-        """The same application, behind the gate."""
+        """Wraps an application with the gate."""
 
         async def gated(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or not self.is_on:
@@ -126,7 +126,7 @@ class Gate:
 
 
 def endless(twin: Watched, name: str) -> str:
-    """Publishes a version as somebody else whose build goes on for longer than any run here."""
+    """Publishes a foreign version with a build that outlasts every run."""
     about = {"name": name, "version": "1.0.0"}
     document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": ["sleep 600"]}}
     headers = {"Authorization": f"Bearer {PRIMARY}"}
@@ -135,7 +135,7 @@ def endless(twin: Watched, name: str) -> str:
 
 
 def check_kill(kill: Kill, folder: Path) -> None:
-    """Makes a run, kills it, sweeps, and checks what is left after each."""
+    """Starts a run, kills it, sweeps, and checks the leftovers."""
     gate, shell = Gate(kill.at), Shell(folder)
     with Watched(wrap=gate.wrap, rate=RateLimit.parse("60/1"), capacity=8) as twin:
         theirs = sorted([twin.publish(FOREIGN[0]), endless(twin, FOREIGN[1])])
@@ -165,7 +165,7 @@ def check_kill(kill: Kill, folder: Path) -> None:
 
 
 def strike(kill: Kill, gate: Gate, command: "subprocess.Popen[str]") -> tuple[Victim | None, list[int]]:
-    """Sends the signal at its point, if the run has it; who got it, and the processes that the run had started."""
+    """Sends the signal at its point; returns the victim, None if the run ended before, and the run's processes."""
     while not (is_reached := kill.at == 0 or gate.reached.wait(0.05)) and command.poll() is None:
         pass
     if not is_reached:
@@ -177,20 +177,20 @@ def strike(kill: Kill, gate: Gate, command: "subprocess.Popen[str]") -> tuple[Vi
 
 
 def check_log(kill: Kill, gate: Gate, run_log: Path) -> None:
-    """Checks that the run log has what was answered, and that a report of it is no pass."""
+    """Checks that the run log has all complete responses, and that its report is not a pass."""
     log, (code, last_line) = read(run_log) if run_log.exists() else None, report(run_log)
     if log is None or log.footer is None:
         assert code == 3
     else:
         assert (code, last_line) == (log.footer.exit_code, f"exit {log.footer.exit_code}: {log.footer.reason}")
     if log is None:
-        assert gate.answered == 0  # before there is a header nothing is sent
-    elif kill.command in ("case", "check", "record"):  # a load keeps few exchanges whole
+        assert gate.answered == 0  # nothing is sent before the header is written
+    elif kill.command in ("case", "check", "record"):  # a load keeps few complete exchanges
         assert len(log.exchanges) >= gate.answered - gate.most - SMOKE
 
 
 def report(run_log: Path) -> tuple[int, str]:
-    """The exit code and the last line of a report of a run log."""
+    """Exit code and last line of the report of a run log."""
     text = io.StringIO()
     try:
         code = write_reports(run_log, run_log.parent / "again")
@@ -202,7 +202,7 @@ def report(run_log: Path) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def checks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Kill, Any]]:
-    """The runs of this session, a few at a time; they stop when their terminal is closed, also under `nohup`."""
+    """The runs of this session, a few in parallel; SIGHUP works even under `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     kills = [item.callspec.params["kill"] for item in request.session.items if item.path == request.path]  # type: ignore[attr-defined]
     pool = ThreadPoolExecutor(AT_ONCE)

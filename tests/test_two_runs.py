@@ -1,4 +1,4 @@
-"""Runs beside each other against one target with one key pass as each does alone, and clean up what is theirs only."""
+"""Concurrent runs against one target with one key pass, and clean up only their own templates."""
 
 import re
 import threading
@@ -18,13 +18,13 @@ from touchstone.config import Flags, load
 
 LOAD = ("load", "steady", "--rate", "5", "--duration", "3")
 _OF_A_RUN = re.compile(r"/touchstone-(\d{6}-\d{6}-[0-9a-f]+)-")
-# Modules in the user's folder that would shadow others.
+# Modules in the user's folder that would shadow installed ones.
 SHADOWS = {f"{name}.py" for name in ("yaml", "requests", "conftest", "test_mine")}
 
 
 @dataclass(slots=True)
 class Meeting:
-    """Where each of some runs waits for the others once it has published something, and then until it is opened."""
+    """A barrier: holds back the first request for a version of each run until all have sent one and it is opened."""
 
     runs: int
     complete: threading.Event = field(default_factory=threading.Event)
@@ -32,7 +32,7 @@ class Meeting:
     _arrived: set[str] = field(default_factory=set)
 
     def wrap(self, app: Asgi) -> Asgi:
-        """The same application, behind the meeting: the first request for a version of each run is held back."""
+        """Wraps an application with the barrier."""
 
         async def held(scope: Any, receive: Any, send: Any) -> None:
             run = _OF_A_RUN.search(scope.get("path", ""))
@@ -51,11 +51,11 @@ class Meeting:
     [(WAITING, []), pytest.param("status.*,cancel.*", [LOAD], marks=pytest.mark.kill)],
     ids=["checks", "checks-and-a-load"],
 )
-def test_runs_beside_each_other_pass_and_clean_up_what_is_theirs(
+def test_concurrent_runs_pass_and_clean_up_their_own_templates(
     tmp_path: Path, claims: str, others: list[tuple[str, ...]]
 ) -> None:
-    """A sweep in their middle touches none of them; they share a user, the folder that they are in, and a key."""
-    # Python looks for no module in the folder where the command is started, as for an installed one.
+    """The runs share user, folder and key; a sweep during the runs removes nothing."""
+    # Python does not search the working folder, as for an installed command.
     shell = Shell(tmp_path, KEYS | {"PYTHONSAFEPATH": "1"})
     for name in SHADOWS:
         (tmp_path / name).write_text("raise SystemExit('imported by accident')\n")
@@ -64,17 +64,17 @@ def test_runs_beside_each_other_pass_and_clean_up_what_is_theirs(
     meeting = Meeting(len(commands))
     with Watched(wrap=meeting.wrap) as twin, ThreadPoolExecutor(len(commands)) as pool:
         theirs = twin.publish("somebody-else")
-        # At the meeting a run waits for the slowest of the others to begin.
-        settings = f'[targets.met]\nurl = "{twin.url}"\nrequest_timeout_s = {LIMIT_S}\n'
+        # At the barrier a run waits for the slowest start.
+        settings = f'[targets.shared]\nurl = "{twin.url}"\nrequest_timeout_s = {LIMIT_S}\n'
         (tmp_path / "touchstone.toml").write_text(settings, "utf-8")
         running = [
-            pool.submit(shell.run, *command, "--target", "met", "--report-dir", f"reports/{nth}")
+            pool.submit(shell.run, *command, "--target", "shared", "--report-dir", f"reports/{nth}")
             for nth, command in enumerate(commands)
         ]
         try:
             assert meeting.complete.wait(LIMIT_S)
             before = shell.journals()
-            loaded = load(Flags(target="met"), shell.environment(), tmp_path)
+            loaded = load(Flags(target="shared"), shell.environment(), tmp_path)
             swept = sweep(loaded, (loaded.state_dir, *(tmp_path / "reports").iterdir()), lambda _text: None)
             assert (swept, len(before), shell.journals()) == ((), len(commands), before)
         finally:

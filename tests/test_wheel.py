@@ -1,8 +1,8 @@
-"""The wheel: built, installed where nothing of the checkout is, and every command run from an empty folder.
+"""The wheel: built, installed outside of the checkout, and each command run from an empty folder.
 
 ``make thorough ARGS=wheel`` runs this.
-What has to be installed besides comes from the environment of the tests, without a network.
-Each interpreter of that environment writes down the files of the checkout that it opens, and there are none.
+Dependencies come from the environment of the tests, without a network.
+Each interpreter of the new environment records the files of the checkout that it opens; there must be none.
 """
 
 import os
@@ -22,21 +22,21 @@ from tests.command import KEYS, LIMIT_S, PRIMARY, Ended, Shell
 from touchstone import __version__
 from touchstone.cli.app import MODULES
 
-# A busy machine takes a minute for what it does in ten seconds else.
+# A busy machine takes a minute for ten seconds of work.
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3 * LIMIT_S)]
 ROOT = Path(__file__).resolve().parent.parent
 OURS = Path(sysconfig.get_paths()["purelib"])
-# What the interpreters of the new environment do before anything else.
+# sitecustomize of the new environment: records opened files of the checkout.
 WATCH = f"""
 import os, sys
 _root, _ours, _log = {str(ROOT) + os.sep!r}, {str(OURS.parent.parent.parent) + os.sep!r}, {{log!r}}
-def _see(event, arguments):
+def _record(event, arguments):
     if event == "open" and isinstance(arguments[0], str):
         path = os.path.abspath(arguments[0])
         if path.startswith(_root) and not path.startswith(_ours) and not path.startswith(_root + "dist"):
             with open(_log, "a") as file:
                 file.write(path + "\\n")
-sys.addaudithook(_see)
+sys.addaudithook(_record)
 """
 BUNDLED = {
     "contract_tests": "contract_tests",
@@ -48,12 +48,12 @@ BUNDLED = {
 
 @dataclass
 class Installed(Shell):
-    """A folder in which the installed command is run."""
+    """A shell that runs the installed command."""
 
     program: Path = Path()
 
     def environment(self) -> dict[str, str]:
-        # The tests keep the tables of Hypothesis in the checkout, and a search path may lead there.
+        # These variables may contain paths in the checkout.
         ours = ("HYPOTHESIS_", "PYTHON")
         return {name: value for name, value in super().environment().items() if not name.startswith(ours)}
 
@@ -69,7 +69,7 @@ class Installed(Shell):
         )
 
     def expect(self, code: int, *arguments: str) -> Ended:
-        """Runs a command that ends with *code* and without a traceback."""
+        """Runs a command; asserts the exit code and no traceback."""
         ended = self.run(*arguments)
         assert (ended.code, "Traceback" in ended.out + ended.err) == (code, False), ended.out + ended.err
         return ended
@@ -86,7 +86,7 @@ def wheel() -> Path:
 
 @pytest.fixture(scope="module")
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command, installed into an environment of its own that has our dependencies and not our checkout."""
+    """The command in a new environment with our dependencies and without our checkout."""
     place = tmp_path_factory.mktemp("environment")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     for command in (
@@ -96,7 +96,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S, env=kept)
         assert ended.returncode == 0, ended.stderr
     (site,) = place.glob("lib/python*/site-packages")
-    # The line of a .pth that leads to the checkout is not followed from here: only its folder is searched.
+    # Python does not process .pth files in this folder, so the checkout stays out of the path.
     (site / "ours.pth").write_text(f"{OURS}\n")
     (site / "sitecustomize.py").write_text(WATCH.format(log=str(place / "opened.txt")))
     return place / "bin" / "touchstone"
@@ -104,7 +104,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shell(program: Path, tmp_path: Path) -> Iterator[Installed]:
-    """An empty folder; in the end nothing of the checkout has been opened."""
+    """A shell in an empty folder; asserts at the end that no file of the checkout was opened."""
     yield Installed(tmp_path, {}, program=program)
     opened = program.parent.parent / "opened.txt"
     assert not opened.exists() or sorted(set(opened.read_text().splitlines())) == []
@@ -125,7 +125,6 @@ def test_wheel_has_what_commands_read_and_no_tests(wheel: Path) -> None:
 
 
 def test_opened_file_of_the_checkout_is_noticed(program: Path, tmp_path: Path) -> None:
-    """Else the other tests would say nothing."""
     log = program.parent.parent / "opened.txt"
     script = f"open({str(ROOT / 'README.md')!r}).close()"
     try:
@@ -160,7 +159,7 @@ def test_settings_of_init_can_be_planned(shell: Installed) -> None:
     [
         (0, "load steady --rate 10 --duration 2"),
         (0, "probe --plan"),
-        (3, "probe --max-requests 20"),  # too few to know a limiter by
+        (3, "probe --max-requests 20"),  # too few to identify a limiter
         (0, "record missing-key --out mine"),
         (0, "replay"),
         (0, "recordings lint"),

@@ -1,6 +1,4 @@
-"""
-A target with few workers: reads of builds wait until one is free, and each keeps one busy for as long as the others.
-"""
+"""A target with few workers: each read of a build waits for a free one, and takes the same time."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -11,12 +9,12 @@ from tests.stages import Asgi
 
 @dataclass
 class Workers:
-    """So many workers, each of which needs *service_s* for a read.
+    """Workers that need *service_s* for a read.
 
     Attributes:
-        refuses_from: Reads after this many are answered with 429; None for none.
-        reads: Reads that came, each with the time of the loop.
-        busiest: The most that were there at once, those that waited included.
+        refuses_from: Number of reads after which all are answered with 429; None for no limit.
+        reads: Arrival times of reads on the loop's clock.
+        busiest: Largest number of simultaneous reads, including waiting ones.
     """
 
     workers: int
@@ -29,7 +27,7 @@ class Workers:
     _free: asyncio.Semaphore | None = None
 
     def wrap(self, app: Asgi) -> Asgi:
-        """The same application, behind the workers."""
+        """Wraps an application with the workers."""
 
         async def served(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].endswith("/build"):

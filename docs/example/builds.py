@@ -1,6 +1,6 @@
-"""A client for builds, written by the rules of the documentation: copy it and make it yours.
+"""A client for builds that follows the API documentation: copy it and adapt it.
 
-It needs httpx and httpx-sse. That no connection can be made is told by the exceptions of httpx.
+It needs httpx and httpx-sse. Connection errors are exceptions of httpx.
 """
 
 import json
@@ -15,20 +15,20 @@ from urllib.parse import quote
 import httpx
 from httpx_sse import EventSource
 
-# After a 429 that does not say when to come back: 1 s, doubled each time, at most 60 s.
+# Back-off after a 429 without Retry-After: 1 s, doubled each time, at most 60 s.
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 # A build takes about two minutes.
 POLL_S, PATIENCE_S = 2.0, 900.0
-# A build step may print nothing for long. What is silent for longer than this is a connection that is gone.
+# A build step may print nothing for a long time. After a longer silence the connection is lost.
 LONGEST_SILENCE_S = 300.0
 
 
 class BuildsError(Exception):
-    """The root of what this client raises."""
+    """Base class of the errors of this client."""
 
 
 class Refused(BuildsError):
-    """The server refuses a request: see *status*, and *body* for what it says besides."""
+    """The server rejected a request with *status*; *body* is the response body."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(f"{status} {body.get('error', '')}".strip())
@@ -37,24 +37,24 @@ class Refused(BuildsError):
 
 
 class BuildFailed(BuildsError):
-    """The build has failed, for the reason that this says."""
+    """The build failed; the message is its error."""
 
 
 class BuildCancelled(BuildsError):
-    """The build was cancelled by somebody."""
+    """The build was cancelled."""
 
 
 class LogBrokeOff(BuildsError):
-    """The log ended before its build did: follow it again, or wait."""
+    """The log ended before its build: follow it again, or wait."""
 
 
 class GaveUp(BuildsError):
-    """Going on would take longer than the client is patient."""
+    """Waiting any longer would exceed *patience_s*."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What becomes of a version: its *status* is ``not_built``, ``building``, ``ready`` or ``failed``."""
+    """The build of a version; *status* is ``not_built``, ``building``, ``ready`` or ``failed``."""
 
     ref: str
     status: str
@@ -64,12 +64,12 @@ class Build:
 
 
 class Builds:
-    """The builds of one account. A version is named by its ref, such as ``default/my-template@1.0.0``.
+    """The builds of one account. A ref identifies a version, such as ``default/my-template@1.0.0``.
 
     Args:
         url: Base URL of the API.
-        patience_s: How long one call may wait.
-        sleep: Waits for some seconds; tests need not.
+        patience_s: Longest wait of one call, in seconds.
+        sleep: Sleeps for some seconds; a test passes a stub.
     """
 
     def __init__(
@@ -80,19 +80,19 @@ class Builds:
         self._sleep = sleep
 
     def start(self, ref: str) -> Build:
-        """Starts a build or joins the one that runs; it is ready at once where an older one can be reused."""
+        """Starts a build, joins the running one, or reuses an earlier one, which is ready at once."""
         return _build(ref, self._send("POST", ref))
 
     def status(self, ref: str) -> Build:
-        """What has become of the version so far."""
+        """Reads the status of the build."""
         return _build(ref, self._send("GET", ref))
 
     def wait(self, ref: str) -> Build:
-        """The build once it is ready.
+        """Waits until the build is ready.
 
         Raises:
-            BuildFailed, BuildCancelled: it does not become ready.
-            GaveUp: it takes too long.
+            BuildFailed, BuildCancelled: the build ended in another way.
+            GaveUp: the build took longer than *patience_s*.
         """
         until = time.monotonic() + self._patience_s
         while (build := _build(ref, self._send("GET", ref, until=until))).status == "building":
@@ -104,7 +104,7 @@ class Builds:
         return build
 
     def cancel(self, ref: str) -> bool:
-        """Calls a build off, which takes a moment to settle. Returns whether one was running."""
+        """Cancels the build, which settles a moment later; returns whether there was one."""
         try:
             self._send("DELETE", ref)
         except Refused as refused:
@@ -114,10 +114,10 @@ class Builds:
         return True
 
     def follow(self, ref: str) -> Iterator[dict[str, Any]]:
-        """The events of the log, each as soon as it is written, until the build is over.
+        """Yields the events of the log as they arrive, until the build is over.
 
         Raises:
-            LogBrokeOff: the log ends, or falls silent, before the build is over.
+            LogBrokeOff: the log ends, or is silent for too long, before the build is over.
         """
         event: dict[str, Any] = {}
         try:
@@ -129,7 +129,7 @@ class Builds:
                         return
         except httpx.TransportError as error:
             raise LogBrokeOff(f"{ref}: {error}") from error
-        if event:  # without any, it is the log of a version that is not building
+        if event:  # without an event there was no build to follow
             raise LogBrokeOff(f"{ref}: the log was closed after {event.get('line')!r}")
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Builds:
         self.close()
 
     def _send(self, method: str, ref: str, *, log: bool = False, until: float | None = None) -> httpx.Response:
-        """Sends a request, after a pause again while there are too many; the body of a log is left to be read."""
+        """Sends a request and repeats it after each 429; the body of a log is not read."""
         name, _, version = ref.partition("@")
         path = f"/templates/{quote(name)}/{quote(version)}/build{'/events' if log else ''}"
         timeout = httpx.Timeout(30.0, read=LONGEST_SILENCE_S) if log else httpx.USE_CLIENT_DEFAULT
@@ -155,8 +155,8 @@ class Builds:
             response.read()
             if response.status_code != 429:
                 raise Refused(response.status_code, _body(response))
-            told_s = _retry_after_s(response)
-            self._pause(back_off_s if told_s is None else told_s, until)
+            retry_after_s = _retry_after_s(response)
+            self._pause(back_off_s if retry_after_s is None else retry_after_s, until)
             back_off_s = min(2 * back_off_s, LONGEST_WAIT_S)
 
     def _pause(self, seconds: float, until: float) -> None:
@@ -174,7 +174,7 @@ def _build(ref: str, response: httpx.Response) -> Build:
 def _body(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
-    except ValueError:  # a proxy on the way may answer in HTML
+    except ValueError:  # a proxy may respond in HTML
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -184,7 +184,7 @@ def _retry_after_s(response: httpx.Response) -> float | None:
     if value.isdecimal():
         return float(value)
     try:
-        # A date is one of the server's clock, which ours need not agree with.
+        # The date is by the server's clock, which may differ from ours.
         then, now = parsedate_to_datetime(value), parsedate_to_datetime(response.headers.get("Date", ""))
         return max(0.0, (then - now).total_seconds())
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""An examination of a scripted target, on a clock that only rests and requests move."""
+"""An examination of a scripted target on a virtual clock: only rests and requests advance it."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ BUSY: Answer = (429, {"error": "slow down"}, {})
 
 
 class Scripted:
-    """Stands in for a transport; from request number *answered* on nobody answers."""
+    """A transport with scripted responses; after *answered* requests there are no more responses."""
 
     def __init__(self, answer: Callable[[Call], Answer], answered: float = math.inf) -> None:
         self.answer = answer
@@ -47,7 +47,7 @@ class Scripted:
 
 
 class Deeds:
-    """What an examination writes down about templates: each with how many requests it had sent by then."""
+    """A ledger: each row has the action, the ref, and the number of requests sent before."""
 
     def __init__(self, calls: list[Call]) -> None:
         self.calls = calls
@@ -64,7 +64,7 @@ class Deeds:
 
 
 class Rested(Examination):
-    """Rests by moving the clock."""
+    """An examination that rests by advancing the clock."""
 
     rests: list[float]
 
@@ -82,31 +82,31 @@ def examination(answer: Callable[[Call], Answer], builds: int = 40, answered: fl
 
 
 def answering(*answers: Answer) -> Callable[[Call], Answer]:
-    """Gives one answer after the other, the last one for ever."""
+    """Returns the answers in turn, then the last one for ever."""
     left: Iterator[Answer] = iter(answers[:-1])
     return lambda _: next(left, answers[-1])
 
 
 def publishing_and(*answers: Answer) -> Callable[[Call], Answer]:
-    """Publishes whatever it is sent, and gives these answers to all else."""
+    """Accepts every publish, and gives these answers to other requests."""
     others = answering(*answers)
     return lambda call: (201, {"digest": "d1"}, {}) if call.operation == "publishTemplate" else others(call)
 
 
 def status(name: str, **more: Any) -> Answer:
-    """A status as a build object."""
+    """A 200 response with a build object."""
     return 200, build(name, REF, **more), {}
 
 
 def refusal(act: Callable[[], object]) -> Unsuited:
-    """What ends a case."""
+    """The `Unsuited` that *act* raises."""
     with pytest.raises(Unsuited) as end:
         act()
     return end.value
 
 
 def spent(exam: Any, act: Callable[[], object]) -> float | str:
-    """How many seconds of the clock an act takes, or the verdict that it ends with."""
+    """Seconds that *act* takes, or the verdict that it raises."""
     began = exam.transport.at
     try:
         act()

@@ -1,4 +1,4 @@
-"""Known broken claims do not fail a run, one that holds again does; and a check of what failed in the newest run."""
+"""Baselines: known broken claims do not fail a run, claims that hold again do; and checks of what failed last."""
 
 import dataclasses
 import tracemalloc
@@ -29,7 +29,7 @@ LEDGER = ledger_of_claims.load()
 
 
 def complete() -> RunLog:
-    """The run that broke BROKEN, ODD and MINOR, where nothing kept it from judging the rest."""
+    """A run that found BROKEN, ODD and MINOR broken, and judged all other claims."""
     failing = log(write_failing)
     claims = tuple(claim for claim in ledger() if claim.id != STUCK)
     cases = tuple(case for case in failing.cases if case.outcome != "error")
@@ -37,7 +37,7 @@ def complete() -> RunLog:
 
 
 def without(claim: str) -> RunLog:
-    """The same, not asked for one claim."""
+    """The same run without one claim."""
     header = complete().header
     return replace(complete(), header=replace(header, claims=tuple(c for c in header.claims if c.id != claim)))
 
@@ -96,7 +96,7 @@ def test_file_that_is_no_baseline_is_refused_by_its_place(tmp_path: Path, data: 
 
 
 def written(path: Path, run: View) -> list[str]:
-    """The lines of the baseline that a run leaves."""
+    """Lines of the baseline that a run writes."""
     write_baseline(path, run.verdicts, run.remarks)
     return path.read_text("utf-8").splitlines()
 
@@ -160,7 +160,7 @@ Run = Callable[..., Path]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Writes the run log of a check that upheld OTHER, broke FAILED and could not judge UNJUDGED."""
+    """Writes the run log of a check: OTHER upheld, FAILED broken, UNJUDGED not judged."""
 
     def write(
         folder: str, day: int, broken: tuple[str, ...] = (FAILED,), stuck: bool = True, **changes: object
@@ -183,7 +183,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def narrowed_in(folder: Path, settings: Settings = STAGING) -> tuple[str, str]:
-    """What is judged again, and the sentence about it."""
+    """The selected claims, and the note about them."""
     after, note = narrowed(settings, LEDGER, folder / "reports")
     assert dataclasses.replace(after, claims_glob=settings.claims_glob) == settings
     return after.claims_glob, note

@@ -1,4 +1,4 @@
-"""No run begins more builds than it may, whatever the target says of them; they are counted where they begin."""
+"""No run begins more builds than its budget, whatever the target reports; the server counts them."""
 
 import contextlib
 import threading
@@ -26,7 +26,7 @@ from touchstone.twin.documents import Document
 
 
 class Builds:
-    """A server that counts the builds it begins; *starts* answers a start, and may begin one."""
+    """A server that counts its builds; *starts* handles start requests."""
 
     def __init__(self, starts: Callable[["Builds", str], Answer], *, publishes: bool = False) -> None:
         self.begun: list[str] = []
@@ -60,14 +60,14 @@ class Builds:
 
 
 def joins(server: Builds, ref: str) -> Answer:
-    """A start as it should be."""
+    """A correct start."""
     if server.states.get(ref) != "building":
         server.begin(ref)
     return 202, {"ref": ref, "digest": ref, "status": "building"}, {}
 
 
 def begins_and(*answer: Any) -> Callable[[Builds, str], Answer]:
-    """A start that begins a build each time, and answers otherwise."""
+    """A start that begins a build each time, with this response."""
 
     def start(server: Builds, ref: str) -> Answer:
         server.begin(ref)
@@ -87,7 +87,7 @@ SERVERS: dict[str, Callable[[], Builds]] = {
 
 
 def acts(exam: Examination) -> Iterator[Callable[[], object]]:
-    """What may begin a build, in every way that there is."""
+    """All ways to begin a build."""
     for number in range(12):
         template = exam.template(f"t{number}", sleep_s=0.0)
         start = Call("startBuild", template.ref)
@@ -168,7 +168,7 @@ def test_publishing_is_free_once_it_is_known_to_begin_nothing() -> None:
     assert exam.budget.builds == 3
 
 
-# --- whole commands, on twins that begin builds and do not say so -----------------------------------------------------
+# --- whole commands, on twins that begin builds without reporting it --------------------------------------------------
 
 SETTINGS = """
 [targets.counted]
@@ -181,7 +181,7 @@ patience_s = 0.3
 
 
 class Eager(Engine):
-    """Builds whatever is published."""
+    """Builds each published version."""
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         version = super().publish(account, document, force)
@@ -192,7 +192,7 @@ class Eager(Engine):
 
 
 def refusing(status: int) -> type[App]:
-    """An application that starts builds, and answers that it does not."""
+    """An application that starts builds, but refuses with *status*."""
 
     class Refusing(App):
         def start_build(self, account: Account, version: Version) -> Response:
@@ -228,7 +228,7 @@ def test_command_begins_no_more_builds_than_it_may(tmp_path: Path, most: int, se
     engine, app = TWINS[server]
     begun: list[str] = []
 
-    class Counting(engine):  # type: ignore[misc, valid-type]  # a class that is given
+    class Counting(engine):  # type: ignore[misc, valid-type]  # a class in a variable
         def launch(self, version: Version) -> Build:
             begun.append(str(version.ref))
             build: Build = super().launch(version)

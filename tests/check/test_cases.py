@@ -1,4 +1,4 @@
-"""When an examination that proves a fault may stop: the rule of the fair chance."""
+"""When a proof may stop, and which cases it skips."""
 
 import json
 from pathlib import Path
@@ -64,12 +64,12 @@ def test_order_of_cases_in_a_proof() -> None:
     assert [case.id for case in left] == ["lifecycle", "cheap", "dear", "generated", "cancel", "wrap_up"]
 
 
-def test_server_without_a_fault_meets_the_whole_examination() -> None:
+def test_variant_runs_the_whole_examination() -> None:
     assert {candidate.subject.quarry() for candidate in variants()} == {None}
 
 
 def cases(folder: Path) -> list[str]:
-    """The cases of a run log, in their order."""
+    """Cases of a run log in order."""
     events = map(json.loads, (folder / "runlog.jsonl").read_text("utf-8").splitlines())
     return [event["id"] for event in events if event["type"] == "case"]
 

@@ -1,4 +1,4 @@
-"""`touchstone check` from end to end: correct servers pass however they behave, and broken ones do not."""
+"""`touchstone check` from end to end: correct servers pass, broken ones do not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ MANY = "access.start*,access.others-version*,auth.*,cancel.says*,error.*,events.
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """A check of a server with limits, and the requests that change something there."""
+    """A check of a server with limits, and its write requests."""
 
     claims: str
     ended: Ended
@@ -56,7 +56,7 @@ def limited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with Watched(rate=RateLimit(8, 1.0), capacity=2) as watched:
         ended = quick(tmp_path_factory.mktemp("limited"), watched, request.param, "--strict")
         assert_passed(ended, watched)
-        changes = [path for method, path in watched.asked if method not in ("GET", "HEAD", "OPTIONS", "TRACE")]
+        changes = [path for method, path in watched.received if method not in ("GET", "HEAD", "OPTIONS", "TRACE")]
     return Limited(request.param, ended, changes)
 
 
@@ -75,7 +75,7 @@ def test_no_key_reaches_a_file_or_the_terminal(limited: Limited) -> None:
     assert {name for name, data in written.items() for key in KEYS.values() if key[:-1].encode() in data} == set()
 
 
-def test_report_can_be_made_again(limited: Limited, call: Command) -> None:
+def test_report_can_be_repeated(limited: Limited, call: Command) -> None:
     ended, folder = limited.ended, limited.ended.folder / "again"
     again = call(Shell(ended.folder, {}), "report", str(ended.results / "runlog.jsonl"), "--report-dir", str(folder))
     assert (again.code, again.err) == (ended.code, "")
@@ -150,7 +150,7 @@ def test_embedded_twin_needs_no_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("flags", "code"), [((), 0), (("--strict",), 1)], ids=["usual", "strict"])
 def test_broken_should_claim_counts_only_when_strict(tmp_path: Path, flags: tuple[str, ...], code: int) -> None:
-    """The report calls keys by the variables of the settings."""
+    """The report names keys by the variables of the settings."""
     claims = "auth.scheme-*,start.does-not-wait,access.plan-is-no-key-matter"
     with Watched(engine=SchemeIsCaseSensitive) as watched:
         (tmp_path / "touchstone.toml").write_text(
@@ -171,7 +171,7 @@ def test_broken_should_claim_counts_only_when_strict(tmp_path: Path, flags: tupl
 
 
 class NamesAnother(Engine):
-    """Answers each publish with the ref of a version that somebody else has published."""
+    """Answers each publish with the ref of another client's version."""
 
     def published_body(self, version: Version) -> Any:
         return {**super().published_body(version), "ref": "default/somebody-else@1.0.0"}

@@ -1,4 +1,4 @@
-"""A child that does the work of a run: it is followed, stopped, ended where it does not stop, and its output kept."""
+"""Child processes of runs: events and output are kept, interrupts forwarded, hanging children killed."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def write(text): log.write('{"type":"warning","text":"%s"}\\n' % text)
 
 
 class Parent:
-    """Runs children, keeps the events of their run log, and acts where *at* says so."""
+    """Runs children, records their events, and calls the function in *at* for an event."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -143,7 +143,7 @@ def test_insisting_is_to_ask_again(before: int, enough: int) -> None:
 
 @pytest.fixture
 def usual_signals() -> Iterator[None]:
-    """Signals as a shell leaves them, also where `nohup` started the tests."""
+    """Default signal handlers, even if the tests run under `nohup`."""
     before = {number: signal.getsignal(number) for number in child.STOPS}
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield

@@ -1,14 +1,19 @@
-"""Requests that Schemathesis generates are aimed at what the run has made, and its checks judge the answers."""
+"""Generated requests: they reach only versions of the run, are judged, and are the same for one seed."""
 
 import json
+import re
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
 from schemathesis.core.result import Ok
 
 from tests.check.scripted import examination, publishing_and, status
+from tests.command import Shell
 from tests.rules.exchanges import exchange
 from touchstone.check.schemathesis_hooks import _renamed, judgements, load_schema, send_case
+from touchstone.facts import runlog
 from touchstone.facts.exchange import Exchange
 
 PATH = {"namespace": "any", "name": "thing", "version": "1.0.0"}
@@ -128,3 +133,36 @@ def test_answer_is_judged_by_the_claim_of_its_operation(label: str, answer: Exch
     found = judgements(case(label), answer)
     assert {judgement.claim for judgement in found if judgement.outcome == "broken"} == (broken or set())
     assert (found == []) == (broken is None or answer.status == 429)
+
+
+# --- one seed ---------------------------------------------------------------------------------------------------------
+
+
+# This claim selects the generating cases: requests from the contract, and walks through the life of a build.
+CLAIMS = "http.status-is-documented"
+
+
+def requests(run_log: Path) -> list[tuple[str, str, bytes]]:
+    """Requests of the generated cases without run ids; repeated polls count once."""
+    log = runlog.read(run_log)
+
+    def sent(exchange: Exchange) -> tuple[str, str, bytes]:
+        path = re.sub(r"^https?://[^/]+", "", exchange.request.url).replace(log.header.run_id, "RUN")
+        return exchange.request.method, path, exchange.request.body.replace(log.header.run_id.encode(), b"RUN")
+
+    generated = [e for e in log.exchanges if e.case.startswith(("generated.", "walks.links"))]
+    ordered = sorted(generated, key=lambda e: e.seq)
+    kept = (e for e in ordered if e.operation != "getBuild" or e.case.startswith("generated."))
+    return [request for request, _ in groupby(map(sent, kept))]
+
+
+@pytest.mark.whole
+def test_one_seed_sends_the_same_requests(tmp_path: Path) -> None:
+    shell, arguments = Shell(tmp_path, {}), ("check", "--target", "twin", "--profile", "quick", "--claims", CLAIMS)
+    seeds = {"a": "7", "b": "7", "c": "8"}
+    commands = [shell.start(*arguments, "--report-dir", name, "--seed", seed) for name, seed in seeds.items()]
+    assert [shell.ended(command).code for command in commands] == [0, 0, 0]
+    first, again, other = (requests(tmp_path / name / "runlog.jsonl") for name in seeds)
+    assert len(first) > 15
+    assert again == first
+    assert other != first

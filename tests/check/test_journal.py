@@ -1,4 +1,4 @@
-"""A journal knows what a run may have left, and whether the run is still alive."""
+"""Journals: leftovers of a run, and whether the run is alive."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 def abandoned(folder: Path, *refs: str) -> JournalState:
-    """What a run leaves that intends *refs* and then lets go of its lock."""
+    """The journal of a run that intended *refs* and then ended."""
     with Journal.open(RUN, URL, folder) as journal:
         for ref in refs:
             journal.intend(ref)
@@ -62,7 +62,7 @@ def test_every_step_is_synced_and_readable_before_the_call_returns(
     assert list((tmp_path / "deep").iterdir()) == []
 
 
-def test_leftover_lists_what_was_not_seen_gone(tmp_path: Path) -> None:
+def test_leftover_lists_what_was_not_removed(tmp_path: Path) -> None:
     with Journal.open(RUN, URL, tmp_path) as journal:
         for ref in (ONE, TWO, "default/gone@1.0.0"):
             journal.intend(ref)

@@ -1,4 +1,4 @@
-"""The links of the contract lead on from each answer."""
+"""Links of the contract lead from each response to further requests."""
 
 import json
 from typing import Any

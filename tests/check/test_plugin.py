@@ -1,4 +1,4 @@
-"""The contract tests run under pytest and write into the run log what ran, what could not, and what ran twice."""
+"""Contract tests under pytest: the run log records each case, its outcome and its second attempt."""
 
 import io
 import json
@@ -109,7 +109,7 @@ FOREIGN = "def pytest_collection_modifyitems(items: list[object]) -> None:\n    
 
 @pytest.fixture
 def run_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunCases]:
-    """Checks a twin with other cases than the usual ones; returns how it ended and the events of its run log."""
+    """Checks a twin with the given cases; returns the result and the events of the run log."""
     folder = tmp_path / "cases"
     folder.mkdir()
     (folder / "pytest.ini").write_text((contract_tests_dir() / "pytest.ini").read_text("utf-8"), "utf-8")
@@ -209,7 +209,7 @@ def test_run_without_a_case_of_its_profile_is_no_pass(
 def test_surroundings_leave_no_case_out(
     run_cases: RunCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
 ) -> None:
-    """Neither an installed plugin nor a variable of pytest does, in a process as a user's run has it."""
+    """Neither an installed plugin nor a variable of pytest skips a case in a real process."""
     installed = tmp_path / "site" / "foreign-1.0.dist-info"
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n", "utf-8")

@@ -1,4 +1,4 @@
-"""A run keeps to its plan and its bounds, publishes nothing where it must not, and writes nowhere else."""
+"""A run keeps to its plan and its bounds, publishes nothing if publishing is off, and writes only to its folders."""
 
 import json
 import os
@@ -11,13 +11,15 @@ import pytest
 
 from tests.command import Ended, Shell
 from tests.inline import inline, listed
+from tests.loadlogs import header
 from tests.watched import ENDLESS_S, WAITING, Watched
 from touchstone.check import runner
 from touchstone.check.examination import PUBLISH_ADVICE
-from touchstone.check.job import folder_name
+from touchstone.check.job import EARLIER, folder_name, new_log
 from touchstone.config import Settings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.errors import UsageError
+from touchstone.facts.runlog import RunLogWriter, read
 
 
 def quick(url: str, claims: str, *more: str) -> tuple[str, ...]:
@@ -25,14 +27,14 @@ def quick(url: str, claims: str, *more: str) -> tuple[str, ...]:
 
 
 def planned(ended: Ended) -> tuple[int, int]:
-    """The number of cases and the most builds that a plan promises."""
+    """Numbers of cases and builds in a plan."""
     parts = ended.out.replace(",", "").split()
     cases = next(i for i, part in enumerate(parts) if part in ("case", "cases") and parts[i - 1].isdigit())
     return int(parts[cases - 1]), int(parts[parts.index("most") + 1])
 
 
 def sending(ended: Ended) -> set[str]:
-    """The cases that sent something, by the run log."""
+    """Cases with requests in the run log."""
     events = map(json.loads, (ended.results / "runlog.jsonl").read_text("utf-8").splitlines())
     return {event["case"] for event in events if event["type"] == "exchange"} - {"clean-up"}
 
@@ -50,7 +52,7 @@ def test_run_keeps_to_its_plan(tmp_path: Path) -> None:
     with Watched(build_s=0.0, settle_s=0.0) as watched:
         arguments = quick(watched.url, "reuse.status-code,start.concurrent*")
         cases, builds = planned(inline(Shell(tmp_path), *arguments, "--plan"))
-        assert watched.asked == []
+        assert watched.received == []
         ended = inline(Shell(tmp_path), *arguments)
         assert 0 < len(watched.launched) <= builds
     assert (ended.code, sum(ended.report()["cases"].values())) == (0, cases)
@@ -64,7 +66,7 @@ def test_whole_plan_covers_the_ledger(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len({row["case"] for row in rows}) == len(rows)
 
 
-# --- where nothing may be published -----------------------------------------------------------------------------------
+# --- publish = "never" -----------------------------------------------------------------------------------
 
 SETTINGS = """
 [targets.staging]
@@ -79,16 +81,16 @@ FEW = "auth.missing-key-text,auth.scheme-*,publish.*,reuse.s*,access.start*,acce
 
 
 def staging(shell: Shell, watched: Watched) -> None:
-    """Writes the settings of a target that has a version to use."""
+    """Writes the settings of a target with one version."""
     watched.publish("given")
-    watched.asked.clear()
+    watched.received.clear()
     (shell.folder / "touchstone.toml").write_text(SETTINGS.format(url=watched.url), "utf-8")
 
 
 def assert_nothing_was_published(watched: Watched) -> None:
-    creating = [path for method, path in watched.asked if method in ("POST", "PUT", "PATCH")]
+    creating = [path for method, path in watched.received if method in ("POST", "PUT", "PATCH")]
     assert [path for path in creating if path.endswith("/templates")] == []
-    assert watched.asked
+    assert watched.received
     assert watched.refs() == ["default/given@1.0.0"]
 
 
@@ -104,10 +106,10 @@ def test_check_publishes_nothing_as_its_plan_says(tmp_path: Path, profile: str, 
         assert_nothing_was_published(watched)
         assert 0 < len(watched.launched) <= builds
         changes = [
-            path for method, path in watched.asked if "/given/" in path and method not in ("GET", "HEAD", "OPTIONS")
+            path for method, path in watched.received if "/given/" in path and method not in ("GET", "HEAD", "OPTIONS")
         ]
     assert {path.partition("/given/")[2] for path in changes} <= {"1.0.0/build"}
-    # The last case of all looks after what the run has published.
+    # The last case is about templates of the run.
     assert (ended.code, len(sending(ended))) == (0, cases - (claims == "*"))
     verdicts = ended.verdicts()
     unjudged = {claim for claim in verdicts if claim.startswith("publish.")} | {"access.publish-needs-scale"}
@@ -183,3 +185,25 @@ def test_text_that_is_unfit_for_a_folder_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         folder_name(text, "here", "--out")
     assert folder_name("260102-030405-0000a1", "here", "--out") == "260102-030405-0000a1"
+
+
+# --- earlier run logs -------------------------------------------------------------------------------------------------
+
+
+def test_log_of_an_earlier_run_is_kept_by_its_id(tmp_path: Path) -> None:
+    run_log = new_log(tmp_path / "run")
+    with RunLogWriter(run_log) as writer:
+        writer.write(header())
+    assert not new_log(tmp_path / "run").exists()
+    assert read(tmp_path / "run" / EARLIER / header().run_id / "runlog.jsonl").header == header()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no JSON", b"[" * 100_000, b'{"run_id": "../../elsewhere"}', b'{"run_id": 3}']
+)
+def test_log_without_an_id_is_kept_all_the_same(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "runlog.jsonl").write_bytes(content)
+    new_log(tmp_path)
+    (kept,) = (tmp_path / EARLIER).iterdir()
+    assert (kept / "runlog.jsonl").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == [EARLIER]

@@ -1,4 +1,4 @@
-"""What a killed run leaves is removed by a later sweep, and nothing else is touched."""
+"""A sweep removes what a killed run left, and nothing else."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def own(purpose: str) -> str:
 
 @pytest.fixture
 def sweep(tmp_path: Path, call: Command) -> Sweep:
-    """Sweeps with the given keys; the exit code, how many templates were removed and left, and the command."""
+    """Sweeps with the given keys; returns exit code, numbers of removed and left templates, and the result."""
 
     def run(url: str, keys: Mapping[str, str] = KEYS) -> tuple[int, str, Ended]:
         ended = call(Shell(tmp_path, keys), "sweep", "--url", url)
@@ -43,7 +43,7 @@ def journal_of(folder: Path, url: str) -> Journal:
 
 
 def left_by(folder: Path, url: str, *refs: str, by: str = "") -> list[Path]:
-    """The journals after a run that ended while it created *refs*; an older version names no key."""
+    """The journals after a run that ended while it created *refs*; an empty *by* as in older journals."""
     with journal_of(folder, url) as journal:
         for ref in refs:
             journal.intend(ref, by)
@@ -51,7 +51,7 @@ def left_by(folder: Path, url: str, *refs: str, by: str = "") -> list[Path]:
 
 
 def planted(folder: Path, url: str, run_id: str, *refs: str, by: tuple[str, ...] = ("primary", "second")) -> Path:
-    """A journal that no run wrote, where a sweep looks for journals."""
+    """A forged journal in the folder of journals."""
     path = folder / "state" / "touchstone" / "journals" / f"{run_id}{SUFFIX}"
     path.parent.mkdir(parents=True, exist_ok=True)
     steps = ({"step": "intend", "ref": ref, "by": role} for ref in refs for role in by)
@@ -87,7 +87,7 @@ def test_name_that_two_accounts_have_is_swept_for_both(sweep: Sweep, tmp_path: P
 
 
 def keeping(app: Any) -> Any:
-    """Wraps an application so that it deletes and cancels nothing whose name ends with kept."""
+    """Wraps an application to fail each deletion and cancel of names that end with ``-kept``."""
 
     async def keep(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["method"] == "DELETE" and "-kept/" in scope["path"]:
@@ -121,7 +121,7 @@ def test_build_is_cancelled_only_of_a_version_in_the_settings(
 # --- what stays, and in the journal -----------------------------------------------------------------------------------
 
 
-def test_target_that_does_not_answer_is_asked_a_few_times(sweep: Sweep, tmp_path: Path) -> None:
+def test_silent_target_gets_a_few_requests(sweep: Sweep, tmp_path: Path) -> None:
     requests: list[bytes] = []
 
     class HangsUp(socketserver.BaseRequestHandler):
@@ -157,7 +157,7 @@ def test_journal_of_another_target_is_left_alone(sweep: Sweep, tmp_path: Path) -
     ],
     ids=["no-key", "wrong-key", "no-second-key", "wrong-second-key", "older-journal"],
 )
-def test_version_is_left_until_its_own_key_says_that_it_is_gone(
+def test_version_is_left_without_the_key_of_its_owner(
     sweep: Sweep, tmp_path: Path, key: str, by: str, keys: Mapping[str, str], advice: str
 ) -> None:
     with Watched() as watched:
@@ -185,9 +185,9 @@ def test_planted_journal_removes_nothing(sweep: Sweep, tmp_path: Path, name: str
     with Watched() as watched:
         refs = [watched.publish(name, key=key) for key in (PRIMARY, SECOND)]
         path = planted(tmp_path, watched.url, run_id, refs[0])
-        watched.asked.clear()
+        watched.received.clear()
         *counts, ended = sweep(watched.url)
-        assert (watched.refs(), watched.asked, journals(tmp_path)) == (refs, [], [path])
+        assert (watched.refs(), watched.received, journals(tmp_path)) == (refs, [], [path])
     assert counts == [3, "0,1"]
     assert (refs[0] if run_id == RUN else str(path)) in "".join(ended.out.split("\n"))
 
@@ -213,8 +213,8 @@ def test_unknown_role_is_swept_like_none_and_odd_refs_are_not(sweep: Sweep, tmp_
         planted(tmp_path, watched.url, RUN, watched.publish(f"touchstone-{RUN}-there"), by=("nobody",))
         assert (sweep(watched.url)[0], watched.refs()) == (0, [])
         planted(tmp_path, watched.url, RUN, f"default/touchstone-{RUN}-x@..", f"default/touchstone-{RUN}-x/y@1.0.0")
-        watched.asked.clear()
-        assert (sweep(watched.url)[:2], watched.asked) == ((3, "0,2"), [])
+        watched.received.clear()
+        assert (sweep(watched.url)[:2], watched.received) == ((3, "0,2"), [])
 
 
 def test_live_run_is_not_swept(sweep: Sweep, tmp_path: Path) -> None:

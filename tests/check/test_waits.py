@@ -1,4 +1,4 @@
-"""Waits are patient the first time, cut short once they were in vain, and then given up."""
+"""Waits are long at first, shorter after failures, and then skipped."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from tests.check.scripted import REF, Answer, answering, examination, refusal, spent, status
 from tests.rules.exchanges import exchange
-from touchstone.check.budget import IDLE_POLLS, IDLE_S, UNANSWERED_POLLS, UNANSWERED_S, UNHEARD_REQUESTS
+from touchstone.check.budget import IDLE_POLLS, IDLE_S, UNANSWERED_POLLS, UNANSWERED_REQUESTS, UNANSWERED_S
 from touchstone.check.examination import Following
 from touchstone.contract.lifecycle import AT_REST
 from touchstone.facts.exchange import Exchange
@@ -19,7 +19,7 @@ ENDLESS = math.inf
 
 
 def assert_waits(exam: Any, wait: Callable[[], object], *expected: float | str) -> None:
-    """Compares how long waits in a row take, in seconds, or with what verdict they are refused."""
+    """Compares the durations of waits in a row, in seconds, or their verdicts."""
     for number, wanted in enumerate(expected):
         found = spent(exam, wait)
         assert found == (wanted if isinstance(wanted, str) else pytest.approx(wanted, abs=2)), number
@@ -68,7 +68,7 @@ def test_odd_status_is_waited_out(value: Any) -> None:
     ],
     ids=["no-end", "no-rest", "odd-status", "failure", "no-settling"],
 )
-def test_vain_wait_is_cut_and_then_given_up(
+def test_failed_wait_is_cut_and_then_skipped(
     answer: Answer, act: Callable[[Any], object], expected: list[float | str]
 ) -> None:
     exam = examination(lambda _: answer)
@@ -105,7 +105,7 @@ def test_cut_wait_lasts_as_long_as_the_steps_of_the_build() -> None:
 
 
 class OpenLog(Following):
-    """Stands in for a follower of a log that the server never closes."""
+    """A follower of a log that the server never closes."""
 
     def result(self, grace_s: float) -> Exchange:
         GRACES.append(grace_s)
@@ -160,7 +160,7 @@ def test_wait_gives_up_where_nobody_answers_any_more() -> None:
 
 def test_run_gives_up_where_nobody_answers_any_more() -> None:
     exam = examination(lambda _: status("building"), answered=1)
-    for _ in range(2 * UNHEARD_REQUESTS):
+    for _ in range(2 * UNANSWERED_REQUESTS):
         exam.send(Call("getBuild", REF))
     exam.rest(11.0)
     assert refusal(lambda: exam.send(Call("getBuild", REF))).verdict == GIVEN_UP
@@ -172,8 +172,8 @@ def test_run_gives_up_where_nobody_answers_any_more() -> None:
 
 def test_few_slow_failures_are_no_silence() -> None:
     exam = examination(lambda _: status("building"), answered=0)
-    for number in range(3 * UNHEARD_REQUESTS):
-        exam.transport.answered = ENDLESS if number % UNHEARD_REQUESTS == UNHEARD_REQUESTS - 1 else 0
+    for number in range(3 * UNANSWERED_REQUESTS):
+        exam.transport.answered = ENDLESS if number % UNANSWERED_REQUESTS == UNANSWERED_REQUESTS - 1 else 0
         exam.send(Call("getBuild", REF))
         exam.rest(30.0)
 

@@ -1,4 +1,4 @@
-"""The command line: its menu, its examples, what it imports, how it ends, and its claims."""
+"""Command line: menu, examples, imports, exit codes, claims."""
 
 import json
 import os
@@ -29,7 +29,7 @@ BROKEN = "cancel.in-flight-is-202"
 
 
 def commands(group: Any, name: str = "touchstone") -> Iterator[tuple[str, Any]]:
-    """Each command by its whole name, the root among them."""
+    """Commands by full name, with the root."""
     yield name, group
     for part in getattr(group, "commands", ()):
         yield from commands(group.commands[part], f"{name} {part}")
@@ -39,11 +39,10 @@ COMMANDS = dict(commands(get_group(app)))
 
 
 def examples(command: Any) -> list[str]:
-    """The examples of a command, without the name of the program."""
     return re.findall(r"^ *touchstone (.*)$", (command.epilog or "").partition("Examples:")[2], flags=re.MULTILINE)
 
 
-def test_every_command_has_examples_that_its_parser_understands() -> None:
+def test_every_command_has_valid_examples() -> None:
     for name, found in COMMANDS.items():
         lines = examples(found)
         assert lines or hasattr(found, "commands"), name
@@ -108,7 +107,7 @@ def test_serve_announces_itself_and_stops_on_a_signal(tmp_path: Path) -> None:
         ("claims.print_claims", OSError(28, "No space left on device", "somewhere"), 3, "somewhere"),
     ],
 )
-def test_fault_that_no_command_takes_ends_with_its_code(
+def test_uncaught_error_ends_with_an_exit_code(
     tmp_path: Path,
     call: Command,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,7 +126,7 @@ def test_fault_that_no_command_takes_ends_with_its_code(
 
 @pytest.fixture
 def reported(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a report of a run in which one claim was broken."""
+    """Writes a report with one broken claim."""
 
     def write(name: str, at: int, took_s: float = 1.0, **changes: Any) -> Path:
         started_at = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -144,7 +143,7 @@ def reported(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_report_of_the_run_that_ended_last_counts(tmp_path: Path, reported: Callable[..., Path]) -> None:
+def test_latest_report_is_that_of_the_run_that_ended_last(tmp_path: Path, reported: Callable[..., Path]) -> None:
     folder = tmp_path / "reports"
     assert latest(folder) is None
     newer = reported("newer", 200)
@@ -158,13 +157,13 @@ def test_report_of_the_run_that_ended_last_counts(tmp_path: Path, reported: Call
     assert own.path.parent.name == "old"
 
     long = reported("long", 100, took_s=3600.0)
-    os.utime(newer, (2e9, 2e9))  # when a file was written says nothing of when the run was
+    os.utime(newer, (2e9, 2e9))  # the time of the file does not matter
     found = latest(folder)
     assert found is not None
     assert found.path == long
 
 
-def test_golden_words_about_claims(tmp_path: Path, call: Command, reported: Callable[..., Path]) -> None:
+def test_claims_equal_the_golden_file(tmp_path: Path, call: Command, reported: Callable[..., Path]) -> None:
     shell, texts = Shell(tmp_path, columns=100), list[str]()
 
     def add(*arguments: str) -> None:
@@ -172,7 +171,7 @@ def test_golden_words_about_claims(tmp_path: Path, call: Command, reported: Call
         assert (ended.code, ended.err) == (0, "")
         lines = [line.rstrip() for line in ended.out.splitlines()]
         assert arguments != ("explain", BROKEN) or f"faults    {', '.join(catalogue.proving(BROKEN))}" in lines
-        kept = [line for line in lines if not line.startswith("faults ")]  # there are ever more of them
+        kept = [line for line in lines if not line.startswith("faults ")]  # the list grows
         texts.append("\n".join([f"$ touchstone {' '.join(arguments)}", *kept]))
 
     for arguments in (("claims", "cancel.in-*,load.m*"), ("explain", BROKEN), ("explain", "limit.numbers")):
@@ -201,7 +200,7 @@ def test_every_judged_claim_has_a_check_and_a_request_of_its_kind() -> None:
     assert [claim.id for claim in claims if not checks_of(claim.id)] == []
     operations = Contract.load().operations
     for claim in LEDGER.judged():
-        words = shlex.split(example_curl(claim))
-        method = words[words.index("--request") + 1] if "--request" in words else "GET"
-        assert (words[0], method) == ("curl", operations[OPERATIONS.get(claim.subject, "getBuild")].method)
-        assert ("Authorization: Bearer $ORGO_API_KEY" in words) is ("missing-key" not in claim.id)
+        parts = shlex.split(example_curl(claim))
+        method = parts[parts.index("--request") + 1] if "--request" in parts else "GET"
+        assert (parts[0], method) == ("curl", operations[OPERATIONS.get(claim.subject, "getBuild")].method)
+        assert ("Authorization: Bearer $ORGO_API_KEY" in parts) is ("missing-key" not in claim.id)

@@ -1,4 +1,4 @@
-"""A command as a step of a job of GitHub Actions: what it hands to the runner, and what nobody else does through it."""
+"""A command as a step of GitHub Actions: annotations, summary, and no workflow command of a target."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from touchstone.check.job import Outcome
 from touchstone.report.github import MAX_SUMMARY_BYTES, guarded, publish, summary
 
 EVIL = "::set-output name=a::b\n ::error::x\r::add-mask::y ##[error]z @octocat `|` <script>"
-# Where each command that judges a target gets its outcome from, and the least that it is called with.
+# For each command that judges a target, the function with its outcome, and its least arguments.
 COMMANDS = {
     "check": ("touchstone.check.runner.check", ["check"]),
     "load": ("touchstone.loadgen.runner.load", ["load", "steady"]),
@@ -29,19 +29,19 @@ COMMANDS = {
 
 
 def job(folder: Path, **more: str) -> Shell:
-    """A shell that is a step of a job, with its summary in the folder."""
+    """A shell in a step of a job; the summary is in *folder*."""
     variables = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
     return Shell(folder, KEYS | variables | {"GITHUB_WORKSPACE": str(folder)} | more)
 
 
 def commands_in(text: str) -> list[str]:
-    """The lines that a runner would take for commands, as actions/runner does."""
+    """Lines that the runner would run as workflow commands."""
     lines = re.split(r"[\r\n]", text)
     return [line.strip() for line in lines if line.strip().startswith("::") or "##[" in line]
 
 
 def ended_with(run_log: Path, name: str, monkeypatch: pytest.MonkeyPatch, call: Command, shell: Shell) -> Ended:
-    """A command whose run is over already and left this log."""
+    """Calls a command whose run has ended with this log."""
     outcome = Outcome(1, shell.folder / "reports" / "x", run_log)
     place, arguments = COMMANDS[name]
     drift = SimpleNamespace(outcome=outcome, changes=[], uncompared={}, exit_code=1, reason="x")
@@ -51,7 +51,7 @@ def ended_with(run_log: Path, name: str, monkeypatch: pytest.MonkeyPatch, call: 
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_hands_annotations_and_summary_to_the_job(
+def test_command_writes_annotations_and_summary(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
 ) -> None:
     log = write_failing(tmp_path / "log")
@@ -67,16 +67,14 @@ def test_command_hands_annotations_and_summary_to_the_job(
     assert not (tmp_path / "summary.md").exists()
 
 
-def test_proof_hands_annotations_and_summary_to_the_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
-) -> None:
+def test_proof_writes_annotations_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
     monkeypatch.setattr("touchstone.cli.prove.Prove.proven", lambda *args: (flawed(), tmp_path))
     ended = call(job(tmp_path), "prove")
     assert (ended.code, len(commands_in(ended.out))) == (1, 4)
     assert (tmp_path / "summary.md").read_text("utf-8") == summary(flawed(), tmp_path)
 
 
-def test_recording_full_of_commands_gives_the_runner_none(tmp_path: Path, call: Command) -> None:
+def test_commands_in_a_recording_do_not_reach_the_runner(tmp_path: Path, call: Command) -> None:
     har = document("fresh-build")
     answer = entry(har, "building", "getBuild")["response"]
     answer.update(status=200, statusText="::error::status")
@@ -92,7 +90,7 @@ def test_recording_full_of_commands_gives_the_runner_none(tmp_path: Path, call: 
     assert ("set-output" in text, "<script" in text) == (True, False)
 
 
-def test_summaries_of_one_step_share_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
+def test_summaries_of_a_step_share_its_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command) -> None:
     run_log, path = write_failing(tmp_path / "log"), tmp_path / "summary.md"
     ended_with(run_log, "check", monkeypatch, call, job(tmp_path))
     once = path.read_text("utf-8")
@@ -104,7 +102,7 @@ def test_summaries_of_one_step_share_its_room(tmp_path: Path, monkeypatch: pytes
     assert (path.stat().st_size, "summary.md" in ended.err) == (MAX_SUMMARY_BYTES - 100, True)
 
 
-def test_summary_that_cannot_be_written_changes_no_verdict(
+def test_unwritable_summary_changes_no_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Command
 ) -> None:
     shell = job(tmp_path, GITHUB_STEP_SUMMARY=str(tmp_path / "gone" / "summary.md"))
@@ -126,4 +124,4 @@ def test_streams_are_guarded_until_the_end(monkeypatch: pytest.MonkeyPatch) -> N
     assert sys.stdout is out
     assert out.getvalue() == ": :error::x\n# #[error]y"
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    publish(None, Path())  # type: ignore[arg-type]  # nobody looks at it outside of a job
+    publish(None, Path())  # type: ignore[arg-type]  # not used outside of a job

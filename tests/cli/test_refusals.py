@@ -1,4 +1,4 @@
-"""What commands refuse: with which exit code, without a traceback, and in the words of tests/golden/refusals.txt."""
+"""Invalid arguments and settings: exit code, no traceback, and the messages of tests/golden/refusals.txt."""
 
 import socket
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from tests.report.checklogs import write_failing
 from tests.report.golden import agrees
 
 STAGING = '[targets.staging]\nurl = "http://127.0.0.1:9/api"\n'
-# Settings of touchstone.toml that do not fit.
+# Invalid settings of touchstone.toml.
 SETTINGS = {
     "unknown key": f"{STAGING}build_timout_s = 3\n",
     "number": f"{STAGING}build_timeout_s = 0\n",
@@ -20,7 +20,7 @@ SETTINGS = {
     "no TOML": "[targets",
     "no key": STAGING,
 }
-# Arguments, each line with its exit code.
+# Invalid arguments; each line begins with its exit code.
 ARGUMENTS = """
     2 check --profile fast | check --claims cancle.* | check --config nowhere.toml | check --target stagging
     2 check --url 127.0.0.1:8123 | check --url http://127.0.0.1:9/api | check --url http://127.0.0.1:9 --target x
@@ -35,14 +35,14 @@ ARGUMENTS = """
 
 
 def refused(ended: Ended, code: int = 2) -> str:
-    """What a command printed that ended with an error and left nothing behind."""
+    """Output of a command that failed with *code* and wrote no report."""
     text = ended.out + ended.err
     assert (ended.code, "Traceback" in text, (ended.folder / "reports").exists()) == (code, False, False), text
     assert "sk_live_mine" not in text
     return text.replace(str(ended.folder), "FOLDER")
 
 
-def test_golden_words_of_what_is_refused(tmp_path: Path, call: Command) -> None:
+def test_refusals_equal_their_golden_file(tmp_path: Path, call: Command) -> None:
     write_failing(tmp_path / "log.jsonl")
     (tmp_path / "other.jsonl").write_text('{"type": "other"}\n')
     (tmp_path / "empty.jsonl").touch()
@@ -67,7 +67,7 @@ def test_golden_words_of_what_is_refused(tmp_path: Path, call: Command) -> None:
     ],
     ids=["key that cannot be sent", "folder that is a file"],
 )
-def test_value_from_elsewhere_is_refused_by_its_place(
+def test_refusal_names_the_place_of_the_value(
     tmp_path: Path, call: Command, arguments: tuple[str, ...], keys: Mapping[str, str], place: str
 ) -> None:
     (tmp_path / "taken").touch()

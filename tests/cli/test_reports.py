@@ -1,4 +1,4 @@
-"""The commands that read run logs: report makes the reports of one again, compare lays two beside each other."""
+"""Commands that read run logs: report and compare."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ MUST, SHOULD = "cancel.in-flight-is-202", "status.golden-dir-is-text"
 
 
 def write(path: Path, broken: tuple[str, ...] = (), left_out: str = "", strict: bool = False) -> None:
-    """A check that broke these claims."""
+    """Writes the run log of a check with these broken claims."""
     failing = read(write_failing(path.with_suffix(".failing")))
     claims = tuple(claim for claim in ledger() if claim.id != left_out)
     with RunLogWriter(path) as writer:
@@ -40,7 +40,7 @@ def write(path: Path, broken: tuple[str, ...] = (), left_out: str = "", strict: 
     ],
     ids=["newly broken", "broken before", "fixed", "broken and new", "should", "should, strict"],
 )
-def test_pipeline_may_fail_on_what_is_newly_broken(
+def test_fail_on_new_fails_for_newly_broken_claims(
     tmp_path: Path, call: Command, before: dict[str, Any], after: dict[str, Any], code: int
 ) -> None:
     write(tmp_path / "a.jsonl", **before)
@@ -51,7 +51,7 @@ def test_pipeline_may_fail_on_what_is_newly_broken(
         assert json.loads((tmp_path / "out" / "compare.json").read_text())["exit_code"] == expected
 
 
-def test_comparison_has_a_folder_named_after_both_runs(tmp_path: Path, call: Command) -> None:
+def test_folder_of_a_comparison_has_both_run_ids(tmp_path: Path, call: Command) -> None:
     (tmp_path / "b").mkdir()
     write_passing(tmp_path / "a.jsonl")
     write_failing(tmp_path / "b" / "runlog.jsonl")
@@ -61,7 +61,7 @@ def test_comparison_has_a_folder_named_after_both_runs(tmp_path: Path, call: Com
 
 
 @pytest.mark.parametrize("run_id", ["/../../up", "..", "", "x" * 300, "a\0b", "-x"])
-def test_run_id_of_a_log_leads_nowhere(tmp_path: Path, call: Command, run_id: str) -> None:
+def test_run_id_is_no_path(tmp_path: Path, call: Command, run_id: str) -> None:
     log = steady(duration_s=2)
     write_load(log, tmp_path / "a.jsonl")
     write_load(replace(log, header=replace(log.header, run_id=run_id)), tmp_path / "b.jsonl")
@@ -74,7 +74,7 @@ def test_run_id_of_a_log_leads_nowhere(tmp_path: Path, call: Command, run_id: st
         assert (ended.code, "b.jsonl: run_id" in ended.err, (tmp_path / "reports").exists()) == (code, code == 2, False)
 
 
-def test_report_is_made_again_elsewhere(tmp_path: Path, call: Command) -> None:
+def test_report_can_be_written_to_another_folder(tmp_path: Path, call: Command) -> None:
     write_failing(tmp_path / "runlog.jsonl")
     ended = call(Shell(tmp_path), "report", ".", "--report-dir", "out")
     assert (ended.code, ended.last_line.startswith("exit 1: ")) == (1, True)

@@ -1,4 +1,4 @@
-"""Whatever becomes of the standard streams, a command does its work, ends with its own code, and has no traceback."""
+"""Broken standard streams: a command still does its work and ends with its exit code, without a traceback."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ PLAIN: Mapping[str, str] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCA
 
 
 def scripted(shell: Shell, script: str, **variables: str) -> "subprocess.CompletedProcess[bytes]":
-    """The end of a line of shell script, in which TOUCHSTONE stands for the command."""
+    """Runs a line of shell script; TOUCHSTONE stands for the command."""
     return subprocess.run(
         ["bash", "-c", script.replace("TOUCHSTONE", f"{sys.executable} -m touchstone")],
         cwd=shell.folder,
@@ -33,17 +33,17 @@ def scripted(shell: Shell, script: str, **variables: str) -> "subprocess.Complet
         ("TOUCHSTONE claims | head -n 2; exit ${PIPESTATUS[0]}", 0, ""),
         ("TOUCHSTONE claims > /dev/full", 3, "exit 3: "),
     ],
-    ids=["full disk", "reader that leaves", "output that is lost"],
+    ids=["full disk", "reader stops", "lost output"],
 )
-def test_stream_that_fails_is_no_traceback(tmp_path: Path, script: str, code: int, reason: str) -> None:
+def test_failing_stream_gives_no_traceback(tmp_path: Path, script: str, code: int, reason: str) -> None:
     ended = scripted(Shell(tmp_path), script)
     assert ended.returncode == code
     assert ended.stderr.decode().startswith(reason)
     assert len(ended.stderr.splitlines()) == bool(reason)
 
 
-def test_run_without_any_stream_in_a_plain_locale_comes_to_its_end(tmp_path: Path) -> None:
-    """Files of the run do not take the places of the closed streams, and are UTF-8 all the same."""
+def test_run_without_streams_in_a_plain_locale_ends(tmp_path: Path) -> None:
+    """Files of the run do not get the descriptors of the closed streams, and are in UTF-8."""
     flags = f"--profile quick --claims {WAITING} --report-dir 'bericht-größe☃'"
     ended = scripted(Shell(tmp_path), f"TOUCHSTONE check {flags} <&- >&- 2>&-", **PLAIN)
     (folder,) = tmp_path.glob("bericht-*")
@@ -52,13 +52,12 @@ def test_run_without_any_stream_in_a_plain_locale_comes_to_its_end(tmp_path: Pat
     assert all(path.read_text("utf-8") for path in folder.iterdir())
 
 
-def test_locale_without_our_characters_gets_others(tmp_path: Path) -> None:
+def test_ascii_locale_gets_ascii(tmp_path: Path) -> None:
     ended = scripted(Shell(tmp_path), "TOUCHSTONE explain cancel.nöthing", PYTHONIOENCODING="ascii")
     assert (ended.returncode, b"Traceback" in ended.stderr, ended.stderr.isascii()) == (2, False, True)
 
 
-def test_pipe_that_does_not_block_gets_everything(tmp_path: Path) -> None:
-    """Whoever shares a pipe may have set it so."""
+def test_non_blocking_pipe_gets_everything(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     command = [sys.executable, "-m", "touchstone", "prove", "--list"]

@@ -1,4 +1,4 @@
-"""The ledger of claims: rows are read strictly, and globs select what a command judges."""
+"""The ledger of claims: rows are validated strictly, and globs select claims."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_each_command_selects_its_own_claims(tmp_path: Path) -> None:
         rows.select("a.one", by="load")
 
 
-def test_row_keeps_its_fields_and_may_be_raised_to_must(tmp_path: Path) -> None:
+def test_row_keeps_its_fields_and_can_be_raised_to_must(tmp_path: Path) -> None:
     rows = claims.load(ledger(tmp_path, ROW, "{id: b.one, level: should, says: x, source: y, needs: [publish]}"))
     row = rows["b.one"]
     assert (row.subject, row.level, row.needs) == ("b", "should", frozenset({"publish"}))
@@ -60,14 +60,14 @@ def test_row_keeps_its_fields_and_may_be_raised_to_must(tmp_path: Path) -> None:
         ([ROW, ROW], "a.one: "),
     ],
 )
-def test_malformed_row_is_refused_with_its_place(tmp_path: Path, rows: list[str], place: str) -> None:
+def test_malformed_row_is_rejected_with_its_place(tmp_path: Path, rows: list[str], place: str) -> None:
     with pytest.raises(ContractError) as raised:
         claims.load(ledger(tmp_path, *rows))
     assert place in str(raised.value)
 
 
 @pytest.mark.parametrize("text", [None, "claims: [", "claims: 3", "- claims", "\xff"])
-def test_file_that_is_no_ledger_is_refused_by_name(tmp_path: Path, text: str | None) -> None:
+def test_file_that_is_no_ledger_is_rejected_by_name(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "claims.yaml"
     if text is not None:
         path.write_text(text, encoding="latin-1")
@@ -85,7 +85,7 @@ def test_selection_keeps_the_order_of_the_file(tmp_path: Path) -> None:
     ("glob", "data"),
     [("a.onne", ["'a.onne'", " a.one?"]), ("a.*,q.*", ["'q.*'"]), ("", []), (",", []), ("a.two", ["'a.two'"])],
 )  # fmt: skip
-def test_glob_without_a_match_is_refused_with_the_nearest_id(tmp_path: Path, glob: str, data: list[str]) -> None:
+def test_glob_without_a_match_is_rejected_with_the_nearest_id(tmp_path: Path, glob: str, data: list[str]) -> None:
     rows = claims.load(ledger(tmp_path, ROW, EXCLUDED_ROW))
     with pytest.raises(UsageError) as raised:
         rows.select(glob)

@@ -1,4 +1,4 @@
-"""The contract finds the operation of a request, and everything that is wrong with a body at its place."""
+"""The contract finds the operation of a request, and each problem of a body with its place."""
 
 import json
 from typing import Any
@@ -51,7 +51,7 @@ def test_operation_is_found_by_method_and_path(method: str, path: str, operation
     assert found is None or found[1] == values
 
 
-def test_path_values_are_decoded_after_the_path_is_cut() -> None:
+def test_path_values_are_decoded_after_the_path_is_split() -> None:
     found = CONTRACT.match("GET", "/templates/a%20b/c%2Fd/%FF%2E/build")
     assert found
     assert found[1] == {"namespace": "a b", "name": "c/d", "version": "\ufffd."}
@@ -70,7 +70,7 @@ GOOD: dict[str, tuple[str, int, Any]] = {
     "long number": ("getBuild", 200, json.dumps(build())[:-1].encode() + b', "n": %b}' % (b"9" * 5000)),
     "cancelling": ("cancelBuild", 202, {"status": "cancelling"}),
     "unknown version": ("cancelBuild", 404, {"error": "not found"}),
-    "error with more": ("startBuild", 403, {"error": "plan", "code": "UPGRADE_REQUIRED", "request_id": "r-1"}),
+    "error with other fields": ("startBuild", 403, {"error": "plan", "code": "UPGRADE_REQUIRED", "request_id": "r-1"}),
     "published at a moment": ("publishTemplate", 201, PUBLISHED | {"published": "2026-03-14T09:26:53Z"}),
     "invalid": ("publishTemplate", 422, {"errors": [{"field": "a", "code": "required", "message": "m"}]}),
     "undocumented status": ("getBuild", 418, {"status": "teapot"}),
@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[str, int, Any, set[tuple[str, str]]]] = {
     "neither idle nor error": ("cancelBuild", 404, {"status": "none"}, {("", "anyOf")}),
     "error missing": ("getBuild", 404, {"message": "not found"}, {("/error", "required")}),
     "error nested deeply": ("getBuild", 404, b'{"error": ' + b"[" * 400 + b"]" * 400 + b"}", {("/error", "type")}),
-    "published in words": ("publishTemplate", 201, PUBLISHED | {"published": "today"}, {("/published", "pattern")}),
+    "published as a word": ("publishTemplate", 201, PUBLISHED | {"published": "today"}, {("/published", "pattern")}),
     "no errors": ("publishTemplate", 422, {"error": "bad"}, {("/errors", "required")}),
     "errors without entry": ("publishTemplate", 422, {"errors": []}, {("/errors", "minItems")}),
 } | {
@@ -126,7 +126,7 @@ def test_media_type_is_read_without_parameters(media_type: str, is_judged: bool)
     assert places("cancelBuild", 202, {}, media_type) == ({("/status", "required")} if is_judged else set())
 
 
-def test_message_has_the_value_and_may_leave_it_out() -> None:
+def test_message_has_the_value_and_can_omit_it() -> None:
     body = json.dumps(build(status="sk_live_done", build_time_ms="5")).encode()
     first, second = CONTRACT.problems("getBuild", 200, JSON, body)
     assert (first.value, second.value) == ("sk_live_done", "5")
@@ -168,7 +168,7 @@ def test_stream_is_judged_event_by_event() -> None:
     assert found == {("/1/phase", "enum"), ("/2", "json"), ("/3/level", "type"), ("/3/level", "enum")}
 
 
-def test_uuid_is_checked_where_a_schema_requires_it() -> None:
+def test_uuid_is_checked_if_a_schema_requires_it() -> None:
     schema = Schema({"format": "uuid"})
     good = ["0b7f8c8e-5d0c-4d5e-9a55-3c1f0a6f2b11", "0B7F8C8E-5D0C-4D5E-9A55-3C1F0A6F2B11", 5]
     bad = ["", "r-1", "0b7f8c8e5d0c4d5e9a553c1f0a6f2b11", "0b7f8c8e-5d0c-4d5e-9a55-3c1f0a6f2b11\n"]

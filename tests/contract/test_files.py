@@ -1,4 +1,4 @@
-"""Files of the package are found, and of a user's files only regular ones of bounded size are read."""
+"""Bundled files are found, and only regular user files of limited size are read."""
 
 import os
 from collections.abc import Callable
@@ -43,10 +43,10 @@ def device(path: Path) -> None:
 
 def long(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(5 << 30)  # takes no room on the disk
+        file.truncate(5 << 30)  # takes no space on the disk
 
 
-# Nobody writes to the pipe: a command that opened it would wait until the test ends.
+# Nothing writes to the pipe: a command that opened it would wait until the test ends.
 COMMANDS = {
     "check --config FILE --plan": ("FILE", 2),
     "load steady --thresholds FILE --plan": ("FILE", 2),
@@ -60,7 +60,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("fill", [pipe, device, long])
 @pytest.mark.parametrize("line", COMMANDS)
-def test_command_refuses_an_unfit_file_by_name(
+def test_command_rejects_an_unfit_file_by_name(
     tmp_path: Path, call: Command, line: str, fill: Callable[[Path], None]
 ) -> None:
     name, code = COMMANDS[line]
@@ -81,7 +81,7 @@ def test_command_refuses_an_unfit_file_by_name(
         ("sweep", "state/touchstone/journals/x.journal", 0),
     ],
 )
-def test_command_passes_over_an_unfit_file_of_its_own(
+def test_command_skips_an_unfit_file_of_its_own(
     tmp_path: Path, call: Command, line: str, name: str, code: int, fill: Callable[[Path], None]
 ) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def test_command_passes_over_an_unfit_file_of_its_own(
     assert "Traceback" not in ended.err
 
 
-def test_file_beyond_its_bound_is_not_read_in_part(tmp_path: Path) -> None:
+def test_file_beyond_its_limit_is_not_read_in_part(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"123")
     assert read_regular(path, 3) == b"123"
@@ -100,4 +100,4 @@ def test_file_beyond_its_bound_is_not_read_in_part(tmp_path: Path) -> None:
     opened = list(Path("/proc/self/fd").iterdir())
     with pytest.raises(IsADirectoryError):
         read_regular(tmp_path)
-    assert len(list(Path("/proc/self/fd").iterdir())) == len(opened)  # nothing is left open
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(opened)  # no descriptor leaks

@@ -1,4 +1,4 @@
-"""JSON is read as RFC 8259 and I-JSON define it, YAML as plain values of bounded size; answers.yaml is complete."""
+"""JSON is parsed by RFC 8259 and I-JSON, YAML as plain values of limited size; answers.yaml is complete."""
 
 import json
 
@@ -11,7 +11,7 @@ from touchstone.contract.parsing import MAX_VALUES, fault, json_line, read_json,
 from touchstone.errors import ContractError
 
 
-def test_good_json_is_read() -> None:
+def test_valid_json_is_parsed() -> None:
     assert read_json(b' {"a": [1, 2.5, true, null, "\\u00e4"]}\n') == {"a": [1, 2.5, True, None, "ä"]}
     assert read_json(b"9" * 4000) == 10**4000 - 1
     assert read_json(b"9" * 4001) == float("inf")
@@ -39,7 +39,7 @@ BOMB = "a: &a [" + "1, " * 99 + "1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}
     ],
     ids=["bomb", "circle", "deep", "long-number", "open", "no-anchor"],
 )
-def test_yaml_that_spells_no_plain_value_is_refused(text: str, line: str) -> None:
+def test_yaml_without_a_plain_value_is_rejected(text: str, line: str) -> None:
     with pytest.raises(yaml.YAMLError) as raised:
         read_yaml(text)
     assert "secret" not in fault(raised.value)
@@ -47,7 +47,7 @@ def test_yaml_that_spells_no_plain_value_is_refused(text: str, line: str) -> Non
     assert "\n" not in fault(raised.value)
 
 
-def test_yaml_within_its_bounds_is_read() -> None:
+def test_yaml_within_its_limits_is_parsed() -> None:
     assert read_yaml("") is None
     assert read_yaml("a: &a {b: 1}\nc: *a") == {"a": {"b": 1}, "c": {"b": 1}}
     assert read_yaml("9" * 3500) == 10**3500 - 1
@@ -55,7 +55,7 @@ def test_yaml_within_its_bounds_is_read() -> None:
     assert len(read_yaml(half + "*a, " * (MAX_VALUES // 1001 - 2) + "]")["b"]) == MAX_VALUES // 1001 - 2
 
 
-def test_documented_answer_comes_first_and_others_are_documented_statuses() -> None:
+def test_documented_response_is_first_and_all_are_documented_statuses() -> None:
     contract = Contract.load()
     for operation, state, first in (
         ("startBuild", "at rest", 202),

@@ -1,4 +1,4 @@
-"""A message repeats what cannot be a key, and describes anything else without its value."""
+"""Messages quote values that cannot be keys, and describe others without their value."""
 
 import re
 from typing import Any
@@ -18,12 +18,12 @@ LIKE_KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("value", HARMLESS)
-def test_ordinary_value_is_repeated(value: Any) -> None:
+def test_ordinary_value_is_quoted(value: Any) -> None:
     assert quoted(value) == repr(value)
 
 
 @pytest.mark.parametrize("value", [*LIKE_KEYS, {"key": "hush"}, ["hush"], ("hush",), {"hush"}, {}])
-def test_possible_key_or_container_is_not_repeated(value: Any) -> None:
+def test_possible_key_or_container_is_not_quoted(value: Any) -> None:
     text = quoted(value)
     assert not re.search(r"hush|sk[_-]|0123|correct|550e|0a1b", text, re.IGNORECASE)
     assert len(text) < 60
@@ -31,7 +31,7 @@ def test_possible_key_or_container_is_not_repeated(value: Any) -> None:
         assert str(len(value)) in text
 
 
-def test_foreign_line_is_repeated_whole_or_not_at_all() -> None:
+def test_foreign_line_is_quoted_completely_or_not_at_all() -> None:
     assert quoted_line(b"hello " * 10) == repr(b"hello " * 10)
     assert "hello" not in quoted_line(b"hello " * 11)
     assert "sk_live" not in quoted_line(b"ORGO_API_KEY=sk_live_short")

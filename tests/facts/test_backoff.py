@@ -1,4 +1,4 @@
-"""Waiting after a 429, and between two reads of a build."""
+"""Wait times after a 429 response, and between polls of a build."""
 
 from itertools import islice
 
@@ -15,11 +15,11 @@ def response(retry_after: str | None = None, date: str | None = DATE) -> Respons
     return Response(429, tuple((name, value) for name, value in headers if value is not None))
 
 
-def test_waits_double_up_to_a_minute() -> None:
+def test_back_off_doubles_up_to_a_minute() -> None:
     assert list(islice(back_off_s(), 9)) == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_polls_come_after_a_share_of_the_time_waited() -> None:
+def test_poll_interval_is_a_share_of_the_time_waited() -> None:
     assert [poll_s(waited_s) for waited_s in (0, 0.05, 1, 5, 60)] == [0.01, 0.01, 0.12, 0.6, 1]
 
 
@@ -40,7 +40,7 @@ def test_retry_after_is_whole_seconds_or_an_http_date(value: str | None, expecte
     assert retry_after_s(response(value)) == expected_s
 
 
-def test_date_counts_from_the_date_of_the_answer() -> None:
+def test_retry_after_date_needs_the_date_of_the_response() -> None:
     assert retry_after_s(response(LATER, None)) is retry_after_s(response(LATER, "now")) is retry_after_s(None) is None
 
 

@@ -1,4 +1,4 @@
-"""The command line that sends a request again, with variables where the keys were."""
+"""curl commands that repeat a request, with variables in place of keys."""
 
 import shlex
 import shutil
@@ -55,8 +55,8 @@ def is_whole(data: bytes) -> bool:
     return bool(end) and len(body) >= int(sizes[0] if sizes else 0)
 
 
-def resent(sent: Request) -> tuple[str, dict[str, str], bytes]:
-    """The request line, the headers and the body that arrive where a shell runs the command of a request."""
+def repeated(sent: Request) -> tuple[str, dict[str, str], bytes]:
+    """Runs the command of a request in a shell; returns the received request line, headers and body."""
     received: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
@@ -76,7 +76,7 @@ def resent(sent: Request) -> tuple[str, dict[str, str], bytes]:
 
 
 DOCUMENT = b'{"a": "it\'s $HOME `x`\\n"}\n\n'
-# The request line and the headers that a server must receive, None for one that it must not.
+# Each request with the request line and headers that a server must receive; None for a header that it must not.
 # fmt: off
 REQUESTS: dict[str, tuple[Request, str, dict[str, str | None]]] = {
     "a read": (request(Accept="*/*", Authorization="Bearer <key:primary>"), "GET /a",
@@ -107,7 +107,7 @@ REQUESTS: dict[str, tuple[Request, str, dict[str, str | None]]] = {
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 @pytest.mark.parametrize(("sent", "line", "headers"), REQUESTS.values(), ids=REQUESTS)
 def test_command_sends_the_same_request(sent: Request, line: str, headers: dict[str, str | None]) -> None:
-    received_line, received_headers, body = resent(sent)
+    received_line, received_headers, body = repeated(sent)
     assert received_line == f"{line} HTTP/1.1"
     assert {name: received_headers.get(name) for name in headers} == headers
     assert body == sent.body.replace(b"<key:primary>", b"sk_live_primary")

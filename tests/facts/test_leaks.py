@@ -1,4 +1,4 @@
-"""Credentials in a finished text are found in any encoding, and a leak does not repeat them."""
+"""Search for credentials in a finished text, in any encoding; a leak does not contain the credential."""
 
 import base64
 import json
@@ -17,8 +17,8 @@ KEYS = {
     "restricted": "sk_live_test_QqWwEeRrTtYyUuIi",
 }
 KEY = KEYS["primary"]
-STRANGER = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
-NOBODY = "sk_live_000000000000000000000000"
+UNKNOWN_KEY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+EXAMPLE_KEY = "sk_live_000000000000000000000000"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 
 
@@ -27,7 +27,7 @@ def b64(text: str) -> str:
 
 
 def found(text: str) -> list[str]:
-    """What is found in a text, without the number of the line."""
+    """Descriptions of the leaks in a text, without their lines."""
     return [leak.what for leak in leaks(text, KEYS)]
 
 
@@ -46,16 +46,16 @@ def test_known_key_is_found_in_every_encoding_of_an_encoding(encoding: str) -> N
 def test_each_key_is_reported_once_on_each_line() -> None:
     text = f"{KEYS['second']} {KEY}\nnothing\n{KEY} {quote(KEY)} {b64(KEY)}\n"
     assert leaks(text, KEYS) == (Leak(1, "the primary key"), Leak(1, "the second key"), Leak(3, "the primary key"))
-    assert found(f"%73{KEY[1:]}") == ["the primary key"]  # and not in parts as well
+    assert found(f"%73{KEY[1:]}") == ["the primary key"]  # without its parts
 
 
-def test_line_break_that_is_escaped_counts_no_line() -> None:
+def test_escaped_line_break_does_not_count_as_a_line() -> None:
     text = f'"a\\nb\\u000ac%0Ad&#10;e"\n{b64("x y z" + chr(10) * 9 + KEY)}\n"%41\\n\\n"\n\\u0073{KEY[1:]}'
     assert [leak.line for leak in leaks(text, KEYS) if leak.what == "the primary key"] == [2, 4]
 
 
 @pytest.mark.parametrize("start", [0, 3, len(KEY) - PART_CHARS])
-def test_part_of_a_key_counts_from_a_length_on(start: int) -> None:
+def test_part_of_a_key_counts_from_a_minimum_length(start: int) -> None:
     part = KEY[start : start + PART_CHARS]
     assert found(part) == found(f"x{part.upper()}x") == ["a part of the primary key"]
     assert found(part[1:]) == []
@@ -64,23 +64,23 @@ def test_part_of_a_key_counts_from_a_length_on(start: int) -> None:
 @pytest.mark.parametrize(
     ("text", "keys", "expected"),
     [
-        ("sk_live_of_one_team_", {"a": f"sk_live_of_one_team_{KEY}", "b": f"sk_live_of_one_team_{STRANGER}"}, ()),
+        ("sk_live_of_one_team_", {"a": f"sk_live_of_one_team_{KEY}", "b": f"sk_live_of_one_team_{UNKNOWN_KEY}"}, ()),
         (KEY[:-2], {"primary": KEY, "cut": KEY[:-1]}, (Leak(1, "a part of the primary key"),)),
-        (NOBODY, {"primary": "sk_live_0000000000000000000000ab"}, ()),
+        (EXAMPLE_KEY, {"primary": "sk_live_0000000000000000000000ab"}, ()),
         ("sk_live_0000000000000000000000ab", {"a": "sk_live_0000000000000000000000ab"}, (Leak(1, "the a key"),)),
-        (f"abcde {NOBODY} 0000000000000000", {"tiny": "abcde", "unknown": NOBODY}, ()),
+        (f"abcde {EXAMPLE_KEY} 0000000000000000", {"tiny": "abcde", "unknown": EXAMPLE_KEY}, ()),
         ("abcdef", {"small": "abcdef"}, (Leak(1, "the small key"),)),
     ],
     ids=["shared-prefix", "key-within-a-key", "documented-key", "zeros", "too-short", "just-long-enough"],
 )
-def test_part_that_gives_no_key_away_is_let_pass(text: str, keys: dict[str, str], expected: tuple[Leak, ...]) -> None:
+def test_part_that_identifies_no_key_is_ignored(text: str, keys: dict[str, str], expected: tuple[Leak, ...]) -> None:
     assert leaks(text, keys) == expected
 
 
 API_KEY = "something like an API key"
 UNKNOWN = {
-    STRANGER: API_KEY,
-    f"{NOBODY}0": API_KEY,
+    UNKNOWN_KEY: API_KEY,
+    f"{EXAMPLE_KEY}0": API_KEY,
     JWT: "something like a JSON web token",
     "-----BEGIN RSA PRIVATE KEY-----\nMII": "a private key",
     "id AKIAIOSFODNN7EXAMPLE.": "something like an AWS access key id",
@@ -111,7 +111,7 @@ HARMLESS = (
     '{"etag": "W/\\"33a64df551425fcc55e4d42a148795d9f25f89d4\\"", "image": "x@sha256:' + "0a" * 32 + '"}',
     "AKIAIOSFODNN7EXAMPLEANDMORE xAKIAIOSFODNN7EXAMPLE",
     "sk_live_short sk_live_ sk_live_… sk_live_test_",
-    f"Authorization: Bearer {NOBODY}",
+    f"Authorization: Bearer {EXAMPLE_KEY}",
     "Authorization: Bearer <key:primary>",
     "Authorization: Bearer <key:primary>x",
     "it sent Bearer abc123def456<key:primary>",
@@ -131,7 +131,7 @@ HARMLESS = (
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_text_without_a_credential_is_let_pass(text: str) -> None:
+def test_text_without_a_credential_has_no_leak(text: str) -> None:
     assert found(text) == []
     assert found(json.dumps({"body": text})) == []
 
@@ -144,7 +144,7 @@ def test_text_without_a_credential_is_let_pass(text: str) -> None:
         f"{KEY[:19]}_and_something_of_its_own",
     ],
 )
-def test_leak_says_nothing_of_a_known_key_but_its_name(text: str) -> None:
+def test_leak_contains_only_the_name_of_a_known_key(text: str) -> None:
     secret = KEY.removeprefix("sk_live_test_")
     reported = " ".join(found(text))
     assert reported

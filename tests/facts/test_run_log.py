@@ -1,4 +1,4 @@
-"""The run log: what is written comes back, and what is damaged is not taken for a run."""
+"""The run log: events are read as they were written, and damaged files are rejected."""
 
 import tracemalloc
 from dataclasses import replace
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path, *events: Event, raw: bytes = b"") -> Path:
-    """A run log with a header, these events and these bytes behind them."""
+    """Writes a run log with a header, these events and these bytes."""
     with RunLogWriter(path) as writer:
         writer.write(HEADER, *events)
     with path.open("ab") as file:
@@ -43,7 +43,7 @@ def written(path: Path, *events: Event, raw: bytes = b"") -> Path:
     return path
 
 
-def test_every_kind_of_fact_comes_back(path: Path) -> None:
+def test_every_kind_of_fact_is_read_as_written(path: Path) -> None:
     case = events.Case("c", "title", "failed", 1.5, (CLAIM.id,), "message")
     notice = events.Notice(CLAIM.id, "could-not-run", "reason", "c")
     template = events.TemplateAction("default/demo@1.0.0", "purpose", "ab" * 32, "published", 0.5)
@@ -77,7 +77,7 @@ def test_every_kind_of_fact_comes_back(path: Path) -> None:
     ],
     ids=["no-response", "binary", "odd-url", "stream", "stream-that-differs", "outside-the-contract"],
 )
-def test_odd_exchange_comes_back_unchanged(path: Path, changes: dict[str, Any]) -> None:
+def test_odd_exchange_is_read_as_written(path: Path, changes: dict[str, Any]) -> None:
     odd = exchange(**changes)
     assert read(written(path, odd)).exchanges == (odd,)
 
@@ -93,13 +93,13 @@ def test_judgements_are_added_up_by_check_and_claim() -> None:
     judgements = [
         Judgement("a.b", "held", "r1", "getBuild", (1,)),
         Judgement("a.b", "held", "r1", "getBuild", (2,)),
-        Judgement("a.b", "indeterminate", "r1", "getBuild", (3,), actual="429 met"),
+        Judgement("a.b", "indeterminate", "r1", "getBuild", (3,), actual="429 response"),
         Judgement("a.b", "indeterminate", "r1", "getBuild", (4,), actual="another"),
         Judgement("a.b", "held", "r2", "getBuild", (5,)),
         Judgement("a.c", "broken", "r1", "getBuild", (6,), "202", "200"),
     ]
     assert events.tallies("case", judgements) == (
-        Tally("case", "r1", "a.b", 2, 2, "429 met"),
+        Tally("case", "r1", "a.b", 2, 2, "429 response"),
         Tally("case", "r2", "a.b", 1, 0, ""),
     )
 
@@ -115,7 +115,7 @@ def test_writers_one_after_the_other_share_the_file(path: Path) -> None:
     assert (log.warnings, log.footer, log.torn_lines) == (("from the child",), FOOTER, 0)
 
 
-def test_unfinished_line_of_another_writer_is_ended_and_counted(path: Path) -> None:
+def test_unfinished_line_of_another_writer_is_counted(path: Path) -> None:
     with RunLogWriter(path) as parent:
         parent.write(HEADER)
         with path.open("ab") as child:
@@ -125,7 +125,7 @@ def test_unfinished_line_of_another_writer_is_ended_and_counted(path: Path) -> N
     assert (log.footer, log.torn_lines, len(log.warnings)) == (FOOTER, 1, 1)
 
 
-def test_writer_refuses_what_no_reader_knows(path: Path) -> None:
+def test_writer_rejects_unknown_events_and_a_closed_log(path: Path) -> None:
     with RunLogWriter(path) as writer, pytest.raises(RunLogError, match="'findings'"):
         writer.write({"type": "findings"})
     writer.close()
@@ -134,7 +134,7 @@ def test_writer_refuses_what_no_reader_knows(path: Path) -> None:
 
 
 @pytest.mark.parametrize("drops", [False, True])
-def test_log_that_vanished_fails_or_drops_what_follows(path: Path, drops: bool) -> None:
+def test_removed_log_raises_or_drops_further_events(path: Path, drops: bool) -> None:
     with RunLogWriter(path, drops=drops) as writer:
         writer.write(HEADER)
         path.unlink()
@@ -168,7 +168,7 @@ def test_file_that_is_no_run_log_is_refused(path: Path, content: bytes | None, p
     assert place in str(raised.value)
 
 
-def test_foreign_file_is_not_repeated_where_it_may_hold_a_key(path: Path) -> None:
+def test_message_about_a_foreign_file_contains_no_key(path: Path) -> None:
     path.write_text("ORGO_API_KEY=sk_live_test_0123456789\n")
     with pytest.raises(RunLogError) as raised:
         read(path)
@@ -199,7 +199,7 @@ def test_damaged_line_is_refused_with_its_place(path: Path, line: bytes, place: 
 
 
 @pytest.mark.parametrize("last", [b'{"type":"foot', b'{"type":"warning","text":"whole"}'])
-def test_only_an_unfinished_last_line_is_left_out(path: Path, last: bytes) -> None:
+def test_only_an_unfinished_last_line_is_ignored(path: Path, last: bytes) -> None:
     log = read(written(path, Remark("kept"), raw=last))
     assert (log.warnings, log.footer) == (("kept",) if b"foot" in last else ("kept", "whole"), None)
 

@@ -1,4 +1,4 @@
-"""Samples, windows and histograms, and what a load run writes of them and reads again from its run log."""
+"""Samples, windows and histograms, and the other events of a load run in its run log."""
 
 import math
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from touchstone.facts.sample import Histogram, Sample, Window, cell, middle_s
 from touchstone.rules.verdict import CheckCount, judge
 
 NS = 1e-9
-# From a nanosecond to three hours, as many of one magnitude as of any other.
+# From a nanosecond to three hours, evenly over all magnitudes.
 DURATIONS = st.floats(-9.0, 4.0).map(lambda exponent: 10**exponent)
 SAMPLES = st.lists(DURATIONS, min_size=1, max_size=40)
 SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0]) | st.floats(0.0, 1.0)
@@ -39,7 +39,7 @@ def of(durations: Iterable[float]) -> Histogram:
 
 @settings(max_examples=60)
 @given(DURATIONS)
-def test_cell_holds_its_value_and_is_narrow(value_s: float) -> None:
+def test_cell_contains_its_value_and_is_narrow(value_s: float) -> None:
     edge = cell(value_s)
     width = max(1, edge >> 10)
     assert edge <= value_s / NS * (1 + 1e-12)
@@ -91,7 +91,7 @@ def test_counts_of_a_histogram(durations: list[float], counts: tuple[float, ...]
     assert (again.count, again.sum_s) == (3, 0.75)
 
 
-def test_share_above_counts_what_is_longer() -> None:
+def test_share_above_counts_longer_durations() -> None:
     histogram = of([0.01, 0.02, 0.03, 0.04])
     shares = [histogram.share_above(limit_s) for limit_s in (0.0, 0.015, 0.025, 0.035, 1.0)]
     assert shares == [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -131,11 +131,11 @@ def test_window_survives_the_run_log(samples: list[float]) -> None:
     for name in ("sum_s", "min_s", "max_s"):
         assert getattr(after.response, name) == pytest.approx(getattr(before.response, name), rel=0, abs=NS)
     assert replace(after, response=before.response) == before
-    assert runlog.encode(before)["service"] is None  # an empty one takes no place
+    assert runlog.encode(before)["service"] is None  # an empty histogram
 
 
 def log_with(path: Path, event: dict[str, Any]) -> Path:
-    """A run log whose second line is an event without the fields that are an ellipsis."""
+    """Writes a run log whose second line is *event*, without its fields that are an ellipsis."""
     with RunLogWriter(path) as writer:
         writer.write(header())
         writer.write({name: value for name, value in event.items() if value is not ...})
@@ -166,7 +166,7 @@ def test_damaged_window_is_an_error_with_its_place(tmp_path: Path, field: str, v
 
 
 def test_window_of_another_version_is_read(tmp_path: Path) -> None:
-    path = log_with(tmp_path / "runlog.jsonl", runlog.encode(window()) | {"paced": ..., "later": "unheard of"})
+    path = log_with(tmp_path / "runlog.jsonl", runlog.encode(window()) | {"paced": ..., "later": "unknown"})
     assert read(path).windows == (window(),)
 
 
@@ -178,7 +178,7 @@ WORKER = Worker(1, "lost", 9.5, 40, 2, 60, 0.011, 7.5, 0.4, 0.97, 61_000_000, 0.
 PLANNED = workload("storm", limits=LIMITS, options={"mix": {"start": 1}, "max_requests": None})
 
 
-def test_every_fact_of_a_load_comes_back(tmp_path: Path) -> None:
+def test_every_fact_of_a_load_is_read_as_written(tmp_path: Path) -> None:
     other = replace(ATTEMPT, status=0, retry_after_s=None, gave_up=False, phase="", credential="primary")
     ends = get_args(BuildEnd)
     log = log_of(
@@ -216,7 +216,7 @@ def test_damaged_fact_is_an_error_with_its_place(tmp_path: Path, fact: Any, fiel
         read(path)
 
 
-def test_occasions_of_a_finding_add_up(tmp_path: Path) -> None:
+def test_occurrences_of_a_finding_add_up(tmp_path: Path) -> None:
     log = log_of(PLANNED, occurrences=(Occurrence(FINDING, "load.storm", 4), Occurrence(FINDING, "load.storm")))
     again = read(write(log, tmp_path / "runlog.jsonl"))
     assert again.occurrences == (log.occurrences[0], replace(log.occurrences[1], times=1))

@@ -1,4 +1,4 @@
-"""Numbers and foreign texts as people read them."""
+"""Formats of numbers, durations and foreign text."""
 
 import unicodedata
 
@@ -21,7 +21,7 @@ def test_number_has_its_digits_and_no_exponent(number: float, digits: int, text:
     assert figure(number, digits) == text
 
 
-def test_sign_and_per_cent_are_written_on_request() -> None:
+def test_sign_and_percentage_are_formatted() -> None:
     signed = [figure(number, 2, sign="+") for number in (99.7, 0.4, 0.0, -1e-9, -1234.0)]
     assert signed == ["+100", "+0.4", "+0", "+0", "-1,234"]
     assert [percentage(share) for share in (0.0004, 1.0, 0.0, 25.5)] == ["0.04 %", "100 %", "0 %", "2,550 %"]
@@ -36,7 +36,7 @@ def test_sign_and_per_cent_are_written_on_request() -> None:
         (float("inf"), "never"),
     ],
 )
-def test_duration_has_three_digits_and_the_unit_that_suits_it(duration_s: float, text: str) -> None:
+def test_duration_has_three_digits_and_a_suitable_unit(duration_s: float, text: str) -> None:
     assert brief(duration_s) == text
 
 
@@ -53,7 +53,7 @@ def test_duration_has_three_digits_and_the_unit_that_suits_it(duration_s: float,
         ("größe 版本 ✓", "größe 版本 ✓"),
     ],
 )
-def test_hidden_characters_are_spelt_out(text: str, expected: str) -> None:
+def test_hidden_characters_are_escaped(text: str, expected: str) -> None:
     assert visible(text) == expected
     assert one_line(text) == expected.replace("\n", "\\n").replace("\t", "\\t")
 
@@ -62,7 +62,7 @@ def test_no_control_or_format_character_is_left() -> None:
     kinds = {"Cc", "Cf", "Cs", "Zl", "Zp"}
     hidden = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in kinds]
     left = {unicodedata.name(c, hex(ord(c))).split()[0] for c in hidden if visible(c) == c and c not in "\n\t"}
-    # Marks of category Cf that are drawn and hide nothing.
+    # Visible marks of category Cf.
     assert left <= {"ARABIC", "SYRIAC", "KAITHI", "EGYPTIAN", "SHORTHAND", "MUSICAL"}
 
 

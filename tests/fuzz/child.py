@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
 
 import atheris
 
@@ -27,21 +26,18 @@ MEMORY_MB = 1500
 
 
 class Run:
-    """Counts inputs and keeps findings."""
-
     def __init__(self, name: str, folder: Path) -> None:
         self.target = TARGETS[name]
         self.folder = folder
         self.inputs = 0
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._known = {path.stem for path in folder.glob("*.txt")}
 
     def one(self, data: bytes) -> None:
-        """Tries one input."""
         self.inputs += 1
         now = time.monotonic()
-        if now >= self._told_at + 0.5:
-            self._told_at = now
+        if now >= self._reported_at + 0.5:
+            self._reported_at = now
             (self.folder / "inputs.json").write_text(json.dumps(self.inputs))
         try:
             self.target.check(bytes(data))
@@ -75,15 +71,8 @@ def main(name: str, folder: Path, seconds: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(run.target.seeds()):
         (seeds / str(number)).write_bytes(seed)
-    options: dict[str, Any] = {
-        "max_total_time": seconds,
-        "max_len": run.target.most_bytes,
-        "timeout": HANG_S,
-        "rss_limit_mb": MEMORY_MB,
-        "artifact_prefix": f"{folder}/",
-        "print_final_stats": 1,
-    }
-    flags = [f"-{option}={value}" for option, value in options.items()]
+    flags = [f"-max_total_time={seconds}", f"-max_len={run.target.most_bytes}", f"-timeout={HANG_S}"]
+    flags += [f"-rss_limit_mb={MEMORY_MB}", f"-artifact_prefix={folder}/", "-print_final_stats=1"]
     atheris.Setup([sys.argv[0], *flags, str(folder / "corpus"), str(seeds)], run.one, custom_mutator=run.changed)
     atheris.Fuzz()
 

@@ -6,11 +6,10 @@ lines, and goes through it character by character.
 
 from dataclasses import dataclass, field
 
-Told = tuple[str, str, str, int | None]  # type, data, last event id, retry
+Dispatched = tuple[str, str, str, int | None]  # type, data, last event id, retry
 
 LINE_FEED, CARRIAGE_RETURN = "\n", "\r"
-# Ours refuses a retry with more digits: no clock waits that long.
-MOST_DIGITS = 18
+MOST_DIGITS = 18  # ours refuses a retry with more: no clock waits that long
 
 
 @dataclass(slots=True)
@@ -21,12 +20,10 @@ class Reader:
     type: str = ""
     last_event_id: str = ""
     retry: int | None = None
-    told: list[Told] = field(default_factory=list)
+    dispatched: list[Dispatched] = field(default_factory=list)
 
     def line(self, line: str) -> None:
-        """
-        "The stream must then be parsed by reading everything line by line."
-        """
+        """Follows "The stream must then be parsed by reading everything line by line."""
         if line == "":
             self.dispatch()
         elif line[0] == ":":
@@ -41,9 +38,7 @@ class Reader:
             self.field(line, "")
 
     def field(self, name: str, value: str) -> None:
-        """
-        "The steps to process the field given a field name and a field value."
-        """
+        """Follows "The steps to process the field given a field name and a field value."""
         if name == "event":
             self.type = value
         elif name == "data":
@@ -55,17 +50,14 @@ class Reader:
             self.retry = int(value)
 
     def dispatch(self) -> None:
-        """
-        "When the user agent is required to dispatch the event."
-        """
+        """Follows "When the user agent is required to dispatch the event."""
         if self.data != "":
             data = self.data[:-1] if self.data[-1] == LINE_FEED else self.data
-            self.told.append((self.type or "message", data, self.last_event_id, self.retry))
+            self.dispatched.append((self.type or "message", data, self.last_event_id, self.retry))
         self.data, self.type, self.retry = "", "", None
 
 
-def read(stream: bytes) -> list[Told]:
-    """The events of a stream that has ended."""
+def read(stream: bytes) -> list[Dispatched]:
     text = stream.decode("utf-8", errors="replace")
     if text[:1] == "\ufeff":
         text = text[1:]
@@ -80,4 +72,4 @@ def read(stream: bytes) -> list[Told]:
             line += text[at]
         at += 1
     # "Once the end of the file is reached, any pending data must be discarded."
-    return reader.told
+    return reader.dispatched

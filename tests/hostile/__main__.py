@@ -1,12 +1,13 @@
-"""Prints what the commands say to each hostile server: ``python -m tests.hostile [--jobs N] [NAME…]``.
+"""Runs the commands against each hostile server: ``python -m tests.hostile [--jobs N] [NAME…]``.
 
-The exit code is 1 where a cell is not as expected, took more than its seconds or more than its memory.
+The exit code is 1 if a result is unexpected, or if a run took too much time or memory.
 """
 
 import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tests.hostile.catalogue import FLAWS
 from tests.hostile.cells import MOST_BYTES, MOST_S, Outcome, run
@@ -14,14 +15,15 @@ from tests.hostile.table import ROWS, Row, cells
 
 _MIB = 1 << 20
 _WIDTH = 62
+_print = partial(print, flush=True)
 
 
 def main() -> int:
-    """Runs the table, or the rows whose names hold a part from the command line."""
+    """Runs all rows, or those whose names contain an argument."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile")
-    parser.add_argument("names", nargs="*", help="parts of names of flaws; all where none is given")
-    parser.add_argument("--jobs", type=int, default=3, help="how many cells at a time")
-    parser.add_argument("--commands", default="", help="commands, separated by commas; all where none is given")
+    parser.add_argument("names", nargs="*", help="parts of names of flaws; default: all")
+    parser.add_argument("--jobs", type=int, default=3, help="number of parallel cells")
+    parser.add_argument("--commands", default="", help="commands, separated by commas; default: all")
     options = parser.parse_args()
     assert sorted(row.name for row in ROWS) == sorted(FLAWS)
     chosen = [
@@ -32,17 +34,17 @@ def main() -> int:
     ]
     began_at = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool:
-        _say(f"{'flaw':28}{'command':8}{'verdict':{_WIDTH + 2}}{'seconds':>8}{'MB':>6}")
+        _print(f"{'flaw':28}{'command':8}{'verdict':{_WIDTH + 2}}{'seconds':>8}{'MB':>6}")
         results = list(pool.map(lambda cell: _cell(*cell), chosen))
     late = [number for number, (_, one) in enumerate(results) if "the generator was" in one.last_line]
     if late:
-        _say("repeated one at a time, since the machine was too busy to judge these loads:")
+        _print("repeated one at a time, because the machine was too busy for these loads:")
     for number in late:
         results[number] = _cell(*chosen[number])
     bad = sum(not good for good, _ in results)
     if results:
         slowest, largest = max(one.seconds for _, one in results), max(one.peak_bytes for _, one in results)
-        _say(
+        _print(
             f"{len(results)} cells in {time.monotonic() - began_at:.0f} s, {bad} not as expected; "
             f"at most {slowest:.1f} of {MOST_S:g} s and {largest / _MIB:.0f} of {MOST_BYTES / _MIB:.0f} MB"
         )
@@ -55,26 +57,21 @@ def _cell(row: Row, command: str) -> tuple[bool, Outcome]:
     different = expected.differs(outcome.code, outcome.last_line, outcome.broken)
     problems = [*([different] if different else []), *outcome.wrong]
     verdict = _summary(outcome)
-    _say(f"{row.name:28}{command:8}{verdict:{_WIDTH + 2}}{outcome.seconds:8.1f}{outcome.peak_bytes / _MIB:6.0f}")
+    _print(f"{row.name:28}{command:8}{verdict:{_WIDTH + 2}}{outcome.seconds:8.1f}{outcome.peak_bytes / _MIB:6.0f}")
     for problem in problems:
-        _say(f"    NOT AS EXPECTED: {problem}")
+        _print(f"    NOT AS EXPECTED: {problem}")
     if different:
-        _say(f"    its last line: {outcome.last_line}")
+        _print(f"    its last line: {outcome.last_line}")
     return not problems, outcome
 
 
 def _summary(outcome: Outcome) -> str:
-    """The exit code, and of the rest as much as a column holds."""
+    """Exit code and reason, cut to the width of a column."""
     more = f" and {len(outcome.broken) - 1} more" if len(outcome.broken) > 1 else ""
     line = outcome.last_line.partition(": ")[2]
     reason = line.partition("/api: ")[2] or line
     text = f"{outcome.code} {outcome.broken[0] + more if outcome.broken else reason}"
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs one command against one hostile server, measures it, and finds what no run may ever do."""
+"""Runs one command against one hostile server, measures it, and checks what no run may do."""
 
 import base64
 import contextlib
@@ -32,8 +32,8 @@ from touchstone.twin import Twin
 MOST_S = 20.0
 MOST_BYTES = 300 * 1024 * 1024
 
-_LOOK_S = 0.02
-# Nothing waits this long unless it hangs.
+_POLL_S = 0.02
+# Only a hang takes so long.
 _KILLED_AFTER_S = 100.0
 _PAGE_BYTES = resource.getpagesize()
 
@@ -57,7 +57,7 @@ patience_s = 1.0
 max_builds = 60
 """
 
-# Of what a terminal is sent where there is none: text and line feeds.
+# Output without a terminal consists of text and line feeds; these are the forbidden characters.
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 _TOO_LATE = "the generator sent"
 _LAST = re.compile(r"exit (\d+): ")
@@ -65,7 +65,7 @@ _LAST = re.compile(r"exit (\d+): ")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one command ended; *wrong* is what it did that no run may do."""
+    """Result of one command; *wrong* lists what no run may do."""
 
     flaw: str
     command: str
@@ -84,10 +84,7 @@ class Outcome:
 
 
 def run(flaw: str, command: str, more: Sequence[str] = ()) -> Outcome:
-    """Runs a command, with *more* arguments, against a server that misbehaves.
-
-    A load whose generator was late is repeated: it says nothing of the server then.
-    """
+    """Runs a command, with *more* arguments, against a hostile server; repeats a load whose generator was late."""
     outcome = _run(flaw, command, more)
     return _run(flaw, command, more) if _TOO_LATE in outcome.last_line else outcome
 
@@ -95,7 +92,7 @@ def run(flaw: str, command: str, more: Sequence[str] = ()) -> Outcome:
 def _run(flaw: str, command: str, more: Sequence[str]) -> Outcome:
     with (
         tempfile.TemporaryDirectory(prefix="hostile-") as name,
-        Twin(EMBEDDED_TWIN) as twin,  # of its own: what others have in flight would be in its way
+        Twin(EMBEDDED_TWIN) as twin,  # its own: builds of others would use its capacity
         Server(FLAWS[flaw], twin.url, under_load=COMMANDS[command][0] == "load") as server,
     ):
         folder = Path(name)
@@ -112,9 +109,9 @@ def _run(flaw: str, command: str, more: Sequence[str]) -> Outcome:
 
 
 def _measured(shell: Shell, arguments: list[str]) -> tuple[int, float, int]:
-    """The exit code, seconds and bytes of a command and all that it starts."""
+    """Exit code, seconds and peak memory of a command with its child processes."""
     environment = shell.environment() | {"SSL_CERT_FILE": str(shell.folder / "authority.pem")}
-    # Hypothesis builds character tables once on a machine. That takes 190 MB, which is not the command's own use.
+    # Hypothesis builds character tables once on a machine: 190 MB that are not the command's own.
     charmap()
     environment |= {"HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path)}
     began_at = time.monotonic()
@@ -135,12 +132,12 @@ def _measured(shell: Shell, arguments: list[str]) -> tuple[int, float, int]:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_LOOK_S)
+                child.wait(_POLL_S)
     return child.returncode, time.monotonic() - began_at, peak_bytes
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """A process and all that it started, directly or not."""
+    """A process and all its descendants."""
     yield pid
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():

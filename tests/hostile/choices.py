@@ -1,4 +1,4 @@
-"""Which requests a hostile server spoils, and the answers that it spoils them with."""
+"""Which requests a hostile server spoils, and building blocks of its responses."""
 
 import json
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ JSON = ("Content-Type", "application/json")
 SMOKE = "touchstone-smoke-test"
 MIB = b" " * (1 << 20)
 
-# What no report may show as it is: it would run, colour, hide or reorder.
+# Text that reports must escape: it would run, colour, hide or reorder.
 GARBAGE = (
     '<script>alert("touchstone")</script>\x1b[2J\x1b]0;owned\x07\u202egnp\x00\x9b31m&amp;<img src=x onerror=alert(1)>'
 )
 
 
 def every(request: Request) -> bool:
-    """Each request, the first one as well."""
+    """All requests, including those of the preflight."""
     return True
 
 
 def later(request: Request) -> bool:
-    """Each request of the run itself: the ones before it, which make sure that somebody is there, are answered well."""
+    """All requests after the preflight."""
     return SMOKE not in request.target
 
 
@@ -38,12 +38,12 @@ def streams(request: Request) -> bool:
 
 
 def loaded(request: Request) -> bool:
-    """Requests of a load engine: they ask for bodies as they are, where checks ask for packed ones as well."""
+    """Requests of a load engine: unlike checks, it sends ``Accept-Encoding: identity``."""
     return ("accept-encoding", "identity") in {(name.lower(), value) for name, value in request.headers}
 
 
 def third(request: Request) -> bool:
-    """One request in three of the run."""
+    """One request in three after the preflight."""
     return later(request) and request.number % 3 == 0
 
 
@@ -52,16 +52,16 @@ def spelled(value: object) -> bytes:
 
 
 def head(status: str = "200 OK", *lines: str, version: str = "HTTP/1.1") -> bytes:
-    """A head, and the blank line behind it."""
+    """A head with its blank line."""
     return "\r\n".join([f"{version} {status}", *lines, "", ""]).encode("latin-1")
 
 
 def whole(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """An answer with a length."""
+    """A response with Content-Length."""
     return head(status, *lines, f"Content-Length: {len(body)}") + body
 
 
 def gigabyte(piece: bytes = MIB) -> Iterator[bytes]:
-    """A gigabyte of it."""
+    """Repeats *piece* up to one gigabyte."""
     for _ in range((1 << 30) // len(piece)):
         yield piece

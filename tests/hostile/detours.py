@@ -1,4 +1,4 @@
-"""Flaws that lead elsewhere or lie about who they are: redirects, certificates, clocks, keys repeated."""
+"""Flaws of redirects, certificates, clocks, and repeated keys."""
 
 import functools
 import ssl
@@ -8,7 +8,7 @@ import trustme
 
 from tests.hostile.choices import JSON, every, later, reads, spelled, starts, streams, whole
 from tests.hostile.line import Line, Request
-from tests.hostile.server import Flaw, Scene, Serve
+from tests.hostile.server import Flaw, Scene, Serve, healthy
 from tests.hostile.serving import raw, spoilt
 
 _TYPE = ": ".join(JSON)
@@ -18,7 +18,7 @@ _PAST = "Mon, 01 Jan 1990 00:00:00 GMT"
 
 @functools.cache
 def authority() -> trustme.CA:
-    """Who signs the certificates of these servers, anew in each process."""
+    """The certificate authority of these servers, one per process."""
     return trustme.CA()
 
 
@@ -47,12 +47,8 @@ def _unknown() -> ssl.SSLContext:
     return _context(trustme.CA().issue_cert("127.0.0.1"))
 
 
-def _healthy(scene: Scene, line: Line, request: Request) -> bool:
-    return scene.upstream.pass_on(request, line)
-
-
 def _plainly(scene: Scene, line: Line) -> None:
-    """Answers whatever comes as a server of plain HTTP does that is greeted with TLS."""
+    """Answers like a plain HTTP server that receives a TLS handshake."""
     line.any()
     line.send(whole(b"no", status="400 Bad Request"))
 
@@ -77,7 +73,7 @@ def _dated(date: str) -> Serve:
 
 
 def _echo(scene: Scene, line: Line, request: Request) -> bool:
-    """Repeats the whole request, key and all, in a header, a cookie and the body."""
+    """Repeats the request with its key in a header, a cookie and the body."""
     key = _key(request)
     body = spelled({"error": f"not for Bearer {key} ({key})", "headers": dict(request.headers)})
     line.send(whole(body, _TYPE, f"X-Echo: Bearer {key}", f"Set-Cookie: key={key}", status="404 Not Found"))
@@ -105,12 +101,12 @@ ALL = (
     Flaw("redirect-elsewhere", "redirects each request to another host", _redirect("307 Go", elsewhere=True), every),
     Flaw("redirect-elsewhere-reads", "the same to status reads", _redirect("308 Go", elsewhere=True), reads),
     Flaw("redirect-elsewhere-streams", "the same to build logs", _redirect("302 Go", elsewhere=True), streams),
-    Flaw("tls-expired", "shows a certificate that has expired", _healthy, tls=_expired),
-    Flaw("tls-self-signed", "shows a certificate that nobody trusts", _healthy, tls=_unknown),
-    Flaw("tls-wrong-host", "shows the certificate of another host", _healthy, tls=_wrong_host),
-    Flaw("tls-good", "speaks TLS as it should", _healthy, tls=_good),
-    Flaw("tls-not-spoken", "speaks plain HTTP where TLS is expected", _healthy, greets=_plainly, scheme="https"),
-    Flaw("tls-only", "speaks TLS where plain HTTP is expected", _healthy, tls=_good, scheme="http"),
+    Flaw("tls-expired", "shows a certificate that has expired", healthy, tls=_expired),
+    Flaw("tls-self-signed", "shows a certificate that nobody trusts", healthy, tls=_unknown),
+    Flaw("tls-wrong-host", "shows the certificate of another host", healthy, tls=_wrong_host),
+    Flaw("tls-good", "speaks TLS as it should", healthy, tls=_good),
+    Flaw("tls-not-spoken", "speaks plain HTTP where TLS is expected", healthy, greets=_plainly, scheme="https"),
+    Flaw("tls-only", "speaks TLS where plain HTTP is expected", healthy, tls=_good, scheme="http"),
     Flaw("clock-years-ahead", "refuses starts until a date in 2038", _refusing(_FAR, _FAR), starts),
     Flaw("retry-after-passed", "refuses starts until a date in 1990", _refusing(_PAST, _PAST), starts),
     Flaw("retry-after-astronomic", "refuses starts for 10^30 seconds", _refusing("1" + "0" * 30, _PAST), starts),

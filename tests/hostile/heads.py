@@ -6,40 +6,20 @@ from collections.abc import Iterator
 from tests.hostile.choices import JSON, every, head, later, reads, streams, whole
 from tests.hostile.line import Line, Request
 from tests.hostile.server import Flaw, Scene, Serve
-from tests.hostile.serving import flooding, raw, spoilt
+from tests.hostile.serving import flooding, framed, raw, spoilt
 from tests.hostile.upstream import Reply
 
 _TYPE = ": ".join(JSON)
 _BODY = b'{"error": "no"}'
+_INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n" * 400
 
 
 def _bare(reply: Reply) -> bytes:
     return reply.head(f"Content-Length: {len(reply.body)}").replace(b"\r\n", b"\n") + reply.body
 
 
-def _folded(reply: Reply) -> bytes:
-    return reply.head("X-Folded: one", "  two", f"Content-Length: {len(reply.body)}") + reply.body
-
-
-def _twice(reply: Reply) -> bytes:
-    length = f"Content-Length: {len(reply.body)}"
-    return reply.head(length, length) + reply.body
-
-
-def _listed(reply: Reply) -> bytes:
-    return reply.head(f"Content-Length: {len(reply.body)}, {len(reply.body)}") + reply.body
-
-
-def _conflicting(reply: Reply) -> bytes:
-    return reply.head(f"Content-Length: {len(reply.body)}", f"Content-Length: {len(reply.body) + 3}") + reply.body
-
-
 def _both(reply: Reply) -> bytes:
     return reply.head("Content-Length: 3", "Transfer-Encoding: chunked") + chunked(reply.body)
-
-
-def _length(value: str) -> Serve:
-    return spoilt(lambda reply: reply.head(f"Content-Length: {value}") + reply.body, closes=True)
 
 
 def chunked(body: bytes) -> bytes:
@@ -62,7 +42,7 @@ def _early_hints(reply: Reply) -> bytes:
 
 
 def _with_body(scene: Scene, line: Line, request: Request) -> bool:
-    """204 with a body: whoever reads it as the next answer reads the wrong one."""
+    """204 with a body, which a client may take for the next response."""
     if request.method != "DELETE":
         return scene.upstream.pass_on(request, line)
     scene.upstream.ask(request)
@@ -74,16 +54,8 @@ def _lines() -> Iterator[bytes]:
     return (b"x-%d: y\r\n" % number for number in itertools.count())
 
 
-def _interim() -> Iterator[bytes]:
-    return itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)
-
-
-def _letters() -> Iterator[bytes]:
-    return itertools.repeat(b"a" * 65_536)
-
-
-def _controlled(reply: Reply) -> bytes:
-    return reply.head("X-Odd: a\x01\x1b[31mb\x7f", f"Content-Length: {len(reply.body)}") + reply.body
+def _endless(begin: bytes, piece: bytes) -> Serve:
+    return flooding(begin, lambda: itertools.repeat(piece))
 
 
 def _wordy(reply: Reply) -> bytes:
@@ -91,6 +63,9 @@ def _wordy(reply: Reply) -> bytes:
     return status + b"y" * 60_000 + b"\r\n" + rest
 
 
+_LENGTH, _WRONG = "Content-Length: {length}", "Content-Length: {wrong}"
+_HUGE = "Content-Length: 1" + "0" * 30
+_CONTROLS = "X-Odd: a\x01\x1b[31mb\x7f"
 _SWITCHING = head("101 Switching", "Upgrade: h2c", "Connection: upgrade")
 _MANY = [f"X-{number}: y" for number in range(10_000)]
 _LONG = ("X-Long", "a" * 60_000)
@@ -98,7 +73,7 @@ _LONGER = ("X-Long", "a" * 1_000_000)
 _FEW_BYTES = [f"x{number:04x}:" for number in range(5_000)]
 
 ALL = (
-    Flaw("endless-head", "sends a header that never ends", flooding(b"HTTP/1.1 200 OK\r\nX-Long: ", _letters)),
+    Flaw("endless-head", "sends a header that never ends", _endless(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a" * 65_536)),
     Flaw("endless-fields", "sends headers and never a last one", flooding(b"HTTP/1.1 200 OK\r\n", _lines)),
     Flaw("header-of-1mb", "sends one header of 1 MB", raw(whole(_BODY, _TYPE, "X-Long: " + "a" * 1_000_000))),
     Flaw("header-of-1mb-reads", "the same to status reads", spoilt(lambda r: r.but(_LONGER).wire()), reads),
@@ -108,14 +83,14 @@ ALL = (
     Flaw("header-of-1mb-streams", "the same to build logs", raw(whole(b"", ": ".join(_LONGER))), streams),
     Flaw("long-reason", "sends a reason of 60,000 letters behind its status", spoilt(_wordy), reads),
     Flaw("bare-lf", "ends lines with a line feed alone", spoilt(_bare), later),
-    Flaw("obs-fold", "folds a header over two lines", spoilt(_folded), later),
-    Flaw("same-length-twice", "sends Content-Length twice", spoilt(_twice), later),
-    Flaw("same-length-in-a-list", "sends the same length twice in one Content-Length", spoilt(_listed), later),
-    Flaw("conflicting-lengths", "sends two different Content-Lengths", spoilt(_conflicting), reads),
+    Flaw("obs-fold", "folds a header over two lines", framed("X-Folded: one", "  two", _LENGTH), later),
+    Flaw("same-length-twice", "sends Content-Length twice", framed(_LENGTH, _LENGTH), later),
+    Flaw("same-length-in-a-list", "lists the same length twice", framed(_LENGTH + ", {length}"), later),
+    Flaw("conflicting-lengths", "sends two different Content-Lengths", framed(_LENGTH, _WRONG), reads),
     Flaw("length-and-chunked", "sends Content-Length and chunks", spoilt(_both), reads),
-    Flaw("length-negative", "sends Content-Length: -5", _length("-5"), reads),
-    Flaw("length-no-number", "sends Content-Length: many", _length("many"), reads),
-    Flaw("length-astronomic", "sends Content-Length: 10^30", _length("1" + "0" * 30), reads),
+    Flaw("length-negative", "sends Content-Length: -5", framed("Content-Length: -5", closes=True), reads),
+    Flaw("length-no-number", "sends Content-Length: many", framed("Content-Length: many", closes=True), reads),
+    Flaw("length-astronomic", "sends Content-Length: 10^30", framed(_HUGE, closes=True), reads),
     Flaw("chunk-size-no-number", "sends a chunk size that is no number", _in_chunks(b"zz\r\nabc\r\n"), reads),
     Flaw("chunk-size-huge", "sends a chunk size of 2^80", _in_chunks(b"1" + b"0" * 20 + b"\r\nabc\r\n"), reads),
     Flaw("chunk-too-short", "sends more in a chunk than its size", _in_chunks(b"3\r\nabcdef\r\n0\r\n\r\n"), reads),
@@ -128,9 +103,9 @@ ALL = (
     Flaw("http-0.9", "answers without any head", raw(b'{"status": "ready"}\n'), every),
     Flaw("garbage-bytes", "answers with bytes of no protocol", raw(bytes(range(256)) * 8), every),
     Flaw("interim-answers", "sends 102 and 103 before each answer", spoilt(_early_hints), later),
-    Flaw("interim-flood", "sends 100 for ever", flooding(b"", _interim)),
-    Flaw("interim-flood-reads", "the same to status reads", flooding(b"", _interim), reads),
+    Flaw("interim-flood", "sends 100 for ever", _endless(b"", _INTERIM)),
+    Flaw("interim-flood-reads", "the same to status reads", _endless(b"", _INTERIM), reads),
     Flaw("switches-protocols", "answers status reads with 101", raw(_SWITCHING), reads),
     Flaw("204-with-body", "sends a body behind 204", _with_body, later),
-    Flaw("controls-in-header", "sends control characters in a header", spoilt(_controlled), reads),
+    Flaw("controls-in-header", "sends control characters in a header", framed(_CONTROLS, _LENGTH), reads),
 )

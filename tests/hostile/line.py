@@ -1,17 +1,17 @@
-"""One connection as a server sees it, on plain sockets: nothing stands between a flaw and the bytes."""
+"""Server side of one connection on plain sockets, so that flaws control each byte."""
 
 import contextlib
 import select
 import socket
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _PIECE_BYTES = 65_536
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
-# A request of ours is small; whatever is larger is no request.
+# Our requests are small; a larger one is invalid.
 _MOST_BYTES = 1 << 20
 
 
@@ -21,12 +21,7 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came.
-
-    Attributes:
-        number: Its place among all requests of the server, from 1.
-        nth: Its place on its connection, from 1.
-    """
+    """A received request; *number* counts those of the server from 1, *nth* those of the connection."""
 
     number: int
     nth: int
@@ -42,7 +37,7 @@ class Request:
 
 
 class Line:
-    """A connection. Whatever fails on it ends the thread that serves it with `Gone`."""
+    """A connection; any failure raises `Gone` in its thread."""
 
     def __init__(self, sock: socket.socket, stopped: threading.Event) -> None:
         self.sock = sock
@@ -50,7 +45,7 @@ class Line:
         self._held = b""
         self._count = 0
 
-    def request(self, number: "Counter") -> Request:
+    def request(self, numbers: Iterator[int]) -> Request:
         while b"\r\n\r\n" not in self._held:
             self._held += self._more()
         head, _, rest = self._held.partition(b"\r\n\r\n")
@@ -62,7 +57,7 @@ class Line:
         body, self._held = rest[:length], rest[length:]
         self._count += 1
         method, target, _ = first.split(" ", 2)
-        return Request(number.take(), self._count, method, target, pairs, body, head + b"\r\n\r\n" + body)
+        return Request(next(numbers), self._count, method, target, pairs, body, head + b"\r\n\r\n" + body)
 
     def any(self) -> bytes:
         return self._more()
@@ -81,7 +76,7 @@ class Line:
                     raise Gone from error
 
     def flood(self, pieces: Iterable[bytes]) -> None:
-        """Sends pieces until there are no more of them or nobody takes them."""
+        """Sends all pieces, unless the client leaves."""
         for piece in pieces:
             self.send(piece)
 
@@ -91,16 +86,16 @@ class Line:
             self.pause(every_s)
 
     def pause(self, seconds: float) -> None:
-        """Waits, unless the server stops or the client leaves."""
-        rounds = max(1, round(seconds / _LOOK_S))
+        """Waits; `Gone` if the server stops or the client leaves."""
+        rounds = max(1, round(seconds / _POLL_S))
         for _ in range(rounds):
-            if self.stopped.wait(_LOOK_S) or self.is_left():
+            if self.stopped.wait(_POLL_S) or self.is_left():
                 raise Gone
 
     def hold(self) -> None:
-        """Says nothing until the client leaves."""
+        """Stays silent until the client leaves."""
         while True:
-            self.pause(_LOOK_S)
+            self.pause(_POLL_S)
 
     def is_left(self) -> bool:
         """Whether the client has closed."""
@@ -112,12 +107,12 @@ class Line:
             return True
 
     def half_close(self) -> None:
-        """Closes the way out, and goes on to listen."""
+        """Closes the sending side only."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Closes with a reset: what was sent and not read is lost."""
+        """Closes with a reset: unread data is lost."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
@@ -141,17 +136,3 @@ class Line:
                 raise Gone
             return data
         raise Gone
-
-
-class Counter:
-    """Numbers requests, whichever thread reads them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._value = 0
-
-    def take(self) -> int:
-        """The next number, from 1."""
-        with self._lock:
-            self._value += 1
-            return self._value

@@ -1,4 +1,4 @@
-"""Flaws of build logs, which are event streams."""
+"""Flaws of build logs (event streams)."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -14,30 +14,18 @@ _GARBAGE = f"event: {GARBAGE}\ndata: {GARBAGE}\n{GARBAGE}\n\n".encode()
 _MIB = b"x" * (1 << 20)
 
 
-def _endless() -> Iterator[bytes]:
-    return itertools.repeat(_MIB)
-
-
 def _long_line() -> Iterator[bytes]:
     yield b'event: log\ndata: {"line": "'
     yield from itertools.repeat(_MIB, 100)
     yield b'"}\n\n'
 
 
-def _comments() -> Iterator[bytes]:
-    return itertools.repeat(b": still here\n" * 4_000)
-
-
-def _empty_events() -> Iterator[bytes]:
-    return itertools.repeat(b"data:\n\n" * 8_000)
-
-
-def _silent(line: Line) -> None:
-    line.hold()
+def _endless(piece: bytes) -> Serve:
+    return flooding(_HEAD, lambda: itertools.repeat(piece))
 
 
 def _rewritten(change: Callable[[Iterator[bytes]], Iterable[bytes]]) -> Serve:
-    """Passes a good log on, changed."""
+    """Forwards a good log with changes."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         pieces = unchunked(scene.upstream.pieces(request, line))
@@ -52,7 +40,7 @@ def _rewritten(change: Callable[[Iterator[bytes]], Iterable[bytes]]) -> Serve:
 
 
 def _bytewise(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Splits every character that has more than one byte, and has such a character in each event."""
+    """Adds a multi-byte character to each event, and sends such characters in parts."""
     yield b": \xe2"
     for piece in pieces:
         yield b"\x82\xac\n: \xe2"
@@ -73,13 +61,13 @@ def _spoilt_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 ALL = (
     Flaw("log-without-line-ends", "sends build logs without ends of lines", _rewritten(_unended), streams),
-    Flaw("log-line-endless", "sends one line for ever as a build log", flooding(_HEAD, _endless), streams),
+    Flaw("log-line-endless", "sends one line for ever as a build log", _endless(_MIB), streams),
     Flaw("log-line-of-100mb", "sends a line of 100 MB in build logs", flooding(_HEAD, _long_line), streams),
-    Flaw("log-of-comments", "sends comments for ever as a build log", flooding(_HEAD, _comments), streams),
-    Flaw("log-of-empty-events", "sends empty events for ever", flooding(_HEAD, _empty_events), streams),
-    Flaw("log-silent", "sends the head of a build log and nothing else", then(lambda *_: _HEAD, _silent), streams),
-    Flaw("log-unanswered", "does not answer who asks for a build log", then(lambda *_: b"", _silent), streams),
+    Flaw("log-of-comments", "sends comments for ever as a build log", _endless(b": still here\n" * 4_000), streams),
+    Flaw("log-of-empty-events", "sends empty events for ever", _endless(b"data:\n\n" * 8_000), streams),
+    Flaw("log-silent", "sends the head of a build log and nothing else", then(_HEAD, Line.hold), streams),
+    Flaw("log-unanswered", "does not answer requests for a build log", then(b"", Line.hold), streams),
     Flaw("log-bytewise", "cuts build logs within characters of UTF-8", _rewritten(_bytewise), streams),
-    Flaw("log-invalid-utf8", "sends bytes in build logs that are no UTF-8", _rewritten(_spoilt_utf8), streams),
+    Flaw("log-invalid-utf8", "sends invalid UTF-8 in build logs", _rewritten(_spoilt_utf8), streams),
     Flaw("log-of-garbage", "sends markup and terminal escapes as a build log", raw(_HEAD, _GARBAGE * 200), streams),
 )

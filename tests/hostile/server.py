@@ -1,6 +1,7 @@
-"""A server that misbehaves: a thread for each connection, and a healthy server behind it where that is wanted."""
+"""A hostile server: one thread per connection, and a healthy server behind it."""
 
 import contextlib
+import itertools
 import socket
 import ssl
 import threading
@@ -9,24 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tests.hostile.choices import every, loaded
-from tests.hostile.line import Counter, Gone, Line, Request
+from tests.hostile.line import Gone, Line, Request
 from tests.hostile.upstream import Upstream
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
 
-# Answers one request; whether the connection can go on.
+# Answers one request; returns whether the connection stays open.
 Serve = Callable[["Scene", Line, Request], bool]
 
 
 @dataclass
 class Scene:
-    """What a flaw has at hand while it serves.
-
-    Attributes:
-        upstream: The healthy server.
-        elsewhere: A listener on another port, which only notes what it hears.
-        facts: Whatever it wants to remember from one request to the next.
-    """
+    """Context of a flaw: the healthy server, another host that records requests, and *facts* between requests."""
 
     upstream: Upstream
     elsewhere: "Elsewhere"
@@ -41,13 +36,13 @@ class Flaw:
 
     Attributes:
         name: In kebab-case.
-        says: What the server does, for people.
-        serve: What it does to a request.
-        when: To which requests; the healthy server answers all others.
-        greets: What it does with a connection before it reads anything; None for nothing.
-        tls: Makes the context of a server that speaks TLS; None for one that does not.
-        scheme: Of the URL that a client is given; that of the server where it is empty.
-        listens: Whether anybody answers at its port at all.
+        says: Description of the behaviour.
+        serve: Answers a spoilt request.
+        when: Selects the spoilt requests; the healthy server answers all others.
+        greets: Acts on a new connection before it is read; None for nothing.
+        tls: Creates the TLS context; None for plain HTTP.
+        scheme: Scheme of the URL for clients; empty for that of the server.
+        listens: Whether the port is open.
     """
 
     name: str
@@ -61,7 +56,7 @@ class Flaw:
 
 
 class Listener:
-    """Accepts connections on a loopback port, and has a thread serve each."""
+    """Accepts connections on a loopback port, and serves each in a thread."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.host = host
@@ -69,7 +64,7 @@ class Listener:
         self._threads: list[threading.Thread] = []
         self._opened: list[socket.socket] = []
         self._sock = socket.create_server((host, 0))
-        self._sock.settimeout(_LOOK_S)
+        self._sock.settimeout(_POLL_S)
         self.port = int(self._sock.getsockname()[1])
 
     def start(self) -> None:
@@ -78,7 +73,7 @@ class Listener:
         thread.start()
 
     def close(self) -> None:
-        """Stops all that it has begun."""
+        """Stops all threads and closes all sockets."""
         self.stopped.set()
         for sock in (self._sock, *self._opened):
             with contextlib.suppress(OSError):  # it is closed already
@@ -88,15 +83,11 @@ class Listener:
         self._sock.close()
 
     def away(self, seconds: float) -> None:
-        """Lets nobody in for a while, as a server that died and is started again."""
+        """Refuses connections for a while, or for good if that is a minute or more."""
         self._sock.close()
-        if not self.stopped.wait(seconds):
+        if seconds < 60 and not self.stopped.wait(seconds):
             self._sock = socket.create_server((self.host, self.port))
-            self._sock.settimeout(_LOOK_S)
-
-    def vanish(self) -> None:
-        """Lets nobody in any more."""
-        self._sock.close()
+            self._sock.settimeout(_POLL_S)
 
     def serve(self, line: Line) -> None:
         raise NotImplementedError
@@ -108,9 +99,9 @@ class Listener:
             except TimeoutError:
                 continue
             except OSError:
-                self.stopped.wait(_LOOK_S)
+                self.stopped.wait(_POLL_S)
                 continue
-            sock.settimeout(_LOOK_S)
+            sock.settimeout(_POLL_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._served, args=(sock,), daemon=True)
             self._opened = [one for one in self._opened if one.fileno() >= 0] + [sock]
@@ -127,7 +118,7 @@ class Listener:
 
 
 class Elsewhere(Listener):
-    """Another host: it notes all bytes that reach it."""
+    """Another host: records all received bytes."""
 
     def __init__(self) -> None:
         super().__init__("127.0.0.2")
@@ -135,32 +126,26 @@ class Elsewhere(Listener):
 
     def serve(self, line: Line) -> None:
         while True:
-            request = line.request(Counter())
+            request = line.request(itertools.count(1))
             self.received.append(request.raw)
             line.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
 
 
 class Server(Listener):
-    """A server with one flaw.
-
-    Args:
-        healthy_url: Base URL of the server behind it.
-        under_load: Whether only requests of load engines are spoilt, and none of those that set the stage for them.
-    """
+    """A server with one flaw; *under_load* spoils only requests of load engines, not those of their set-up."""
 
     def __init__(self, flaw: Flaw, healthy_url: str, *, under_load: bool = False) -> None:
         super().__init__()
         self.elsewhere = Elsewhere()
         self._flaw = flaw
         self._under_load = under_load and flaw.when is not every
-        self._requests = Counter()
+        self._requests = itertools.count(1)
         self._context = flaw.tls() if flaw.tls else None
         self._base_path = healthy_url.partition("//")[2].partition("/")[2]
         self._scene = Scene(Upstream(healthy_url), self.elsewhere, self)
 
     @property
     def url(self) -> str:
-        """Where it pretends to be the API."""
         scheme = self._flaw.scheme or ("https" if self._context else "http")
         return f"{scheme}://{self.host}:{self.port}/{self._base_path}"
 
@@ -181,16 +166,16 @@ class Server(Listener):
         if self._context:
             line.sock.settimeout(5.0)
             line.sock = self._context.wrap_socket(line.sock, server_side=True)
-            line.sock.settimeout(_LOOK_S)
+            line.sock.settimeout(_POLL_S)
         if mine.greets:
             mine.greets(scene, line)
         goes_on = True
         while goes_on:
             request = line.request(self._requests)
             spoilt = mine.when(request) and (not self._under_load or loaded(request))
-            serve = mine.serve if spoilt else _healthy
+            serve = mine.serve if spoilt else healthy
             goes_on = serve(scene, line, request)
 
 
-def _healthy(scene: Scene, line: Line, request: Request) -> bool:
+def healthy(scene: Scene, line: Line, request: Request) -> bool:
     return scene.upstream.pass_on(request, line)

@@ -1,4 +1,4 @@
-"""The usual ways to make an answer: bytes as they are, a good answer spoilt, a body that never ends."""
+"""Usual kinds of responses: raw bytes, changed good responses, endless bodies."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,7 @@ from tests.hostile.upstream import Reply
 
 
 def raw(*pieces: bytes, closes: bool = True) -> Serve:
-    """Sends bytes as they are."""
+    """Sends raw bytes."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         line.send(*pieces)
@@ -18,7 +18,7 @@ def raw(*pieces: bytes, closes: bool = True) -> Serve:
 
 
 def spoilt(change: Callable[[Reply], bytes], *, closes: bool = False) -> Serve:
-    """Sends what *change* makes of the good answer. Build logs and answers to HEAD are left as they are."""
+    """Sends the good response, changed by *change*; build logs and responses to HEAD stay unchanged."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         if request.path.endswith("/events") or request.method == "HEAD":
@@ -29,8 +29,18 @@ def spoilt(change: Callable[[Reply], bytes], *, closes: bool = False) -> Serve:
     return serve
 
 
+def framed(*lines: str, closes: bool = False) -> Serve:
+    """Sends the good response with other framing; *lines* may contain its ``{length}`` and a ``{wrong}`` one."""
+
+    def change(reply: Reply) -> bytes:
+        length = len(reply.body)
+        return reply.head(*(line.format(length=length, wrong=length + 20) for line in lines)) + reply.body
+
+    return spoilt(change, closes=closes)
+
+
 def flooding(head: bytes, pieces: Callable[[], Iterable[bytes]]) -> Serve:
-    """Sends a head, and pieces for as long as somebody takes them."""
+    """Sends a head, then pieces until the client leaves."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
         line.send(head)
@@ -40,13 +50,11 @@ def flooding(head: bytes, pieces: Callable[[], Iterable[bytes]]) -> Serve:
     return serve
 
 
-def then(send: Callable[[Scene, Request], bytes], end: Callable[[Line], None]) -> Serve:
-    """Sends something and then does something to the connection."""
+def then(data: bytes, end: Callable[[Line], None]) -> Serve:
+    """Sends *data*, then calls *end* with the connection."""
 
     def serve(scene: Scene, line: Line, request: Request) -> bool:
-        data = send(scene, request)
-        if data:
-            line.send(data)
+        line.send(data)
         end(line)
         return False
 

@@ -1,9 +1,9 @@
-"""What each command says to each hostile server: exit code, and claims found broken or parts of the last line."""
+"""Expected results by hostile server and command: exit code, and broken claims or parts of the last line."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-# What a check judges: enough to meet the flaw, and little enough to be over soon.
+# Claims of a check: enough to reach the flaw, and few enough to be fast.
 ANSWERS = (
     "http.answers,http.body-is-json,http.no-server-error,http.status-is-documented,http.json-media-type,"
     "status.is-one-of-four,status.body-is-documented"
@@ -13,13 +13,13 @@ LOGS = "http.answers,events.framing,events.answers-200"
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """How a command ends; *says* are the claims it finds broken where the code is 1, or else parts of its last line."""
+    """Exit code, and in *says* the broken claims for code 1, or parts of the last line for other codes."""
 
     code: int
     says: tuple[str, ...] = ()
 
     def differs(self, code: int, last_line: str, broken: tuple[str, ...]) -> str:
-        """How something else is; empty where it is as expected."""
+        """The difference from the actual result; empty for none."""
         if code != self.code:
             return f"exit {code}, expected {self.code}"
         missing = [word for word in self.says if word not in (broken if code == 1 else last_line)]
@@ -32,14 +32,14 @@ FINE = Expected(0)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One flaw, and what is expected of each command; *claims* are globs of what a check judges."""
+    """One flaw with the expected result of each command; *claims* are the globs of a check."""
 
     name: str
     cells: Mapping[str, Expected]
     claims: str = ANSWERS
 
     def arguments(self, command: str) -> tuple[str, ...]:
-        """Arguments besides the target: a check that has found what there is to find need not go on."""
+        """Further arguments: a check that is to find a broken claim may stop early."""
         if command != "check":
             return ()
         hasty = ("--max-seconds", "4") if self.cells["check"].code == 1 else ()
@@ -47,22 +47,22 @@ class Row:
 
 
 def rows(expected: Expected, *names: str, claims: str = ANSWERS) -> Iterator[Row]:
-    """Servers against which every command ends in the same way."""
+    """Servers with the same result for every command."""
     return (row(name, expected, claims) for name in names)
 
 
 def unjudged(says: str, *names: str) -> Iterator[Row]:
-    """Servers that cannot be judged, because nobody can tell that they are the API."""
+    """Servers that cannot be judged: they are not recognised as the API."""
     return rows(Expected(3, (says,)), *names)
 
 
 def row(name: str, expected: Expected, claims: str = ANSWERS, **others: Expected) -> Row:
-    """A server that is judged; commands that end otherwise are given one by one."""
+    """A server that is judged; *others* are differing results by command."""
     return Row(name, dict.fromkeys(("check", "record", "load"), expected) | others, claims)
 
 
 def broken(*claims: str) -> Expected:
-    """Claims are found broken."""
+    """Exit code 1 with these broken claims."""
     return Expected(1, claims)
 
 
@@ -71,22 +71,22 @@ _500, _STATUS = broken("http.no-server-error"), broken("http.status-is-documente
 _FRAMING, _BODY = broken("events.framing"), broken("status.body-is-documented")
 _LATE, _HEAD, _NO_API = "request_timeout_s = 1", "max_head_bytes = 65536", "not a template build API"
 _UNRECORDED = Expected(3, ("missing: fresh-build",))
-# Starts that are always refused: a check cannot tell why, a load knows that it was not the load.
-# Whether backing off ends it is known only where a client came back more than once; a wait that was no use, after one.
+# Starts that are always refused: a check does not know the reason, a load knows that it was not the load.
+# It takes more than one retry to judge whether backing off ends the refusals; a useless wait shows after one.
 _SHUT, _UNCLEAR = broken("limit.retry-after-is-honest"), Expected(3, ("indeterminate",))
 _KEY = "status.answers-200", "error.does-not-repeat-the-key"
 
 _CONNECTIONS = (
     *unjudged("Connection refused", "refused"),
     *unjudged("Connection reset by peer", "reset-before-head", "reset-within-head"),
-    *unjudged("no whole answer", "reset-after-head"),
+    *unjudged("incomplete response", "reset-after-head"),
     *unjudged("without sending a response", "closed-before-head", "half-closed"),
     *unjudged(_LATE, "silent", "byte-a-second"),
     *rows(_CUT, "reset-reads", "reset-within-reads", "half-closed-reads", "silent-reads", "body-byte-a-second"),
     *rows(_CUT, "dies-for-good"),
     *rows(FINE, "closed-at-second"),
     row("keep-alive-closed", FINE, storm=FINE),
-    # A start on a kept-up connection is not sent twice, and so it stays unanswered.
+    # A start on a persistent connection is not resent, and so gets no response.
     row("reset-at-second", FINE, load=_CUT),
     row("dies-and-returns", _CUT, storm=_CUT),
     row("third-is-500", _500, storm=_500),
@@ -110,7 +110,7 @@ _HEADS = (
     *rows(FINE, "controls-in-header"),
     *rows(_500, "status-999-reads"),
     *rows(_STATUS, "204-with-body"),
-    # RFC 9110 8.6 lets whoever reads choose.
+    # RFC 9110 8.6 allows recipients either.
     row("same-length-twice", FINE, load=_CUT),
     row("same-length-in-a-list", FINE, load=_CUT),
 )
@@ -128,7 +128,7 @@ _BODIES = (
     *rows(_JSON, "invalid-utf8", "bom", "nan", "duplicate-keys", "wrong-charset", "html-as-json"),
     *rows(_BODY, "number-10-to-400", "number-of-100000-digits", "lone-surrogates"),
     *rows(broken("status.answers-200"), "garbage-in-bodies", claims="http.answers,status.answers-200"),
-    # A load leaves the connection with what is too much on it; a check reports it.
+    # A load drops the connection with the extra data; a check reports it.
     row("body-longer", _CUT, load=FINE),
     row("long-bodies", FINE, record=_UNRECORDED),
     row("bodies-of-1mb", FINE, record=_UNRECORDED),
@@ -154,7 +154,7 @@ _DETOURS = (
     *unjudged("CERTIFICATE_VERIFY_FAILED", "tls-self-signed"),
     *unjudged("mismatch", "tls-wrong-host"),
     *unjudged("SSL", "tls-not-spoken"),
-    *unjudged("no answer", "tls-only"),
+    *unjudged("no response", "tls-only"),
     *rows(_STATUS, "redirect-loop-reads", "redirect-elsewhere-reads"),
     *rows(_STATUS, "redirect-elsewhere-streams", claims=ANSWERS + ",events.answers-200"),
     *rows(FINE, "tls-good", "date-years-ahead"),

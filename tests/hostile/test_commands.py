@@ -1,11 +1,11 @@
-"""A run against a broken target ends in time, tells the truth, and leaves its reports; all servers: `tests.hostile`."""
+"""Runs against broken targets end in time, with correct reports; all servers: `tests.hostile`."""
 
 import pytest
 
 from tests.hostile import cells
 from tests.hostile.table import ROWS
 
-# Each meets another part of a run, and is over in a second or two.
+# Each covers another part of a run, in a second or two.
 QUICK = (("garbage-in-errors", "check"), ("key-repeated-first", "record"), ("redirect-elsewhere", "load"))
 
 

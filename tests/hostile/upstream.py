@@ -1,4 +1,4 @@
-"""The healthy server behind a hostile one: its answers are at hand to be spoilt."""
+"""The healthy server behind a hostile one."""
 
 import http.client
 import select
@@ -10,54 +10,45 @@ from urllib.parse import urlsplit
 from tests.hostile.line import Line, Request
 
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "te", "host"})
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that can be changed before it goes on its way."""
+    """A response that can be changed before it is sent."""
 
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
-    def but(self, *headers: tuple[str, str], body: bytes | None = None, status: int | None = None) -> "Reply":
-        """The same with other headers, body or status."""
+    def but(self, *headers: tuple[str, str], body: bytes | None = None) -> "Reply":
+        """A copy with other headers or body."""
         replaced = {name.lower() for name, _ in headers}
         kept = tuple((name, value) for name, value in self.headers if name.lower() not in replaced)
-        return replace(
-            self,
-            headers=(*kept, *headers),
-            body=self.body if body is None else body,
-            status=self.status if status is None else status,
-        )
+        return replace(self, headers=(*kept, *headers), body=self.body if body is None else body)
 
     def head(self, *more: str) -> bytes:
-        """Status line and headers without any framing, and the blank line."""
+        """Status line, headers without framing, and the blank line."""
         lines = [f"HTTP/1.1 {self.status:03d} {self.reason}", *(f"{n}: {v}" for n, v in self.headers), *more]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def wire(self) -> bytes:
-        """The whole answer, as it should be."""
+        """The complete, correct response."""
         if self.status in (204, 304):
             return self.head()
         return self.head(f"Content-Length: {len(self.body)}") + self.body
 
 
 class Upstream:
-    """A healthy server.
-
-    Args:
-        url: Its base URL.
-    """
+    """The healthy server at *url*."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 80
 
     def ask(self, request: Request) -> Reply:
-        """What it says to *request*."""
+        """Forwards *request*; returns the response."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         try:
             headers = {name: value for name, value in request.headers if name.lower() not in _HOP}
@@ -70,23 +61,20 @@ class Upstream:
             connection.close()
 
     def pieces(self, request: Request, line: Line) -> Iterator[bytes]:
-        """The bytes that it answers *request* with, as they come; it closes behind them.
-
-        A log lasts as long as its build: it is left as soon as nobody listens any more.
-        """
+        """Forwards *request*; yields the response until it ends or the client leaves."""
         with socket.create_connection((self.host, self.port), timeout=10) as out:
             lines = [f"{n}: {v}" for n, v in request.headers if n.lower() not in _HOP]
             head = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self.host}", "Connection: close", *lines]
             out.sendall("\r\n".join([*head, "", ""]).encode("latin-1") + request.body)
             while not line.stopped.is_set() and not line.is_left():
-                if select.select([out], [], [], _LOOK_S)[0]:
+                if select.select([out], [], [], _POLL_S)[0]:
                     data = out.recv(65_536)
                     if not data:
                         return
                     yield data
 
     def pass_on(self, request: Request, line: Line) -> bool:
-        """Answers as the healthy server does; says whether the connection can go on."""
+        """Answers with the healthy server's response; returns whether the connection stays open."""
         if request.path.endswith("/events") and request.method == "GET":
             line.flood(self.pieces(request, line))
             return False
@@ -96,7 +84,7 @@ class Upstream:
 
 
 def unchunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """What pieces of an answer in chunks hold behind its head, and that head first."""
+    """Decodes a chunked response: yields its head, then the data."""
     held, left, started = b"", 0, False
     for piece in pieces:
         held += piece

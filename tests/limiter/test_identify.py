@@ -13,7 +13,7 @@ from tests.limiter.virtual import Net
 from touchstone.facts.identity import Cost, Tier
 from touchstone.facts.observed import Answer
 from touchstone.facts.stimulus import Stimulus
-from touchstone.limiter.identify import Probe, _misquoted, alike, cost, of_a_moment
+from touchstone.limiter.identify import Probe, _misquoted, alike, cost, short_period_test
 from touchstone.limiter.rate_inference import EarlierResult, Rates
 from touchstone.limiter.terms import Terms
 from touchstone.twin import RateLimit
@@ -245,7 +245,7 @@ def test_refusals_of_a_cap_that_is_none_are_the_rates(
 ) -> None:
     probe = probe_of()
     rethought: list[int] = []
-    monkeypatch.setattr(Rates, "hear", lambda *_, **__: None)
+    monkeypatch.setattr(Rates, "observe", lambda *_, **__: None)
     monkeypatch.setattr(Rates, "rethink", lambda _: rethought.append(1))
     first = len(probe.story.answers)
     of_builds = {first + 3}
@@ -262,7 +262,7 @@ def test_probe_that_cannot_settle_says_why(monkeypatch: pytest.MonkeyPatch, left
     probe = probe_of()
     probe.terms = replace(probe.terms, most_requests=len(probe._answers) + left)
     fixed(monkeypatch, settled=False, nearly=False)
-    monkeypatch.setattr(Rates, "ask", lambda *_: None)
+    monkeypatch.setattr(Rates, "propose", lambda *_: None)
     assert probe.propose(100.0) is None
     assert probe.known().why == why
 
@@ -272,7 +272,7 @@ def stuck_probe(monkeypatch: pytest.MonkeyPatch, terms: Terms = PLENTY) -> Probe
     probe = probe_of(terms=replace(terms, most_requests=1000))
     probe._refilled = True
     fixed(monkeypatch, settled=False, nearly=False)
-    monkeypatch.setattr(Rates, "ask", lambda *_: None)
+    monkeypatch.setattr(Rates, "propose", lambda *_: None)
     return probe
 
 
@@ -341,8 +341,8 @@ def test_rate_of_a_moment_is_spent_several_times(
     numbers: dict[str, float], refill_s: float, needed: int, within_s: float
 ) -> None:
     tier = Tier("family", "text", {name: number(value) for name, value in numbers.items()})
-    assert of_a_moment([tier], refill_s) == pytest.approx((needed, within_s))
-    assert of_a_moment([tier, tier], refill_s) == (0, 0.0)
+    assert short_period_test([tier], refill_s) == pytest.approx((needed, within_s))
+    assert short_period_test([tier, tier], refill_s) == (0, 0.0)
 
 
 def test_cost_is_what_was_sent() -> None:

@@ -252,6 +252,19 @@ def only(cells: Sequence[Cells]) -> Rates:
     return rates
 
 
+@pytest.mark.parametrize(
+    ("limit", "apart_s", "once"), [(14, 1.9, True), (14, 2.1, False), (3, 1.9, False), (3, 2.1, False)]
+)
+def test_large_counter_has_to_be_refused_over_two_windows(
+    monkeypatch: pytest.MonkeyPatch, limit: int, apart_s: float, once: bool
+) -> None:
+    rates = only([grid(KINDS["sliding-counter"], [limit], [(0.999, 1.001)], 2, 0.5)])
+    monkeypatch.setattr(Belief, "others", lambda _: 0.05)
+    answers = [*row("+++-", 1.0), *row("+++-", 1.0 + apart_s)]
+    monkeypatch.setattr(rates._story, "moments", lambda: Story(answers).moments())
+    assert rates._filled_once is once
+
+
 @pytest.mark.parametrize(("by_others", "known"), [(0.0, True), (1.5, False)])
 def test_family_is_known_where_others_who_could_explain_it_are_unlikely(by_others: float, known: bool) -> None:
     log, bucket = (grid(KINDS[name], [5], [(1.99, 2.01)], 2, 0.5) for name in ("sliding-log", "token-bucket"))

@@ -38,11 +38,6 @@ def outcomes(log: RunLog, claim: str) -> set[str]:
     return found | {"broken" for finding in ruling.findings if finding.claim == claim}
 
 
-def reasons(log: RunLog, claim: str) -> str:
-    """Why a claim is open."""
-    return "; ".join(j.actual for j in ruling_of(log).judgements if j.claim == claim and j.outcome == "indeterminate")
-
-
 def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: Any) -> Attempt:
     """One try of a client that wants one build."""
     values: dict[str, Any] = {

@@ -4,7 +4,7 @@ import pytest
 
 from touchstone.facts import runlog
 from touchstone.facts.events import Remark
-from touchstone.facts.sample import NO_ANSWER, UNSENT, Histogram, Sample, Window
+from touchstone.facts.sample import NO_ANSWER, Histogram, Sample, Window
 from touchstone.loadgen.load_run import Collector
 from touchstone.loadgen.metrics import BEHIND_S
 
@@ -58,5 +58,3 @@ def test_generator_is_behind_from_the_first_late_arrival_on(
     for at, late_s, paced in samples:
         collector.sample(Sample("getBuild", "200", at, at + late_s, at + late_s + 0.01), paced=paced)
     assert (collector.sent, collector.late.count, collector.behind_from_s) == (sent, sent, behind_from_s)
-
-

@@ -48,9 +48,6 @@ def connects(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return tried
 
 
-# --- plans ------------------------------------------------------------------------------------------------------------
-
-
 def figures(ended: Ended, line: str) -> list[str]:
     """The numbers in a line of a plan, given how it begins."""
     (found,) = [text for text in ended.out.splitlines() if text.startswith(line)]
@@ -72,8 +69,6 @@ def rows(ended: Ended) -> list[list[int]]:
         ),
         ("storm", {"builds": "40 10,000", "seconds": "0.5 897", "at worst": "120 3 10", "target": "20"}),
         ("steady --model closed", {"requests": "8 20 215", "in turn": "352 16 16 16", "target": "8 20"}),
-        ("churn --model closed", {"in turn": "90"}),
-        ("steady --max-requests 700", {"requests": "839 215"}),
         ("storm --max-seconds 30", {"seconds": "0.5 30"}),
         ("soak --rate 0.00005 --duration 60000", {"target": "0.00005 20"}),
         (f"storm {FAR} --allow-load 10.1.2.3", {"builds": "40 40"}),
@@ -94,89 +89,66 @@ def test_plan_shows_arrivals_by_second_and_action(load: Load) -> None:
     expected = [[0, 10, 1, 0, 0], [1, 9, 0, 1, 1], [2, 10, 1, 0, 0], [3, 9, 0, 1, 1]]
     assert rows(load("steady --rate 11 --duration 4 --plan")) == expected
     assert rows(load("steady --model closed --users 3 --plan")) == []
+    long = rows(load("soak --plan"))
+    assert [row[0] for row in long] == [300 * span for span in range(12)]
+    assert sum(number for row in long for number in row[1:]) == 18_008
 
 
-
-
-@pytest.mark.parametrize(("flags", "spans"), [("", 5), ("--duration 8", 8), ("--duration 2", 2)])
+@pytest.mark.parametrize(("flags", "spans"), [("", 5), ("--duration 2", 2)])
 def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: str, spans: int) -> None:
     (tmp_path / "trace.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
     assert len(rows(load(f"steady --arrivals trace:trace.txt {flags} --plan"))) == spans
-
-
-# --- what is refused --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "data"),
     [
         # costs more than was allowed
-        (f"storm {LOCAL} --builds 39", "storm 62 40 --max-builds"),
+        (f"storm {LOCAL} --builds 39 --plan", "storm 62 40 --max-builds"),
         (f"steady {LOCAL} --max-builds 51", "steady 52 51 --max-builds"),
-        ("steady --max-requests 623", "steady 624 --max-requests 623"),
-        ("churn --rate 8 --max-requests 359", "churn 360 --max-requests 359"),
-        ("watchers --max-requests 61", "watchers 62 --max-requests 61"),
+        ("steady --max-requests 623 --plan", "steady 624 --max-requests 623"),
         ("storm --build-s 8 --max-seconds 5", "storm 8 --max-seconds 5"),
         ("steady --max-seconds 19", "steady 20.3 --max-seconds 19"),
         ("storm --build-s 10", "storm --build-s 10"),
-        (f"storm {LOCAL} --build-s 600", "storm --build-s 600"),
         ("watchers --watchers 1", "--watchers 1"),
-        (f"storm {FAR}", "http://10.1.2.3/api --allow-load 10.1.2.3"),
+        (f"storm {FAR} --plan", "http://10.1.2.3/api --allow-load 10.1.2.3"),
         # flags that do not fit
         ("", "SCENARIO"),
         ("strom", "'strom' storm"),
-        *((f"steady --rate {rate}", f"--rate {rate}") for rate in ("0", "nan", "-3", "inf", "1e+12")),
+        *((f"steady --rate {rate}", f"--rate {rate}") for rate in ("0", "nan", "1e+12")),
         ("steady --rate 5 --arrivals 6", "--rate --arrivals"),
-        ("steady --arrivals rmap:1..5", "--arrivals 'rmap:1..5'"),
         ("steady --arrivals trace:nowhere.csv", "--arrivals nowhere.csv"),
-        ("steady --arrivals trace:", "--arrivals trace:FILE"),
-        *((f"steady --duration {duration}", f"--duration {duration}") for duration in ("-1.0", "0.0", "inf")),
+        *((f"steady --duration {duration}", f"--duration {duration}") for duration in ("0.0", "inf")),
         ("storm --duration 9", "--duration 9 storm --rate --arrivals"),
-        ("watchers --duration 9", "--duration 9 watchers"),
         ("steady --mix nonsense", "--mix 'nonsense' cancel, read, start, stream"),
-        ("steady --mix=", "--mix '' cancel, read, start, stream"),
         ("steady --model x", "--model 'x' 'open', 'closed'"),
         ("storm --model closed", "--model closed storm steady, churn, soak"),
         ("steady --model closed --rate 30", "--rate 30.0 --users"),
         ("churn --model closed --arrivals 5", "--arrivals 5"),
         ("steady --users 3", "--users 3 --model closed"),
         ("steady --builds 4", "--builds 4 steady storm, churn, watchers"),
-        ("storm --watchers 4", "--watchers 4 storm watchers"),
-        ("storm --lines 4", "--lines 4 storm steady, watchers, soak"),
-        ("watchers --rate 4", "--rate 4.0 watchers storm, steady, churn, soak, fairness"),
-        ("churn --mix race=1", "--mix race=1 churn steady, soak, fairness"),
-        ("fairness --build-s 2", "--build-s 2.0 fairness"),
         ("storm --rate 4 --builds 9", "--builds 9 constant:4"),
         ("storm --build-s inf", "--build-s 'inf' 1000000000"),
         ("steady --master --processes 2", "--master --processes"),
         ("steady --expect-workers 2", "--expect-workers 2 --master"),
         ("steady --worker there --master", "--worker --master"),
-        ("steady --worker there --processes 2", "--worker --processes"),
         ("steady --worker there --plan", "--worker --plan"),
         ("steady --worker there", "--worker --url"),
         (f"steady --worker there {FAR}", "http://10.1.2.3/api"),
         ("steady --worker a..b", "--worker 'a..b' --port"),
         ("steady --thresholds nowhere.toml", "nowhere.toml"),
-        ("steady --thresholds odd.toml", "odd.toml [steady.getBuild] p98_s p9"),
-        ("storm --thresholds other.toml", "other.toml storm steady"),
         ("storm --thresholds other.toml --plan", "other.toml storm steady"),
         ("steady --seed -1", "--seed -1"),
-        ("steady --max-seconds 0", "--max-seconds 0"),
-        ("steady --target nowhere", "--target 'nowhere'"),
         # numbers out of range
         *((f"storm --builds {number}", f"--builds '{number}'") for number in ("0", "100001", "many")),
-        *((f"storm --lines {number}", f"--lines '{number}'") for number in ("0", "10001")),
         *((f"storm --build-s {number}", f"--build-s '{number}'") for number in ("-1", "nan")),
-        *((f"storm --processes {number}", f"--processes '{number}'") for number in ("0", "65")),
-        *((f"storm --web-ui {number}", f"--web-ui '{number}'") for number in ("-3", "65536")),
-        *((f"storm {flag} 0", f"{flag} '0'") for flag in ("--watchers", "--users", "--max-requests", "--port")),
-        ("storm --expect-workers 0", "--expect-workers '0'"),
+        *((f"storm {flag} 0", f"{flag} '0'") for flag in ("--lines", "--processes", "--watchers", "--users", "--port")),
+        *((f"storm {flag} 99999", f"{flag} '99999'") for flag in ("--lines", "--processes", "--web-ui")),
     ],
 )
 def test_wrong_flag_ends_with_2_before_anything_is_sent(
     load: Load, connects: list[Any], tmp_path: Path, arguments: str, data: str
 ) -> None:
-    (tmp_path / "odd.toml").write_text("[steady.getBuild]\np98_s = 1\n", encoding="utf-8")
     (tmp_path / "other.toml").write_text("[steady.getBuild]\np99_s = 1\n", encoding="utf-8")
     ended = load(arguments)
     assert (ended.code, ended.out, connects) == (2, "", []), ended.out
@@ -184,24 +156,20 @@ def test_wrong_flag_ends_with_2_before_anything_is_sent(
     assert not (tmp_path / "reports").exists()
 
 
-
-
 @pytest.mark.parametrize(
     ("url", "allowed_host", "is_allowed"),
     [
         # this machine needs no permission, in whatever spelling
-        *((f"http://{host}:80/api", "", True) for host in ("localhost", "LOCALHOST", "127.0.0.1", "127.255.255.254")),
-        *((f"http://{host}/", "", True) for host in ("[::1]", "[0:0:0:0:0:0:0:1]")),
+        *((f"http://{host}:80/api", "", True) for host in ("LOCALHOST", "127.255.255.254", "[0:0:0:0:0:0:0:1]")),
         # what merely resembles it does
-        *((f"http://{host}/", "", False) for host in ("localhost.example.test", "localhost.", "127.1", "128.0.0.1")),
-        *((f"http://{host}/", "", False) for host in ("0.0.0.0", "[::]", "127.0.0.1.example.test")),
+        *((f"http://{host}/", "", False) for host in ("localhost.", "127.1", "128.0.0.1", "[::]", "127.0.0.1.test")),
         ("http:///api", "", False),
         ("https://127.0.0.1@api.example.test", "127.0.0.1", False),
         ("https://localhost.example.test", "localhost", False),
         # another machine needs its own name, in whatever case
         ("https://API.example.test:8443/v1", "api.Example.Test", True),
         ("https://api.example.test", "", False),
-        *(("https://api.example.test", host, False) for host in ("example.test", "api.example.test:443", "*")),
+        *(("https://api.example.test", host, False) for host in ("example.test", "*")),
         *(("http://[2001:db8::1]:80", host, True) for host in ("2001:db8::1", "[2001:DB8::1]")),
         ("https://[2001:db8::1]:443", "2001:db8::2", False),
     ],
@@ -228,9 +196,6 @@ def test_fairness_needs_two_keys_and_a_version_of_each() -> None:
     check_terms(Settings(target=replace(target, second_api_key="two", publish="raw")), load_plan, Launch())
 
 
-# --- the child --------------------------------------------------------------------------------------------------------
-
-
 class Child:
     """Takes the place of Locust: keeps what it is given, writes *facts* into the run log, and ends with *code*."""
 
@@ -239,22 +204,13 @@ class Child:
         self.handover: LoadHandover | None = None
         self.max_seconds: float | None = None
 
-    def __call__(
-        self,
-        command: list[str],
-        environment: dict[str, str],
-        output: Path,
-        run_log: Path,
-        progress: Any,
-        interrupted: Any,
-        max_seconds: float | None,
-        look: Callable[[], None] = lambda: None,
-    ) -> int:
+    def __call__(self, _command: Any, environment: dict[str, str], output: Path, run_log: Path, *more: Any) -> int:
+        _, _, max_seconds, *looks = more
         output.write_text(self.printed, encoding="utf-8")
         self.handover = LoadHandover.received(environment)
         self.go = self.handover.go() if self.handover.go_file else None
         self.max_seconds = max_seconds
-        for _ in range(2):
+        for look in looks:
             look()
         if self.facts:
             with RunLogWriter(run_log) as writer:
@@ -284,7 +240,6 @@ def test_child_is_given_what_is_left_after_the_set_up(load: Load, monkeypatch: p
     ("child", "data"),
     [
         (Child(2), "2 locust.log"),
-        (Child(-9), "-9 locust.log"),
         (Child(0, "", Case("load.storm", "", "error", 0.0, (), "a mistake of ours")), "mistake"),
     ],
 )
@@ -310,9 +265,6 @@ def test_run_interrupted_while_it_is_judged_has_its_report(load: Load, monkeypat
     monkeypatch.setattr(runner, "judge_load_run", judge)
     ended = load("storm")
     assert (len(judged), ended.code, ended.report()["run"]["exit_code"]) == (1, 130, 130)
-
-
-# --- a worker on a machine of its own ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -343,14 +295,9 @@ def test_interrupted_worker_ends_with_130(load: Load, monkeypatch: pytest.Monkey
     assert load(f"steady --worker 127.0.0.1 {LOCAL}").code == 130
 
 
-@pytest.mark.parametrize("host", ["master.example.test", "a_b-c.test", "10.1.2.3", "::1", "fe80::1", "localhost."])
-def test_host_may_be_a_name_or_an_address(host: str) -> None:
-    check_host(host)
-
-
-@pytest.mark.parametrize(
-    "host", ["a b", "master:5557", "http://master", "-m", "a..b", "mästér", "x" * 254, "1.2.3.4/8"]
-)
-def test_what_cannot_be_a_host_is_refused(host: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(host)):
+def test_host_is_a_name_or_an_address() -> None:
+    for host in ("master.example.test", "a_b-c.test", "10.1.2.3", "fe80::1"):
         check_host(host)
+    for host in ("master:5557", "http://master", "-m", "a..b", "mästér", "x" * 254):
+        with pytest.raises(UsageError, match=re.escape(host)):
+            check_host(host)

@@ -15,7 +15,7 @@ from touchstone.check.handover import HANDOVER
 from touchstone.config import Settings, TargetSettings
 from touchstone.errors import UsageError
 from touchstone.facts.events import Limit
-from touchstone.loadgen.handover import GO, MAX_KEPT, PART, Go, LoadHandover, deal, rss_bytes, share_of
+from touchstone.loadgen.handover import GO, MAX_KEPT, PART, Go, LoadHandover, deal
 from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.runner import Launch, locust_command
 from touchstone.loadgen.workloads import SCENARIOS, Options
@@ -89,10 +89,6 @@ def test_stories_of_a_large_run_are_kept_in_part() -> None:
 
     assert kept_every() == 1
     assert kept_every(arrivals="constant:4000") >= 9 * 4000 // MAX_KEPT + 1
-
-
-
-
 
 
 def test_history_of_a_worker_begins_with_what_stands_published() -> None:

@@ -8,26 +8,24 @@ from typing import Any
 import pytest
 
 from tests.loadgen.rulings import FINDING, attempt, ended
-from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, worker, workload
+from tests.loadlogs import BEGAN_AT, Storm, fold, log_of, unsent, worker, workload
 from tests.rules.exchanges import build, exchange, publish
 from touchstone.check.handover import Errand
 from touchstone.check.job import finish, write_header
 from touchstone.config import Settings, TargetSettings
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.document import Contract
-from touchstone.facts.events import Case, Footer, Limit, Occurrence, RunLog, Tally
+from touchstone.facts.events import Attempt, Build, Footer, Limit, Occurrence, RunLog, Tally
 from touchstone.facts.exchange import Exchange
 from touchstone.facts.finding import Judgement
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.sample import Sample
 from touchstone.loadgen import rules as load_rules
-from touchstone.loadgen.judge import judge_load_run, shortfall
-from touchstone.loadgen.rules import LoadRule, Record
+from touchstone.loadgen.judge import judge_load_run
+from touchstone.loadgen.rules import LoadRule
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP
-from touchstone.loadgen.thresholds import Reading
 from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS
 from touchstone.rules import catalogue
-from touchstone.rules.history import History
 from touchstone.rules.rule import rule
 from touchstone.rules.verdict import Verdict, judge
 
@@ -70,12 +68,7 @@ def judged(tmp_path: Path) -> Judge:
     path = tmp_path / "runlog.jsonl"
 
     def judge_run(
-        log: RunLog,
-        *,
-        upheld: Iterable[str] | None = None,
-        reads: bool = True,
-        footer: Footer = DONE,
-        own: bool = False,
+        log: RunLog, upheld: Iterable[str] | None = None, reads: bool = True, footer: Footer = DONE, own: bool = False
     ) -> Judged:
         assert log.workload is not None
         name = log.workload.scenario
@@ -83,8 +76,7 @@ def judged(tmp_path: Path) -> Judge:
         path.unlink(missing_ok=True)
         write_header(path, "r1", SETTINGS, ["load", name], ledger, Contract.load(), Errand("load"), ALSO)
         with RunLogWriter(path) as writer:
-            writer.write(log.workload)
-            writer.write(*log.exchanges, *log.windows, *log.attempts, *log.builds, *log.workers)
+            writer.write(log.workload, *log.exchanges, *log.windows, *log.attempts, *log.builds, *log.workers)
             writer.write(*log.occurrences)
             held = list(SCENARIOS[name].claims if upheld is None else upheld)
             held += [READS] if name == "storm" and reads else []
@@ -109,9 +101,6 @@ def late(late_s: float, number: int = 200, limit: Limit | None = None) -> RunLog
     limits = (limit or Limit("getBuild", "p99_s", 0.5),)
     planned = workload("steady", limits=limits, duration_s=number / 50, scheduled={"getBuild": number})
     return log_of(planned, windows=windows, workers=(worker(sent=number, assigned=number),))
-
-
-# --- the run as a whole ----------------------------------------------------------------------------------------------
 
 
 def test_run_that_went_well_passes(judged: Judge) -> None:
@@ -139,11 +128,16 @@ def test_claim_of_a_scenario_that_nothing_judged_is_no_pass(judged: Judge, claim
         (replace(storm(), windows=(), attempts=(), builds=()), {"reads": False}, 3, {READS: "indeterminate"}),
         (replace(storm(), builds=(), attempts=()), {"upheld": OTHERS}, 3, {ENDS: "not-applicable"}),
         (late(0.001), {}, 0, {READS: "not-applicable"}),
+        (replace(late(0.001), windows=()), {}, 3, {}),
+        (replace(late(0.001), windows=(unsent(3, "getBuild", 200),)), {}, 3, {}),
         (storm(capacity=None), {"footer": STOPPED, "reads": False}, 130, {READS: "indeterminate"}),
         (replace(storm(), occurrences=(FOUND,)), {"footer": STOPPED}, 130, {FINDING.claim: "broken"}),
         (replace(storm(), occurrences=(FOUND,)), {}, 1, {FINDING.claim: "broken"}),
     ],
-    ids=["reads-open", "unreached", "no-builds", "other-scenario", "interrupted", "interrupted-broken", "broken"],
+    ids=[
+        *("reads-open", "unreached", "no-builds", "other-scenario", "nothing-reported", "nothing-sent"),
+        *("interrupted", "interrupted-broken", "broken"),
+    ],
 )
 def test_run_ends_by_what_it_shows(
     judged: Judge, log: RunLog, how: dict[str, Any], code: int, verdicts: dict[str, Verdict]
@@ -161,24 +155,12 @@ def test_lost_build_ends_with_1(judged: Judge) -> None:
     assert found.log.cases[-1].outcome == "failed"
 
 
-def test_run_without_a_workload_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "runlog.jsonl"
-    write_header(path, "r1", SETTINGS, ["load"], ledger_of_claims.load(), Contract.load(), Errand("load"))
-    before, footer = path.read_bytes(), replace(DONE, exit_code=3, reason="no")
-    assert judge_load_run(path, SETTINGS, footer) == footer
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("began_at", [0.0, BEGAN_AT])
-def test_load_without_a_sample_judges_no_threshold(judged: Judge, began_at: float) -> None:
-    log = log_of(workload("storm", began_at=began_at, limits=(Limit("*", "error_share", 0.0),)))
+def test_load_without_a_sample_judges_no_threshold(judged: Judge) -> None:
+    log = log_of(workload("storm", began_at=0.0, limits=(Limit("*", "error_share", 0.0),)))
     footer = replace(DONE, exit_code=3, reason="the load could not be set up: full")
     found = judged(log, upheld=(), footer=footer)
     assert (found.code, found.footer.reason, found.log.cases[-1].duration_s) == (3, footer.reason, 0.0)
     assert found.verdict("load.errors") == "not-applicable"
-
-
-# --- thresholds ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,46 +189,27 @@ def test_broken_claim_outweighs_what_else_ended_a_run(judged: Judge, log: RunLog
     assert (found.code, why in found.log.warnings[-1]) == (1, True)
 
 
-NAMES = (("*", "p99_s"), ("getBuild", "p99_s"), ("*", "error_share"), ("startBuild", "max_s"), ("*", "p50_s"))
+def fail(*_: Any) -> Iterator[Judgement]:
+    raise ZeroDivisionError("by nought")
+    yield
 
 
 @pytest.mark.parametrize(
-    ("number", "end"),
-    [(1, "run longer"), (4, "; nor getBuild p99_s, error_share, startBuild max_s"), (5, ", startBuild max_s, 1 more")],
+    ("module", "rules", "sick"),
+    [
+        (load_rules, "RULES", LoadRule("overall.sick", ENDS, fail)),
+        (catalogue, "STORY_RULES", rule("sick.story", ENDS)(fail)),
+    ],
+    ids=["load", "story"],
 )
-def test_shortfall_names_a_few_of_what_was_not_judged(number: int, end: str) -> None:
-    readings = [Reading(Limit(*name, 0.5), None, 5, "indeterminate", "run longer") for name in NAMES[:number]]
-    assert shortfall(log_of(workload()), readings, own_limits=True).endswith(end)
-    assert shortfall(log_of(workload()), [], own_limits=True) == ""
-
-
-# --- rules that fail -------------------------------------------------------------------------------------------------
-
-
-def test_load_rule_that_fails_is_no_pass(judged: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Record) -> Iterator[Judgement]:
-        raise ZeroDivisionError("by nought")
-        yield
-
-    monkeypatch.setattr(load_rules, "RULES", (LoadRule("overall.sick", ENDS, fail),))
-    found = judged(storm())
-    assert (found.code, found.verdict(ENDS)) == (3, "upheld")  # the workers have upheld it
-    assert "overall.sick failed: ZeroDivisionError: by nought" in found.log.cases[0].message
-
-
-def test_story_rule_that_fails_is_no_pass(judged: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    @rule("sick.story", ENDS)
-    def fail(_ref: str, _history: History) -> Iterator[Judgement]:
-        raise ZeroDivisionError("by nought")
-        yield
-
-    monkeypatch.setattr(catalogue, "STORY_RULES", (fail,))
+def test_rule_that_fails_is_no_pass(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch, module: Any, rules: str, sick: Any
+) -> None:
+    monkeypatch.setattr(module, rules, (sick,))
     found = judged(replace(storm(), exchanges=tuple(story(REFS[0], 10_000))))
-    assert found.code == 3
-    assert Case("rule.sick.story", "", "error", 0.0, (), found.log.cases[0].message) == found.log.cases[0]
-
-
-# --- stories ---------------------------------------------------------------------------------------------------------
+    (case,) = (case for case in found.log.cases if case.outcome == "error")
+    assert (found.code, found.verdict(ENDS)) == (3, "upheld")  # the workers have upheld it
+    assert "ZeroDivisionError: by nought" in case.message
 
 
 def story(ref: str, seq: int, *, cancelled: bool = True) -> list[Exchange]:
@@ -269,19 +232,16 @@ def story(ref: str, seq: int, *, cancelled: bool = True) -> list[Exchange]:
 def stories(*kept: Iterable[Exchange]) -> RunLog:
     """A storm of three clients that cancel; of each story only these exchanges were kept."""
     whole = [story(ref, 1_000 * number) for number, ref in enumerate(REFS, start=1)]
-    times = [(steps[1].sent_at, steps[1].done_at, steps[-1].done_at) for steps in whole]
-    attempts = [
-        attempt(1, 202, sent_at, want=n, ref=ref, done_at=done_at, seq=1_000 * n + 1_001)
-        for n, (ref, (sent_at, done_at, _)) in enumerate(zip(REFS, times, strict=True))
-    ]
-    builds = [
-        ended("cancelled", want=n, ref=ref, accepted_at=done_at, ended_at=ended_at, seq=1_000 * n + 1_005)
-        for n, (ref, (_, done_at, ended_at)) in enumerate(zip(REFS, times, strict=True))
-    ]
+    attempts, builds = list[Attempt](), list[Build]()
+    for n, (_, start, *_, last) in enumerate(whole):
+        facts: dict[str, Any] = {"want": n, "ref": REFS[n]}
+        attempts.append(attempt(1, 202, start.sent_at, done_at=start.done_at, seq=start.seq, **facts))
+        times = {"accepted_at": start.done_at, "ended_at": last.done_at}
+        builds.append(ended("cancelled", seq=last.seq, **times, **facts))
     starts = [Sample("startBuild", "202", a.sent_at, a.sent_at, a.done_at) for a in attempts]
     facts = {"attempts": tuple(attempts), "builds": tuple(builds), "windows": fold(starts), "workers": (worker(),)}
-    exchanges = tuple(each for steps in kept for each in steps)
-    return log_of(workload("storm", duration_s=1.0, scheduled={"startBuild": 3}), exchanges=exchanges, **facts)
+    facts["exchanges"] = tuple(each for steps in kept for each in steps)
+    return log_of(workload("storm", duration_s=1.0, scheduled={"startBuild": 3}), **facts)
 
 
 def test_whole_stories_are_judged(judged: Judge) -> None:
@@ -298,8 +258,6 @@ def test_whole_stories_are_judged(judged: Judge) -> None:
     [
         [0, 2, 4, 5],  # the start was not kept, but the reads were evidence of something
         [0, 1, 2, 4],  # the start was evidence itself, and the last read was not kept
-        [0, 1],
-        [0],
     ],
     ids=str,
 )
@@ -312,12 +270,8 @@ def test_story_that_was_not_kept_whole_accuses_nobody(judged: Judge, kept: list[
 
 
 def test_stories_of_a_run_whose_worker_was_lost_accuse_nobody(judged: Judge) -> None:
-    bad = story(REFS[1], 2_000, cancelled=False)
-    log = stories(story(REFS[0], 1_000), bad, story(REFS[2], 3_000))
-    assert judged(replace(log, workers=(worker(state="lost"),))).broken == set()
+    log = stories(story(REFS[0], 1_000), story(REFS[1], 2_000, cancelled=False), story(REFS[2], 3_000))
     assert judged(replace(log, workers=(worker(state="lost"), worker(-1)))).broken == set()
-
-
 
 
 @pytest.mark.parametrize(("case", "is_judged"), [(SET_UP, True), (CLEAN_UP, True), ("load.storm", False)])

@@ -8,14 +8,13 @@ import pytest
 from rich.console import Console
 
 from tests.loadlogs import Storm, behind, four_workers, steady, write
-from touchstone.cli.live import SET_UP_EVERY_S, LoadState, load_progress_on
+from touchstone.cli.live import LoadState, load_progress_on
 from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import follow
 from touchstone.loadgen.metrics import metrics
 
 
 def events_of(log: RunLog, folder: Path) -> tuple[dict[str, Any], ...]:
-    """The events of a run, as they are followed."""
     return next(follow(write(log, folder / "runlog.jsonl")))
 
 
@@ -33,7 +32,6 @@ def render(state: LoadState) -> str:
 
 
 def progress(done: int, of: int, doing: str = "publishing", **more: str) -> dict[str, Any]:
-    """How far the set-up or the clean-up has come."""
     return {"type": "progress", "doing": doing, "done": done, "of": of, **more}
 
 
@@ -53,8 +51,7 @@ def test_state_counts_as_the_report_does(tmp_path: Path) -> None:
     assert reads.whole.response is not None
     assert state.times["getBuild"].quantile_s(0.99) == reads.whole.response.at(0.99).value_s
     assert (state.scenario, state.duration_s, state.at_s, state.findings) == ("steady", 60.0, 60, 1)
-    text = " ".join(render(state).split())
-    assert all(part in text for part in ("60 s of 60 s", "3,000", "2,576 200", "43.9 ", "964 ms", "1 finding"))
+    assert all(part in render(state) for part in ("60 s of 60 s", "3,000", "964 ms", "1 finding"))
 
 
 def test_builds_in_flight_go_up_and_down(tmp_path: Path) -> None:
@@ -95,15 +92,7 @@ def test_long_set_up_and_clean_up_have_lines_of_their_own() -> None:
         for done in range(5_001):
             now[0] = done / 200
             show(progress(done, 5_000))
-        for done in range(5):
-            now[0] += SET_UP_EVERY_S
-            show(progress(done, 4, "deleting"))
         show(progress(0, 400, "cancelling", hint="once more"))
         show(progress(1, 400, "cancelling"))
-    assert stream.getvalue().splitlines() == [
-        *(f"publishing: {done:,} of 5,000" for done in (0, 2_000, 4_000)),
-        *(f"deleting: {done} of 4" for done in (1, 2, 3, 4)),
-        "cancelling: 0 of 400 (once more)",
-    ]
-
-
+    lines = [*(f"publishing: {done:,} of 5,000" for done in (0, 2_000, 4_000)), "cancelling: 0 of 400 (once more)"]
+    assert stream.getvalue().splitlines() == lines

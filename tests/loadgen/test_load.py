@@ -1,10 +1,8 @@
 """Loads from end to end: several processes that share the work, and Locust's own page."""
 
 import contextlib
-import json
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +11,10 @@ import pytest
 
 from tests.command import KEYS, LIMIT_S, Command, Shell
 from tests.loads import THRESHOLDS, broken
-from tests.stages import Asgi, descendants, free_port, words
+from tests.stages import Asgi, command_line, descendants, free_port
 from tests.watched import Watched
 from touchstone.facts.runlog import read
 from touchstone.loadgen.metrics import TARGET
-
-
-def on_reads(act: Callable[[int, Any], Any]) -> Callable[[Asgi], Asgi]:
-    """Wraps an application: *act* is called with the number of each read of a build, and may answer it."""
-    reads: list[None] = []
-
-    def wrap(app: Asgi) -> Asgi:
-        async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http" and (scope["method"], scope["path"][-6:]) == ("GET", "/build"):
-                reads.append(None)
-                if await act(len(reads), send):
-                    return
-            await app(scope, receive, send)
-
-        return wrapped
-
-    return wrap
 
 
 @pytest.fixture
@@ -43,21 +24,25 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def test_workers_share_a_load_and_judge_every_answer(shell: Shell, call: Command) -> None:
-    commands: list[str] = []
-    odd = json.dumps({"status": "sleeping"}).encode()
+    commands, reads, odd = list[str](), list[str](), b'{"status": "sleeping"}'
 
-    async def act(number: int, send: Any) -> bool:
-        if number == 60:
-            commands.extend(words(process) for process in descendants(os.getpid()))
-        if number <= 60:
-            return False
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(odd)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": odd})
-        return True
+    def odd_in_the_end(app: Asgi) -> Asgi:
+        async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http" and (scope["method"], scope["path"][-6:]) == ("GET", "/build"):
+                reads.append(scope["path"])
+            if len(reads) == 60 and not commands:
+                commands.extend(command_line(process) for process in descendants(os.getpid()))
+            if len(reads) <= 60 or scope["path"] != reads[-1] or scope["method"] != "GET":
+                await app(scope, receive, send)
+                return
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(odd))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": odd})
+
+        return wrapped
 
     flags = ("--rate", "200", "--duration", "1", "--mix", "read=1", "--max-builds", "8", "--processes", "2")
-    with Watched(wrap=on_reads(act)) as twin:
+    with Watched(wrap=odd_in_the_end) as twin:
         ended = call(shell, "load", "steady", "--url", twin.url, "--thresholds", "thresholds.toml", *flags)
         assert (twin.refs(), twin.running()) == ([], 0)
     assert (ended.code, broken(ended)) == (1, {"status.is-one-of-four", "status.body-is-documented"}), ended.out

@@ -2,13 +2,10 @@
 
 import inspect
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 
 from touchstone.facts.sample import NO_ANSWER, UNSENT, Sample, Window
-
-NAME = "startBuild 202"
 
 
 @pytest.fixture
@@ -20,36 +17,33 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return locust_listener
 
 
-def window(outcome: str, took_s: float = 0.001, at_s: float = 0.0) -> Window:
+def window(outcome: str, took_s: float = 0.001) -> Window:
     counted = Window(0, 0, "startBuild", outcome)
-    counted.add(Sample("startBuild", outcome, at_s, at_s, at_s + took_s, 10))
+    counted.add(Sample("startBuild", outcome, 0.0, 0.0, took_s, 10))
     return counted
-
-
 
 
 def test_percentiles_of_locust_are_exact_to_a_thousandth(listener: ModuleType) -> None:
     from locust.stats import RequestStats
+
     # Each many times over, so that it does not matter how a rank is rounded.
     times_s = [time_s for time_s in (0.0001 * 1.37**number for number in range(41)) for _ in range(73)]
-    alone, workers = RequestStats(), [RequestStats(), RequestStats()]
-    for number, time_s in enumerate(times_s):
-        counted = window("202", time_s)
-        listener.fold(alone, counted)
-        listener.fold(workers[number % 2], counted)
-    for stats in (alone, gathered(workers)):
-        for entry in (stats.get(NAME, ""), stats.total):
-            assert (entry.num_requests, entry.total_content_length) == (len(times_s), 10 * len(times_s))
-            assert entry.max_response_time == pytest.approx(max(times_s) * 1e3)
-            assert entry.min_response_time == pytest.approx(min(times_s) * 1e3)
-            assert entry.avg_response_time == pytest.approx(sum(times_s) / len(times_s) * 1e3)
-            for share in (0.5, 0.9, 0.95, 0.99, 0.999):
-                truth_ms = times_s[round(share * len(times_s)) - 1] * 1e3
-                assert entry.get_response_time_percentile(share) == pytest.approx(truth_ms, rel=0.001)
+    stats = RequestStats()
+    for time_s in times_s:
+        listener.fold(stats, window("202", time_s))
+    for entry in (stats.get("startBuild 202", ""), stats.total):
+        assert (entry.num_requests, entry.total_content_length) == (len(times_s), 10 * len(times_s))
+        assert entry.max_response_time == pytest.approx(max(times_s) * 1e3)
+        assert entry.min_response_time == pytest.approx(min(times_s) * 1e3)
+        assert entry.avg_response_time == pytest.approx(sum(times_s) / len(times_s) * 1e3)
+        for share in (0.5, 0.9, 0.95, 0.99, 0.999):
+            truth_ms = times_s[round(share * len(times_s)) - 1] * 1e3
+            assert entry.get_response_time_percentile(share) == pytest.approx(truth_ms, rel=0.001)
 
 
 def test_refusals_are_no_failures_and_errors_are(listener: ModuleType) -> None:
     from locust.stats import RequestStats
+
     stats = RequestStats()
     for outcome in ("202", "404", "429", "500", "503", NO_ANSWER, UNSENT):
         listener.fold(stats, window(outcome))
@@ -65,6 +59,7 @@ def test_refusals_are_no_failures_and_errors_are(listener: ModuleType) -> None:
 def test_installed_locust_has_what_is_used_without_a_promise(listener: ModuleType) -> None:
     from locust import log, runners
     from locust.env import Environment
+
     assert (runners.STATE_INIT, runners.STATE_MISSING) == ("ready", "missing")
     assert (Environment().process_exit_code, log.unhandled_greenlet_exception) == (None, False)
     assert [*inspect.signature(runners.MasterRunner.send_message).parameters] == [
@@ -85,6 +80,7 @@ def test_exit_code_shows_errors_of_users_and_greenlets(
     code: int,
 ) -> None:
     from locust import log
+
     monkeypatch.setattr(log, "unhandled_greenlet_exception", unhandled)
     environment = SimpleNamespace(process_exit_code=known, runner=SimpleNamespace(exceptions=exceptions))
     listener._set_exit_code(environment)

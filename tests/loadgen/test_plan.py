@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.errors import UsageError
-from touchstone.facts.events import Limit
 from touchstone.loadgen.plan import ROOM_TURNS, Need, Plan, Schedule, assign, plan, schedule_of
 from touchstone.loadgen.workloads import ACTIONS, SCENARIOS, Options
 
@@ -44,24 +43,12 @@ def own(found: Plan) -> list[Need]:
     return [need for need in found.needs if need.role == "own"]
 
 
-# --- schedules -------------------------------------------------------------------------------------------------------
-
-
 def test_actions_are_spread_evenly() -> None:
     assert np.all(np.diff(np.flatnonzero(assign(50, MIX) == 1)) == 25)
     for count in (0, 1, 7, 33, 400):
         numbers = np.bincount(assign(count, MIX), minlength=4)
         assert numbers.sum() == count
         assert np.all(np.abs(numbers - count * np.array([0.88, 0.04, 0.04, 0.04])) < 1)
-    assert assign(3, {"a": 0.0, "b": 1.0}).tolist() == [1, 1, 1]
-
-
-
-
-def test_mix_is_even_or_drawn() -> None:
-    assert schedule().counts == {"read": 704, "start": 32, "cancel": 32, "stream": 32}
-    places = np.flatnonzero(schedule("poisson:20").rows["action"] == NAMES.index("start"))
-    assert len(set(np.diff(places).tolist())) > 5
 
 
 @settings(max_examples=30)
@@ -96,16 +83,11 @@ def test_trace_decides_actions_where_it_has_them(tmp_path: Path) -> None:
     assert schedule(f"trace:{path}", mix={"read": 2, "start": 1}).counts == {"read": 2, "start": 1}
 
 
-@pytest.mark.parametrize("action", ["starts", "getBuild", "START", ""])
-def test_trace_with_an_unknown_action_is_an_error(action: str, tmp_path: Path) -> None:
+def test_trace_with_an_unknown_action_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "trace.csv"
-    path.write_text(f"at_s,operation\n0,read\n# later\n50,{action}\n", "utf-8")
-    with pytest.raises(UsageError) as error:
+    path.write_text("at_s,operation\n0,read\n# later\n50,START\n", "utf-8")
+    with pytest.raises(UsageError, match=f"^{path}:4: found 'START' "):
         schedule(f"trace:{path}")
-    assert str(error.value).startswith(f"{path}:4: found {action!r} ")
-
-
-# --- versions --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -125,19 +107,13 @@ def test_storm_starts_all_at_once() -> None:
         ("ready", 0.0), ("beside", 0.5), *[("room", 60.0)] * 3, *[("own", 0.5)] * 7,
     ]  # fmt: skip
     assert found.builds() == 2 + 3 + ROOM_TURNS + 7
+    assert [need.role for need in planned("storm", builds=5_000).needs].count("room") == 100
     at_a_rate = planned("storm", arrivals="constant:4", duration_s=3.0)
     assert due_of(at_a_rate, "start") == pytest.approx([(n + 0.5) / 4 for n in range(12)])
     assert at_a_rate.builds() == 2 + 4 + ROOM_TURNS + 12
 
 
-@pytest.mark.parametrize(("builds", "rooms"), [(1, 3), (11, 3), (12, 4), (24, 10), (200, 98), (5_000, 100)])
-def test_host_is_filled_with_less_than_half_of_a_storm(builds: int, rooms: int) -> None:
-    assert sum(need.role == "room" for need in planned("storm", builds=builds).needs) == rooms
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"), [("storm", {"builds": 40}), ("steady", {"duration_s": 120.0}), ("soak", {"duration_s": 120.0})]
-)
+@pytest.mark.parametrize(("name", "changes"), [("storm", {"builds": 40}), ("steady", {"duration_s": 120.0})])
 def test_every_fifth_polled_build_fails(name: str, changes: dict[str, Any]) -> None:
     found = planned(name, **changes)
     fails = [need.fails for need in own(found) if need.purpose == "start"]
@@ -179,8 +155,6 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
     assert [(need.role, need.second) for need in found.needs] == [("ready", False), ("ready", True)]
 
 
-
-
 @pytest.mark.parametrize(
     ("name", "changes", "quoted"),
     [
@@ -188,11 +162,9 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
         ("watchers", {"builds": 4, "watchers": 1}, "--watchers 1: .* 2"),
         ("fairness", {"arrivals": "constant:0.001"}, "--arrivals: constant:0.001"),
         ("fairness", {"mix": {"modest": 1}}, "--mix 'modest=1'"),
-        ("fairness", {"mix": {"greedy": 9}}, "--mix 'greedy=9'"),
         ("fairness", {"mix": {"modest": 9, "greedy": 1}}, "--mix 'modest=9,greedy=1'"),
         ("fairness", {"mix": {"modest": 1, "greedy": 1e12}}, "fairness: .*24,000,000,000,000"),
         ("watchers", {"builds": 100_000, "watchers": 10_000}, "watchers: .*1,000,000,000 .*--builds or --watchers"),
-        ("steady", {"arrivals": "nonsense"}, "--arrivals: found 'nonsense'"),
         ("storm", {"arrivals": "constant:90000", "duration_s": 2.0}, "storm: .*180,000 builds; .*--rate or --duration"),
         ("storm", {"builds": 100_001}, "storm: .*100,001 builds; .*100,000.*--builds$"),
     ],
@@ -200,19 +172,6 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
 def test_plan_that_makes_no_sense_is_refused(name: str, changes: dict[str, Any], quoted: str) -> None:
     with pytest.raises(UsageError, match=f"^{quoted}"):
         planned(name, **changes)
-
-
-def test_workload_is_the_plan_in_the_run_log() -> None:
-    found, limits = planned("watchers", builds=2, watchers=3, build_s=8.0), (Limit("*", "error_share", 0.0),)
-    logged = found.workload(3.0, 4, limits)
-    assert logged.scheduled == {"startBuild": 2, "streamBuildEvents": 6}
-    assert (logged.began_at, logged.workers, logged.limits, logged.seed) == (3.0, 4, limits, 20)
-    assert logged.duration_s == found.schedule.duration_s == pytest.approx(2.3)
-    assert (logged.options["scenario"], logged.options["build_s"]) == ("watchers", 8.0)
-    assert planned("steady", model="closed").workload(3.0, 1, ()).scheduled == {}
-
-
-# --- costs -----------------------------------------------------------------------------------------------------------
 
 
 def test_worst_case_grows_with_what_a_target_allows() -> None:
@@ -234,12 +193,10 @@ def test_worst_case_grows_with_what_a_target_allows() -> None:
         # A race is a start, a cancel and a read; its versions are published, cancelled and deleted.
         ("churn", {"builds": 2, "duration_s": 5.0}, 3 + 3 * 2, 3 * 30, 4.9),
         ("watchers", {"build_s": 6.0}, 3 + 2 * 2, 2 * (1 + 26) + 24, 6.0),
-        ("steady", {"arrivals": "constant:4", "duration_s": 2.0, "mix": {"start": 1}, "build_s": 0.7}, 19, 48, 2.5),
         ("steady", {"arrivals": "constant:4", "duration_s": 2.0, "mix": {"cancel": 1}, "build_s": 0.7}, 19, 56, 1.8),
         ("steady", {"arrivals": "constant:4", "duration_s": 2.0, "mix": {"stream": 1}, "build_s": 0.7}, 19, 56, 2.5),
         ("steady", {"arrivals": "constant:4", "duration_s": 2.0, "mix": {"read": 1}}, 119, 8, 1.8),
         ("steady", {"model": "closed", "mix": {"start": 1}, "build_s": 0.7}, 803, 2400, 0.7),
-        ("steady", {"model": "closed", "mix": {"read": 1}}, 119, 400, 20.0),
     ],
 )
 def test_least_cost_is_that_of_an_unrefused_run(

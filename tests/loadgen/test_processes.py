@@ -1,18 +1,14 @@
 """Loads as processes: interrupted they clear up and report; killed or shared they never pass by mistake."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,23 +38,12 @@ Place = Callable[[str], Shell]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a load left.
-
-    Attributes:
-        left: Versions and running builds on its target, at the end.
-        processes: Those that it had started.
-        others: Commands that followed, or workers beside it.
-        late: Requests of the load that came after the signal; after the first request of the clean-up.
-        before: Versions and journals that were left before a sweep.
-        journals: Those that are left at the end.
-    """
-
     ended: Ended
-    left: tuple[list[str], int]
+    left: tuple[list[str], int]  # versions and running builds on its target
     processes: tuple[int, ...] = ()
-    others: tuple[Ended, ...] = ()
-    late: tuple[int, int] = (0, 0)
-    before: tuple[int, int] = (0, 0)
+    others: tuple[Ended, ...] = ()  # commands that followed, or workers beside it
+    late: tuple[int, int] = (0, 0)  # requests after the signal; after the first one of the clean-up
+    before: tuple[int, int] = (0, 0)  # versions and journals before a sweep
     journals: int = 0
 
 
@@ -78,7 +63,7 @@ def holding(app: Asgi) -> Asgi:
 def stopped(
     place: Place, stage: Stage, number: signal.Signals, flags: tuple[str, ...], insists: bool = False
 ) -> Result:
-    """A load that is sent a signal in a stage, once more in its clean-up where somebody insists, and perhaps swept."""
+    """A load that gets a signal in a stage, once more in its clean-up where somebody insists, and perhaps a sweep."""
     stages, shell = Stages(), place("stopped")
     wrap = (lambda app: stages.wrap(holding(app))) if insists else stages.wrap
     with Watched(wrap=wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
@@ -91,7 +76,7 @@ def stopped(
             assert stages.reached["clean-up"].wait(LIMIT_S)
             command.send_signal(number)
         ended = shell.ended(command)
-        clearing_at = next((request.at for request in stages.asked if request.method == "DELETE"), float("inf"))
+        clearing_at = next((request.at for request in stages.received if request.method == "DELETE"), float("inf"))
         late = (len(stages.after(stopped_at)), len(stages.after(clearing_at)))
         before = (len(twin.refs()), len(shell.journals()))
         others: list[Ended] = []
@@ -130,8 +115,6 @@ def shared(place: Place) -> Result:
         return Result(ended[0], (twin.refs(), twin.running()), (), (*ended[1:], late))
 
 
-
-
 RUNS: Mapping[str, Callable[[Place], Result]] = {
     "set-up": partial(stopped, stage="set-up", number=signal.SIGTERM, flags=STORM),
     "loading": partial(stopped, stage="loading", number=signal.SIGINT, flags=LONG),
@@ -142,7 +125,6 @@ RUNS: Mapping[str, Callable[[Place], Result]] = {
     "worker": partial(killed, victim=-1),
     "master": partial(killed, victim=0),
     "shared": shared,
-    "alone": alone,
 }
 AT_A_TIME = 5
 
@@ -161,7 +143,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Result]:
         return {name: run.result() for name, run in running.items()}
 
 
-@pytest.mark.parametrize("name", ["set-up", "loading", "aftermath", "clean-up", "alone"])
+@pytest.mark.parametrize("name", ["set-up", "loading", "aftermath", "clean-up"])
 def test_interrupted_load_reports_and_leaves_nothing(runs: Mapping[str, Result], name: str) -> None:
     run = runs[name]
     report = run.ended.report()["run"]
@@ -225,5 +207,3 @@ def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Result]) -> N
     for worker in (one, two):
         names = {path.name for path in worker.folder.rglob("*") if path.is_file()}
         assert ("locust.log" in names, "runlog.jsonl" in names) == (True, False)
-
-

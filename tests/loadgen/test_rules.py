@@ -1,6 +1,5 @@
 """The load rules: a correct server, whatever its limits, is never accused by them, and a faulty one is."""
 
-import dataclasses
 import functools
 import math
 import random
@@ -9,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.loadgen.rulings import LEDGER, REF, attempt, broken, ended, log_of, outcomes, read, reasons, ruling_of
+from tests.loadgen.rulings import REF, attempt, broken, ended, log_of, outcomes, read, ruling_of
 from tests.loadgen.simulation import Answer, Crowd, Server, Version
-from tests.rules.exchanges import build, exchange
+from tests.rules.exchanges import exchange
 from tests.rules.limiting import LIMITERS
 from touchstone.facts.events import Attempt, Build, BuildEnd, RunLog, Worker
 from touchstone.facts.exchange import Credential
-from touchstone.loadgen.rules import RULES, judge_load, rate_explains
+from touchstone.loadgen.rules import RULES, rate_explains
 
 ENDS, STAYS, ADMITTED = "status.build-ends", "status.build-does-not-vanish", "load.builds-admitted"
 REFUSED, BACK_OFF = "limit.refused-start-starts-nothing", "limit.ends-after-back-off"
@@ -69,17 +68,6 @@ def fair(server: Server, seed: int, *, rate: float = 1.0, greedy: int = 20, dura
     return crowd.run()
 
 
-def lonely(server: Server) -> RunLog:
-    """Clients of one key, each after the one before has ended; the first ones come too fast for the limit."""
-    crowd = Crowd(server, random.Random(1), 0.01, 20.0)
-    for want in range(6):
-        crowd.enter(0.1 * want if want < 5 else 40.0 * want, crowd.wants(want, f"default/own-{want}@1.0.0"))
-    return crowd.run()
-
-
-# --- a correct server ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("seed", range(30))
 def test_correct_server_is_not_accused(seed: int) -> None:
     chance = random.Random(seed)
@@ -102,9 +90,6 @@ def test_run_without_an_occasion_judges_nothing() -> None:
     }
 
 
-# --- a faulty one ----------------------------------------------------------------------------------------------------
-
-
 class NeverEnds(Server):
     """The fifth build that is in flight does not end."""
 
@@ -123,8 +108,6 @@ class Loses(NeverEnds):
     lasts_share, ends_as = 0.5, "not_built"
 
 
-
-
 class BuildsAllTheSame(Server):
     """A start that is refused begins its build."""
 
@@ -136,38 +119,11 @@ class BuildsAllTheSame(Server):
         return answer
 
 
-class NeverAgain(Server):
-    """A key that was refused once is never served again."""
-
-    def start(self, ref: str, account: str, at: float) -> Answer:
-        self.shut = getattr(self, "shut", set())
-        answer = (429, "", 1.0) if account in self.shut else super().start(ref, account, at)
-        self.shut |= {account} if answer[0] == 429 else set()
-        return answer
-
-
-class Impatient(Server):
-    """Retry-After asks for a third of the time that is left."""
-
-    def refuse(self, wait_s: float) -> Answer:
-        return 429, "", float(math.floor(wait_s / 3))
-
-
 class Shared(Server):
     """All keys use up one rate."""
 
     def key_of(self, account: str) -> str:
         return "all"
-
-
-class Contagious(Server):
-    """While one key is refused, so are the others."""
-
-    def start(self, ref: str, account: str, at: float) -> Answer:
-        waits_s = [limiter.wait_s(at) for limiter in self.limiters.values()]
-        return self.refuse(max(waits_s)) if max(waits_s, default=0.0) > 0 else super().start(ref, account, at)
-
-
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -176,80 +132,49 @@ class Contagious(Server):
     [
         (functools.partial(NeverEnds, limiter(40, 1.0), build_s=2.0), ENDS),
         (functools.partial(Loses, limiter(40, 1.0), build_s=2.0), STAYS),
-        (functools.partial(Revives, limiter(40, 1.0)), ADMITTED),
         (functools.partial(BuildsAllTheSame, limiter(4, 1.0), capacity=6), REFUSED),
     ],
-    ids=["never-ends", "loses", "revives", "builds-all-the-same"],
+    ids=["never-ends", "loses", "builds-all-the-same"],
 )
 def test_fault_is_found_by_what_becomes_of_builds(server: Callable[[], Server], claim: str, seed: int) -> None:
-    log = storm(server(), seed)
-    assert broken(read_again(log) if claim == ADMITTED else log) == {claim}
+    assert broken(storm(server(), seed)) == {claim}
 
 
-@pytest.mark.parametrize(
-    ("fault", "claim", "window_s", "has_retry_after"),
-    [(NeverAgain, BACK_OFF, 1.0, False), (Impatient, RETRY_AFTER, 9.0, True)],
-)
-def test_fault_is_found_by_clients_that_wait(
-    fault: type[Server], claim: str, window_s: float, has_retry_after: bool
-) -> None:
-    found = broken(lonely(fault(limiter(4, window_s), build_s=0.2, has_retry_after=has_retry_after)))
-    assert {claim} <= found <= {claim, RETRY_AFTER}
-    assert broken(lonely(Server(limiter(4, window_s), build_s=0.2, has_retry_after=has_retry_after))) == set()
-
-
-@pytest.mark.parametrize("fault", [Shared, Contagious])
 @pytest.mark.parametrize("kind", sorted(LIMITERS))
-def test_key_that_throttles_another_is_found(fault: type[Server], kind: str) -> None:
-    assert broken(fair(fault(limiter(12, 1.0, kind)), 1, greedy=60)) == {PER_KEY}
-
-
-# --- fairness that proves nothing ------------------------------------------------------------------------------------
+def test_key_that_throttles_another_is_found(kind: str) -> None:
+    assert broken(fair(Shared(limiter(12, 1.0, kind)), 1, greedy=60)) == {PER_KEY}
 
 
 @pytest.mark.parametrize(
-    ("change", "number"),
+    ("server", "change"),
     [
-        ({"greedy": 1}, "11 starts"),
-        ({"duration_s": 6.0}, "3 starts alone"),
-        ({"rate": 6.0, "greedy": 4}, "of 72 starts"),
+        *(
+            (Server(limiter(8, 2.0)), change)
+            for change in ({"greedy": 1}, {"duration_s": 6.0}, {"rate": 6, "greedy": 4})
+        ),
+        (Server(limiter(16, 24.0)), {}),
+        (Server(limiter(16, 24.0, "aligned-window"), has_retry_after=False), {}),
+        (Server(limiter(9, 24.0, "token-bucket")), {}),
     ],
-    ids=["greedy-key-is-not-greedy", "too-few-starts", "modest-key-is-not-modest"],
+    ids=["greedy-key-is-not-greedy", "too-few-starts", "modest-key-is-not-modest", "long", "aligned", "bucket"],
 )
-def test_disturbance_that_proves_nothing_leaves_the_claim_open(change: dict[str, Any], number: str) -> None:
-    log = fair(Server(limiter(8, 2.0)), 1, **change)
-    assert outcomes(log, PER_KEY) == {"indeterminate"}
-    assert number in reasons(log, PER_KEY)
+def test_disturbance_that_proves_nothing_leaves_the_claim_open(server: Server, change: dict[str, Any]) -> None:
+    assert outcomes(fair(server, 1, **change), PER_KEY) == {"indeterminate"}
 
-
-@pytest.mark.parametrize("has_retry_after", [True, False])
-@pytest.mark.parametrize(("kind", "limit"), [("fixed-window", 16), ("aligned-window", 16), ("token-bucket", 9)])
-def test_key_that_uses_up_a_long_window_of_its_own_is_indeterminate(
-    kind: str, limit: int, has_retry_after: bool
-) -> None:
-    log = fair(Server(limiter(limit, 24.0, kind), has_retry_after=has_retry_after), 1)
-    assert outcomes(log, PER_KEY) == {"indeterminate"}
-
-
-# --- single occasions ------------------------------------------------------------------------------------------------
 
 START, AGAIN = attempt(status=202), attempt(2, 202, 3.02)
 REFUSED_SINCE, REFUSED_BEFORE = attempt(2, 429, 3.0), attempt(2, 429, 1.5)
 RUNS, RUNS_LATE, READY = read("building", 2.0), read("building", 4.0), read("ready", 2.0)
 OVER = (read("failed", 2.0), read("building", 3.0))
-SOON_OVER, LATE_OVER = (read("failed", 1.5), read("building", 9.0)), (read("failed", 2.5), read("building", 3.0))
+LATE_OVER = (read("failed", 2.5), read("building", 3.0))
 CANCEL = exchange("cancelBuild", 202, ref=REF, sent_at=2.0, seq=3)
-LATE_CANCEL = exchange("cancelBuild", 202, ref=REF, sent_at=3.5, seq=3)
 APART = Worker(0, "done", 9.0, 1, 0, 1, clock_error_s=0.6)
 NOBODYS: dict[str, Any] = {"templates": ()}
 
 BUILDS: dict[str, tuple[RunLog, set[str]]] = {
-    "ready": (log_of(START, ended("ready")), set()),
     "stuck": (log_of(START, ended("stuck")), {ENDS}),
-    "unread": (log_of(START, ended("unread")), set()),
     "vanished": (log_of(START, ended("vanished")), {STAYS}),
     "vanished after a cancel": (log_of(START, ended("vanished"), CANCEL), set()),
-    "vanished before a cancel": (log_of(START, ended("vanished"), LATE_CANCEL), {STAYS}),
     "vanished beside a cancelled one": (log_of(START, ended("vanished"), ended("cancelled", want=2, seq=51)), set()),
     "running without a start": (log_of(read("building", 0.5)), {ADMITTED}),
     "running after a bad request": (log_of(attempt(status=400), RUNS), {ADMITTED}),
@@ -259,13 +184,10 @@ BUILDS: dict[str, tuple[RunLog, set[str]]] = {
     "running, of somebody else": (log_of(START, *OVER, **NOBODYS), set()),
     "running, refused since": (log_of(START, REFUSED_SINCE, OVER[0], RUNS_LATE), {REFUSED}),
     "running, refused before it was over": (log_of(attempt(1, 202, 0.5), REFUSED_BEFORE, *OVER), {ADMITTED}),
-    "over soon": (log_of(START, *SOON_OVER), {ADMITTED}),
-    "over soon, clocks apart": (log_of(START, *SOON_OVER, APART), set()),
     "over just before": (log_of(START, *LATE_OVER), {ADMITTED}),
     "over just before, clocks apart": (log_of(START, *LATE_OVER, APART), set()),
     "ready though refused": (log_of(attempt(), READY), {REFUSED}),
     "ready though refused, of somebody else": (log_of(attempt(), READY, **NOBODYS), set()),
-    "ready before": (log_of(attempt(fresh=False), READY), set()),
 }
 
 
@@ -280,14 +202,11 @@ def test_build_breaks_the_claim_that_it_shows(name: str) -> None:
     [
         (log_of(START, ended("unread")), ENDS, "indeterminate"),
         (log_of(START, ended("unfinished")), STAYS, "indeterminate"),
-        (log_of(START), ENDS, "indeterminate"),
         (log_of(attempt(status=202, fresh=False)), ENDS, "not-applicable"),
         (log_of(START, ended("vanished"), CANCEL), STAYS, "indeterminate"),
         (log_of(attempt(status=500), RUNS), ADMITTED, "held"),
         (log_of(attempt(), read("not_built", 2.0)), REFUSED, "held"),
-        (log_of(attempt(), read("not_built", 0.5)), REFUSED, "not-applicable"),
         (log_of(attempt(retry_after_s=60.0, gave_up=True)), BACK_OFF, "indeterminate"),
-        (log_of(attempt(retry_after_s=1.0)), BACK_OFF, "not-applicable"),
         (log_of(attempt(), attempt(2, sent_at=3.0)), BACK_OFF, "indeterminate"),
         (log_of(attempt(), attempt(2, 202, 3.0)), BACK_OFF, "held"),
         (log_of(attempt(retry_after_s=1.0), attempt(2, 202, 3.0)), RETRY_AFTER, "held"),
@@ -323,12 +242,10 @@ SERVED, GIVE_UP = served_first(), give_up()
     [
         (log_of(*SERVED, *GIVE_UP), {BACK_OFF, RETRY_AFTER}),
         (log_of(*SERVED, *GIVE_UP, other(202, 2.9)), set()),  # it may be what was in the way
-        (log_of(*SERVED, *GIVE_UP, other(429, 2.95)), set()),
         (log_of(*SERVED, *GIVE_UP, other(202, 0.2, "second")), set()),  # its build may fill the host
         (log_of(*SERVED, *GIVE_UP, other(429, 2.9, "second")), {BACK_OFF, RETRY_AFTER}),
         (log_of(*served_first("stuck"), *GIVE_UP), {ENDS}),  # it may still fill the host
         (log_of(*served_first("unread"), *GIVE_UP), set()),
-        (log_of(*served_first("unfinished"), *GIVE_UP), set()),
         (log_of(*give_up(tries=3)), set()),  # a host full of others' builds may have refused it
         (log_of(*SERVED, *give_up(tries=3)), {RETRY_AFTER}),
         (log_of(*SERVED, *give_up(retry_after_s=5.0)), set()),  # it did not wait as it was to
@@ -341,39 +258,17 @@ def test_only_what_is_alone_with_the_limit_breaks_it(log: RunLog, expected: set[
     assert broken(log) == expected
 
 
-# --- how a ruling is written down ------------------------------------------------------------------------------------
-
-
-def test_rule_that_fails_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_record: object) -> Any:
-        raise ZeroDivisionError("x")
-
-    monkeypatch.setattr("touchstone.loadgen.rules.RULES", (dataclasses.replace(RULES[0], judge=fail), *RULES[1:]))
-    ruling = judge_load(log_of(read("building", 0.5)), LEDGER)
-    assert [n.claim for n in ruling.notices if n.verdict == "could-not-run"] == [RULES[0].claim]
-    assert [finding.claim for finding in ruling.findings] == [ADMITTED]
-
-
-def test_finding_says_where_and_how_to_see_it_again() -> None:
-    kept = ruling_of(log_of(read("building", 0.5))).findings[0]
-    assert (kept.where[:11], kept.curl[:5]) == ("GET http://", "curl ")
+def test_finding_has_its_evidence() -> None:
     refused = ruling_of(log_of(attempt(), attempt(2, sent_at=1.5), RUNS, attempt(3, sent_at=2.5))).findings[0]
-    assert (refused.claim, refused.evidence) == (REFUSED, (2, RUNS.seq))
+    assert (refused.claim, refused.evidence, refused.curl[:5]) == (REFUSED, (2, RUNS.seq), "curl ")
     lost = ruling_of(log_of(START, ended("vanished"))).findings[0]
-    assert (lost.where, lost.curl) == (f"{REF}, 3.0 s into the run", "touchstone load storm --seed 20")
-    assert (lost.level, lost.evidence, lost.check) == ("must", (50,), "overall.stays")
-
-
-# --- whether a limit of each key explains a run ----------------------------------------------------------------------
+    assert (lost.level, lost.evidence, lost.curl) == ("must", (50,), "touchstone load storm --seed 20")
 
 
 def starts(served_at: Iterable[float], refused_at: Iterable[float] = ()) -> list[Attempt]:
     """The starts of one key, each answered within a millisecond."""
     moments = [*((at, 202) for at in served_at), *((at, 429) for at in refused_at)]
-    return [
-        attempt(n, status, at, done_at=at + 0.001, fresh=False, want=n)
-        for n, (at, status) in enumerate(sorted(moments))
-    ]
+    return [attempt(n, status, at, done_at=at + 0.001, want=n) for n, (at, status) in enumerate(sorted(moments))]
 
 
 def every(gap_s: float, number: int, from_s: float = 0.0) -> list[float]:
@@ -394,10 +289,7 @@ TWO = starts([*BURST, *every(0.01, 8, 2.0)], [1.0, 1.1, 3.0, 3.1])
 @pytest.mark.parametrize(
     ("keys", "slack_s", "explained"),
     [
-        ([], 0.0, True),
-        ([starts(TEN)], 0.0, True),
         ([starts(EDGES, [5.0, 5.5, 9.0, 9.5])], 0.0, True),
-        ([starts([*BURST, *EDGES], [1.0, 1.5, 5.0, 5.5])], 0.0, True),
         ([starts([*BURST, *every(0.01, 8, 4.1), *EDGES], [1.0, 1.5, 5.0, 5.5])], 0.0, False),
         ([starts(SLOW, every(0.5, 34, 3.5))], 0.0, True),  # refused starts count
         ([starts(SLOW, every(4.0, 5, 5.0))], 0.0, False),
@@ -405,7 +297,6 @@ TWO = starts([*BURST, *every(0.01, 8, 2.0)], [1.0, 1.1, 3.0, 3.1])
         ([GREEDY, starts([0.1], [2.9, 3.2, 3.5])], 0.0, False),
         ([starts(TEN, [9.0])], 0.0, True),  # one refusal may be somebody else's doing
         ([starts(TEN, [8.0, 9.0])], 0.0, False),
-        ([TWO, starts([], [0.5, 0.6, 2.5])], 0.0, False),
         ([TWO, starts(every(0.01, 4, 0.7), [0.5, 0.6])], 0.0, False),
         ([TWO, starts(every(0.01, 4, 0.7), [0.5, 0.6])], 1.0, True),  # clocks may be wrong by that
     ],

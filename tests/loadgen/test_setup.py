@@ -1,6 +1,5 @@
 """What a load sends itself: versions stand ready before it, each in the journal first, and nothing of them is left."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.command import PRIMARY, SECOND, Command, Shell
+from tests.loadgen.rulings import attempt, ended
 from tests.loadlogs import header, worker
 from tests.rules.exchanges import exchange
 from tests.stages import hanging
@@ -17,8 +17,7 @@ from tests.watched import ENDLESS_S, Watched
 from touchstone.check.journal import JournalState, leftovers, whole_lines
 from touchstone.config import Settings, TargetSettings, Templates
 from touchstone.contract.document import Contract
-from touchstone.errors import TargetError
-from touchstone.facts.events import Attempt, Build, RunLog
+from touchstone.facts.events import RunLog
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.loadgen.plan import Need, Stage
 from touchstone.loadgen.setup import CLEAN_UP, SET_UP, SettingUp
@@ -39,7 +38,7 @@ NEVER_S = 9_999.0
 
 @dataclass
 class Stand:
-    """A set-up, the twin that it sends to, and where it writes; *progress* is what it reported of how far it is."""
+    """A set-up, the twin that it sends to, and where it writes."""
 
     twin: Watched
     setting_up: SettingUp
@@ -60,11 +59,10 @@ class Stand:
         return self.stage(*needs).refs("own")
 
     def log(self, **facts: Any) -> RunLog:
-        """The run log as it is, and with these facts of a load that never took place."""
+        """The run log, with these facts of a load that never took place."""
         return replace(read(self.run_log), **facts)
 
     def sent(self, case: str, operation: str) -> list[str]:
-        """The refs that one kind of request of the set-up or the clean-up was about."""
         return [str(e.ref) for e in read(self.run_log).exchanges if (e.case, e.operation) == (case, operation)]
 
     def start(self, ref: str, credential: Any = "primary") -> None:
@@ -97,9 +95,6 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         yield found
 
 
-# --- the set-up -------------------------------------------------------------------------------------------------------
-
-
 def test_versions_are_published_and_ready_ones_are_built(stand: Stand) -> None:
     stage = stand.stage()
     own, ready = stage.refs("own"), stage.refs("ready")
@@ -125,15 +120,6 @@ def test_documents_have_the_steps_of_the_plan(stand: Stand) -> None:
     refs = [Ref(*ref.replace("@", "/").split("/")) for ref in own]
     runs = [stand.twin.engine.catalog.get(PRIMARY, ref).template["build"]["run"] for ref in refs]
     assert [[step.split()[0] for step in run] for run in runs] == [["sleep", "echo", "echo", "sleep"], ["echo", "exit"]]
-
-
-@pytest.mark.parametrize("publish", ["raw", "wrapped"])
-def test_document_is_published_as_the_target_takes_it(tmp_path: Path, publish: str) -> None:
-    with standing(tmp_path, Watched(), publish=publish) as stand:
-        (content,) = stand.stage(Need("own", "start", sleep_s=0.1)).contents.values()
-        (sent,) = [e for e in read(stand.run_log).exchanges if e.operation == "publishTemplate"]
-    assert ("namespace" in json.loads(sent.request.body)) == (publish == "wrapped")
-    assert (content.key, content.digest) == (sent.note["content"], sent.body["digest"])
 
 
 def test_each_version_is_in_the_journal_before_it_is_there(tmp_path: Path) -> None:
@@ -169,16 +155,6 @@ def test_build_of_a_stopped_set_up_is_not_waited_for(tmp_path: Path) -> None:
         assert (stand.twin.refs(), stand.twin.running(), leftovers(stand.settings.state_dir)) == ([], 0, [])
 
 
-def test_hanging_request_ends_when_the_set_up_is_stopped(tmp_path: Path) -> None:
-    received: list[str] = []
-    with standing(tmp_path, Watched(wrap=hanging("POST", received)), request_timeout_s=NEVER_S) as stand:
-        stage = stand.setting_up.stage(NEEDS, lambda: bool(received))
-        assert (len(received), len(stand.journal.refs), stage.refs("own")) == (1, 1, ())
-
-
-# --- the clean-up -----------------------------------------------------------------------------------------------------
-
-
 def test_nothing_is_left_when_all_was_cleared(stand: Stand) -> None:
     stage = stand.stage()
     refs = (*stage.refs("ready"), *stage.refs("own"))
@@ -200,17 +176,6 @@ def test_second_key_publishes_builds_and_removes_its_own(stand: Stand) -> None:
     assert (stand.twin.refs(), stand.twin.running()) == ([], 0)
 
 
-def attempt(ref: str, seq: int = 90, **changes: Any) -> Attempt:
-    """A start of a version that was accepted."""
-    return replace(Attempt(0, 1, ref, "primary", "", True, 1.0, 1.1, 1.2, 202, None, False, seq), **changes)
-
-
-def ended(ref: str, end: Any) -> Build:
-    return Build(0, ref, "primary", 1.2, 2.0, end, None, 91)
-
-
-
-
 WHOLE = (worker(state="running"), worker(), worker(-1, state="running"))  # the last one is the target's memory
 PARTLY = (worker(), worker(1, state="running"), worker(1, state="lost"))
 
@@ -227,11 +192,11 @@ PARTLY = (worker(), worker(1, state="running"), worker(1, state="lost"))
     ids=["ended", "vanished", "worker-lost", "no-worker", "unsent"],
 )
 def test_only_what_may_be_building_is_cancelled(
-    stand: Stand, workers: Any, ends: dict[int, str], unsent: tuple[int, ...], cancelled: list[int]
+    stand: Stand, workers: Any, ends: dict[int, Any], unsent: tuple[int, ...], cancelled: list[int]
 ) -> None:
     own = stand.own()
-    attempts = tuple(attempt(own[nth], unsent=nth in unsent, status=0 if nth in unsent else 202) for nth in (0, 1))
-    builds = tuple(ended(own[nth], end) for nth, end in ends.items())
+    attempts = tuple(attempt(status=202 * (nth not in unsent), ref=own[nth], unsent=nth in unsent) for nth in (0, 1))
+    builds = tuple(ended(end, ref=own[nth]) for nth, end in ends.items())
     stand.setting_up.clear(stand.log(attempts=attempts, builds=builds, workers=workers))
     assert stand.sent(CLEAN_UP, "cancelBuild") == [own[nth] for nth in cancelled]
     assert stand.sent(CLEAN_UP, "deleteTemplate")[:3] == [*reversed(own)]
@@ -267,8 +232,6 @@ def test_silent_target_is_left_alone_after_a_few_requests(tmp_path: Path) -> Non
         assert (tries, len(left.refs)) == ([3, 3], 6)
 
 
-
-
 @pytest.mark.parametrize("enough", [3, 6, 6 + 2])
 def test_stopped_clean_up_leaves_the_rest_to_a_sweep(stand: Stand, enough: int) -> None:
     own = stand.own(*[ENDLESS] * 6)
@@ -284,24 +247,13 @@ def test_stopped_clean_up_leaves_the_rest_to_a_sweep(stand: Stand, enough: int) 
     assert {action.ref for action in read(stand.run_log).templates if action.action == "left"} == {*left.refs}
 
 
-
-
-# --- targets that do not do their part --------------------------------------------------------------------------------
-
-
 class Full(Engine):
     """Takes one version besides the one that was there before."""
 
-    refusal = Refusal(429, "No room.", {"Retry-After": "9999"})
-
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
         if sum(not version.curated for version in self.catalog) > 2:
-            raise self.refusal
+            raise Refusal(429, "No room.", {"Retry-After": "9999"})
         return super().publish(account, document, force)
-
-
-class Broken(Full):
-    refusal = Refusal(507, "No room.")
 
 
 class Failing(Engine):
@@ -313,7 +265,7 @@ class Failing(Engine):
 
 @pytest.mark.parametrize(
     ("engine", "code", "given"),
-    [(Full, 3, "-room@1.0.0 429"), (Broken, 1, "-room@1.0.0 507"), (Failing, 1, "-ready@1.0.0 'failed'")],
+    [(Full, 3, "-room@1.0.0 429"), (Failing, 1, "-ready@1.0.0 'failed'")],
 )
 def test_load_that_cannot_be_set_up_is_no_pass_and_leaves_nothing(
     tmp_path: Path, call: Command, engine: type[Engine], code: int, given: str
@@ -333,8 +285,6 @@ def test_target_that_is_not_there_ends_with_3(tmp_path: Path, call: Command) -> 
     loaded = call(shell, "load", "storm", "--url", url)
     assert (loaded.code, url in loaded.last_line, shell.journals()) == (3, True, [])
 
-
-# --- where nothing may be published -----------------------------------------------------------------------------------
 
 GIVEN = ("default/given-a@1.0.0", "default/given-b@1.0.0")
 
@@ -357,8 +307,6 @@ def test_given_templates_are_used_in_turn_and_kept(tmp_path: Path) -> None:
         assert (stand.twin.launched, stand.twin.refs()) == ([GIVEN[0]], sorted(GIVEN))
         assert stand.sent(SET_UP, "publishTemplate") == stand.sent(CLEAN_UP, "deleteTemplate") == []
         assert stand.journals() == []
-
-
 
 
 class Unable(Engine):

@@ -1,14 +1,13 @@
 """A worker of a load: its clock, its budget, what its clients do with the answers they get, and what it reports."""
 
 import json
-import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gevent
@@ -24,7 +23,7 @@ from touchstone.facts.exchange import Exchange
 from touchstone.facts.sample import Window
 from touchstone.loadgen import load_run as worker_module
 from touchstone.loadgen import master as master_module
-from touchstone.loadgen.handover import GO, PART, LoadHandover, Part, deal
+from touchstone.loadgen.handover import PART, LoadHandover, Part, deal
 from touchstone.loadgen.load_run import LoadRun, LoadWorker, Stopped
 from touchstone.loadgen.master import Master
 from touchstone.loadgen.plan import plan
@@ -37,20 +36,22 @@ STEADY = {"arrivals": "constant:40", "duration_s": 0.2}
 
 
 def part_of(given: LoadHandover) -> Part:
-    go = given.go()
-    return deal(go, plan(go.options), 0)
+    return deal(given.go(), plan(given.go().options), 0)
 
 
 @dataclass
 class Target:
-    """Answers in the place of a server: per method and last word of the path, each answer once, the last one again.
+    """Answers for a server: by method and last word of the path, each answer once, the last one again.
 
-    An answer is a status, a JSON object and perhaps Retry-After; status 0 has the kind of an error.
+    An answer is a status, a JSON object and perhaps Retry-After; with status 0, the kind of an error. *before* is called
+    with the number of each request.
     """
 
     answers: dict[str, list[tuple[Any, ...]]]
     takes_s: float = 0.0
+    before: Callable[[int], object] = lambda _: None
     sent: list[str] = field(default_factory=list)
+    closed: Event = field(default_factory=Event)
     run: LoadRun = field(init=False)
 
     def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
@@ -58,6 +59,7 @@ class Target:
         answer = Answer(sent_at=now())
         what = f"{method} {wire.split()[1].decode().rpartition('/')[2]}"
         self.sent.append(what)
+        self.before(len(self.sent))
         known = self.answers[what]
         status, body, *retry_after = known.pop(0) if len(known) > 1 else known[0]
         gevent.sleep(self.takes_s)
@@ -70,14 +72,19 @@ class Target:
         answer.head_at = answer.done_at = now()
         return answer
 
+    def leave_streams(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed.set()
+
 
 def status(ref: str, of: str) -> tuple[int, dict[str, Any]]:
     return 200, {"ref": ref, "status": of}
 
 
-def reading(takes_s: float = 0.0) -> Target:
-    """A target that answers reads alone."""
-    return Target({"GET build": [status(READY, "ready")]}, takes_s)
+def reading(takes_s: float = 0.0, before: Callable[[int], object] = lambda _: None) -> Target:
+    return Target({"GET build": [status(READY, "ready")]}, takes_s, before)
 
 
 @pytest.fixture
@@ -138,9 +145,6 @@ def counts(facts: list[Any]) -> Counter[tuple[str, str, bool]]:
     return found
 
 
-# --- the schedule -----------------------------------------------------------------------------------------------------
-
-
 def test_each_arrival_is_sent_when_it_is_due(load: Load) -> None:
     facts = load(reading(0.05))
     assert counts(facts) == {("getBuild", "200", True): 8}
@@ -152,19 +156,19 @@ def test_each_arrival_is_sent_when_it_is_due(load: Load) -> None:
     assert of(Case, facts) == []
 
 
+@pytest.mark.parametrize(("room_bytes", "most", "kept"), [(30_000, 99, 1), (10**9, 3, 3), (10**9, 99, 8)])
+def test_exchanges_are_kept_within_bounds(
+    load: Load, monkeypatch: pytest.MonkeyPatch, room_bytes: int, most: int, kept: int
+) -> None:
+    monkeypatch.setattr(worker_module, "MAX_KEPT", most)
+    long = status(READY, "ready")[1] | {"more": "w" * 20_000}
+    facts = load(Target({"GET build": [(200, long)]}), target={"bounds": Bounds(max_total_bytes=room_bytes)})
+    assert len(of(Exchange, facts)) == kept
 
 
 def test_arrival_sent_late_has_waited_since_it_was_due(load: Load) -> None:
-    target = reading()
-    blocking = target.send
-
-    def send(method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        if not target.sent:
-            time.sleep(0.1)  # the whole worker stands still
-        return blocking(method, wire, stream_s)
-
-    target.send = send  # type: ignore[method-assign]
-    (window,) = of(Window, load(target))
+    # The whole worker stands still at first.
+    (window,) = of(Window, load(reading(before=lambda number: time.sleep(0.1 * (number == 1)))))
     assert window.response.sum_s - window.service.sum_s > 0.05
 
 
@@ -183,24 +187,15 @@ def test_stopped_worker_sends_no_more_arrivals(load: Load) -> None:
 
 
 def test_closed_model_sends_in_turn_and_starts_once_each(load: Load) -> None:
-    target = Target(
-        {"GET build": [status(READY, "ready")], "POST build": [(202, {"ref": OWN[0], "status": "building"})]},
-        takes_s=0.005,
-    )
-    mix = {"read": 3, "start": 1}
-    facts = load(
-        target, options={"model": "closed", "users": 2, "mix": mix, "duration_s": 0.4, "arrivals": "constant:10"}
-    )
+    target = Target({"GET build": [status(READY, "ready")], "POST build": [ACCEPTED]}, takes_s=0.005)
+    options = {"model": "closed", "users": 2, "mix": {"read": 3, "start": 1}, "duration_s": 0.4}
+    facts = load(target, options=options | {"arrivals": "constant:10"})
     sent = counts(facts)
     assert (sent["startBuild", "202", True], sent["getBuild", "200", True] > 4) == (1, True)
     assert [text.text for text in of(Remark, facts) if "closed model" in text.text]
     (state,) = of(Worker, facts)
     assert (state.undone, state.late_p99_s) == (0, 0.0)
 
-
-
-
-# --- what a client does -----------------------------------------------------------------------------------------------
 
 BUILDING, ACCEPTED = status(OWN[0], "building"), (202, {"ref": OWN[0], "status": "building"})
 REFUSED = (429, {"error": "later"}, 0)
@@ -213,10 +208,8 @@ def test_refused_start_is_repeated_as_advised(load: Load) -> None:
     facts = load(target, options=ONE_START)
     assert target.sent == ["POST build", "GET build", "GET build", "POST build", "GET build", "GET build"]
     attempts = of(Attempt, facts)
-    assert [(a.number, a.status, a.retry_after_s, a.gave_up, a.fresh) for a in attempts] == [
-        (1, 429, 0.0, False, True),
-        (2, 202, None, False, True),
-    ]
+    tries = [(a.number, a.status, a.retry_after_s, a.gave_up, a.fresh) for a in attempts]
+    assert tries == [(1, 429, 0.0, False, True), (2, 202, None, False, True)]
     (build,) = of(Build, facts)
     assert (build.end, build.seen_building_at is not None) == ("ready", True)
     assert build.accepted_at == pytest.approx(attempts[1].done_at)
@@ -244,14 +237,13 @@ READY_BUILD, NOT_BUILT = status(OWN[0], "ready"), status(OWN[0], "not_built")
     ("action", "reads", "end"),
     [
         ("start", [BUILDING, READY_BUILD], "ready"),
-        ("start", [BUILDING, status(OWN[0], "failed")], "failed"),
         ("start", [BUILDING, NOT_BUILT], "vanished"),
         ("start", [(404, {"error": "unknown"})], "vanished"),
         ("start", [NOT_BUILT, NOT_BUILT, NOT_BUILT, BUILDING, READY_BUILD], "ready"),
         ("start", [BUILDING], "stuck"),
         ("start", [(500, {"error": "x"})], "unread"),
         ("start", [(0, "ReadTimeout")], "silent"),
-        ("stream", [BUILDING, READY_BUILD], "ready"),
+        ("stream", [BUILDING, status(OWN[0], "failed")], "failed"),
         ("cancel", [BUILDING, NOT_BUILT], "cancelled"),
         ("cancel", [READY_BUILD], "ready"),  # too late to cancel
     ],
@@ -260,8 +252,8 @@ def test_build_is_polled_to_its_end(
     load: Load, monkeypatch: pytest.MonkeyPatch, action: str, reads: list[tuple[Any, ...]], end: str
 ) -> None:
     monkeypatch.setattr(budget, "SILENT_S", 0.1)
-    answers = {"POST build": [ACCEPTED], "GET build": reads, "DELETE build": [(202, {})], "GET events": [(200, {})]}
-    target = Target(answers)
+    others = {"DELETE build": [(202, {})], "GET events": [(200, {})]}
+    target = Target({"POST build": [ACCEPTED], "GET build": reads, **others})
     facts = load(target, options=ONE_START | {"mix": {action: 1}}, target={"build_timeout_s": 0.3})
     (build,) = of(Build, facts)
     assert (build.end, build.ref, build.ended_at > build.accepted_at) == (end, OWN[0], True)
@@ -274,9 +266,6 @@ def test_build_of_a_stopped_run_is_unfinished(load: Load) -> None:
     assert build.end == "unfinished"
 
 
-# --- findings and errors of ours --------------------------------------------------------------------------------------
-
-
 def test_odd_answer_is_a_finding_counted_each_time(load: Load) -> None:
     facts = load(Target({"GET build": [status(READY, "sleeping")]}))
     found = [each for each in of(Occurrence, facts) if each.finding.claim == "status.is-one-of-four"]
@@ -285,17 +274,11 @@ def test_odd_answer_is_a_finding_counted_each_time(load: Load) -> None:
 
 
 def test_error_in_a_client_is_reported_and_the_others_go_on(load: Load) -> None:
-    target = reading()
-    answered = target.send
-
-    def send(method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-        if len(target.sent) in (2, 3):
-            target.sent.append("broken")
+    def fail(number: int) -> None:
+        if number in (3, 4):
             raise ValueError(f"a mistake with {KEY}")
-        return answered(method, wire, stream_s)
 
-    target.send = send  # type: ignore[method-assign]
-    facts = load(target)
+    facts = load(reading(before=fail))
     (case,) = of(Case, facts)
     assert (case.outcome, KEY in case.message, "a mistake" in case.message) == ("error", False, True)
     assert [text.text for text in of(Remark, facts) if text.text.startswith("2 times: ")]
@@ -320,9 +303,6 @@ def test_start_by_another_worker_wakes_who_waits_for_it(tmp_path: Path) -> None:
     run.settle_start(5, accepted=False)
     assert waiting.get(timeout=LIMIT_S) == pytest.approx(run.now(), abs=1.0)
     assert (run.accepted_at(5, LIMIT_S), run.accepted_at(6, 0.0), reported) == (None, None, [(5, False)])
-
-
-# --- the part of a worker -------------------------------------------------------------------------------------------
 
 
 class Job:
@@ -368,32 +348,19 @@ def test_worker_reports_each_of_its_stages(tmp_path: Path) -> None:
 def test_worker_that_is_stopped_cuts_off_what_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "GRACE_S", 0.02)
     job = Job(tmp_path)
-    begun, hung = Event(), Event()
-
-    class Hanging(Target):
-        def send(self, method: str, wire: bytes, stream_s: float = 0.0) -> Answer:
-            answer = Answer(sent_at=self.run.now())
-            begun.set()
-            hung.wait()
-            answer.error, answer.done_at = "PoolTimeout: closed", self.run.now()
-            return answer
-
-        def leave_streams(self) -> None:
-            pass
-
-        def close(self) -> None:
-            hung.set()
+    target = Target({"GET build": [(0, "PoolTimeout")]}, before=lambda _: target.closed.wait())
 
     def send_all(run: LoadRun) -> None:
-        run.connections = target = Hanging({})  # type: ignore[assignment]  # all that is used of it
-        target.run = run
+        run.connections, target.run = target, run  # type: ignore[assignment]  # all that is used of it
         run.admit()
         run.spawn(lambda: run.send(Call("getBuild", READY), 0.0, paced=True, keep=True))
 
     working = gevent.spawn(job.worker.work, send_all, lambda: None)
     job.worker.receive({"part": PART.dump_python(part_of(job.given))})
     job.worker.receive({"began_at": 0.0})
-    assert begun.wait(LIMIT_S)
+    with gevent.Timeout(LIMIT_S):
+        while not target.sent:
+            gevent.sleep(0.005)
     job.worker.receive({"stop": True})
     working.join(LIMIT_S)
     facts = [runlog.decode(event) for data in job.sent for event in data.get("events", ())]
@@ -430,5 +397,28 @@ def test_refused_worker_leaves_and_joins_no_more(tmp_path: Path, monkeypatch: py
     assert (joining.ready(), job.left) == (True, ["too late"])
 
 
+def test_clock_of_another_machine_is_known_to_half_a_round_trip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead_s, given, parts, began_at = 1000.0, handover(tmp_path), list[Part](), time.monotonic()
+    now = [began_at]
+    monkeypatch.setattr(master_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(monotonic=lambda: now[0] + ahead_s))
 
+    def to_worker(_client: str, data: dict[str, Any]) -> None:
+        now[0] += 0.015
+        parts.extend(PART.validate_python(data["part"]) for _ in range("part" in data))
+        worker.receive(data)
 
+    def to_master(data: dict[str, Any]) -> None:
+        now[0] += 0.005
+        master.receive("w0", data)
+
+    master = Master(given, to_worker, lambda: ["w0"], lambda: None)
+    worker = LoadWorker(replace(given, run_log="", go_file=""), "steady", to_master, lambda _: None, lambda _: None)
+    worker._join()
+    master.stop()
+    (part,) = parts
+    assert part.clock_error_s == pytest.approx(0.01, abs=1e-5)
+    assert abs(part.origin - given.go().origin - ahead_s) <= part.clock_error_s
+    assert part.clock_offset_s == pytest.approx(ahead_s, abs=part.clock_error_s)

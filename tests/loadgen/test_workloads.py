@@ -3,26 +3,13 @@
 import pytest
 
 from touchstone.contract import claims
-from touchstone.contract.document import Contract
 from touchstone.errors import UsageError
-from touchstone.loadgen.arrivals import parse
 from touchstone.loadgen.thresholds import STATISTICS, bundled_thresholds, read_thresholds
-from touchstone.loadgen.workloads import ACTIONS, AT_ONCE, INVARIANTS, SCENARIOS, Scenario, mix_of, scenario
+from touchstone.loadgen.workloads import INVARIANTS, SCENARIOS, Scenario, mix_of, scenario
 
 MIX = {"read": 88, "start": 4, "cancel": 4, "stream": 4}
 LEDGER = claims.load().raised(INVARIANTS)
 EACH = pytest.mark.parametrize("each", SCENARIOS.values(), ids=lambda each: each.name)
-
-
-@EACH
-def test_defaults_of_a_scenario_fit_together(each: Scenario) -> None:
-    assert scenario(each.name) is each
-    assert each.mix
-    assert all(weight > 0 for weight in each.mix.values())
-    assert {ACTIONS[action].operation for action in each.mix} <= set(Contract.load().operations)
-    assert bool(each.ready) == ("read" in each.mix)
-    assert each.needs_second == ("greedy" in each.mix)
-    assert each.builds if each.arrivals == AT_ONCE else parse(each.arrivals, each.duration_s).count(each.duration_s)
 
 
 @EACH

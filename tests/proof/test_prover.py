@@ -26,7 +26,7 @@ def prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prove:
 
     def run(body: Any, *names: str, on_outcome: Callable[[Trial], None] = lambda _trial: None) -> list[Trial]:
         monkeypatch.setattr(prover, "trial", SimpleNamespace(main=body))
-        monkeypatch.setattr(prover, "WARM", "tests.proof.trials")
+        monkeypatch.setattr(prover, "WARM", ("tests.proof.trials",))
         candidates = [
             Candidate(Subject(name, "fault", "Does.", "schema", (f"{name}.claim",)), Behaviour(name, "Does."))
             for name in names

@@ -1,6 +1,6 @@
-"""A HAR saved by headless Chromium from a page that calls the API is judged as it is.
+"""A HAR file that headless Chromium saved from a page using the API is judged unchanged.
 
-`python -m tests.recordings.test_browser_har` saves tests/data/chromium.har anew.
+`python -m tests.recordings.test_browser_har` renews tests/data/chromium.har.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.recordings.conftest import Run
 from touchstone.contract.files import recordings_dir
 from touchstone.facts.leaks import leaks
 from touchstone.proof.faults import FAULTS
+from touchstone.recordings.foreign import KEY_UNKNOWN
 from touchstone.twin import TwinSettings
 from touchstone.twin.serve import Asgi, Behaviour
 
@@ -33,9 +34,9 @@ FILES = {
     "/v3/forecast": Response('{"forecast": "fair"}', media_type="application/json"),
 }
 OTHERS = f"{len(FILES)} left out: of another API"
-UNDECIDED = "2 left out: refused, and the file does not say with which key"
+UNDECIDED = f"2 left out: {KEY_UNKNOWN}"
 
-# The claims that the page shows however long its requests take.
+# Claims that the page tests whatever its timing.
 OBSERVED = {
     *("publish.answers-201", "publish.ref-is-the-document", "digest.is-the-published-one"),
     *("start.answers-202", "start.body-is-documented", "start.fresh-is-building", "start.ref-is-the-path"),
@@ -47,12 +48,12 @@ OBSERVED = {
     *("http.status-is-documented", "http.json-media-type", "http.no-server-error", "auth.valid-key-is-accepted"),
 }
 OF_KEYS = {"auth.missing-key-is-401", "auth.missing-key-text", "auth.unknown-key-is-401", "auth.invalid-key-text"}
-# And those that it shows where the build still runs when the page begins to follow it.
+# Claims that it also tests if the build still runs when the page starts to follow it.
 OF_A_RUNNING_BUILD = {"events.ready-ends-on-ready", "events.open-while-building"}
 
 
 def beside_the_api(api: Asgi) -> Asgi:
-    """The API, and the page on the same origin."""
+    """Serves the page on the origin of the API."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await FILES.get(scope["path"], api)(scope, receive, send)
@@ -61,7 +62,7 @@ def beside_the_api(api: Asgi) -> Asgi:
 
 
 def saved_from(behaviour: Behaviour, chromium: Browser) -> Saved:
-    """What Chromium saves of the page at a twin that behaves so."""
+    """The HAR file of the page at a twin with this behaviour."""
     with_page = replace(behaviour, wrap=lambda api: beside_the_api(behaviour.wrap(api)))
     with with_page.twin(TwinSettings(build_s=0.3)) as twin:
         return chromium.saved(f"{twin.url.removesuffix('/api')}/page", f"play('{PRIMARY}')")
@@ -71,7 +72,7 @@ CORRECT = Behaviour("correct", "Keeps every promise.")
 
 
 def replayed(text: str, run: Run, folder: Path) -> Ended:
-    """A replay of a file called page.har, without a key in the environment."""
+    """Replays a text as page.har, without a key in the environment."""
     (folder / "page.har").write_text(text, "utf-8")
     return run("replay", "page.har", keys={})
 
@@ -81,7 +82,7 @@ def upheld(ended: Ended) -> set[str]:
 
 
 def assert_judged_without_keys(ended: Ended, observed: set[str]) -> None:
-    """Refusals of keys are left out and counted where the file shows no keys; the rest is judged."""
+    """In a file without keys, refusals of keys are counted and left out; the rest is judged."""
     assert (ended.code, ended.err, ended.report()["findings"]) == (0, "", [])
     assert observed - upheld(ended) == set()
     assert {ended.verdicts()[claim] for claim in OF_KEYS} == {"not-applicable"}
@@ -145,12 +146,12 @@ def test_recordings_are_opened_by_developer_tools(chromium: Browser) -> None:
 
 
 def encoded(url: str) -> str:
-    """The URL as a file has it: the marker of a key is percent-encoded there."""
+    """The URL with the marker of a key percent-encoded, as in a file."""
     return url.replace("<", "%3C").replace(">", "%3E")
 
 
 def keep() -> None:
-    """Saves KEPT anew: as DevTools writes it, without the JavaScript stacks, which are a third of it."""
+    """Renews KEPT: the output of DevTools without the JavaScript stacks."""
     with browser() as running:
         har = json.loads(saved_from(CORRECT, running).sanitized)
     for entry in har["log"]["entries"]:

@@ -1,4 +1,4 @@
-"""`touchstone drift` compares what a target answers with recordings, and says whether a change breaks a claim."""
+"""`touchstone drift` compares the responses of a target with recordings, and reports changes that break a claim."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ WHERE = "getBuild (ready)"
 
 
 def changes(*answers: tuple[int, Response]) -> set[str]:
-    """The drift where some answers of the recording are others now."""
+    """The drift after replacing some responses of the recording."""
     now = recorded(NAME)
     for number, response in answers:
         now = changed(now, number, lambda each, new=response: replace(each, response=new))  # type: ignore[misc]  # a default
@@ -39,14 +39,14 @@ def answer_of(number: int) -> Response:
 
 
 def answer(number: int, **fields: Any) -> Response:
-    """One answer of the recording with some members of its body set, or without those that are None."""
+    """One response with changed members of its body; None removes a member."""
     response = answer_of(number)
     body = {name: value for name, value in (response.json() | fields).items() if value is not None}
     return replace(response, body=json.dumps(body).encode())
 
 
 def numbers(name: str, operation: str) -> list[int]:
-    """The exchanges of one operation that show a step."""
+    """The exchanges of one operation with this step."""
     pairs = enumerate(recorded(NAME).exchanges)
     return [number for number, each in pairs if (step(each), each.operation) == (name, operation)]
 
@@ -113,7 +113,7 @@ templates = {{ restricted = ["default/legacy-demo@1.0.0"] }}
 
 
 def compared(run: Run, behaviour: Behaviour, folder: Path, *recordings: str) -> tuple[Ended, dict[str, Any]]:
-    """The command against a twin that behaves so, and what drift.json holds."""
+    """Runs the command against a twin with this behaviour; returns drift.json as well."""
     with behaviour.twin(RECORDED_TWIN) as twin:
         (folder / "touchstone.toml").write_text(SETTINGS.format(url=twin.url), "utf-8")
         ended = run("drift", "--target", "other", *(str(recordings_dir() / f"{name}.har") for name in recordings))
@@ -121,36 +121,23 @@ def compared(run: Run, behaviour: Behaviour, folder: Path, *recordings: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "recording", "part"),
-    [
-        ("start-while-building-is-409", "joined-build", "startBuild: 409"),
-        ("combined-lavish", "cancel-when-idle", "field api_revision is new: an integer"),
-        ("combined-proxy", "unknown-version", "field request_id is gone; it was a text"),
-    ],
-)
-def test_drift_of_a_correct_target_is_a_list(name: str, recording: str, part: str, tmp_path: Path, run: Run) -> None:
-    ended, summary = compared(run, VARIANTS[name], tmp_path, recording)
-    assert ended.code == 0
-    assert part in ended.out
-    assert any(part in change for change in summary["changes"])
-    assert summary["not_compared"] == {}
-
-
-@pytest.mark.parametrize(
     ("name", "recording", "part", "claim"),
     [
+        ("start-while-building-is-409", "joined-build", "startBuild: 409", ""),
+        ("combined-lavish", "cancel-when-idle", "field api_revision is new: an integer", ""),
+        ("combined-proxy", "unknown-version", "field request_id is gone; it was a text", ""),
         ("cancel-answers-200", "events-cancelled", "cancelBuild: 200 now", "cancel.in-flight-is-202"),
         ("ready-has-no-build-time", "fresh-build", "field build_time_ms is gone", "status.ready-has-build-time"),
         ("small-plan-is-402", "below-plan", "402", "access.start-needs-scale"),
     ],
 )
-def test_drift_that_breaks_a_claim_fails(
+def test_drift_fails_only_if_it_breaks_a_claim(
     name: str, recording: str, part: str, claim: str, tmp_path: Path, run: Run
 ) -> None:
-    ended, summary = compared(run, FAULTS[name], tmp_path, recording)
-    assert ended.code == 1
+    ended, summary = compared(run, {**VARIANTS, **FAULTS}[name], tmp_path, recording)
+    assert (ended.code, part in ended.out, summary["not_compared"]) == (int(bool(claim)), True, {})
     assert any(part in change for change in summary["changes"])
-    assert ended.verdicts()[claim] == "broken"
+    assert not claim or ended.verdicts()[claim] == "broken"
 
 
 def test_unchanged_target_has_not_drifted(run: Run) -> None:
@@ -160,20 +147,20 @@ def test_unchanged_target_has_not_drifted(run: Run) -> None:
     assert (ended.code, summary) == (0, {"schema_version": 1, "changes": [], "not_compared": {}})
 
 
-def test_limit_that_the_target_does_not_have_is_a_change(tmp_path: Path, run: Run) -> None:
+def test_missing_limit_of_the_target_is_a_change(tmp_path: Path, run: Run) -> None:
     with Behaviour("roomy", "").twin(TwinSettings(build_s=0.05)) as twin:
         ended = run("drift", "--url", twin.url, str(recordings_dir() / "capacity.har"))
     (change,) = json.loads((ended.results / "drift.json").read_text("utf-8"))["changes"]
     assert (ended.code, change.partition(":")[0]) == (0, "capacity")
 
 
-def test_target_that_does_not_answer_cannot_be_compared(run: Run) -> None:
+def test_unreachable_target_cannot_be_compared(run: Run) -> None:
     ended = run("drift", "--url", "http://127.0.0.1:9", str(recordings_dir() / "fresh-build.har"))
     summary = json.loads((ended.results / "drift.json").read_text("utf-8"))
     assert (ended.code, list(summary["not_compared"]), summary["changes"]) == (3, ["fresh-build"], [])
 
 
-def test_recording_of_no_scenario_and_two_of_one_are_refused(tmp_path: Path, run: Run) -> None:
+def test_files_without_a_scenario_or_with_the_same_one_are_rejected(tmp_path: Path, run: Run) -> None:
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"
     path = saved(har, tmp_path / "unknown")

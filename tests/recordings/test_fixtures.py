@@ -1,4 +1,4 @@
-"""The pytest plugin that gives recordings and twins to the tests of a client, in projects of their own."""
+"""The pytest plugin with recordings and twins for tests of a client, in a project of its own."""
 
 import importlib.metadata
 import os
@@ -17,7 +17,7 @@ DOCS, DATA = Path(__file__).parents[2] / "docs", Path(__file__).parents[1] / "da
 GUIDE = (DOCS / "howto" / "test-my-client.md").read_text("utf-8")
 PLUGIN = ("-p", "touchstone.recordings.fixtures", "--strict-markers", "--strict-config")
 HEAVY = ("anyio", "httpx", "hypothesis", "respx", "schemathesis", "starlette", "uvicorn", "yaml")
-# Writes down which of the heavy packages a run has imported.
+# Stores which heavy packages a run imported.
 CONFTEST = f"""
 import pathlib
 import sys
@@ -29,7 +29,7 @@ def pytest_unconfigure():
 
 
 def pytest_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A pytest run of a project, with no plugin but those that the arguments name."""
+    """Runs pytest in a project; only the plugins of the arguments are loaded."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COLUMNS", "CI"))}
     (folder / "conftest.py").write_text(CONFTEST, "utf-8")
     command = [sys.executable, "-m", "pytest", "--disable-plugin-autoload", "-p", "no:cacheprovider", *arguments]
@@ -39,7 +39,7 @@ def pytest_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str
 
 
 class Results:
-    """How each test of a project ended, and its messages; the terminal output; and the imported heavy packages."""
+    """Outcome and messages of each test of a project, its terminal output, and its imported heavy packages."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "test_project.py").write_text((DATA / "project.py.txt").read_text("utf-8"), "utf-8")
@@ -67,18 +67,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return Results(tmp_path_factory.mktemp("project"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_fixtures_serve_one_test_each(results: Results) -> None:
+    passed = {name for name, outcome in results.outcomes.items() if outcome == "passed"}
+    assert passed >= {
         *("test_answered", "test_answered_from_the_beginning", "test_network_is_back", "test_twin_is_another_one"),
         *("test_expected", "test_counts", "test_asynchronous[asyncio]"),
-    ],
-)
-def test_fixtures_serve_one_test_each(name: str, results: Results) -> None:
-    assert (results.outcomes[name], results.messages[name]) == ("passed", "")
-
-
-def test_guide_passes_beside_its_example(results: Results) -> None:
+    }
     assert results.guide == ["passed"] * 3
 
 
@@ -97,7 +91,7 @@ MISSING = "the nearest is entry 1"
         ("test_without_names", "error", ["'log-times-out'", "capacity=1"]),
     ],
 )
-def test_mistake_ends_its_test_with_a_message_and_no_traceback_of_ours(
+def test_mistake_fails_its_test_without_a_traceback_of_ours(
     name: str, outcome: str, parts: list[str], results: Results
 ) -> None:
     assert results.outcomes[name] == outcome

@@ -1,4 +1,4 @@
-"""Whose key a request of a foreign HAR file holds, and that no key or cookie stays in the recording."""
+"""Accounts of the keys in foreign HAR files, and removal of keys and cookies."""
 
 from dataclasses import asdict
 from typing import Any
@@ -26,22 +26,28 @@ from tests.rules.exchanges import frame
 from touchstone.errors import UsageError
 from touchstone.facts import leaks
 from touchstone.recordings import reader
-from touchstone.recordings.foreign import KEY_UNKNOWN, LAPSED, NOT_NAMED
+from touchstone.recordings.foreign import KEY_UNKNOWN, LAPSED, NO_ACCOUNT
 from touchstone.recordings.recording import Accounts
 
+LONG = "abcdefghijklmnopqrstuvwxyz"
 SESSION = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVP"
+INVALID = "Invalid API key."
 ACCOUNTS: Accounts = {KEY: "primary", OTHER_KEY: "second", SMALL_KEY: "restricted"}
 
 
 def refused(at: float, text: str = "Missing API key.", **more: Any) -> HarEntry:
-    """A status read that is answered 401."""
+    """A status read with the response 401."""
     return HarEntry(at=at, status=401, answer={"error": text}, **more)
 
 
-def other_read(at: float, key: str = OTHER_KEY) -> HarEntry:
-    """A read of a version that only the other account has."""
+def other_read(at: float) -> HarEntry:
+    """A read of a version that only the second account has."""
     answer = {"ref": "default/theirs@1.0.0", "digest": "cd" * 32, "status": "not_built"}
-    return HarEntry(at=at, key=key, path="/templates/default/theirs/1.0.0/build", answer=answer)
+    return HarEntry(at=at, key=OTHER_KEY, path="/templates/default/theirs/1.0.0/build", answer=answer)
+
+
+def authorization(value: str) -> dict[str, Any]:
+    return {"key": None, "headers": {"Authorization": value}}
 
 
 def test_keys_belong_to_the_accounts_of_the_user() -> None:
@@ -49,37 +55,26 @@ def test_keys_belong_to_the_accounts_of_the_user() -> None:
         other_read(0.0),
         status_read("not_built", 1.0),
         start(3.0, key=SMALL_KEY, status=403, answer={"error": "The plan is too small."}),
-        refused(4.0, "Invalid API key.", key=WRONG_KEY),
+        refused(4.0, INVALID, key=WRONG_KEY),
         refused(5.0, key=None),
         accounts=ACCOUNTS,
     )
-
     assert credentials(recording) == ["second", "primary", "restricted", "unknown", "none"]
-    assert recording.terms.keys == ("primary", "second", "restricted")
-    assert found(recording) == set()
+    assert (recording.terms.keys, found(recording)) == (("primary", "second", "restricted"), set())
 
 
-def test_several_accepted_keys_need_accounts() -> None:
+def test_several_accepted_keys_need_accounts_unless_only_served() -> None:
     entries = status_read("not_built", 0.0), other_read(1.0)
     with pytest.raises(ValueError, match="--as") as refusal:
         read_har(*entries)
-
     assert "0123456789" not in str(refusal.value)
-    # Who only serves the recording does not have to know.
     assert credentials(read_har(*entries, accounts=None)) == ["primary", "primary"]
-
-
-def test_only_accepted_key_is_the_primary_one() -> None:
-    recording = read_har(status_read("not_built", 0.0), refused(1.0, "Invalid API key.", key=WRONG_KEY))
-
-    assert credentials(recording) == ["primary", "unknown"]
 
 
 def test_key_without_an_account_is_left_out_and_marked() -> None:
     missing = HarEntry(at=2.0, status=404, answer={"error": f"not {OTHER_KEY}"})
     recording = read_har(status_read("ready", 0.0), other_read(1.0), missing, accounts={KEY: "primary"})
-
-    assert (credentials(recording), recording.left_out) == (["primary", "primary"], {NOT_NAMED: 1})
+    assert (credentials(recording), recording.left_out) == (["primary", "primary"], {NO_ACCOUNT: 1})
     assert OTHER_KEY not in str(recording)
 
 
@@ -101,47 +96,40 @@ def test_account_option_takes_a_key_or_its_variable(options: list[str], expected
 def test_wrong_account_option_is_a_usage_error_without_the_key(options: list[str]) -> None:
     with pytest.raises(UsageError, match="--as") as refusal:
         reader.accounts_of(options, {})
-
     assert KEY not in str(refusal.value)
 
 
-def test_refusals_of_a_file_without_keys_are_left_out() -> None:
-    recording = read_har(status_read("ready", 0.0, key=None), refused(1.0, key=None), start(2.0, key=None))
-
-    assert credentials(recording) == ["primary", "primary"]
-    assert recording.left_out == {KEY_UNKNOWN: 1}
-
-
-def test_refusal_of_a_gateway_or_an_expired_session_is_left_out() -> None:
-    basic: dict[str, Any] = {"key": None, "headers": {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}}
-    for entries in (
-        (status_read("ready", 0.0, **basic), refused(1.0, **basic)),
-        (status_read("ready", 0.0), refused(1.0, "Your session has expired.", key=SESSION)),
-    ):
-        recording = read_har(*entries)
-        assert (credentials(recording), recording.left_out) == (["primary"], {KEY_UNKNOWN: 1})
-
-
-@pytest.mark.parametrize(
-    "masked",
-    [
-        *("[Filtered]", "Bearer ***", "Bearer <redacted>", "bearer [REDACTED]", "Bearer xxxxxxxx", "Bearer DUMMY"),
-        *("", "REMOVED", "Basic *****"),
+BASIC = authorization("Basic dXNlcjpwYXNzd29yZA==")
+MASKS = ("[Filtered]", "Bearer ***", "Bearer <redacted>", "bearer [REDACTED]", "Bearer xxxxxxxx", "Bearer DUMMY")
+UNDECIDED: dict[str, list[HarEntry]] = {
+    "file without keys": [status_read("ready", 0.0, key=None), refused(1.0, key=None)],
+    "key of a gateway": [status_read("ready", 0.0, **BASIC), refused(1.0, **BASIC)],
+    "expired session": [status_read("ready", 0.0), refused(1.0, "Your session has expired.", key=SESSION)],
+    "key in the query of a file without keys": [
+        status_read("ready", 0.0, key=None),
+        refused(1.0, key=None, path=f"{BUILD}?api_key={KEY}"),
     ],
-)
-def test_masked_key_is_no_key(masked: str) -> None:
-    header: dict[str, Any] = {"key": None, "headers": {"Authorization": masked}}
-    recording = read_har(
-        status_read("ready", 0.0, **header), refused(1.0, **header), status_read("ready", 2.0, key=None)
-    )
+    **{
+        f"masked key {mask!r}": [
+            status_read("ready", 0.0, **authorization(mask)),
+            refused(1.0, **authorization(mask)),
+        ]
+        for mask in (*MASKS, "", "REMOVED", "Basic *****")
+    },
+}
 
-    assert credentials(recording) == ["primary", "primary"]
-    assert recording.left_out == {KEY_UNKNOWN: 1}
+
+@pytest.mark.parametrize("case", UNDECIDED)
+def test_refusal_of_an_unknown_key_is_left_out(case: str) -> None:
+    recording = read_har(*UNDECIDED[case])
+    assert (credentials(recording), recording.left_out) == (["primary"], {KEY_UNKNOWN: 1})
+    assert KEY not in str(recording)
 
 
 @pytest.mark.parametrize(
     ("header", "credential"),
     [
+        (f"Bearer {WRONG_KEY}", "unknown"),
         (f"bearer {KEY}", "lowercase-scheme"),
         (f"BEARER {KEY}", "lowercase-scheme"),
         (f"bearer {WRONG_KEY}", "malformed"),
@@ -152,51 +140,38 @@ def test_masked_key_is_no_key(masked: str) -> None:
     ],
 )
 def test_header_of_another_form_is_recognised(header: str, credential: str) -> None:
-    status, answer = (200, {}) if credential == "lowercase-scheme" else (401, {"error": "Invalid API key."})
+    status, answer = (200, {}) if credential == "lowercase-scheme" else (401, {"error": INVALID})
     odd = HarEntry(at=1.0, key=None, headers={"authorization": header}, status=status, answer=answer)
-
     recording = read_har(status_read("ready", 0.0), odd)
-
-    assert credentials(recording) == ["primary", credential]
-    assert recording.terms.keys == ("primary",)
+    assert (credentials(recording), recording.terms.keys) == (["primary", credential], ("primary",))
 
 
-def test_key_in_the_query_is_recognised_where_the_file_shows_keys() -> None:
-    request = refused(1.0, key=None, path=f"{BUILD}?api_key={KEY}")
-
-    with_keys = read_har(status_read("ready", 0.0), request)
-    sanitized = read_har(status_read("ready", 0.0, key=None), request)
-
-    assert credentials(with_keys) == ["primary", "query"]
-    assert with_keys.exchanges[1].request.url.endswith(f"{BUILD}?api_key=<key:primary>")
-    assert (credentials(sanitized), sanitized.left_out) == (["primary"], {KEY_UNKNOWN: 1})
-    assert KEY not in str(sanitized)
+def test_key_in_the_query_is_recognised_in_a_file_with_keys() -> None:
+    recording = read_har(status_read("ready", 0.0), refused(1.0, key=None, path=f"{BUILD}?api_key={KEY}"))
+    assert credentials(recording) == ["primary", "query"]
+    assert recording.exchanges[1].request.url.endswith(f"{BUILD}?api_key=<key:primary>")
 
 
 @pytest.mark.parametrize(
     "other_way",
     [
-        {"headers": {"Cookie": "session=abcdefghijklmnopqrstuvwxyz"}},
-        {"headers": {"X-API-Key": "abcdefghijklmnopqrstuvwxyz"}},
-        {"path": f"{BUILD}?access_token=abcdefghijklmnopqrstuvwxyz"},
+        {"headers": {"Cookie": f"session={LONG}"}},
+        {"headers": {"X-API-Key": LONG}},
+        {"path": f"{BUILD}?access_token={LONG}"},
         {"request": {"headersSize": -1}},
     ],
 )
-def test_request_with_another_way_in_is_not_without_a_key(other_way: dict[str, Any]) -> None:
+def test_request_with_another_credential_may_have_a_key(other_way: dict[str, Any]) -> None:
     recording = read_har(status_read("ready", 0.0), status_read("ready", 1.0, key=None, **other_way))
-
-    assert credentials(recording) == ["primary", "primary"]
-    assert found(recording) == set()
-    assert "abcdefghijklmnopqrstuvwxyz" not in str(recording)
+    assert (credentials(recording), found(recording)) == (["primary", "primary"], set())
+    assert LONG not in str(recording)
 
 
 def test_refusal_counts_only_while_its_key_is_accepted() -> None:
-    refusals = [refused(at, "Invalid API key.") for at in (0.0, 2.0, 4.0)]
+    refusals = [refused(at, INVALID) for at in (0.0, 2.0, 4.0)]
     recording = read_har(*refusals, status_read("ready", 1.0), status_read("ready", 3.0))
-
     assert [exchange.status for exchange in recording.exchanges] == [200, 401, 200]
-    assert recording.left_out == {LAPSED: 2}
-    assert found(recording) == {"auth.valid-key-is-accepted"}
+    assert (recording.left_out, found(recording)) == ({LAPSED: 2}, {"auth.valid-key-is-accepted"})
 
 
 def test_no_key_and_no_cookie_stays_in_the_recording() -> None:
@@ -206,17 +181,15 @@ def test_no_key_and_no_cookie_stays_in_the_recording() -> None:
         publish(1.0, posted=f'{{"template": {{"name": "hello", "version": "1.0.0"}}, "env": "{KEY}"}}'),
         log(2.0, text=f'data: {{"line": "{OTHER_KEY} and 0123456789abcdef0123"}}\n\n'),
         other_read(3.0),
-        refused(4.0, f"Invalid API key. {WRONG_KEY}", key=WRONG_KEY),
+        refused(4.0, f"{INVALID} {WRONG_KEY}", key=WRONG_KEY),
         refused(5.0, path=f"{PATH}?next={KEY}", key="sk_live_another_0123456789"),
-        refused(6.0, key=None, headers={"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}),
+        refused(6.0, **BASIC),
         accounts=ACCOUNTS,
     )
-
     text = str([asdict(exchange) for exchange in recording.exchanges])
-
+    secrets = (KEY, OTHER_KEY, WRONG_KEY, "0123456789abcdef0123", "another_0123456789", "dXNlcjpwYXNzd29yZA")
+    assert [secret for secret in secrets if secret in text] == []
     assert "<redacted> and <redacted>" in text
-    for secret in (KEY, OTHER_KEY, WRONG_KEY, "0123456789abcdef0123", "another_0123456789", "dXNlcjpwYXNzd29yZA"):
-        assert secret not in text
     assert leaks.leaks(text, {}) == ()
     headers = [dict(exchange.request.headers).get("Authorization") for exchange in recording.exchanges]
     assert headers[0] == "Bearer <key:primary>"
@@ -229,9 +202,7 @@ def test_key_in_a_document_or_a_log_is_removed_without_a_finding() -> None:
     document = {"api_version": "orgo.ai/v1", "template": {"name": "hello", "version": "1.0.0"}, "env": {"KEY": KEY}}
     answer = {"ref": "default/hello@1.0.0", "digest": "ab" * 32, "template": document}
     event = {"ts": "2026-03-14T09:00:02Z", "level": "info", "phase": "install", "line": KEY}
-
     recording = read_har(HarEntry(path=PATH, answer=answer), log(1.0, text=frame(event).decode() + log_text("ready")))
-
     assert found(recording) == set()
     assert KEY not in str(recording)
 

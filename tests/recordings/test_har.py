@@ -1,4 +1,4 @@
-"""Recordings as HAR 1.2: nothing is lost by writing and reading, and every disagreement is found at its place."""
+"""Recordings as HAR 1.2: a round trip loses nothing, and every violation of the format has its place."""
 
 import copy
 import json
@@ -80,7 +80,7 @@ def test_digest_shows_a_changed_entry_and_no_other_change() -> None:
 
 
 @pytest.mark.parametrize(("status", "phrase"), [(200, "OK"), (413, "Content Too Large"), (599, "")])
-def test_status_text_is_that_of_the_standard(status: int, phrase: str) -> None:
+def test_status_text_follows_the_standard(status: int, phrase: str) -> None:
     assert STREAM.response
     other = replace(ODD, exchanges=(replace(STREAM, response=replace(STREAM.response, status=status)),))
     assert json.loads(har.render(other))["log"]["entries"][0]["response"]["statusText"] == phrase
@@ -96,7 +96,7 @@ def test_status_text_is_that_of_the_standard(status: int, phrase: str) -> None:
         ("/log/entries/0/timings/wait", "long"),
     ],
 )
-def test_field_that_cannot_be_read_is_an_error_at_its_place(pointer: str, value: object, tmp_path: Path) -> None:
+def test_invalid_field_is_an_error_at_its_place(pointer: str, value: object, tmp_path: Path) -> None:
     path = tmp_path / "mine.har"
     path.write_text(json.dumps(changed(document("fresh-build"), pointer, value)), "utf-8")
     with pytest.raises(RecordingError) as error:
@@ -142,12 +142,12 @@ GONE = object()
 
 
 def sample(name: str) -> Any:
-    """A document as a writer of HAR makes it; `full` has every field that the specification names."""
+    """A document of one HAR writer; `full` has every field of the specification."""
     return json.loads((Path(__file__).parents[1] / "data" / "har" / f"{name}.json").read_text("utf-8"))
 
 
 def changed(found: dict[str, Any], pointer: str, value: object = GONE) -> dict[str, Any]:
-    """The document with another value at a pointer, or without the field there."""
+    """A copy with another value at a pointer, or without the field."""
     result = copy.deepcopy(found)
     *steps, last = pointer.removeprefix("/").split("/")
     node: Any = result
@@ -161,7 +161,7 @@ def changed(found: dict[str, Any], pointer: str, value: object = GONE) -> dict[s
 
 
 def problems(found: object) -> list[tuple[str, str]]:
-    """Where a document disagrees with the format, and with which part of the schema."""
+    """The violations in a document: pointer and keyword of the schema."""
     return [(problem.pointer, problem.keyword) for problem in har.problems(found)]
 
 
@@ -218,7 +218,7 @@ def test_wrong_value_is_one_problem(pointer: str, value: object, keyword: str) -
 
 
 def with_fields(node: Any, fields: dict[str, Any]) -> Any:
-    """A document whose objects all have further fields."""
+    """A document with further fields in every object."""
     if isinstance(node, list):
         return [with_fields(item, fields) for item in node]
     if isinstance(node, dict):
@@ -229,7 +229,7 @@ def with_fields(node: Any, fields: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("value", [None, 1, {"_status": {"log": []}}, [[]]])
 def test_unknown_fields_may_hold_anything(value: object) -> None:
     assert problems(with_fields(sample("full"), {"_custom": value, "sameSite": value})) == []
-    assert problems(changed(sample("full"), f"{RESPONSE}/redirectURL", None)) == []  # as Charles writes it
+    assert problems(changed(sample("full"), f"{RESPONSE}/redirectURL", None)) == []
 
 
 def test_problems_are_in_the_order_of_their_pointers() -> None:

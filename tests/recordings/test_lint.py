@@ -1,4 +1,4 @@
-"""`touchstone recordings lint` finds what is wrong with recordings, without a network."""
+"""`touchstone recordings lint` finds problems in recordings, offline."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ RECORDED_AT = har.moment(recorded(NAME).recorded_at)
 
 
 def remarks(found: dict[str, Any], folder: Path, name: str = NAME) -> tuple[Remark, ...]:
-    """The remarks about a document in the form in which it is written."""
+    """The remarks about a document, written as `touchstone record` does."""
     path = folder / f"{name}.har"
     path.write_text(json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     return lint([path], {"primary": KEY}, RECORDED_AT)
@@ -33,7 +33,7 @@ def about(change: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any
     return lambda found: change(found["log"]["_touchstone"])
 
 
-# What is done to a recording, and what the remark about it has to name.
+# Change of a recording, and text of its remark.
 SPOILT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no HAR": (lambda d: d["log"].pop("creator"), "/log/creator"),
     "an entry that cannot be read": (lambda d: entry(d, "not built").pop("_exchange"), "/log/entries/1/_exchange"),
@@ -114,7 +114,7 @@ def test_command_ends_with_1_for_faults_and_shows_no_key(tmp_path: Path, run: Ru
 
 
 def lengthened(folder: Path, entries: int) -> Path:
-    """A recording in which one version goes through the same again and again."""
+    """A recording that repeats the same exchanges of one version."""
     found = document("fresh-build")
     once = found["log"]["entries"]
     found["log"]["entries"] = []
@@ -130,7 +130,7 @@ def lengthened(folder: Path, entries: int) -> Path:
 
 
 def calls_to_judge(path: Path) -> int:
-    """How many functions are called to judge a recording."""
+    """The number of function calls for judging a recording."""
     recording = reader.read(path)
     calls = 0
 
@@ -146,6 +146,6 @@ def calls_to_judge(path: Path) -> int:
     return calls
 
 
-def test_work_grows_about_as_the_recording_does(tmp_path: Path) -> None:
+def test_work_grows_linearly_with_the_recording(tmp_path: Path) -> None:
     short, long = (calls_to_judge(lengthened(tmp_path, entries)) for entries in (80, 320))
-    assert long < 8 * short  # sixteen times where each entry is compared with all others
+    assert long < 8 * short  # quadratic work would be sixteen times as much

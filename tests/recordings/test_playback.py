@@ -1,7 +1,6 @@
-"""A recording that is served answers what was recorded, in its order and at its pace, and nothing else."""
+"""A served recording returns the recorded responses, in their order and at their pace, and nothing else."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ def client(*exchanges: Exchange, speed: float = float("inf")) -> tuple[httpx.Cli
         (("POST", "/a", b'{"x": 1, "y": [2]}'), ("POST", "/a", b'{"y":[2],"x":1}')),
     ],
 )
-def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
+def test_equal_requests_share_a_key(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
     assert request_key(*one) == request_key(*other)
 
 
@@ -64,11 +63,11 @@ def test_request_is_recognised_in_any_spelling(one: tuple[str, str, bytes], othe
         (("POST", "/a", b""), ("POST", "/a", b"{}")),
     ],
 )
-def test_request_of_another_meaning_is_another_one(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
+def test_different_requests_have_different_keys(one: tuple[str, str, bytes], other: tuple[str, str, bytes]) -> None:
     assert request_key(*one) != request_key(*other)
 
 
-def test_repeated_request_takes_each_answer_in_turn_and_then_none() -> None:
+def test_repeated_request_uses_each_response_once() -> None:
     requests, playback = client(exchange(1), exchange(2, target="/b"), exchange(3))
     assert [requests.get("/a").json() for _ in range(2)] == [1, 3]
     with pytest.raises(RecordingError, match=r"GET /a: .*3.* 2 .*entry 0, 2"):
@@ -86,7 +85,7 @@ def test_repeated_request_takes_each_answer_in_turn_and_then_none() -> None:
         ("POST", "/b", 1, ("body", b"", b'{"x":1}')),
     ],
 )
-def test_unrecorded_request_shows_the_nearest_and_how_it_differs(
+def test_unrecorded_request_reports_the_nearest_and_its_differences(
     method: str, path: str, entry: int, difference: tuple[str, object, object]
 ) -> None:
     requests, _ = client(
@@ -98,15 +97,11 @@ def test_unrecorded_request_shows_the_nearest_and_how_it_differs(
         requests.request(method, path)
     assert f"entry {entry};" in str(error.value)
     assert str(error.value).endswith("{}: sent {!r}, recorded {!r}".format(*difference))
-
-
-def test_empty_recording_answers_nothing() -> None:
-    requests, _ = client()
     with pytest.raises(RecordingError, match="GET /a"):
-        requests.get("/a")
+        client()[0].get("/a")
 
 
-def test_key_in_a_request_is_looked_up_by_its_marker() -> None:
+def test_key_in_a_request_matches_its_marker() -> None:
     requests, playback = client(exchange(1, target="/a?api_key=<key:primary>"))
     playback.clean = lambda text: text.replace("sk_live_test_x", "<key:primary>")
     assert requests.get("/a?api_key=sk_live_test_x").json() == 1
@@ -126,7 +121,7 @@ STREAM = Response(200, (("content-type", "text/event-stream"),), b"".join(piece.
 
 
 @pytest.mark.parametrize(("speed", "waits_s"), [(2.0, [0.0, 0.5, 0.0, 1.5]), (float("inf"), [0.0] * 4)])
-def test_stream_comes_in_its_pieces_at_its_pace(
+def test_stream_keeps_its_chunks_and_its_pace(
     speed: float, waits_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited_s: list[float] = []
@@ -151,14 +146,14 @@ def test_stream_comes_in_its_pieces_at_its_pace(
     assert waited_s == pytest.approx([wait for wait in waits_s if wait])
 
 
-def test_recorded_failure_is_a_failure_again() -> None:
+def test_recorded_failure_is_raised_again() -> None:
     requests, _ = client(exchange(1, error="ReadTimeout: timed out", response=None))
     with pytest.raises(httpx.ReadTimeout, match="timed out"):
         requests.get("/a")
 
 
 @pytest.mark.parametrize("error", ["RemoteProtocolError: closed", "body not complete after 30.0 s and 5 bytes"])
-def test_broken_stream_breaks_off_after_what_came(error: str) -> None:
+def test_broken_stream_breaks_off_after_its_chunks(error: str) -> None:
     requests, _ = client(exchange(1, answer=Response(200, (), b"a", (Chunk(0.0, b"a"),)), error=error))
     with requests.stream("GET", "/a") as stream:
         pieces = stream.iter_bytes()
@@ -172,33 +167,20 @@ def build_of(ref: str) -> str:
     return f"/templates/{ref.replace('@', '/')}/build"
 
 
-def from_its_base(served: ServedRecording) -> Any:
-    with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {served.key}"}) as requests:
-        return requests.get(build_of(served.ref)).json()
-
-
-def at_once(served: ServedRecording) -> Any:
-    return httpx.get(served.url + build_of(served.ref)).json()
-
-
-def asynchronously(served: ServedRecording) -> Any:
-    async def request() -> Any:
+def test_every_httpx_client_is_answered() -> None:
+    async def asynchronous(path: str) -> httpx.Response:
         async with httpx.AsyncClient(base_url=served.url) as requests:
-            return (await requests.get(build_of(served.ref))).json()
+            return await requests.get(path)
 
-    return asyncio.run(request())
-
-
-@pytest.mark.parametrize("request_one", [from_its_base, at_once, asynchronously])
-def test_every_httpx_client_is_answered(request_one: Callable[[ServedRecording], Any]) -> None:
-    with servers.recorded("fresh-build") as served:
-        url = served.url + build_of(served.ref)
-        reads = [e for e in served.recording.exchanges if (e.request.method, e.request.url) == ("GET", url)]
-        assert [request_one(served) for _ in reads] == [each.body for each in reads]
-    assert len(reads) > 1
+    with httpx.Client(base_url=ServedRecording.url) as before, servers.recorded("fresh-build") as served:
+        path = build_of(served.ref)
+        first = before.get(path, headers={"Authorization": f"Bearer {served.key}"})
+        responses = [first, httpx.get(served.url + path), asyncio.run(asynchronous(path))]
+    reads = [e for e in served.recording.exchanges if (e.request.method, e.request.url) == ("GET", served.url + path)]
+    assert [response.json() for response in responses] == [each.body for each in reads]
 
 
-def test_speed_of_a_served_recording_is_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_changes_the_pace_of_a_served_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     waits_s: list[float] = []
     monkeypatch.setattr(replay, "wait_s", waits_s.append)
     for speed in (1.0, 2.0, 0.0):
@@ -241,7 +223,7 @@ def test_swallowed_error_is_raised_once_at_the_end() -> None:
     assert str(error.value).count(f"PUT {build_of(served.ref)}: ") == 1
 
 
-def test_unused_exchanges_are_those_nobody_requested_and_the_network_is_back() -> None:
+def test_unused_exchanges_are_listed_and_the_network_is_back() -> None:
     with servers.recorded("cancel-when-idle") as served:
         whole = served.unused
         assert whole[0] == "POST /templates → 201"

@@ -1,4 +1,4 @@
-"""`touchstone replay`: the rules of a check judge recordings offline, and a changed byte is found."""
+"""`touchstone replay` judges recordings offline with the rules of a check, and finds a changed byte."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from tests.recorded import changed, document, entry, every, recorded, saved
 from tests.recordings.conftest import Run
 from touchstone.contract import claims as ledger_of_claims
 from touchstone.contract.files import recordings_dir
-from touchstone.facts.exchange import Exchange
 from touchstone.recordings.har import decode
 from touchstone.recordings.replay import alone
 
@@ -57,7 +56,7 @@ def text(old: str, new: str) -> Callable[[Entry], None]:
 
 READY_LOG, CANCELLED_LOG, FAILED_LOG = "log ends on ready", "log ends on cancel", "log ends on install, an error"
 
-# Scenario, step and operation of an entry, a change of one byte, and the claim that it breaks.
+# Scenario, step and operation of an entry; a change; and the claim that it breaks.
 CHANGES: dict[str, tuple[str, str, str, Callable[[Entry], None], str]] = {
     "status of a start": ("fresh-build", "building", "startBuild", status(200), "start.answers-202"),
     "status of a read": ("fresh-build", "ready", "getBuild", status(404), "lookup.existing-version-is-found"),
@@ -94,30 +93,23 @@ def test_changed_recording_fails_the_run_and_is_a_warning(tmp_path: Path, run: R
     assert [warning.partition(":")[0] for warning in ended.report()["warnings"]] == ["events-ready.har"]
 
 
-# Another status that the documentation lets stand in the place of the recorded one: facts 7.
+# Other statuses that the documentation allows (facts 7).
 ALLOWED = {("publishTemplate", 201, 200), ("startBuild", 202, 200)}
 
 
 @pytest.mark.parametrize(("name", "every_nth"), [("fresh-build", 5), ("cancel-when-idle", 1)])
 def test_other_digit_of_a_status_breaks_a_must_claim(name: str, every_nth: int) -> None:
-    exchanges = recorded(name).exchanges
-    pairs = [
-        (number, code)
-        for number, exchange in enumerate(exchanges)
-        for code in range(200, 600)
-        if sum(a != b for a, b in zip(str(code), str(exchange.status), strict=True)) == 1
-    ]
     missed = set()
-    for number, code in pairs[::every_nth]:
-        result = alone(changed(recorded(name), number, lambda each, code=code: answering(each, code)))  # type: ignore[misc]  # a default
-        if not any(finding.level == "must" for finding in result.findings()):
-            missed.add((exchanges[number].operation, exchanges[number].status, code))
+    for number, exchange in enumerate(recorded(name).exchanges):
+        assert exchange.response is not None
+        digits = str(exchange.status)
+        codes = [code for code in range(200, 600) if sum(a != b for a, b in zip(str(code), digits, strict=True)) == 1]
+        for code in codes[number % every_nth :: every_nth]:
+            other = replace(exchange, response=replace(exchange.response, status=code))
+            findings = alone(changed(recorded(name), number, lambda _, other=other: other)).findings()  # type: ignore[misc]  # a default
+            if not any(finding.level == "must" for finding in findings):
+                missed.add((exchange.operation, exchange.status, code))
     assert missed <= ALLOWED
-
-
-def answering(exchange: Exchange, code: int) -> Exchange:
-    assert exchange.response is not None
-    return replace(exchange, response=replace(exchange.response, status=code))
 
 
 def elsewhere(har: dict[str, Any]) -> None:
@@ -132,7 +124,7 @@ def elsewhere(har: dict[str, Any]) -> None:
         ("fresh-build", elsewhere, "1.0.1"),
         ("unknown-version", lambda har: entry(har, "no such method")["response"].update(status=400), "400"),
     ],
-    ids=["request that is missing", "request for another version", "answer outside the story"],
+    ids=["missing request", "request for another version", "unexpected response"],
 )
 def test_recording_that_does_not_fit_its_scenario_is_no_pass(
     name: str, spoil: Callable[[dict[str, Any]], None], reason: str, tmp_path: Path, run: Run
@@ -156,7 +148,7 @@ def test_exchange_beyond_the_scenario_is_a_warning_and_judged(tmp_path: Path, ru
     assert ended.verdicts()["status.is-one-of-four"] == "broken"
 
 
-def test_recording_of_no_scenario_is_played_as_it_is(tmp_path: Path, run: Run) -> None:
+def test_recording_without_a_scenario_is_replayed(tmp_path: Path, run: Run) -> None:
     har = document("fresh-build")
     har["log"]["pages"][0]["id"] = "mine"
     ended = run("replay", str(saved(har, tmp_path / "unknown")), keys={})
@@ -182,9 +174,7 @@ def test_recordings_follow_each_other_in_one_run_log(tmp_path: Path, run: Run) -
     [("wrong.har", "{"), ("absent.har", None), (".", None)],
     ids=["no HAR", "no file", "no recordings"],
 )
-def test_unusable_file_is_refused_before_anything_runs(
-    file: str, content: str | None, tmp_path: Path, run: Run
-) -> None:
+def test_unusable_file_is_rejected_before_the_run(file: str, content: str | None, tmp_path: Path, run: Run) -> None:
     if content:
         (tmp_path / file).write_text(content, "utf-8")
     ended = run("replay", file)
@@ -193,7 +183,7 @@ def test_unusable_file_is_refused_before_anything_runs(
 
 
 def test_key_of_the_environment_reaches_no_report(tmp_path: Path) -> None:
-    key = "sk_live_test_of_whoever_recorded"
+    key = "sk_live_test_of_the_recorder"
     har = document("fresh-build")
     content = entry(har, "building", "startBuild")["response"]["content"]
     content["text"] = json.dumps(json.loads(content["text"]) | {"status": f"paid by {key}"})

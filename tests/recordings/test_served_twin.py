@@ -1,4 +1,4 @@
-"""A twin for the tests of a client: published versions, the chosen options, and names that do not exist."""
+"""A twin for tests of a client: published versions, options, and unknown names."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +14,7 @@ Request = Callable[..., httpx.Response]
 
 @pytest.fixture
 def request_build() -> Iterator[Request]:
-    """Sends requests about the build of a version, with the key of the twin."""
+    """Sends requests for the build of a version, with the key of the twin."""
     with httpx.Client(verify=False) as client:
 
         def request(twin: ServedTwin, method: str, ref: str, rest: str = "") -> httpx.Response:
@@ -24,7 +24,7 @@ def request_build() -> Iterator[Request]:
         yield request
 
 
-def test_published_steps_are_what_is_built(request_build: Request) -> None:
+def test_build_runs_the_published_steps(request_build: Request) -> None:
     with ServedTwin() as twin:
         first, second = twin.publish("echo hello"), twin.publish("exit 4", name="mine", version="2.0.0")
         assert (second, len({first, second, twin.publish()})) == ("default/mine@2.0.0", 3)
@@ -34,21 +34,13 @@ def test_published_steps_are_what_is_built(request_build: Request) -> None:
         assert [request_build(twin, "GET", ref).json()["status"] for ref in (first, second)] == ["ready", "failed"]
 
 
-def test_refused_publish_is_a_usage_error_with_the_answer() -> None:
+def test_rejected_publish_is_a_usage_error_with_the_response() -> None:
     with ServedTwin() as twin:
         with pytest.raises(UsageError, match=r"Mine@1\.0\.0: .*422 .*template\.name"):
             twin.publish(name="Mine")
         twin.publish("echo one", name="mine")
         with pytest.raises(UsageError, match=r"mine@1\.0\.0: .*409"):
             twin.publish("echo two", name="mine")
-
-
-def test_twins_are_separate_and_gone_afterwards(request_build: Request) -> None:
-    with ServedTwin() as one, ServedTwin() as other:
-        ref, url = one.publish("echo hello"), one.url
-        assert [request_build(twin, "GET", ref).status_code for twin in (one, other)] == [200, 404]
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/templates")
 
 
 def test_plan_chooses_the_key(request_build: Request) -> None:

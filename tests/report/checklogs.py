@@ -1,4 +1,4 @@
-"""Run logs of checks as a real run would write them: one passes, one fails, one is cut short, one is hostile."""
+"""Run logs of checks: passing, failing, interrupted, hostile."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ CLAIMS = """
     cancel.settles | must | A cancelled build leaves the state building within the time allowed. | facts 7.12
     events.last-frame-on-ready | must | The stream of a ready build ends on phase ready. | build-events#phase
     events.frames-are-json | must | Each frame of a stream carries one JSON object. | build-events#intro
-    access.other-account-is-404 | must | Another account's version looks like one that does not exist. | api-intro
+    access.other-account-is-404 | must | A version of another account reads like one that does not exist. | api-intro
     access.below-scale-is-403 | must | Building below the Scale plan is refused with 403. | build#errors
     limit.error-shape | must | A 429 carries the documented error body. | build#errors; troubleshooting
     limit.retry-after-parses | should | Retry-After, where present, is seconds or a date. | RFC 9110 section 10.2.3
@@ -46,7 +46,7 @@ CLAIMS = """
 
 
 def ledger(extra: int = 0) -> tuple[LedgerClaim, ...]:
-    """The claims above and *extra* more of the usual length."""
+    """The claims above and *extra* more."""
     cells = [line.strip().split(" | ") for line in CLAIMS.strip().splitlines()]
     text = "Promise number {} is kept on every occasion that the run has."
     cells += [[f"extra.promise-number-{n:03}", "must", text.format(n), f"build#part-{n % 9}"] for n in range(extra)]
@@ -55,7 +55,6 @@ def ledger(extra: int = 0) -> tuple[LedgerClaim, ...]:
 
 
 def header(**changes: Any) -> Header:
-    """The header of a run against a server on this machine."""
     values: dict[str, Any] = {
         "run_id": "20260102-030405-ab12",
         "tool_version": "0.1.0",
@@ -78,14 +77,14 @@ PATHS = {"startBuild": "/build", "getBuild": "/build", "cancelBuild": "/build", 
 
 
 class Story:
-    """Exchanges in order, with times that follow from their number."""
+    """Exchanges in order, on a clock of their own."""
 
     def __init__(self) -> None:
         self.seq = 0
         self.now_s = 0.0
 
     def send(self, operation: str, ref: str | None, status: int, body: Any, **more: Any) -> Exchange:
-        """One exchange; the clock moves on by 20 ms, or by *took_s*."""
+        """One exchange; advances the clock by 20 ms or *took_s*."""
         self.seq += 1
         took_s = more.pop("took_s", 0.004)
         path = "" if ref is None else "/templates/" + ref.replace("@", "/")
@@ -133,7 +132,6 @@ class Story:
 
 
 def found(exchange: Exchange, claim: str, expected: str, actual: str, **more: Any) -> Finding:
-    """A finding that rests on *exchange*."""
     check = more.get("check", "rules.build")
     method, url = exchange.request.method, exchange.request.url
     return Finding(
@@ -151,7 +149,6 @@ def found(exchange: Exchange, claim: str, expected: str, actual: str, **more: An
 
 
 def upheld(writer: RunLogWriter, claims: tuple[LedgerClaim, ...], without: tuple[str, ...] = ()) -> None:
-    """Writes a tally for each claim."""
     for number, claim in enumerate(claims):
         if claim.id not in without:
             case = "cases/test_build.py::test_it"
@@ -159,7 +156,7 @@ def upheld(writer: RunLogWriter, claims: tuple[LedgerClaim, ...], without: tuple
 
 
 def write_passing(path: Path, builds: int = 3, extra: int = 0, reads: int = 12) -> Path:
-    """A run of a target that keeps every promise."""
+    """A run without a broken claim."""
     story, claims = Story(), ledger(extra)
     with RunLogWriter(path) as writer:
         writer.write(header(claims=claims))
@@ -172,14 +169,14 @@ def write_passing(path: Path, builds: int = 3, extra: int = 0, reads: int = 12) 
         upheld(writer, claims, ("access.other-account-is-404", "access.below-scale-is-403", "limit.error-shape"))
         writer.write(Notice("access.other-account-is-404", "not-applicable", "set second_api_key_env"))
         writer.write(Notice("access.below-scale-is-403", "not-applicable", "set restricted_api_key_env"))
-        writer.write(Tally("c", "rules.limit", "limit.error-shape", indeterminate=2, reason="no 429 was met"))
+        writer.write(Tally("c", "rules.limit", "limit.error-shape", indeterminate=2, reason="no request got a 429"))
         writer.write(Case("cases/test_build.py::test_it", "a build ends ready", "passed", 1.25, ("start.answers-202",)))
         writer.write(Footer("2026-01-02T03:04:15Z", 9.75, 0, ""))
     return path
 
 
 def write_failing(path: Path) -> Path:
-    """A run of a target that breaks three promises, one of them often; one claim could not be judged."""
+    """A run with three broken claims and one that could not be judged."""
     story, claims = Story(), ledger()
     ref = "default/touchstone-ab12-sleep@1.0.0"
     with RunLogWriter(path) as writer:
@@ -211,7 +208,6 @@ def write_failing(path: Path) -> Path:
 
 
 def write_interrupted(path: Path) -> Path:
-    """A run that somebody stopped with Ctrl-C."""
     story = Story()
     with RunLogWriter(path) as writer:
         writer.write(header())
@@ -227,7 +223,7 @@ HOSTILE = (
 
 
 def write_hostile(path: Path) -> Path:
-    """A run of a target that tries to write into the report, in every place where it has a say."""
+    """A run of a target that sends markup and control characters everywhere."""
     story, evil = Story(), HOSTILE
     claims = ledger()
     with RunLogWriter(path) as writer:
@@ -256,6 +252,6 @@ def write_hostile(path: Path) -> Path:
 
 @cache
 def log(write: Callable[..., Path], **options: Any) -> RunLog:
-    """The run log that one of the functions above writes."""
+    """Run log written by one of the functions above."""
     with TemporaryDirectory() as folder:
         return read(write(Path(folder) / "runlog.jsonl", **options))

@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--renew", action="store_true", help="Write the files of tests/golden anew.")
+    parser.addoption("--renew", action="store_true", help="Write the files of tests/golden again.")
 
 
 def pytest_configure(config: pytest.Config) -> None:

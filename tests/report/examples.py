@@ -1,4 +1,4 @@
-"""One view of each kind of report, under a name, and how each is rendered in each format."""
+"""One example of each kind of report by name, and its rendering in each format."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,6 @@ EVIL = "\x1b[31m<script>alert('x')</script>\u202e"
 
 
 def knowing(log: RunLog, *known: str, strict: bool = False) -> RunLog:
-    """The run with these claims in its baseline."""
     return replace(log, header=replace(log.header, known=known, strict=strict))
 
 
@@ -57,7 +56,7 @@ def window() -> loadlogs.NoLimit:
 
 
 def closing(steps: str) -> tuple[Exchange, ...]:
-    """The client alone after a storm; a step and its status each, ``wait`` passes time, a turn begins with ``full``."""
+    """Exchanges of the client after a storm: ``step:status`` each; ``wait`` passes time, ``full`` begins a turn."""
     at, turn, before, sent = 500.0, 0, "", list[Exchange]()
     for step in steps.split():
         name, _, status = step.partition(":")
@@ -78,12 +77,12 @@ FULL_HOST = "fill:202 fill:202 fill:429" + 2 * (
 
 @cache
 def storm() -> RunLog:
-    """A storm against a host of four builds behind a limiter."""
+    """A storm against a host of four builds with a rate limit."""
     return replace(limited(Storm(rate=window, retry_s=0.3).run()), exchanges=closing(FULL_HOST))
 
 
 def failing_storm() -> RunLog:
-    """The same where 503 stands for 429, asked by one client afterwards, and stopped before all clients were done."""
+    """The same with 503 instead of 429, stopped early, and with a client that tests the rate limit afterwards."""
     attempts = tuple(replace(one, status=503) if one.status == 429 else one for one in storm().attempts)
     note = {"limit": {"round": 1, "phase": "burst"}}
     probes = tuple(exchange("startBuild", status, seq=n, note=note) for n, status in enumerate((202, 429, 503, 0)))
@@ -91,7 +90,7 @@ def failing_storm() -> RunLog:
 
 
 def fallen() -> RunLog:
-    """A target that answers nobody from second 20 to 40, is dead from 60 on, and is cut off at the end."""
+    """A target without responses from second 20 to 40 and from 60 on."""
     log = steady(stall_every_s=0.0, stall_s=0.0)
     reads = [one for one in log.windows if (one.operation, one.outcome) == ("getBuild", "200")]
     hung = [
@@ -115,7 +114,6 @@ def spent() -> RunLog:
 
 
 def closed() -> RunLog:
-    """A run of the closed model, with reads that follow an arrival."""
     log = steady(duration_s=4)
     assert log.workload is not None
     polls = fold([Sample("getBuild", "200", BEGAN_AT, BEGAN_AT, BEGAN_AT + 0.01)] * 70, paced=False)
@@ -123,7 +121,7 @@ def closed() -> RunLog:
 
 
 def single() -> RunLog:
-    """One of each: request, arrival that was never sent, claim, start that asked for the limit."""
+    """One of each: request, unsent arrival, claim, start that tests the rate limit."""
     at = BEGAN_AT + 0.2
     windows = (*fold([Sample("getBuild", NO_ANSWER, at, at, at + 0.1)]), unsent(5, "getBuild", 1))
     windows += fold([Sample("startBuild", "202", at, at, at + 0.1)])
@@ -134,7 +132,7 @@ def single() -> RunLog:
 
 
 def hostile_load() -> RunLog:
-    """A log whose names, outcomes and notes try to write into the report."""
+    """Names, outcomes and notes with markup."""
     log, evil = four_workers(), checklogs.HOSTILE
     assert log.workload is not None
     windows = tuple(replace(one, operation=evil, outcome=evil) for one in log.windows)
@@ -151,7 +149,7 @@ UNSURE = (
 
 
 def unsure() -> View:
-    """A probe that spent its budget, with what others take, a finding, a note and an answer that shows nothing."""
+    """A probe that spent its budget, with other clients, a finding, a note and a failed request."""
     probed = story(
         "token-bucket:8/4",
         count=60,
@@ -160,8 +158,8 @@ def unsure() -> View:
         why="budget",
         others_share=around(0.12, 0.5),
         families=UNSURE,
-        findings=("Retry-After said 1 s at 12.3 s, and one was accepted only 5.9 s later",),
-        notes=("2 answers were left out: they took longer than 10 s.",),
+        findings=("Retry-After was 1 s at 12.3 s, but the next accepted request came 5.9 s later",),
+        notes=("2 responses were ignored: they took longer than 10 s.",),
         uncapped_to=16,
     )
     run = run_of(probed)
@@ -170,7 +168,7 @@ def unsure() -> View:
 
 
 def knee(trials: int | None = None, exit_code: int = 0) -> View:
-    """A probe that met no limit and found a knee; or was killed after so many trials."""
+    """A probe that found no limit but a knee; with *trials*, it was killed after so many."""
     queue = Queue()
     search, confirmed = searched(queue, 1)
     probed: Any = story("none", count=30, pause_s=1.0, operation="getBuild")
@@ -181,7 +179,6 @@ def knee(trials: int | None = None, exit_code: int = 0) -> View:
 
 
 def killed_probe() -> View:
-    """A probe whose log ends without an identity."""
     probed: Any = story("token-bucket:10/60,burst=5", count=20)
     probed.identified = None
     return run_of(probed)
@@ -192,7 +189,7 @@ def storms() -> Comparison:
 
 
 def checks() -> Comparison:
-    """A check that passes and one that fails, which also judges a claim that is new, with slower answers."""
+    """A check that passes, and a slower one that fails and judges a new claim."""
     before = checklogs.log(checklogs.write_passing, builds=12)
     after = checklogs.log(checklogs.write_passing, builds=12, extra=1)
     slow = tuple(replace(one, done_at=one.sent_at + 2 * one.elapsed_s) for one in after.exchanges)
@@ -247,7 +244,7 @@ def example(name: str) -> Report:
 
 
 def terminal(report: Report, width: int = 80, **options: Any) -> str:
-    """The report on a terminal of this width, without blanks at the ends of its lines."""
+    """The report on a terminal of this width, without trailing blanks."""
     console = Console(file=StringIO(), width=width, **options)
     match report:
         case View():
@@ -273,7 +270,7 @@ def document(report: Report) -> str:
 
 
 def pipeline(report: Report) -> str:
-    """What GitHub Actions gets: the summary and the annotations."""
+    """Summary and annotations for GitHub Actions."""
     assert not isinstance(report, Comparison)
     return github.summary(report, FOLDER) + "\n---\n\n" + "\n".join(github.annotations(report)) + "\n"
 

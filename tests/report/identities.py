@@ -1,4 +1,4 @@
-"""Identities that a probe might have found, from the text of a limiter."""
+"""Results of probes, from the text of a limiter."""
 
 from touchstone.facts.identity import Cost, Identity, Interval, Runner, Tier
 from touchstone.twin import RateLimit
@@ -7,17 +7,15 @@ COST = Cost(requests=43, refused=17, builds=26, seconds=61.2)
 
 
 def around(value: float, share: float) -> Interval:
-    """An interval of a share to either side."""
     return Interval(value, value * (1 - share), value * (1 + share))
 
 
 def exactly(value: float) -> Interval:
-    """A number that is certain."""
     return Interval(value, value, value)
 
 
 def tier(rate: RateLimit, share: float = 0.004) -> Tier:
-    """One tier with its numbers, times known to *share* of themselves."""
+    """One tier; *share* is the uncertainty of its times."""
     text, family = str(rate), rate.family
     if family in ("concurrency", "builds"):
         numbers = {"limit": exactly(rate.limit)}
@@ -38,13 +36,13 @@ def tier(rate: RateLimit, share: float = 0.004) -> Tier:
 
 
 def identity(text: str, **parts: object) -> Identity:
-    """The identity that a probe is sure of."""
+    """A certain result."""
     tiers = () if text == "none" else tuple(tier(one) for one in RateLimit.parse(text).tiers)
     values: dict[str, object] = {"cost": COST, "sure": True, "why": "settled"}
     if tiers:
         values["families"] = (
             Runner(tiers[0].family, 0.9996, text),
-            Runner("sliding-log", 0.0004, "sliding-log:5/28", "refused at 12.3 s, where it would have let one through"),
+            Runner("sliding-log", 0.0004, "sliding-log:5/28", "refused at 12.3 s, but it would have accepted one"),
         )
     else:
         values |= {"families": (), "unlimited_to": 400}

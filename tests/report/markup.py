@@ -1,15 +1,15 @@
-"""What a browser would make of a page: its elements, attributes and texts, and an outline that can be compared."""
+"""Parsed HTML: elements, attributes, texts, and an outline for comparisons."""
 
 import zlib
 from collections import Counter
 from html.parser import HTMLParser
 
 VOID = {"meta", "input", "br", "link", "img"}
-_LONG = 100  # a longer value is shown by its beginning and a checksum
+_LONG = 100  # a longer value is replaced by its beginning and a checksum
 
 
 class Markup(HTMLParser):
-    """The elements of a source.
+    """Elements of an HTML source.
 
     Attributes:
         tags: How often each element occurs.
@@ -31,11 +31,9 @@ class Markup(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All texts, on one line."""
         return " ".join("".join(text for _, text in self.texts).split())
 
     def values(self, name: str) -> list[str]:
-        """The values of one attribute, wherever it is."""
         return [value for _, attribute, value in self.attributes if attribute == name]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

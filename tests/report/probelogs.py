@@ -1,4 +1,4 @@
-"""Run logs of probes that never happened: a client meets a limiter of the twin in a time of its own."""
+"""Run logs of simulated probes: a client of a limiter of the twin, in virtual time."""
 
 import math
 import random
@@ -19,9 +19,9 @@ from touchstone.twin.limits import Limiter
 STIMULI = ("canary", "burst until refused", "one later", "3 spread, drain", "poll", "drain later", "6 spread")
 ORIGIN_AT = 0.05
 RUNNERS = (
-    ("sliding-log", "sliding-log:5/28.3", "accepted at 18.4 s, where it would have refused: 5 were in its last 28.3 s"),
+    ("sliding-log", "sliding-log:5/28.3", "accepted at 18.4 s, but it would have refused: 5 were in its last 28.3 s"),
     ("fixed-window", "fixed-window:5/29", "accepted at 6.2 s, in a window that was full until 29 s"),
-    ("sliding-counter", "sliding-counter:6/31.5", "let through 1 at 18.4 s, where it would have let through 3"),
+    ("sliding-counter", "sliding-counter:6/31.5", "accepted 1 at 18.4 s, but it would have accepted 3"),
     ("decaying-counter", "decaying-counter:5/25", "refused at 44.1 s, when its count had fallen to 3.2"),
     ("minimum-gap", "minimum-gap:6", "5 were accepted within 40 ms"),
 )
@@ -29,7 +29,7 @@ RUNNERS = (
 
 @dataclass(frozen=True)
 class Identified:
-    """What a run log says that a probe came to."""
+    """Result of a probe, as in a run log."""
 
     identity: Identity
     steps: tuple[Step, ...]
@@ -37,7 +37,7 @@ class Identified:
 
 @dataclass
 class Client:
-    """What was sent, and what was answered."""
+    """A client and its responses."""
 
     limiter: Limiter
     random: random.Random
@@ -46,7 +46,7 @@ class Client:
     held: int = 0
 
     def send(self) -> bool:
-        """Sends one, and the next one a little later, though this one may not be answered by then."""
+        """Sends one request; the next one may follow before its response."""
         accepted, delay_s = decide(self.limiter, self.now_at + 0.001)
         took_s = delay_s + 0.0035 + self.random.random() * 0.0012
         hint_s = None if accepted else float(math.ceil(min(self.limiter.wait_s(self.now_at), 1e6)))
@@ -56,14 +56,13 @@ class Client:
         return accepted
 
     def cancel(self) -> None:
-        """Ends all builds."""
         for _ in range(self.held):
             self.limiter.ended(self.now_at)
         self.held = 0
 
 
 def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[float]]:
-    """So many requests in bursts, and when each stimulus ended."""
+    """Responses to *count* requests in bursts, and the end of each stimulus."""
     client = Client(limiter_for(RateLimit.parse(text)), random.Random(7), [])
     ends: list[float] = []
     while len(client.answers) < count:
@@ -78,7 +77,7 @@ def bursts(text: str, count: int, pause_s: float) -> tuple[list[Answer], list[fl
 
 
 def steps_of(ends: list[float], family: str) -> Iterator[Step]:
-    """Ever surer of *family*."""
+    """Steps that become ever more certain of *family*."""
     others = [name for name, _, _ in RUNNERS if name != family]
     for number, at in enumerate(ends):
         left = 0.85 * math.exp(-number / 3.2)
@@ -89,7 +88,7 @@ def steps_of(ends: list[float], family: str) -> Iterator[Step]:
 
 
 def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "startBuild", **parts: object) -> object:
-    """What a run log would say of a probe of *text*, as `touchstone.facts.probe_events.ProbeStory` does."""
+    """A probe of the limiter *text*, with the attributes of `touchstone.facts.probe_events.ProbeStory`."""
     answers, ends = bursts(text, count, pause_s)
     refused = sum(not answer.accepted for answer in answers)
     cost = Cost(len(answers), refused, len(answers) - refused, answers[-1].done_at - ORIGIN_AT)
@@ -108,7 +107,6 @@ def story(text: str, count: int = 150, pause_s: float = 5.0, operation: str = "s
 
 
 def run_of(story_of_log: object) -> View:
-    """The view of a run log that says this."""
     log = replace(log_of(workload()), header=replace(header(), command="probe", argv=("touchstone", "probe")))
     probe = probe_of(story_of_log)  # type: ignore[arg-type]  # built like the story of a run log
     assert probe

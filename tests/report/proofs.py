@@ -1,4 +1,4 @@
-"""Proofs without a server: all faults killed, some not, cut short, partial, hostile, large."""
+"""Proofs without a server: proven, with problems, interrupted, partial, hostile, large."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,17 +22,15 @@ RUN = ProofRun("260102-030405-a1b2c3", "2026-01-02T03:04:05Z", 61.5, 2, 7, asked
 
 
 def fault(name: str, *breaks: str, also: tuple[str, ...] = (), kind: str = "schema", sort: Sort = "fault") -> Subject:
-    """A server of which something has to be found."""
     return Subject(name, sort, f"The server does ``{name}``.", kind, breaks, also)
 
 
-def legitimate(name: str, permits: str, sort: Sort = "variant", breaks: tuple[str, ...] = ()) -> Subject:
-    """A server of which nothing may be found."""
+def correct(name: str, permits: str, sort: Sort = "variant", breaks: tuple[str, ...] = ()) -> Subject:
     return Subject(name, sort, f"The server may {name}.", "schema" if sort == "permitted" else "", breaks, (), permits)
 
 
 def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial:
-    """A trial in which these claims were found broken, each ten exchanges and half a second after the one before."""
+    """A trial that found these claims broken, each ten exchanges and half a second after the previous one."""
     blames = {}
     for number, claim in enumerate(broken):
         check, count = f"rules.{claim.partition('.')[0]}", after + 10 * number
@@ -43,7 +41,7 @@ def trial(subject: Subject, *broken: str, after: int = 40, **more: Any) -> Trial
 
 
 def proven() -> list[Trial]:
-    """Each claim has a fault that proves it, and whoever keeps the promises survives."""
+    """Each claim is proven, and correct servers survive."""
     other = fault("other-ref", "start.ref-is-the-path", also=("error.*",), kind="semantic")
     odd = ("cancel.says-idle", "error.has-a-text")
     return [
@@ -51,9 +49,9 @@ def proven() -> list[Trial]:
         trial(other, "start.ref-is-the-path", "error.has-a-text"),
         trial(fault("never-settles", "cancel.settles", kind="timing"), "cancel.settles", after=60),
         trial(fault("cancel-is-odd", *odd), *odd, after=80),
-        trial(legitimate("settles-slowly", "facts 7.12")),
-        trial(legitimate("settles-at-once", "facts 7.12")),
-        trial(legitimate("getBuild.reused.drop", "facts 7.6: may be left out", "permitted", ("start.*",))),
+        trial(correct("settles-slowly", "facts 7.12")),
+        trial(correct("settles-at-once", "facts 7.12")),
+        trial(correct("getBuild.reused.drop", "facts 7.6: may be left out", "permitted", ("start.*",))),
     ]
 
 
@@ -66,7 +64,7 @@ def noisy() -> Trial:
 
 
 def accused() -> Trial:
-    return trial(legitimate("odd-but-right", "facts 7.30"), "error.has-a-text")
+    return trial(correct("odd-but-right", "facts 7.30"), "error.has-a-text")
 
 
 def failed() -> Trial:
@@ -98,14 +96,13 @@ def partial() -> ProofView:
 
 
 def nothing() -> ProofView:
-    """A proof that was stopped before its first trial was over."""
     return view_of([], asked=5, interrupted=True)
 
 
 def hostile() -> ProofView:
     trials = [
         trial(fault("evil", "cancel.settles"), "start.answers-202", actual=HOSTILE * 30),
-        trial(legitimate("sly", HOSTILE), "error.has-a-text", actual=HOSTILE),
+        trial(correct("sly", HOSTILE), "error.has-a-text", actual=HOSTILE),
         trial(fault("dead", "cancel.says-idle"), exit_code=3, trouble=HOSTILE),
     ]
     return view_of(trials)
@@ -113,7 +110,7 @@ def hostile() -> ProofView:
 
 @cache
 def large(faults: int = 700, wrong_every: int = 9) -> ProofView:
-    """A proof of many faults against many claims, of which some did not end well, with long evidence."""
+    """A proof with many faults, many claims, some problems and long evidence."""
     subjects = ("start", "status", "reuse", "cancel", "events", "auth", "lookup", "http", "publish", "limit")
     names = [f"{subject}.promise-number-{number:02}-is-kept" for subject in subjects for number in range(13)]
     claims = [Claim(name, "It is kept, come what may. " * 3, "build#x", "must") for name in names]

@@ -1,11 +1,11 @@
-"""A page of ours in a browser: what it requests and logs, on which screen, and on paper."""
+"""A report in a browser: its requests, its console, screens of any width, and print."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from tests.browser import Tab
 
-# What reaches beyond the right edge of the window and cannot be scrolled to within the page.
+# Elements beyond the right edge of the window, except those in a scrollable parent.
 _BEYOND = """
 (() => {
   const edge = document.documentElement.clientWidth, found = [];
@@ -27,18 +27,18 @@ _BEYOND = """
 
 @dataclass(slots=True)
 class Screen:
-    """A tab with one page of ours in it."""
+    """A browser tab with one report."""
 
     tab: Tab
     url: str
     _since: int = 0
 
     def show(self, *, script: bool = True) -> "Screen":
-        """Opens the page anew on a desk's screen."""
+        """Loads the page on a screen of 1080 pixels."""
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.tab.call(f"{domain}.enable")
         self.tab.call("Emulation.setScrollbarsHidden", hidden=True)
-        # No window is in front where there is no screen.
+        # Without a screen no window has the focus.
         self.tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
         self.tab.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.put_on(1080)
@@ -47,33 +47,32 @@ class Screen:
         return self
 
     def put_on(self, width: int, *, dark: bool = False, paper: bool = False) -> None:
-        """Changes the screen under the page that is open."""
+        """Changes the screen of the open page."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.tab.call("Emulation.setEmulatedMedia", media="print" if paper else "", features=[scheme])
         size = {"width": width, "height": 900, "deviceScaleFactor": 1}
         self.tab.call("Emulation.setDeviceMetricsOverride", mobile=False, **size)
 
     def value(self, code: str) -> Any:
-        """The value of *code* in the page."""
         return self.tab.value(code)
 
     @property
     def requests(self) -> list[str]:
-        """The URLs of all requests since the page was opened."""
+        """URLs of all requests since the page was opened."""
         return [event["params"]["request"]["url"] for event in self._events("Network.requestWillBeSent")]
 
     @property
     def console(self) -> list[str]:
-        """The logs, warnings, errors and exceptions since then."""
+        """Logs, warnings, errors and exceptions since then."""
         kinds = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
         return [str(event["params"]) for event in self._events(*kinds)]
 
     def beyond(self, *, paper: bool = False) -> list[str]:
-        """What reaches out of the window on the right."""
+        """Elements beyond the right edge of the window."""
         return [str(text) for text in self.value(_BEYOND.replace("PRINT", str(int(paper))))]
 
     def press(self, key: str, code: int) -> None:
-        """Presses and releases a key that gives a character."""
+        """Presses and releases a key."""
         values = {"key": key, "windowsVirtualKeyCode": code}
         self.tab.call("Input.dispatchKeyEvent", type="keyDown", text=key, **values)
         self.tab.call("Input.dispatchKeyEvent", type="keyUp", text=key, **values)

@@ -1,4 +1,4 @@
-"""Two runs beside each other: intervals that are honest, verdicts that follow from them, and what is not compared."""
+"""Comparison of two runs: honest intervals, verdicts, and runs that cannot be compared."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ SHARES = (0.5, 0.9, 0.99)
 def drawn(
     chance: np.random.Generator, seconds: int, per_s: int, *, slower: float = 1.0, sway: float = 0.0
 ) -> Durations:
-    """Durations of one distribution; seconds that *sway* share their fate, as those of a real target do."""
+    """Random durations; with *sway*, those of one second are correlated, as with a real target."""
     values = 0.004 * slower * chance.lognormal(0, 0.5, (seconds, per_s)) * chance.lognormal(0, sway, (seconds, 1))
     columns, places = np.unique(np.floor(np.log(values * 1e9) * 60), return_inverse=True)
     rows = np.arange(seconds)[:, np.newaxis] // resampling.block_s(seconds)
@@ -40,11 +40,11 @@ def drawn(
 
 
 @pytest.mark.parametrize(("seconds", "per_s", "sway"), [(20, 60, 0.0), (60, 40, 0.15)])
-def test_interval_of_equal_runs_holds_zero(seconds: int, per_s: int, sway: float) -> None:
+def test_interval_of_equal_runs_contains_zero(seconds: int, per_s: int, sway: float) -> None:
     chance, pairs = np.random.default_rng(11), 60
     runs = [[drawn(chance, seconds, per_s, sway=sway) for _ in range(2)] for _ in range(pairs)]
     hits = np.array([[one.has_zero for one in ratios(a, b, SHARES, seed)] for seed, (a, b) in enumerate(runs)])
-    # Of 60 fair ones at 95 %, less than 87 % are met once in 200 times; more is only too careful.
+    # Fewer than 87 % of 60 fair 95 % intervals contain zero once in 200 times.
     assert (hits.mean(axis=0) >= 0.87).all()
 
 
@@ -65,7 +65,7 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     assert list(resampling.quantiles_s(run.counts, run.lengths_s, SHARES)[0]) == pytest.approx(expected, rel=0.003)
 
 
-def test_blocks_follow_the_cube_root_and_few_widen_an_interval() -> None:
+def test_block_length_and_widening_for_few_blocks() -> None:
     nothing: resampling.Floats = np.zeros((6, 2))
     assert resampling.shares_apart(nothing, nothing, 1) == Interval(0.0, -1.0, 1.0)
     assert [resampling.block_s(seconds) for seconds in (1, 9, 11, 20, 60, 600, 14_400)] == [1, 1, 2, 3, 4, 9, 36]
@@ -77,20 +77,19 @@ def test_blocks_follow_the_cube_root_and_few_widen_an_interval() -> None:
 
 
 def changes(both: Comparison, operation: str) -> dict[str, Change]:
-    """The changes of one operation by statistic."""
     (one,) = [one for one in both.operations if one.name == operation]
     return {change.statistic: change for change in (*one.times, *one.counted)}
 
 
 def with_tail(duration_s: int, arrivals: str = "constant:20") -> RunLog:
-    """Twenty answers a second as long as arrivals are scheduled, and five seconds of polls afterwards."""
+    """Twenty responses a second during the schedule, and five seconds of polls afterwards."""
     at = [BEGAN_AT + n / 20 for n in range(20 * duration_s)] + [BEGAN_AT + duration_s + n for n in range(5)]
     windows = fold(Sample("getBuild", "200", t, t, t + 0.01) for t in at)
     return log_of(workload(duration_s=float(duration_s), arrivals=arrivals), windows=windows)
 
 
 def bursts(seed: int) -> RunLog:
-    """Ten seconds, in each of which a few or many requests take long or no time."""
+    """Ten seconds with random counts of requests and random latency each."""
     chance = np.random.default_rng(seed)
     counts, times = chance.geometric(0.08, 10), 0.001 * chance.lognormal(0, 2, 10)
     at = [(BEGAN_AT + n + k / 200, float(times[n])) for n in range(10) for k in range(int(counts[n]) + 5)]
@@ -118,7 +117,7 @@ def test_run_does_not_differ_from_itself() -> None:
     assert (both.differs, both == compare(steady(), steady())) == (False, True)
 
 
-def test_long_runs_carry_the_outermost_percentile() -> None:
+def test_long_runs_have_enough_samples_for_p999() -> None:
     before = long(duration_s=60)
     worse = tuple(replace(w, outcome="500") if w.at_s % 5 == 0 else w for w in before.windows)
     found = changes(compare(before, replace(before, windows=worse)), "*")
@@ -144,7 +143,7 @@ def test_rate_from_nothing_is_more_and_to_nothing_is_less() -> None:
     assert found == [(0.0, 20.0, None, "more"), (20.0, 0.0, None, "less")]
 
 
-def test_too_little_is_no_difference_and_no_equality() -> None:
+def test_too_little_data_has_no_conclusion() -> None:
     one, other = (
         fold(Sample("getBuild", "200", at, at, at + took) for at in (BEGAN_AT, BEGAN_AT + 1)) for took in (0.01, 5.0)
     )
@@ -159,7 +158,7 @@ def test_too_little_is_no_difference_and_no_equality() -> None:
     assert (few.verdict, few.lack) == (TOO_FEW, Lack(3, 10, "event"))
 
 
-def test_difference_that_is_not_excluded_is_no_equality() -> None:
+def test_wide_interval_has_no_conclusion() -> None:
     found = changes(compare(bursts(1), bursts(2)), "getBuild")
     for statistic in ("p50_s", "throughput_per_s"):
         change = found[statistic]
@@ -172,7 +171,6 @@ def test_difference_that_is_not_excluded_is_no_equality() -> None:
 
 
 def differences(first: dict[str, Any], second: dict[str, Any], scenario: str = "steady") -> list[tuple[str, str, str]]:
-    """What two workloads had not in common."""
     logs = [log_of(workload(scenario, **changed), windows=with_tail(2).windows) for changed in (first, second)]
     return [(one.what, one.before, one.after) for one in compare(*logs).unlike]
 
@@ -189,13 +187,11 @@ def differences(first: dict[str, Any], second: dict[str, Any], scenario: str = "
         ("steady", {"seed": 1}, {"seed": 2}),
     ],
 )
-def test_what_says_nothing_about_the_load_is_no_difference(
-    scenario: str, first: dict[str, Any], second: dict[str, Any]
-) -> None:
+def test_irrelevant_setting_is_no_difference(scenario: str, first: dict[str, Any], second: dict[str, Any]) -> None:
     assert differences(first, second, scenario) == []
 
 
-def test_workloads_and_targets_that_are_not_alike_are_listed() -> None:
+def test_differences_between_workloads_and_targets_are_listed() -> None:
     options = {"mix": {"read": 6, "start": 2}, "build_s": 2}
     found = differences({}, {"arrivals": "constant:60", "workers": 2, "options": options})
     assert [pair for _, *pair in found] == [
@@ -205,7 +201,7 @@ def test_workloads_and_targets_that_are_not_alike_are_listed() -> None:
         replace(with_tail(2), header=load_header(target=Target("t", url, "url")))
         for url in ("http://127.0.0.1:8123/api", "http://localhost:9999/api", "https://x.example/api")
     ]
-    assert [len(compare(runs[0], run).unlike) for run in runs] == [0, 0, 1]  # a port of this machine says nothing
+    assert [len(compare(runs[0], run).unlike) for run in runs] == [0, 0, 1]  # local ports do not matter
 
 
 def test_capacities_that_differ_are_a_difference() -> None:
@@ -230,7 +226,7 @@ def check(
     slower: float = 1.0,
     **changes: object,
 ) -> RunLog:
-    """A check; a read of a status takes a few milliseconds in each of so many seconds."""
+    """A check with 20 reads in each of *seconds*."""
     claims = tuple(claim for claim in ledger() if claim.id not in left_out)
     story, exchanges = Story(), []
     for number in range(seconds * 20):
@@ -239,7 +235,7 @@ def check(
         exchanges.append(story.send("getBuild", "default/x@1.0.0", 200, {}, took_s=took_s))
     wrong = Story().send("getBuild", "default/x@1.0.0", 500, {})
     notices = [Notice(name, "not-applicable", "set second_api_key_env") for name in idle]
-    notices += [Notice(name, "could-not-run", "nothing answered") for name in stuck]
+    notices += [Notice(name, "could-not-run", "no response") for name in stuck]
     return RunLog(
         header=header(**{"claims": claims, **changes}),
         exchanges=tuple(exchanges),
@@ -250,7 +246,7 @@ def check(
     )
 
 
-def test_each_claim_is_in_the_group_of_what_became_of_it() -> None:
+def test_claims_are_grouped_by_their_change() -> None:
     before = check(broken=(MENDED, START), idle=(FOUND, READY))
     both = compare(before, check(broken=(BROKEN,), idle=(LOST, START), stuck=(READY,)))
     groups = (lists.NEWLY_BROKEN, lists.FIXED, lists.NO_LONGER, lists.NOW, lists.OTHERWISE)
@@ -268,7 +264,7 @@ def test_each_claim_is_in_the_group_of_what_became_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "only_before", "only_after", "unasked"),
+    ("first", "second", "only_before", "only_after", "once"),
     [
         ({}, {}, 0, 0, 0),
         ({"left_out": (BROKEN,)}, {}, 0, 1, 0),
@@ -277,16 +273,16 @@ def test_each_claim_is_in_the_group_of_what_became_of_it() -> None:
         ({"left_out": (START, READY), "claims_glob": "cancel.*"}, {"broken": (START,)}, 0, 0, 2),
     ],
 )
-def test_claim_of_another_ledger_is_not_one_that_was_left_out(
-    first: dict[str, Any], second: dict[str, Any], only_before: int, only_after: int, unasked: int
+def test_unknown_claim_differs_from_one_not_selected(
+    first: dict[str, Any], second: dict[str, Any], only_before: int, only_after: int, once: int
 ) -> None:
     claims = compare(check(**first), check(**second)).claims
-    assert (len(claims.only_before), len(claims.only_after), claims.selected_once) == (only_before, only_after, unasked)
+    assert [len(claims.only_before), len(claims.only_after), claims.selected_once] == [only_before, only_after, once]
     assert (claims.new, claims.gone) == ((), ())
     assert claims.are_alike is not bool(only_before or only_after)
 
 
-def test_slower_answers_of_a_check_are_found() -> None:
+def test_slower_responses_of_a_check_are_found() -> None:
     before, after = check(seconds=30), check(seconds=30, slower=1.5)
     both = compare(before, after)
     (times,) = both.operations

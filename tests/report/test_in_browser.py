@@ -1,4 +1,4 @@
-"""The page of each kind of report in Chromium: quiet, within its window, on paper, and with a filter."""
+"""Pages in Chromium: no errors, no overflow, print, filter."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_page_renders_without_errors_or_overflow(name: str, screens: Screens) ->
 
 
 @pytest.mark.parametrize("name", ["check-failing", "load-storm", "proof-flawed"])
-def test_page_is_whole_on_paper_and_without_a_script(name: str, screens: Screens) -> None:
+def test_page_is_complete_in_print_and_without_script(name: str, screens: Screens) -> None:
     screen = screens(name).show()
     folded, text = screen.value(FOLDED), screen.value("document.body.innerText").split()
     screen.put_on(PAPER, dark=True, paper=True)
@@ -80,9 +80,7 @@ def test_page_is_whole_on_paper_and_without_a_script(name: str, screens: Screens
         ("proof-flawed", "CANCEL is", "state", "missed"),
     ],
 )
-def test_filter_narrows_the_rows_and_gives_them_back(
-    name: str, text: str, field: str, choice: str, screens: Screens
-) -> None:
+def test_filter_hides_rows_until_it_is_cleared(name: str, text: str, field: str, choice: str, screens: Screens) -> None:
     screen = screens(name).show()
     screen.value("document.getElementById('filter').closest('details')?.setAttribute('open', '')")
     every = screen.value(f"{ROWS}.length")
@@ -93,7 +91,7 @@ def test_filter_narrows_the_rows_and_gives_them_back(
     assert 0 < len(rows) < every
     assert all(word.lower() in row for row in rows for word in text.split())
     screen.value("document.querySelector('#filter button[type=reset]').click()")
-    # The rows come back once the event of the reset is over.
+    # The rows return after the reset event.
     assert screen.value(f"new Promise(done => setTimeout(() => done({ROWS}.length), 0))") == every
 
     screen.value(f"document.querySelector('#filter [name={field}]').focus()")

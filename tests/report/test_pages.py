@@ -1,4 +1,4 @@
-"""The pages of all kinds of run: well-formed, self-contained, small, and without markup of a target."""
+"""HTML pages: well-formed, self-contained, small, and without markup of a target."""
 
 import base64
 import hashlib
@@ -59,7 +59,7 @@ def test_text_of_a_target_stays_text(name: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.startswith("compare")])
-def test_everything_is_there_without_a_script(name: str) -> None:
+def test_page_is_complete_without_script(name: str) -> None:
     report = example(name)
     parsed = Markup(page(report))
     waiting = [tag for tag, attribute, _ in parsed.attributes if attribute == "hidden"]
@@ -90,7 +90,7 @@ def test_banner_links_the_first_three_broken_claims(more: int) -> None:
     assert f"and {more} more" in banner or not more
 
 
-def test_text_between_backticks_is_code() -> None:
+def test_text_in_backticks_is_code() -> None:
     notice = Notice("access.below-scale-is-403", "not-applicable", "left out; `touchstone check <all>` does")
     source = html.render(view(replace(failing(), notices=(notice,), warnings=("`touchstone sweep` tries again",))))
 

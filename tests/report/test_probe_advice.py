@@ -1,4 +1,4 @@
-"""What is advised to clients, tried on the limiters of the twin in a time of its own."""
+"""Advice for clients, tested with the limiters of the twin in virtual time."""
 
 import math
 from collections import deque
@@ -13,7 +13,7 @@ from touchstone.twin import RateLimit, decide, limiter_for
 from touchstone.twin.limits import Limiter
 
 REQUESTS = 200
-BEGINS_AT = 1000.37  # somewhere in a window of the clock
+BEGINS_AT = 1000.37  # within a window of the clock
 BUILD_S = 1.7
 
 RATED = (
@@ -27,12 +27,12 @@ RATED = (
     *("token-bucket:50/10,burst=20+minimum-gap:0.1", "token-bucket:10/60,burst=5+builds:4"),
 )
 CAPPED = ("concurrency:4,takes=0.5", "concurrency:1,takes=2", "builds:4", "builds:1")
-FRUGAL = {"token-bucket:1/4,burst=1,tick=3"}  # a bucket of one token that comes in steps
+COARSE = {"token-bucket:1/4,burst=1,tick=3"}  # one token in steps of 3 s, so the advice has a wide margin
 
 
 @dataclass
 class Client:
-    """Sends requests that are spaced and capped as it is told, in virtual time."""
+    """Client that paces its requests as advised, in virtual time."""
 
     limiter: Limiter
     pace: Pace
@@ -45,7 +45,6 @@ class Client:
         self._ends_at: deque[float] = deque()
 
     def send(self) -> None:
-        """Sends one as soon as there is room."""
         if self.pace.at_once is not None:
             self._wait_for_room(self.pace.at_once)
         if self.pace.in_flight is not None:
@@ -61,11 +60,10 @@ class Client:
             self._ends_at.append(self.now_at + delay_s + BUILD_S)
 
     def rest(self, seconds: float) -> None:
-        """Sends nothing for a while."""
         self.now_at += seconds
 
     def steady(self, count: int) -> None:
-        """Sends one after the other."""
+        """Sends requests at the advised spacing."""
         for _ in range(count):
             due_at = self.now_at + self.pace.spacing_s
             self.send()
@@ -82,7 +80,6 @@ class Client:
 
 
 def client(text: str, begins_at: float = BEGINS_AT) -> Client:
-    """A client that does as it is advised."""
     pace = advice(identity(text), "startBuild").pace
     assert pace is not None
     limiter = limiter_for(RateLimit.parse(text))
@@ -94,15 +91,15 @@ def client(text: str, begins_at: float = BEGINS_AT) -> Client:
 
 
 @pytest.mark.parametrize("text", [*RATED, *CAPPED])
-def test_client_that_does_as_advised_is_never_refused(text: str) -> None:
-    for begins_at in (BEGINS_AT, 5000.0):  # wherever in a window they begin
+def test_client_that_follows_the_advice_is_never_refused(text: str) -> None:
+    for begins_at in (BEGINS_AT, 5000.0):  # at any point of a window
         one = client(text, begins_at)
         one.steady(REQUESTS)
         assert (one.sent, one.refused) == (REQUESTS, 0)
 
 
 @pytest.mark.parametrize("text", [*RATED, *CAPPED])
-def test_bursts_that_are_advised_are_let_through(text: str) -> None:
+def test_advised_bursts_are_accepted(text: str) -> None:
     one = client(text)
     assert one.pace.burst is not None
     one.rest(one.pace.rest_s)
@@ -116,8 +113,8 @@ def test_bursts_that_are_advised_are_let_through(text: str) -> None:
     assert one.refused == 0
 
 
-@pytest.mark.parametrize("text", sorted(set(RATED) - FRUGAL))
-def test_going_a_third_faster_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", sorted(set(RATED) - COARSE))
+def test_client_that_is_a_third_faster_is_refused(text: str) -> None:
     one = client(text.replace("+builds:4", ""))
     one.pace = replace(one.pace, spacing_s=one.pace.spacing_s / 1.3)
     one.steady(REQUESTS)
@@ -136,7 +133,7 @@ def test_one_more_at_once_than_advised_is_refused(text: str) -> None:
 @pytest.mark.parametrize("polls", [False, True])
 @pytest.mark.parametrize("text", RATED)
 def test_advised_wait_after_a_refusal_is_enough(text: str, polls: bool) -> None:
-    """Where nothing comes meanwhile; and where polls come, exactly unless the client is warned of them."""
+    """Polls during the wait are refused, and extend it only if the advice warns of them."""
     pace, limiter, now_at = client(text).pace, limiter_for(RateLimit.parse(text)), BEGINS_AT
     assert pace.free_s is not None
     while decide(limiter, now_at)[0]:

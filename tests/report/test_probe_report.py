@@ -1,4 +1,4 @@
-"""A probe and a knee in their reports: what decides a sentence, a number or a picture."""
+"""Reports of a probe and a knee: sentences, numbers, charts, advice."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,6 @@ from tests.report.golden import agrees
 from tests.report.identities import around, exactly, identity
 from tests.report.probelogs import run_of, story
 from touchstone.facts.identity import Cost, Interval, Runner
-from touchstone.facts.observed import Answer
 from touchstone.facts.probe_events import Knee
 from touchstone.facts.wording import describe_chance
 from touchstone.limiter.pace import Pace
@@ -30,14 +29,13 @@ LIMITERS = (
 
 
 def probe_in(name: str) -> ProbeView:
-    """The probe of an example."""
     run = example(name)
     assert isinstance(run, View)
     assert run.probe
     return run.probe
 
 
-def test_golden_sentences_of_limiters() -> None:
+def test_sentences_of_limiters_equal_their_golden_file() -> None:
     lines = [f"{text}\n    {describe_limiter(identity(text).tiers, 'build')}" for text in LIMITERS]
     lines += [f"{text}\n    " + "\n    ".join(advice(identity(text), "startBuild").lines) for text in LIMITERS]
     chances = {"token-bucket": 0.81, "sliding-log": 0.17, "minimum-gap": 0.008, "fixed-window": 0.008, "builds": 0.004}
@@ -66,11 +64,11 @@ def test_golden_sentences_of_limiters() -> None:
         *((describe_chance(0.99996), "above 99.9 %"), (describe_chance(0.0004), "below 0.1 %")),
     ],
 )
-def test_number_has_the_unit_and_digits_that_suit_it(actual: str, expected: str) -> None:
+def test_number_has_a_suitable_unit_and_precision(actual: str, expected: str) -> None:
     assert actual == expected
 
 
-def test_probe_without_any_answer_draws_nothing() -> None:
+def test_probe_without_a_response_has_no_chart() -> None:
     probed: Any = story("none", count=1)
     probed.answers, probed.identified = [], None
     run = run_of(probed)
@@ -78,16 +76,6 @@ def test_probe_without_any_answer_draws_nothing() -> None:
     assert not any(pictures(run.probe).values())
     assert json.loads(document(run))["probe"]["cost"]["requests"] == 0
     assert page(run)
-
-
-def test_answers_are_drawn_by_how_they_ended() -> None:
-    answer = Answer(3.0, 3.2, False)
-    chart = pictures(replace(probe_in("probe-queue"), failed=(answer,)))["requests"]
-    assert chart
-    assert {shape.css for shape in chart.shapes} == {"p-accepted", "p-held", "p-refused", "p-failed"}
-    prompt = pictures(probe_in("probe-bucket"))["requests"]
-    assert prompt
-    assert {shape.css for shape in prompt.shapes} == {"p-accepted", "p-refused"}
 
 
 def test_marks_of_many_requests_are_bounded() -> None:
@@ -99,7 +87,7 @@ def test_marks_of_many_requests_are_bounded() -> None:
     assert len(page(run).encode()) < 300_000
 
 
-def test_search_without_a_knee_says_what_it_tried() -> None:
+def test_search_without_a_knee_has_its_trials() -> None:
     killed = json.loads(document(knee(3, 3)))["probe"]["knee"]
     assert (killed["told"], len(killed["trials"])) == (False, 3)
     assert killed["requests"] == sum(one["sent"] for one in killed["trials"])
@@ -108,13 +96,12 @@ def test_search_without_a_knee_says_what_it_tried() -> None:
 
 
 def pace_of(text: str, **parts: Any) -> Pace:
-    """The advised pace."""
     found = advice(identity(text, **parts), "startBuild").pace
     assert found
     return found
 
 
-def test_unsettled_probe_advises_what_is_safe_with_all_that_is_likely() -> None:
+def test_advice_of_an_uncertain_probe_is_safe_for_all_likely_families() -> None:
     runners = (
         Runner("token-bucket", 0.6, "token-bucket:8/4"),
         Runner("sliding-log", 0.395, "sliding-log:6/4,refused=count"),
@@ -126,7 +113,7 @@ def test_unsettled_probe_advises_what_is_safe_with_all_that_is_likely() -> None:
     assert 4 / 6 < found.pace.spacing_s < 1
 
 
-def test_advice_grows_more_careful_with_what_is_not_known() -> None:
+def test_advice_allows_for_uncertainty() -> None:
     alone, beside = pace_of("token-bucket:8/4"), pace_of("token-bucket:8/4", others_share=around(0.4, 0.25))
     assert beside.burst == 4
     assert beside.spacing_s == pytest.approx(2 * alone.spacing_s)
@@ -148,7 +135,7 @@ def test_advice_on_two_tiers_holds_for_both(text: str) -> None:
     assert pace.free_s > 2
 
 
-def test_retry_after_is_trusted_unless_a_finding_contradicts_it() -> None:
+def test_retry_after_is_reliable_unless_a_finding_contradicts_it() -> None:
     findings = ("Retry-After says 1 s, but it takes 4 s",)
     assert advice(identity("sliding-log:8/4"), "startBuild").retry_after
     assert not advice(identity("sliding-log:8/4", findings=findings), "startBuild").retry_after

@@ -1,4 +1,4 @@
-"""A proof in its reports: what proves a claim, how the proof ends, and what its document holds."""
+"""Reports of a proof: proven claims, exit code, proof.json."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from tests.report import proofs
 from tests.report.checklogs import HOSTILE
 from tests.report.examples import document, example
-from tests.report.proofs import accused, failed, fault, generated, legitimate, missed, noisy, proven, trial, view_of
+from tests.report.proofs import accused, correct, failed, fault, generated, missed, noisy, proven, trial, view_of
 from touchstone.proof.result import Trial
 from touchstone.report.proof_report import again, headline_of, noise
 
@@ -17,7 +17,6 @@ PROOFS = ("proof-proven", "proof-flawed", "proof-interrupted", "proof-partial", 
 
 
 def rows(name: str) -> dict[str, Any]:
-    """A proof as a program reads it."""
     return dict(json.loads(document(example(name))))
 
 
@@ -25,7 +24,7 @@ def rows(name: str) -> dict[str, Any]:
     ("flaws", "exit_code"),
     [([], 0), ([missed], 1), ([noisy], 1), ([accused], 1), ([failed], 3), ([failed, missed], 1)],
 )
-def test_one_flaw_is_enough_to_fail_a_proof(flaws: list[Callable[[], Trial]], exit_code: int) -> None:
+def test_one_problem_fails_a_proof(flaws: list[Callable[[], Trial]], exit_code: int) -> None:
     assert view_of([*proven(), *(flaw() for flaw in flaws)]).exit_code == exit_code
 
 
@@ -36,7 +35,7 @@ def test_claim_without_a_proof_fails_only_a_complete_proof() -> None:
     assert [proofs.interrupted().exit_code, proofs.nothing().exit_code] == [130, 130]
 
 
-def test_tone_and_headline_follow_the_end() -> None:
+def test_tone_and_headline_follow_the_exit_code() -> None:
     variants = view_of(proven()[4:6], complete=False)
     broken = view_of([failed()], complete=False)
     views = [proofs.all_proven(), proofs.partial(), variants, proofs.flawed(), broken, proofs.interrupted()]
@@ -53,7 +52,7 @@ def test_only_a_killed_fault_proves_a_claim() -> None:
     assert by_claim["error.has-a-text"].also == ("odd-but-right", "other-ref")
 
 
-def test_cell_says_what_a_claim_is_to_a_fault() -> None:
+def test_cell_relates_a_claim_to_a_fault() -> None:
     subject = fault("x", "start.answers-202", also=("start.*",))
     cells = view_of([trial(subject, "start.answers-202", "start.ref-is-the-path", "cancel.settles")]).cells["x"]
     assert [cells.get(claim.id, "") for claim in proofs.CLAIMS] == ["proves", "also", "noise", "", ""]
@@ -61,8 +60,8 @@ def test_cell_says_what_a_claim_is_to_a_fault() -> None:
 
 
 @pytest.mark.parametrize("sort", ["variant", "permitted"])
-def test_whatever_is_blamed_on_a_legitimate_server_is_noise(sort: Any) -> None:
-    one = trial(legitimate("x", "facts 7.6", sort, ("start.*",)), "start.answers-202")
+def test_every_claim_blamed_on_a_correct_server_is_noise(sort: Any) -> None:
+    one = trial(correct("x", "facts 7.6", sort, ("start.*",)), "start.answers-202")
     assert (one.state, noise(one)) == ("accused", ("start.answers-202",))
     assert view_of([one]).cells["x"] == {"start.answers-202": "noise"}
 
@@ -84,7 +83,7 @@ def test_generated_fault_is_found_at_the_first_match() -> None:
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_document_has_every_key_however_the_proof_went(name: str) -> None:
+def test_document_always_has_every_key(name: str) -> None:
     report, whole = rows(name), rows("proof-flawed")
     for key in ("run", "counts", "total"):
         assert report[key].keys() == whole[key].keys()
@@ -94,7 +93,7 @@ def test_document_has_every_key_however_the_proof_went(name: str) -> None:
     assert counts.pop("trials") == sum(counts.values()) == len(report["trials"])
 
 
-def test_document_keeps_evidence_whole_and_ascii() -> None:
+def test_document_has_full_evidence_in_ascii() -> None:
     text = document(example("proof-hostile"))
     assert text.isascii()
     assert json.loads(text)["trials"][0]["broken"]["start.answers-202"]["actual"] == HOSTILE * 30
@@ -105,9 +104,9 @@ def test_document_keeps_evidence_whole_and_ascii() -> None:
     [
         (fault("x", "start.*"), "touchstone prove --fault x --whole --seed 7"),
         (generated("a.b"), "touchstone prove --generated --fault a.b --whole --seed 7"),
-        (legitimate("v", "facts 7.1"), "touchstone prove --variant v --whole --seed 7"),
-        (legitimate("a b", "facts 7.1", "permitted"), "touchstone prove --generated --fault 'a b' --whole --seed 7"),
+        (correct("v", "facts 7.1"), "touchstone prove --variant v --whole --seed 7"),
+        (correct("a b", "facts 7.1", "permitted"), "touchstone prove --generated --fault 'a b' --whole --seed 7"),
     ],
 )
-def test_command_that_tries_again_fits_the_sort(subject: Any, command: str) -> None:
+def test_command_repeats_the_trial(subject: Any, command: str) -> None:
     assert again(trial(subject), view_of([]).run) == command

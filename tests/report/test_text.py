@@ -1,4 +1,4 @@
-"""Reports on a terminal: they keep to its width, give it no command, and end with the exit code."""
+"""Terminal reports: they fit the width, contain no control characters, and end with the exit code."""
 
 import re
 from dataclasses import replace
@@ -14,28 +14,28 @@ from touchstone.facts.events import Notice
 from touchstone.report.comparison import Comparison
 from touchstone.report.view import COMMON, View, view
 
-# Whatever has to survive being copied may be longer than the terminal.
+# Lines to be copied may be longer than the terminal.
 COPIED = re.compile(r"\s*(exit \d+:|report:|curl|touchstone serve)")
-COMMANDS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ud800-\udfff]")
+CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\ud800-\udfff]")
 COLOUR = re.compile(r"\x1b\[[\d;]*3\d")
 
 
 @pytest.mark.parametrize("name", [*EXAMPLES, "proof-large"])
 @pytest.mark.parametrize("width", [40, 100])
-def test_lines_keep_to_the_width_and_end_with_the_exit_code(name: str, width: int) -> None:
+def test_lines_fit_the_width_and_end_with_the_exit_code(name: str, width: int) -> None:
     report: Report = proofs.large(100) if name == "proof-large" else example(name)
     lines = terminal(report, width).splitlines()
 
-    # Names of operations come from us alone, and stay whole.
+    # Names of operations are never broken.
     long = [line for line in lines if cell_len(line) > width and not COPIED.match(line)]
     assert long == [] or name == "load-hostile"
     code = 0 if isinstance(report, Comparison) else report.exit_code
     assert lines[-1].startswith(f"exit {code}: ")
-    assert [line for line in lines if COMMANDS.search(line)] == []
+    assert [line for line in lines if CONTROLS.search(line)] == []
 
 
 @pytest.mark.parametrize("name", ["check-hostile", "proof-hostile"])
-def test_markup_of_a_target_is_no_markup_of_the_terminal(name: str) -> None:
+def test_markup_of_a_target_is_text(name: str) -> None:
     text = terminal(example(name), 100, force_terminal=True, color_system=None)
     assert "[bold]x[/bold]" in re.sub(r"\s", "", text)
     assert "\\x1b[2J" in re.sub(r"\s", "", text)
@@ -47,7 +47,7 @@ def test_reason_cannot_break_the_last_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["check-failing", "proof-flawed"])
-def test_colours_are_for_terminals_that_want_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_need_a_terminal_and_no_color_unset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"force_terminal": True, "color_system": "standard"}
     assert COLOUR.search(terminal(example(name), 80, **options))
     assert "\x1b" not in terminal(example(name))
@@ -55,18 +55,8 @@ def test_colours_are_for_terminals_that_want_them(name: str, monkeypatch: pytest
     assert not COLOUR.search(terminal(example(name), 80, **options))
 
 
-@pytest.mark.parametrize("width", [40, 100])
-def test_command_that_shows_several_findings_stands_once_on_one_line(width: int) -> None:
-    run = view(failing())
-    first, *others = run.findings
-    same = replace(first, finding=replace(first.finding, claim="x.y"))
-    lines = terminal(replace(run, findings=(*others, first, same)), width).splitlines()
-    assert [line.strip() for line in lines].count(first.finding.curl) == 1
-
-
 @cache
 def flooded() -> View:
-    """A run with far too much to print of everything."""
     log = failing()
     findings = tuple(replace(o, finding=replace(o.finding, id=f"{n:012}")) for n, o in enumerate(log.occurrences * 4))
     left = replace(log.templates[-1], action="may-be-left")
@@ -89,20 +79,13 @@ def flooded() -> View:
     ],
     ids=["findings", "templates", "warnings", "claims of one reason"],
 )
-def test_flood_is_cut_and_what_is_left_out_is_counted(pattern: str, printed: int, left_out: int) -> None:
+def test_long_lists_are_cut_and_the_rest_is_counted(pattern: str, printed: int, left_out: int) -> None:
     lines = terminal(flooded(), 120).splitlines()
     assert len([line for line in lines if re.match(pattern, line)]) == printed
     assert [line for line in lines if re.search(rf"\b{left_out} more", line)] != []
 
 
-def test_reason_that_very_many_claims_share_lists_none_of_them() -> None:
+def test_common_reason_lists_no_claims() -> None:
     text = terminal(flooded(), 120)
     assert f"out of scope ({COMMON} " in text
     assert "other.claim-0" not in text
-
-
-def test_long_list_of_flaws_is_cut() -> None:
-    proof = proofs.large(300, 6)
-    text = terminal(proof)
-    assert len(proof.wrong) - 20 == 80
-    assert re.search(r"\b80 more", text)

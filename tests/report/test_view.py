@@ -1,4 +1,4 @@
-"""The view that all reports of a run are made from, and its time line."""
+"""View of a run, and its timeline."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ RUNS = [name for name in EXAMPLES if isinstance(example(name), View)]
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_document_adds_up_and_refers_to_what_it_holds(name: str) -> None:
+def test_document_is_consistent(name: str) -> None:
     report = json.loads(document(example(name)))
     counts = report["counts"]
     verdicts = ("upheld", "broken", "not_applicable", "could_not_run", "indeterminate")
@@ -27,7 +27,7 @@ def test_document_adds_up_and_refers_to_what_it_holds(name: str) -> None:
     assert sorted(referred) == sorted((finding["claim"], finding["id"]) for finding in report["findings"])
 
 
-def test_document_keeps_the_text_of_a_target_as_it_is() -> None:
+def test_document_keeps_the_text_of_a_target() -> None:
     text = document(example("check-hostile"))
     run = example("check-hostile")
     assert isinstance(run, View)
@@ -36,13 +36,13 @@ def test_document_keeps_the_text_of_a_target_as_it_is() -> None:
     assert "\ud800\x00" in run.findings[0].finding.expected
 
 
-def test_finding_is_listed_once_musts_first_known_ones_last() -> None:
+def test_findings_are_unique_musts_first_known_ones_last() -> None:
     rows = [(item.claim.id, item.occurrences, len(item.cases)) for item in view(failing()).findings]
     assert rows == [(BROKEN, 14, 14), (ODD, 1, 1), (MINOR, 1, 1)]
     assert [item.claim.id for item in view(knowing(failing(), BROKEN)).findings] == [ODD, MINOR, BROKEN]
 
 
-def test_evidence_is_bounded_and_what_is_left_out_is_listed() -> None:
+def test_evidence_is_bounded_and_the_rest_is_listed() -> None:
     log = failing()
     first = view(log).findings[0]
     assert [item.exchange.seq for item in first.exchanges] == list(reversed(first.finding.evidence))
@@ -81,22 +81,21 @@ def test_command_repeats_the_run_with_its_seed(command: str, argv: str, printed:
 
 
 @pytest.mark.parametrize(("action", "left", "may_be"), [("left", 1, 0), ("may-be-left", 0, 1), ("deleted", 0, 0)])
-def test_last_deed_says_what_is_left_of_a_template(action: Any, left: int, may_be: int) -> None:
+def test_last_action_decides_whether_a_template_is_left(action: Any, left: int, may_be: int) -> None:
     log = failing()
     run = view(replace(log, templates=(*log.templates, replace(log.templates[-1], action=action))))
     assert (len(run.left_behind), len(run.may_be_left)) == (left, may_be)
 
 
-def test_run_without_footer_or_name_is_described_by_what_there_is() -> None:
+def test_run_without_footer_or_target_name() -> None:
     run = view(replace(failing(), footer=None))
     assert run.interrupted
     assert run.duration_s == max(one.done_at for one in failing().exchanges)
-    unnamed = replace(failing().header, target=replace(failing().header.target, name="url"))
-    assert (run.target, view(replace(failing(), header=unnamed)).target) == ("staging", unnamed.target.url)
+    by_url = replace(failing().header, target=replace(failing().header.target, name="url"))
+    assert (run.target, view(replace(failing(), header=by_url)).target) == ("staging", by_url.target.url)
 
 
 def sent(seq: int, operation: str, at_s: float, status: int = 200, state: str = "", **changes: Any) -> Exchange:
-    """An exchange of 10 ms that reports *state*."""
     body = json.dumps({"status": state} if state else {}).encode()
     request, response = Request("GET", "http://h/api/x", (("accept", "*/*"),)), Response(status, (), body)
     plain = Exchange(seq, operation, REF, "primary", "c", at_s, at_s, at_s + 0.01, request, response)
@@ -116,7 +115,7 @@ def sent(seq: int, operation: str, at_s: float, status: int = 200, state: str = 
     ],
     ids=["json", "repeated key", "text", "bytes", "many bytes", "deep"],
 )
-def test_body_is_printed_as_far_as_it_can_be_read(data: bytes, body: str, length: str) -> None:
+def test_body_is_formatted(data: bytes, body: str, length: str) -> None:
     half = readable(sent(1, "getBuild", 0.0, response=Response(200, (), data)), {}).response
     assert half is not None
     assert (half.body, length in half.remark, bool(half.remark)) == (body, True, bool(length))
@@ -139,11 +138,10 @@ def test_exchange_is_readable() -> None:
 
 
 def rows(*exchanges: Exchange, **facts: Any) -> tuple[Row, ...]:
-    """The rows of a run with these exchanges."""
     return timeline(RunLog(failing().header, exchanges, **facts), ()).rows
 
 
-def test_state_lasts_until_an_answer_reports_another() -> None:
+def test_state_lasts_until_a_response_reports_another() -> None:
     (row,) = rows(
         sent(1, "startBuild", 0.0, 202, "building"),
         sent(2, "cancelBuild", 0.1, 404, "idle"),
@@ -156,7 +154,7 @@ def test_state_lasts_until_an_answer_reports_another() -> None:
     assert tones == [("start", "ok"), ("cancel", "refused"), ("read", "wrong"), ("read", "ok")]
 
 
-def test_exchanges_that_lie_close_together_share_a_mark() -> None:
+def test_close_exchanges_share_a_mark() -> None:
     (row,) = rows(
         sent(1, "startBuild", 0.0, 202, "building"),
         *(sent(n, "getBuild", 0.001 * n, 200, "building") for n in range(2, 7)),
@@ -168,7 +166,7 @@ def test_exchanges_that_lie_close_together_share_a_mark() -> None:
     assert marks == [("start", 1, 0), ("start", 1, 0), ("stream", 1, 1), ("read", 5, 0), ("read", 1, 0)]
 
 
-def test_rows_show_evidence_first_and_say_what_is_left_out() -> None:
+def test_rows_with_evidence_come_first_and_the_rest_is_counted() -> None:
     other = "default/other@1.0.0"
     log = RunLog(failing().header, (sent(1, "startBuild", 0.0, 202), sent(2, "startBuild", 1.0, 202, ref=other)))
     assert [(row.ref, row.accused) for row in timeline(log, (2,)).rows] == [(other, True), (REF, False)]

@@ -1,4 +1,4 @@
-"""Reports on disk: whole or not at all."""
+"""Report files: written whole or not at all."""
 
 import json
 import os
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.checklogs import write_failing, write_interrupted
-from touchstone.check.job import finish
+from tests.report.checklogs import write_failing
 from touchstone.errors import OutputError, RunLogError, UsageError
 from touchstone.facts.events import Footer
 from touchstone.facts.output import write_whole
@@ -57,7 +56,7 @@ def test_old_report_is_replaced_in_one_step(tmp_path: Path, umask: int, mode: in
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_folder_that_is_none_and_log_that_is_none_are_refused(failing_log: Path, tmp_path: Path) -> None:
+def test_invalid_folder_and_invalid_log_are_refused(failing_log: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(UsageError, match=r"taken/report\.json"):
         write_reports(failing_log, tmp_path / "taken")
@@ -71,7 +70,7 @@ def test_folder_that_is_none_and_log_that_is_none_are_refused(failing_log: Path,
     assert (tmp_path / "out" / "junit.xml").is_file()
 
 
-def test_conclude_judges_ends_the_log_and_writes_the_reports(unfinished_log: Path, tmp_path: Path) -> None:
+def test_conclude_ends_the_log_and_writes_the_reports(unfinished_log: Path, tmp_path: Path) -> None:
     assert conclude(unfinished_log, END, tmp_path / "out") == 1
     footer = read(unfinished_log).footer
     assert footer
@@ -80,7 +79,7 @@ def test_conclude_judges_ends_the_log_and_writes_the_reports(unfinished_log: Pat
 
 
 @pytest.mark.parametrize("fate", ["removed", "unwritable", "damaged"])
-def test_conclude_says_what_is_kept_where_not_all_can_be_written(
+def test_conclude_reports_the_outcome_if_a_file_cannot_be_written(
     unfinished_log: Path, tmp_path: Path, fate: str
 ) -> None:
     out = tmp_path / "out"
@@ -94,9 +93,3 @@ def test_conclude_says_what_is_kept_where_not_all_can_be_written(
         conclude(unfinished_log, END, out)
     assert (str(unfinished_log) in str(error.value)) or fate != "unwritable"
     assert ("exit 1" in str(error.value)) is (fate == "unwritable")
-
-
-def test_interrupted_run_ends_with_130(tmp_path: Path) -> None:
-    footer = Footer("2026", 1.0, 130, "interrupted by Ctrl-C", interrupted=True)
-    ended = finish(write_interrupted(tmp_path / "log"), footer)
-    assert (ended.exit_code, ended.reason, ended.interrupted) == (130, footer.reason, True)

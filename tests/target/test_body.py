@@ -1,4 +1,4 @@
-"""A body is unpacked as far as its bounds let it, and JSON is cut where it goes too deep or holds too much."""
+"""Bodies are decompressed within their limits, and JSON is cut at the place at which it exceeds one."""
 
 import gzip
 import tracemalloc
@@ -16,7 +16,7 @@ SMALL = Bounds(max_body_bytes=1000, max_stream_bytes=1000, max_line_bytes=100)
 
 
 def bare(data: bytes) -> bytes:
-    """What is often called deflate: without the frame around it."""
+    """Raw deflate, without the zlib header."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
@@ -24,7 +24,7 @@ def bare(data: bytes) -> bytes:
 def taken(
     coding: str, body: bytes, piece_bytes: int = 10_000, bounds: Bounds = SMALL, *, streamed: bool = False
 ) -> tuple[bytes, str]:
-    """What is taken of a body that comes in pieces, and what is wrong with it."""
+    """Feeds a body in pieces; returns the decompressed body and the problem."""
     intake = Intake([("Content-Encoding", coding)] if coding else [], bounds, streamed=streamed)
     found = b""
     try:
@@ -50,11 +50,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "torn": ("gzip", GZIP[:-3], "DecodingError: "),
     "torn member": ("gzip", MEMBERS[:-1], "DecodingError: "),
     "torn deflate": ("deflate", b"\x78", "DecodingError: "),
-    "unasked": ("br", TEXT, "DecodingError: the body has the content coding 'br'"),
+    "unsupported": ("br", TEXT, "DecodingError: the body has the content coding 'br'"),
     "a name in its letters": ("AbC", TEXT, "DecodingError: the body has the content coding 'AbC'"),
-    "packed often": ("gzip, gzip, gzip, gzip", TEXT, "DecodingError: "),
+    "many codings": ("gzip, gzip, gzip, gzip", TEXT, "DecodingError: "),
     "long": ("", b"x" * 1001, "the body is longer than max_body_bytes = 1000"),
-    "long unpacked": ("gzip", gzip.compress(b"x" * 1001), "the body is longer than max_body_bytes = 1000 "),
+    "long decompressed": ("gzip", gzip.compress(b"x" * 1001), "the body is longer than max_body_bytes = 1000 "),
     "long behind its end": ("gzip", gzip.compress(b"a") + b"x" * 1000, "the body is longer than max_body_bytes = 1000"),
 }
 # fmt: on
@@ -62,30 +62,30 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 10_000])
 @pytest.mark.parametrize(("coding", "body"), WHOLE.values(), ids=WHOLE)
-def test_body_is_what_was_packed(coding: str, body: bytes, piece_bytes: int) -> None:
+def test_body_is_decompressed(coding: str, body: bytes, piece_bytes: int) -> None:
     assert taken(coding, body, piece_bytes) == (TEXT, "")
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 10_000])
 @pytest.mark.parametrize(("coding", "body", "problem"), BROKEN.values(), ids=BROKEN)
-def test_broken_or_long_body_is_refused(coding: str, body: bytes, problem: str, piece_bytes: int) -> None:
+def test_invalid_or_long_body_is_rejected(coding: str, body: bytes, problem: str, piece_bytes: int) -> None:
     assert taken(coding, body, piece_bytes)[1].startswith(problem)
 
 
-def test_empty_body_and_many_members_are_within_bounds() -> None:
+def test_empty_body_and_many_members_are_accepted() -> None:
     assert taken("gzip", b"") == (b"", "")
     assert taken("gzip", gzip.compress(b"") * 100, bounds=Bounds()) == (b"", "")
     assert taken("gzip", gzip.compress(b"") * 101, bounds=Bounds())[1].startswith("DecodingError: ")
     assert taken("gzip, gzip, gzip", gzip.compress(gzip.compress(GZIP))) == (TEXT, "")
 
 
-def test_long_name_of_a_coding_is_not_repeated_in_part() -> None:
+def test_message_contains_no_part_of_a_long_coding_name() -> None:
     assert "x" * 40 in taken("x" * 40, TEXT)[1]
     assert "xxx" not in taken("x" * 41, TEXT)[1]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, gzip"])
-def test_bomb_is_not_unpacked(coding: str) -> None:
+def test_bomb_is_not_decompressed(coding: str) -> None:
     packed = gzip.compress(bytes(64 << 20), 1)
     body = packed if coding == "gzip" else gzip.compress(packed)
     intake = Intake([("content-encoding", coding)], Bounds(max_body_bytes=1 << 20))
@@ -106,7 +106,7 @@ def test_lines_of_a_stream_are_bounded(piece_bytes: int) -> None:
     assert taken("", b"data: short line\n" * 60, piece_bytes, streamed=True)[1].endswith("max_stream_bytes = 1000")
 
 
-def test_little_is_kept_of_a_body_beyond_its_bounds() -> None:
+def test_body_beyond_a_limit_is_truncated() -> None:
     long = b"x" * (KEPT_BYTES + 10)
     assert Intake([], Bounds()).kept(long) == long
     refused = Intake([], SMALL)
@@ -119,7 +119,7 @@ def test_little_is_kept_of_a_body_beyond_its_bounds() -> None:
         assert intake.problem.endswith(" = 3")
 
 
-# How deep a text of JSON goes, and how many commas and opening brackets it has outside of strings.
+# JSON with its nesting depth, and its number of commas and opening brackets outside of strings.
 JSON = {
     b"1": (0, 0),
     b'"[[["': (0, 0),
@@ -133,7 +133,7 @@ JSON = {
 
 @pytest.mark.parametrize(("body", "measured"), JSON.items())
 @pytest.mark.parametrize(("place", "bound", "cut_at"), [(0, "max_json_depth", b"[{"), (1, "max_json_values", b"[{,")])
-def test_json_is_cut_where_it_goes_beyond_a_bound(
+def test_json_is_cut_at_the_limit(
     body: bytes, measured: tuple[int, int], place: int, bound: str, cut_at: bytes
 ) -> None:
     for most in range(8):
@@ -147,17 +147,17 @@ def test_json_is_cut_where_it_goes_beyond_a_bound(
 
 
 @pytest.mark.parametrize("body", [b"<" + b"[" * 500, b"", b"\xff" + b"{" * 500, b'"' + b"[" * 500])
-def test_what_is_no_json_has_no_depth(body: bytes) -> None:
+def test_other_text_has_no_depth(body: bytes) -> None:
     assert DEFAULT_BOUNDS.cut(body) is None
 
 
 @pytest.mark.timeout("30")
 def test_string_without_an_end_is_read_once() -> None:
-    # Reading it anew from each quote would take hours.
+    # A search from each quote again would take hours.
     assert Bounds(max_json_depth=101).cut(b"[" * 101 + b'"' + b'\\"' * 100_000) is None
 
 
-def test_bounds_of_json_in_a_stream_are_those_of_a_data_line() -> None:
+def test_limits_of_json_in_a_stream_apply_to_each_data_line() -> None:
     deep = b"[" * 5 + b"]" * 5
     five, four, values = Bounds(max_json_depth=5), Bounds(max_json_depth=4), Bounds(max_json_values=3)
     assert five.cut_stream(b"data: " + deep + b"\n\ndata: " + deep + b"\n") is None
@@ -170,20 +170,20 @@ def test_bounds_of_json_in_a_stream_are_those_of_a_data_line() -> None:
     assert wide.problem.endswith("max_json_values = 3")
 
 
-def test_each_bound_is_a_setting_with_the_same_default() -> None:
+def test_each_limit_is_a_setting_with_the_same_default() -> None:
     for name in BOUND_NAMES:
         assert TargetTable.model_fields[name].default == getattr(DEFAULT_BOUNDS, name)
     assert DEFAULT_BOUNDS.cut(b"[" * 100 + b"]" * 100) is None
     assert DEFAULT_BOUNDS.cut(b"[" * 101 + b"]" * 101) is not None
 
 
-def test_room_of_a_run_counts_what_is_beyond_the_first_bytes() -> None:
+def test_room_of_a_run_does_not_count_the_first_bytes() -> None:
     room = Room(100)
     assert [room.take(LEAST_KEPT_BYTES + more) for more in (60, 41, 40, 1)] == [True, False, True, False]
     assert room.take(LEAST_KEPT_BYTES)
 
 
-def test_cut_head_keeps_the_fields_that_rules_need() -> None:
+def test_truncated_head_keeps_the_fields_that_rules_need() -> None:
     fields = [
         ("x-long", "y" * 300),
         *((f"x-{n}", "z" * 150) for n in range(100)),

@@ -1,4 +1,4 @@
-"""Waits of a run end soon after it is stopped, and heads are bounded before a parser has them."""
+"""Waits end soon after a run is stopped, and the size of heads is limited before a parser gets them."""
 
 import threading
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from touchstone.target.connections import Deadline
 
 
 class Line(httpcore.NetworkStream):
-    """A connection on which bytes come in pieces, no more of them at a time than is requested."""
+    """A connection that delivers bytes in pieces, at most as many as requested."""
 
     def __init__(self, deadline: Deadline, *pieces: bytes) -> None:
         self.deadline = deadline
         self.pieces = [piece for piece in pieces if piece]
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Nobody reads it."""
+        """Discards the data."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self.deadline.read(self._piece, max_bytes, timeout)
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Does nothing."""
 
     def _piece(self, max_bytes: int, _: float | None) -> bytes:
         piece = self.pieces.pop(0)
@@ -35,7 +35,7 @@ class Line(httpcore.NetworkStream):
 
 
 def parsed(bound: int, head: bytes, cut: int) -> int:
-    """The status that httpcore reads from a head, which comes in two pieces."""
+    """Status that httpcore parses from a head in two pieces."""
     deadline = Deadline()
     deadline.set(60.0, bound)
     origin = httpcore.Origin(b"http", b"h", 80)
@@ -46,7 +46,7 @@ def parsed(bound: int, head: bytes, cut: int) -> int:
 
 
 def late(waits: float, timeouts_s: list[float | None]) -> Callable[[int, float | None], bytes]:
-    """A read that runs out of time so often before something comes, and notes how long it might take."""
+    """A read that times out *waits* times before it returns data; it records its time-outs."""
 
     def read(_: int, timeout_s: float | None) -> bytes:
         timeouts_s.append(timeout_s)
@@ -62,7 +62,7 @@ def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("touchstone.target.connections._GRACE_S", 0.05)
 
 
-def test_connection_is_not_waited_for_once_the_run_is_stopped() -> None:
+def test_wait_for_a_connection_ends_with_the_run() -> None:
     never = threading.Event()
 
     def unending() -> httpcore.NetworkStream:
@@ -74,7 +74,7 @@ def test_connection_is_not_waited_for_once_the_run_is_stopped() -> None:
     never.set()
 
 
-def test_read_is_sliced_only_where_the_run_may_be_stopped() -> None:
+def test_read_is_sliced_only_if_the_run_can_be_stopped() -> None:
     in_slices: list[float | None] = []
     assert Deadline(lambda: False).read(late(3, in_slices), 100, 60.0) == b"data"
     assert len(in_slices) == 4
@@ -88,7 +88,7 @@ def test_read_is_sliced_only_where_the_run_may_be_stopped() -> None:
     assert (until_then[0] or 60.0) <= 5.0
 
 
-def test_read_ends_with_its_time_with_the_run_or_when_nobody_wants_it() -> None:
+def test_read_ends_at_its_time_out_with_the_run_or_on_an_event() -> None:
     with pytest.raises(httpcore.ReadTimeout):
         Deadline(lambda: False).read(late(1, []), 100, 0.05)
     with pytest.raises(httpcore.PoolTimeout):
@@ -114,14 +114,14 @@ LINE, LONG = b"HTTP/1.1 200 ".ljust(8_000, b"y"), b"x" * 9_000
 
 
 @pytest.mark.parametrize("pieces", [(LINE + b"yy\r\n",), (LINE, b"y"), (LINE[:5], LINE[5:], b"yy\r\n")])
-def test_long_status_line_is_refused_wherever_it_is_cut(pieces: tuple[bytes, ...]) -> None:
+def test_long_status_line_is_rejected_in_any_pieces(pieces: tuple[bytes, ...]) -> None:
     deadline = Deadline()
     deadline.set(60.0, 65_536)
     with pytest.raises(httpcore.RemoteProtocolError, match="8000"):
         read_all(deadline, *pieces)
 
 
-def test_lines_behind_the_status_line_and_bodies_may_be_long() -> None:
+def test_header_lines_and_bodies_may_be_long() -> None:
     deadline = Deadline()
     deadline.set(60.0, 65_536)
     read_all(deadline, LINE[:-2] + b"\r\n" + LONG, LONG)
@@ -131,15 +131,15 @@ def test_lines_behind_the_status_line_and_bodies_may_be_long() -> None:
     read_all(deadline, LONG)
 
 
-def headed(size: int) -> bytes:
-    """A head of so many bytes."""
+def head_of(size: int) -> bytes:
+    """A head of *size* bytes."""
     return b"HTTP/1.1 204 No\r\nx: ".ljust(size - 4, b"z") + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize("cut", [1, 40_000, 65_535, 65_536, 102_399])
 @pytest.mark.parametrize("bound", [100, 65_536, LONGEST_HEAD_BYTES])
-def test_head_is_bounded_wherever_it_is_cut(bound: int, cut: int) -> None:
-    assert parsed(bound, headed(bound), cut) == 204
+def test_head_is_limited_in_any_pieces(bound: int, cut: int) -> None:
+    assert parsed(bound, head_of(bound), cut) == 204
     for size in (bound + 1, 300_000):
         with pytest.raises(httpcore.RemoteProtocolError, match=f"max_head_bytes = {bound}$"):
-            parsed(bound, headed(size), cut)
+            parsed(bound, head_of(size), cut)

@@ -1,7 +1,6 @@
-"""
-No secret of a run survives in what is kept: plain, in another encoding or case, behind escapes, in part, or cut off.
+"""Redaction removes all secrets: plain, in another encoding or case, escaped, in part, or cut off.
 
-What is left after redaction is read by an oracle with decoders of its own, which share no code with the product.
+An oracle reads the redacted text with decoders of its own, which share no code with the product.
 """
 
 import base64
@@ -75,7 +74,7 @@ def test_marker_names_the_longest_secret(values: dict[str, str | None], text: st
         "".join(f"&#x{ord(char):x};" for char in KEY),
     ],
 )
-def test_key_with_escaped_characters_is_replaced_to_the_character(spelling: str) -> None:
+def test_key_with_escaped_characters_is_replaced_exactly(spelling: str) -> None:
     assert ONE.text(f"a%20b {spelling}%20c") == f"a%20b {MARK}%20c"
     assert ONE.text(f"&lt;\\n{spelling}&gt;") == f"&lt;\\n{MARK}&gt;"
 
@@ -116,7 +115,7 @@ def test_part_that_several_keys_share_stays() -> None:
 
 
 @pytest.mark.parametrize("length", [10, 12, 20, len(LONG) - 1])
-def test_key_that_is_cut_at_the_end_is_replaced(length: int) -> None:
+def test_key_that_is_cut_off_is_replaced(length: int) -> None:
     secrets = Secrets({"primary": LONG, "second": OTHER})
     coded = b64(LONG)[: length * 4 // 3]
     for part in (LONG[:length], LONG[:length].upper(), LONG.encode().hex()[: 2 * length], coded):
@@ -174,7 +173,7 @@ KEYS = Keys("sk_live_0123456789/abc+def", "sk_live_second_account_key", "sk_live
 
 
 def kept(pieces: Iterator[bytes], bounds: Bounds) -> Response:
-    """What a transport keeps of a body that comes in pieces."""
+    """Response that a transport keeps of a body in pieces."""
     transport = Transport("http://127.0.0.1:8123/api", KEYS, Contract.load(), lambda _: None, bounds=bounds)
     with respx.mock() as router:
         router.get().mock(return_value=httpx.Response(200, content=pieces))
@@ -186,7 +185,7 @@ def kept(pieces: Iterator[bytes], bounds: Bounds) -> Response:
 
 @pytest.mark.parametrize("left_bytes", [1, 9, 17, len(KEYS.primary) - 1])
 @pytest.mark.parametrize("bound", ["max_body_bytes", "max_total_bytes", "max_json_depth"])
-def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, bound: str) -> None:
+def test_key_across_the_end_of_the_kept_body_is_replaced(left_bytes: int, bound: str) -> None:
     bounds = Bounds(**{bound: 40 if bound == "max_json_depth" else KEPT_BYTES + 20_000})
     opening = b"[" * 9 + b'"'
     body = opening + b"x" * (KEPT_BYTES - len(opening) - left_bytes) + KEYS.primary.encode() + b'"' + b"[" * 300_000
@@ -196,7 +195,7 @@ def test_key_across_the_end_of_what_is_kept_is_marked(left_bytes: int, bound: st
 
 
 @pytest.mark.parametrize("sent", [10, 17, 25])
-def test_key_that_a_server_breaks_off_in_is_marked(sent: int) -> None:
+def test_key_at_an_early_end_of_the_body_is_replaced(sent: int) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"key " + KEYS.primary[:sent].encode()
         raise httpx.ReadError("gone")
@@ -210,7 +209,7 @@ ALPHABETS = (LETTERS, string.hexdigits.lower(), LETTERS + "-_", LETTERS + "+/", 
 
 
 def key_of(seed: int) -> str:
-    """A key of a kind that is in use, or an odd one."""
+    """A key of a common form, or an odd one."""
     chance = random.Random(seed)
     start = chance.choice(["sk_live_", "sk_live_test_", "orgo-", ""])
     return start + "".join(chance.choices(chance.choice(ALPHABETS), k=chance.randrange(20, 40)))
@@ -220,7 +219,7 @@ SEEDS = st.integers(0, 2**32)
 THREE_KEYS = st.lists(SEEDS.map(key_of), min_size=3, max_size=3, unique=True)
 NAMES = st.sampled_from(sorted(ENCODINGS))
 AROUND = st.text(st.sampled_from(string.printable + "äß€😀"), max_size=30)
-# What stands right before a key: also what may be taken for a part of its base64 or hexadecimal.
+# Text directly before a key, also such that could be part of its base64 or hexadecimal.
 GAPS = st.sampled_from([" ", '"', "=", ":", "/", "\n", "x", "7", "Q", "\\n", "%20"])
 
 
@@ -246,7 +245,7 @@ def test_no_key_survives_beside_others_in_any_encoding(
 
 @settings(max_examples=20)
 @given(THREE_KEYS, st.lists(st.tuples(NAMES, NAMES, AROUND), max_size=4), AROUND, SEEDS)
-def test_text_without_a_secret_stays_as_it_is(
+def test_text_without_a_secret_is_unchanged(
     keys: list[str], parts: list[tuple[str, str, str]], around: str, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -287,7 +286,7 @@ def test_work_grows_no_faster_than_the_text(kind: str) -> None:
         calls += 1
 
     secrets = Secrets({"primary": KEY, "second": f"{KEY[:20]}0246"})
-    secrets.text(text)  # what is made once for all is made
+    secrets.text(text)  # fills the caches
     for data in (text, text * 4):
         calls = 0
         sys.setprofile(count)

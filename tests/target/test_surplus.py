@@ -1,4 +1,4 @@
-"""Bytes behind the end of an answer are told as such, and never taken for the answer to the next request."""
+"""Bytes after the end of a response are reported, and never mistaken for the next response."""
 
 import socket
 from collections.abc import Iterator
@@ -21,15 +21,13 @@ ANOTHER = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def counted(body: bytes, more: bytes = b"") -> bytes:
-    """An answer that says how long it is."""
+    """A response with a Content-Length, and bytes after it."""
     return b"HTTP/1.1 200 OK\r\n" + JSON + b"Content-Length: %d\r\n\r\n" % len(body) + body + more
 
 
 @contextmanager
 def server(*answers: bytes, connections: list[int] | None = None) -> Iterator[str]:
-    """
-    Gives one answer to each request, in order, on connections that it keeps; counts the requests of each connection.
-    """
+    """Sends one response per request, in order, on persistent connections; counts the requests of each connection."""
     left, used = iter(answers), connections if connections is not None else []
 
     def serve(connection: socket.socket) -> None:
@@ -47,7 +45,7 @@ def server(*answers: bytes, connections: list[int] | None = None) -> Iterator[st
 
 
 def sent(url: str, *calls: Call) -> list[Exchange]:
-    """Sends one call after the other."""
+    """Sends calls in sequence."""
     transport = Transport(url, Keys("sk_live_test_primary"), Contract.load(), lambda _: None, 5.0)
     try:
         return [transport.send(call) for call in calls]
@@ -56,7 +54,7 @@ def sent(url: str, *calls: Call) -> list[Exchange]:
 
 
 def verdict_on(exchange: Exchange) -> list[str]:
-    """What becomes of the claim that a request is answered."""
+    """Judgements of the claim that every request gets a response."""
     return [judgement.outcome for judgement in protocol.answered(exchange, History(Contract.load()))]
 
 
@@ -74,7 +72,7 @@ def verdict_on(exchange: Exchange) -> list[str]:
         pytest.param(GET, counted(b"{}", ANOTHER).replace(JSON, JSON + b"Connection: close\r\n"), id="last-answer"),
     ],
 )  # fmt: skip
-def test_bytes_behind_an_answer_are_a_finding_of_their_own(call: Call, answer: bytes) -> None:
+def test_bytes_after_a_response_are_a_finding(call: Call, answer: bytes) -> None:
     connections: list[int] = []
     with server(answer, counted(b'{"status": "ready"}'), counted(b"{}"), connections=connections) as url:
         first, second, third = sent(url, call, GET, GET)
@@ -84,7 +82,7 @@ def test_bytes_behind_an_answer_are_a_finding_of_their_own(call: Call, answer: b
     assert connections == [1, 1, 1]
 
 
-def test_answers_with_nothing_behind_them_share_a_connection() -> None:
+def test_clean_responses_share_a_connection() -> None:
     connections: list[int] = []
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     with server(counted(b"{}"), head, counted(b"{}"), connections=connections) as url:

@@ -1,4 +1,4 @@
-"""What goes over the wire is what a call says, what comes back is a bounded fact, and neither holds a key."""
+"""Requests match their calls, exchanges are limited in size, and none contains a key."""
 
 import gzip
 import json
@@ -34,7 +34,7 @@ Sender = Callable[..., Exchange]
 
 @pytest.fixture
 def send() -> Iterator[Sender]:
-    """Sends one call and returns the exchange that was recorded."""
+    """Sends a call and returns the recorded exchange."""
     opened: list[Transport] = []
 
     def run(call: Call, url: str = URL, keys: Keys = KEYS, timeout_s: float = 20.0) -> Exchange:
@@ -52,7 +52,7 @@ def send() -> Iterator[Sender]:
 
 @contextmanager
 def server(answer: Answer | bytes, requests: list[bytes] | None = None) -> Iterator[str]:
-    """Answers the first request of each connection with these bytes, or as *answer* likes; the base URL."""
+    """Serves the first request of each connection with *answer*, which is bytes or a function; yields the base URL."""
 
     def serve(connection: socket.socket) -> None:
         data = b""
@@ -84,9 +84,7 @@ def server(answer: Answer | bytes, requests: list[bytes] | None = None) -> Itera
         ("query", None),
     ],
 )
-def test_credential_is_sent_in_its_way_and_kept_as_a_marker(
-    send: Sender, credential: Credential, header: str | None
-) -> None:
+def test_credential_is_sent_and_recorded_as_a_marker(send: Sender, credential: Credential, header: str | None) -> None:
     body = f"key: {KEYS.primary}".encode()
     with respx.mock() as router:
         route = router.post(url__startswith=URL).respond(json={})
@@ -101,7 +99,7 @@ def test_credential_is_sent_in_its_way_and_kept_as_a_marker(
     assert not [key for key in (KEYS.primary[:-1], quote(KEYS.primary[:-1], safe="")) if key in repr(exchange)]
 
 
-def test_call_fills_its_path_and_is_kept_as_it_was_meant(send: Sender) -> None:
+def test_call_fills_its_path_and_is_recorded(send: Sender) -> None:
     with respx.mock() as router:
         route = router.delete(url__startswith=URL).respond(201, json={"ref": REF})
         headers, body = {"X-A": "1"}, b"{}"
@@ -119,7 +117,7 @@ def test_call_fills_its_path_and_is_kept_as_it_was_meant(send: Sender) -> None:
 
 
 @pytest.mark.parametrize("path", ["/..%2f/x/1/build", "/a/../b//c/build", "/%zz/%00/x", "/a/b/c/build?x=%2F&"])
-def test_path_goes_out_byte_for_byte(send: Sender, path: str) -> None:
+def test_path_is_sent_byte_for_byte(send: Sender, path: str) -> None:
     requests: list[bytes] = []
     with server(EMPTY, requests) as url:
         exchange = send(Call(method="GET", path=f"/templates{path}"), url)
@@ -127,7 +125,7 @@ def test_path_goes_out_byte_for_byte(send: Sender, path: str) -> None:
     assert (exchange.request.url, exchange.status) == (f"{url}/templates{path}", 200)
 
 
-def test_redirect_is_an_answer_and_not_followed(send: Sender) -> None:
+def test_redirect_is_not_followed(send: Sender) -> None:
     with respx.mock() as router:
         route = router.get(url__startswith=URL).respond(302, headers={"Location": "http://127.0.0.1:9/elsewhere"})
         exchange = send(Call("getBuild", REF))
@@ -141,7 +139,7 @@ def test_proxy_of_the_environment_is_not_used(send: Sender, monkeypatch: pytest.
         assert send(Call("getBuild", REF), url).status == 200
 
 
-def test_cookie_of_an_answer_is_not_sent_with_the_next_request() -> None:
+def test_cookie_is_not_sent_with_the_next_request() -> None:
     requests: list[bytes] = []
     answer = HEAD + b"Set-Cookie: session=abc; Path=/\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     with server(answer, requests) as url:
@@ -151,7 +149,7 @@ def test_cookie_of_an_answer_is_not_sent_with_the_next_request() -> None:
     assert b"cookie" not in requests[1].lower()
 
 
-def test_key_that_the_run_lacks_is_an_error_and_no_repr_has_keys(send: Sender) -> None:
+def test_missing_key_is_an_error_and_no_repr_has_keys(send: Sender) -> None:
     with pytest.raises(LookupError, match="second"):
         send(Call("getBuild", REF, "second"), keys=Keys("sk_live_only_this_one"))
     assert not [key for key in (KEYS.primary, KEYS.second, KEYS.restricted) if str(key) in repr(KEYS)]
@@ -169,7 +167,7 @@ def test_key_that_the_run_lacks_is_an_error_and_no_repr_has_keys(send: Sender) -
         (Call("getBuild", REF), False, False),
     ],
 )
-def test_call_that_acts_is_recognised_however_it_is_written(call: Call, publishes: bool, starts: bool) -> None:
+def test_call_that_acts_is_recognised_in_any_spelling(call: Call, publishes: bool, starts: bool) -> None:
     assert (may_publish(call), may_start(call)) == (publishes, starts)
     assert asks_auto_build(call) == ("auto_build" in call.path + str(call.query))
 
@@ -177,7 +175,7 @@ def test_call_that_acts_is_recognised_however_it_is_written(call: Call, publishe
 MANY_FIELDS = HEAD + b"X: y\r\n" * 254
 
 
-def packed(body: bytes) -> bytes:
+def as_gzip(body: bytes) -> bytes:
     return HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -189,12 +187,12 @@ def packed(body: bytes) -> bytes:
         (MANY_FIELDS + b"X: y\r\nContent-Length: 2\r\n\r\n{}", None, "RemoteProtocolError: the head has 257 lines"),
         (MANY_FIELDS + b"Content-Length: 2\r\n\r\n{}", b"{}", ""),
         (HEAD + b"X-Odd: caf\xe9\r\nContent-Length: 100\r\n\r\n{", b"{", "RemoteProtocolError: "),
-        (packed(gzip.compress(b"{}")), b"{}", ""),
-        (packed(b"nope"), b"", "DecodingError: "),
+        (as_gzip(gzip.compress(b"{}")), b"{}", ""),
+        (as_gzip(b"nope"), b"", "DecodingError: "),
     ],
     ids=["nothing", "half-head", "many-fields", "most-fields", "torn", "gzip", "no-gzip"],
 )  # fmt: skip
-def test_broken_answer_is_a_fact_with_its_reason(send: Sender, answer: bytes, body: bytes | None, error: str) -> None:
+def test_broken_response_has_its_error(send: Sender, answer: bytes, body: bytes | None, error: str) -> None:
     opened = threading.Event()
     with server(answer) as url:
         exchange = send(Call("getBuild", REF, opened=opened), url)
@@ -204,7 +202,7 @@ def test_broken_answer_is_a_fact_with_its_reason(send: Sender, answer: bytes, bo
     assert bool(exchange.error) == bool(error)
 
 
-def test_nothing_listening_is_a_fact_with_its_reason(send: Sender) -> None:
+def test_unreachable_target_is_recorded_with_its_error(send: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     exchange = send(Call("getBuild", REF), f"http://127.0.0.1:{port}/api")
@@ -224,12 +222,12 @@ def test_nothing_listening_is_a_fact_with_its_reason(send: Sender) -> None:
     ],
     ids=["silence", "head", "body", "announced-body"],
 )
-def test_answer_that_drips_is_given_up_after_its_time(send: Sender, head: bytes, drop: bytes, error: str) -> None:
+def test_slow_response_ends_at_the_time_out(send: Sender, head: bytes, drop: bytes, error: str) -> None:
     stop = threading.Event()
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
-        while not stop.wait(0.02):  # never as late as a time-out for one read would strike
+        while not stop.wait(0.02):  # sooner than the time-out of one read
             connection.sendall(drop)
 
     with server(answer) as url:
@@ -240,7 +238,7 @@ def test_answer_that_drips_is_given_up_after_its_time(send: Sender, head: bytes,
     assert "request_timeout_s = 0.2" in exchange.error
 
 
-def test_long_bodies_and_heads_beyond_the_room_of_a_run_are_cut(send: Sender) -> None:
+def test_bodies_and_heads_beyond_the_total_limit_are_truncated(send: Sender) -> None:
     body, value = b'"' + b"x" * 9_000 + b'"', b"y" * 9_000
     with server(HEAD + b"X-Long: %b\r\nContent-Length: %d\r\n\r\n" % (value, len(body)) + body) as url:
         exchanges: list[Exchange] = []
@@ -260,7 +258,7 @@ def test_long_bodies_and_heads_beyond_the_room_of_a_run_are_cut(send: Sender) ->
     assert second.response.header("content-type") == "application/json"
 
 
-def test_stream_in_very_many_pieces_is_kept_in_coarser_ones() -> None:
+def test_many_pieces_of_a_stream_are_merged() -> None:
     pieces = [b"%d\n" % number for number in range(1_500)]
     transport = Transport(URL, KEYS, Contract.load(), lambda _: None, clock=RecordedClock())
     with respx.mock() as router:
@@ -274,7 +272,7 @@ def test_stream_in_very_many_pieces_is_kept_in_coarser_ones() -> None:
 
 @pytest.fixture(scope="module")
 def building() -> Iterator[Transport]:
-    """A transport to a twin on which REF is being built, until it is cancelled."""
+    """A transport to a twin with a published version REF whose builds take very long."""
     document: dict[str, Any] = {"api_version": "orgo.ai/v1", "template": {"name": "demo", "version": "1.0.0"}}
     headers, body = {"Content-Type": "application/json"}, json.dumps(document).encode()
     with Twin(TwinSettings(build_s=600.0, settle_s=0.0)) as twin:

@@ -23,11 +23,11 @@ def clock(virtual_time: None) -> Iterator[Clock]:
 
 @pytest.fixture
 def serve(clock: Clock) -> Serve:
-    """Makes a twin with the given settings; `behaviour` is a fault or a variant."""
+    """Serves a twin with these settings; `behaviour` is a fault or a variant."""
     return lambda behaviour=None, **settings: served(clock, behaviour, **settings)
 
 
 @pytest.fixture
 def api(serve: Serve) -> Api:
-    """The primary account of a twin whose builds take 0.6 s, and whose cancelled builds settle in 0.1 s."""
+    """The primary account of a twin: builds take 0.6 s, cancelled builds settle in 0.1 s."""
     return serve()

@@ -1,4 +1,4 @@
-"""A life that visits every kind of answer: two servers that behave differently show different lives."""
+"""A sequence of requests with every kind of response; servers that behave differently respond differently."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ KEYS = (None, "Bearer sk_live_unknown", f"Bearer {PRIMARY}x", f"Bearer {PRIMARY[
 
 
 class Life:
-    """Requests to one twin, and each answer as a line, with the time that it took."""
+    """Requests to one twin, and each response as a line, with its duration."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -36,7 +36,7 @@ class Life:
         return self.send("POST", f"/templates{query}", key, json_body=document(name, *run))
 
     def each(self, name: str, *methods: str, key: str = f"Bearer {PRIMARY}") -> Iterator[str]:
-        """Requests about the build of a version; EVENTS for its log."""
+        """Requests for the build of a version; EVENTS for its log."""
         for method in methods:
             path = f"/templates/default/{name}/1.0.0/build"
             yield self.send("GET", f"{path}/events", key) if method == "EVENTS" else self.send(method, path, key)
@@ -94,7 +94,7 @@ class Life:
             yield self.publish(name, "sleep 3", query="?force=true")
             yield from self.each(name, "POST", "DELETE", "GET", "DELETE", "EVENTS", "GET", "DELETE")
             yield from self.each(name, "POST", "GET", "EVENTS", "GET")
-        # What is cancelled after it has failed.
+        # Cancelled after its failure.
         yield self.publish("failing", "sleep 0.5", "exit 1")
         yield from self.each("failing", "POST", "EVENTS", "GET", "POST", "DELETE", "EVENTS", "GET")
 
@@ -131,7 +131,7 @@ class Life:
             yield from self.everything("/templates/system/openclaw/1.0.0", key)
 
     def replacing(self) -> Iterator[str]:
-        """Versions that are replaced or deleted while they build, and afterwards."""
+        """Versions that are replaced or deleted during and after their builds."""
         for name in ("replaced", "deleted"):
             yield self.publish(name, "sleep 2", f"echo {name}")
             yield from self.each(name, "POST")
@@ -145,7 +145,7 @@ class Life:
             yield from self.each(name, "GET", "POST")
 
     def neighbours(self) -> Iterator[str]:
-        """Versions that were published one after the other, of which one is started, fails or is deleted."""
+        """Versions published one after the other; one is started, fails or is deleted."""
         for number, step in enumerate(("echo a", "echo b", "exit 1", "echo c", "sleep 2")):
             yield self.publish(f"near-{number}", step, f"echo {number}")
         for number in (1, 2, 4):
@@ -185,7 +185,7 @@ class Life:
 
 
 def describe(answer: Answer) -> str:
-    """An answer in one line, with the sizes and times of the pieces of a stream."""
+    """Describes a response in one line, with the sizes and times of its chunks."""
     headers = b" ".join(name + b"=" + value for name, value in answer.headers)
     pieces = [(round(at_s - answer.pieces[0][0], 4), len(data)) for at_s, data in answer.pieces]
     digest = hashlib.sha256(answer.body).hexdigest()[:12]
@@ -193,7 +193,7 @@ def describe(answer: Answer) -> str:
 
 
 def statuses(one: Behaviour) -> set[int]:
-    """The statuses of all answers in a life; 0 for none."""
+    """The statuses of all responses in a life; 0 for none."""
     clock = Clock()
     life = Life(served(clock, one, **SETTINGS))
     list(life.lines())
@@ -202,7 +202,7 @@ def statuses(one: Behaviour) -> set[int]:
 
 
 def same(one: Behaviour, other: Behaviour) -> bool:
-    """Whether two servers live the same life."""
+    """Whether two servers respond in the same way."""
     clocks = Clock(), Clock()
     lives = [Life(served(clock, each, **SETTINGS)).lines() for clock, each in zip(clocks, (one, other), strict=True)]
     try:

@@ -1,4 +1,4 @@
-"""Who may do what: keys, plans, accounts, curated templates, and paths that name nothing."""
+"""Access: keys, plans, accounts, curated templates, and unknown paths."""
 
 import uuid
 from typing import Any
@@ -93,7 +93,7 @@ def test_accounts_do_not_share_builds(api: Api) -> None:
     other.publish()
     assert other.status().json() == {"ref": mine["ref"], "digest": mine["digest"], "status": "not_built"}
     assert other.start().json()["status"] == "building"
-    # Whoever deletes ends a build of their own only.
+    # Deleting a version ends only builds of its account.
     api.publish("demo", query="?force=true")
     api.delete()
     assert other.state() == "building"
@@ -136,7 +136,7 @@ def test_curated_templates_are_read_by_all_and_changed_by_none(api: Api, name: s
         "/templates/default/\xff/1.0.0/build",
     ],
 )
-def test_path_that_names_nothing_is_404(api: Api, path: str) -> None:
+def test_unknown_path_is_404(api: Api, path: str) -> None:
     api.publish()
     answer = api.request("GET", path)
     assert (answer.status, set(answer.json())) == (404, ERROR)
@@ -157,7 +157,7 @@ def test_base_path_is_part_of_every_path(serve: Serve, base_path: str) -> None:
         (f"{BUILD}/events", {"GET", "HEAD"}),
     ],
 )
-def test_wrong_method_is_405_and_names_the_right_ones(api: Api, path: str, allow: set[str]) -> None:
+def test_wrong_method_is_405_with_the_allowed_ones(api: Api, path: str, allow: set[str]) -> None:
     api.publish()
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - allow:
         answer = api.request(method, path)

@@ -1,4 +1,4 @@
-"""The life of a build: starting, joining, reusing, failing, timing out, cancelling; and its log."""
+"""The life of a build: start, join, reuse, failure, timeout, cancel; and its log."""
 
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ def test_start_is_building_at_once_and_ready_after_its_steps(api: Api) -> None:
     api.clock.wait(3.5)
     assert api.state() == "building"
     api.clock.wait(0.2)
-    # 0.6 s of its own, 3 s of its steps, and the grain of the timer.
+    # 0.6 s, 3 s of its steps, and the resolution of the timer.
     assert api.status().json() == identity | {"status": "ready", "build_time_ms": 3601, "reused": False}
 
 
@@ -117,16 +117,16 @@ def test_start_while_cancelling_is_a_fresh_build(serve: Serve) -> None:
     api = serve(settle_s=5.0)
     api.publish("demo", "sleep 2")
     api.start()
-    dying = api.follow()
+    cancelled = api.follow()
     api.cancel()
     assert api.start().json()["status"] == "building"
     fresh = api.log().events()
     assert (fresh[-1]["phase"], api.state()) == ("ready", "ready")
     assert "cancel" not in [event["phase"] for event in fresh]
-    assert not dying.is_whole
+    assert not cancelled.is_whole
     api.clock.wait(5)
-    # The end of the dying build leaves its successor alone.
-    assert (dying.events()[-1]["phase"], api.state()) == ("cancel", "ready")
+    # The end of the cancelled build does not change its successor.
+    assert (cancelled.events()[-1]["phase"], api.state()) == ("cancel", "ready")
 
 
 def test_cancelled_build_stops_working_and_leaves_no_golden(serve: Serve) -> None:

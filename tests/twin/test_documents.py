@@ -1,4 +1,4 @@
-"""Documents of templates: how they are read, checked and digested, and what the steps of a build do."""
+"""Template documents: parsing, validation, digests, and the steps of a build."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ api_version: orgo.ai/v1
 
 
 def digest_of(body: str | bytes | dict[str, Any], media: str = "") -> str:
-    """The digest under which a body would be published."""
+    """The digest of a published body."""
     data = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
     return digest(read_document(data, media).content)
 
@@ -61,7 +61,7 @@ def changed(**sections: Any) -> dict[str, Any]:
         (json.dumps({"namespace": "mine", "name": "foo", "version": "1.0.0", "template": CANONICAL}), ""),
     ],
 )
-def test_documents_of_one_meaning_share_a_digest(body: str | bytes, media: str) -> None:
+def test_equivalent_documents_share_a_digest(body: str | bytes, media: str) -> None:
     value = digest_of(body, media)
     assert value == digest_of(CANONICAL)
     assert (len(value), set(value) <= set("0123456789abcdef")) == (64, True)
@@ -75,15 +75,15 @@ def test_documents_of_one_meaning_share_a_digest(body: str | bytes, media: str) 
         changed(template={"name": "foo", "version": "1.0.1"}),
     ],
 )
-def test_documents_of_another_meaning_have_other_digests(other: dict[str, Any]) -> None:
+def test_different_documents_have_different_digests(other: dict[str, Any]) -> None:
     assert digest_of(other) != digest_of(CANONICAL)
 
 
 def test_content_scope_leaves_name_and_version_out() -> None:
     other = changed(template={"name": "bar", "version": "2.0.0"})
-    described = changed(template={"name": "foo", "version": "1.0.0", "description": "x"})
+    other_text = changed(template={"name": "foo", "version": "1.0.0", "description": "x"})
     assert digest(other, "content") == digest(CANONICAL, "content")
-    assert digest(described, "content") != digest(CANONICAL, "content")
+    assert digest(other_text, "content") != digest(CANONICAL, "content")
 
 
 BOMB = b"".join(b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(98, 110))
@@ -99,7 +99,7 @@ MERGES = b"".join(b"%c: &%c {!!merge <<: [%s]}\n" % (c, c, b",".join([b"*%c" % (
         *((body, "") for body in (b" \n\t", b"# only a comment\n", b"a: b: c", b"- [", b"a: 1\n---\nb: 2")),
         *((body, "") for body in (b"\xff\xfe\x00", b"a: !!python/object:os.system x", b"? [a, b]\n: c")),
         *((body, "") for body in (b"a: !!timestamp 2020-01-01", b"a: !!binary aGVsbG8=")),
-        # Depth and the number of values have bounds, also where aliases multiply them.
+        # Bounds on depth and number of values hold for aliases, too.
         pytest.param(b"[" * 400_000, "", id="deep lists"),
         pytest.param(b'{"a":' * 100_000, "", id="deep objects"),
         pytest.param(b"- " * 400_000, "", id="deep YAML"),
@@ -188,5 +188,5 @@ def test_references_are_filled_escaped_or_left_to_the_shell() -> None:
         ("sleepy 3", Step("+ sleepy 3")),
     ],
 )
-def test_command_is_read_as_what_it_does(command: str, step: Step) -> None:
+def test_command_is_parsed_as_a_step(command: str, step: Step) -> None:
     assert read_step(command) == step

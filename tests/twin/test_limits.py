@@ -1,4 +1,4 @@
-"""The limiters of starts, at times that the tests choose, and the texts that name them."""
+"""The limiters of starts, and their text forms."""
 
 import itertools
 import math
@@ -18,27 +18,27 @@ from touchstone.twin.limits import (
 
 
 def admitted(text: str, times: list[float]) -> str:
-    """Of the starts at *times*, ``y`` for each that is let through and ``n`` for each that is not."""
+    """For each start at *times*: ``y`` if it is accepted, ``n`` if it is rejected."""
     limiter = limiter_for(RateLimit.parse(text))
     return "".join("y" if decide(limiter, at)[0] else "n" for at in times)
 
 
 def delays_s(text: str, times: list[float]) -> list[float | None]:
-    """By how much the answers of the starts at *times* are held back; None for those that are refused."""
+    """Response delays of the starts at *times*; None for rejected starts."""
     limiter = limiter_for(RateLimit.parse(text))
     decisions = (decide(limiter, at) for at in times)
-    return [delay_s if through else None for through, delay_s in decisions]
+    return [delay_s if accepted else None for accepted, delay_s in decisions]
 
 
 @pytest.mark.parametrize(
-    ("text", "times", "through"),
+    ("text", "times", "accepted"),
     [
         ("none", [0, 0, 0, 0], "yyyy"),
         ("2/4", [1, 4.9, 4.99, 5, 5, 5, 9], "yynyyny"),
         ("fixed-window:2/4,opens=clock", [3, 3.9, 3.9, 4, 4, 7.9, 8], "yynyyny"),
         # Full at 1, refused at 2: shut until 12, then a window of its own.
         ("fixed-window:2/4,block=10", [1, 1, 2, 6, 11.9, 12, 12, 12], "yynnnyyn"),
-        # Refused at 1 and 5.9: shut until 2 and until 6.9, whatever was left of the window.
+        # Rejected at 1 and 5.9: shut until 2 and until 6.9, independent of the window.
         ("fixed-window:1/4,block=1", [0, 1, 1.9, 2, 5.9, 6, 6.9], "ynnynny"),
         ("fixed-window:2/4,opens=clock,block=3", [0, 0, 1, 3.9, 4, 4, 4.5], "yynnyyn"),
         # Refused at 3 and 6: each time 4 s more.
@@ -56,7 +56,7 @@ def delays_s(text: str, times: list[float]) -> list[float | None]:
         ("token-bucket:1/2,burst=1,early=0.5", [0, 0.9, 1, 2.9, 3, 8, 8], "ynynyyn"),
         # Four in the window from 0; at 6 half of them are inside, 2 + 1 + 1 = 4 fits, 2 + 2 + 1 does not.
         ("sliding-counter:4/4", [3, 3, 3, 3, 3, 4, 4.9, 5, 5, 6, 6], "yyyynnnynyn"),
-        # What is refused is counted in its window: 5 there, so that 5 x 0.5 + 1 fits at 6, and 3.5 + 1 does not.
+        # Rejected starts count in their window: 5 there, so that 5 x 0.5 + 1 fits at 6, and 3.5 + 1 does not.
         ("sliding-counter:4/4,refused=count", [3, 3, 3, 3, 3, 6, 6, 6], "yyyynynn"),
         # 4 x 0.9 = 3.6 is below 4; 4.6 is not.
         ("sliding-counter:4/4,rule=below", [3, 3, 3, 3, 3, 4, 4.4, 4.4], "yyyynnyn"),
@@ -71,18 +71,18 @@ def delays_s(text: str, times: list[float]) -> list[float | None]:
         ("leaky-bucket:1/2,burst=2", [0, 0, 0, 0, 1.9, 2, 2], "yyynnyn"),
         ("concurrency:2,takes=3", [0, 1, 2.9, 3, 3.9, 4], "yynyny"),
         ("builds:2", [0, 1, 2, 1000], "yynn"),
-        # What one tier refuses costs the other nothing.
+        # A start that one tier rejects does not count for the other.
         ("sliding-log:2/1+fixed-window:3/10", [0, 0, 0, 1, 1, 9.9, 10, 10, 10], "yynynnyyn"),
-        # But a log that counts refused starts counts those that the other tier refused, too.
+        # A log that counts rejected starts also counts those of the other tier.
         ("sliding-log:2/10,refused=count+minimum-gap:1", [0, 0.5, 2, 10.4, 10.6], "ynnnn"),
     ],
 )
-def test_starts_are_let_through_as_computed_by_hand(text: str, times: list[float], through: str) -> None:
-    assert admitted(text, times) == through
+def test_starts_are_accepted_as_computed_by_hand(text: str, times: list[float], accepted: str) -> None:
+    assert admitted(text, times) == accepted
 
 
 @pytest.mark.parametrize(
-    ("text", "times", "held_s"),
+    ("text", "times", "expected_s"),
     [
         # Two a second: five at once, and one more when a place is free.
         ("leaky-bucket:2/1,burst=3", [0, 0, 0, 0, 0, 0.75], [0, 0.5, 1.0, 1.5, None, 1.25]),
@@ -93,8 +93,10 @@ def test_starts_are_let_through_as_computed_by_hand(text: str, times: list[float
         ("leaky-bucket:1/1,burst=9+concurrency:2,takes=1", [0, 0, 0.5, 1, 1.5, 2], [1, 2, None, 2, None, 2]),
     ],
 )
-def test_answers_are_held_back_as_computed_by_hand(text: str, times: list[float], held_s: list[float | None]) -> None:
-    assert delays_s(text, times) == held_s
+def test_responses_are_delayed_as_computed_by_hand(
+    text: str, times: list[float], expected_s: list[float | None]
+) -> None:
+    assert delays_s(text, times) == expected_s
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,14 @@ def test_wait_is_read_without_counting() -> None:
 
 
 @pytest.mark.parametrize("window_s", [0.1, 0.3, 1.0, 2.73, 60.0])
-def test_edge_of_a_window_belongs_to_the_window_that_begins_there(window_s: float) -> None:
+def test_edge_belongs_to_the_window_that_begins_there(window_s: float) -> None:
     for number in (0, 1, 2, 3, 7, 29, 100, 600_000_007):
         assert window_of(number * window_s, window_s) == number
         assert window_of((number + 0.5) * window_s, window_s) == number
         assert window_of(math.nextafter(number * window_s, -1), window_s) == number - 1
 
 
-def test_cap_on_builds_is_apart_from_the_tiers_of_starts() -> None:
+def test_cap_on_builds_is_separate_from_the_tiers_of_starts() -> None:
     assert parted(None) == ([], None)
     assert parted(RateLimit.parse("8/4")) == ([RateLimit(8, 4.0)], None)
     assert parted(RateLimit.parse("builds:4+8/4")) == ([RateLimit(8, 4.0)], 4)
@@ -179,7 +181,7 @@ def test_cap_on_builds_is_apart_from_the_tiers_of_starts() -> None:
         ("builds:4 + 8/4", RateLimit(4, 0.0, "builds", also=RateLimit(8, 4.0))),
     ],
 )
-def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
+def test_text_of_a_limit_is_parsed(text: str, rate: RateLimit) -> None:
     assert RateLimit.parse(text) == rate
 
 
@@ -197,7 +199,7 @@ def test_text_of_a_limit_is_read(text: str, rate: RateLimit) -> None:
         ("sliding-log:5/1+20/10", "sliding-log:5/1+fixed-window:20/10"),
     ],
 )
-def test_shortest_text_of_a_limit_is_read_as_itself(text: str, shortest: str) -> None:
+def test_shortest_text_of_a_limit_parses_as_itself(text: str, shortest: str) -> None:
     rate = RateLimit.parse(text)
     assert str(rate) == shortest
     assert RateLimit.parse(shortest) == rate

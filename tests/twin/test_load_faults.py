@@ -1,4 +1,4 @@
-"""Faults that show under load: in a quiet time the twin keeps its promises, and in a crowd it breaks them."""
+"""Load faults: the twin keeps its promises under low load and breaks them under high load."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ from touchstone.twin import RateLimit
 from touchstone.twin.serve import Behaviour
 
 UNDER_LOAD = {name: fault for name, fault in FAULTS.items() if fault.under == "load"}
-# With the number of answers something grows, from the first one on; memory shows in no answer.
+# Each response makes these worse, from the first one on. Memory changes no response.
 WEARING = {"answers-become-longer", "answers-become-slower", "memory-is-kept"}
 
 
 def story(clock: Clock, behaviour: Behaviour, *, is_crowded: bool) -> Iterator[str]:
-    """What clients observe while two builds run, or more than the host has room for, and afterwards."""
+    """Responses while two builds run, or more than the host has room for, and afterwards."""
     rate = RateLimit.parse(f"{20 if is_crowded else 9}/3600")
     api = served(clock, behaviour, capacity=4 if is_crowded else 3, rate=rate, seed=1)
     builds, extra = (5, 1) if is_crowded else (2, 0)
@@ -37,7 +37,7 @@ def story(clock: Clock, behaviour: Behaviour, *, is_crowded: bool) -> Iterator[s
         yield f"{clock.now_s - began_s:.4f} s"
     for _ in range((FAILS_FROM + 20) * extra):
         yield describe(api.template("ready"))
-    # One key starts until it is refused, and then the other one starts.
+    # One key starts until it is rejected; then the other key starts.
     yield from (describe(api.start("ready")) for _ in range(20 + REFUSALS_PER_S if is_crowded else 6))
     other = api.with_key(SECOND)
     yield describe(other.publish())
@@ -59,14 +59,14 @@ def same(fault: Behaviour, *, is_crowded: bool) -> bool:
 
 
 @pytest.mark.parametrize("name", UNDER_LOAD)
-def test_load_fault_shows_in_a_crowd_and_not_before(name: str, virtual_time: None) -> None:
+def test_load_fault_changes_responses_only_under_load(name: str, virtual_time: None) -> None:
     if name not in WEARING:
         assert same(UNDER_LOAD[name], is_crowded=False)
     if name != "memory-is-kept":
         assert not same(UNDER_LOAD[name], is_crowded=True)
 
 
-def test_answers_wear_out(serve: Serve) -> None:
+def test_each_response_grows_or_keeps_memory(serve: Serve) -> None:
     api: Api = serve(FAULTS["memory-is-kept"])
     api.publish()
     api.status()
@@ -87,7 +87,7 @@ def test_build_that_vanishes_or_never_ends_is_the_fourth(serve: Serve) -> None:
         assert [api.state(f"crowd-{number}") for number in range(4)] == ["ready"] * 3 + [state]
 
 
-def test_load_faults_break_claims_of_load_runs_and_prove_leaves_them_out() -> None:
+def test_load_faults_break_claims_of_load_runs_and_are_not_in_prove() -> None:
     ledger = claims.load()
     known = {claim.id for claim in (*ledger.judged(), *ledger.judged("load"))}
     assert {claim for fault in UNDER_LOAD.values() for claim in fault.breaks} <= known

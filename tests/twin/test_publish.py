@@ -19,12 +19,13 @@ def test_published_version_can_be_read(api: Api) -> None:
     answer = api.publish()
     body = answer.json()
     assert (answer.status, set(body), body["ref"]) == (201, {"ref", "digest", "published"}, "default/demo@1.0.0")
+    assert api.state() == "not_built"
     assert datetime.fromisoformat(body["published"]).utcoffset() is not None
     assert api.template().json() == {**body, "template": document()}
 
 
 @pytest.mark.parametrize("media", ["application/yaml", "text/plain", ""])
-def test_yaml_is_published_whatever_its_media_type(api: Api, media: str) -> None:
+def test_yaml_is_published_with_any_other_media_type(api: Api, media: str) -> None:
     answer = post(api, YAML, media)
     assert (answer.status, answer.json()["digest"]) == (201, api.publish().json()["digest"])
 
@@ -79,16 +80,13 @@ def test_deleted_version_is_gone(api: Api) -> None:
     assert {answer.status for answer in answers} == {404}
 
 
-@pytest.mark.parametrize("query", ["?auto_build=true", "?auto_build=1", "?auto_build=TRUE"])
-def test_auto_build_starts_the_build(api: Api, query: str) -> None:
-    answer = api.publish(query=query)
-    assert (answer.status, answer.json()["auto_build"], api.state()) == (201, "building", "building")
-
-
-@pytest.mark.parametrize("query", ["", "?auto_build=false", "?auto_build=0"])
-def test_without_auto_build_nothing_is_built(api: Api, query: str) -> None:
-    assert "auto_build" not in api.publish(query=query).json()
-    assert api.state() == "not_built"
+@pytest.mark.parametrize(
+    ("value", "auto_build"),
+    [*((value, "building") for value in ("true", "1", "TRUE")), *((value, "") for value in ("false", "0"))],
+)
+def test_auto_build_starts_the_build(api: Api, value: str, auto_build: str) -> None:
+    body = api.publish(query=f"?auto_build={value}").json()
+    assert (body.get("auto_build", ""), api.state()) == (auto_build, auto_build or "not_built")
 
 
 @pytest.mark.parametrize("query", ["?auto_build=maybe", "?force=", "?force=true&force=2", "?auto_build=%FF"])

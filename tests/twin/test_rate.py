@@ -1,4 +1,4 @@
-"""Limits on starts: refused starts, the counts of each family, queues, and the capacity of the host."""
+"""Limits on starts: rejected starts, the counts of each family, queues, and the host capacity."""
 
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -80,7 +80,7 @@ def test_auto_build_counts_and_publishes_even_when_refused(serve: Serve) -> None
     assert api.state("two") == "not_built"
 
 
-def test_waiting_as_long_as_retry_after_ends_the_refusals(serve: Serve) -> None:
+def test_start_after_retry_after_is_accepted(serve: Serve) -> None:
     api = limited(serve, "1/10", "demo")
     assert starts(api, "demo", "demo") == [202, 429]
     api.clock.wait(3.5)
@@ -105,7 +105,7 @@ def test_retry_after_may_be_a_date_or_absent(serve: Serve) -> None:
     assert retry_after(api, "demo") == ""
 
 
-def test_queue_holds_answers_back_and_nothing_else(serve: Serve) -> None:
+def test_queue_delays_only_responses(serve: Serve) -> None:
     api = limited(serve, "leaky-bucket:1/60,burst=2", "one", "two", "three", "four")
     assert (api.start("one").status, api.clock.now_s) == (202, 0.0)
     second, third = (api.begin("POST", BUILD.format(name)) for name in ("two", "three"))
@@ -146,14 +146,14 @@ def test_build_keeps_its_place_until_it_has_ended(serve: Serve) -> None:
     ]
 
 
-def test_start_that_one_tier_refuses_costs_the_other_nothing(serve: Serve) -> None:
+def test_start_rejected_by_one_tier_does_not_count_for_the_other(serve: Serve) -> None:
     api = limited(serve, "token-bucket:3/3600+builds:1", "one", "two")
     assert starts(api, "one", "two", "two", "two") == [202, 429, 429, 429]
     api.delete("one")
     assert starts(api, "two", "two", "two") == [202, 202, 429]
 
 
-def test_refused_starts_count_where_the_limit_says_so(serve: Serve) -> None:
+def test_rejected_starts_count_with_that_option(serve: Serve) -> None:
     api = limited(serve, "sliding-log:1/10,refused=count", "one")
     codes = []
     for _ in range(4):
@@ -174,7 +174,7 @@ def test_host_is_full_for_all_accounts_but_not_for_joins_and_reuses(serve: Serve
     assert (api.start("one").json()["status"], api.start("done").json()["status"]) == ("building", "ready")
 
 
-def test_every_end_of_a_build_gives_its_room_back(serve: Serve) -> None:
+def test_every_end_of_a_build_frees_its_room(serve: Serve) -> None:
     api = limited(serve, "", "long", capacity=1, settle_s=600.0)
     assert starts(api, "long") == [202]
     api.cancel("long")  # which gives it back at once

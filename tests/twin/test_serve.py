@@ -1,4 +1,4 @@
-"""A twin on a port: streams, threads, signals, settings that cannot work, and what only a socket shows."""
+"""A twin on a port: streams, threads, signals, invalid settings, and behaviour of its sockets."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ Start = Callable[..., Twin]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts twins, and stops them at the end of the test."""
+    """Starts twins, and stops them after the test."""
     twins: list[Twin] = []
 
     def started(**settings: Any) -> Twin:
@@ -104,7 +104,7 @@ def test_stop_does_not_wait_for_slow_answers(start: Start, monkeypatch: pytest.M
                 failed.set()
 
     requesting = threading.Thread(target=request)
-    with socket.create_connection(("127.0.0.1", port_of(twin))):  # idle, and in nobody's way
+    with socket.create_connection(("127.0.0.1", port_of(twin))):  # an idle connection
         requesting.start()
         assert received.wait(20)
         twin.stop()
@@ -138,7 +138,7 @@ def test_head_has_the_headers_of_get_and_no_body(start: Start) -> None:
         api.get(f"{BUILD}/events")
         for path in (BUILD, f"{BUILD}/events", "/templates/default/demo/1.0.0", "/templates/default/none/1.0.0/build"):
             get, head = api.get(path), api.head(path)
-            # HEAD may lack what only making the body would show: RFC 9110, section 9.3.2.
+            # HEAD may omit headers that depend on the body: RFC 9110, section 9.3.2.
             without = {"date", "transfer-encoding"}
             assert (head.status_code, head.content) == (get.status_code, b"")
             assert {name: head.headers[name] for name in head.headers if name not in without} == {
@@ -164,7 +164,7 @@ def test_head_has_the_headers_of_get_and_no_body(start: Start) -> None:
         ({"accounts": (Account("same"), Account("same"))}, "accounts"),
     ],
 )
-def test_setting_that_cannot_work_is_a_usage_error(settings: dict[str, Any], name: str) -> None:
+def test_invalid_setting_is_a_usage_error(settings: dict[str, Any], name: str) -> None:
     with pytest.raises(UsageError, match=f"twin: {name}: ") as error:
         TwinSettings(**settings)
     assert "same" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Every variant of the twin shows in its answers, alone and together with others."""
+"""Every variant of the twin changes its responses, alone and combined with others."""
 
 import dataclasses
 from typing import Any
@@ -13,17 +13,17 @@ from touchstone.twin.app import App
 from touchstone.twin.engine import Engine
 from touchstone.twin.serve import Behaviour, unwrapped
 
-# What the twin needs so that a variant shows in a life.
+# Settings with which a variant changes responses.
 PACES: dict[str, dict[str, Any]] = {"refused-starts-count": {"rate": RateLimit.parse("sliding-log:2/1")}}
 
 
-def is_only_set_up_otherwise(variant: Variant) -> bool:
-    """Whether a variant is the plain twin with other settings, which have tests of their own."""
+def has_only_other_settings(variant: Variant) -> bool:
+    """Whether a variant is the plain twin with other settings, which are tested elsewhere."""
     return (variant.engine, variant.app, variant.wrap) == (Engine, App, unwrapped)
 
 
-def alike(one: Variant, other: Behaviour) -> bool:
-    """Whether two servers live the same life at the pace of the first."""
+def responds_alike(one: Variant, other: Behaviour) -> bool:
+    """Whether two servers respond in the same way with the settings of the first."""
     pace = dict(one.pace)
     for name in one.takes or (one.name,):
         pace |= PACES.get(name, {})
@@ -35,12 +35,12 @@ def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "REQUESTS", 5)
 
 
-CHANGED = [name for name, one in FREEDOMS.items() if not is_only_set_up_otherwise(one)]
+CHANGED = [name for name, one in FREEDOMS.items() if not has_only_other_settings(one)]
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_variant_shows_in_a_life(name: str, virtual_time: None) -> None:
-    assert not alike(FREEDOMS[name], Behaviour("faithful", ""))
+def test_variant_changes_responses(name: str, virtual_time: None) -> None:
+    assert not responds_alike(FREEDOMS[name], Behaviour("faithful", ""))
 
 
 @pytest.mark.parametrize("name", COMBINED)
@@ -56,7 +56,7 @@ def test_combined_variants_do_not_hide_each_other(name: str, virtual_time: None)
     hidden = []
     for one in taken:
         rest = together(name, "", [FREEDOMS[other] for other in COMBINED[name].takes if other != one])
-        if alike(whole, rest):
+        if responds_alike(whole, rest):
             hidden.append(one)
     assert hidden == []
 

@@ -1,4 +1,4 @@
-"""A twin in virtual time: requests reach its application directly, and only its clock waits."""
+"""A twin in virtual time: requests call its application directly, and waiting only advances a clock."""
 
 import asyncio
 import json
@@ -32,9 +32,9 @@ class _Selector(selectors.DefaultSelector):
 
 
 class Clock(asyncio.SelectorEventLoop):
-    """An event loop whose time goes on as soon as there is nothing else to do."""
+    """An event loop whose time advances as soon as no task can run."""
 
-    current: ClassVar["Clock"]  # whose time the twin reads
+    current: ClassVar["Clock"]  # the clock that the twin reads
 
     def __init__(self) -> None:
         Clock.current = self
@@ -55,7 +55,7 @@ class Clock(asyncio.SelectorEventLoop):
         self.run(asyncio.sleep(seconds))
 
     def end(self) -> None:
-        """Ends what is still under way, and closes the loop."""
+        """Cancels all tasks and closes the loop."""
         tasks = asyncio.all_tasks(self)
         for task in tasks:
             task.cancel()
@@ -69,13 +69,13 @@ async def _all(tasks: set[asyncio.Task[Any]]) -> None:
 
 
 async def _idle() -> None:
-    """Lets everything run that does not wait for a time."""
+    """Runs all tasks that do not wait for a time."""
     for _ in range(100):
         await asyncio.sleep(0)
 
 
 def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the twin and its faults and variants read the current clock."""
+    """Makes the twin, its faults and its variants read the current clock."""
     virtual = SimpleNamespace(monotonic=lambda: Clock.current.now_s, time=lambda: BEGAN_AT + Clock.current.now_s)
     for name, module in list(sys.modules.items()):
         if name.startswith(("touchstone.twin.", "touchstone.proof.")) and getattr(module, "time", None) is time:
@@ -84,9 +84,9 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(slots=True)
 class Answer:
-    """What an application sent, and when."""
+    """The response of an application, with the times of its chunks."""
 
-    status: int = 0  # 0 as long as there is none
+    status: int = 0  # 0 before the response
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
     is_whole: bool = False
@@ -106,7 +106,7 @@ class Answer:
         return next((value.decode() for key, value in self.headers if key.decode().lower() == name), "")
 
     def events(self) -> list[dict[str, Any]]:
-        """The events of a stream whose every frame is one data line."""
+        """The events of a stream with one data line in each frame."""
         *frames, rest = self.text.split("\n\n")
         assert rest == ""
         assert all(frame.startswith("data: ") and "\n" not in frame for frame in frames)
@@ -125,7 +125,7 @@ def path_of(name: str = "demo", version: str = "1.0.0", namespace: str = "defaul
 
 @dataclass(slots=True)
 class Api:
-    """One account's view of a twin; every operation is about one version, ``default/demo@1.0.0`` by default."""
+    """Requests of one account to a twin, by default for the version ``default/demo@1.0.0``."""
 
     clock: Clock
     app: Asgi
@@ -136,14 +136,14 @@ class Api:
         return Api(self.clock, self.app, self.engine, key)
 
     def request(self, method: str, path: str, **more: Any) -> Answer:
-        """The whole answer to a request; nobody waits longer than an hour for it."""
+        """Sends a request and returns the complete response, after at most an hour."""
         answer = Answer()
         with suppress(TimeoutError):
             self.clock.run(asyncio.wait_for(self._call(answer, method, path, **more), 3600))
         return answer
 
     def begin(self, method: str, path: str, **more: Any) -> Answer:
-        """The answer to a request that is under way, which grows while time goes on."""
+        """Sends a request; returns the response, which grows as time advances."""
         answer = Answer()
         self.clock.background.append(self.clock.create_task(self._call(answer, method, path, **more)))
         self.clock.run(_idle())
@@ -218,15 +218,15 @@ class Api:
         return self.request("DELETE", path_of(*version))
 
     def log(self, *version: str) -> Answer:
-        """The whole log, which is there when the build is over."""
+        """The complete log, at the end of the build."""
         return self.request("GET", f"{path_of(*version)}/build/events")
 
     def follow(self, *version: str) -> Answer:
-        """The log of a build, which grows while the build runs."""
+        """The log of a build, which grows as time advances."""
         return self.begin("GET", f"{path_of(*version)}/build/events")
 
     def built(self, name: str = "demo", *run: str) -> dict[str, Any]:
-        """Publishes and builds a version; its status."""
+        """Publishes and builds a version; returns its status."""
         assert self.publish(name, *run).status == 201
         assert self.start(name).status == 202
         self.log(name)
@@ -234,7 +234,7 @@ class Api:
 
 
 def served(clock: Clock, behaviour: Behaviour | None = None, **settings: Any) -> Api:
-    """A twin of some behaviour, for its primary account."""
+    """A twin with a behaviour, used by its primary account."""
     Clock.current = clock
     behaviour = behaviour or Behaviour("faithful", "")
     engine_class = settings.pop("engine", behaviour.engine)

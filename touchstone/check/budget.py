@@ -1,4 +1,4 @@
-"""What ends a run or a wait early: spent builds and time, waits in vain, a target that answers nobody any more."""
+"""Limits that end a run or a wait early: builds, time, failed waits, and a target that stopped responding."""
 
 import threading
 from collections import Counter
@@ -10,54 +10,54 @@ from touchstone.contract.lifecycle import STATUSES
 from touchstone.rules.possible_states import CLOCK_SHARE
 from touchstone.target.call import Call, asks_auto_build, may_publish, may_start
 
-# Whoever waits for the end of a build gives up when nobody has been answered for so long; a pause is as long at least.
+# Waits for the end of a build stop after so long without any response; a pause lasts at least as long.
 SILENT_S = 10.0
-# After so many unanswered requests in a row, of whatever case, the cases that are left are not tried.
-UNHEARD_REQUESTS = 10
-SILENT_REMOVALS = 3  # After so many unanswered removals in a row the rest is left to a sweep
+# After so many unanswered requests in a row, across all cases, the remaining cases are not tried.
+UNANSWERED_REQUESTS = 10
+SILENT_REMOVALS = 3  # After so many unanswered removals in a row, a sweep does the rest
 
 
 class Silence:
-    """How long a target has answered nobody; at least *fewest* requests in a row have to end without an answer."""
+    """Time without a response from the target; counts from *fewest* unanswered requests in a row."""
 
     def __init__(self, fewest: int = 1) -> None:
         self._fewest = fewest
-        self._vain = 0
-        self._vain_from = 0.0
+        self._unanswered = 0
+        self._since = 0.0
 
-    def hear(self, sent_at: float, *, answered: bool) -> None:
-        """Takes note of a request that has ended, whoever sent it."""
-        self._vain_from = self._vain_from if self._vain else sent_at
-        self._vain = 0 if answered else self._vain + 1
+    def record(self, sent_at: float, *, answered: bool) -> None:
+        """Records a finished request of any client."""
+        self._since = self._since if self._unanswered else sent_at
+        self._unanswered = 0 if answered else self._unanswered + 1
 
     def lasts(self, at_s: float) -> bool:
-        """Whether all that ended in the last SILENT_S seconds, and anything did, ended without an answer."""
-        return self._vain >= self._fewest and at_s - self._vain_from > SILENT_S
+        """Whether no request of the last SILENT_S seconds got a response, though some ended."""
+        return self._unanswered >= self._fewest and at_s - self._since > SILENT_S
 
 
-# After so many reads in a row, over so many seconds, that say not_built, or that nobody answers, a wait is given up.
+# A wait ends after so many reads in a row, over so many seconds, that return not_built or get no response.
 IDLE_POLLS, IDLE_S = 10, 1.0
 UNANSWERED_POLLS, UNANSWERED_S = 10, 5.0
 
-# Once a wait was in vain, the next ones take this share of it; after so many in a row there is none any more.
+# After a failed wait the next ones take this share of it; after so many in a row there are no more waits.
 TIRED_SHARE, GIVEN_UP_AFTER = 0.1, 3
-_SURE_TIMES = 2  # No wait is cut to less than so many times the longest one that ended well
+_SURE_TIMES = 2  # A shortened wait is at least so many times the longest successful one
 
 
-class Vain:
-    """The waits in a row that ended in vain, by what they waited for."""
+class FailedWaits:
+    """Failed waits in a row, by the awaited event; each one shortens the next."""
 
     def __init__(self) -> None:
         self._times: Counter[Hashable] = Counter()
         self._longest_s: dict[Hashable, float] = {}
 
     def limit_s(self, key: Hashable, most_s: float, needed_s: float = 0.0, *, is_fault: bool = False) -> float:
-        """How long the next wait for *key* may take; 0 where it is given up.
+        """How long the next wait for *key* may take, in seconds; 0 if there is to be none.
 
         Args:
-            most_s: How long the first one may take.
-            needed_s: What a wait for it takes at least, as far as that is known.
-            is_fault: Whether what is waited out is a fault by itself, so that even the first wait is a short one.
+            most_s: Limit of the first wait.
+            needed_s: Known minimum duration of such a wait.
+            is_fault: Whether the state is a fault by itself, so that even the first wait is short.
         """
         times = self._times[key]
         if times >= GIVEN_UP_AFTER:
@@ -67,27 +67,27 @@ class Vain:
         return min(most_s, max(TIRED_SHARE * most_s + needed_s, _SURE_TIMES * self._longest_s.get(key, 0.0)))
 
     def add(self, key: Hashable) -> None:
-        """Takes note of a wait that ended in vain."""
+        """Counts a failed wait."""
         self._times[key] += 1
 
     def lift(self, key: Hashable, most: int, waited_s: float = 0.0) -> None:
-        """Takes note of a wait of *waited_s* that ended well: no more than *most* of those in vain count any more."""
+        """Records a successful wait of *waited_s* seconds, and lowers the count of failed ones to *most* at most."""
         self._times[key] = min(self._times[key], most)
         self._longest_s[key] = max(self._longest_s.get(key, 0.0), waited_s)
 
 
 SPENT = "the budget of builds is spent; raise --max-builds or max_builds"
 
-# Refusals that name another reason than a limit, and those that may be for one.
+# Refusals for other reasons than a limit, and refusals that may be due to a limit.
 REFUSALS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 LIMITS = frozenset({409, 429})
-# What may end a build, or have it count for other content.
+# Operations that may end a build or change its content.
 ENDS = frozenset({"cancelBuild", "deleteTemplate", "publishTemplate"})
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The answer to a call; operation and ref are empty outside the contract, and status is 0 without an answer."""
+    """Response to a call; operation and ref are empty outside the contract, status is 0 without a response."""
 
     call: Call
     operation: str
@@ -99,7 +99,7 @@ class Received:
 
     @property
     def state(self) -> str:
-        """The status of the build that an answer shows: ``not_built`` without such a version, empty for none."""
+        """Build status in the response: ``not_built`` if the version is missing, empty if there is no status."""
         if self.operation == "getBuild" and self.status == 404:
             return "not_built"
         state = self.body.get("auto_build" if self.operation == "publishTemplate" else "status")
@@ -107,15 +107,15 @@ class Received:
 
 
 class Budget:
-    """Builds that a run may still begin, and its time; usable from several threads.
+    """Builds and time that a run may still spend; thread-safe.
 
-    A build is reserved before a request that may begin one. It is given back where the answer shows that none began. A
-    refusal for a limit leaves a doubt, which the next read of the version settles unless another call went before.
-    Publishing is free once a read of what was published has shown ``not_built``.
+    A build is reserved before each request that may begin one. It is returned if the response shows that none began.
+    After a refusal for a limit the reservation is uncertain until the next read of the version. Publishing is free
+    once a read after a publish has returned ``not_built``.
 
     Attributes:
-        builds: How many may still begin.
-        until_at: Moment of the run's clock at which it stops sending, or infinity.
+        builds: Remaining builds.
+        until_at: Time on the run's clock at which sending stops, or infinity.
     """
 
     def __init__(self, builds: int, until_at: float = float("inf"), ready: Iterable[str] = ()) -> None:
@@ -123,9 +123,9 @@ class Budget:
         self.until_at = until_at
         self._lock = threading.Lock()
         self._ready = set(ready)
-        # By version: builds reserved without an answer that settles it, each since when, and whether for publishing.
+        # By version: uncertain reservations, each with its time and whether it was for publishing.
         self._doubts: dict[str, list[tuple[float, bool]]] = {}
-        # By version: until when a build surely runs, and requests under way that may end it.
+        # By version: until when a build certainly runs, and pending requests that may end it.
         self._running: dict[str, float] = {}
         self._ending: Counter[str] = Counter()
         self._publishing_is_free = False
@@ -135,33 +135,33 @@ class Budget:
         """Whether *call* may begin a build."""
         return may_start(call) or (may_publish(call) and (asks_auto_build(call) or not self._publishing_is_free))
 
-    def reserve(self, look: Callable[[str], None]) -> bool:
-        """Reserves a build, if one is left; while none is, *look* reads the status of each version in doubt."""
+    def reserve(self, read: Callable[[str], None]) -> bool:
+        """Reserves a build if one is left; if not, *read* first gets the status of each uncertain version."""
         if self.builds <= 0:
-            self.look_through(look)
+            self.resolve(read)
         with self._lock:
             is_left = self.builds > 0
             self.builds -= is_left
         return is_left
 
-    def look_through(self, look: Callable[[str], None]) -> None:
-        """Reads the status of each version whose builds are in doubt."""
+    def resolve(self, read: Callable[[str], None]) -> None:
+        """Reads the status of each version with uncertain reservations."""
         for ref in tuple(self._doubts):
-            look(ref)
+            read(ref)
 
     def is_doubtful(self, ref: str) -> bool:
-        """Whether a status of *ref* may show that builds are to be given back."""
+        """Whether a status read of *ref* may return reserved builds."""
         return ref in self._doubts
 
     def sends(self, call: Call) -> None:
-        """Takes note of a request that is sent now, which may end a build."""
+        """Records that *call* is sent now; it may end a build."""
         if call.operation in ENDS:
             with self._lock:
                 self._ending[call.ref or ""] += 1
                 self._running.pop(call.ref or "", None)
 
     def receive(self, answer: Received, *, reserved: bool, lasts_s: float = 0.0) -> None:
-        """Updates the budget by one answer; a build of the version takes *lasts_s* seconds at least."""
+        """Updates the budget after one response; a build of the version takes at least *lasts_s* seconds."""
         ref = answer.ref
         with self._lock:
             if answer.call.operation in ENDS:
@@ -209,7 +209,7 @@ class Budget:
             self._running.pop(ref, None)
 
     def _keep(self, doubts: Iterable[tuple[float, bool]]) -> None:
-        """Counts doubtful builds as begun; those for publishing come back once it is known to begin none."""
+        """Counts uncertain builds as begun; those for publishing are returned once publishing proves free."""
         self._kept_for_publishing += sum(published for _, published in doubts)
 
     def _trust_publishing(self) -> None:

@@ -1,4 +1,4 @@
-"""A child process that does the work of a run while its parent follows the run log and passes interrupts on."""
+"""Child process of a run: the parent follows the run log, reports progress and forwards interrupts."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from touchstone.facts.redaction_guard import redact
 from touchstone.facts.runlog import follow
 from touchstone.types import Progress
 
-# Any other variable, such as PYTEST_ADDOPTS or one of Locust's own, may change which cases run, or how.
+# Other variables, such as PYTEST_ADDOPTS or Locust's, may change which cases run, or how.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -25,7 +25,7 @@ PASSED_ON = frozenset(
         *("PYTHONDONTWRITEBYTECODE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "HYPOTHESIS_STORAGE_DIRECTORY"),
     }
 )
-# What asks a run to stop. The last one comes when its terminal is closed, unless `nohup` keeps it away.
+# Signals that stop a run. SIGHUP arrives when the terminal closes; `nohup` makes it ignored.
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 POLL_S = 0.05
@@ -33,29 +33,29 @@ CHILD_GRACE_S = 20.0
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a child is given of those of its parent."""
+    """Returns the variables of *environ* that a child process inherits."""
     return {name: value for name, value in environ.items() if name in PASSED_ON or name.startswith("LC_")}
 
 
 def child_environment(handover: Handover, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a child that is handed something over."""
+    """Returns all variables of a child process, with its hand-over."""
     return passed_on(environ) | handover.environment() | {"PYTHONUNBUFFERED": "1"}
 
 
 class Interrupted:
-    """Whether somebody asked the run to stop: by which signal (0 for none), and how often."""
+    """Received stop signals: the last signal number (0 for none), and how many arrived."""
 
     def __init__(self) -> None:
         self.by = 0
         self.times = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Remembers the signal; the waiting loop passes it on."""
+        """Records the signal; the waiting loop forwards it to the child."""
         self.by = number
         self.times += 1
 
     def insisted(self) -> Callable[[], bool]:
-        """A function that says whether somebody has asked again from now on, though the run was on its way to stop."""
+        """Returns a function: whether another signal arrived after this call, while the run was stopping."""
         enough = max(self.times, 1) + 1
         return lambda: self.times >= enough
 
@@ -68,34 +68,34 @@ def watched(
     progress: Progress,
     interrupted: Interrupted,
     max_seconds: float | None,
-    look: Callable[[], None] = lambda: None,
+    on_poll: Callable[[], None] = lambda: None,
 ) -> int:
     """Runs *command* until it ends; returns its exit code, negative for a signal.
 
     Args:
-        environment: All variables of the child; one more is added, by which it notices that its parent is gone.
-        output: File for what it prints.
-        run_log: The run log that it appends to; *progress* is called with each of its events.
-        interrupted: Once it is set, the child is sent SIGINT, and is killed if it is still there CHILD_GRACE_S later.
-        max_seconds: The same happens CHILD_GRACE_S after so many seconds; None for never.
-        look: Called again and again while the child lives, and once when it has ended.
+        environment: Variables of the child; the lifeline's descriptor is added.
+        output: File for stdout and stderr of the child.
+        run_log: Run log that the child appends to; *progress* is called with each event.
+        interrupted: Once set, the child receives SIGINT, and SIGKILL after CHILD_GRACE_S more seconds.
+        max_seconds: The same happens CHILD_GRACE_S after this time; None for no limit.
+        on_poll: Called at each poll of the child, and once after its end.
 
     Raises:
-        OutputError: it has nowhere to run or to print.
+        OutputError: no working folder or output file can be created.
     """
     events = follow(run_log)
 
     def take() -> None:
         for event in next(events, ()):
             progress(event)
-        look()
+        on_poll()
 
     with ExitStack() as stack:
         try:
             cwd, file = stack.enter_context(elsewhere()), stack.enter_context(anew(output))
         except OSError as error:
             raise OutputError(f"{error.filename}: cannot be written: {error.strerror}") from error
-        stack.callback(_look_over, file, output)
+        stack.callback(_redact_file, file, output)
         lifeline, held = os.pipe()
         stack.callback(os.close, held)
         child = subprocess.Popen(
@@ -135,7 +135,7 @@ def _wait(
     return child.returncode
 
 
-def _look_over(file: BinaryIO, output: Path) -> None:
+def _redact_file(file: BinaryIO, output: Path) -> None:
     file.seek(0)
     text = file.read().decode("latin-1")
     clean = redact(text, output)
@@ -146,19 +146,19 @@ def _look_over(file: BinaryIO, output: Path) -> None:
 
 
 def anew(path: Path) -> BinaryIO:
-    """A new file in the place of whatever is there: nothing is written through a link."""
+    """Replaces the file at *path* by a new, open one; a link is removed, not followed."""
     path.unlink(missing_ok=True)
     return path.open("x+b")
 
 
 def elsewhere() -> "tempfile.TemporaryDirectory[str]":
-    """A folder for the child to run in: in the user's own modules could shadow ours and Hypothesis leave files."""
+    """A temporary working folder: modules in the user's folder could shadow ours, and Hypothesis writes files."""
     return tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True)
 
 
 @contextmanager
 def signals() -> Iterator[Interrupted]:
-    """Turns SIGINT, SIGTERM and SIGHUP into a mark that the waiting loop looks at."""
+    """Records SIGINT, SIGTERM and SIGHUP for the waiting loop; an ignored SIGHUP stays ignored."""
     interrupted = Interrupted()
     heeded = [n for n in STOPS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupted) for number in heeded}

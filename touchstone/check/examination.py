@@ -1,4 +1,4 @@
-"""Drives a target into the situations that the rules judge; it asserts nothing, and ends a case with `Unsuited`."""
+"""Examination of a target: sends the requests of the cases, asserts nothing, and raises `Unsuited` to end a case."""
 
 import threading
 from collections import Counter, defaultdict
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from touchstone.check import budget as limits
-from touchstone.check.budget import Budget, Received, Silence, Vain
+from touchstone.check.budget import Budget, FailedWaits, Received, Silence
 from touchstone.check.journal import Journal
 from touchstone.check.templates import VERSION, Form, Template, given, publish_call
 from touchstone.config import TargetSettings
@@ -27,25 +27,25 @@ PUBLISH_ADVICE = 'publishing is switched off (publish = "never"); set publish = 
 
 
 def how_ended(ref: str, ended: Exchange) -> str:
-    """What became of a build, by the last read of its status."""
+    """Describes how a build ended, by the last read of its status."""
     status = ended.body.get("status")
     if status is not None:
         return f"the build of {ref} ended {status!r}"
-    return f"the end of the build of {ref} was not seen: {ended.error or f'its status is answered with {ended.status}'}"
+    return f"the end of the build of {ref} was not observed: {ended.error or f'status read: {ended.status}'}"
 
 
 def second_key_advice(target: TargetSettings) -> str:
-    """What lets claims be judged that take another account."""
+    """Advice for claims that need a second account."""
     return target.key_sources.advice("second", "another account's key")
 
 
 def restricted_key_advice(target: TargetSettings) -> str:
-    """What lets claims be judged that take an account below the Scale plan."""
+    """Advice for claims that need an account below the Scale plan."""
     return target.key_sources.advice("restricted", "a key below the Scale plan")
 
 
 class Unsuited(Exception):
-    """The case cannot go on; what it was to show gets *verdict* unless something showed it already."""
+    """The case cannot go on; its claims get *verdict* unless they were judged before."""
 
     def __init__(self, verdict: NoticeVerdict, reason: str) -> None:
         super().__init__(reason)
@@ -55,7 +55,7 @@ class Unsuited(Exception):
 
 @dataclass
 class Ledger:
-    """Writes what happens to templates into the journal and the run log, as far as a run has these."""
+    """Records actions on templates in the journal and the run log, if the run has them."""
 
     run_id: str = ""
     journal: Journal | None = None
@@ -63,18 +63,18 @@ class Ledger:
     transport: Transport | None = None
 
     def intend(self, template: Template) -> None:
-        """Writes down that *template* is about to be published."""
+        """Records that *template* is about to be published."""
         if self.journal:
             self.journal.intend(template.ref, template.owner)
 
     def removed(self, template: Template, *, gone: bool, sure: bool = True) -> None:
-        """Writes down that *template* was deleted, or not; *sure* is whether it ever was on the target."""
+        """Records whether *template* is *gone*; *sure* is whether it certainly existed on the target."""
         if gone and self.journal:
             self.journal.removed(template.ref, template.owner)
         self.write(template, "deleted" if gone else "left" if sure else "may-be-left")
 
     def write(self, template: Template, action: TemplateDeed, digest: str = "") -> None:
-        """Writes into the run log what became of *template*."""
+        """Writes an action on *template* into the run log."""
         if self.log and self.transport:
             purpose = template.name.removeprefix(f"touchstone-{self.run_id}-")
             self.log.write(TemplateAction(template.ref, purpose, digest, action, round(self.transport.now(), 6)))
@@ -82,14 +82,14 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One follower of a build log; *live* is whether its build ran at its opening, *until* is set to leave it."""
+    """Open stream of a build log; *live* is whether the build ran at the start, *until* is set to stop."""
 
     live: bool = True
     future: "Future[Exchange]" = field(default_factory=Future)
     until: threading.Event = field(default_factory=threading.Event)
 
     def result(self, grace_s: float) -> Exchange:
-        """The exchange once the server closed the stream, or after *grace_s* more seconds without that."""
+        """Waits up to *grace_s* seconds for the server to close the stream, then closes it; returns the exchange."""
         try:
             return self.future.result(timeout=grace_s)
         except TimeoutError:
@@ -97,7 +97,7 @@ class Following:
             return self.future.result()
 
     def leave(self) -> None:
-        """Follows no longer."""
+        """Stops following."""
         self.until.set()
         self.future.cancel()
 
@@ -106,7 +106,7 @@ Standing = Literal["absent", "unsure", "there"]
 
 
 class Publications:
-    """How requests to publish each version were answered, and whether it may be on the target."""
+    """Responses to publish requests by version, and whether the version may be on the target."""
 
     def __init__(self) -> None:
         self._answers: defaultdict[tuple[str | None, str], Counter[Standing]] = defaultdict(Counter)
@@ -114,18 +114,18 @@ class Publications:
         self._lock = threading.Lock()
 
     def taken_for(self, template: Template, sent: Template) -> None:
-        """Says that a server may take the document of *sent* for *template*."""
+        """Records that a server may store the document of *sent* as *template*."""
         self._sent_as[template.ref, template.owner] = (sent.ref, sent.owner)
 
-    def hear(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
-        """What *send* makes of *call*; Unsuited where it was not sent."""
+    def send(self, call: Call, send: Callable[[Call], Exchange]) -> Exchange:
+        """Sends *call* with *send* and records the response to a publish; Unsuited if it was not sent."""
         if call.operation != "publishTemplate":
             return send(call)
-        # What should let nobody in counts as the first account's.
+        # An invalid or missing key counts as the primary one.
         owner = call.credential if call.credential in ("second", "restricted") else "primary"
         answers = self._answers[call.ref, owner]
         with self._lock:
-            answers["unsure"] += 1  # whatever ends the run from now on, it may have been done
+            answers["unsure"] += 1  # if the run ends now, the server may have published it
         standing: Standing = "unsure"
         try:
             exchange = send(call)
@@ -135,7 +135,7 @@ class Publications:
         else:
             if 200 <= exchange.status < 300:
                 standing = "there"
-            # After 408 a server may work on, and 409 means that something is there.
+            # After 408 a server may go on, and 409 means that a version exists.
             elif 400 <= exchange.status < 500 and exchange.status not in (408, 409):
                 standing = "absent"
             return exchange
@@ -145,7 +145,7 @@ class Publications:
                 answers[standing] += 1
 
     def standing(self, template: Template) -> Standing:
-        """Whether *template* is on the target, unless it was deleted; what was never sent may be there."""
+        """Whether *template* was published, deletions aside; ``unsure`` if it was never sent."""
         own = (template.ref, template.owner)
         answers = self._answers[self._sent_as.get(own, own)]
         if answers["there"]:
@@ -154,15 +154,15 @@ class Publications:
 
 
 _LOGS = {True: ("streamBuildEvents", "live"), False: ("streamBuildEvents", "at rest")}
-# So long a log is followed where its end is not waited for any more.
+# Duration of following a log after too many failed waits for its end.
 _GLANCE_S = 1.0
 _UNDOCUMENTED = "without a documented status"
 
-# An in-flight build has to outlive the requests that are sent while it runs; each takes about one latency.
+# A running build has to outlive the requests that are sent meanwhile; each takes about one latency.
 SHORT_SLEEP_S, LONG_SLEEP_S = 0.15, 2.0
 SHORT_SLEEP_LATENCIES, LONG_SLEEP_LATENCIES = 12, 60
 
-READY_TRIES = 3  # How often a version to share that does not become ready is built anew
+READY_TRIES = 3  # Attempts to build the shared version
 
 
 def transport_to(
@@ -171,7 +171,7 @@ def transport_to(
     record: Callable[[Exchange], None] = lambda _exchange: None,
     **more: Any,
 ) -> Transport:
-    """A transport with the keys and the bounds of a target; *record* and *more* are those of `Transport`."""
+    """Returns a transport with the keys and bounds of *target*; *record* and *more* are passed to `Transport`."""
     keys = Keys(target.api_key or "", target.second_api_key, target.restricted_api_key, target.unused_keys)
     known = (target.url or "", keys, contract, record, target.request_timeout_s)
     return Transport(*known, bounds=target.bounds, **more)
@@ -187,9 +187,9 @@ class Examination:
     """One run against one target.
 
     Attributes:
-        case: Id of the case that is running; stamped on each exchange.
-        latency_s: How long a status read takes, as measured before the first case.
-        stretch: Multiplies the sleeps of templates; more than 1 where a first try met no occasion.
+        case: Id of the running case; part of each exchange.
+        latency_s: Duration of a status read, measured before the first case.
+        stretch: Factor for the sleeps of templates; more than 1 in the second attempt of a case.
     """
 
     transport: Transport
@@ -202,21 +202,21 @@ class Examination:
     case: str = ""
     templates: list[Template] = field(default_factory=list)
     publications: Publications = field(default_factory=Publications)
-    vain: Vain = field(default_factory=Vain)
+    waits: FailedWaits = field(default_factory=FailedWaits)
     _running: set[str] = field(default_factory=set)
     _dying: set[str] = field(default_factory=set)
     _shared: dict[str, Template] = field(default_factory=dict)
     _not_ready: list[str] = field(default_factory=list)
     _serial: dict[str, int] = field(default_factory=dict)
     _followings: list[Following] = field(default_factory=list)
-    _silence: Silence = field(default_factory=lambda: Silence(limits.UNHEARD_REQUESTS))
+    _silence: Silence = field(default_factory=lambda: Silence(limits.UNANSWERED_REQUESTS))
     _silent: int = 0
 
     # --- single requests ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Exchange:
-        """Sends one request as it is, if the run may."""
-        return self.publications.hear(call, self._send)
+        """Sends one request unchanged; Unsuited if settings or budget forbid it."""
+        return self.publications.send(call, self._send)
 
     def _send(self, call: Call) -> Exchange:
         if self.target.publish == "never" and may_publish(call):
@@ -224,21 +224,19 @@ class Examination:
         if self.transport.now() > self.budget.until_at:
             raise Unsuited("could-not-run", "the time of the run is spent; raise --max-seconds")
         if self._silence.lasts(self.transport.now()):
-            raise Unsuited(
-                "could-not-run", f"nobody answered the last {limits.UNHEARD_REQUESTS} requests; the run gave up"
-            )
+            raise Unsuited("could-not-run", f"no response to the last {limits.UNANSWERED_REQUESTS} requests")
         reserved = self.budget.may_begin(call)
-        if reserved and not self.budget.reserve(self.look):
+        if reserved and not self.budget.reserve(self.read_uncertain):
             raise Unsuited("could-not-run", limits.SPENT)
         self.budget.sends(call)
         exchange = self.transport.send(call, self.case)
-        self._silence.hear(exchange.sent_at, answered=exchange.response is not None)
+        self._silence.record(exchange.sent_at, answered=exchange.response is not None)
         self.budget.receive(_received(call, exchange), reserved=reserved, lasts_s=self._lasts_s(exchange.ref))
         self._note(exchange)
         return exchange
 
-    def look(self, ref: str) -> None:
-        """Reads whether a start that was refused began a build."""
+    def read_uncertain(self, ref: str) -> None:
+        """Reads the status of *ref*, to find out whether a refused start began a build."""
         call = Call("getBuild", ref, self._owner(ref))
         self.budget.receive(_received(call, self.transport.send(call, self.case)), reserved=False)
 
@@ -260,40 +258,40 @@ class Examination:
             self._dying.add(ref)
 
     def retry_429(self, call: Call) -> Exchange:
-        """Sends a request and waits out each 429; Unsuited where it is refused for longer than patience_s."""
+        """Sends a request and retries after each 429; Unsuited if that takes longer than patience_s."""
         key, waited_s = (call.operation, "429"), 0.0
-        patience_s = self.vain.limit_s(key, self.target.patience_s)
+        patience_s = self.waits.limit_s(key, self.target.patience_s)
         for wait_s in back_off_s():
             exchange = self.send(call)
             if exchange.status != 429:
-                self.vain.lift(key, 0 if waited_s else limits.GIVEN_UP_AFTER - 1, waited_s)
+                self.waits.lift(key, 0 if waited_s else limits.GIVEN_UP_AFTER - 1, waited_s)
                 return exchange
             requested_s = retry_after_s(exchange.response) or wait_s
             if waited_s + requested_s > patience_s:
                 break
             self.rest(requested_s)
             waited_s += requested_s
-        self.vain.add(key)
-        raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of patience")
+        self.waits.add(key)
+        raise Unsuited("indeterminate", f"still refused with 429 after {waited_s:.0f} s of retries")
 
     def start(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Starts a build."""
+        """Starts a build, with retries after 429."""
         return self.retry_429(Call("startBuild", ref, credential))
 
     def read(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Reads the status."""
+        """Reads the build status, with retries after 429."""
         return self.retry_429(Call("getBuild", ref, credential))
 
     def cancel(self, ref: str, credential: Credential = "primary") -> Exchange:
-        """Cancels the build."""
+        """Cancels the build, with retries after 429."""
         return self.retry_429(Call("cancelBuild", ref, credential))
 
     def rest(self, seconds: float) -> None:
-        """Waits: for a refusal to end, or for the next poll."""
+        """Sleeps on the run's clock."""
         self.transport.clock.rest(seconds)
 
     def together(self, *calls: Call) -> list[Exchange]:
-        """Sends all *calls* at the same moment, each on a connection of its own; answers in the order of the calls."""
+        """Sends all *calls* at once, each on its own connection; returns the exchanges in the order of the calls."""
         barrier = threading.Barrier(len(calls))
 
         def one(call: Call) -> Exchange:
@@ -308,10 +306,14 @@ class Examination:
     def wait(
         self, ref: str, until: Collection[str] = FINISHED, within_s: float | None = None, by: Credential | None = None
     ) -> Exchange:
-        """Polls the status until it is one of *until*, for *within_s* or build_timeout_s at most; the last read.
+        """Polls the status until it is one of *until*; returns the last read.
+
+        Args:
+            within_s: Time limit, by default build_timeout_s.
+            by: Account that reads, by default the template's owner.
 
         Raises:
-            Unsuited: waits for the end of the same state were in vain so often that it is not waited for again.
+            Unsuited: too many waits for the end of the same state failed before.
         """
         most_s = self.target.build_timeout_s if within_s is None else within_s
         began = active_at = answered_at = self.transport.now()
@@ -319,40 +321,38 @@ class Examination:
         stuck = ""
         while True:
             exchange, now = self.read(ref, by or self._owner(ref)), self.transport.now()
-            status = str(exchange.body.get("status"))  # whatever kind of value it is
+            status = str(exchange.body.get("status"))  # the value may have any type
             idle, active_at = (idle + 1, active_at) if status == "not_built" else (0, now)
             silent, answered_at = (0, now) if exchange.response else (silent + 1, answered_at)
             given_up = idle > limits.IDLE_POLLS and now > active_at + limits.IDLE_S
             given_up |= silent > limits.UNANSWERED_POLLS and now > answered_at + limits.UNANSWERED_S
             waited_s = now - began
             if status in until and stuck:
-                self.vain.lift(("getBuild", stuck), 1, waited_s)
+                self.waits.lift(("getBuild", stuck), 1, waited_s)
             if status in until or given_up or exchange.status in (401, 403, 404):
                 return exchange
             stuck = status if status in STATUSES else _UNDOCUMENTED
             if status == "building" and ref in self._dying - self._running:
                 stuck = "cancelling"
             if waited_s > self._limit_s(ref, stuck, most_s) + 0.1:
-                self.vain.add(("getBuild", stuck))
+                self.waits.add(("getBuild", stuck))
                 return exchange
             self.rest(poll_s(waited_s))
 
     def _limit_s(self, ref: str, stuck: str, most_s: float) -> float:
         if stuck == "cancelling":
             most_s = min(most_s, self.target.cancel_timeout_s)
-        limit_s = self.vain.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _UNDOCUMENTED)
+        limit_s = self.waits.limit_s(("getBuild", stuck), most_s, self._lasts_s(ref), is_fault=stuck == _UNDOCUMENTED)
         if not limit_s:
-            raise Unsuited(
-                "could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} were in vain"
-            )
+            raise Unsuited("could-not-run", f"{limits.GIVEN_UP_AFTER} waits for the end of the state {stuck} failed")
         return limit_s
 
     def settle(self, ref: str) -> Exchange:
-        """Waits until a cancelled build has left the state building."""
+        """Waits until a cancelled build is no longer building."""
         return self.wait(ref, AT_REST, self.target.cancel_timeout_s)
 
     def follow(self, ref: str, credential: Credential = "primary") -> Following:
-        """Follows the build log in another thread; returns once the answer's head is there."""
+        """Follows the build log in another thread; returns once the response head has arrived."""
         following, opened = Following(ref in self._running), threading.Event()
         self._followings.append(following)
         limit_s = self.target.build_timeout_s + self.target.cancel_timeout_s
@@ -362,37 +362,37 @@ class Examination:
         return following
 
     def closed(self, following: Following, most_s: float | None = None) -> Exchange:
-        """The whole stream, once the server has closed it; left after *most_s* seconds, cancel_timeout_s by default."""
+        """Waits for the server to close the stream, up to *most_s* seconds (default: cancel_timeout_s)."""
         limit_s = self._log_s(self.target.cancel_timeout_s, live=following.live) if most_s is None else most_s
         over, left, began = following.future.done(), following.until.is_set(), self.transport.now()
         exchange = following.result(limit_s)
         if exchange.closed == "client" and not left:
-            self.vain.add(_LOGS[following.live])
+            self.waits.add(_LOGS[following.live])
         elif exchange.status == 200 and not over:
-            self.vain.lift(_LOGS[following.live], 1, self.transport.now() - began)
+            self.waits.lift(_LOGS[following.live], 1, self.transport.now() - began)
         return exchange
 
     def ended(self, following: Following, ref: str) -> Exchange:
-        """The whole stream of a build whose status nobody reads; Unsuited where builds do not end."""
+        """Waits for the end of a build by its stream alone; Unsuited if earlier builds did not end."""
         most_s = self.target.build_timeout_s + self.target.cancel_timeout_s
         return self.closed(following, min(self._limit_s(ref, "building", most_s), self._log_s(most_s, live=True)))
 
     def followed(self, call: Call) -> Exchange:
-        """Follows a log in this thread, of whatever version, for as long as one may take to close."""
+        """Follows the log of any version in this thread, for as long as a log may take to close."""
         exchange = self.send(replace(call, stream_s=self._log_s(self.target.cancel_timeout_s, live=False)))
         if exchange.closed == "client":
-            self.vain.add(_LOGS[False])
+            self.waits.add(_LOGS[False])
         return exchange
 
     def _log_s(self, most_s: float, *, live: bool) -> float:
-        return self.vain.limit_s(_LOGS[live], most_s) or _GLANCE_S
+        return self.waits.limit_s(_LOGS[live], most_s) or _GLANCE_S
 
     # --- templates ---------------------------------------------------------------------------------------------------
 
     def template(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """A template of this run that is not published yet; each call gives another one."""
+        """Returns a new template of this run, not published yet."""
         number = self._serial[purpose] = self._serial.get(purpose, 0) + 1
         name = f"touchstone-{self.run_id}-{purpose}" + (f"-{number}" if number > 1 else "")
         return Template(name[:64].rstrip("-"), VERSION, sleep_s, fails, f"mark-{self.run_id}-{purpose}-{number}", owner)
@@ -400,7 +400,7 @@ class Examination:
     def publish(
         self, template: Template, *, form: Form = "json", force: bool = False, auto_build: bool = False
     ) -> Exchange:
-        """Publishes *template*, journal first, and takes any answer; Unsuited with ``publish = "never"``."""
+        """Publishes *template* after its journal entry; any response is valid; Unsuited with ``publish = "never"``."""
         if self.target.publish == "never":
             raise Unsuited("not-applicable", PUBLISH_ADVICE)
         self.register(template)
@@ -412,20 +412,20 @@ class Examination:
         return exchange
 
     def register(self, template: Template) -> None:
-        """Writes *template* to the journal before anything may create it."""
+        """Writes *template* to the journal, before a request may create it."""
         if not any((one.ref, one.owner) == (template.ref, template.owner) for one in self.templates):
             self.ledger.intend(template)
             self.templates.append(template)
 
     def forget(self, template: Template) -> None:
-        """Takes *template* off the list of what is to be removed: the target refused to make it."""
+        """Drops *template* from the clean-up: the target refused to create it."""
         self.templates.remove(template)
         self.ledger.removed(template, gone=True)
 
     def published(
         self, purpose: str, *, sleep_s: float = 0.0, fails: bool = False, owner: Credential = "primary"
     ) -> Template:
-        """A new template, published; Unsuited where that did not work."""
+        """Publishes a new template; Unsuited if that fails."""
         template = self.template(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
         exchange = self.publish(template)
         if not 200 <= exchange.status < 300:
@@ -434,15 +434,15 @@ class Examination:
         return template
 
     def short(self, purpose: str, *, fails: bool = False, times: int = 1) -> Template:
-        """A published template whose build can be seen running and still ends soon, or takes *times* as long."""
+        """Publishes a template with a short build that still can be observed running, or one *times* as long."""
         return self.published(purpose, sleep_s=self.observable_s(times), fails=fails)
 
     def observable_s(self, times: int = 1) -> float:
-        """Seconds that a build has to sleep to be seen running, or some *times* as many."""
+        """Seconds that a build has to sleep to be observed running, times *times*."""
         return min(times * self._sleep_s(SHORT_SLEEP_S, SHORT_SLEEP_LATENCIES), self.target.build_timeout_s / 2)
 
     def long(self, purpose: str, *, fails: bool = False, owner: Credential = "primary") -> Template:
-        """A published template whose build is surely still running while a handful of requests are sent."""
+        """Publishes a template whose build certainly outlasts a handful of requests."""
         sleep_s = self._sleep_s(LONG_SLEEP_S, LONG_SLEEP_LATENCIES)
         return self.published(purpose, sleep_s=sleep_s, fails=fails, owner=owner)
 
@@ -450,10 +450,10 @@ class Examination:
         return round(self.stretch * (least_s + latencies * self.latency_s), 2)
 
     def ready(self, owner: Credential = "primary") -> Template:
-        """The ready version that cases share, built on first use; Unsuited where it could not be built."""
+        """The ready version that cases share, built on first use; Unsuited if the build fails."""
         purpose = f"ready-{owner}"
         if self._not_ready.count(purpose) == READY_TRIES:
-            raise Unsuited("could-not-run", f"of {READY_TRIES} builds to share none ended ready")
+            raise Unsuited("could-not-run", f"none of {READY_TRIES} builds of the shared version became ready")
         if purpose not in self._shared:
             template = self._given(owner) if self.target.publish == "never" else self.published(purpose, owner=owner)
             self.start(template.ref, owner)
@@ -472,7 +472,7 @@ class Examination:
         return given(self.target.templates.buildable[0])
 
     def unknown(self, part: str = "version", like: Template | None = None) -> str:
-        """A ref that does not exist: another version, name or namespace of *like*, by default the shared ready one."""
+        """A missing ref: differs from *like* (default: the shared version) in version, name or namespace."""
         name = f"touchstone-{self.run_id}-absent"
         if part == "name":
             return f"default/{name}@{VERSION}"
@@ -482,7 +482,7 @@ class Examination:
     # --- leaving nothing behind --------------------------------------------------------------------------------------
 
     def quieten(self) -> None:
-        """Cancels what the last case may have left building, so that the next one finds the capacity free."""
+        """Cancels builds and streams of the last case, so that the next one has the whole capacity."""
         for following in self._followings:
             following.leave()
         for following in self._followings:
@@ -495,10 +495,10 @@ class Examination:
         self._dying.clear()
 
     def clean_up(self) -> bool:
-        """Cancels all builds and deletes all templates of the run; True when nothing is left."""
+        """Cancels all builds and deletes all templates of the run; returns whether nothing is left."""
         self.budget.until_at = float("inf")
         self.case = "clean-up"
-        self._silence = Silence(limits.UNHEARD_REQUESTS)  # somebody may be there again
+        self._silence = Silence(limits.UNANSWERED_REQUESTS)  # the target may respond again
         self.quieten()
         removed = [self._remove(template) for template in reversed(self.templates)]
         return all(removed)

@@ -1,4 +1,4 @@
-"""What a run hands over to its child, in the environment, as it holds keys; the child notices when the run is gone."""
+"""Hand-over from a run to its child process, in an environment variable because it holds keys; and the lifeline."""
 
 import contextlib
 import json
@@ -19,25 +19,25 @@ HANDOVER = "TOUCHSTONE_CHILD"
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What every child is to know: the settings with keys, and the path of a run log whose header is written."""
+    """Hand-over to any child: the settings with keys, and the path of a run log that has its header."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    # Its name where a person starts it, and the command to run instead.
+    # Name of the child in errors, and the command to run instead.
     by_hand: ClassVar[tuple[str, str]] = ("contract_tests", "touchstone check")
 
     settings: Settings
     run_log: str
 
     def environment(self) -> dict[str, str]:
-        """The variable that takes this to the child."""
+        """The environment variable with this hand-over."""
         return {HANDOVER: json.dumps(TypeAdapter(type(self)).dump_python(self, mode="json"))}
 
     @classmethod
     def received(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """The hand-over that this process was started with; UsageError where it was started by hand."""
+        """The hand-over that this process received; UsageError if it was started by hand."""
         try:
             found: Self = TypeAdapter(cls).validate_python(json.loads(environ.get(HANDOVER) or ""))
-        except (ValueError, RecursionError):  # what is there may hold keys, and is not shown
+        except (ValueError, RecursionError):  # the value may hold keys: keep it out of the message
             process, command = cls.by_hand
             advice = f"run `{command}` (options: `{' '.join(command.split()[:2])} --help`)"
             raise UsageError(f"{process}: not started by touchstone; {advice}") from None
@@ -46,29 +46,29 @@ class Handover:
 
 LIFELINE_VARIABLE = "TOUCHSTONE_LIFELINE_FD"
 
-UNWRITTEN = 74  # What a child ends with whose run log takes no more: what it did after that is not in it
-BARRED = 75  # What a child ends with whose main key may neither publish nor build
-ORPHANED = 3  # What a process ends with when its parent died: nobody reads it, it only must not look like a pass
+UNWRITTEN = 74  # Exit code of a child that could not write to its run log any more
+BARRED = 75  # Exit code of a child whose main key may neither publish nor build
+ORPHANED = 3  # Exit code of a process whose parent died: anything but a pass
 
 
 Mode = Literal[
     "run",  # judge a target by all cases
     "plan",  # list the cases, send nothing
-    "record",  # play scenarios with a target, so that they can be recorded
+    "record",  # play scenarios on a target to record them
     "replay",  # play recordings
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a run of the contract tests is for.
+    """Purpose of a run of the contract tests.
 
     Attributes:
-        command: What the run log calls it.
+        command: Command name in the run log.
         plays: Names of the scenarios to record, or paths of the recordings to replay; empty for a check.
-        speed: How many times as fast streams and waits are replayed as they were recorded; 0 for at once.
-        plugin: A pytest plugin of its own that the contract tests are run with.
-        accounts: Whose each key in the recordings of others is.
+        speed: Speed-up of streams and waits in a replay; 0 for no waits.
+        plugin: An additional pytest plugin.
+        accounts: Account of each key in foreign recordings.
     """
 
     command: str = "check"
@@ -84,7 +84,7 @@ CHECK = Errand()
 
 @dataclass(frozen=True, slots=True)
 class CheckHandover(Handover):
-    """What a process that runs the contract tests is to do; with a *quarry* it stops once that is found."""
+    """Hand-over to the contract tests; with a *quarry* they stop once it is found."""
 
     run_id: str = ""
     latency_s: float = 0.0
@@ -93,7 +93,7 @@ class CheckHandover(Handover):
 
 
 def hold_lifeline(environ: Mapping[str, str], *, under_gevent: bool = False) -> None:
-    """Ends this process as soon as its parent is gone; *under_gevent* is set in a process of Locust."""
+    """Ends this process as soon as its parent is gone; *under_gevent* is for Locust processes."""
     number = environ.get(LIFELINE_VARIABLE)
     if number and under_gevent:
         import gevent  # noqa: PLC0415 - only where Locust runs

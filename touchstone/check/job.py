@@ -34,15 +34,15 @@ from touchstone.types import Conclude, Progress
 
 # --- the embedded twin -----------------------------------------------------------------------------------------------
 
-# Limits wide enough not to slow a check down, and tight enough to be met on a machine that stalls.
+# Wide limits that do not slow down a check, but still apply after a stall of the machine.
 EMBEDDED_TWIN = TwinSettings(
     build_s=0.05, settle_s=0.04, rate=RateLimit.parse("30/1"), capacity=4, digest_scope="content"
 )
-# Limits that few starts and builds meet, answers that repeat, and a latency that makes simultaneous requests overlap.
+# Tight limits, reproducible responses, and a latency that makes simultaneous requests overlap.
 RECORDED_TWIN = dataclasses.replace(
     EMBEDDED_TWIN, settle_s=0.2, rate=RateLimit.parse("10/1"), capacity=2, latency_s=0.005, seed=1
 )
-# Limits that a storm meets, and the greedy key of two, while a modest client does not.
+# Limits that reject a storm or the greedy key of two, but not a moderate client.
 LOAD_TWIN = dataclasses.replace(EMBEDDED_TWIN, rate=RateLimit.parse("12/1"))
 BUILD_TIMEOUT_S = 10.0
 CANCEL_TIMEOUT_S = 3.0
@@ -50,7 +50,7 @@ RESTRICTED_REF = "default/legacy-demo@1.0.0"
 
 
 def at_twin(settings: Settings, url: str) -> Settings:
-    """Settings of a run against a twin that listens at *url*: its keys, its version below the plan, less patience."""
+    """Settings for a twin at *url*: its keys, its restricted template, and shorter timeouts."""
     keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
     target = dataclasses.replace(
         settings.target,
@@ -67,7 +67,7 @@ def at_twin(settings: Settings, url: str) -> Settings:
 
 @contextmanager
 def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
-    """The settings of a target that listens: the embedded twin is started, any other is taken as it is."""
+    """Settings of a reachable target: starts the embedded twin; other targets stay unchanged."""
     if not settings.target.embedded:
         yield settings
         return
@@ -77,18 +77,18 @@ def at_target(settings: Settings, twin: TwinSettings) -> Iterator[Settings]:
 
 # --- how a run log begins and ends ------------------------------------------------------------------------------------
 
-# Where a folder that is used again keeps the run logs that were there before, each by the id of its run.
+# Subfolder for the earlier run logs of a reused report folder, each by its run id.
 EARLIER = "earlier"
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def new_run_id() -> str:
-    """A run id: when it began, in UTC, and six random hexadecimal digits, so that runs that begin together differ."""
+    """Returns a run id: start time in UTC and six random hexadecimal digits."""
     return f"{datetime.now(UTC):%y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def new_log(folder: Path) -> Path:
-    """The path of a new run log in *folder*, where an earlier one is kept; errors are those of `make_folder`."""
+    """Returns the path of a new run log in *folder*; moves an earlier one to EARLIER. Errors: see `make_folder`."""
     run_log = folder / "runlog.jsonl"
     make_folder(folder)
     with _written_in(folder):
@@ -102,7 +102,7 @@ def new_log(folder: Path) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a report folder; UsageError where there is something else, OutputError where it cannot be made."""
+    """Creates a report folder; UsageError if the path is not a folder, OutputError if that fails otherwise."""
     with _written_in(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -113,19 +113,19 @@ def _written_in(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"{folder}: the report folder cannot be written: {error.strerror}"
-        raise unwritten(f"{problem}; name another one with --report-dir", error) from error
+        raise unwritten(f"{problem}; choose another one with --report-dir", error) from error
 
 
 def folder_name(text: str, place: str, option: str) -> str:
-    """A *text* of a file at *place*, fit to name a folder; UsageError, which advises *option*, where it is not."""
+    """Returns *text* if it is a valid folder name; UsageError with *place* and advice about *option* if not."""
     if not _FOLDER.fullmatch(text):
-        found = f"{place}: {quoted(text)} would name a folder"
+        found = f"{place}: {quoted(text)} is not a valid folder name"
         raise UsageError(f"{found}; expected letters, digits, ., - and _; give {option}")
     return text
 
 
 def _id_of(run_log: Path) -> str:
-    """The id of the run that a log is of; of one that does not tell it, when it was written last."""
+    """Run id of a run log; its modification time if the id is missing or invalid."""
     with os.fdopen(open_regular(run_log), "rb") as file, suppress(ValueError, RecursionError):
         header = json.loads(file.readline())
         run_id = str(header.get("run_id")) if isinstance(header, dict) else ""
@@ -145,7 +145,7 @@ def write_header(
     also: Iterable[str] = (),
     known: tuple[str, ...] = (),
 ) -> None:
-    """Begins a run log; *also* are claims besides those of a check, *known* those that are known to be broken."""
+    """Writes the header of a run log; *also* are additional claims, *known* are claims known to be broken."""
     target = settings.target
     kind: TargetKind = "embedded" if target.embedded else "recording" if errand.mode == "replay" else "url"
     header = Header(
@@ -172,7 +172,7 @@ def write_header(
 
 
 def finish(runlog_path: Path, footer: Footer) -> Footer:
-    """Judges the run and ends its run log; the footer that was written has the exit code and reason of the verdict."""
+    """Judges the run and writes its footer; returns the footer with exit code and reason of the verdict."""
     outcome = verdict.judge(read(runlog_path), footer)
     judged = Footer(footer.ended_at, footer.duration_s, outcome.exit_code, outcome.reason, footer.interrupted)
     with RunLogWriter(runlog_path) as writer:
@@ -181,24 +181,24 @@ def finish(runlog_path: Path, footer: Footer) -> Footer:
 
 
 def utc() -> str:
-    """Now, as reports write it."""
+    """The current time as reports show it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- the skeleton -----------------------------------------------------------------------------------------------------
 
-UNFINISHED = "the run log could not be written any more, and the run was ended"
+UNFINISHED = "the run log could not be written any more, and the run was stopped"
 REACHED_ITS_END = Footer("", 0.0, 0, "")
 
 
 def failed(reason: str, exit_code: int = 3) -> Footer:
-    """The footer of a run that something kept from its end."""
+    """Footer of a run that did not finish."""
     return Footer("", 0.0, exit_code, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run left: its exit code, its folder and its log."""
+    """Result of a run: exit code, report folder and run log."""
 
     exit_code: int
     folder: Path
@@ -206,14 +206,14 @@ class Outcome:
 
 
 class Job(ABC):
-    """One run, as its parent process knows it; *settings* are those of a target that listens while it runs."""
+    """One run in its parent process; while it runs, *settings* are those of a reachable target."""
 
     errand: Errand = CHECK
     twin: TwinSettings = EMBEDDED_TWIN
-    # What the child is called, and where what it prints goes.
+    # Name of the child process, and the file for its output.
     child: ClassVar[tuple[str, str]] = ("the contract tests", "pytest.log")
 
-    # Claims that the run judges besides those of a check, and claims that the caller knows to be broken.
+    # Additional claims, and claims that are known to be broken.
     also: Sequence[str] = ()
     known: tuple[str, ...] = ()
 
@@ -230,28 +230,28 @@ class Job(ABC):
 
     @abstractmethod
     def work(self) -> Footer:
-        """What happens between header and footer; the footer says what kept it from its end, if anything did."""
+        """Does the work between header and footer; returns a footer with the reason if it did not finish."""
 
     @abstractmethod
     def clear(self) -> bool:
-        """Removes what the run left on the target, however it ended; whether nothing is left."""
+        """Removes leftovers of the run from the target; returns whether nothing is left."""
 
     def judge(self, footer: Footer) -> Footer:
-        """Adds to the run log what can only be judged when all is over."""
+        """Adds judgements that need the finished run."""
         return footer
 
     def run(self, argv: Sequence[str], conclude: Conclude) -> Outcome:
-        """Does the job; UsageError where the report folder is none, OutputError where results could not be written."""
+        """Runs the job; UsageError for an invalid report folder, OutputError if results cannot be written."""
         new_log(self.folder)
         began = time.monotonic()
-        with signals() as self.interrupted:  # to the end: what was recorded is reported, whenever somebody stops it
+        with signals() as self.interrupted:  # until the end: an interrupted run is reported too
             with at_target(self.settings, self.twin) as self.settings:
                 write_header(
                     *(self.run_log, self.run_id, self.settings, argv, self.ledger, self.contract),
                     *(self.errand, self.also, self.known),
                 )
                 footer = self._work()
-            with suppress(RunLogError):  # `conclude` says it
+            with suppress(RunLogError):  # `conclude` reports it
                 footer = self.judge(footer)
             if self.interrupted.by:
                 reason = f"interrupted by {signal.Signals(self.interrupted.by).name}"
@@ -266,7 +266,7 @@ class Job(ABC):
             footer = failed(str(error), error.exit_code)
         finally:
             clean = self.clear()
-        left = "nothing is left on the target" if clean else "what is left on the target, `touchstone sweep` removes"
+        left = "nothing is left on the target" if clean else "`touchstone sweep` removes what is left on the target"
         return failed(f"{UNFINISHED}; {left}") if self.is_unwritten else footer
 
     def run_child(
@@ -274,19 +274,19 @@ class Job(ABC):
         command: Sequence[str],
         handover: Handover,
         max_seconds: float | None,
-        look: Callable[[], None] = lambda: None,
+        on_poll: Callable[[], None] = lambda: None,
     ) -> int:
-        """Runs the child process until it ends, see `watched`; returns its exit code, negative for a signal."""
+        """Runs the child process to its end, see `watched`; returns its exit code, negative for a signal."""
         state = self.settings.state_dir
         tables = {"HYPOTHESIS_STORAGE_DIRECTORY": str((state.parent if state else self.folder) / "hypothesis")}
         environment = tables | child_environment(handover, os.environ)
         output = self.folder / self.child[1]
-        followed = (self.run_log, self.progress, self.interrupted, max_seconds, look)
+        followed = (self.run_log, self.progress, self.interrupted, max_seconds, on_poll)
         code = watched(command, environment, output, *followed)
         self.is_unwritten |= code == UNWRITTEN
         return code
 
     def ended_with(self, code: int) -> Footer:
-        """The footer of a run whose child did not come to its end."""
+        """Footer of a run whose child failed with *code*."""
         name, output = self.child
         return failed(f"{name} ended with {code}; see {self.folder / output}")

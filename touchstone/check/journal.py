@@ -1,4 +1,4 @@
-"""The journal of what a run creates: written before, locked while the run lives, gone when all is removed."""
+"""Journal of a run: an entry precedes each creation; locked while the run lives, deleted when all is removed."""
 
 import contextlib
 import fcntl
@@ -18,34 +18,34 @@ from touchstone.errors import HarnessError, OutputError, UsageError, is_misplace
 Step = Literal["intend", "started", "settled", "removed"]
 
 SUFFIX = ".journal.jsonl"
-# What has to be on the disk before a request is sent.
+# Steps that must be on disk before the request is sent.
 _BEFORE: tuple[Step, ...] = ("intend", "started")
 
 
 @dataclass(slots=True)
 class JournalState:
-    """What the lines of a journal add up to.
+    """State of a journal after some of its lines.
 
     Attributes:
-        run_id: Empty where there is no header that this version understands.
-        owners: By template that may be there, in the order of creation: the roles of the keys that made it.
-        builds: Versions whose build may be under way, also of templates that the run did not create.
+        run_id: Empty without a valid header.
+        owners: By template that may exist, in order of creation: the roles of the keys that created it.
+        builds: Versions with a possibly running build, including templates that the run did not create.
     """
 
     path: Path = Path()
     run_id: str = ""
     target_url: str = ""
-    owners: dict[str, dict[str, None]] = field(default_factory=dict)  # each a dict as an ordered set
+    owners: dict[str, dict[str, None]] = field(default_factory=dict)  # dicts serve as ordered sets
     builds: dict[str, None] = field(default_factory=dict)
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """Templates that may be there, in the order of creation."""
+        """Templates that may exist, in order of creation."""
         return tuple(self.owners)
 
     @classmethod
     def after(cls, lines: bytes, path: Path = Path()) -> Self:
-        """The sum of whole lines, the first of which is the header; a damaged one does not hide the others."""
+        """State after *lines*, which begin with the header; damaged lines are skipped."""
         state = cls(path)
         for number, line in enumerate(lines.splitlines()):
             try:
@@ -60,7 +60,7 @@ class JournalState:
         return state
 
     def take(self, step: str, ref: str, by: str = "") -> None:
-        """Adds one line; *by* is the role of the key, and empty for all keys where something is removed."""
+        """Applies one line; *by* is the role of the key; an empty one removes for all keys."""
         if step in {"intend", "created"}:  # earlier versions wrote both
             self.owners.setdefault(ref, {}).update({by: None} if by else {})
         elif step == "started":
@@ -70,13 +70,13 @@ class JournalState:
         elif step == "removed":
             owners = self.owners.get(ref, {})
             owners.pop(by, None)
-            if not (by and owners):  # otherwise another account has a version of that name
+            if not (by and owners):  # else another account still has that version
                 self.owners.pop(ref, None)
                 self.builds.pop(ref, None)
 
 
 def is_run_id(text: str) -> bool:
-    """Whether *text* has the form of a run id: when the run began, and six hexadecimal digits."""
+    """Whether *text* is a run id: start time and six hexadecimal digits."""
     return re.fullmatch(r"[0-9]{6}-[0-9]{6}-[0-9a-f]{6}", text) is not None
 
 
@@ -86,12 +86,12 @@ def header(run_id: str, target_url: str) -> dict[str, Any]:
 
 
 def whole_lines(data: bytes) -> bytes:
-    """The data up to its last line break: a killed writer may have left half a line behind it."""
+    """Data up to the last line break: a killed writer may have left a partial line."""
     return data[: data.rfind(b"\n") + 1]
 
 
 class Journal:
-    """The open journal of a live run; usable from several threads, and as a context manager."""
+    """Open journal of a live run; thread-safe, and a context manager."""
 
     def __init__(self, descriptor: int, state: JournalState) -> None:
         self.path = state.path
@@ -101,11 +101,11 @@ class Journal:
 
     @classmethod
     def open(cls, run_id: str, target_url: str, state_dir: Path | None, fallback: Path | None = None) -> Self:
-        """A new journal, locked and on disk, in *state_dir* or else in *fallback*.
+        """Creates a locked journal on disk in *state_dir*, or else in *fallback*.
 
         Raises:
-            UsageError: no folder is one, or the run has a journal already.
-            OutputError: no folder can be written.
+            UsageError: no path is a folder, or the run has a journal already.
+            OutputError: no folder is writable.
         """
         reasons: list[str] = []
         kind: type[HarnessError] = UsageError
@@ -118,14 +118,14 @@ class Journal:
                     raise UsageError(f"{error.filename2}: {reason}") from None
                 reasons.append(f"{folder}: {error.strerror}")
                 kind = kind if is_misplaced(error) else OutputError
-        found = "; ".join(reasons) or "no folder is known"
+        found = "; ".join(reasons) or "no folder is configured"
         raise kind(f"the journal of the run cannot be written: {found}; set XDG_STATE_HOME to a writable folder")
 
     @classmethod
     def _create(cls, folder: Path, run_id: str, target_url: str) -> Self:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{run_id}{SUFFIX}"
-        # Under its own name the file appears locked and with its header: a sweep never sees it half made.
+        # The file gets its name once it is locked and has its header: a sweep never finds it incomplete.
         draft = folder / f".{run_id}.{os.getpid()}"
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -142,48 +142,48 @@ class Journal:
 
     @classmethod
     def resume(cls, leftover: JournalState) -> Self | None:
-        """The journal of a run that is no longer alive, locked; None where somebody took or finished it meanwhile."""
+        """Opens and locks the journal of a dead run; None if another process locked or deleted it meanwhile."""
         descriptor = _opened(leftover.path, os.O_RDWR | os.O_APPEND)
         if descriptor is None:
             return None
         lines = whole_lines(_content(descriptor))
-        os.ftruncate(descriptor, len(lines))  # cuts a torn last line: its request was never sent
+        os.ftruncate(descriptor, len(lines))  # drops a partial last line: its request was never sent
         return cls(descriptor, JournalState.after(lines, leftover.path))
 
     def intend(self, ref: str, by: str = "") -> None:
-        """Says that the run is about to create the template *ref* with the key of the role *by*."""
+        """Records that the run is about to create *ref* with the key of role *by*."""
         self._write("intend", ref, by=by)
 
     def started(self, *refs: str) -> None:
-        """Says that the run is about to start a build of each of *refs*, or has started it."""
+        """Records that the run starts a build of each of *refs*."""
         self._write("started", *refs)
 
     def settled(self, *refs: str) -> None:
-        """Says that no build of *refs* that the run started is under way any more."""
+        """Records that no build of *refs* from this run is running any more."""
         self._write("settled", *refs)
 
     def removed(self, ref: str, by: str = "") -> None:
-        """Says that the template *ref* and its build are gone; for all keys where *by* is empty."""
+        """Records that template and build of *ref* are gone; an empty *by* means for all keys."""
         self._write("removed", ref, by=by)
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """Templates that are still to be removed, in the order of creation."""
+        """Templates to be removed, in order of creation."""
         with self._guard:
             return self._state.refs
 
     @property
     def builds(self) -> tuple[str, ...]:
-        """Versions whose build is still to be seen ended or cancelled."""
+        """Versions with a possibly running build."""
         with self._guard:
             return tuple(self._state.builds)
 
     def close(self) -> None:
-        """Lets go of the lock, and deletes the file where nothing is left; closing twice does nothing."""
+        """Releases the lock, and deletes the file if nothing is left; a second call does nothing."""
         with self._guard:
             if self._descriptor is None:
                 return
-            # Deleted while locked, so that no sweep can take it up in between.
+            # Deleted while locked, so that no sweep can open it in between.
             if not self._state.refs and not self._state.builds:
                 self.path.unlink(missing_ok=True)
             os.close(self._descriptor)
@@ -199,7 +199,7 @@ class Journal:
         with self._guard:
             for number, ref in enumerate(refs, start=1):
                 if self._descriptor is None:
-                    raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} comes too late")
+                    raise RuntimeError(f"{self.path}: the journal is closed; {step} {ref!r} was not written")
                 line = {"step": step, "ref": ref} | ({"by": by} if by else {})
                 try:
                     _append(self._descriptor, line, sync=number == len(refs))
@@ -213,11 +213,11 @@ class Journal:
 def leftovers(
     *folders: Path | None, refused: Callable[[Path, str], None] = lambda _path, _why: None
 ) -> list[JournalState]:
-    """The journals of runs that are no longer alive, oldest first; *refused* gets each file that is none, and why."""
+    """Journals of dead runs, oldest first; *refused* is called with each invalid file and the reason."""
     found: list[JournalState] = []
     paths = {path for folder in folders if folder is not None for path in folder.glob(f"*{SUFFIX}")}
-    for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id says when the run began
-        with contextlib.suppress(OSError):  # gone meanwhile
+    for path in sorted(paths, key=lambda path: (path.name, path)):  # a run id begins with the start time
+        with contextlib.suppress(OSError):  # deleted meanwhile
             if why := _why_not(path.lstat()):
                 refused(path, why)
                 continue
@@ -229,19 +229,19 @@ def leftovers(
         if is_run_id(state.run_id):
             found.append(state)
         else:
-            refused(path, "begins with no id of a run")
+            refused(path, "has no valid run id in its first line")
     return found
 
 
 def _opened(path: Path, flags: int) -> int | None:
-    """A locked descriptor of a journal; None where it is gone, or no file of ours, or its run is alive."""
+    """A locked descriptor of a journal; None if it is gone, invalid, or belongs to a live run."""
     with contextlib.ExitStack() as stack:
         try:
             descriptor = open_regular(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found = os.fstat(descriptor)
-            # Its run may have deleted the file between our opening and our locking it.
+            # Its run may have deleted the file between open and lock.
             if _why_not(found) or not os.path.samestat(found, path.stat()):
                 return None
         except OSError:
@@ -251,9 +251,9 @@ def _opened(path: Path, flags: int) -> int | None:
 
 
 def _why_not(found: os.stat_result) -> str:
-    """Why a file is not taken for a journal that this user wrote; empty where it is."""
+    """Why a file is not accepted as a journal of this user; empty if it is."""
     if not stat.S_ISREG(found.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     if found.st_uid != os.geteuid():
         return "belongs to another user"
     return "can be written by others" if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
@@ -272,7 +272,7 @@ def _append(descriptor: int, line: dict[str, Any], *, sync: bool = True) -> None
         while data:
             data = data[os.write(descriptor, data) :]
     except OSError:
-        os.ftruncate(descriptor, before_bytes)  # half a line would spoil the next one
+        os.ftruncate(descriptor, before_bytes)  # a partial line would damage the next one
         raise
     if sync:
         os.fsync(descriptor)

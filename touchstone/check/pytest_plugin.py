@@ -1,4 +1,4 @@
-"""Runs the contract tests under pytest: gives them an examination, judges what they did, writes the run log."""
+"""Pytest plugin for the contract tests: provides the examination, judges exchanges, writes the run log."""
 
 import contextlib
 import inspect
@@ -24,7 +24,7 @@ from touchstone.facts.finding import Finding
 
 PROFILES = ("quick", "standard", "thorough")
 
-STRETCH = 4.0  # A case whose occasion did not arise is tried again with builds that take this much longer
+STRETCH = 4.0  # Factor for build times in the second attempt of a case
 
 RUN = pytest.StashKey[Run]()
 HANDOVER = pytest.StashKey[CheckHandover]()
@@ -33,11 +33,11 @@ _REORDERED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Takes the hand-over and opens everything that a run needs."""
-    config.addinivalue_line("markers", "claims(*ids): the claims that the case sets out to show")
-    config.addinivalue_line("markers", "cost(builds, requests): at most how much the case spends")
-    config.addinivalue_line("markers", "given: the case shows something where nothing may be published, too")
-    config.addinivalue_line("markers", "once: the case is not tried again where a claim met no occasion")
+    """Reads the hand-over and opens the run."""
+    config.addinivalue_line("markers", "claims(*ids): the claims that the case is written for")
+    config.addinivalue_line("markers", "cost(builds, requests): upper bounds of the cost of the case")
+    config.addinivalue_line("markers", 'given: the case is useful with publish = "never" as well')
+    config.addinivalue_line("markers", "once: the case has no second attempt")
     config.addinivalue_line("markers", "profile(name): the smallest profile that runs the case")
     try:
         handover = config.stash[HANDOVER] = CheckHandover.received()
@@ -58,7 +58,7 @@ def _selected(glob: str) -> frozenset[str]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, object, object]:
-    """Spares the generator of cases that concern no selected claim: it takes longer to make them than to run others."""
+    """Skips the generation of cases without a selected claim; generating them is slow."""
     collected = yield
     declared = {claim for mark in getattr(obj, "pytestmark", ()) if mark.name == "claims" for claim in mark.args}
     selected = _selected(collector.config.stash[HANDOVER].settings.claims_glob)
@@ -67,7 +67,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
-    """Chooses the cases before anybody else may leave some out, and writes down which ones these are."""
+    """Selects the cases before other plugins can remove some, and writes the selection into the run log."""
     handover = config.stash[HANDOVER]
     for item in items:
         item.stash[CASE] = declared_by(item, handover.settings.profile)
@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.Item]) -> None:
-    """Keeps the cases of the profile that concern a selected claim; of a plan it writes them down, and keeps none."""
+    """Keeps the profile's cases of selected claims, in running order; a plan writes them to its file and runs none."""
     settings, quarry = handover.settings, handover.quarry
     selected = _selected(settings.claims_glob)
     small = [i for i in items if PROFILES.index(i.stash[CASE].profile) <= PROFILES.index(settings.profile)]
@@ -98,7 +98,7 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
         items.clear()
         return
     kept_claims = {claim for item in items for claim in item.stash[CASE].claims}
-    reason = f"the profile {settings.profile} leaves it out; use --profile standard or thorough"
+    reason = f"not part of the profile {settings.profile}; use --profile standard or thorough"
     config.stash[RUN].log.write(
         *(Notice(c, "not-applicable", reason) for c in sorted((left_out - kept_claims) & selected))
     )
@@ -106,15 +106,15 @@ def _choose(config: pytest.Config, handover: CheckHandover, items: list[pytest.I
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leaves out what a proof can do without."""
+    """Skips cases that a proof does not need."""
     case = item.stash[CASE]
     if case.may_be_left_out and item.config.stash[RUN].can_do_without(case.claims):
-        pytest.skip("the proof needs no more of this")
+        pytest.skip("the proof does not need this case")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
-    """Reorders the cases of a proof that has found its fault, and stops a run that cannot go on."""
+    """Reorders the cases once a proof has found its fault, and stops a run that cannot go on."""
     result = yield
     run, session = item.config.stash[RUN], item.session
     if run.is_lost:
@@ -139,13 +139,13 @@ def run(pytestconfig: pytest.Config) -> Run:
 
 @pytest.fixture(scope="session")
 def exam(run: Run) -> Examination:
-    """What a case drives the target with."""
+    """The examination that sends the case's requests."""
     return run.exam
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Runs a case; afterwards leaves the target quiet, lets the rules speak, and fails the case for each finding."""
+    """Runs a case, cancels its builds, applies the rules, and fails the case if there are findings."""
     run, case = item.config.stash[RUN], item.stash[CASE]
     run.exam.case = case.id
     began, began_at, message = time.monotonic(), datetime.now(UTC), ""
@@ -154,7 +154,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         _need_publishing(run, case)
         yield
     except Unsuited as unsuited:
-        # A recording holds what its scenario expects: where it does not, it is no longer what was recorded.
+        # A recording suits its scenario: if not, the recording was changed.
         outcome, message = "error" if run.is_replay else "skipped", unsuited.reason
         run.notice(case, unsuited.verdict, unsuited.reason)
         pytest.skip(unsuited.reason)
@@ -164,7 +164,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     except BaseException as error:
         is_ours = isinstance(error, RecordingError)
         outcome, message = "error", str(error) if is_ours else f"{type(error).__name__}: {error}"
-        run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} failed inside: {message}")
+        run.notice(case, "could-not-run", message if is_ours else f"the case {case.id} itself failed: {message}")
         raise
     finally:
         findings = _concluded(run, case, interrupted=message == "interrupted")
@@ -194,7 +194,7 @@ def _need_publishing(run: Run, case: Declared) -> None:
 def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
     if not interrupted and not run.is_replay:
         if run.handover.errand.mode == "record":
-            run.exam.case = "clean-up"  # what is recorded is what the scenario sent
+            run.exam.case = "clean-up"  # a recording has only the requests of the scenario
         with contextlib.suppress(Unsuited):
             run.exam.quieten()
     return [] if run.plan.is_barred else run.conclude(case.id)
@@ -202,7 +202,7 @@ def _concluded(run: Run, case: Declared, *, interrupted: bool) -> list[Finding]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Runs the body of a case, once more with longer builds where a claim that it declares met no occasion."""
+    """Runs the body of a case, and again with longer builds if a declared claim was not judged."""
     run, case = pyfuncitem.config.stash[RUN], pyfuncitem.stash[CASE]
     try:
         result = yield
@@ -212,7 +212,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         return result
     run.conclude(case.id, final=False)
     if unclear := run.unclear(case.claims):
-        pyfuncitem.user_properties.append(("again", f"tried again, no occasion for {', '.join(unclear)}"))
+        pyfuncitem.user_properties.append(("again", f"second attempt, not judged in the first: {', '.join(unclear)}"))
         run.exam.stretch = STRETCH
         try:
             run.exam.quieten()
@@ -226,7 +226,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Says that nothing was judged by a case that could not be set up or taken down."""
+    """Records an error for a case whose setup or teardown failed."""
     report = yield
     if report.failed and call.when != "call" and call.excinfo:
         run, case = item.config.stash[RUN], item.stash[CASE]
@@ -236,7 +236,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Cleans up, also after Ctrl-C."""
+    """Cleans up, also after Ctrl-C, and sets the exit status."""
     run = session.config.stash.get(RUN, None)
     if run:
         run.finish()

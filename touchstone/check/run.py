@@ -1,4 +1,4 @@
-"""One run of the contract tests in this process: what they drive, who judges it, and where it is written down."""
+"""State of one run of the contract tests in this process: examination, judge, journal and run log."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,11 +30,11 @@ from touchstone.rules.history import Bounds, Content, Outcome
 from touchstone.rules.judge import by_all_rules
 from touchstone.target.transport import Transport
 
-UNSHOWN = "not shown by these scenarios; others may show it, and all contract tests do with a live target"
+UNSHOWN = "not covered by these scenarios; run other scenarios, or all contract tests on a live target"
 
 
 class Run:
-    """One run of the contract tests in this process; *suspects* are the versions that findings are about."""
+    """One run of the contract tests in this process; *suspects* are the versions with findings."""
 
     is_replay = False
 
@@ -68,9 +68,9 @@ class Run:
 
     def _examination(self, target: TargetSettings, latency_s: float) -> Examination:
         budget = Budget(target.max_builds, self.settings.max_seconds or float("inf"))
-        assert self.journal, "only a replay has none, and makes its examinations itself"
-        tells = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
-        return Examination(self.transport, target, self.handover.run_id, tells, budget, latency_s)
+        assert self.journal, "only a replay has no journal, and it creates its own examinations"
+        ledger = Ledger(self.handover.run_id, self.journal, self.log, self.transport)
+        return Examination(self.transport, target, self.handover.run_id, ledger, budget, latency_s)
 
     def _open_journal(self) -> Journal | None:
         url = EMBEDDED_URL if self.settings.target.embedded else self.settings.target.url or ""
@@ -78,47 +78,47 @@ class Run:
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:  # noqa: ARG002
-        """What a scenario is played with; see `touchstone.recordings.replay_run` for what a replay does."""
+        """The examination for one scenario; a replay overrides this, see `touchstone.recordings.replay_run`."""
         yield self.exam
 
     @property
     def is_lost(self) -> bool:
-        """Whether the run log takes no more: there is no use in going on, and the target has to be cleaned up."""
+        """Whether the run log cannot be written any more; the run then stops and cleans up."""
         return self.log.lost is not None
 
     def _warn(self, text: str) -> None:
         self.log.write(Remark(text))
 
     def notice(self, case: Declared, verdict: NoticeVerdict, reason: str) -> None:
-        """Says why a case showed nothing of its claims."""
+        """Records why a case did not judge its claims."""
         reason = self.transport.secrets.text(reason)
         self.log.write(*(Notice(claim, verdict, reason, case.id) for claim in case.claims if claim in self.selected))
 
     def _record(self, exchange: Exchange) -> None:
         with self._lock:
-            self.plan.hear(exchange)
-            self._see(exchange)
+            self.plan.record(exchange)
+            self._write_and_judge(exchange)
 
-    def _see(self, exchange: Exchange) -> None:
+    def _write_and_judge(self, exchange: Exchange) -> None:
         was_lost = self.is_lost
         self.log.write(exchange)
         if self.is_lost and not was_lost:
-            self.exam.budget.until_at = float("-inf")  # until the clean-up nothing more is sent
+            self.exam.budget.until_at = float("-inf")  # nothing is sent before the clean-up
         self._judgements += self.judge.add(exchange)
         if exchange.ref:
             self._refs[exchange.ref] = self._news[exchange.ref] = None
 
     def _catch_up(self) -> None:
-        """Sees what was not judged when it came; nothing, unless recordings are replayed."""
+        """Judges postponed exchanges; only a replay has any."""
 
-    def say(self, judgements: list[Judgement]) -> None:
-        """Takes what another judge says about exchanges of the running case that no rule found fault with."""
+    def add(self, judgements: list[Judgement]) -> None:
+        """Adds judgements of another judge, except breaches in exchanges that a rule found broken already."""
         with self._lock:
             known = {judgement.evidence[-1] for judgement in self._judgements if judgement.outcome == "broken"}
             self._judgements += [j for j in judgements if j.outcome != "broken" or j.evidence[-1] not in known]
 
     def conclude(self, case_id: str, *, final: bool = True) -> list[Finding]:
-        """Judges the stories that the case added to; writes tallies and findings; the findings of the whole case."""
+        """Judges the histories that the case extended and writes the result; returns all findings of the case."""
         with self._lock:
             self._catch_up()
             judgements = list(map(self._conclusion, self._judgements + self.judge.conclude(self._refs)))
@@ -135,19 +135,19 @@ class Run:
         return known
 
     def has_trouble(self) -> bool:
-        """Whether anything has been found in the running case: what follows may be a consequence of it."""
+        """Whether the running case has findings; later ones may be their consequences."""
         with self._lock:
             self._judgements += self.judge.conclude(self._news)
             self._news = {}
             return bool(self.judge.accused(self._judgements))
 
     def has_found(self) -> bool:
-        """Whether the run was after something and has found it."""
+        """Whether the run is a proof that has found its fault."""
         quarry = self.handover.quarry
         return quarry is not None and quarry.is_found(self._broken)
 
     def can_do_without(self, case: Sequence[str]) -> bool:
-        """Whether the run is after something, and a proof of it needs no case on these claims; see `cases.py`."""
+        """Whether the run is a proof that does not need a case on these claims; see `cases.py`."""
         quarry = self.handover.quarry
         return quarry is not None and (
             quarry.may_stop(self._broken, self._clear, self.selected)
@@ -155,20 +155,20 @@ class Run:
         )
 
     def not_applicable(self, claims: Sequence[str], reason: str) -> None:
-        """Says that the target shows nothing that *claims* could be judged by, as far as nothing has judged them."""
+        """Records that *claims* without a judgement so far do not apply to the target."""
         for claim in claims:
             if claim in self.selected and claim not in self._clear:
                 self.log.write(Notice(claim, "not-applicable", reason))
                 self._clear.add(claim)
 
     def unclear(self, claims: Sequence[str]) -> list[str]:
-        """Those of *claims* that this target can show and that nothing has shown yet."""
+        """Claims of *claims* that apply to the target and have no judgement yet."""
         lacking = self.lacking()
         wanted = (self.selected[claim] for claim in claims if claim in self.selected)
         return [c.id for c in wanted if c.id not in self._clear and not any(lacking[need] for need in c.needs)]
 
     def lacking(self) -> dict[str, str]:
-        """What the target does not offer, by need: what would have to be set, or empty where it is offered."""
+        """Advice on each need that the target does not meet, by need; empty for a need that it meets."""
         target = self.settings.target
         return {
             "publish": PUBLISH_ADVICE if target.publish == "never" else "",
@@ -177,7 +177,7 @@ class Run:
         }
 
     def finish(self) -> None:
-        """Removes what the run made and judges that too."""
+        """Cleans up the target, judges the clean-up, and closes the run log."""
         try:
             if self.journal:
                 self.exam.clean_up()
@@ -192,10 +192,10 @@ class Run:
                 lacking = self.lacking()
                 needed = [(claim.id, lacking[need]) for claim in self.selected.values() for need in sorted(claim.needs)]
                 notices = [(claim, reason) for claim, reason in needed if reason]
-            else:  # what nobody set out to show, and nothing showed, is not what scenarios are for
+            else:  # scenarios are not meant to judge every claim
                 notices = [(claim, UNSHOWN) for claim in self.selected.keys() - self._clear - self.declared]
             self.log.write(*(Notice(claim, "not-applicable", reason) for claim, reason in notices))
-            # A rule of ours that failed is a case that ended in an error, so that the run cannot pass.
+            # A rule that crashed counts as a case with an error, so that the run cannot pass.
             for rule_id, error in self.judge.failed.items():
                 text = self.transport.secrets.text(f"the rule {rule_id} failed: {error}")
                 self.log.write(Case(f"rule.{rule_id}", "", "error", 0.0, (), text))
@@ -203,7 +203,7 @@ class Run:
 
 
 def given_contents(settings: Settings) -> dict[str, Content]:
-    """The templates that the user named, as the rules know them."""
+    """Contents of the configured templates, by ref, for the rules."""
     templates, always = settings.target.templates, float("-inf")
     given: list[tuple[str, Credential, Outcome]] = [
         *((ref, "primary", "ready") for ref in templates.buildable),

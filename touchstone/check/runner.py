@@ -28,7 +28,7 @@ from touchstone.types import Conclude, Progress
 
 COARSE_S = 0.02
 _REFUSED = 4  # pytest.ExitCode.USAGE_ERROR
-# An event that is in no run log: what a status read of the target takes, and where the run log is.
+# Type of a progress event outside the run log: the target's latency and the path of the run log.
 MEASURED = "measured"
 
 
@@ -43,8 +43,8 @@ def check(
     """Runs the contract tests and judges every claim.
 
     Raises:
-        UsageError: the report folder is none, no claim matches, or the baseline cannot be read as one.
-        OutputError: what the run came to could not be written down.
+        UsageError: the report folder or the baseline is invalid, or no claim matches.
+        OutputError: the results cannot be written.
     """
     job = _Check(settings, progress)
     job.ledger.select(settings.claims_glob)
@@ -54,14 +54,14 @@ def check(
 
 class _Check(Job):
     def work(self) -> Footer:
-        """Makes sure that the target can be judged, and runs the cases in a child process."""
+        """Runs the preflight checks, then the cases in a child process."""
         errand, settings, latency_s = self.errand, self.settings, 0.0
         if errand.mode != "replay":
             with closing(transport_to(settings.target, self.contract)) as transport:
                 latency_s = smoke(transport, settings.target.key_sources.primary)
                 check_given(transport, settings.target)
         if errand.mode == "record":
-            # It is written into templates: a recording that is made anew has to have the same ones.
+            # Templates depend on the latency: rounding makes them equal in a renewed recording.
             latency_s = math.ceil(latency_s / COARSE_S) * COARSE_S
             self.progress({"type": MEASURED, "latency_s": round(latency_s, 6), "run_log": str(self.run_log)})
         run_log, latency_s = str(self.run_log.absolute()), round(latency_s, 6)
@@ -70,14 +70,14 @@ class _Check(Job):
         if ended == BARRED:
             return failed(barred(settings.target))
         output = self.folder / self.child[1]
-        if ended == _REFUSED and output.exists():  # the last error says why no case began
+        if ended == _REFUSED and output.exists():  # the last error is the reason why no case began
             lines = output.read_text("utf-8", "replace").splitlines()
             if reasons := [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]:
                 return failed(f"{reasons[-1]}; see {output}")
         return REACHED_ITS_END if ended in (0, 1, 5) else self.ended_with(ended)
 
     def clear(self) -> bool:
-        """Removes what a child that did not come to its end left; what cannot be removed stays in the journal."""
+        """Removes leftovers of a child that did not finish; the journal keeps what cannot be removed."""
         if self.errand.mode == "replay":
             return True
         try:
@@ -91,7 +91,7 @@ class _Check(Job):
 
 
 def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
-    """What a run would do, as JSON text; nothing is sent. UsageError where cases or baseline cannot be read."""
+    """Returns the cases of a run as JSON text; sends nothing. UsageError if cases or baseline are unreadable."""
     _known(settings, errand, ledger_of_claims.load())
     path = folder / "plan.json"
     handover = CheckHandover(settings, str(path.absolute()), errand=replace(errand, mode="plan"))
@@ -104,7 +104,7 @@ def plan(settings: Settings, folder: Path, errand: Errand = CHECK) -> str:
 
 
 def _known(settings: Settings, errand: Errand, ledger: Ledger) -> tuple[str, ...]:
-    """The claims that a check may find broken."""
+    """Claims of the baseline; none outside a check."""
     return read_baseline(settings.baseline, ledger) if settings.baseline and errand.mode == "run" else ()
 
 
@@ -112,13 +112,13 @@ def _command(errand: Errand) -> list[str]:
     return [sys.executable, "-m", "pytest", *pytest_arguments(errand)]
 
 
-_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # What plays scenarios does without these
-# Others that are installed would disturb the order of the cases or cost time, as the search for leaked resources does.
+_GENERATORS = ("_hypothesis_pytestplugin", "schemathesis.pytest.plugin")  # Scenarios do not need these
+# Other installed plugins may reorder cases; the search for leaked resources costs time.
 _PLUGINS = ("touchstone.check.pytest_plugin", "no:unraisableexception", "no:threadexception")
 
 
 def pytest_arguments(errand: Errand = CHECK) -> list[str]:
-    """Arguments for pytest to run the contract tests, whatever the folder, the settings there and other plugins."""
+    """Pytest arguments for the contract tests, independent of the working folder and of installed plugins."""
     tests = contract_tests_dir()
     plays = errand.mode in ("record", "replay")
     plugins = [*(() if plays else _GENERATORS), *_PLUGINS, *filter(None, [errand.plugin])]

@@ -1,4 +1,4 @@
-"""Schemathesis as a generator of requests, which keep to versions of this run, and as a second judge of answers."""
+"""Schemathesis as a generator of requests, limited to versions of this run, and as a second judge of responses."""
 
 import json
 import re
@@ -30,11 +30,11 @@ from touchstone.target.call import Call, may_publish
 
 MAX_EXAMPLES = {"quick": 3, "standard": 12, "thorough": 100}
 
-WILD_EVERY = 3  # One in so many generated paths is left as it came; the others name the shared ready version
+WILD_EVERY = 3  # One in so many generated paths stays unchanged; the others get the shared ready version
 
 _MEDIA_TYPE = "http.json-media-type"
 _RETRY_AFTER = "limit.retry-after-is-valid"
-# Each check, and the claim that it judges: by operation where there is one, and of all others.
+# Each check with its claims: by operation, and for all other operations.
 CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     "not_a_server_error": (not_a_server_error, {}, "http.no-server-error"),
     "status_code_conformance": (status_code_conformance, {}, "http.status-is-documented"),
@@ -55,13 +55,13 @@ CHECKS: dict[str, tuple[Any, dict[str, str], str]] = {
     ),
 }
 
-# Anything that a server may take for a version; other texts stay as they are and are refused.
+# Text that a server may accept as a version; other text stays, and is refused.
 _VERSION = re.compile(r"\s*v?\d")
 _OURS = frozenset({"authorization", "content-length", "host", "connection", "user-agent", "accept-encoding"})
 
 
 def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchema:
-    """The contract as a source of cases: examples, coverage and fuzzing, the same for one seed."""
+    """Returns the contract as a generator of cases; the same seed gives the same cases."""
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -75,7 +75,7 @@ def load_schema(seed: int, profile: str, *, publishes: bool = True) -> BaseSchem
 
 
 def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | None:
-    """Sends case *number* of an operation; None where it could reach what is not ours."""
+    """Sends case *number* of an operation; None if it could change templates of others."""
     _aim(exam, case, number)
     arguments = case.as_transport_kwargs(base_url="http://touchstone.invalid")
     known = {name: arguments.get(name) for name in ("method", "url", "headers", "json", "data")}
@@ -105,7 +105,7 @@ def send_case(exam: Examination, case: "Case[Any]", number: int) -> Exchange | N
 
 
 def _keep_track(exam: Examination, exchange: Exchange, template: Template | None) -> None:
-    """Forgets what was refused, and registers what a server made under another name of this run."""
+    """Forgets a refused template, and registers one that the server created under another name of this run."""
     if template is not None and 400 <= exchange.status < 500:
         exam.forget(template)
     created = exchange.body.get("ref")
@@ -116,7 +116,7 @@ def _keep_track(exam: Examination, exchange: Exchange, template: Template | None
 
 
 def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
-    """What Schemathesis says about the answer, one judgement a check."""
+    """Judgements of Schemathesis on the response, one per check."""
     got = exchange.response
     if got is None or not exchange.operation or exchange.request.method != case.operation.method.upper():
         return []
@@ -125,7 +125,7 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         headers.setdefault(header.lower(), []).append(value)
     request = requests.Request(exchange.request.method, "http://touchstone.invalid/").prepare()
     response = SchemathesisResponse(exchange.status, headers, got.body, request, exchange.elapsed_s, verify=True)
-    # What is wrong with a document has a list of its own beside the text in error.
+    # Errors in a document are listed in their own field beside ``error``.
     listed = exchange.operation == "publishTemplate" and exchange.status == 422 and "errors" in exchange.body
     error_claim = "publish.invalid-is-422" if listed else "error.has-the-documented-shape"
     found = []
@@ -143,12 +143,12 @@ def judgements(case: "Case[Any]", exchange: Exchange) -> list[Judgement]:
         except (FailureGroup, Failure) as group:
             failures = group.exceptions if isinstance(group, FailureGroup) else [group]
             actual = "; ".join(" ".join(str(failure).split())[:160] for failure in failures[:2])
-            found.append(Judgement(claim, "broken", *common, expected=f"an answer that passes {name}", actual=actual))
+            found.append(Judgement(claim, "broken", *common, expected=f"a response that passes {name}", actual=actual))
     return found
 
 
 def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
-    """Points the path of *case* at a version that exists, or at names that only this run can have."""
+    """Sets the path of *case* to the shared version, or to names that belong to this run alone."""
     parameters = case.path_parameters
     if not parameters:
         return
@@ -156,18 +156,18 @@ def _aim(exam: Examination, case: "Case[Any]", number: int) -> None:
     aimed = number % WILD_EVERY and not deletes and case.method.upper() == case.operation.method.upper()
     ready = None
     if aimed:
-        with suppress(Unsuited):  # Hypothesis takes exceptions for failures to replay
+        with suppress(Unsuited):  # Hypothesis would replay an exception as a failure
             ready = exam.ready()
     if ready is not None:
         parameters.update(namespace="default", name=ready.name, version=ready.version)
     elif case.method.upper() != "GET":
-        # A server may pass over the namespace, or take an odd name for a usual one.
+        # A server may ignore the namespace, or normalise an odd name.
         own = f"touchstone-{exam.run_id}"
         parameters.update(namespace=f"{own}-nobody", name=f"{own}-{parameters.get('name', '')}")
 
 
 def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Template | None]:
-    """A document with a name of this run in place of its own; unchanged, and no template, where it has no name."""
+    """Replaces the name in a document by one of this run; returns it unchanged and None if it has no name."""
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -176,7 +176,7 @@ def _renamed(exam: Examination, body: bytes, number: int) -> tuple[bytes, Templa
     if not isinstance(document, dict) or not ("name" in document or (isinstance(about, dict) and "name" in about)):
         return body, None
     name, version = f"touchstone-{exam.run_id}-generated-{number}", VERSION
-    # What is no text stays none: a server may make a text of it.
+    # A value that is not text gets another such value: a server may convert it to text.
     if "name" in document:
         document["name"] = f"{name}@{version}" if isinstance(document["name"], str) else [name]
     if isinstance(about, dict):

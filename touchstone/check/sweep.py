@@ -1,4 +1,4 @@
-"""Removes what a killed run left: versions with names of that run, in a journal that nobody else can write."""
+"""Sweep after killed runs: removes versions with names of the run, if its journal is writable by this user alone."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -14,14 +14,14 @@ from touchstone.contract.document import Contract
 from touchstone.facts.exchange import Credential, Exchange
 from touchstone.target.call import Call
 
-EMBEDDED_URL = "embedded"  # Where a journal says this, the target was the twin inside the run itself and ended with it
+EMBEDDED_URL = "embedded"  # Target in the journal of a run on the embedded twin, which ended with the run
 
 OWNERS: tuple[Credential, ...] = ("primary", "second", "restricted")
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What became of one journal: refs removed, gone already, or left with a reason; *silent* where nobody answered."""
+    """Result for one journal: refs removed, gone before, or left with a reason; *silent* if nothing responded."""
 
     url: str
     removed: tuple[str, ...] = ()
@@ -30,8 +30,8 @@ class Swept:
     silent: bool = False
 
 
-def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[str], None]) -> tuple[Swept, ...]:
-    """Sweeps every journal in *folders* whose run is over; *tell* is called about those of another target."""
+def sweep(settings: Settings, folders: Iterable[Path | None], report: Callable[[str], None]) -> tuple[Swept, ...]:
+    """Sweeps every journal of a dead run in *folders*; *report* is called for journals of another target."""
     swept: list[Swept] = []
 
     def refuse(path: Path, why: str) -> None:
@@ -41,7 +41,7 @@ def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[st
         if leftover.target_url in (settings.target.url, EMBEDDED_URL):
             swept.append(_sweep(settings, leftover))
         else:
-            tell(
+            report(
                 f"run {leftover.run_id} left {len(leftover.refs)} templates on {leftover.target_url}: "
                 "sweep that API with its --url or --target"
             )
@@ -49,7 +49,7 @@ def sweep(settings: Settings, folders: Iterable[Path | None], tell: Callable[[st
 
 
 def sweep_run(settings: Settings, folders: Iterable[Path | None], run_id: str) -> tuple[str, ...]:
-    """Sweeps what one run left; the refs that could not be removed."""
+    """Sweeps one run; returns the refs that could not be removed."""
     mine = [found for found in leftovers(*folders) if found.run_id == run_id]
     return tuple(ref for found in mine for ref in _sweep(settings, found).left)
 
@@ -72,15 +72,15 @@ def _sweep(settings: Settings, leftover: JournalState) -> Swept:
 
 
 class _Left(Exception):
-    """A version could not be removed; the text says why."""
+    """A version was not removed; the text is the reason."""
 
 
 class _NoKey(_Left):
-    """The account that may have a version could not be asked; the text names its key, and says what to do."""
+    """The key of an account that may have the version is missing or refused; the text has key and advice."""
 
 
 class _Sweeper:
-    """Cancels and deletes, until nobody has answered a few times."""
+    """Cancels builds and deletes versions; stops after SILENT_REMOVALS requests without a response."""
 
     def __init__(self, exam: Examination, leftover: JournalState) -> None:
         self._exam = exam
@@ -90,7 +90,7 @@ class _Sweeper:
 
     def sweep(self) -> Swept:
         leftover, templates = self._leftover, self._exam.target.templates
-        why = f"is no name of run {leftover.run_id}; if it is to go, remove it yourself, and delete {leftover.path}"
+        why = f"is not a name of run {leftover.run_id}; remove it yourself if you want, and delete {leftover.path}"
         builds = [ref for ref in leftover.builds if ref not in (*templates.buildable, *templates.failing)]
         left = {ref: why for ref in (*leftover.refs, *builds) if not is_own(ref, leftover.run_id)}
         removed: list[str] = []
@@ -112,14 +112,14 @@ class _Sweeper:
         return Swept(leftover.target_url, tuple(removed), tuple(gone), left, silent=self._silent > 0)
 
     def _remove(self, ref: str) -> bool:
-        """Removes the version of each account that may have it; whether it was there. _Left where it may still be."""
+        """Removes the version for each possible account; returns whether it existed. _Left if it may still exist."""
         known = [role for role in OWNERS if role in self._leftover.owners[ref]]
         found, why, no_key = False, "", ""
         for role in known or OWNERS:
             try:
                 found |= self._removed_as(ref, role)
             except _NoKey as error:
-                no_key = no_key or f"{'made' if known else 'may be made'} with {error}"
+                no_key = no_key or f"{'created' if known else 'may be created'} with {error}"
             except _Left as error:
                 why = why or str(error)
         if no_key and not known:
@@ -129,7 +129,7 @@ class _Sweeper:
         return found
 
     def _removed_as(self, ref: str, role: Credential) -> bool:
-        """Whether the account had the version, which is gone now; _NoKey without its key, _Left where it stays."""
+        """Removes the version of one account; returns whether it existed. _NoKey without a key, _Left on failure."""
         target = self._exam.target
         key, source = f"{role}_api_key".removeprefix("primary_"), getattr(target.key_sources, role)
         if not target.keys().get(role):
@@ -138,7 +138,7 @@ class _Sweeper:
         deleted = self._send("deleteTemplate", ref, role)
         if deleted.status == 401:
             raise _NoKey(f"{key}, which is refused with {_described(deleted)}; set {source} to the right one")
-        # An account that may not delete anything can say what it has all the same.
+        # An account without the right to delete may still read its versions.
         refused = deleted.status == 403
         if deleted.status == 404 or (refused and self._send("getTemplate", ref, role).status == 404):
             return False
@@ -147,7 +147,7 @@ class _Sweeper:
         return True
 
     def _send(self, operation: str, ref: str, role: Credential) -> Exchange:
-        """The answer to one request; _Left where there was none, or 429 for too long."""
+        """Sends one request; _Left without a response, or after too many 429."""
         if self._silent >= SILENT_REMOVALS:
             raise _Left(self._error)
         try:
@@ -155,7 +155,7 @@ class _Sweeper:
         except Unsuited as error:
             raise _Left(error.reason) from None
         if exchange.response is None:
-            self._silent, self._error = self._silent + 1, f"no answer: {exchange.error}"
+            self._silent, self._error = self._silent + 1, f"no response: {exchange.error}"
             raise _Left(self._error)
         self._silent = 0
         return exchange

@@ -1,4 +1,4 @@
-"""Templates of a run's own, `touchstone-<run id>-<purpose>`: their documents, and requests to publish them."""
+"""Templates that a run publishes, `touchstone-<run id>-<purpose>`: their documents and publish requests."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ Form = Literal["json", "yaml", "sugar", "shuffled"]
 VERSION = "1.0.0"
 
 _EXIT_STATUSES = (1, 2, 127, 255)
-# What lines of a build end with, one after the other.
+# Endings of the lines of a build, in turn.
 _ENDINGS = ("", " größer ☃ 日本", ' {"step": [1, "two"]}', " data: more", " it's done", " <b>&amp;</b>", " id: 7: #")
 
-# How hardware is written in the short form (templates/schema#sugar).
+# Hardware in the short form (templates/schema#sugar).
 _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
     "cpu": lambda value: ("cpu", value),
     "ram_gb": lambda value: ("ram", f"{value}gb"),
@@ -31,18 +31,19 @@ _SHORT: dict[str, Callable[[Any], tuple[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A version to be published, and what its build does.
+    """A version to publish, and the behaviour of its build.
 
     Attributes:
-        sleep_s: Seconds that the build steps take at least; *fails* is whether the step after that fails.
-        then: Build steps that follow; they are never reached where that one fails.
-        extras: Further sections of the document, and further keys of its sections ``template`` and ``build``.
-        halved: Whether half of the sleep comes after what is printed.
-        more_lines: How many more lines the build prints after the first one, at once.
-        silent: Whether the build prints nothing, and has no steps where it need not fail.
-        marker: Text that the build prints, or that stands in its environment; unique to this content.
-        owner: Whose key publishes it.
-        edition: Distinguishes contents under one ref.
+        sleep_s: Minimum duration of the build in seconds.
+        fails: Whether the step after the sleep fails.
+        then: Further steps, not reached after a failure.
+        extras: Further sections of the document, and keys of its sections ``template`` and ``build``.
+        halved: Whether half of the sleep comes after the output.
+        more_lines: Lines of output after the first one, printed at once.
+        silent: Whether the build prints nothing; it then has only the steps to sleep and to fail.
+        marker: Text in the output, or in the environment of a silent build; unique to this content.
+        owner: Account that publishes it.
+        edition: Number of the content under one ref.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Template:
 
     @property
     def outcome(self) -> Outcome:
-        """How the build ends."""
+        """Final state of the build."""
         return "failed" if self.fails else "ready"
 
     def steps(self) -> list[str]:
@@ -79,7 +80,7 @@ class Template:
         return [*steps, *self.then]
 
     def lines(self) -> list[str]:
-        """What the build prints: the marker, and then more lines, each of which differs from all others."""
+        """Output of the build: the marker, then more lines; all lines differ."""
         more = (f"{self.marker}-line-{n}{_ENDINGS[n % len(_ENDINGS)]}" for n in range(2, self.more_lines + 2))
         return [] if self.silent else [self.marker, *more]
 
@@ -97,7 +98,7 @@ class Template:
         return self._document({"template": about})
 
     def sugared(self) -> dict[str, Any]:
-        """The same document in its short form: name and version in one text, and the hardware beside them."""
+        """The document in short form: name and version in one text, hardware at the top level."""
         extra = self.extras.get("template")
         document = self._document({"name": f"{self.name}@{self.version}"} | ({"template": extra} if extra else {}))
         hardware = document.pop("hardware", {})
@@ -116,7 +117,7 @@ class Template:
         return hashlib.sha256(json.dumps(self.document(), sort_keys=True).encode()).hexdigest()[:16]
 
     def note(self) -> dict[str, Any]:
-        """What the rules need to know of the document."""
+        """Facts about the document for the rules."""
         return {
             "content": self.content_key(),
             "outcome": self.outcome,
@@ -128,12 +129,12 @@ class Template:
 
 
 def is_own(ref: str, run_id: str) -> bool:
-    """Whether *ref* is one that only this run can have made: `default/touchstone-<run id>-<purpose>@<version>`."""
+    """Whether only this run can have created *ref*: `default/touchstone-<run id>-<purpose>@<version>`."""
     return re.fullmatch(rf"default/touchstone-{re.escape(run_id)}-[^/@]+@(?!\.+$)[^/@]*", ref) is not None
 
 
 def given(ref: str) -> Template:
-    """A template that exists already, as far as its ref tells."""
+    """An existing template, of which only the ref is known."""
     namespace, _, rest = ref.partition("/")
     name, _, version = rest.rpartition("@")
     return Template(name, version, 0.0, False, "", namespace=namespace)
@@ -152,7 +153,7 @@ def publish_call(
 
     Args:
         wrapped: Send ``{"namespace", "name", "version", "template"}`` instead of the raw document (ambiguity 35).
-        form: How the raw document is written down; a wrapped one is always JSON.
+        form: Serialisation of the raw document; a wrapped one is always JSON.
     """
     switches = {"force": force, "auto_build": auto_build}
     query = {key: "true" if on else "false" for key, on in switches.items() if on or template.edition % 2 == 0}

@@ -1,4 +1,4 @@
-"""The command line: argv in, exit code out."""
+"""The root command `touchstone`, its menu of commands, and the exit codes of errors."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ MODULES = {  # in the order of `--help`
 
 
 class _Commands(UserDict[str, Any]):
-    """Commands by name: modules until one is looked up, since the import of them all takes most of a second."""
+    """Commands by name. A module is imported on the first access: importing all takes most of a second."""
 
     def __getitem__(self, name: str) -> Any:
         lone = typer.Typer(rich_markup_mode=None)
@@ -47,14 +47,14 @@ class _Commands(UserDict[str, Any]):
 
 
 class _Menu(TyperGroup):
-    """The group of all commands."""
+    """Group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands(MODULES)
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; the message about a value that Typer refuses shows no key."""
+        """Runs the command; messages about invalid values contain no key."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -74,8 +74,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"terminal_width": min(shutil.get_terminal_size().columns, 80) - 2},
-    help="Judges a template build API against its documented contract.",
-    epilog="Exit codes: 0 no must claim broken, 1 one is broken, 2 bad usage, 3 could not be judged, 130 interrupted."
+    help="Test a template build API against its documented contract.",
+    epilog="Exit codes: 0 no must claim is broken, 1 a must claim is broken, 2 wrong usage or configuration, 3 the "
+    "target could not be judged, 130 interrupted."
     "\n\n\b\nExamples:\n  touchstone init\n  touchstone check\n  touchstone check --target staging --plan"
     "\n  touchstone explain cancel.in-flight-is-202\n  touchstone load --help",
 )
@@ -89,10 +90,10 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
-    """The entry point; ends the process with an exit code of DESIGN.md, part 4."""
+    """Runs the command line and ends the process with a documented exit code."""
     guard: AbstractContextManager[None] = nullcontext()
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from touchstone.report.github import guarded  # noqa: PLC0415 - most commands run elsewhere
+        from touchstone.report.github import guarded  # noqa: PLC0415 - only needed in GitHub Actions
 
         guard = guarded()
     with guard:
@@ -101,9 +102,9 @@ def main() -> None:
         except HarnessError as error:
             _end(error.exit_code, str(error))
         except OSError as error:
-            _end(3, f"{error.filename or 'the system'}: {error.strerror or error}; see that it can be used")
+            _end(3, f"{error.filename or 'the system'}: {error.strerror or error}; check that it is accessible")
         except (KeyboardInterrupt, SystemExit) as ended:
-            # Typer makes a silent exit of an interrupt that no command has taken.
+            # Typer converts an unhandled interrupt to a silent exit.
             cause = ended.__context__.__cause__ if ended.__context__ else None
             interrupt = next((one for one in (ended, cause) if isinstance(one, KeyboardInterrupt)), None)
             if interrupt is None:
@@ -112,7 +113,7 @@ def main() -> None:
 
 
 def _end(code: int, reason: str) -> NoReturn:
-    from touchstone.report.terminal import say  # noqa: PLC0415 - only what goes wrong needs it
+    from touchstone.report.terminal import say  # noqa: PLC0415 - only needed after an error
 
     say(Console(stderr=True), f"exit {code}: {reason}")
     sys.exit(code)

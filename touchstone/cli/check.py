@@ -1,4 +1,4 @@
-"""The commands that judge a target, and that remove what killed runs left on it: check, sweep."""
+"""The commands `check`, which judges a target, and `sweep`, which removes what killed runs left on it."""
 
 import sys
 import tempfile
@@ -37,23 +37,27 @@ app = Typer()
 class Check(SeededRun):
     """Judge a target against the contract, claim by claim.
 
-    Without --target and --url the embedded twin is started and judged.
+    Without --target and --url, the embedded twin is judged.
     """
 
-    profile: Annotated[Profile | None, Option(help="How much is generated.  [default: standard]")] = None
+    profile: Annotated[Profile | None, Option(help="Effort of the check.  [default: standard]")] = None
     claims: Annotated[
-        str | None, Option(help="Only claims that match this glob, such as 'cancel.*'.", autocompletion=claim_ids)
+        str | None,
+        Option(help="Judge only claims that match these globs, such as 'cancel.*,events.*'.", autocompletion=claim_ids),
     ] = None
     last_failed: Annotated[
-        bool, Option("--last-failed", help="Only what failed in the newest check of this target; all if nothing did.")
+        bool,
+        Option(
+            "--last-failed", help="Judge only what failed in the latest check of this target, or all if nothing did."
+        ),
     ] = False
     baseline: Annotated[
-        Path | None, Option(help="File of known broken claims: they may be broken, and fail the run once they hold.")
+        Path | None, Option(help="File of claims that may be broken. One that holds again fails the run.")
     ] = None
     write_baseline: WriteBaseline = None
 
     def run(self) -> int:
-        """Judges it."""
+        """Runs the check and returns the exit code."""
         settings, out = self.settings("judging"), Console()
         if self.last_failed:
             settings, note = baselines.narrowed(settings, ledger_of_claims.load(), Path("reports"))
@@ -63,7 +67,7 @@ class Check(SeededRun):
                 print_plan(runner.plan(settings, Path(folder)), settings, out)
             return 0
         if self.write_baseline:
-            baselines.lines_to_keep(self.write_baseline)  # what is wrong with the file is said before anything runs
+            baselines.lines_to_keep(self.write_baseline)  # reports an invalid file before anything runs
         with progress_on(Console(stderr=True)) as progress:
             outcome = runner.check(settings, ["touchstone", *sys.argv[1:]], progress, conclude)
         file = self.write_baseline
@@ -77,13 +81,13 @@ class Check(SeededRun):
 class Sweep(Place):
     """Remove what killed runs left on a target.
 
-    Only versions with names of those runs are touched.
+    Only versions that those runs published are removed.
     """
 
     report_dir: Reports = None
 
     def run(self) -> int:
-        """Removes it."""
+        """Sweeps the target and returns the exit code."""
         settings, out = self.settings(""), Console()
         reports = self.report_dir or Path("reports")
         folders = (settings.state_dir, reports, *(path for path in reports.glob("*") if path.is_dir()))
@@ -93,15 +97,15 @@ class Sweep(Place):
             for ref, why in one.left.items():
                 reasons[why].append(ref)
         for why, refs in reasons.items():
-            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal has all
+            more = f" and {len(refs) - 3} more" if len(refs) > 3 else ""  # the journal lists all
             say_fitted(out, f"could not be removed: {', '.join(refs[:3])}{more}: {why}")
         removed, gone, left = (sum(len(getattr(one, part)) for one in swept) for part in ("removed", "gone", "left"))
         ending = f"{removed} templates removed, {left} left"
-        ending += f"; {gone} {was(gone)} gone already" if gone else ""
+        ending += f"; {gone} {was(gone)} already gone" if gone else ""
         silent = next((one.url for one in swept if one.silent), "")
         if silent:
-            ending += f"; {silent} did not answer: check the URL and that the server runs, and sweep again"
+            ending += f"; {silent} did not respond: check the URL and the server, then sweep again"
         elif left:
-            ending += "; set right what is told above, and sweep again"
+            ending += "; correct the problems above, then sweep again"
         say_fitted(out, f"exit {3 if left else 0}: {ending}")
         return 3 if left else 0

@@ -1,4 +1,4 @@
-"""The commands about claims that need no target: claims, explain."""
+"""The commands `claims` and `explain`, which need no target."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,15 +38,15 @@ OPERATIONS = {
 
 @app.command(name="claims", epilog=examples("claims 'cancel.*'", "claims --excluded"))
 def list_claims(
-    glob: Annotated[str, Argument(help="Only claims that match this glob.", autocompletion=claim_ids)] = "*",
-    excluded: Annotated[bool, Option("--excluded", help="Show what is deliberately not judged, and why.")] = False,
+    glob: Annotated[str, Argument(help="Glob of the claims to list.", autocompletion=claim_ids)] = "*",
+    excluded: Annotated[bool, Option("--excluded", help="List the sentences that are not judged, and why.")] = False,
     report_dir: Reports = None,
 ) -> None:
     """List the claims and their latest verdicts."""
     ledger, console = ledger_of_claims.load(), Console()
     if excluded:
         rows = ((claim.id, claim.says, claim.excluded) for claim in ledger.excluded())
-        table(console, ("claim", "says", "not judged because"), rows)
+        table(console, ("claim", "sentence", "not judged because"), rows)
     else:
         print_claims(ledger, glob, reports=report_dir or Path("reports"), console=console)
 
@@ -54,10 +54,10 @@ def list_claims(
 @app.command(epilog=examples("explain cancel.in-flight-is-202"))
 def explain(
     claim: Annotated[
-        str, Argument(metavar="ID", help="A claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids)
+        str, Argument(metavar="ID", help="Id of a claim, such as cancel.in-flight-is-202.", autocompletion=claim_ids)
     ],
 ) -> None:
-    """Explain one claim: source, checks, verdict, curl."""
+    """Explain one claim: source, checks, verdict, curl command."""
     explain_claim(ledger_of_claims.load().explain(claim), reports=Path("reports"), console=Console())
 
 
@@ -79,7 +79,7 @@ class _Finding(BaseModel):
 
 
 class Report(BaseModel):
-    """The parts of a report.json that these commands use."""
+    """Parts of a report.json that these commands use."""
 
     path: Path = Path()
     run: _Run
@@ -87,17 +87,17 @@ class Report(BaseModel):
     findings: list[_Finding]
 
     def verdict_of(self, claim_id: str) -> str:
-        """The verdict on a claim."""
+        """Verdict on a claim."""
         return next((one_line(row.verdict) for row in self.claims if row.id == claim_id), "not judged")
 
 
 def latest(reports: Path) -> Report | None:
-    """The readable report.json, in *reports* or one folder below it, of the run that ended last."""
+    """Reads the report.json of the run that ended last, in *reports* or one folder below; None without a valid one."""
     found: list[tuple[datetime, Report]] = []
     for path in [*reports.glob("report.json"), *reports.glob("*/report.json")]:
         try:
             report = Report.model_validate_json(read_regular(path, RECORDED_BYTES)).model_copy(update={"path": path})
-            # The time of the file says less: `touchstone report` writes it anew.
+            # The time of the file is later if `touchstone report` wrote it again.
             found.append((report.run.started_at.astimezone(UTC) + timedelta(seconds=report.run.duration_s), report))
         except (OSError, ValidationError, OverflowError):
             continue
@@ -105,20 +105,20 @@ def latest(reports: Path) -> Report | None:
 
 
 def print_claims(ledger: Ledger, glob: str, *, reports: Path, console: Console) -> None:
-    """Prints the claims that match *glob*, with their verdicts where there is a run."""
+    """Prints the claims that match *glob*, with the verdicts of the latest run if there is one."""
     run = latest(reports)
     chosen = ledger.select(glob, by=None)
     rows = ((claim.id, claim.level, run.verdict_of(claim.id) if run else claim.says) for claim in chosen)
-    table(console, ("claim", "level", "verdict" if run else "says"), rows)
+    table(console, ("claim", "level", "verdict" if run else "sentence"), rows)
     must = sum(claim.level == "must" for claim in chosen)
     of_load = sum(claim.by == "load" for claim in chosen)
-    judges = f"{of_load} judged by `touchstone load` alone; " if of_load else ""
-    source = f"verdicts of {run.path}" if run else "no run yet: `touchstone check` gives verdicts"
+    judges = f"{of_load} judged only by `touchstone load`; " if of_load else ""
+    source = f"verdicts of {run.path}" if run else "no run yet: run `touchstone check` for verdicts"
     say(console, f"{len(chosen)} claims, {must} must and {len(chosen) - must} should; {judges}{source}")
 
 
 def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
-    """Prints one claim: sentence, source, checks, faults that prove it, latest verdict, findings and a curl line."""
+    """Prints one claim: sentence, source, checks, faults that prove it, latest verdict, findings and a curl command."""
     say(console, f"{claim.id} ({'excluded' if claim.excluded else claim.level})")
     say(console, f"  {claim.says}")
     say(console, f"source    {claim.source}")
@@ -130,7 +130,7 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
     if claim.needs:
         say(console, f"needs     {', '.join(sorted(claim.needs))}")
     say(console, f"checks    {', '.join(checks_of(claim.id))}")
-    say(console, f"faults    {', '.join(catalogue.proving(claim.id)) or 'none of its own'}")
+    say(console, f"faults    {', '.join(catalogue.proving(claim.id)) or 'none'}")
     run = latest(reports)
     findings = [row for row in run.findings if row.claim == claim.id] if run else []
     if run:
@@ -139,13 +139,13 @@ def explain_claim(claim: Claim, *, reports: Path, console: Console) -> None:
         say(console, f"finding   expected {one_line(finding.expected)}; actual {one_line(finding.actual)}")
     if findings or claim.by == "check":
         curl = one_line(findings[0].curl) if findings else example_curl(claim)
-        console.print(Text(f"curl      {curl}"), soft_wrap=True)  # on one line, to be copied
+        console.print(Text(f"curl      {curl}"), soft_wrap=True)  # on one line, for copying
     else:
         say(console, f"run       touchstone load {'soak' if claim.id.startswith('load.drift-') else 'steady'}")
 
 
 def checks_of(claim_id: str) -> list[str]:
-    """The rules that may judge a claim, those of a load run among them."""
+    """Rules that may judge a claim, including those of a load run."""
     checks = [rule.id for rule in rules.EXCHANGE_RULES if claim_id in rule.claims]
     checks += [rule.id for rule in rules.STORY_RULES if claim_id in rule.claims]
     checks += [rule.id for rule in load_rules.RULES if claim_id == rule.claim]
@@ -153,7 +153,7 @@ def checks_of(claim_id: str) -> list[str]:
 
 
 def example_curl(claim: Claim) -> str:
-    """A request of the kind that the claim is about, against the documented address."""
+    """Example request for a claim: a curl command with the documented address."""
     operation = Contract.load().operations[OPERATIONS.get(claim.subject, "getBuild")]
     url = "https://www.orgo.ai/api" + fill(operation.path, "default/claude-code@1.0.0")
     headers = () if "missing-key" in claim.id else (("Authorization", "Bearer <key:primary>"),)

@@ -1,4 +1,4 @@
-"""The command that a project begins with: init writes its settings and a workflow."""
+"""The command `init`, which writes settings and a workflow for a new project."""
 
 import json
 import re
@@ -30,14 +30,14 @@ _STARTERS = Path(__file__).resolve().parent / "starters"
     )
 )
 def init(
-    target: Annotated[str, Option(help="What the target is called.")] = "staging",
-    url: Annotated[str | None, Option(help="Base URL of the target.  [default: one to be replaced]")] = None,
-    ci: Annotated[Literal["github", "gitlab", "none"], Option(help="Whose pipeline to write a file for.")] = "github",
-    force: Annotated[bool, Option("--force", help="Write over files that are there.")] = False,
+    target: Annotated[str, Option(help="Name of the target.")] = "staging",
+    url: Annotated[str | None, Option(help="Base URL of the target.  [default: a placeholder]")] = None,
+    ci: Annotated[Literal["github", "gitlab", "none"], Option(help="Pipeline to write a workflow for.")] = "github",
+    force: Annotated[bool, Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write touchstone.toml and a workflow for a pipeline.
 
-    Both into the working directory, which should be the top of a repository.
+    Both files go into the working directory, which should be the root of a repository.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", target):
         raise UsageError(f"--target {target!r}: expected letters, digits, - and _, such as staging")
@@ -53,21 +53,20 @@ def init(
     lines = steps.render(url=url, settings=SETTINGS, example_url=EXAMPLE_URL, target=target, ci=ci).splitlines()
     wrote = [f"wrote {name}" for name in starters]
     todo = [f"{number}. {line}" for number, line in enumerate(lines, start=1)]
-    say(Console(), "\n".join([*wrote, "", "What to do next:", *todo]))
+    say(Console(), "\n".join([*wrote, "", "Next steps:", *todo]))
 
 
 def _check_free(names: list[str], *, force: bool) -> None:
-    """Refuses to write where one of the files is there already, or the settings are in pyproject.toml."""
+    """UsageError if a file exists or pyproject.toml has settings, unless *force* is given."""
     taken = [name for name in names if Path(name).exists()]
     if taken and not force:
-        are, them = ("is", "it") if len(taken) == 1 else ("are", "them")
-        also = ", --ci none leaves the pipeline alone" if set(taken) & set(WORKFLOWS.values()) else ""
-        raise UsageError(
-            f"{' and '.join(taken)}: {are} there already, and nothing was written; --force writes {them} anew{also}"
-        )
+        exist, them = ("exists", "it") if len(taken) == 1 else ("exist", "them")
+        also = ", or --ci none to write no workflow" if set(taken) & set(WORKFLOWS.values()) else ""
+        files = " and ".join(taken)
+        raise UsageError(f"{files}: {exist} already; nothing was written; use --force to overwrite {them}{also}")
     there = find(None, Path())
     if not force and there.table.model_fields_set:
         raise UsageError(
-            f"{there.name}: has a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move the "
-            "table and use --force"
+            f"{there.name}: found a table [tool.touchstone], which {SETTINGS} would hide; nothing was written; move "
+            "the table and use --force"
         )

@@ -1,4 +1,4 @@
-"""What commands print: the plan of a run, its progress as it goes on, and its report."""
+"""Terminal output of commands: the plan of a run, its progress, and its report."""
 
 import json
 import os
@@ -33,26 +33,26 @@ _KIND_NAMES: dict[Kind, str] = {"refused": "refused", "error": "errors", "cut": 
 
 
 def is_watched(console: Console) -> bool:
-    """Whether people watch a terminal."""
+    """Whether the console is an interactive terminal, outside of CI."""
     return console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
 
 
 @contextmanager
 def changing_on(console: Console) -> Iterator[Callable[[str], None]]:
-    """Shows the newest text on a terminal that people watch; elsewhere nothing."""
+    """Shows the latest text on an interactive terminal; elsewhere nothing."""
     if not is_watched(console):
         yield lambda _text: None
         return
     spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
     text = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     with Progress(spinner, text, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("getting ready", total=None)
+        task = progress.add_task("starting", total=None)
         yield lambda text: progress.update(task, description=text)
 
 
 @contextmanager
 def progress_on(console: Console) -> Iterator[Show]:
-    """Shows the cases of a check on a terminal; elsewhere nothing."""
+    """Shows the progress of a check on an interactive terminal; elsewhere nothing."""
     counts: Counter[str] = Counter()
     with changing_on(console) as change:
 
@@ -67,7 +67,7 @@ def progress_on(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[Show]:
-    """Shows a load run: on a terminal by operation, elsewhere as a line now and then."""
+    """Shows the progress of a load run: by operation on an interactive terminal, elsewhere in occasional lines."""
     state, printed_s, printed_at, watched = LoadState(), 0, now(), is_watched(console)
     with changing_on(console) as change:
 
@@ -91,19 +91,19 @@ def load_progress_on(console: Console, now: Callable[[], float] = time.monotonic
 
 
 class LoadState:
-    """The state of a load run, from the events of its run log and of its set-up (``course``) as they appear."""
+    """State of a load run, updated by the events of its run log and by ``progress`` events of its set-up."""
 
     def __init__(self) -> None:
         self.scenario, self.duration_s, self._began_at = "", 0.0, 0.0
-        self.at_s = 0  # since the schedule began
+        self.at_s = 0  # since the start of the schedule
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by operation and outcome
         self.times: defaultdict[str, Histogram] = defaultdict(Histogram)  # response times by operation
         self.builds = self.findings = 0  # builds in flight
         self.behind: set[int] = set()  # numbers of workers that could not keep up, or were lost
-        self.set_up = ""  # how far the set-up or the clean-up has come
+        self.set_up = ""  # progress of the set-up or clean-up
 
     def add(self, event: dict[str, Any]) -> None:
-        """Takes in one event of any type."""
+        """Updates the state with one event of any type."""
         match event.get("type"):
             case "progress":
                 hint = f" ({event['hint']})" if event.get("hint") else ""
@@ -130,7 +130,7 @@ class LoadState:
 
     @property
     def total(self) -> int:
-        """Requests that were sent."""
+        """Number of requests that were sent."""
         return sum(outcomes.total() - outcomes[UNSENT] for outcomes in self.counts.values())
 
     def line(self) -> str:
@@ -140,7 +140,7 @@ class LoadState:
             for outcome, count in outcomes.items():
                 kinds[kind_of(outcome)] += count
         is_over = self.at_s > self.duration_s
-        of = f", all {self.duration_s:g} s of arrivals are over" if is_over else f" of {self.duration_s:g} s"
+        of = f", all {self.duration_s:g} s of the schedule are over" if is_over else f" of {self.duration_s:g} s"
         whole = Histogram.merged(times for operation, times in self.times.items() if operation not in LASTING)
         parts = [f"{self.at_s} s{of}: {plural(self.total, 'request')}"]
         parts += [f"p99 {brief(whole.quantile_s(0.99))}"] if whole.cells else []
@@ -151,7 +151,7 @@ class LoadState:
     def picture(self) -> str:
         """The state with a line for each operation."""
         if not self.scenario:
-            return self.set_up or "getting ready"
+            return self.set_up or "starting"
         lines = [f"{self.scenario} {self.line()}, builds in flight {self.builds}"]
         for operation, outcomes in sorted(self.counts.items()):
             times, sent = self.times[operation], outcomes.total() - outcomes[UNSENT]
@@ -159,13 +159,13 @@ class LoadState:
             parts += [f"{figure(sent / max(1, self.at_s))} a second"]
             parts += [f"p{100 * share:g} {brief(times.quantile_s(share))}" for share in (0.5, 0.99) if times.cells]
             lines.append(f"  {operation}: {', '.join(parts)}")
-        lines += [f"behind or lost: worker {', '.join(map(str, sorted(self.behind)))}"] if self.behind else []
+        lines += [f"late or lost: worker {', '.join(map(str, sorted(self.behind)))}"] if self.behind else []
         return "\n".join([*lines, self.set_up] if self.set_up else lines)
 
 
 @contextmanager
 def probe_progress_on(console: Console) -> Iterator[Show]:
-    """Prints a line for each stimulus of a probe, and shows its progress on a terminal."""
+    """Prints a line for each stimulus of a probe, and shows its progress on an interactive terminal."""
     belief: dict[str, Any] = {}
     with changing_on(console) as change:
 
@@ -182,12 +182,12 @@ def probe_progress_on(console: Console) -> Iterator[Show]:
 
 
 def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, str]:
-    """The progress after an event and a line to print, each empty where there is none."""
+    """Progress text and line to print for an event; either may be empty."""
     match event.get("type"):
         case "progress":
             return f"{event['doing']}: {event['done']} of {event['of']}", ""
         case "stimulus":
-            return f"stimulus {event['number']}", f"{event['number']}: {event['name']}; {_known(belief)}"
+            return f"stimulus {event['number']}", f"{event['number']}: {event['name']}; {_candidates(belief)}"
         case "trial":
             now, reads = f"trial {event['number']}", plural(event["arrivals"], "read")
             return now, f"{now}: {event['stage']}, {reads} at {figure(event['rate_per_s'])} a second"
@@ -197,24 +197,24 @@ def _probe_lines(event: dict[str, Any], belief: dict[str, Any]) -> tuple[str, st
             reads = f"{outcome['due']:,} reads, p99 {brief(outcome['p99_s'])}{late}"
             return "", f"trial {event['trial']['number']}: {mark}: {reads}"
         case "knee":
-            return "clearing up", ""
+            return "cleaning up", ""
         case "identity":
-            return "clearing up", f"the probe ends ({event['why'] or 'cut short'}); {_known(belief)}"
+            return "cleaning up", f"the probe ends ({event['why'] or 'cut short'}); {_candidates(belief)}"
     return "", ""
 
 
-def _known(belief: dict[str, Any]) -> str:
+def _candidates(belief: dict[str, Any]) -> str:
     if not belief:
         return "nothing is known yet"
     ranked = sorted(belief["families"].items(), key=lambda each: -each[1])[:3]
     likely = ", ".join(f"{describe_family(name)} {describe_chance(share)}" for name, share in ranked if share >= 0.01)
     builds = f", {plural(belief['builds'], 'build')}" if belief["builds"] else ""
     spent = f"{plural(belief['requests'], 'request')} ({belief['refused']:,} refused){builds} so far"
-    return f"known: {likely or 'nothing'}; {spent}"
+    return f"candidates: {likely or 'none'}; {spent}"
 
 
 def print_plan(text: str, settings: Settings, console: Console, *, shared: bool = True) -> None:
-    """Prints a plan of contract tests: a row a case, then the sums; *shared* where the cases share ready versions."""
+    """Prints a plan of contract tests: a row per case, then the totals; *shared* if the cases share ready versions."""
     cases: list[dict[str, Any]] = json.loads(text)
     target, rows = settings.target, list[dict[str, Any]]()
     ready = (0 if not target.templates.buildable else 1) if target.publish == "never" else 2
@@ -235,15 +235,15 @@ def print_plan(text: str, settings: Settings, console: Console, *, shared: bool 
     if builds > target.max_builds:
         say_fitted(
             console,
-            "the budget is smaller than the plan: claims may be left unjudged and the run end with 3; "
-            f"--max-builds {builds} lets all cases run",
+            "the budget is smaller than the plan: some claims may not be judged, and the run may end with exit code 3; "
+            f"use --max-builds {builds} to run all cases",
         )
 
 
 def print_report(
     run_log: Path, folder: Path, console: Console, before: Callable[[View], str] | None = None, **how: bool
 ) -> None:
-    """Prints the report of a run after a line of *before*; GitHub Actions has it, too. *how* is for `write_text`."""
+    """Prints the report of a run after a line of *before*, also to GitHub Actions; passes *how* to `write_text`."""
     say(console, f"report: {folder / 'report.html'}\n")
     run = view(read(run_log))
     github.publish(run, folder)

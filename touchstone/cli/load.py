@@ -1,4 +1,4 @@
-"""The command that puts a load on a target: argv in, exit code out."""
+"""The command `load`, which puts a load on a target."""
 
 import math
 import sys
@@ -30,7 +30,7 @@ from touchstone.report.write import conclude
 
 app = typer.Typer()
 
-# Users, watchers and lines that one machine still holds.
+# Maximum number of users, watchers and lines on one machine.
 MOST = 10_000
 
 Name = Annotated[
@@ -38,7 +38,7 @@ Name = Annotated[
     typer.Argument(metavar="SCENARIO", help=f"One of {', '.join(SCENARIOS)}.", autocompletion=lambda: list(SCENARIOS)),
 ]
 Model = Annotated[
-    Literal["open", "closed"], typer.Option(help="open: by schedule; closed: as soon as an answer is there.")
+    Literal["open", "closed"], typer.Option(help="open: by schedule; closed: a client sends after each response.")
 ]
 
 
@@ -54,41 +54,41 @@ def _count(text: str, most: int | None = None, **more: Any) -> Any:
 )
 @dataclass(frozen=True, kw_only=True)
 class Load(SeededRun):
-    """Put a load on a target and judge what comes back.
+    """Put a load on a target and judge the responses.
 
-    Without --target and --url the embedded twin is started and loaded.
+    Without --target and --url, the embedded twin is loaded.
     """
 
     name: Name
-    max_requests: Annotated[int | None, _count("Requests that the load may consist of.")] = None
-    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be loaded.")] = ""
-    rate: Annotated[float | None, typer.Option(help="Arrivals a second, evenly: short for --arrivals RATE.")] = None
+    max_requests: Annotated[int | None, _count("Maximum number of requests of the load.")] = None
+    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Permit a load on this remote host.")] = ""
+    rate: Annotated[float | None, typer.Option(help="Constant arrivals per second; short for --arrivals RATE.")] = None
     arrivals: Annotated[str | None, typer.Option(help=ARRIVALS_HELP)] = None
-    duration: Annotated[float | None, typer.Option(help="Seconds for which arrivals are scheduled.")] = None
-    mix: Annotated[str | None, typer.Option(help="Weights of what arrives, such as read=90,start=10.")] = None
+    duration: Annotated[float | None, typer.Option(help="Length of the schedule in seconds.")] = None
+    mix: Annotated[str | None, typer.Option(help="Weights of the actions, such as read=90,start=10.")] = None
     model: Model = "open"
     users: Annotated[int | None, _count(f"Clients of a closed model.  [default: {USERS}]", MOST)] = None
-    builds: Annotated[int | None, _count("Builds of storm, churn and watchers.", MAX_BUILDS)] = None
-    watchers: Annotated[int | None, _count("Followers of each build of watchers.", MOST)] = None
-    build_s: Annotated[float | None, typer.Option(help="Seconds that a build takes.", min=0, max=1e9)] = None
-    lines: Annotated[int | None, _count("Lines that a followed build prints.", MOST)] = None
-    thresholds: Annotated[Path | None, typer.Option(help="Thresholds instead of load/thresholds.toml.")] = None
+    builds: Annotated[int | None, _count("Number of builds (storm, churn, watchers).", MAX_BUILDS)] = None
+    watchers: Annotated[int | None, _count("Watchers of each build (watchers).", MOST)] = None
+    build_s: Annotated[float | None, typer.Option(help="Duration of a build in seconds.", min=0, max=1e9)] = None
+    lines: Annotated[int | None, _count("Log lines of a watched build.", MOST)] = None
+    thresholds: Annotated[Path | None, typer.Option(help="File to use instead of load/thresholds.toml.")] = None
     abort_on_fail: Annotated[bool, typer.Option("--abort-on-fail", help="Stop once a threshold is broken.")] = False
-    processes: Annotated[int, _count("Workers on this machine.", 64)] = 1
+    processes: Annotated[int, _count("Number of workers on this machine.", 64)] = 1
     master: Annotated[bool, typer.Option("--master", help="Wait for workers on other machines.")] = False
-    expect_workers: Annotated[int | None, _count("How many a master waits for.  [default: 1]")] = None
-    worker: Annotated[str, typer.Option(metavar="HOST", help="Work for the master on HOST.")] = ""
+    expect_workers: Annotated[int | None, _count("Number of workers that a master waits for.  [default: 1]")] = None
+    worker: Annotated[str, typer.Option(metavar="HOST", help="Run as a worker of the master on HOST.")] = ""
     bind: Annotated[str, typer.Option(help="Address that a master listens on.")] = "0.0.0.0"
     port: Annotated[int, _count("Port of the master.", 65535)] = runner.LOCUST_PORT
-    web_ui: Annotated[int | None, _count("Locust's own page.", 65535, metavar="PORT")] = None
+    web_ui: Annotated[int | None, _count("Serve Locust's web page on this port.", 65535, metavar="PORT")] = None
 
     def run(self) -> int:
-        """Puts it."""
+        """Runs the load and returns the exit code."""
         settings, chosen = self.settings("loading"), scenario(self.name)
         if self.worker:
             for flag, value in {"master": self.master, "processes": self.processes > 1, "plan": self.plan}.items():
                 if value:
-                    raise UsageError(f"--worker and --{flag}: both are given; a worker does what its master plans")
+                    raise UsageError(f"--worker and --{flag}: both are given; a worker follows its master, remove one")
             return runner.work(settings, chosen, self.worker, self.port, self.allow_load)
         with unsent():
             options, launch = self._options(chosen, settings.seed), self._launch()
@@ -104,7 +104,7 @@ class Load(SeededRun):
         return outcome.exit_code
 
     def _options(self, chosen: Scenario, seed: int) -> Options:
-        self._check_heeded(chosen)
+        self._check_used(chosen)
         arrivals = self._arrivals(chosen)
         duration_s = chosen.duration_s if self.duration is None else self.duration
         curve = parse(arrivals, duration_s) if arrivals.startswith("trace:") and self.duration is None else None
@@ -126,33 +126,35 @@ class Load(SeededRun):
         self._check_together(options)
         return options
 
-    def _check_heeded(self, chosen: Scenario) -> None:
-        """A flag that would change nothing is an error: who gives it expects something of it."""
+    def _check_used(self, chosen: Scenario) -> None:
+        """UsageError if a flag has no effect on the scenario."""
         for flag in ("rate", "arrivals", "mix", "builds", "watchers", "build-s", "lines"):
             value = getattr(self, flag.replace("-", "_"))
             if value is not None and not chosen.uses(flag):
                 others = ", ".join(name for name, other in SCENARIOS.items() if other.uses(flag))
-                raise UsageError(f"--{flag} {value}: {chosen.name} has no use for it; it is for {others}")
+                raise UsageError(
+                    f"--{flag} {value}: {chosen.name} does not use it; remove it, or choose one of {others}"
+                )
 
     def _check_together(self, options: Options) -> None:
         chosen, closed = options.scenario, options.model == "closed"
         if closed and not chosen.uses("users"):
             others = ", ".join(name for name, other in SCENARIOS.items() if other.uses("users"))
-            raise UsageError(f"--model closed: {chosen.name} goes by its schedule; it is for {others}")
+            raise UsageError(f"--model closed: {chosen.name} follows a schedule; remove it, or choose one of {others}")
         flag, value = ("--arrivals", self.arrivals) if self.rate is None else ("--rate", self.rate)
         if closed and value is not None:
-            advice = "leave it out and give --users, or leave out --model closed"
-            raise UsageError(f"{flag} {value}: a closed model sends as soon as it is answered; {advice}")
+            advice = f"replace {flag} by --users, or remove --model closed"
+            raise UsageError(f"{flag} {value}: a closed model has no schedule; {advice}")
         if self.users is not None and not closed:
-            raise UsageError(f"--users {self.users}: an open model goes by its schedule; add --model closed")
+            raise UsageError(f"--users {self.users}: an open model follows a schedule; add --model closed")
         if self.duration is not None and options.arrivals == AT_ONCE:
-            advice = ", or give --rate or --arrivals with it" if chosen.uses("rate") else ""
-            raise UsageError(f"--duration {self.duration:g}: {chosen.name} begins all at once; leave it out{advice}")
+            advice = ", or add --rate or --arrivals" if chosen.uses("rate") else ""
+            raise UsageError(f"--duration {self.duration:g}: {chosen.name} starts all at once; remove it{advice}")
         if self.builds is not None and chosen.arrivals == AT_ONCE != options.arrivals:
-            raise UsageError(f"--builds {self.builds}: {options.arrivals} says how many; leave one of the two out")
+            raise UsageError(f"--builds {self.builds}: {options.arrivals} sets the number; remove one of the two")
 
     def _arrivals(self, chosen: Scenario) -> str:
-        """The arrival curve; the path of a trace so that a process that works in another folder finds it."""
+        """Arrival curve as text; the path of a trace is absolute, for processes in other folders."""
         if self.rate is not None and self.arrivals is not None:
             raise UsageError("--rate and --arrivals: both are given; keep one of the two")
         if self.rate is not None:
@@ -168,7 +170,7 @@ class Load(SeededRun):
         if self.master and self.processes > 1:
             raise UsageError("--master and --processes: both are given; a master has its workers on other machines")
         if self.expect_workers is not None and not self.master:
-            raise UsageError(f"--expect-workers {self.expect_workers}: it is for a master; add --master")
+            raise UsageError(f"--expect-workers {self.expect_workers}: only a master uses it; add --master")
         return runner.Launch(
             processes=self.processes,
             remote_workers=(self.expect_workers or 1) if self.master else 0,
@@ -181,12 +183,12 @@ class Load(SeededRun):
         )
 
 
-# Where the embedded twin would listen: nothing is sent to it.
+# Placeholder for the address of the embedded twin, to which nothing is sent.
 _ANYWHERE = "http://127.0.0.1:1"
 
 
 def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: Console) -> None:
-    """Prints a schedule by second, and its cost; a `UsageError` where it may not be carried out."""
+    """Prints the schedule by second, and its cost; UsageError if the plan is not allowed."""
     runner.check_terms(settings, plan, launch)
     options, target = plan.options, settings.target
     timed = at_twin(settings, _ANYWHERE).target if target.embedded else target
@@ -198,12 +200,12 @@ def print_plan(plan: Plan, settings: Settings, launch: runner.Launch, console: C
     else:
         say_fitted(console, f"in turn   {_turns(plan)}")
     say_fitted(console, f"builds    {plan.builds():,} at most ({target.max_builds:,} are allowed)")
-    say_fitted(console, f"requests  {_requests(plan)}; {plan.around():,} of them set up and clear up")
+    say_fitted(console, f"requests  {_requests(plan)}; {plan.around():,} of them for set-up and clean-up")
     most_s = plan.most_s(timed.build_timeout_s, timed.patience_s, timed.cancel_timeout_s)
     most_s = min(most_s, settings.max_seconds or most_s)
     seconds = f"{plan.least_s():,g} at least, {most_s:,g} at worst"
-    say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow answers")
-    refused = f"each start is refused for {timed.patience_s:g} s and sent again each second (3 requests a time)"
+    say_fitted(console, f"seconds   {seconds}; without set-up, clean-up and slow responses")
+    refused = f"each start is refused for {timed.patience_s:g} s and repeated every second (3 requests each time)"
     say_fitted(console, f"at worst  {refused}; every build takes {timed.build_timeout_s:g} s")
 
 
@@ -212,19 +214,19 @@ def _requests(plan: Plan) -> str:
     if options.model == "open":
         sends = plan.sends() if most is None else min(plan.sends(), most)
         return f"{plan.around() + sends:,} if nothing is refused"
-    who = "1 client gets" if options.users == 1 else f"{options.users:,} clients get"
-    return f"as many as {who} answered in {options.duration_s:g} s"
+    clients = "1 client completes" if options.users == 1 else f"{options.users:,} clients complete"
+    return f"as many as {clients} in {options.duration_s:g} s"
 
 
 def _turns(plan: Plan) -> str:
     counts = plan.schedule.counts.items()
     again = ", ".join(f"{number:,} {name}" for name, number in counts if not ACTIONS[name].builds)
     once = ", ".join(f"{number:,} {name}" for name, number in counts if ACTIONS[name].builds)
-    return "; ".join([f"{again}, again and again"] * bool(again) + [f"{once}, no more than once each"] * bool(once))
+    return "; ".join([f"{again}, repeatedly"] * bool(again) + [f"{once}, at most once each"] * bool(once))
 
 
 def _schedule(plan: Plan) -> Table:
-    """Arrivals by second and action; a long schedule in as many equal spans as fit."""
+    """Table of arrivals by second and action; a long schedule is divided into equal spans."""
     schedule = plan.schedule
     spans = min(12, max(1, round(schedule.duration_s)))
     width_s = schedule.duration_s / spans

@@ -1,4 +1,4 @@
-"""The options that several commands share, and how a dataclass of options becomes a command."""
+"""Options that several commands share, and the conversion of a dataclass of options to a command."""
 
 import dataclasses
 import inspect
@@ -16,12 +16,12 @@ from touchstone.errors import HarnessError
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: lines to copy, of which none is broken."""
+    """Epilog of a command's help with example lines, which are never wrapped."""
     return "\b\nExamples:\n" + "\n".join(f"  touchstone {line}" for line in lines)
 
 
 def say(console: Console, text: str) -> None:
-    """Prints a line as it is, however long."""
+    """Prints a line without markup or wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -30,69 +30,77 @@ def _targets(ctx: Context) -> Iterator[str]:
     try:
         yield from config.find(ctx.params.get("config"), Path.cwd()).table.targets
     except HarnessError:
-        return  # the command itself says what is wrong with a file
+        return  # the command itself reports an invalid file
 
 
 def claim_ids() -> list[str]:
-    """The ids of all claims."""
-    from touchstone.contract import claims  # noqa: PLC0415 - other options do without the ledger
+    """Ids of all claims."""
+    from touchstone.contract import claims  # noqa: PLC0415 - most commands do not need the ledger
 
     return list(claims.load())
 
 
 ReportDir = Annotated[Path | None, Option(help="Folder for the results.  [default: reports/<run id>]")]
-Reports = Annotated[Path | None, Option(help="Where earlier runs left their results.  [default: reports]")]
+Reports = Annotated[Path | None, Option(help="Folder with the results of earlier runs.  [default: reports]")]
 WriteBaseline = Annotated[
-    Path | None, Option(help="Put the broken claims into this baseline, and take out those that hold.")
+    Path | None, Option(help="Baseline to update: add claims that are broken, remove claims that hold.")
 ]
 _BUDGET = f"[default: {DEFAULT_MAX_BUILDS}; embedded twin: {UNBOUNDED_BUILDS:,}]"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Place:
-    """Which target, and where results go."""
+    """Options for the target and the results."""
 
-    target: Annotated[str | None, Option(help="A target of touchstone.toml.", autocompletion=_targets)] = None
-    url: Annotated[str | None, Option(help="Base URL of a target; keys come from ORGO_API_KEY and its like.")] = None
-    config: Annotated[Path | None, Option(help="Settings file instead of touchstone.toml or pyproject.toml.")] = None
+    target: Annotated[str | None, Option(help="Target in touchstone.toml.", autocompletion=_targets)] = None
+    url: Annotated[
+        str | None,
+        Option(
+            help="Base URL of a target. Keys come from ORGO_API_KEY, ORGO_SECOND_API_KEY and ORGO_RESTRICTED_API_KEY."
+        ),
+    ] = None
+    config: Annotated[
+        Path | None, Option(help="Settings file to use instead of touchstone.toml or pyproject.toml.")
+    ] = None
     report_dir: ReportDir = None
 
     def settings(self, doing: str, builds: int | None = None) -> Settings:
-        """The merged settings, see `config.load`; *doing* is what the command does with the embedded twin."""
+        """Merged settings, see `config.load`; *doing* is a verb such as ``judging``, for a note about the twin."""
         flags = Flags(**{each.name: getattr(self, each.name, None) for each in dataclasses.fields(Flags)})
         settings = config.load(flags, os.environ, Path.cwd(), builds)
-        if doing and (folder := _overlooked(flags, os.environ, Path.cwd())):
-            from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - seldom
+        if doing and (folder := _config_above(flags, os.environ, Path.cwd())):
+            from touchstone.report.terminal import say as say_fitted  # noqa: PLC0415 - rarely needed
 
-            say_fitted(Console(stderr=True), f"no touchstone.toml here, but in {folder}: {doing} the embedded twin")
+            note = f"touchstone.toml is not in this folder, but in {folder}: {doing} the embedded twin"
+            say_fitted(Console(stderr=True), note)
         return settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run(Place):
-    """The options of every command that sends something."""
+    """Options of commands that send requests."""
 
     strict: Annotated[bool | None, Option("--strict", help="Broken should claims fail the run, too.")] = None
-    plan: Annotated[bool | None, Option("--plan", help="Say what would run and cost; send nothing.")] = None
-    max_builds: Annotated[int | None, Option(help=f"Builds that the run may begin.  {_BUDGET}")] = None
-    max_seconds: Annotated[float | None, Option(help="Seconds that the run may take.")] = None
+    plan: Annotated[bool | None, Option("--plan", help="Show what would run and what it costs; send nothing.")] = None
+    max_builds: Annotated[int | None, Option(help=f"Maximum number of builds that the run starts.  {_BUDGET}")] = None
+    max_seconds: Annotated[float | None, Option(help="Maximum duration of the run in seconds.")] = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeededRun(Run):
-    """The same, and a seed."""
+    """Options of commands that send generated requests."""
 
-    seed: Annotated[int | None, Option(help="Seed of everything that is generated.")] = None
+    seed: Annotated[int | None, Option(help="Seed of all generated data.")] = None
 
 
-def _overlooked(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
-    """The nearest folder above with a settings file, up to a checkout's root, where no target is chosen."""
+def _config_above(flags: Flags, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """Nearest parent folder with a touchstone.toml, up to the root of a checkout; None if a target is chosen."""
     chosen = (flags.target, flags.url, flags.config, environ.get("TOUCHSTONE_TARGET"), environ.get("ORGO_BASE_URL"))
     here = config.find(None, cwd)
     if any(chosen) or here.name == "touchstone.toml" or here.table.model_fields_set:
         return None
     for folder in cwd.parents:
-        if os.path.isfile(folder / "touchstone.toml"):  # noqa: PTH113 - false where the folder may not be looked into
+        if os.path.isfile(folder / "touchstone.toml"):  # noqa: PTH113 - false for an inaccessible folder
             return folder
         if os.path.exists(folder / ".git"):  # noqa: PTH110 - likewise
             return None
@@ -103,7 +111,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def command(app: Typer, *lines: str) -> Callable[[C], C]:
-    """Makes a dataclass with a method *run*, which returns the exit code, a command of *app* with example *lines*."""
+    """Adds a dataclass with a method *run*, which returns the exit code, to *app* as a command with example *lines*."""
 
     def add(options: C) -> C:
         def call(**given: Any) -> None:

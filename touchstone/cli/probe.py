@@ -1,4 +1,4 @@
-"""The command that finds out which rate limiter is behind a target: argv in, exit code out."""
+"""The command `probe`, which identifies the rate limiter of a target."""
 
 import dataclasses
 import sys
@@ -25,48 +25,57 @@ from touchstone.report.write import conclude, write_reports
 app = typer.Typer()
 
 MOST_REQUESTS, MOST_BUILDS, MOST_S = 1_000, 400, 900.0
-# A search for a knee needs 5,000 to 12,000 reads; of a target that answers a thousand a second, twice as many.
+# A knee search needs 5,000 to 12,000 reads; twice as many for a target with a thousand responses per second.
 KNEE_REQUESTS = 25_000
-# Source: J. Nielsen, Usability Engineering, 1993: what a user takes for an answer at once.
+# Source: J. Nielsen, Usability Engineering, 1993: the limit below which a response feels instantaneous.
 SLO_MS = 100.0
 
 
 @command(app, "probe --url http://127.0.0.1:8123/api --advise", "probe --operation getBuild --knee --plan")
 @dataclass(frozen=True, kw_only=True)
 class Probe(SeededRun):
-    """Find out which rate limiter is behind a target.
+    """Identify the rate limiter of a target.
 
-    Without --target and --url the embedded twin is started and probed.
+    Without --target and --url, the embedded twin is probed.
     """
 
     operation: Annotated[
         Literal["startBuild", "getBuild", "getTemplate"] | None,
-        typer.Option(help="Whose limiter.  [default: startBuild]"),
+        typer.Option(help="Operation whose limiter to identify.  [default: startBuild]"),
     ] = None
-    resume: Annotated[Path | None, typer.Option(metavar="LOG", help="Go on with an interrupted probe.")] = None
-    advise: Annotated[bool, typer.Option("--advise", help="Say how a client gets the most out of the limiter.")] = False
+    resume: Annotated[
+        Path | None, typer.Option(metavar="LOG", help="Resume the interrupted probe of this run log.")
+    ] = None
+    advise: Annotated[bool, typer.Option("--advise", help="Advise how a client should pace its requests.")] = False
     max_requests: Annotated[
         int | None,
         typer.Option(
-            help=f"Limited requests it may send.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]", min=1
+            help=f"Maximum number of requests to it.  [default: {MOST_REQUESTS:,}; with --knee {KNEE_REQUESTS:,}]",
+            min=1,
         ),
     ] = None
-    max_builds: Annotated[int | None, typer.Option(help=f"Builds it may begin.  [default: {MOST_BUILDS}]")] = None
-    max_seconds: Annotated[float | None, typer.Option(help=f"Seconds it may take.  [default: {MOST_S:g}]")] = None
+    max_builds: Annotated[
+        int | None, typer.Option(help=f"Maximum number of builds that the run starts.  [default: {MOST_BUILDS}]")
+    ] = None
+    max_seconds: Annotated[
+        float | None, typer.Option(help=f"Maximum duration of the run in seconds.  [default: {MOST_S:g}]")
+    ] = None
     soak: Annotated[
-        int | None, typer.Option(help="Go on until so many are accepted: a second limit may be behind.", min=1)
+        int | None,
+        typer.Option(help="Continue until this many requests are accepted, to find a second limit.", min=1),
     ] = None
     knee: Annotated[
         bool,
-        typer.Option("--knee", help="Also find the rate up to which reads are answered in time (a load; --plan)."),
+        typer.Option("--knee", help="Also find the highest rate of reads within the latency limit. This is a load."),
     ] = False
     slo_ms: Annotated[
-        float | None, typer.Option(help=f"In time: 99 % of reads within so many ms.  [default: {SLO_MS:g}]", min=1.0)
+        float | None,
+        typer.Option(help=f"Latency limit of --knee, in ms for 99 % of the reads.  [default: {SLO_MS:g}]", min=1.0),
     ] = None
-    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Another machine that may be probed.")] = ""
+    allow_load: Annotated[str, typer.Option(metavar="HOST", help="Permit a probe of this remote host.")] = ""
 
     def run(self) -> int:
-        """Finds it out."""
+        """Runs the probe and returns the exit code."""
         out = Console()
         with unsent():
             past = self._past()
@@ -111,17 +120,17 @@ class Probe(SeededRun):
 
     def _knee(self, operation: str) -> KneeTerms | None:
         if not self.knee and self.slo_ms is not None:
-            raise UsageError(f"--slo-ms {self.slo_ms:g}: is about the knee of reads; add --knee, or leave it out")
+            raise UsageError(f"--slo-ms {self.slo_ms:g}: only --knee uses it; add --knee, or remove it")
         if not self.knee:
             return None
         if operation == "startBuild":
             expected = "expected --operation getBuild or --operation getTemplate"
-            raise UsageError(f"--knee: {operation} is no read, and each would begin a build; {expected}")
+            raise UsageError(f"--knee: {operation} is not a read, each would start a build; {expected}")
         slo_s = (SLO_MS if self.slo_ms is None else self.slo_ms) / 1e3
         return KneeTerms(slo_s, KNEE_REQUESTS if self.max_requests is None else self.max_requests)
 
     def _check_same(self, target: Target, begun: Probing, settings: Settings) -> None:
-        """Refuses flags that ask for something else than the probe that is to go on."""
+        """UsageError if a flag differs from the probe to resume."""
         terms, knee = begun.terms, begun.knee
         was = {
             "knee": knee is not None,
@@ -139,28 +148,28 @@ class Probe(SeededRun):
                 flag = f"--{name.replace('_', '-')}"
                 given = flag if wanted is True else f"{flag} {wanted}"
                 raise UsageError(
-                    f"--resume {self.resume}: {given}: that probe was begun with {before or 'none'}; "
-                    "leave the flag out, or begin a new probe"
+                    f"--resume {self.resume}: {given}: the probe was started with {before or 'none'}; "
+                    "remove the flag, or start a new probe"
                 )
         here = settings.target
         if (here.name, here.url or "") != (target.name, target.url):
             raise UsageError(
-                f"--resume {self.resume}: that probe was of {target.name} {target.url}, and this one would be of "
-                f"{here.name} {here.url or ''}; name the same target"
+                f"--resume {self.resume}: the probe had the target {target.name} {target.url}; found {here.name} "
+                f"{here.url or ''}; use the same target"
             )
 
     def _past(self) -> RunLog | None:
-        """The run log of the probe that is to go on."""
+        """Run log of the probe to resume."""
         if self.resume is None:
             return None
         problem, log = "", None
         if not self._log_path.exists():
             problem = "no such file; expected a runlog.jsonl of `touchstone probe`"
         elif (log := read(self._log_path)).probe is None:
-            command = f"the run log of `touchstone {log.header.command}`"
-            problem = f"{command}; expected one of `touchstone probe` that had begun"
+            found = f"found the run log of `touchstone {log.header.command}`"
+            problem = f"{found}; expected one of `touchstone probe` with a stimulus"
         elif log.header.target.kind == "embedded" and not log.probe.finished:
-            problem = "that probe was of the embedded twin, which ended with it; begin a new probe"
+            problem = "its target was an embedded twin, which has ended, too; start a new probe"
         if problem:
             raise UsageError(f"--resume {self.resume}: {problem}")
         return log

@@ -1,4 +1,4 @@
-"""The command that breaks the twin and sees whether it is found out: argv in, exit code out."""
+"""The command `prove`, which runs the check against each fault and each variant of the twin."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,23 +32,23 @@ app = Typer()
 @command(app, "prove --list", "prove --fault 'cancel-*'", "prove --generated --jobs 8")
 @dataclass(frozen=True, kw_only=True)
 class Prove:
-    """Prove that each claim can be broken and is blamed rightly.
+    """Prove that the check finds every known fault.
 
-    The examination is run against each fault and each variant of the twin.
+    The check runs against each fault and each variant of the twin. It must blame the right claims and no others.
     """
 
-    fault: Annotated[str | None, Option(help="Only faults that match this glob, such as 'cancel-*'.")] = None
-    variant: Annotated[str | None, Option(help="Only variants that match this glob.")] = None
-    generated: Annotated[bool, Option("--generated", help="The derived faults instead of the named ones.")] = False
-    jobs: Annotated[int, Option(help="Examinations at a time.", min=1, max=64)] = 2
-    whole: Annotated[bool, Option("--whole", help="Go on after a fault is proven.")] = False
-    profile: Annotated[Profile, Option(help="Profile for variants.")] = "quick"
-    seed: Annotated[int, Option(help="Seed of everything that is generated.")] = 1
+    fault: Annotated[str | None, Option(help="Try only faults that match this glob, such as 'cancel-*'.")] = None
+    variant: Annotated[str | None, Option(help="Try only variants that match this glob.")] = None
+    generated: Annotated[bool, Option("--generated", help="Try faults derived from the contract instead.")] = False
+    jobs: Annotated[int, Option(help="Number of concurrent checks.", min=1, max=64)] = 2
+    whole: Annotated[bool, Option("--whole", help="Run each check to its end, also after its fault is found.")] = False
+    profile: Annotated[Profile, Option(help="Effort of the check of a variant.")] = "quick"
+    seed: Annotated[int, Option(help="Seed of all generated data.")] = 1
     report_dir: Annotated[Path | None, Option(help="Folder for the results.  [default: reports/prove-<id>]")] = None
-    list_names: Annotated[bool, Option("--list", help="List what would be tried, and faults for load.")] = False
+    list_names: Annotated[bool, Option("--list", help="List the faults and variants; run nothing.")] = False
 
     def run(self) -> int:
-        """Proves it."""
+        """Runs the proof and returns the exit code."""
         if self.list_names:
             self._list()
             return 0
@@ -59,7 +59,7 @@ class Prove:
         return proof.exit_code
 
     def candidates(self) -> list[Candidate]:
-        """The servers to try: all, or those of the sort that a glob is given for; UsageError if one matches none."""
+        """Faults and variants to try: all, or those that match a glob; UsageError if a glob matches none."""
         chosen: dict[str, list[Candidate]] = {}
         if self.fault or self.variant is None:
             glob = self.fault or "*"
@@ -74,7 +74,7 @@ class Prove:
         return list(chain.from_iterable(chosen.values()))
 
     def proven(self, progress: Callable[[Trial, int], None]) -> tuple[ProofView, Path]:
-        """Tries the chosen servers, and writes proof.json and proof.html also where it is interrupted."""
+        """Tries the candidates and writes proof.json and proof.html, also after an interrupt."""
         wanted, run_id = self.candidates(), new_run_id()
         folder = self.report_dir or Path("reports") / f"prove-{run_id}"
         make_folder(folder)
@@ -119,21 +119,21 @@ class Prove:
             if not under_load:
                 raise
         if under_load:
-            say(console, "Shown by load alone, and not tried here; `touchstone serve --fault NAME` has them:")
+            say(console, "Found only under load, and not tried here (`touchstone serve --fault NAME` serves one):")
             _print(under_load, console)
 
 
 @contextmanager
 def _progress_on(console: Console) -> Iterator[Callable[[Trial, int], None]]:
-    """Shows each outcome of a proof and how many are to come; off a terminal only failures, and every 50th."""
+    """Shows each result and the number of remaining trials; outside a terminal, only failures and every 50th."""
     with changing_on(console) as change:
 
-        def show(trial: Trial, to_come: int) -> None:
+        def show(trial: Trial, remaining: int) -> None:
             if trial.state not in GOOD:
                 say(console, f"{trial.state}: {trial.subject.name}")
-            elif to_come and to_come % 50 == 0 and not is_watched(console):
-                say(console, f"{to_come} trials to come")
-            change(f"{to_come} to come; {trial.state}: {trial.subject.name}")
+            elif remaining and remaining % 50 == 0 and not is_watched(console):
+                say(console, f"{remaining} trials remaining")
+            change(f"{remaining} trials remaining; {trial.state}: {trial.subject.name}")
 
         yield show
 
@@ -144,4 +144,4 @@ def _print(chosen: list[Candidate], console: Console) -> None:
         (one.name, one.kind or one.sort, one.says, ", ".join(one.breaks) if one.is_fault else one.permits)
         for one in subjects
     ]
-    table(console, ("name", "class", "does", "breaks, or permitted by"), rows)
+    table(console, ("name", "class", "behaviour", "breaks, or permitted by"), rows)

@@ -1,4 +1,4 @@
-"""The commands about recordings: record, replay, drift, recordings lint."""
+"""The commands about recordings: `record`, `replay`, `drift` and `recordings lint`."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from touchstone.report.write import conclude
 
 app = Typer()
 
-_BUNDLED = "the recordings of the twin that come with Touchstone"
+_BUNDLED = "the bundled recordings of the twin"
 
 Files = Annotated[
     list[Path] | None, Argument(help="HAR files, or folders of them.  [default: the recordings of the twin]")
@@ -37,7 +37,8 @@ As = Annotated[
     Option(
         "--as",
         metavar="ROLE=KEY",
-        help="Whose a key in a file of others is: primary, second, restricted or unknown; a key or its variable.",
+        help="Role of a key in files of other tools: primary, second, restricted or unknown. KEY is the key or its "
+        "variable.",
     ),
 ]
 
@@ -45,20 +46,20 @@ As = Annotated[
 @command(app, "record --list", "record fresh-build reuse --plan", "record --target staging --out recordings/staging")
 @dataclass(frozen=True, kw_only=True)
 class Record(Run):
-    """Record scenarios with a target, one file each.
+    """Record scenarios on a target, one file each.
 
-    A scenario that is answered otherwise than it expects is not recorded.
+    A scenario with an unexpected response is not recorded.
     """
 
-    scenarios: Annotated[list[str] | None, Argument(help="Scenarios.  [default: all]")] = None
+    scenarios: Annotated[list[str] | None, Argument(help="Scenarios to record.  [default: all]")] = None
     out: Annotated[
         Path | None,
-        Option(help="Folder for the recordings.  [default: tests/recordings; recordings/TARGET if not the twin]"),
+        Option(help="Folder for the recordings.  [default: tests/recordings for the twin, else recordings/TARGET]"),
     ] = None
     list_names: Annotated[bool, Option("--list", help="List the scenarios; send nothing.")] = False
 
     def run(self) -> int:
-        """Records them."""
+        """Records the scenarios and returns the exit code."""
         console = Console()
         if self.list_names:
             scenarios = recorder.scenarios()
@@ -86,26 +87,26 @@ def replay(
     files: Files = None,
     as_: As = None,
     speed: Annotated[
-        float, Option(help="How many times as fast as recorded streams come; 0 for at once.", min=0)
+        float, Option(help="Speed of recorded streams: 1 for the original speed, 0 for no waits.", min=0)
     ] = 0.0,
     report_dir: ReportDir = None,
     strict: Annotated[
         bool | None,
         Option(
             "--strict/--no-strict",
-            help="Broken should claims fail the run, too.  [default: where no file was made by others]",
+            help="Broken should claims fail the run, too.  [default: --strict if Touchstone wrote all files]",
         ),
     ] = None,
 ) -> None:
-    """Judge recordings offline by the rules of a check.
+    """Judge recordings offline with the rules of a check.
 
-    Files of browsers, proxies and schemathesis are judged as they are.
+    HAR files of browsers, proxies and schemathesis work, too.
     """
     paths, accounts = reader.found(files or ()), reader.accounts_of(as_ or (), os.environ)
-    # A fault in a file ends the command before anything runs.
+    # An invalid file ends the command before anything runs.
     origins = {reader.read(path, accounts).origin for path in paths}
     strict = origins == {"touchstone"} if strict is None else strict
-    # Bodies may hold keys of the environment that recorded them.
+    # Bodies may contain keys of the environment in which they were recorded.
     unused = (*keys_in(os.environ).values(), *accounts)
     keys = (KEYS["primary"], KEYS["second"], KEYS["restricted"])
     target = TargetSettings("recordings" if files else _BUNDLED, BASE_URL, *keys, unused_keys=unused)
@@ -129,15 +130,15 @@ def replay(
 @command(app, "drift --target staging --plan", "drift --target staging recordings/staging")
 @dataclass(frozen=True, kw_only=True)
 class Drift(Run):
-    """Compare what a live target answers with recordings.
+    """Compare the responses of a target with recordings.
 
-    Exit code 1 if a claim is broken, 0 with a list of what has changed otherwise.
+    Exit code 1 if a claim is broken, else 0 with a list of changes.
     """
 
     files: Files = None
 
     def run(self) -> int:
-        """Compares it."""
+        """Compares the responses and returns the exit code."""
         console = Console()
         settings = self.settings("comparing with")
         before = drifting.chosen(self.files or ())
@@ -159,7 +160,7 @@ def _end(console: Console, outcome: Outcome, lines: Iterable[str], code: int, re
 
 
 def _without_keys(word: str, options: Iterable[str]) -> str:
-    """A word of the command line, with a marker in place of a key of the account *options*."""
+    """Replaces the keys of --as *options* in a word of the command line by markers."""
     for option in options:
         role, _, key = option.partition("=")
         if key not in os.environ:
@@ -167,7 +168,7 @@ def _without_keys(word: str, options: Iterable[str]) -> str:
     return word
 
 
-recordings_app = Typer(no_args_is_help=True, help="Look after recordings.")
+recordings_app = Typer(no_args_is_help=True, help="Maintain recordings.")
 app.add_typer(recordings_app, name="recordings")
 
 
@@ -176,10 +177,10 @@ def lint(
     files: Files = None,
     as_: As = None,
     max_age: Annotated[
-        float | None, Option(help="Days from which on the age of a recording is a fault.", min=0)
+        float | None, Option(help="Maximum age of a recording in days; older ones are faults.", min=0)
     ] = None,
 ) -> None:
-    """Look for what is wrong with recordings: format, contract, rules, secrets, age."""
+    """Check recordings: format, contract, rules, secrets and age."""
     remarks = linting.lint(
         files or (), keys_in(os.environ), datetime.now(UTC), max_age, reader.accounts_of(as_ or (), os.environ)
     )

@@ -1,4 +1,4 @@
-"""The commands that read run logs: report renders one again, compare describes the differences of two."""
+"""The commands `report`, which writes the reports of a run log, and `compare`, which compares two run logs."""
 
 import os
 from pathlib import Path
@@ -33,11 +33,11 @@ app = Typer()
     )
 )
 def report(
-    log: Annotated[Path, Argument(help="A run log, or the folder that holds runlog.jsonl.")],
-    report_dir: Annotated[Path | None, Option(help="Where to write.  [default: beside the log]")] = None,
+    log: Annotated[Path, Argument(help="Run log, or folder with a runlog.jsonl.")],
+    report_dir: Annotated[Path | None, Option(help="Folder for the reports.  [default: folder of the log]")] = None,
     write_baseline: WriteBaseline = None,
 ) -> None:
-    """Make the reports of a run log again."""
+    """Write the reports of a run log again."""
     path = _file(log)
     redaction_guard.register(keys_in(os.environ))
     run, out = view(read(path)), Console()
@@ -52,19 +52,19 @@ def report(
     epilog=examples("compare reports/monday reports/tuesday", "compare before.jsonl after.jsonl --fail-on-new")
 )
 def compare(
-    a: Annotated[Path, Argument(metavar="A", help="A run log, or the folder that holds runlog.jsonl.")],
-    b: Annotated[Path, Argument(metavar="B", help="Another one, of the same kind.")],
+    a: Annotated[Path, Argument(metavar="A", help="Run log, or folder with a runlog.jsonl.")],
+    b: Annotated[Path, Argument(metavar="B", help="Run log of the same kind to compare with A.")],
     report_dir: Annotated[
-        Path | None, Option(help="Where to write compare.html and compare.json.  [default: reports/compare-<A>-<B>]")
+        Path | None, Option(help="Folder for compare.html and compare.json.  [default: reports/compare-<A>-<B>]")
     ] = None,
     fail_on_new: Annotated[
-        bool, Option("--fail-on-new", help="Exit code 1 where B broke a must claim that A did not.")
+        bool, Option("--fail-on-new", help="Exit code 1 if B broke a must claim that A did not.")
     ] = False,
 ) -> None:
-    """Say what differs between two runs beyond noise.
+    """Show how two runs differ beyond noise.
 
-    Exit code 0, whatever the difference is, unless --fail-on-new is given. Runs of different kinds, and of different
-    versions of the contract, are not compared: exit code 2.
+    Without --fail-on-new, differences do not change the exit code 0. Runs of different kinds or versions of the
+    contract cannot be compared: exit code 2.
     """
     redaction_guard.register(keys_in(os.environ))
     before, after = _read(a), _read(b)
@@ -82,7 +82,7 @@ def compare(
 def _file(path: Path) -> Path:
     file = path / "runlog.jsonl" if path.is_dir() else path
     if not file.exists():
-        raise UsageError(f"{file}: no such file; expected a runlog.jsonl, as a run leaves in reports/")
+        raise UsageError(f"{file}: no such file; expected the runlog.jsonl of a run, in a folder of reports/")
     return file
 
 

@@ -1,4 +1,4 @@
-"""The command that serves the twin: argv in, a server until a signal comes."""
+"""The command `serve`, which serves the twin until a signal arrives."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
@@ -16,15 +16,15 @@ from touchstone.twin.serve import Behaviour
 app = Typer()
 
 _RATE = (
-    "Starts per account: LIMIT/SECONDS, or FAMILY:NUMBERS[,OPTION=VALUE]; two are joined with +. "
-    f"Families: {', '.join(FAMILIES)}; docs/limits.md has the form of each."
+    "Rate limit of starts per account: LIMIT/SECONDS or FAMILY:NUMBERS[,OPTION=VALUE]; + joins two limits. "
+    f"Families: {', '.join(FAMILIES)}; docs/limits.md describes them."
 )
 Accounts = Annotated[
-    list[str] | None, Option(help="KEY:PLAN, plan scale or hacker; repeat.  [default: three test accounts]")
+    list[str] | None, Option(help="Account KEY:PLAN, plan scale or hacker; repeatable.  [default: three test accounts]")
 ]
-RetryAfter = Annotated[Literal["seconds", "date", "none"], Option(help="What a 429 says of when to come again.")]
+RetryAfter = Annotated[Literal["seconds", "date", "none"], Option(help="Form of Retry-After in a 429 response.")]
 DigestScope = Annotated[
-    Literal["document", "content"], Option(help="What a digest is of; content is without name and version.")
+    Literal["document", "content"], Option(help="Input of a digest; content excludes name and version.")
 ]
 
 
@@ -33,33 +33,33 @@ DigestScope = Annotated[
 )
 @dataclass(frozen=True, kw_only=True)
 class Serve:
-    """Serve the twin, a reference server."""
+    """Serve the twin, a reference server of the API."""
 
     port: Annotated[int, Option(help="Port; 0 for any free one.")] = 8123
     host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1"
     rate: Annotated[str | None, Option(help=_RATE)] = None
-    capacity: Annotated[int | None, Option(help="Builds in flight at once.")] = None
-    build_s: Annotated[float, Option(help="Seconds that a build takes besides its sleep steps.")] = 0.2
-    settle_s: Annotated[float, Option(help="Seconds until a cancelled build is gone.")] = 0.05
-    latency_s: Annotated[float, Option(help="Seconds added to every answer.")] = 0.0
+    capacity: Annotated[int | None, Option(help="Maximum number of builds in flight.")] = None
+    build_s: Annotated[float, Option(help="Seconds that a build takes, without its sleep steps.")] = 0.2
+    settle_s: Annotated[float, Option(help="Seconds until a cancelled build has settled.")] = 0.05
+    latency_s: Annotated[float, Option(help="Seconds added to every response.")] = 0.0
     retry_after: RetryAfter = "seconds"
-    build_timeout_s: Annotated[float | None, Option(help="A longer build fails.")] = None
+    build_timeout_s: Annotated[float | None, Option(help="Seconds after which a build fails.")] = None
     digest_scope: DigestScope = "document"
-    base_path: Annotated[str, Option(help="What every path starts with.")] = "/api"
+    base_path: Annotated[str, Option(help="Prefix of all paths.")] = "/api"
     account: Accounts = None
-    seed: Annotated[int | None, Option(help="Makes request ids repeat.")] = None
-    fault: Annotated[str | None, Option(help="Break a promise; `touchstone prove --list` has all names.")] = None
-    variant: Annotated[str | None, Option(help="Behave otherwise where the documentation lets it.")] = None
+    seed: Annotated[int | None, Option(help="Seed of request ids.")] = None
+    fault: Annotated[str | None, Option(help="Fault to serve; `touchstone prove --list` lists all.")] = None
+    variant: Annotated[str | None, Option(help="Variant to serve; `touchstone prove --list` lists all.")] = None
 
     def run(self) -> int:
-        """Serves until a signal comes."""
+        """Serves until a signal arrives."""
         out, given = Console(), asdict(self)
         fault, variant, accounts, rate = (given.pop(name) for name in ("fault", "variant", "account", "rate"))
         if fault and variant:
-            raise UsageError(f"--fault {fault} --variant {variant}: a twin has one of them")
+            raise UsageError(f"--fault {fault} --variant {variant}: both are given; use only one")
         behaviour = Behaviour("", "")
         if fault or variant:
-            from touchstone.proof import catalogue  # noqa: PLC0415 - a faithful twin does without hundreds of faults
+            from touchstone.proof import catalogue  # noqa: PLC0415 - slow, and only needed for these two
 
             behaviour = catalogue.fault(fault, self.seed or 1) if fault else catalogue.variant(variant)
         given["accounts"] = tuple(map(_account, accounts)) if accounts else DEFAULT_ACCOUNTS

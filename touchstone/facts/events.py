@@ -81,7 +81,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Number of held and indeterminate judgements of one check on one claim in one case."""
+    """Numbers of held and indeterminate judgements of one claim by one check in one case."""
 
     case: str
     check: str
@@ -277,12 +277,12 @@ class RunLog:
     notices: tuple[Notice, ...] = ()
     templates: tuple[TemplateAction, ...] = ()
     warnings: tuple[str, ...] = ()
-    workload: Workload | None = None  # None unless it was a load run; then the next four are empty, too.
+    workload: Workload | None = None  # None if it was not a load run; the next four are then empty.
     windows: tuple[Window, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     builds: tuple[Build, ...] = ()
     workers: tuple[Worker, ...] = ()
-    probe: ProbeStory | None = None  # None unless it was a probe.
+    probe: ProbeStory | None = None  # None if it was not a probe.
     footer: Footer | None = None  # None if the run was cut short.
     cut_bytes: dict[tuple[int, str], int] = field(default_factory=dict)  # Full length of truncated bodies by seq, side.
     torn_lines: int = 0  # Unfinished lines of killed writers; their content is lost.

@@ -19,8 +19,8 @@ _ROUNDS = 2  # rounds of decoding: base64 may contain escapes
 _BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
 _LAYOUT = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _ONE_ALPHABET = str.maketrans("-_", "+/")
-# Characters of a word that contains a key, in any encoding. JSON and HTML stay valid without the first kind of words,
-# JSON without the second; the third is for keys that contain a quote.
+# Characters of a word that may contain a key, in any encoding. JSON and HTML stay valid if a word of the first kind is
+# cut out, JSON also for the second kind. The third kind is for the rest, such as keys that contain a quote.
 _CHARS = (r'(?<!\\)(?:[^\s"\\<>]|\\++[^\s"\\<>])', r'(?:[^\s"\\]|\\\S)', r"\S")
 
 _names: dict[str, str] = {}
@@ -43,10 +43,12 @@ def clear() -> None:
 
 
 def parts_of(names: Mapping[str, str]) -> dict[str, str]:
-    """Names of keys by lower-case part that identifies one; parts of several keys or of the example key are left out.
+    """Maps each lower-case part that identifies a key to the name of the key.
+
+    Parts that keys share with each other or with the example key are left out.
 
     Args:
-        names: Name of each key, by its value.
+        names: Names by key.
     """
     holders: dict[str, list[str]] = {}
     for value, name in names.items():

@@ -14,7 +14,7 @@ _NS = 1_000_000_000
 
 
 def cell(value_s: float) -> int:
-    """Lower edge in nanoseconds of the cell of *value_s*; 0 for a negative value."""
+    """Lower edge, in nanoseconds, of the cell that contains *value_s*; 0 for a negative value."""
     ns = int(value_s * _NS)
     if ns <= 0:
         return 0
@@ -156,7 +156,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Window:
-    """Sum of the samples of one worker, second, operation and outcome."""
+    """Samples of one worker, second, operation and outcome, added up."""
 
     worker: _Whole  # Number of the worker, from 0.
     at_s: _Whole  # Start of the second in which the samples were due.

@@ -240,11 +240,7 @@ def _walk(cells: Cells, story: Sequence[Moment]) -> Iterator[tuple[Moment, State
 
 
 def disagreements(cells: Cells, story: Sequence[Moment], share: float = 0.0) -> list[tuple[Moment, float]]:
-    """Moments that contradict the limiter of a single cell, and by how many seconds.
-
-    Args:
-        share: Relative error of its times.
-    """
+    """Moments that contradict the limiter of a single cell, and by how many seconds; *share*: error of its times."""
     kind, params, wide, found = cells.kind, cells.params(), np.array([share]), []
     for moment, before, _ in _walk(cells, story):
         ahead_s = float(kind.free_at(params, before)[0]) - moment.at

@@ -31,9 +31,7 @@ class Held:
     lasts_s: float = 0.0  # least duration of a build; 0 if unknown
     cap: int = 0  # builds in flight when a start was refused that the rate limit accepts
     holds_to: int = 0  # most builds in flight
-    edges: list[bool] = field(
-        default_factory=list
-    )  # per test: whether one cancelled build made room for just one start
+    edges: list[bool] = field(default_factory=list)  # per test: whether one cancelled build frees just one place
     over: bool = False
     disproved: bool = False  # something else caused the refusals
     _held: int = 0

@@ -1,4 +1,4 @@
-"""The identification from the first request to the last: what is sent next, and what is known; pure."""
+"""Identification of a limiter from the first request to the last: stages, next stimulus, result; pure."""
 
 import math
 import operator
@@ -17,28 +17,28 @@ from touchstone.limiter.rate_inference import AFTER_S, EarlierResult, Rates
 from touchstone.limiter.story import Story
 from touchstone.limiter.terms import Terms
 
-# A rate of no longer than this may hide a longer one, of so many seconds at least: it is spent so often in a row.
+# A period up to the first may hide a longer one: its limit is spent so many times, with at most so many requests.
 _MOMENT_S, _LEAST_LONG_S, _MOMENTS, _MOST_MOMENTS = 2.0, 5.0, 5.0, 61
-_SLOWER = 1.1  # between two fillings there is so much more than what it takes to be full again
+_SLOWER = 1.1  # interval between two fillings, in refill times
 _PLENTY = 10_000
-# A rest is so many times as long as the limiter takes to give its limit anew and as all lasted, up to so many seconds.
+# A rest lasts so many times the refill time or the probe so far, up to so many seconds.
 _ALONE, _RESTED, _REST_TIMES, _MOST_REST_S = "alone", "rest, once more", 1.5, 60.0
-_MOST_CHAPTERS = 2  # so many surprises, and it is no limiter that stays as it is
-_SLOW_S = 0.01  # requests one after the other that are further apart may be too slow to meet a rate
-_MOST_CROWDED = 40  # so many have to be let through of as many at once as a cap lets in
-_NEVER_MET = (
-    "of as many at once as the cap lets in some were refused: there is a rate that one alone never meets",
-    "of many at once some were refused: there is a rate that one alone never meets, or a higher cap than was tried",
+_MOST_RESULTS = 2  # earlier results after surprises: with more, the limiter does not stay the same
+_SLOW_S = 0.01  # sequential requests further apart may be too slow to reach a rate limit
+_MOST_CROWDED = 40  # requests in volleys as large as the cap that must be accepted
+_HIDDEN_RATE = (
+    "a volley as large as the cap was refused in part: there is a rate limit that sequential requests never reach",
+    "a volley was refused in part: there is a rate limit that sequential requests never reach, or a higher cap",
 )
-_SOAKS = ("soak", "builds", "in flight")  # what these let through counts as spent, however long it took
-_TOLD = 1e-4  # a family that is less likely is left out
-_NO_FIT = "somebody else may use the key, the limiter drifted, was changed meanwhile, or is of no known family"
+_SOAKS = ("soak", "builds", "in flight")  # stages whose accepted requests count as spent, over any time
+_LEAST_SHARE = 1e-4  # a family with a lower probability is left out
+_NO_FIT = "other clients may use the key, or the limiter drifted, was changed, or is of an unknown family"
 _LESS = "it fits less well"
-_WINDOW_S, _RATE_OFF = 1.0, 0.02  # a field that differs by more is a finding: windows are sent in whole seconds
+_WINDOW_S, _RATE_OFF = 1.0, 0.02  # larger differences of a header field are a finding; windows are in whole seconds
 
 
-def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
-    """How many have to be let through, and within how many seconds; 0 of any but one rate of a moment."""
+def short_period_test(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
+    """Number of acceptances, and seconds for them, that reveal a longer limit; 0 unless there is one short period."""
     numbers = tiers[0].numbers
     longest_s = max(refill_s, numbers["window_s"].value if "window_s" in numbers else 0.0)
     if len(tiers) != 1 or longest_s > _MOMENT_S:
@@ -48,15 +48,15 @@ def of_a_moment(tiers: Sequence[Tier], refill_s: float) -> tuple[int, float]:
 
 
 def most_within(answers: Sequence[Answer], span_s: float) -> int:
-    """The most that were accepted of those sent within so many seconds."""
+    """Most accepted requests within any *span_s*."""
     sent_at = [answer.sent_at for answer in answers if answer.accepted]
     return max((sum(first <= at <= first + span_s for at in sent_at) for first in sent_at), default=0)
 
 
 class Probe:
-    """One identification: the same terms and answers lead to the same questions and the same identity.
+    """One identification: the same terms and responses lead to the same stimuli and the same identity.
 
-    Times are seconds on one clock that begins with the run and goes on while a probe is interrupted.
+    Times are run seconds; the clock continues while a probe is interrupted.
     """
 
     def __init__(self, terms: Terms) -> None:
@@ -86,7 +86,7 @@ class Probe:
         self._rested = False
 
     def propose(self, now_at: float) -> Stimulus | None:
-        """What is sent next, from *now_at* on; None where nothing more is asked."""
+        """Next stimulus, from *now_at* on; None at the end of the probe."""
         if self._why:
             return None
         accepted = sum(answer.accepted for answer in self._answers)
@@ -109,7 +109,7 @@ class Probe:
         if self._opening.queued:
             return self._queue.propose(now_at, left)
         if rates and rates.nearly:
-            if not self._rested and not self.story.answers[0].accepted:  # it may never have been full
+            if not self._rested and not self.story.answers[0].accepted:  # the limiter may never have been full
                 fills = drain(self._rested_at(rates, now_at), round(rates.limit) + 2)
                 return Stimulus(_RESTED, (replace(fills, alone=self._opening.capped),), stage=_RESTED)
             if stimulus := self._besides(rates.begins_at(now_at), left):
@@ -118,7 +118,7 @@ class Probe:
             parts = tuple(replace(part, alone=self._opening.capped) for part in stimulus.segments)
             return replace(stimulus, segments=parts)
         if rates and not rates.settled:
-            # Builds in flight may have been why no rate fits: it begins once more with one at a time.
+            # A build cap may be the reason that no rate fits: start again with one build at a time.
             if not (self.terms.starts and self.terms.caps and self._refilled) or self._alone:
                 return None
             part = Segment((self._rested_at(rates, now_at),), alone=True)
@@ -132,7 +132,7 @@ class Probe:
     def _besides(self, now_at: float, left: int) -> Stimulus | None:
         missing = 0
         if self._rates:
-            needed, within_s = of_a_moment(self._rates.tiers(), self._rates.refill_s)
+            needed, within_s = short_period_test(self._rates.tiers(), self._rates.refill_s)
             missing = needed - max(self._soaked, most_within(self.story.answers, within_s) if needed else 0)
         return self._propose_caps(now_at, left) or self._soak(now_at, left, missing)
 
@@ -146,7 +146,7 @@ class Probe:
         return self._propose_volley(now_at, left)
 
     def _propose_volley(self, now_at: float, left: int) -> Stimulus | None:
-        """As many at once as a cap lets in, or as may be, where one after the other was slow and met no rate."""
+        """A volley as large as the cap or the budget allows, if slow sequential requests reached no rate limit."""
         under_way, held = self._in_flight.tier(), self._held.tier()
         self._capless = not under_way and not held
         cap = self._in_flight.volley_caps[0] if under_way else self._held.cap if held else self.terms.most_held
@@ -169,7 +169,7 @@ class Probe:
         return self._rates.room(at) if self._rates else (_PLENTY, at)
 
     def observe(self, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
-        """Takes in the answers to a stimulus, in the order in which they were sent; fewer where it was cut short."""
+        """Updates the probe with the responses to a stimulus, in order of sending; fewer if it was cut short."""
         if stimulus.anew:
             self.resume()
         if stimulus.stage == _ALONE and answers:
@@ -193,7 +193,7 @@ class Probe:
         self._doubted()
         ended_at = max((answer.done_at for answer in answers), default=0.0)
         self.steps.append(Step(stimulus.name, ended_at, stimulus.bits, self._rates.families() if self._rates else {}))
-        if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_CHAPTERS:
+        if self._rates and self._rates.surprise and len(self._before) + 1 < _MOST_RESULTS:
             self._before.append(self._rates.surprise)
             self._begin(ended_at + _REST_TIMES * max(self._rates.refill_s, self.story.seconds))
 
@@ -220,12 +220,12 @@ class Probe:
             self._rested = self._rested or bool(answers)
 
     def resume(self) -> None:
-        """Goes on after an interruption, at the end of which every build was cancelled."""
+        """Continues after an interruption, in which every build was cancelled."""
         self._anew, self._frees = True, 0
         self._held.begin_anew()
 
     def _leave_out(self, answers: Sequence[Answer], stage: str, *, disproved: bool) -> None:
-        """What a cap refuses is left out of the rate's story; put back where there is no cap after all."""
+        """Excludes refusals by a cap from the story of the rate; includes them again if the cap is disproved."""
         first = len(self.story.answers) - len(answers)
         refused = {first + number for number, answer in enumerate(answers) if not answer.accepted}
         refused |= self._by_cap.pop(stage, set())
@@ -238,7 +238,7 @@ class Probe:
             self._by_cap[stage] = refused
 
     def _doubt_refusals(self) -> None:
-        """Looks for the rate once more where the cap on builds may explain its refusals, or was none."""
+        """Searches for the rate again if the build cap may explain its refusals, or was disproved."""
         held, opening = self._held, self._opening
         if self._rates and not opening.capped and held.over and held.tier():
             doubtful = perhaps_by_builds(self.story.answers, held.cap) - self.story.left_out
@@ -249,7 +249,7 @@ class Probe:
                 if opening.over:
                     self._look_for_rate()
         if held.disproved and opening.capped and not self._rates:
-            # Builds were begun one at a time because of a cap that is none.
+            # The cap that required one build at a time was disproved.
             opening.capped = opening.refilled = self._alone = self._refilled = False
             self.story.left_out.clear()
             self.story.alone_from = 0
@@ -263,11 +263,11 @@ class Probe:
         self._rates = Rates(self.story, self.terms.seed, max(sum(first), 1))
 
     def stop(self, why: Why) -> None:
-        """Has nothing more asked."""
+        """Ends the probe."""
         self._why = why
 
     def known(self) -> Identity:
-        """What is known by now."""
+        """Current result."""
         (tiers, sure), rates, moments = self._tiers(), self._rates, self.story.moments()
         rest = "".join(f"+{one.text}" for one in tiers[1:])
         doubtful = rates is not None and rates.doubtful and bool(moments)
@@ -291,15 +291,15 @@ class Probe:
     def _notes(self, tiers: Sequence[Tier]) -> Iterator[str]:
         answers, doubted = self._answers, self._doubted()
         if answers and not answers[0].accepted and any(answer.accepted for answer in answers):
-            why = "the key was used shortly before, or the limiter begins with nothing left"
+            why = "the key was used shortly before, or the limiter starts empty"
             yield f"the first request was refused: {why}"
         for one in self._before:
             is_doubted = any(one is other for other in doubted)
             yield one.describe(tiers, answers[0].sent_at if answers else 0.0, builds=self._alone, doubted=is_doubted)
         over = self._why not in ("", "interrupted")
         hidden = self._held.hidden(spent=self._why == "budget") if over and self._rates else ""
-        crowd = _NEVER_MET[self._capless] if self._crowd_refused else ""
-        yield from filter(None, (self._held.doubt, self._in_flight.doubt, crowd, hidden))
+        hidden_rate = _HIDDEN_RATE[self._capless] if self._crowd_refused else ""
+        yield from filter(None, (self._held.doubt, self._in_flight.doubt, hidden_rate, hidden))
 
     def _doubted(self) -> list[EarlierResult]:
         rates = self._rates
@@ -312,7 +312,7 @@ class Probe:
         return found
 
     def _tiers(self) -> tuple[list[Tier], bool]:
-        """All limiters that are known, and whether they are sure."""
+        """All limiters found so far, and whether they are certain."""
         queue = self._queue.tier() if self._opening.queued else None
         found = [queue] if queue else []
         sure = self._queue.settled if self._opening.queued else self._opening.unrefused
@@ -324,17 +324,17 @@ class Probe:
 
 
 def cost(answers: Sequence[Answer], *, starts: bool) -> Cost:
-    """What was spent on *answers*, in the order in which their requests were sent; *starts*: each started a build."""
+    """Cost of *answers*, in order of sending; *starts*: whether each accepted one started a build."""
     accepted = sum(answer.accepted for answer in answers)
     seconds = max(answer.done_at for answer in answers) - answers[0].sent_at if answers else 0.0
     return Cost(len(answers), len(answers) - accepted, accepted if starts else 0, round(seconds, 3))
 
 
 def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
-    """The families by how likely they are, each with what speaks against it; two at least, where there were two."""
+    """Families in order of probability, each with the evidence against it; at least two if there were two."""
     found, families = [], rates.families()
     for number, (family, share) in enumerate(families.items()):
-        if number == 0 or share >= _TOLD or (number == 1 and not rates.remembered.keys() - families.keys()):
+        if number == 0 or share >= _LEAST_SHARE or (number == 1 and not rates.remembered.keys() - families.keys()):
             cells = rates.belief.likeliest(family)
             lost = (against(cells.best(), moments) or _LESS) if number else ""
             found.append(Runner(family, round(share, 6), tier(cells).text, lost))
@@ -345,7 +345,7 @@ def runners(rates: Rates, moments: Sequence[Moment]) -> tuple[Runner, ...]:
 
 
 def alike(found: Tier) -> tuple[str, ...]:
-    """What no request can tell from a limiter."""
+    """Other limiters that no request can distinguish from this one."""
     if found.family == "minimum-gap":
         gap = plain(found.numbers["gap_s"])
         return tuple(f"{family}:1/{gap}" for family in ("fixed-window", "sliding-log", "token-bucket", "leaky-bucket"))
@@ -357,7 +357,7 @@ def alike(found: Tier) -> tuple[str, ...]:
 
 
 def findings(rates: Rates | None, tiers: Sequence[Tier], story: Story) -> tuple[str, ...]:
-    """Sentences on where the fields of the answers disagree with what the limiter does."""
+    """Sentences about header fields that disagree with the limiter."""
     if rates is None or not rates.settled:
         return ()
     wrong_hints = hints(rates.belief.likeliest().best(), story.moments())
@@ -370,16 +370,16 @@ def _misquoted(found: Tier, limit: float | None, window_s: float | None) -> Iter
     most = (numbers.get("limit") or numbers.get("burst") or Interval(1.0, 1.0, 1.0)).value
     per_s = limit / window_s if limit and window_s and found.family in ("token-bucket", "minimum-gap") else 0.0
     if abs(per_s * window.value / most - 1) <= _RATE_OFF:
-        return  # a steady rate may be told by any window: a burst and the time that fills it are only one of them
+        return  # any window with the right ratio describes a steady rate
     if limit is not None and limit != most:
-        yield f"the RateLimit fields say a limit of {limit:g}, and {most:g} are let through"
+        yield f"the RateLimit fields report a limit of {limit:g}, but the limiter accepts {most:g}"
     if window_s is not None and abs(window_s - window.value) >= _WINDOW_S:
-        yield f"the RateLimit fields say a window of {window_s:g} s, and it is {plain(window)} s"
+        yield f"the RateLimit fields report a window of {window_s:g} s, but it is {plain(window)} s"
 
 
 def _odd(rates: Rates, moments: Sequence[Moment]) -> tuple[str, ...]:
     odd = [moment.at - moments[0].at for moment in rates.odd()]
     if len(odd) < 2:
-        return (f"some answers fit no limiter that is known: {_NO_FIT}",)
+        return (f"some responses fit no known limiter: {_NO_FIT}",)
     when = f"from second {odd[0]:.1f} to second {odd[-1]:.1f}"
-    return (f"{len(odd)} of {len(moments)} answers do not fit the likeliest limiter, {when}: {_NO_FIT}",)
+    return (f"{len(odd)} of {len(moments)} responses contradict the likeliest limiter, {when}: {_NO_FIT}",)

@@ -58,14 +58,14 @@ class Known:
         return cls(np.zeros(size), np.full(size, np.inf), before, before, LONG_AGO, began_at)
 
     def refused(self, kind: Kind, left: Array, at: float, shut_until: Array) -> "Known":
-        """Bounds after a refusal at *at*, when the probe's requests had left *left*."""
+        """Bounds after a refusal at *at*; *left*: room of the limiter without other clients."""
         # A kind with *levels* already counts it in its own state; a bucket except for a part of a token.
         had = np.minimum(left, 1.0 if kind.fills else 0.0 if kind.levels else np.inf)
         held_at = np.where((had == self.had) & np.isinf(self.below), self.held_at, at)
         return Known(had, np.full(len(left), np.inf), shut_until, held_at, at, self.began_at)
 
     def gone(self, kind: Kind, params: Params, at: float) -> Array:
-        """Share of that use that has expired."""
+        """Expired share of the use at the last refusal."""
         return np.asarray(np.minimum((at - self.refused_at) / kind.lasts_s(params), 1.0))
 
     def kept(self, kind: Kind, params: Params, at: float) -> Array:
@@ -114,11 +114,7 @@ def took_all(kind: Kind, params: Params, state: State, left: Array, at: float, k
 def came_first(
     early_s: Array, kind: Kind, params: Params, state: State, since_s: float, *, accepted: bool
 ) -> Array | float:
-    """Probability that other clients made the limiter change *early_s* sooner; one row for each of SHARES.
-
-    Args:
-        since_s: Seconds since the last refusal, which showed no such change.
-    """
+    """Probability that other clients made it change *early_s* sooner, since a refusal *since_s* ago; row by share."""
     if kind.fills and accepted:
         return np.where((early_s < params["token_s"]) & (SHARES > 0), _TOKEN_AWAY, 0.0)
     if "idle" not in state:

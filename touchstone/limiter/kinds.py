@@ -45,12 +45,7 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """One kind of limiter: a family with its options.
-
-    Args:
-        text: Its notation in `touchstone serve --rate`, without numbers.
-        phase: Whether its clock has an unknown phase.
-    """
+    """Kind of limiter; *text*: its notation in `serve --rate` without numbers; *phase*: whether it has a clock phase."""
 
     scales: tuple[str, ...] = ("window_s",)  # names of its times; the first is its window, or the time of one token
     levels = True  # whether a refusal sets its state to empty, which includes the use by other clients

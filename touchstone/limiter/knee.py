@@ -1,7 +1,7 @@
-"""The knee of reads: the highest rate at which 99 % are answered in time; pure, without a clock or I/O.
+"""Latency knee of reads: the highest rate at which 99 % are answered in time; pure: no clock, no I/O.
 
-A staircase over open-loop trials: double until answers do not keep up, bisect with early stop, confirm for long enough.
-RFC 2544 and MLPerf's LoadGen bisect as well, the latter on latencies from the scheduled moment of a Poisson process.
+The search doubles the rate of open-loop trials until responses do not keep up, bisects with early stop, and confirms.
+RFC 2544 and MLPerf's LoadGen bisect as well; LoadGen also counts latency from the due time in a Poisson process.
 """
 
 import math
@@ -14,23 +14,23 @@ from touchstone.facts.identity import Interval
 from touchstone.facts.probe_events import MISS_SHARE, Knee, KneeTerms, KneeWhy, Mark, Outcome, Stage, Trial, Tried
 from touchstone.facts.wording import brief, figure
 
-# The ratio of the rates between which the knee lies in the end.
+# Ratio of the two rates that enclose the knee at the end.
 CLOSE = 1.05
 _BRACKET, _CONFIRM = 800, 2_500
-# At a step above the capacity it takes half as many times the limit until answers take longer.
+# Length of a long trial, in latency limits: one step above the capacity, responses exceed the limit after half of it.
 _BUILDS_UP = 2 / (CLOSE - 1)
 _CAPACITY_S, _CAPACITY_LEAST = 1.5, 60
-# So many trials in a row whose failure is the generator's, and there is no verdict.
+# Late trials in a row that end the search: the generator was too slow.
 MOST_LATE = 4
 _FLOOR = 1 / 16
-# A bracketing trial that would take longer because of the limiter is not made.
+# A bracketing trial that takes longer because of the rate limit is skipped.
 _LONG_S = 60.0
 
-# A generator that is later than this share of the limit, at the percentile that is judged, may be what is slow.
+# Lateness of the generator, as a share of the limit and at the same percentile, that may explain a failure.
 LATE_SHARE = 0.1
-# One read that is sent late delays so many, where a target is nearly busy.
+# Reads that one late read delays on a nearly busy target.
 _DRAGS = 5
-# Misses that no chance explains; they come in bunches of four, which make the spread twice as wide.
+# Misses beyond chance, in standard deviations; misses come in bunches of four, which doubles the deviation.
 _SIGMAS, _BUNCH = 3.0, 4
 _Z = 1.959964  # 95 % of a normal distribution
 
@@ -38,22 +38,22 @@ _Steps = Generator[tuple[Stage, float], Outcome, KneeWhy]
 
 
 def due_times(trial: Trial) -> NDArray[np.float64]:
-    """When each read is due, in seconds since the trial began: a Poisson process, cut after so many."""
+    """Due times of all reads, in seconds since the start of the trial: a Poisson process with a fixed count."""
     return np.cumsum(np.random.default_rng(trial.seed).exponential(1 / trial.rate_per_s, trial.arrivals))
 
 
 class Search:
-    """One search. The same terms and the same outcomes lead to the same trials and the same knee.
+    """One search: the same terms and outcomes lead to the same trials and the same knee.
 
     Args:
-        rest_s: The median time of an answer where nobody else asks.
-        ceiling_per_s: The highest rate at which no read of a trial would be refused; infinite for any.
+        rest_s: Median response time without load.
+        ceiling_per_s: Highest rate without a refused read; infinite without a rate limit.
     """
 
     def __init__(self, terms: KneeTerms, rest_s: float, ceiling_per_s: float, seed: int) -> None:
         self.tried: list[Tried] = []
         self._terms, self._ceiling, self._seed = terms, ceiling_per_s, seed
-        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # of a server that answers one after the other
+        half_busy = 0.5 / rest_s if rest_s > 0 else 1.0  # for a server that handles one request at a time
         self._first = min(max(half_busy, 1.0), 50.0, ceiling_per_s)
         self._capacity: float | None = None
         self._high = math.inf
@@ -68,7 +68,7 @@ class Search:
         return self._terms.most_requests - sum(tried.outcome.sent for tried in self.tried)
 
     def propose(self, left_s: float) -> Trial | None:
-        """What is tried next, with so many seconds left; None where nothing more is."""
+        """Next trial, with *left_s* seconds left; None at the end of the search."""
         if self._why:
             return None
         stage, rate = self._next
@@ -77,7 +77,7 @@ class Search:
         trial = Trial(number, stage, rate, arrivals, self._seed * 1_000 + number, most)
         needed = arrivals
         if stage == "capacity" and rate > self._first:
-            # Half of the trials that follow are stopped early.
+            # Half of the following trials stop early.
             needed += 2 * self._arrivals("bracket", rate / 2) + self._arrivals("confirm", rate / 2)
         if needed > self._left:
             self.stop("out of reach" if stage == "capacity" else "requests")
@@ -94,7 +94,7 @@ class Search:
         return max(_CONFIRM, long) if stage == "confirm" else max(_BRACKET, long // 2)
 
     def observe(self, trial: Trial, outcome: Outcome) -> Tried:
-        """Takes in what became of a trial; one that shows nothing is made again."""
+        """Records the outcome of a trial; a trial without a result is repeated."""
         tried = Tried(trial, outcome, marked(trial, outcome, self._terms.slo_s))
         self.tried.append(tried)
         self._late = self._late + 1 if tried.mark == "late" else self._late * (tried.mark == "cut")
@@ -113,7 +113,7 @@ class Search:
         return tried
 
     def _staircase(self) -> _Steps:
-        """Doubles the rate until answers do not keep up; then bisects."""
+        """Doubles the rate until responses do not keep up; then bisects."""
         rate = self._first
         while True:
             outcome = yield "capacity", rate
@@ -131,12 +131,12 @@ class Search:
         return (yield from self._bisected(self._high / 2))
 
     def _bisected(self, low: float) -> _Steps:
-        """Comes close to the knee, tries both ends, and confirms it."""
+        """Bisects down to one step, tries both ends, and confirms the knee."""
         results: dict[float, bool] = {}
         while True:
             ends = [end for end in (self._high, low) if end not in results]
             if self._high >= self._ceiling and self._high not in results:
-                rate = self._high  # beyond that nothing can be said
+                rate = self._high  # no higher rate can be tried
             elif self._high / low > CLOSE * (1 + 1e-9):
                 rate = math.sqrt(low * self._high)
             elif not ends:
@@ -145,19 +145,19 @@ class Search:
                 return "never"
             else:
                 rate = ends[0]
-            results[rate] = is_kept = yield from self._keeps(rate)
-            if not is_kept:
+            results[rate] = holds = yield from self._holds(rate)
+            if not holds:
                 self._high = rate
                 low = rate / 2 if low >= rate else low
             elif rate >= self._ceiling:
                 return "rate-limited"
             else:
                 low = rate
-            if low >= self._high:  # the target can do more than it did when it was overloaded
+            if low >= self._high:  # the target can do more than it did under overload
                 self._high, self._capacity = min(1.5 * rate, self._ceiling), None
 
-    def _keeps(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
-        """Whether a rate is kept; a trial that chance may have decided is made twice, and both count."""
+    def _holds(self, rate: float) -> Generator[tuple[Stage, float], Outcome, bool]:
+        """Whether the limit holds at a rate; if chance may have decided, it runs a second trial, and both count."""
         outcomes = [(yield "bracket", rate)]
         if not is_sure(outcomes[0]):
             outcomes.append((yield "bracket", rate))
@@ -165,10 +165,10 @@ class Search:
         return sum(each.missed for each in outcomes) <= most and not any(each.stopped for each in outcomes)
 
     def _confirm(self, rate: float) -> _Steps:
-        """Steps down until a rate is kept for longer, and up where surely less than half of what may miss does."""
+        """Steps down until the limit holds in a long trial; steps up while misses are surely below half."""
         for steps_down in range(6):
             outcome = yield "confirm", rate
-            while _is_kept(outcome):
+            while _limit_holds(outcome):
                 self._confirmed = rate, outcome
                 is_low = miss_share(outcome).high <= MISS_SHARE / 2 and not steps_down
                 most = min(self._capacity or math.inf, self._ceiling)
@@ -182,17 +182,17 @@ class Search:
         return "unsteady"
 
     def stop(self, why: KneeWhy) -> None:
-        """Has nothing more tried; the first reason counts, and a rate that was confirmed stays so."""
+        """Ends the search; the first reason counts, and a confirmed rate stays confirmed."""
         self._why = self._why or ("confirmed" if self._confirmed else why)
 
     def known(self) -> Knee:
-        """What is known by now."""
+        """Current result."""
         rate, confirmed = self._confirmed or (0.0, None)
         failed = [each.trial.rate_per_s for each in self.tried if each.mark == "failed"]
         lowest = min((each for each in failed if each > rate), default=math.inf)
-        kept = [each for each in self.tried if each.mark == "passed" and each.trial.rate_per_s < lowest]
-        kept = [each for each in kept if _is_kept(each.outcome)]
-        best = max(kept, key=lambda each: (each.trial.rate_per_s, each.outcome.due), default=None)
+        passed = [each for each in self.tried if each.mark == "passed" and each.trial.rate_per_s < lowest]
+        passed = [each for each in passed if _limit_holds(each.outcome)]
+        best = max(passed, key=lambda each: (each.trial.rate_per_s, each.outcome.due), default=None)
         return Knee(
             slo_s=self._terms.slo_s,
             why=self._why,
@@ -209,20 +209,20 @@ class Search:
         )
 
     def _interval(self, rate: float) -> Interval:
-        """From a step below the confirmed rate to the lowest one above it that surely failed."""
+        """Interval from one step below the confirmed rate to the lowest rate above it that surely failed."""
         above = [each for each in self.tried if each.mark == "failed" and each.trial.stage != "capacity"]
         sure = [each.trial.rate_per_s for each in above if each.trial.rate_per_s > rate and is_sure(each.outcome)]
         return Interval(rate, rate / CLOSE, max(rate, min([*sure, self._capacity or self._high])))
 
 
 def most_missed(arrivals: int) -> int:
-    """The most misses that chance explains at a rate that is kept."""
+    """Most misses that chance explains if the limit holds."""
     spread = math.sqrt(_BUNCH * arrivals * MISS_SHARE * (1 - MISS_SHARE))
     return math.floor(arrivals * MISS_SHARE + _SIGMAS * spread)
 
 
 def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
-    """What a trial shows; it fails only if it would have without what was sent late, and what that held up."""
+    """Mark of a trial; it fails only if it also fails without late reads and the reads that they delayed."""
     is_late, allowed = outcome.late_p99_s > LATE_SHARE * slo_s, trial.arrivals * MISS_SHARE
     if outcome.refused:
         return "refused"
@@ -234,7 +234,7 @@ def marked(trial: Trial, outcome: Outcome, slo_s: float) -> Mark:
         return "failed" if _is_overloaded(outcome) else "passed"
     if not outcome.stopped and outcome.due and outcome.missed <= allowed:
         return "passed"
-    # With fewer misses than it stops for, it was stopped from outside.
+    # With fewer misses than stop a trial, it was cut short from outside.
     if outcome.stopped and outcome.missed <= (allowed if trial.most_missed is None else trial.most_missed):
         return "cut"
     return "late" if is_late or outcome.missed - _DRAGS * outcome.late <= allowed else "failed"
@@ -244,21 +244,18 @@ def _is_overloaded(outcome: Outcome) -> bool:
     return outcome.done_per_s < 0.85 * outcome.due_per_s
 
 
-def _is_kept(outcome: Outcome) -> bool:
+def _limit_holds(outcome: Outcome) -> bool:
     return not outcome.stopped and outcome.missed <= MISS_SHARE * outcome.due
 
 
 def is_sure(outcome: Outcome) -> bool:
-    """Whether it is no chance that a limit is kept or missed."""
+    """Whether the result of a trial is certain: chance does not explain it."""
     missed = miss_share(outcome)
     return outcome.stopped or not missed.low <= MISS_SHARE <= missed.high
 
 
 def miss_share(outcome: Outcome) -> Interval:
-    """The share of reads that missed the limit; for its interval, reads count less where misses come in bunches.
-
-    Source: the interval is that of E. B. Wilson, 1927.
-    """
+    """Share of reads that missed the limit, with the interval of E. B. Wilson, 1927; bunches of misses widen it."""
     share = outcome.missed / outcome.due if outcome.due else 0.0
     count = max(outcome.due / _bunching(outcome, share), 1.0)
     squared = _Z * _Z / count
@@ -268,7 +265,7 @@ def miss_share(outcome: Outcome) -> Interval:
 
 
 def _bunching(outcome: Outcome, share: float) -> float:
-    """How much more the misses differ from second to second than by chance; 1 at least."""
+    """Variance of misses from second to second, relative to chance; at least 1."""
     blocks = [block for block in outcome.blocks if block[0]]
     if len(blocks) < 4 or not 0 < share < 1:
         return 1.0
@@ -277,33 +274,33 @@ def _bunching(outcome: Outcome, share: float) -> float:
 
 
 def describe_reason(knee: Knee) -> str:
-    """Why the knee is not known, and what would help; empty where it is."""
+    """Why the knee is unknown, and what to do; empty if it is known."""
     if knee.why == "never" and not knee.requests:
-        return f"p99 ≤ {brief(knee.slo_s)} is not kept at rest: half of the answers take longer; raise --slo-ms"
+        return f"p99 ≤ {brief(knee.slo_s)} does not hold without load: half of the reads take longer; raise --slo-ms"
     if knee.why != "rate-limited":
         return _WHYS[knee.why].format(rate=figure(knee.last_per_s), limit=f"p99 ≤ {brief(knee.slo_s)}")
     if knee.ceiling_per_s is not None and knee.ceiling_per_s <= 0:
-        return "the rate limit hides it: it refuses some of the reads that come by chance, at any rate"
+        return "the rate limit hides it: it refuses some reads at random times, at any rate"
     at = f"p99 is {brief(knee.kept_p99_s)} at {figure(knee.kept_per_s)} a second"
     if knee.ceiling_per_s is not None and knee.kept_per_s >= knee.ceiling_per_s:
-        return f"the rate limit hides it: {at}, and of more some would be refused"
+        return f"the rate limit hides it: {at}, and at a higher rate some reads would be refused"
     kept = f", and {at}" if knee.kept_per_s else ""
     return f"a rate limit hides it: reads were refused at {figure(knee.last_per_s)} a second{kept}"
 
 
 _WHYS = {
-    "": "it ended before it was told",
+    "": "the search ended without a result",
     "confirmed": "",
     "generator-limited": (
         f"generator-limited: {MOST_LATE} trials in a row failed while reads were sent late; use a machine with less "
         "to do, or raise --slo-ms"
     ),
-    "out of reach": "the target can do more than may be asked of it; raise --max-requests",
-    "requests": "the requests that may be sent are spent; raise --max-requests",
-    "seconds": "the time is over; raise --max-seconds",
-    "never": "{limit} is not kept even at {rate} a second; raise --slo-ms",
-    "unsteady": "no rate that was kept for a while was kept for longer, down to {rate} a second",
-    "unsettled": "the limiter is not known for sure, and nothing was driven",
-    "failing": "reads fail, at {rate} a second",
-    "interrupted": "it was interrupted",
+    "out of reach": "the target can do more than the budget of requests can show; raise --max-requests",
+    "requests": "the budget of requests is spent; raise --max-requests",
+    "seconds": "the time is up; raise --max-seconds",
+    "never": "{limit} does not hold even at {rate} a second; raise --slo-ms",
+    "unsteady": "the limit held only in short trials, and in no long trial down to {rate} a second",
+    "unsettled": "the rate limiter is not certain, so no load was sent",
+    "failing": "reads fail at {rate} a second",
+    "interrupted": "the search was interrupted",
 }

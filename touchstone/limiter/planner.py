@@ -1,4 +1,4 @@
-"""Which stimulus tells most for what it costs; pure."""
+"""Choice of the next stimulus: the most expected information for its cost; pure."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -12,28 +12,28 @@ from touchstone.limiter.belief import Belief, quantiles
 from touchstone.limiter.cells import picked
 from touchstone.limiter.kinds import LONG_AGO, NEVER, Array, Kind, State, Tiered, chosen, mapped
 
-ALONE = 0.1  # below this it is taken for granted that nobody else takes a part
-_SAMPLE = 140  # possible limiters that answer each stimulus
-_UNTIL = {"": -1, "refused": 0, "accepted": 1}  # which answer ends a segment
-_NARROW_WORTH = 0.02  # what a bit is worth of times that are known well enough
+ALONE = 0.1  # probability of other clients below which they are ignored
+_SAMPLE = 140  # posterior draws that predict each stimulus
+_UNTIL = {"": -1, "refused": 0, "accepted": 1}  # the decision that ends a segment
+_NARROW_WORTH = 0.02  # value of a bit about times that are exact enough
 _MANY = 1_000_000  # more than any limit
-# Times that are closer than this share are as good as the same; one within so much is known, the other counts in steps.
+# Times closer than the first share are equal; a time within the second is known, and the other counts in steps.
 _SAME, _KNOWN, _FEW_STEPS = 0.005, 0.02, 12
-_WORTH_TRYING = 0.1  # probability that requests are accepted before a burst of them is tried
-_LEAST_BITS = 0.003  # what tells less is not worth sending
-# Prices, in parts of spending the limit once: of a stimulus, a refused request, a refill; of room gained, in requests.
+_WORTH_TRYING = 0.1  # least probability of an acceptance for a burst without a pause
+_LEAST_BITS = 0.003  # information of a stimulus that is worth sending
+# Prices, relative to a whole limit: of a stimulus, a refused request, a refill; and of gained room, in requests.
 _LEAST_PRICE, _REFUSED_PRICE, _REFILL_PRICE, _GAINED = 0.03, 0.03, 0.2, 0.5
-_BESIDE, _KINDS = 3.0, 4  # so many blurs from an edge, and of so many kinds, an answer is predictions for sure
+_BESIDE, _KINDS = 3.0, 4  # blurs from an edge at which a response is certain; kinds whose edges count
 _FIRST_POLL, _POLLS = 7, ("poll", "poll, one more")  # least requests of the first poll, which finds the first edge
-_LATE = 0.85  # what fills a window so late tells one that closes from one that lets go of each by itself
-_GENTLY = 1.05  # the time between two requests that a first limiter is to let through, of its own
-# By which moments shares of what is still to come have come: without anything sent before, and after something.
+_LATE = 0.85  # a burst so late in a window distinguishes a fixed window from a log
+_GENTLY = 1.05  # time between two requests that a first limiter must accept, in units of its own
+# Quantiles of the times of future changes at which stimuli are tried: without a prefix, and after one.
 _SHARES, _FEW_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98), (0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Some of the possible limiters of one kind, picked as they are likely; all weights together make 1."""
+    """Weighted draws from the posterior of one kind; the weights of all kinds sum to 1."""
 
     kind: Kind
     params: dict[str, Array]
@@ -45,7 +45,7 @@ class Draws:
 
 
 def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, aside: bool = True) -> list[Draws]:
-    """A sample of about *size* of all possible limiters; *aside*: but for what only others, if any, could explain."""
+    """Draws about *size* limiters from the posterior; *aside*: without other clients, if these are unlikely."""
     aside = aside and belief.others() < ALONE
     masses = [cells.alone() if aside else cells.masses() for cells in belief.cells]
     total = np.logaddexp.reduce(np.concatenate(masses))
@@ -64,18 +64,18 @@ def sample_posterior(belief: Belief, size: int, rng: np.random.Generator, *, asi
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one draws answers to several stimuli; one row for each stimulus, one column for each limiter."""
+    """Predicted responses of one kind's draws to several stimuli; one row per stimulus, one column per draw."""
 
-    mark: NDArray[np.int64]  # the same where all answers are the same
-    noise_bits: Array  # bits that nobody can predict: the moment is too close to call
+    mark: NDArray[np.int64]  # equal if all responses are equal
+    noise_bits: Array  # unpredictable information: decisions too close to an edge
     sent: Array  # requests
-    refused: Array  # of these
-    end_at: Array  # when the last of them is answered
+    refused: Array  # refused requests
+    end_at: Array  # time of the last response
     state: State
 
 
 def _steps(stimuli: Sequence[Stimulus]) -> Array:
-    """Of each step of each stimulus: when it is due, the number of its segment from 1, the answer that ends that."""
+    """Due time, number of the segment from 1, and decision that ends the segment, for each step of each stimulus."""
     steps = [
         [(at, n, _UNTIL[part.until]) for n, part in enumerate(each.segments, 1) for at in part.at] for each in stimuli
     ]
@@ -83,7 +83,7 @@ def _steps(stimuli: Sequence[Stimulus]) -> Array:
 
 
 def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: float) -> Prediction:
-    """Has each limiter of *draws* answer each stimulus."""
+    """Simulates the response of each draw to each stimulus."""
     shape, rng = (len(stimuli), len(draws)), np.random.default_rng(1)
     params = {name: np.broadcast_to(value, shape) for name, value in draws.params.items()}
     state = mapped(draws.state, lambda value: np.broadcast_to(np.asarray(value), shape))
@@ -112,24 +112,24 @@ def predict(draws: Draws, stimuli: Sequence[Stimulus], pace_s: float, blur_s: fl
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """When each possible limiter changes its answer; with weights."""
+    """Times at which the draws change their decision, with weights."""
 
     at: Array
     weights: Array
 
     def by(self, share: float) -> float:
-        """When *share* of them have come."""
+        """Quantile of the times."""
         return quantiles(self.at, self.weights, [share])[0]
 
     def ahead(self, now: float, shares: Sequence[float] = _SHARES) -> list[float]:
-        """When these shares of what is still to come have come, one after the other."""
+        """Quantiles of the times after *now*, in order."""
         later = self.at > now + 1e-6
         some = Moments(self.at[later], self.weights[later])
         return sorted({some.by(share) for share in shares}) if later.any() else []
 
 
 def refills(found: Sequence[Draws]) -> Moments:
-    """In how many seconds each possible limiter gives its limit once more."""
+    """Refill time of each draw, in seconds."""
     return _moments(found, [draws.kind.refill_s(draws.params) for draws in found])
 
 
@@ -149,13 +149,13 @@ def choose(
     narrow: bool = False,
     aside: bool = True,
 ) -> Stimulus | None:
-    """The stimulus with the most to learn for its cost; None where nothing more is to be learned.
+    """The stimulus with the most expected information for its cost; None if there is nothing left to learn.
 
     Args:
-        now: The earliest that a request can be sent, in seconds on the clock of the run.
-        first: Whether nothing was sent yet since the limiter was full for the first time.
-        narrow: Whether only its kind and its limit are to be learned.
-        aside: Whether what only others could explain is left out.
+        now: Earliest time of a request, in run seconds.
+        first: Whether nothing was sent since the first refusal.
+        narrow: Whether the times are known, and only the kind and the limit are not.
+        aside: Whether to ignore other clients if these are unlikely.
     """
     found = sample_posterior(belief, _SAMPLE, rng, aside=aside)
     limit = int(_moments(found, [draws.params["limit"] for draws in found]).by(0.5))
@@ -175,14 +175,14 @@ def choose(
 
 
 def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[Array, Array]:
-    """Bits that each stimulus tells of all that is worth knowing, and of the kind and its limit."""
+    """Expected information of each stimulus in bits: about all parameters, and about kind and limit only."""
     mark = np.concatenate([one.mark for one in predictions], axis=1)
     noise_bits = np.concatenate([one.noise_bits for one in predictions], axis=1)
     weights = np.concatenate([draws.weights for draws in found])
     names = np.concatenate([_MANY * number + draws.params["limit"] for number, draws in enumerate(found)])
     _, kind = np.unique(names, return_inverse=True)
     _, place = np.unique(np.concatenate([_places(draws) for draws in found]) + _MANY * kind, return_inverse=True)
-    # To be sure of one kind means to rule out the others: these count for more than they weigh.
+    # Certainty of one kind requires evidence against all others: unlikely kinds get more than their weight.
     evened = np.concatenate([draws.weights / np.sqrt(draws.weights.sum()) for draws in found])
     evened /= evened.sum()
     whole = _entropies(mark, weights) - _left(mark, place, weights) - noise_bits @ weights
@@ -190,16 +190,16 @@ def _worth(found: Sequence[Draws], predictions: Sequence[Prediction]) -> tuple[A
 
 
 def _left(mark: NDArray[np.int64], names: NDArray[np.int64], weights: Array) -> Array:
-    """Bits that the answers still hold where the name is known."""
+    """Entropy of the responses in bits, given the name."""
     return _entropies(mark * _MANY + names, weights) - _entropies(names[None, :], weights)
 
 
 def _places(draws: Draws) -> NDArray[np.int64]:
-    """A number for each limiter of one kind, the same where its times and its phase are as good as the same."""
+    """A number for each draw of one kind, equal if times and phase are practically equal."""
     logs = [np.log(draws.params[name]) for name in draws.kind.scales]
     unknown = [log for log in logs if np.ptp(log) > _KNOWN]
     steps = [np.rint(log / _SAME) for log in logs]
-    if len(logs) > len(unknown) == 1:  # else whatever tells of the known one would seem to tell of the other
+    if len(logs) > len(unknown) == 1:  # else information about the known time would count as well
         steps = [np.floor(np.argsort(np.argsort(unknown[0])) * (_FEW_STEPS / len(draws)))]
     _, place = np.unique(np.array([*steps, np.rint(draws.params["phase"] / _SAME)]), axis=1, return_inverse=True)
     return np.asarray(place.ravel())
@@ -218,7 +218,7 @@ def _entropies(mark: NDArray[np.int64], weights: Array) -> Array:
 def _cost(
     found: Sequence[Draws], predictions: Sequence[Prediction], now: float, prices: tuple[float, float, float]
 ) -> Array:
-    """What each stimulus costs, with the prices of one request, of one second, and of one that gains room."""
+    """Cost of each stimulus; *prices*: of one request, of one second, and of room for one more request."""
     request, second, gained = prices
     total = np.full(len(predictions[0].mark), _LEAST_PRICE)
     for draws, one in zip(found, predictions, strict=True):
@@ -231,7 +231,7 @@ def _cost(
 
 
 def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float, limit: int) -> Iterator[Stimulus]:
-    """Stimuli around the moments at which the possible limiters would change their answers."""
+    """Stimuli around the times at which the draws change their decisions."""
     most = int(max(draws.params["limit"].max() for draws in found)) + 2
     free, turn = _changes(found, [draws.state for draws in found], now)
     rest_s, kind = refills(found).by(0.9), found[0].kind
@@ -258,7 +258,7 @@ def candidates(found: Sequence[Draws], now: float, pace_s: float, blur_s: float,
 def _prefixes(
     found: Sequence[Draws], now: float, changes: tuple[Moments, Moments], limit: int, most: int
 ) -> Iterator[Stimulus]:
-    """What may be sent before something else."""
+    """Stimuli that may precede another one."""
     free, turn = changes
     starts = sorted({at for at in (free.by(0.5), free.by(0.95), turn.by(0.95)) if at > now})
     if float((free.at <= now + 1e-6) @ free.weights) > _WORTH_TRYING:
@@ -280,7 +280,7 @@ def _once(moments: Sequence[float], before: tuple[Segment, ...], name: str, most
 
 
 def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str, most: int) -> Iterator[Stimulus]:
-    """One now and then until one is accepted, each step as likely as any other to bring it."""
+    """Requests until one is accepted, each step with equal probability of an acceptance."""
     for count in (4, 10):
         at = tuple(moments.ahead(now, [(number + 0.5) / count for number in range(count)]))
         if len(at) > 1:
@@ -293,7 +293,7 @@ def _polls(moments: Moments, now: float, before: tuple[Segment, ...], name: str,
 def _spaced(
     moments: Moments, now: float, before: tuple[Segment, ...], name: str, limit: int, most: int
 ) -> Iterator[Stimulus]:
-    """Evenly over all moments that are possible."""
+    """Requests that are spread evenly over all possible times."""
     low, high = max(now, moments.by(0.03)), moments.by(0.97)
     for count in sorted({3, max(2, limit // 2), max(2, limit - 1)} if high > max(low, now + 1e-6) else ()):
         part = spread(low, high, count)
@@ -302,14 +302,14 @@ def _spaced(
 
 
 def _changes(found: Sequence[Draws], states: Sequence[State], now: float) -> tuple[Moments, Moments]:
-    """When each possible limiter would let one in, and when it would change otherwise."""
+    """Times at which each draw accepts a request, and at which its counts expire or its window ends."""
     each = [(draws.kind, (draws.params, state)) for draws, state in zip(found, states, strict=True)]
     free = _moments(found, [np.maximum(kind.free_at(*known), now) for kind, known in each])
     return free, _moments(found, [np.maximum(kind.turn_at(*known), now) for kind, known in each])
 
 
 def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
-    """Just before and just after the moments at which each of the likeliest kinds changes."""
+    """Times just before and just after the changes of each of the likeliest kinds."""
     moments = []
     for draws in sorted(found, key=lambda one: -one.weights.sum())[:_KINDS]:
         kind, known = draws.kind, (draws.params, draws.state)
@@ -320,7 +320,7 @@ def _beside(found: Sequence[Draws], now: float, blur_s: float) -> list[float]:
 
 
 def steady(kind: Tiered, now_at: float, count: int) -> Segment:
-    """As many as the first of two limiters lets through one by one, until the one behind it refuses."""
+    """Requests at a pace that the first of two limiters accepts, until the one behind it refuses."""
     known = {name: np.asarray(value) for name, value in kind.known.items()}
     step_s = _GENTLY * float(kind.first.refill_s(known)) / kind.known["limit"]
     return Segment(tuple(now_at + number * step_s for number in range(count)), "refused")

@@ -1,4 +1,4 @@
-"""A queue: answers that come one after the other at a steady pace, and refusals when it is full; pure."""
+"""Queue in front of the target: responses at a steady pace, and refusals when it is full; pure."""
 
 import math
 import statistics
@@ -15,61 +15,61 @@ from touchstone.limiter.belief import plain
 from touchstone.limiter.kinds import Array, Mask
 from touchstone.limiter.story import Story
 
-_HELD_SHARE = 0.25  # of a pace: what is held back by less may have been on its way for so long
-_ROUNDS = 4  # pace and turns depend on each other: so often each is found anew
-_LEAST_S = 0.0001  # no clock and no sleep is better
-_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # times its blur, in paces, a place may be free sooner or later
-_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations, by the median, that an answer of a line may be off
+_DELAYED_SHARE = 0.25  # least delay by the queue, in paces; a shorter one may be due to the network
+_ROUNDS = 4  # iterations of the fit: pace and turns depend on each other
+_LEAST_S = 0.0001  # resolution of clocks and sleeps
+_BLURS, _LEAST_GRAIN, _MOST_GRAIN = 4.0, 0.02, 0.25  # error of the time of a free place: in blurs; bounds in paces
+_FAR, _OF_NORMAL = 5.0, 1.4826  # standard deviations beyond which a response is an outlier; from the median
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What is known of a queue, and how it stood when each request came."""
+    """Fitted queue, and its state at each request."""
 
-    pace: Interval  # seconds
-    blur: float  # paces that answers which had to wait are from their turn
-    delay: int  # how many do not have to wait behind the one that is served
-    empty_at: float  # when all that was let in is served
+    pace: Interval  # seconds per request
+    blur: float  # distance of delayed responses from their turn, in paces
+    delay: int  # requests that pass without a wait behind the one that is served
+    empty_at: float  # time at which all accepted requests are served
     accepted: Mask
-    paces: Array  # until the queue would have been empty; 0 where it was
-    place: Array  # how many had been let in before it since the queue was empty
-    waited: Array  # how much longer its answer took than one that need not wait, in paces
+    paces: Array  # time until the queue is empty, in paces
+    place: Array  # accepted requests before it since the queue was empty
+    waited: Array  # additional response time, in paces
 
     def off(self, first: int) -> float:
-        """How far answers from this one on that had to wait were from their turn, in paces, but for a common delay."""
+        """Median distance of delayed responses from their turn, in paces, without a common delay; from *first* on."""
         expected = self.paces[first:] - self.delay
-        late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _HELD_SHARE)]
+        late = (self.waited[first:] - expected)[self.accepted[first:] & (expected > 2 * _DELAYED_SHARE)]
         return float(np.median(np.abs(late - max(0.0, np.median(late))))) if len(late) else 0.0
 
     def places(self, first: int, count: int) -> tuple[int, float]:
-        """The least and the most places that a queue has which gave these answers; infinitely many for none."""
+        """Fewest and most places of a queue that fit these responses; infinitely many without a refusal."""
         grain = min(max(_LEAST_GRAIN, _BLURS * self.blur), _MOST_GRAIN)
         part = slice(first, first + count)
         accepted, paces = self.accepted[part], self.paces[part]
         least = np.ceil(paces[accepted] - grain)
-        # No more can be taken than were let in, whatever the clocks say.
+        # No more places can be occupied than requests were accepted.
         most = np.ceil(np.minimum(paces + grain, self.place[part])[~accepted]) - 1
         return int(max(least, default=0)), float(min(most, default=math.inf))
 
 
 def fit(answers: Sequence[Answer], rough_s: float, afresh: Collection[int] = ()) -> Fit:
-    """The pace and the delay that fit all answers best; before the answers *afresh* the queue was empty."""
+    """Fits pace and delay to all responses; the queue was empty before each index in *afresh*."""
     took_s, done_at = (np.array(values) for values in zip(*((a.took_s, a.done_at) for a in answers), strict=True))
     accepted, pace = np.array([answer.accepted for answer in answers]), Interval(rough_s, rough_s, rough_s)
-    # From when a request is sent to when the queue meets it.
+    # One-way time from the client to the queue.
     leg_s = float(took_s.min() if accepted.all() else np.median(took_s[~accepted])) / 2
     for number in range(_ROUNDS + 1):
         paces, busy, place, empty_at = _turns(answers, pace.value, leg_s, afresh)
         waited = (took_s - np.median(took_s[accepted & (place == 0)])) / pace.value
-        waits = accepted & (place > 0) & (waited > _HELD_SHARE)
-        held = waits & (paces - _middle((paces - waited)[waits]) > _HELD_SHARE)
-        held = held if held.any() else waits
-        spared = _middle((paces - waited)[held])
+        waits = accepted & (place > 0) & (waited > _DELAYED_SHARE)
+        delayed = waits & (paces - _middle((paces - waited)[waits]) > _DELAYED_SHARE)
+        delayed = delayed if delayed.any() else waits
+        free = _middle((paces - waited)[delayed])
         if number < _ROUNDS:
-            groups = [held & (busy == one) for one in np.unique(busy[held])]
+            groups = [delayed & (busy == one) for one in np.unique(busy[delayed])]
             pace = _pace([_line(place[mine], done_at[mine]) for mine in groups if mine.sum() > 1], pace.value)
-    blur = abs(spared - round(spared)) + _middle(np.abs(paces - waited - spared)[held])
-    return Fit(pace, blur, max(0, round(spared)), empty_at, accepted, paces, place, waited)
+    blur = abs(free - round(free)) + _middle(np.abs(paces - waited - free)[delayed])
+    return Fit(pace, blur, max(0, round(free)), empty_at, accepted, paces, place, waited)
 
 
 def _middle(values: Array) -> float:
@@ -79,7 +79,7 @@ def _middle(values: Array) -> float:
 def _turns(
     answers: Sequence[Answer], pace_s: float, leg_s: float, afresh: Collection[int]
 ) -> tuple[Array, Array, Array, float]:
-    """Has a queue serve all of *answers*: paces, number of the busy time, and place of each; when all are served."""
+    """Simulates the queue: paces, busy period and place of each request; and the time at which it is empty."""
     empty_at, busy, place, found = -math.inf, -1, 0, []
     for number, answer in enumerate(answers):
         at = answer.sent_at + leg_s
@@ -94,7 +94,7 @@ def _turns(
 
 
 def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
-    """The slope of all lines of places and times together, with what holds 95 %."""
+    """Common slope of all lines of places and times, with its 95 % interval."""
     lines = [line - line.mean(axis=0) for line in lines if len(line) > 1]
     points = np.concatenate([np.zeros((0, 2)), *lines])
     below = float(points[:, 0] @ points[:, 0])
@@ -104,14 +104,14 @@ def _pace(lines: Sequence[Array], rough_s: float) -> Interval:
     free = len(points) - len(lines) - 1
     rest = points[:, 1] - slope * points[:, 0]
     blur_s = max(_LEAST_S, math.sqrt(float(rest @ rest) / free)) if free > 0 else 10 * _LEAST_S
-    # Of Student's t, within a tenth from four degrees of freedom on.
+    # Quantile of Student's t, to within a tenth from four degrees of freedom on.
     errors = 1.96 + 2.4 / max(free, 1) + 8 / max(free, 1) ** 2
     half_s = errors * blur_s / math.sqrt(below)
     return Interval(slope, slope - half_s, slope + half_s)
 
 
 def _line(places: Array, done: Array) -> Array:
-    """Places and times of answers, but for those far from the line of most."""
+    """Places and times of responses on one line, without outliers."""
     places, done = np.sort(places), np.sort(done)
     later = np.triu(np.ones((len(done), len(done)), dtype=bool), 1)
     slope = np.median((np.subtract.outer(done, done) / np.subtract.outer(places, places).clip(max=-1))[later])
@@ -122,37 +122,37 @@ def _line(places: Array, done: Array) -> Array:
 
 
 _SIZES = (48, 120)  # requests of a filling until one is refused
-_AGREE, _MOST_SEEN = 2, 6  # so many fillings have to show the same, of so many at most
-_NARROW, _NARROW_ENOUGH = 0.019, 0.05  # width of the pace, as a share of it; and where more fillings would not help
-_MOST_BLUR = 0.3  # in paces; beyond it turns cannot be told apart
-# From one request of a filling to the next: what so many answers take, within these shares of a pace; more each time.
+_AGREE, _MOST_FILLINGS = 2, 6  # fillings that must agree, and most fillings
+_NARROW, _NARROW_ENOUGH = 0.019, 0.05  # relative width of the pace's interval; after the last filling
+_MOST_BLUR = 0.3  # in paces; beyond it, turns cannot be distinguished
+# Gap between requests of a filling: in seconds, in response times, between two shares of a pace; longer each time.
 _LEAST_GAP_S, _GAP_ANSWERS, _LEAST_SHARE, _MOST_SHARE, _OTHER_SHARE = 0.002, 2.0, 0.0125, 0.125, 0.15
-_SPARE = 4  # more than a filling should take
-_ENDLESS = 10_000.0  # places of which no end was met
-_LAST = 4  # answers of the burst that tell a rough pace
-_MOST_OFF = 0.5  # answers that are further from their turn, in paces, did not wait for it
+_SPARE = 4  # extra requests of a filling
+_ENDLESS = 10_000.0  # places of a queue that refused nothing
+_LAST = 4  # responses of the burst that give a rough pace
+_MOST_OFF = 0.5  # responses further from their turn, in paces, come from no queue
 
 
 @dataclass
 class Queues:
-    """The part of a probe that looks at a queue: fills it until one is refused, twice."""
+    """Search for a queue: fills it at least twice, until a request is refused."""
 
     story: Story
-    fillings: list[range] = field(default_factory=list)  # numbers of the answers that each filling brought
-    disproved: bool = False  # answers did not wait for each other
+    fillings: list[range] = field(default_factory=list)  # indices of the responses to each filling
+    disproved: bool = False  # responses did not wait for each other
 
     def propose(self, now_at: float, left: int) -> Stimulus | None:
-        """What is sent next; None where the queue is known, or cannot be."""
+        """Next stimulus; None once the queue is known, or if it cannot be known."""
         full = self._full()
         size = len(self.fillings) - len(full)
-        if self.disproved or self.settled or size >= len(_SIZES) or len(self.fillings) >= _MOST_SEEN or left < 2:
+        if self.disproved or self.settled or size >= len(_SIZES) or len(self.fillings) >= _MOST_FILLINGS or left < 2:
             return None
         known = self._known()
         pace_s = known.pace.value
-        # The first one goes on from where the burst has left it; all others find it empty for one pace.
+        # The first filling follows the burst directly; all others start one pace after the queue is empty.
         at = max(now_at, known.empty_at + pace_s) if self.fillings else now_at
         gap_s = max(_GAP_ANSWERS * self.story.quickest_s, _LEAST_GAP_S, _LEAST_SHARE * pace_s)
-        # Each at another one, so that the last request does not come each time just as a place is freed.
+        # Gaps differ, or the last request might always come just when a place becomes free.
         gap_s = min(gap_s, _MOST_SHARE * pace_s) * (1 + _OTHER_SHARE * len(self.fillings))
         count = _SIZES[size]
         if full:
@@ -160,7 +160,7 @@ class Queues:
         return Stimulus("fill the queue", (stream(at, min(count, left), gap_s),), stage="queue")
 
     def observe(self, answers: Sequence[Answer]) -> None:
-        """Takes in what came of it."""
+        """Updates the search with the responses to its stimulus."""
         if not answers:
             return
         first = len(self.story.answers) - len(answers)
@@ -178,16 +178,16 @@ class Queues:
 
     @property
     def settled(self) -> bool:
-        """Whether enough fillings agree, turns can be told apart, and the pace is known well enough."""
+        """Whether enough fillings agree, turns are distinguishable, and the pace is exact enough."""
         if self.disproved or len(self._full()) < _AGREE:
             return False
         places, known = self._places(), self._known()
-        most = _NARROW if len(self.fillings) < _MOST_SEEN else _NARROW_ENOUGH
+        most = _NARROW if len(self.fillings) < _MOST_FILLINGS else _NARROW_ENOUGH
         narrow = known.pace.high <= (1 + most) * known.pace.low and known.blur <= _MOST_BLUR
         return narrow and places.low == places.high
 
     def tier(self) -> Tier | None:
-        """The queue, as far as it is known."""
+        """The queue with its current numbers; None before the first filling."""
         if not self.fillings or self.disproved:
             return None
         known, places = self._known(), self._places()
@@ -202,7 +202,7 @@ class Queues:
         return Tier("leaky-bucket", text, numbers, options)
 
     def _places(self) -> Interval:
-        """How many may wait, by the last fillings of which one was refused; without any, by all of them."""
+        """Places of the queue, from the last fillings with a refusal; without one, from all fillings."""
         known, full = self._known(), self._full()
         bounds = [known.places(one.start, len(one)) for one in full[-_AGREE:] or self.fillings]
         if not full:

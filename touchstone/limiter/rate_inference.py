@@ -22,10 +22,7 @@ _MOST_STUCK, _STILL, _STILL_WIDE = 5, 0.003, 0.98  # it stops after so many stim
 # After refusals that move the probability by less than the first, it waits for this share of a refill, ever longer.
 _MOVED, _PATIENCE = 0.1, 0.05
 _MISFIT = 0.5  # above this probability of other clients, no limiter alone explains the responses
-_UNSHARED, _NOBODY = (
-    0.09,
-    0.002,
-)  # most probability of other clients: for a certain result, and for one filling to be enough
+_UNSHARED, _NOBODY = 0.09, 0.002  # most probability of other clients: to be certain; to be so after one filling
 _CONTRADICTED = 0.02  # share of responses that contradict the likeliest limiter: more mean another limiter
 _MOST_WIDENED = 3  # times that other clients, or a second limiter, are added to the hypotheses
 _MOST_AGAIN = 4  # stimuli to reach a limit again once all else is known
@@ -344,7 +341,7 @@ class Rates:
 
     @property
     def settled(self) -> bool:
-        """Whether one family and its numbers are certain, and it has both accepted and refused since."""
+        """Whether one family and its numbers are certain, also after a second filling."""
         both_ways = self._unlikely < _ONE_SIDED and not self._filled_once
         return self._known and both_ways and self.belief.others() < _UNSHARED
 

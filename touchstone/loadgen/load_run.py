@@ -295,7 +295,7 @@ class LoadRun:
     ) -> None:
         outcome = NO_ANSWER if answer.head is None or answer.error else str(answer.head.status)
         outcome = CUT_OFF if cut_off else outcome
-        self.silence.hear(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
+        self.silence.record(answer.sent_at, answered=outcome not in (NO_ANSWER, CUT_OFF))
         closed = self.go.options.model == "closed" and paced
         intended_at = answer.sent_at if closed else intended_at
         sample = Sample(request.operation, outcome, intended_at, answer.sent_at, answer.done_at, len(answer.body))

@@ -181,7 +181,7 @@ class SettingUp:
             raise Unsuited("could-not-run", f"publishing {template.ref} failed: {answer}")
         if self._exam.budget.is_doubtful(template.ref):
             # Only this read shows whether publishing began a build, which would cost budget.
-            self._exam.look(template.ref)
+            self._exam.read_uncertain(template.ref)
         history = History(self._contract)
         history.add(exchange)
         return history.contents(template.ref)[-1]
@@ -198,7 +198,7 @@ class SettingUp:
         """Number of builds that may still begin. If it is below *planned*, uncertain starts are read first."""
         budget = self._exam.budget
         if budget.builds < planned:
-            budget.look_through(self._exam.look)
+            budget.resolve(self._exam.read_uncertain)
         return max(0, budget.builds)
 
     @property

@@ -18,7 +18,7 @@ from touchstone.proof.result import GOOD, Blame, Subject, Trial
 from touchstone.proof.trial import Order
 
 # The fork server imports this module before the first trial.
-WARM = "touchstone.proof.warm"
+WARM = ("touchstone.proof.warm", "touchstone.cli.prove")
 
 # A trial that runs longer is killed and counts as failed.
 LAST_S = trial.TRIAL_SECONDS + 60.0
@@ -43,7 +43,7 @@ def prove(
         on_outcome: Called with each outcome when its trial ends, from one thread at a time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([WARM])
+    context.set_forkserver_preload(list(WARM))
     outcomes: dict[str, Trial] = {}
     stop = threading.Event()
     with _hypothesis_in(folder / "hypothesis"), ThreadPoolExecutor(jobs) as pool:

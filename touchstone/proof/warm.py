@@ -3,7 +3,6 @@
 import schemathesis.pytest.plugin  # noqa: F401
 
 import touchstone.check.pytest_plugin
-import touchstone.cli.prove
 import touchstone.proof.trial  # noqa: F401
 from touchstone.check.schemathesis_hooks import load_schema
 

@@ -1,1 +1,1 @@
-"""Recordings: HAR files, how they are made, replayed, compared with a live target and served to tests."""
+"""Recordings: HAR files. They are recorded, replayed, compared with a live target, and served to tests."""

@@ -1,4 +1,4 @@
-"""The command `drift`: plays the recorded scenarios with a live target and compares the shape of its answers.
+"""The command `drift`: plays the recorded scenarios against a live target and compares the shape of its responses.
 
 The shape is status, media type, header names, fields, types of values, and texts that are single words.
 """
@@ -30,43 +30,43 @@ from touchstone.recordings.recording import Recording, Terms, step
 from touchstone.twin import TwinSettings
 from touchstone.types import Conclude, Progress
 
-# By part, such as ``status``, ``header retry-after`` or ``field errors[].code``, what stood there: a status, a media
-# type, a word or the type of a value; nothing for a header.
+# The observed values of each part, such as ``status``, ``header retry-after`` or ``field errors[].code``. A value is a
+# status, a media type, a word or the name of a type. A header has none.
 Shape = dict[str, set[str]]
 
 _WORD = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)*")
 _LONGEST_WORD = 24
-# An answer carries it or not as the network likes.
-_HEADERS_OF_CHANCE = frozenset({"date", "age"})
+# Proxies on the way add or drop these.
+_UNSTEADY_HEADERS = frozenset({"date", "age"})
 _TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What became of a target since it was recorded."""
+    """Differences between a target and its recordings."""
 
     outcome: Outcome
-    changes: tuple[str, ...]  # a sentence each
-    uncompared: dict[str, str]  # by scenario, why nothing can be said of it
-    exit_code: int  # 1 where a claim is broken, 3 where something could not be compared, else 0
-    reason: str  # one sentence for the exit code
+    changes: tuple[str, ...]  # one sentence each
+    uncompared: dict[str, str]  # reasons by scenario
+    exit_code: int  # 1: a claim is broken; 3: a scenario could not be compared; else 0
+    reason: str  # of the exit code, one sentence
 
 
 def chosen(paths: Sequence[Path]) -> dict[str, Recording]:
-    """The recordings in files that can be compared with a live target, by their scenario.
+    """The recordings in files, by scenario.
 
     Raises:
         RecordingError: a file cannot be read.
-        UsageError: one is of no scenario, or two are of one.
+        UsageError: a file records no scenario, or two files record the same one.
     """
     found: dict[str, Recording] = {}
     for recording in map(reader.read, reader.found(paths)):
         if scenario_of(recording.case) != recording.name:
-            problem = "no recording of a scenario; see `touchstone record --list`, or leave it out"
+            problem = "records no scenario; leave it out; `touchstone record --list` prints the scenarios"
             raise UsageError(f"{recording.path}: {problem}")
         if recording.name in found:
             earlier = found[recording.name].path
-            raise UsageError(f"{recording.path}: of the same scenario as {earlier}; compare with one of them at a time")
+            raise UsageError(f"{recording.path}: records the same scenario as {earlier}; leave one of them out")
         found[recording.name] = recording
     return found
 
@@ -79,10 +79,10 @@ def compare(
     conclude: Conclude,
     twin: TwinSettings = RECORDED_TWIN,
 ) -> Drift:
-    """Plays the scenarios of recordings with a target and compares; *twin* is how an embedded target behaves."""
+    """Plays the scenarios of recordings against a target and compares; *twin* configures an embedded target."""
     outcome = runner.check(settings, argv, progress, conclude, twin, Errand("drift", "record", tuple(before)))
     log = read(outcome.run_log)
-    # A case that failed has findings, and was played to its end all the same. What it was played on is not compared.
+    # A failed case has findings, but was played to its end. Terms are not compared.
     played = taken(log, before, Terms(), good=("passed", "failed"))
     now = {name: recording for name, recording in played.items() if isinstance(recording, Recording)}
     missing = {name: why for name, why in played.items() if isinstance(why, str)}
@@ -98,7 +98,7 @@ def compare(
 
 
 def ending(code: int, target: str, changed: int, uncompared: int, compared: int, why: str) -> str:
-    """One sentence for an exit code; *why* is what kept the run from its end, empty where nothing did."""
+    """Returns one sentence for an exit code; *why* is the reason of an incomplete run, else empty."""
     changes = f"{target}: {plural(changed, 'change')}"
     if code == 130:
         return "interrupted"
@@ -111,7 +111,7 @@ def ending(code: int, target: str, changed: int, uncompared: int, compared: int,
 
 
 def drift(before: Mapping[str, Recording], now: Mapping[str, Recording]) -> tuple[str, ...]:
-    """What has changed between recordings of the same scenarios; a repeated change stands once, with the occasions."""
+    """Differences between recordings of the same scenarios; a repeated one is listed once, with its places."""
     same = sorted(before.keys() & now.keys())
     changes: dict[str, list[str]] = defaultdict(list)
     for name in same:
@@ -140,7 +140,7 @@ def _steps(before: Recording, now: Recording) -> Iterator[str]:
 
 
 def _shapes(exchanges: Iterable[Exchange]) -> dict[str, Shape]:
-    """The shape of all answers on each occasion: an operation, and the step that it shows."""
+    """The combined shape of all responses by occasion: an operation and a step, ``getBuild (ready)``."""
     shapes: dict[str, Shape] = defaultdict(lambda: defaultdict(set))
     for exchange in exchanges:
         if exchange.response is not None:
@@ -154,7 +154,7 @@ def _parts(response: Response) -> Iterator[tuple[str, str]]:
     media_type = (response.header("content-type") or "").partition(";")[0].strip().lower()
     yield "status", str(response.status)
     yield "media type", media_type or "none"
-    for name in sorted({name.lower() for name, _ in response.headers} - _HEADERS_OF_CHANCE):
+    for name in sorted({name.lower() for name, _ in response.headers} - _UNSTEADY_HEADERS):
         yield f"header {name}", ""
     texts = [response.body] if response.body else []
     if media_type == EVENT_STREAM:
@@ -186,7 +186,7 @@ def _differences(old: Shape, new: Shape) -> Iterator[str]:
         elif is_now is None:
             yield f"{part} is gone" + (f"; it was {_joined(was)}" if was else "")
         elif _TYPES[str] in was | is_now and part.startswith("field "):
-            # Where any text may stand, it does not matter which words do.
+            # A field with free text may hold any word.
             was, is_now = (
                 {value if value in _TYPES.values() else _TYPES[str] for value in one} for one in (was, is_now)
             )

@@ -1,6 +1,6 @@
-"""The pytest plugin for people who write clients of the API: a recording or a twin for each test that asks for one.
+"""The pytest plugin for tests of API clients: the fixtures `build_recordings` and `build_twin`.
 
-It is loaded into every pytest run of the environment, so nothing but pytest is imported until a test asks.
+pytest loads it in every run of the environment. Heavy imports therefore wait until a test requests a fixture.
 """
 
 from collections.abc import Generator, Iterator
@@ -18,41 +18,44 @@ MARK = "build_twin"
 
 
 class BuildRecordings:
-    """Puts recordings on for one test, one at a time."""
+    """Serves recordings to one test, one at a time."""
 
     def __init__(self) -> None:
         self._recordings: list[ServedRecording] = []
-        self._on: ServedRecording | None = None
+        self._served: ServedRecording | None = None
         self._reported = 0
 
     def __call__(self, scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> "ServedRecording":
-        """Serves a recording, in place of the one before; streams come *speed* times as fast, at once for 0.
+        """Serves a recording instead of the previous one.
 
-        *scenario* is a path, or a name in *folder*, which without one is that of the embedded twin.
+        Args:
+            scenario: Path of a HAR file, or name of a recording in *folder*.
+            speed: Speed of event streams: 1 as recorded, 0 at once.
+            folder: Folder of recordings; those of the embedded twin by default.
         """
         __tracebackhide__ = True
-        from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and most runs need none of it
+        from touchstone.recordings import reader, servers  # noqa: PLC0415 - heavy, and few runs need it
 
-        self.take_off()
+        self.stop()
         try:
             recording = servers.ServedRecording(reader.read(servers.found(scenario, folder)), speed)
         except HarnessError as error:
             problem = str(error)
         else:
             recording.start()
-            self._on = recording
+            self._served = recording
             self._recordings.append(recording)
             return recording
         pytest.fail(f"build_recordings: {problem}")
 
-    def take_off(self) -> None:
+    def stop(self) -> None:
         """Lets clients reach the network again."""
-        if self._on is not None:
-            self._on.stop()
-            self._on = None
+        if self._served is not None:
+            self._served.stop()
+            self._served = None
 
-    def news(self) -> str:
-        """The requests without an answer since the last call; empty for none."""
+    def unreported(self) -> str:
+        """Returns the requests without a recorded response since the last call, one a line."""
         errors = [error for recording in self._recordings for error in recording.errors]
         new, self._reported = errors[self._reported :], len(errors)
         return "\n".join(dict.fromkeys(new))
@@ -65,43 +68,43 @@ def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker."""
     config.addinivalue_line(
         "markers",
-        f"{MARK}(fault, variant, rate, capacity, plan, ...): how the server of the fixture {MARK} behaves",
+        f"{MARK}(fault, variant, rate, capacity, plan, ...): options of the server of the fixture {MARK}",
     )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fails a test with a request that no recording could answer, whatever its client made of it."""
+    """Fails a test after a request without a recorded response, even if the client swallowed the error."""
     try:
         result = yield
     except BaseException:
-        if news := _news(item):
-            item.add_report_section("call", "build_recordings", news)
+        if errors := _unreported(item):
+            item.add_report_section("call", "build_recordings", errors)
         raise
-    if news := _news(item):
-        pytest.fail(news, pytrace=False)
+    if errors := _unreported(item):
+        pytest.fail(errors, pytrace=False)
     return result
 
 
-def _news(item: pytest.Item) -> str:
+def _unreported(item: pytest.Item) -> str:
     recordings = item.stash.get(_RECORDINGS, None)
-    return recordings.news() if recordings else ""
+    return recordings.unreported() if recordings else ""
 
 
 @pytest.fixture
 def build_recordings(request: pytest.FixtureRequest) -> Iterator[BuildRecordings]:
-    """Serves recordings by the names of their scenarios, each at its *url*; the next takes the former off."""
+    """Serves recordings by scenario name, one at a time, each at its *url*."""
     recordings = request.node.stash[_RECORDINGS] = BuildRecordings()
     yield recordings
-    recordings.take_off()
-    if news := recordings.news():
-        pytest.fail(news, pytrace=False)
+    recordings.stop()
+    if errors := recordings.unreported():
+        pytest.fail(errors, pytrace=False)
 
 
 @pytest.fixture
 def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
-    """Starts a live server of the whole contract, which ``@pytest.mark.build_twin(capacity=1)`` configures."""
-    from touchstone.recordings.servers import ServedTwin  # noqa: PLC0415 - heavy, and most runs need none of it
+    """Starts a live server of the whole API; ``@pytest.mark.build_twin(capacity=1)`` configures it."""
+    from touchstone.recordings.servers import ServedTwin  # noqa: PLC0415 - heavy, and few runs need it
 
     try:
         twin = ServedTwin(**_options(request))
@@ -112,10 +115,13 @@ def build_twin(request: pytest.FixtureRequest) -> "Iterator[ServedTwin]":
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the markers of a test say, the nearest one last."""
+    """The combined arguments of a test's markers; the nearest marker wins."""
     options: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers(MARK))):
         if mark.args:
-            pytest.fail(f"@pytest.mark.{MARK}: found {mark.args[0]!r}; expected names, e.g. capacity=1", pytrace=False)
+            pytest.fail(
+                f"@pytest.mark.{MARK}: found {mark.args[0]!r}; expected keywords, e.g. capacity=1",
+                pytrace=False,
+            )
         options |= mark.kwargs
     return options

@@ -1,7 +1,7 @@
-"""Recordings that others made: HAR files of browsers, proxies and testers.
+"""Foreign recordings: HAR files of browsers, proxies and test tools.
 
-What is no exchange with the API, or does not say what was answered, or to whom, is left out and counted. See
-`replay.doubted` for what may be concluded from the rest.
+Entries of other APIs, without a complete response, or with an unknown account are skipped and counted. `replay.doubted`
+limits the findings from the rest.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/, and what Chrome, Firefox, Safari, mitmproxy,
 Playwright and schemathesis write.
@@ -29,17 +29,17 @@ from touchstone.rules.eventlog import log_of
 from touchstone.target.redact import REDACTED, Secrets
 
 Json = Mapping[str, Any]
-Times = tuple[float, float, float]  # when it was sent, when the head of the answer was there, and when all of it was
+Times = tuple[float, float, float]  # request sent, response head received, response complete
 
-# Why nobody can know what was answered, whose key a request shows, or whether it was one.
+# Reasons for an unknown response or an unknown account.
 NO_TEXT = "without a captured body"
 CUT_TEXT = "with a body that was cut"
-GIVEN_UP = "given up before the answer was there"
-KEY_UNKNOWN = "refused, and the file does not say with which key"
-LAPSED = "refused, and the key may not have been valid at that time"
-NOT_NAMED = "with a key that no --as names"
+GIVEN_UP = "given up before the response was complete"
+KEY_UNKNOWN = "refused, and the file does not show the key"
+LAPSED = "refused, and the key may have been invalid at that time"
+NO_ACCOUNT = "with a key that is in no --as"
 
-# Whose version it is that a key is answered about.
+# The owner of the versions behind a key.
 _OWNERS: Mapping[str, Owner] = {
     "primary": "primary",
     "lowercase-scheme": "primary",
@@ -48,8 +48,8 @@ _OWNERS: Mapping[str, Owner] = {
 }
 _CHANGING = frozenset({"publishTemplate", "deleteTemplate", "startBuild", "cancelBuild"})
 _SUCCESS = range(200, 300)
-# By operation, the statuses of a version that was there before the request, and of one that was not.
-_TELLS: Mapping[str, tuple[Container[int], Container[int]]] = {
+# By operation, the statuses which prove that a version existed before the request, and those which prove it did not.
+_CONCLUSIVE: Mapping[str, tuple[Container[int], Container[int]]] = {
     "publishTemplate": ((409,), _SUCCESS),
     "cancelBuild": ((202,), ()),
     "streamBuildEvents": ((200,), ()),
@@ -63,13 +63,13 @@ _YEAR_10000_AT = 253_402_300_800
 def recording(
     document: dict[str, Any], name: str, path: str, contract: Contract, accounts: Accounts | None = None
 ) -> Recording:
-    """The exchanges with the API in a document that has the form of a HAR.
+    """Returns the exchanges with the API in a valid HAR document.
 
     Args:
-        accounts: Whose each key is. Where it is empty, the only accepted key is the primary one; where None, all are.
+        accounts: The account of each key. Empty: the only accepted key is the primary one. None: all are primary.
 
     Raises:
-        ValueError: something cannot be read, by its JSON pointer; or several keys are accepted, and nobody said whose.
+        ValueError: an entry is invalid, with its JSON pointer; or the server accepts several keys without an account.
     """
     left_out: Counter[str] = Counter()
     calls = _calls(document["log"], contract, left_out)
@@ -109,10 +109,10 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 class _Call:
     """A request to the API."""
 
-    exchange: Exchange  # with secrets in it; times are on one clock for all calls of a file
-    status: int  # that came back, also where the rest is not in the file; 0 where none did
-    left_out: str  # why it is not judged; empty where it is
-    holds: str  # how it holds a key; see `_key_of`
+    exchange: Exchange  # still with secrets; all calls of a file share one clock
+    status: int  # of the response, even if its body is not in the file; 0 without a response
+    left_out: str  # why it is not judged; empty if it is
+    key_form: str  # see `_key_of`
     key: str = field(repr=False)
 
 
@@ -136,7 +136,7 @@ def _calls(log: Json, contract: Contract, left_out: Counter[str]) -> list[_Call]
 
 
 def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
-    """The origin and path below which most different operations are used, long paths first; None without any."""
+    """The base URL with the most different operations, weighted by path length; None without any operation."""
     operations: dict[str, set[tuple[str, int]]] = defaultdict(set)
     times: Counter[str] = Counter()
     for entry in entries:
@@ -152,7 +152,7 @@ def _base_of(entries: Sequence[Json], contract: Contract) -> str | None:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Origin, as browsers write it, and target of a URL, without user and fragment."""
+    """Splits a URL into its normalised origin and its target, without user and fragment."""
     match = _URL.match(url)
     if match is None:
         return "", ""
@@ -170,31 +170,31 @@ def _call(entry: Json, target: str, writer: str, before_at: float | None, contra
     response = _response(answer, round(done_at - sent_at, 6)) if status and not unknown else None
     operation, ref = _operation(request, target.partition("?")[0], response, contract)
     left_out = _left_out(entry, error)
-    # What may have changed something is needed to understand what follows it.
+    # A request that may have changed a version is kept: later exchanges depend on it.
     if not left_out and (operation not in _CHANGING or 400 <= status < 500):
         left_out = unknown
     error = unknown if gave_up or not error else error
     exchange = Exchange(0, operation, ref, "primary", "", sent_at, head_at, done_at, request, response, error)
     if response is None:
-        # Nobody is to blame for what the client did not wait for, or did not write down.
+        # The server is not to blame for a response that the client did not await or store.
         exchange = replace(exchange, closed="client" if unknown else "")
     elif not error and _is_events(response.header("content-type")):
         exchange = replace(exchange, closed=_closed(exchange, writer, gave_up=gave_up))
-    # Chrome adds what goes on the wire, cookies and all, only where it has seen it go.
+    # Chrome lists the headers of the wire, such as cookies, only if headersSize is known.
     return _Call(exchange, status, left_out, *_key_of(request, is_complete=sent.get("headersSize") != -1))
 
 
 def _closed(stream: Exchange, writer: str, *, gave_up: bool) -> Closed:
-    """Who ended a stream; where the file does not say, a log does by its last frame."""
+    """Who closed a stream. If the writer of the file does not record it, the last event decides."""
     body, log = stream.response.body if stream.response else b"", log_of(stream)
-    by_server = not gave_up and (writer in _TELL_WHO_CLOSED or bool(log and log.ended))
+    by_server = not gave_up and (writer in _RECORD_CLOSER or bool(log and log.ended))
     return "server" if by_server and (not body or body.endswith(_ENDS_OF_FRAME)) else "client"
 
 
 def _operation(request: Request, path: str, response: Response | None, contract: Contract) -> tuple[str, str | None]:
-    """The operationId, empty for a request outside the contract, and the version that it is about."""
+    """The operationId, empty for a request outside the contract, and the ref of the version."""
     if path.startswith("/templates/global/"):
-        # Curated templates have listings of their own; what their paths look like by the contract is chance.
+        # Listings of curated templates: their paths match those of versions only by chance.
         return "", None
     match = contract.match(request.method, path)
     if match and match[0].id == "publishTemplate":
@@ -205,7 +205,7 @@ def _operation(request: Request, path: str, response: Response | None, contract:
 
 
 def _published_ref(body: bytes, answer: Json) -> str | None:
-    """The version that a publish is about: by its document, or by its answer where the document does not say it."""
+    """The ref of a publish: from its document, or from its response if the document is incomplete."""
     answered = answer["ref"] if isinstance(answer.get("ref"), str) else None
     document, inner = _document(body), _document(body).get("template")
     is_wrapped = isinstance(inner, dict) and "api_version" in inner
@@ -214,7 +214,7 @@ def _published_ref(body: bytes, answer: Json) -> str | None:
     name, _, version = str(about.get("name") or "").partition("@")
     version = version or str(about.get("version") or "")
     namespace = document.get("namespace") if is_wrapped else None
-    # A document names no namespace: the answer tells it.
+    # Without an envelope, only the response has the namespace.
     if not name or not version or (answered and not namespace and answered.endswith(f"/{name}@{version}")):
         return answered
     return f"{namespace or 'default'}/{name}@{version}"
@@ -231,48 +231,48 @@ def _document(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-# --- what a file says of one request ---------------------------------------------------------------------------------
+# --- entries ---------------------------------------------------------------------------------------------------------
 
 
 _NO_BODY = frozenset({204, 205, 304})
-# schemathesis writes through this library. Its moments are those of the answer, and its times end with the head.
+# The library of schemathesis. Its start times are those of the response, and its durations end with the head.
 _SCHEMATHESIS = "harfile"
-# What these write tells an answer that its reader left alone from one that the server ended.
-_TELL_WHO_CLOSED = frozenset({_SCHEMATHESIS, "WebInspector", "mitmproxy", "Playwright"})
+# These writers distinguish a stream that the client closed from one that the server closed.
+_RECORD_CLOSER = frozenset({_SCHEMATHESIS, "WebInspector", "mitmproxy", "Playwright"})
 
 _UNSENT_ERROR = re.compile(
     r"(?i)BLOCKED|NAME_NOT|NAME_RES|DISCONNECTED|ADDRESS_|CERT|SSL|TLS|PROXY|TUNNEL|REFUSED|CONNECTION_FAILED"
     r"|CONNECTION_TIMED_OUT|CONNECT CALL|CACHE_MISS|UNSAFE|UNKNOWN_URL|INVALID_URL|UNKNOWN_HOST"
 )
-# ERR_FAILED is what a page is told of an answer that it may not see.
+# ERR_FAILED: the page may not read the response.
 _CLIENTS_ERROR = re.compile(r"(?i)ABORT|CANCEL|ERR_FAILED$|NETWORK_CHANGED|SUSPENDED|client disconnect|kill")
 _CUT = re.compile(r"(?i)truncated|not included|discarded")
 _ENDS_OF_FRAME = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 def _left_out(entry: Json, error: str) -> str:
-    """Why an entry is no request to the server, or none that anybody sent on purpose."""
+    """Why an entry did not reach the server, or is a preflight; empty for other entries."""
     request, answer, kind = entry["request"], entry["response"], str(entry.get("_fetchType") or "")
     names = {name.lower() for name, _ in _headers(request)}
-    asks_first = request["method"] == "OPTIONS" and "access-control-request-method" in names
-    if asks_first or entry.get("_resourceType") == "preflight":
+    is_preflight = request["method"] == "OPTIONS" and "access-control-request-method" in names
+    if is_preflight or entry.get("_resourceType") == "preflight":
         return "preflight requests"
     if answer.get("_fetchedViaServiceWorker") or kind == "Service Worker":
         return "answered by a service worker"
-    asks_if_new = answer["status"] == 304 and bool(names & {"if-none-match", "if-modified-since"})
-    if entry.get("_fromCache") or "Cache" in kind or asks_if_new or (not entry["timings"] and answer["status"]):
+    is_revalidated = answer["status"] == 304 and bool(names & {"if-none-match", "if-modified-since"})
+    if entry.get("_fromCache") or "Cache" in kind or is_revalidated or (not entry["timings"] and answer["status"]):
         return "from the cache"
     return "that did not reach the server" if answer["status"] <= 0 and _UNSENT_ERROR.search(error) else ""
 
 
 def _unknown(request: Json, answer: Json, *, gave_up: bool, failed: bool) -> str:
-    """Why the file does not say what the server answered, or only a part of it."""
+    """Why the response is missing or incomplete; empty if it is complete."""
     content, is_stream = answer["content"], _is_events(answer["content"].get("mimeType"))
     if answer["status"] <= 0:
         return "" if failed and not gave_up else GIVEN_UP
     if _CUT.search(str(content.get("comment") or "")):
         return CUT_TEXT
-    # Without a text the body is known where it is empty. A proxy that passes a stream on writes an empty text for it.
+    # A missing text may mean an empty body. For a stream that a proxy passes on, it does not.
     lengths = [value for name, value in _headers(answer) if name.lower() == "content-length"]
     is_empty = not content.get("size") and not is_stream and all(length == "0" for length in lengths)
     if not (content.get("text") or request["method"] == "HEAD" or answer["status"] in _NO_BODY or is_empty):
@@ -293,25 +293,25 @@ def _error(entry: Json) -> str:
 def _response(answer: Json, taken_s: float) -> Response:
     content, headers = answer["content"], _headers(answer)
     if content.get("encoding") == "base64":
-        content = content | {"text": "".join((content.get("text") or "").split())}  # some break it into lines
+        content = content | {"text": "".join((content.get("text") or "").split())}  # some tools wrap lines
     if not headers and content.get("mimeType"):
-        # Some write down no headers at all; the server is not to blame for that.
+        # Some tools omit all headers.
         headers = (("content-type", content["mimeType"]),)
     response = Response(int(answer["status"]), headers, har.body_of(content))
     if response.body and _is_events(response.header("content-type")):
-        # A stream has come in one piece; it is cut into frames when it is cleaned.
+        # A stream is one chunk here; `cleaned` splits it into frames.
         response = replace(response, chunks=(Chunk(taken_s, response.body),))
     return response
 
 
 def _posted(request: Json) -> bytes:
-    """The body of a request, of which browsers keep the fields only where it was a form."""
+    """The body of a request; for a form, browsers store only its fields."""
     posted = request.get("postData") or {}
     if not posted.get("text"):
         form = [(each["name"], each.get("value") or "") for each in posted.get("params") or ()]
         return urlencode(form, errors="surrogatepass").encode()
     body = har.body_of(posted)
-    # schemathesis does not say that it writes base64; the length of what it sent does.
+    # schemathesis does not mark base64; the length of the sent body shows it.
     if len(body) != request["bodySize"] and re.fullmatch(rb"[A-Za-z0-9+/]+=*", body) and len(body) % 4 == 0:
         plain = base64.b64decode(body)
         return plain if len(plain) == request["bodySize"] else body
@@ -319,77 +319,81 @@ def _posted(request: Json) -> bytes:
 
 
 def _headers(half: Json) -> Headers:
-    # Of several with one name a browser makes one, a line each.
+    # Browsers join headers of one name, one value a line.
     return tuple((each["name"], value) for each in half["headers"] for value in each["value"].split("\n"))
 
 
 def _times(entry: Json, writer: str, before_at: float | None) -> Times:
-    """The times of an entry; a ValueError where it names no moment, or one outside of the years 1970 to 9999."""
+    """The times of an entry; raises a ValueError if one is invalid or outside the years 1970 to 9999."""
     try:
         began_at = har.moment(entry["startedDateTime"]).timestamp()
     except ValueError as error:
-        raise ValueError(f"startedDateTime: {error}; expected a date-time of ISO 8601") from error
+        raise ValueError(f"startedDateTime: {error}") from error
     taken_s = {
         name: _seconds(entry["timings"].get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive")
     }
-    # Waiting for a connection is no matter of the server. The time for TLS is a part of connect.
+    # The server is not responsible for the time before a connection. connect includes TLS.
     sent_at = began_at + taken_s["blocked"] + taken_s["dns"] + taken_s["connect"]
     head_at = sent_at + taken_s["send"] + taken_s["wait"]
     times = (sent_at, head_at, max(head_at + taken_s["receive"], began_at + _seconds(entry["time"])))
     if writer == _SCHEMATHESIS:
-        # Its moment is the one at which the answer was there. How long a stream was open follows from what was before
-        # it, since each test sends one request after the other.
+        # Its start time is that of the response. A test sends its requests one after the other: a stream therefore
+        # began at the end of the entry before.
         sent_at = began_at - _seconds(entry["time"])
         is_later = before_at is not None and _is_events(entry["response"]["content"].get("mimeType"))
         times = (min(sent_at, before_at or 0.0) if is_later else sent_at, began_at, began_at)
     if not all(0 <= at < _YEAR_10000_AT for at in times):
-        raise ValueError("its times lie outside of the years 1970 to 9999")
+        raise ValueError("its times are outside the years 1970 to 9999")
     return times
 
 
 def _seconds(taken_ms: float | None) -> float:
-    # Compared first: a number of JSON may be larger than any float.
+    # Compare before dividing: a JSON number may exceed the range of floats.
     return min(max(0, taken_ms or 0), _MAX_MS) / 1000
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 
-# RFC 6750 2.1: what a key is made of. Whatever else stands there a tool has put in its place.
+# The characters of a key (RFC 6750, section 2.1). Other text is the replacement of a tool.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _MASK = re.compile(r"(?i)redact|filter|mask|hidden|remov|sanit|censor|scrub|dummy|placeholder|^(.)\1*$")
-# A session of a page, which ends by itself: the API documents a text of its own for that.
+# A session token of a page. It expires; the API documents a separate error text for that.
 _SESSION = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*")
 _KEY_HEADERS, _COOKIE_HEADERS = frozenset({"authorization", "proxy-authorization"}), frozenset({"cookie", "set-cookie"})
 _BEARER = frozenset({"bearer", "lowercase-scheme"})
-# Who is let in by one of these needs no key.
+# Credentials that may replace a key.
 _OTHER_HEADERS = frozenset({"cookie", "x-api-key", "api-key", "x-auth-token"})
 _QUERY_KEY = re.compile(r"(?i)(?:x[_-]?)?api[_-]?key")
 _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(?:token|auth|secret)|auth\w*")
 
 
 def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
-    """How a request holds its key, and the key; ``unclear`` where a tool masked it or something else may let it in."""
+    """The form of a request's key, and the key.
+
+    Forms: ``bearer``, ``lowercase-scheme``, ``malformed``, ``query``, ``none``, and ``unclear`` for a masked key or if
+    another credential may replace it.
+    """
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
-    is_let_in = not is_complete or bool(_other_keys(request))
+    has_other = not is_complete or bool(_other_keys(request))
     if header is not None:
         scheme, key = _key_in(header)
         if key and scheme.lower() == "bearer":
             return ("bearer" if scheme == "Bearer" else "lowercase-scheme"), key
-        return ("malformed", key) if key and not is_let_in else ("unclear", "")
+        return ("malformed", key) if key and not has_other else ("unclear", "")
     keys = [value for name, value in _parameters(request) if _QUERY_KEY.fullmatch(name)]
-    return ("unclear", "") if is_let_in else ("query", keys[0]) if keys else ("none", "")
+    return ("unclear", "") if has_other else ("query", keys[0]) if keys else ("none", "")
 
 
 def _key_in(header: str) -> tuple[str, str]:
-    """Scheme and key of a header, either empty where there is none or a tool has masked it."""
+    """Scheme and key of a header; empty if missing, or if a tool masked the key."""
     scheme, _, rest = header.strip().partition(" ")
     key = rest.strip() or scheme
     return (scheme if rest else ""), key if _TOKEN.fullmatch(key) and not _MASK.search(key) else ""
 
 
 def _other_keys(request: Request) -> list[tuple[str, str]]:
-    """What else may let a request in: its name in lower case, and its value."""
+    """Other credentials of a request: names of headers in lower case or of parameters, and values."""
     headers = [(name.lower(), value) for name, value in request.headers if name.lower() in _OTHER_HEADERS]
     return headers + [(name, value) for name, value in _parameters(request) if _OTHER_PARAMETERS.fullmatch(name)]
 
@@ -399,12 +403,12 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
 
 
 class _Keys:
-    """The keys of a file, and whose they are; browsers and other tools leave them out, or mask them."""
+    """The keys of a file and their accounts; many tools omit or mask keys."""
 
     def __init__(self, calls: Sequence[_Call], accounts: Accounts | None) -> None:
-        self._has_keys = any(call.holds in {*_BEARER, "malformed"} for call in calls)
-        used = [call for call in calls if call.holds in _BEARER and call.status]
-        self.accepted: dict[str, tuple[float, float]] = {}  # by key, when it was accepted first and last
+        self._has_keys = any(call.key_form in {*_BEARER, "malformed"} for call in calls)
+        used = [call for call in calls if call.key_form in _BEARER and call.status]
+        self.accepted: dict[str, tuple[float, float]] = {}  # times of first and last acceptance, by key
         for call in used:
             if call.status != 401:
                 at = call.exchange.sent_at
@@ -414,24 +418,24 @@ class _Keys:
         if accounts is not None and len(open_) > 1:
             numbers = ", ".join(str(sum(call.key == key for call in used)) for key in open_)
             raise ValueError(
-                f"holds {len(open_)} keys, with {numbers} requests; say whose they are with --as primary=KEY, and with "
-                "second=KEY, restricted=KEY or unknown=KEY; KEY is a key, or the environment variable that holds it"
+                f"holds {len(open_)} keys, with {numbers} requests; assign accounts with --as primary=KEY, and with "
+                "second=KEY, restricted=KEY or unknown=KEY; KEY is a key or an environment variable that holds it"
             )
         self.accounts: dict[str, Credential] = {**(accounts or {}), **dict.fromkeys(open_, "primary")}
 
     def credential(self, call: _Call) -> tuple[Credential, str]:
-        """Whose key a request holds, and why that is not known; that is empty where it is."""
-        match call.holds:
-            case "malformed" if self.accounts:  # without a key that is accepted, it may be what a gateway asks for
+        """The credential of a request, and the reason if it is unknown."""
+        match call.key_form:
+            case "malformed" if self.accounts:  # without an accepted key, it may be for a gateway
                 return "malformed", ""
             case "none" | "query" if self._has_keys:
-                return ("none" if call.holds == "none" else "query"), ""
+                return ("none" if call.key_form == "none" else "query"), ""
             case "none" | "query" | "malformed" | "unclear":
                 return "primary", KEY_UNKNOWN if call.status == 401 else ""
-        account, is_usual = self.accounts.get(call.key), call.holds == "bearer"
+        account, is_usual = self.accounts.get(call.key), call.key_form == "bearer"
         if account is None:
             if call.key in self.accepted:
-                return "unknown", NOT_NAMED
+                return "unknown", NO_ACCOUNT
             return ("unknown" if is_usual else "malformed"), KEY_UNKNOWN if _SESSION.fullmatch(call.key) else ""
         since_at, until_at = self.accepted.get(call.key, (1.0, 0.0))
         if account != "unknown" and call.status == 401 and not since_at <= call.exchange.sent_at <= until_at:
@@ -442,16 +446,16 @@ class _Keys:
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
-# A shorter key without a digit, or a shorter cookie, may be a word, and marking that would spoil the evidence.
+# A shorter cookie, or a shorter key without a digit, may be a word; marking it would destroy evidence.
 _SHORT_KEY, _SHORT_COOKIE = 12, 16
 _COOKIE, _ANY = re.compile(r"<key:cookie-[a-z0-9-]*>"), re.compile(r"<key:[^<>]*>")
-# What holds documents, and what their builds print: a key in there is one that a user wrote.
+# Responses with documents or with output of builds: a user may have written a key there.
 _QUOTING = frozenset({"publishTemplate", "getTemplate", "streamBuildEvents"})
 _PAIR = re.compile(r"[^=;,\s]+=\"?([^;\"]+)")
 
 
 def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
-    """Every key and cookie in a file by the name to mark it by, also of what is not judged: an answer may repeat it."""
+    """All keys and cookies of a file with the names of their markers, also from skipped entries."""
     names: dict[str, str] = {key: keys.accounts.get(key, "third") for key in (*keys.accounts, *keys.accepted)}
     halves = [half for call in calls for half in (call.exchange.request, call.exchange.response) if half]
     headers = [(name.lower(), value) for half in halves for name, value in half.headers]
@@ -466,7 +470,7 @@ def _secrets(keys: _Keys, calls: Sequence[_Call]) -> Secrets:
 
 
 def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
-    """The exchange as it is recorded, with a marker in the place of each key; cookies share one."""
+    """The exchange with a marker for each key; all cookies share one marker."""
     gone = _ANY if exchange.operation in _QUOTING and exchange.status < 400 else _COOKIE
     request = replace(exchange.request, headers=secrets.headers(exchange.request.headers))
     return cleaned(
@@ -476,11 +480,11 @@ def _marked(exchange: Exchange, secrets: Secrets) -> Exchange:
     )
 
 
-# --- what follows for the stories of versions ------------------------------------------------------------------------
+# --- facts for the rules ---------------------------------------------------------------------------------------------
 
 
 def noted(exchange: Exchange) -> Exchange:
-    """The exchange; of a publish with a note of its query, and of its digest for the content."""
+    """Adds the note of a publish: its query switches, and its digest in place of the content."""
     if exchange.operation != "publishTemplate":
         return exchange
     query = parse_qs(exchange.request.url.partition("?")[2], errors="replace")
@@ -494,7 +498,7 @@ def noted(exchange: Exchange) -> Exchange:
 
 
 def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
-    """The versions that were there before: the first answer that can tell finds them, and it is none to a publish."""
+    """The versions that existed before the recording, by the first conclusive response about each."""
     found: dict[str, Given | None] = {}
     for exchange in exchanges:
         owner, ref = _OWNERS.get(exchange.credential), exchange.ref
@@ -507,10 +511,10 @@ def given(exchanges: Iterable[Exchange]) -> tuple[Given, ...]:
 
 
 def _was_there(exchange: Exchange) -> bool | None:
-    """Whether an answer tells that a version was there before it was asked for; None where it does not tell."""
-    there, absent = _TELLS.get(exchange.operation, ((), ()))
+    """Whether a version existed before the request, by its response; None if the response is inconclusive."""
+    present, absent = _CONCLUSIVE.get(exchange.operation, ((), ()))
     if exchange.request.method in {"HEAD", "OPTIONS"}:
         return None
     if exchange.operation == "streamBuildEvents" and exchange.response and not parse(exchange.response.body).events:
         return None
-    return True if exchange.status in there else False if exchange.status in absent else None
+    return True if exchange.status in present else False if exchange.status in absent else None

@@ -1,7 +1,7 @@
-"""A recording as a HAR 1.2 document: what the format has no place for stands in fields that begin with _.
+"""A recording as a HAR 1.2 document. Data without a place in the format is stored in fields that begin with _.
 
-har.schema.json describes the format as browsers and proxies write it, and our own fields. Nothing is written twice:
-moments follow from ``startedDateTime`` and ``timings``, the pieces of a stream from ``content`` and their lengths.
+har.schema.json describes the format as browsers and proxies write it, and our own fields. Nothing is stored twice:
+times follow from ``startedDateTime`` and ``timings``, the chunks of a stream from ``content`` and their lengths.
 
 Source: HAR 1.2, http://www.softwareishard.com/blog/har-12-spec/
 """
@@ -30,7 +30,7 @@ Model = TypeVar("Model", bound=BaseModel)
 OURS = "_touchstone"
 FORMAT = 1
 
-# What RFC 9110 calls otherwise than its forerunners, and Python only from 3.13 on: a recording is the same with any.
+# Names of RFC 9110 that Python has only from 3.13 on. Every Python version writes the same recording.
 _RENAMED = {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus} | _RENAMED
 
@@ -38,7 +38,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class _About(BaseModel):
-    """The fields of a recording of ours as a whole."""
+    """The fields of a Touchstone recording as a whole."""
 
     format: Count
     case: str
@@ -50,7 +50,7 @@ class _About(BaseModel):
 
 
 class _Beside(BaseModel, strict=True):
-    """The fields of an exchange of ours beside those of HAR."""
+    """The fields that Touchstone adds to a HAR entry."""
 
     seq: Count
     operation: str
@@ -61,44 +61,44 @@ class _Beside(BaseModel, strict=True):
 
 
 def problems(document: object) -> tuple[Problem, ...]:
-    """Every disagreement with the format, in the order of the pointers; numbers in them count as numbers."""
+    """All violations of the format, sorted by JSON pointer, with array indices in numeric order."""
 
-    def place(problem: Problem) -> list[tuple[int, str]]:
+    def sort_key(problem: Problem) -> list[tuple[int, str]]:
         return [(int(part) if part.isdecimal() else -1, part) for part in problem.pointer.split("/")]
 
-    return tuple(sorted(_schema().problems(document), key=place))
+    return tuple(sorted(_schema().problems(document), key=sort_key))
 
 
 @cache
 def _schema() -> Schema:
     definition = resolved(json.loads(Path(__file__).with_name("har.schema.json").read_text("utf-8")))
-    # Each part stands where it is used now; left here, all would be checked against the meta-schema once more.
+    # The parts are inlined. Left here, they would be checked against the meta-schema a second time.
     del definition["$defs"]
     return Schema(definition)
 
 
 def fingerprint(entries: list[Json]) -> str:
-    """SHA-256 of the entries, which changes where a file is changed after it was recorded."""
+    """SHA-256 of the entries; another value shows that somebody changed the file."""
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def moment(text: str) -> datetime:
-    """The moment that a text in ISO 8601 names, in UTC without an offset; a ValueError where it names none."""
+    """Parses an ISO 8601 time, as UTC if it has no offset; raises a ValueError for other text."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"is {described(text)}, no moment in ISO 8601") from None
+        raise ValueError(f"is {described(text)}, expected a time in ISO 8601") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def utc(at: datetime) -> str:
-    """A moment in ISO 8601 in UTC with microseconds."""
+    """Formats a time in ISO 8601, in UTC with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def render(recording: Recording) -> str:
-    """The text of a HAR file: keys sorted, each entry a block of lines."""
+    """Renders a HAR file with sorted keys, one field a line."""
     name, began_at = recording.name, recording.recorded_at
     entries = [_entry(exchange, recording) for exchange in recording.exchanges]
     about = {
@@ -134,7 +134,7 @@ def _entry(exchange: Exchange, recording: Recording) -> Json:
         "_case": exchange.case,
         "_claims": sorted(recording.evidence.get(exchange.seq, ())),
         "_exchange": {name: getattr(exchange, name) for name in _Beside.model_fields},
-        "_resourceType": "fetch",  # what browsers filter by
+        "_resourceType": "fetch",  # browsers filter by it
         "_step": step(exchange),
     }
 
@@ -177,7 +177,7 @@ def _response(exchange: Exchange) -> Json:
 
 
 def _text(data: bytes, name: str) -> Json:
-    """A body as text, or as base64 with its encoding under *name*."""
+    """The fields of a body: UTF-8 text, or base64 with the encoding under *name*."""
     try:
         return {"text": data.decode("utf-8")}
     except UnicodeDecodeError:
@@ -194,10 +194,10 @@ def _ms(seconds: float) -> float:
 
 
 def decode(document: Json, path: str = "") -> Recording:
-    """The recording in a document of ours that has no `problems`.
+    """Decodes a document that Touchstone wrote and that has no `problems`.
 
     Raises:
-        ValueError: a field has a value that it cannot have; the text names it by its JSON pointer.
+        ValueError: a field has an invalid value; the message has its JSON pointer.
     """
     log = document["log"]
     about = _valid(_About, log[OURS], f"/log/{OURS}")
@@ -210,7 +210,7 @@ def decode(document: Json, path: str = "") -> Recording:
         place = f"/log/entries/{number}"
         beside = _valid(_Beside, entry["_exchange"], f"{place}/_exchange")
         if beside.seq in exchanges:
-            raise ValueError(f"{place}/_exchange/seq: is {beside.seq}, which is an earlier entry's")
+            raise ValueError(f"{place}/_exchange/seq: is {beside.seq}, as of an earlier entry; expected another")
         try:
             exchange = _exchange(entry, beside, recorded_at)
         except ValueError as error:
@@ -247,7 +247,7 @@ def _exchange(entry: Json, beside: _Beside, began_at: str) -> Exchange:
     sent_at = round((moment(entry["startedDateTime"]) - moment(began_at)).total_seconds(), 6)
     head_at = round(sent_at + timings["wait"] / 1000, 6)
     url = request["url"]
-    if "%3Ckey:" in url:  # the marker of a key
+    if "%3Ckey:" in url:  # marker of a key
         url = url.replace("%3Ckey:", "<key:").replace("%3E", ">")
     return Exchange(
         case=entry.get("_case", ""),
@@ -269,7 +269,7 @@ def _response_of(half: Json) -> Response:
         chunks.append(Chunk(chunk["at_ms"] / 1000, body[start:end]))
         start = end
     if chunks and start < len(body):
-        # Somebody made the text longer than its pieces: nothing of it is lost.
+        # Somebody made the text longer than its chunks: keep the rest.
         chunks.append(Chunk(chunks[-1].at_s, body[start:]))
     return Response(int(half["status"]), _headers(half), body, tuple(chunks))
 
@@ -279,7 +279,7 @@ def _headers(half: Json) -> Headers:
 
 
 def body_of(content: Json | None) -> bytes:
-    """The bytes of a body; a ValueError where its encoding is base64 and the text is not."""
+    """The bytes of a body; raises a ValueError for invalid base64."""
     content = content or {}
     text = content.get("text") or ""
     if "base64" not in (content.get("encoding"), content.get("_encoding")):
@@ -287,4 +287,4 @@ def body_of(content: Json | None) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
-        raise ValueError(f"a body is no base64: {error}; expected base64, as its encoding says") from error
+        raise ValueError(f"a body is no base64: {error}; expected base64, its encoding") from error

@@ -1,4 +1,4 @@
-"""The command `recordings lint`: what is wrong with files of recordings, found without a network."""
+"""The command `recordings lint`: finds problems in recordings, offline."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from touchstone.recordings import har, reader
 from touchstone.recordings.recording import Accounts, Recording
 from touchstone.recordings.replay import alone
 
-# A recording that is older than this is worth a look; only --max-age makes it a fault.
+# An older recording gets a warning. With --max-age, too high an age is a fault.
 OLD_DAYS = 90
 _MAX_REMARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something about one file; *is_fault* where it makes the command fail."""
+    """A fault of one file, or a warning; only faults make the command fail."""
 
     path: Path
     text: str
@@ -39,12 +39,12 @@ def lint(
     max_age_days: float | None = None,
     accounts: Accounts | None = None,
 ) -> tuple[Remark, ...]:
-    """Everything that is wrong with the recordings in *paths*, file by file.
+    """Problems of the recordings in *paths*, file by file.
 
     Args:
-        keys: Secrets that no file may hold, by name; what looks like one is found without a name.
-        max_age_days: From which age on a recording is a fault.
-        accounts: Whose the keys in files of others are; see `reader.read`.
+        keys: Secrets by name; no file may hold one. Text that looks like a key is a fault as well.
+        max_age_days: An older recording is a fault.
+        accounts: The account of each key in foreign files; see `reader.read`.
     """
     remarks: list[Remark] = []
     for path in reader.found(paths):
@@ -82,7 +82,7 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
     contract, ledger = Contract.load(), ledger_of_claims.load()
     if recording.contract_sha256 != contract.sha256:
         found, wanted = recording.contract_sha256[:12], contract.sha256[:12]
-        yield f"recorded under the contract {found}…, which is {wanted}… now; record it again"
+        yield f"recorded under contract {found}…, expected {wanted}…; record it again"
     if recording.is_changed:
         yield "was changed since it was recorded; record it again"
     if Path(recording.path).stem != recording.name:
@@ -93,7 +93,7 @@ def _own(recording: Recording, text: str) -> Iterator[str]:
         yield f"names the claim {claim!r}, which does not exist; record it again"
     written = har.render(recording)
     lines = enumerate(zip_longest(text.splitlines(), written.splitlines(), fillvalue=""), start=1)
-    # That the digest of the entries is another one has been said.
+    # A changed digest of the entries is reported above.
     others = (one for one in lines if one[1][0] != one[1][1] and "entries_sha256" not in one[1][0])
     for line, (found, wanted) in islice(others, 1):
         yield f"line {line}: {found.strip()!r:.80}, `touchstone record` writes {wanted.strip()!r:.80}; do not edit it"

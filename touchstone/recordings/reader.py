@@ -1,4 +1,4 @@
-"""Recordings on disk: which files are meant, and what each of them holds."""
+"""Finds recordings on disk and reads them."""
 
 import json
 import re
@@ -16,13 +16,17 @@ _LIKE_VARIABLE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
-    """The files that *paths* name, or the bundled ones; a RecordingError where there are none. Folders are searched."""
+    """The HAR files in *paths*, searching folders; the bundled ones without paths.
+
+    Raises:
+        RecordingError: a path does not exist, or a folder holds no HAR file.
+    """
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
             below = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".har")
             if not below:
-                raise RecordingError(f"{path}: holds no recording; expected *.har; make some with `touchstone record`")
+                raise RecordingError(f"{path}: holds no recording; expected *.har; `touchstone record` makes some")
             files += below
         elif path.exists():
             files.append(path)
@@ -32,32 +36,35 @@ def found(paths: Sequence[Path]) -> list[Path]:
 
 
 def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
-    """Whose each key is, from options such as ``primary=KEY``, where KEY may be the name of a variable with the key.
+    """The account of each key, from options such as ``primary=KEY``; KEY may be a variable that holds the key.
 
     Raises:
-        UsageError: one is of another form, or two give one key to two accounts; the message holds no key.
+        UsageError: an option has another form, or two options give one key to two accounts. The message has no key.
     """
     accounts: dict[str, Account] = {}
     for option in options:
         role, equals, key = option.partition("=")
         value = environ.get(key, key)
         if not equals or not value or _LIKE_VARIABLE.fullmatch(value):
-            like = "ROLE=KEY, such as primary=ORGO_API_KEY, with a key or the name of a variable that is set"
-            raise UsageError(f"--as: expected {like}")
+            form = "ROLE=KEY, such as primary=ORGO_API_KEY; KEY is a key or a variable that is set"
+            raise UsageError(f"--as: expected {form}")
         if role not in get_args(Account):
-            raise UsageError(f"--as: there is no such account; expected {', '.join(get_args(Account))}")
+            raise UsageError(f"--as: unknown account; expected {', '.join(get_args(Account))}")
         if accounts.setdefault(value, cast("Account", role)) != role:
             raise UsageError(
-                f"--as {role}=…: the same key is {accounts[value]}, too; expected one account for each key"
+                f"--as {role}=…: the key already belongs to {accounts[value]}; expected one account for each key"
             )
     return accounts
 
 
 def read(path: Path, accounts: Accounts | None = None) -> Recording:
-    """The recording in a file, ours or one of others, whose keys belong to *accounts*; None where that does not matter.
+    """Reads a recording, written by Touchstone or by another tool.
+
+    Args:
+        accounts: The account of each key in a foreign file; None accepts every key.
 
     Raises:
-        RecordingError: it is none of these, or it is not known whose its keys are; the message names the place.
+        RecordingError: the file is no HAR, or the account of a key is unknown. The message has the place.
     """
     document = document_of(path, text_of(path))
     if problems := har.problems(document):
@@ -72,7 +79,7 @@ def read(path: Path, accounts: Accounts | None = None) -> Recording:
 
 
 def text_of(path: Path) -> str:
-    """The text of a file without a byte order mark; a RecordingError where it cannot be read, or is no UTF-8."""
+    """The text of a file, without a byte order mark; raises a RecordingError if it is unreadable or no UTF-8."""
     try:
         return read_regular(path, RECORDED_BYTES).decode("utf-8-sig")
     except OSError as error:
@@ -82,7 +89,7 @@ def text_of(path: Path) -> str:
 
 
 def document_of(path: Path, text: str) -> dict[str, Any]:
-    """The JSON object in the text of a file; a RecordingError where there is none."""
+    """Parses the JSON object in a file's text; raises a RecordingError for anything else."""
     problem = "is no JSON object"
     try:
         document = json.loads(text)
@@ -91,7 +98,7 @@ def document_of(path: Path, text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         problem = f"line {error.lineno}: {error.msg}" if text.strip() else "is empty"
     except ValueError:
-        problem = "a number in it has too many digits"
+        problem = "holds a number with too many digits"
     except RecursionError:
         problem = "is nested too deeply"
     raise RecordingError(f"{path}: {problem}; expected a HAR file")

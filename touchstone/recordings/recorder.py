@@ -1,7 +1,7 @@
-"""The command `record`: plays scenarios with a target and writes a file of each that went as it should.
+"""The command `record`: plays scenarios against a target and writes the recording of each that passed.
 
-What is written comes from the run log. A scenario with another answer than it expects, a finding, or a secret leaves
-the file of an earlier time as it was.
+Recordings are made from the run log. An unexpected response, a finding or a secret leaves an earlier
+file unchanged.
 """
 
 import contextlib
@@ -37,20 +37,20 @@ PASSED: tuple[CaseOutcome, ...] = ("passed",)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one scenario: its recording in *path*, or *why* there is none."""
+    """Result of one scenario: its recording in *path*, or *why* there is none."""
 
     name: str
     path: Path | None
     why: str = ""
     exchanges: int = 0
-    is_absent: bool = False  # the target does not have what the scenario is about, such as a limit
+    is_absent: bool = False  # the target lacks the subject of the scenario, such as a limit
 
     def __str__(self) -> str:
         return f"{self.path}: {self.exchanges} exchanges" if self.path else f"{self.name}: not recorded: {self.why}"
 
 
 def scenarios() -> dict[str, str]:
-    """What happens in each scenario, by its name, in the order of playing; contract tests are read, not imported."""
+    """Descriptions of the scenarios by name, in the order of playing; contract tests are parsed, not imported."""
     found: dict[str, str] = {}
     for path in sorted(contract_tests_dir().glob("scenarios_*.py")):
         stories = _SCENARIO.findall(path.read_text("utf-8"))
@@ -59,36 +59,36 @@ def scenarios() -> dict[str, str]:
 
 
 def planned(settings: Settings, names: Sequence[str]) -> str:
-    """The plan and costs of playing scenarios; see `runner.plan`."""
+    """Returns the plan and the costs of playing scenarios; see `runner.plan`."""
     errand = Errand("record", "record", tuple(names))
     with tempfile.TemporaryDirectory() as folder:
         return runner.plan(replace(settings, profile="thorough"), Path(folder), errand)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
-    """The scenarios that *names* choose, all where there are none; a UsageError where one does not exist."""
+    """The scenarios with these names, or all without names; raises a UsageError for an unknown name."""
     known = scenarios()
     for name in names:
         if name not in known:
-            raise UsageError(f"{name!r}: no such scenario; {nearest(name, known)}; see `touchstone record --list`")
+            raise UsageError(f"{name!r}: unknown scenario; {nearest(name, known)}; see `touchstone record --list`")
     return tuple(name for name in known if not names or name in names)
 
 
 def folder_of(target: TargetSettings) -> Path:
-    """The default folder of recordings of a target; a UsageError where its name is none of a folder."""
+    """The default folder for recordings of a target; raises a UsageError if its name cannot name a folder."""
     return TWINS_FOLDER if target.embedded else FOLDER / folder_name(target.name, "the name of the target", "--out")
 
 
 def check_folder(folder: Path) -> None:
-    """A UsageError where recordings cannot be written into *folder*, before anything is sent for them."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        reason = "no folder" if not there.is_dir() else "not writable"
-        raise UsageError(f"--out {folder}: {there} is {reason}; expected a folder that recordings can be written into")
+    """Raises a UsageError if recordings cannot be written into *folder*; call it before any request."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        reason = "no folder" if not existing.is_dir() else "not writable"
+        raise UsageError(f"--out {folder}: {existing} is {reason}; expected a writable folder")
 
 
 class Recorder:
-    """Writes the recording of each scenario as soon as it is over, so that a run that is killed loses none."""
+    """Writes each recording as soon as its scenario is over, so a killed run keeps it."""
 
     def __init__(self, settings: Settings, names: Sequence[str], folder: Path, progress: Progress) -> None:
         self._names, self._folder, self._progress = names, folder, progress
@@ -98,17 +98,17 @@ class Recorder:
         self.written: dict[str, Written] = {}
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Takes one event of the run."""
+        """Handles one event of the run."""
         self._progress(event)
         if event["type"] == runner.MEASURED:
             self._latency_s, self._run_log = event["latency_s"], Path(event["run_log"])
         elif event["type"] == "case" and (name := scenario_of(str(event["id"]))) in self._names:
-            # What cannot be read yet is written when the run is over.
+            # If the run log is not readable yet, `record` writes the recording at the end.
             with contextlib.suppress(RunLogError):
                 self.write(read(self._run_log), [name])
 
     def write(self, log: RunLog, names: Iterable[str]) -> None:
-        """Writes what a run has of some scenarios."""
+        """Writes the recordings of some scenarios from a run log."""
         terms = terms_of(log.header.settings["target"], self._latency_s)
         for name, result in taken(log, names, terms).items():
             one = written(name, result, self._folder, self._keys)
@@ -129,7 +129,7 @@ def record(
 def taken(
     log: RunLog, names: Iterable[str], terms: Terms, good: Sequence[CaseOutcome] = PASSED
 ) -> dict[str, Recording | str]:
-    """The recording of each scenario of a run whose case ended as one of *good*, or why there is none."""
+    """Returns the recording of each scenario whose case ended with an outcome in *good*, or why there is none."""
     cases = {scenario_of(case.id): case for case in log.cases if case.id.startswith(_CASE)}
     return {name: _taken(log, name, cases.get(name), terms, good) for name in names}
 
@@ -140,10 +140,10 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
     if case.outcome not in good:
         return case.message or case.outcome
     own = [exchange for exchange in log.exchanges if exchange.case == case.id]
-    # A request that was refused for a limit that is not what the scenario is about was sent again.
+    # The scenario repeats a request after a 429 that it does not test.
     exchanges = [e for e in own if e.status != 429 or e.note.keys() & {"limit", "expects"}]
     if any((exchange.seq, side) in log.cut_bytes for exchange in exchanges for side in ("request", "response")):
-        return "a body is longer than a run log holds"
+        return "a body exceeds the size that a run log stores"
 
     def rename(text: str) -> str:
         return text.replace(log.header.target.url, BASE_URL).replace(log.header.run_id, RUN_ID)
@@ -166,12 +166,12 @@ def _taken(log: RunLog, name: str, case: Case | None, terms: Terms, good: Sequen
 
 
 def shows_nothing(log: RunLog, name: str) -> bool:
-    """Whether the target does not have what a scenario is about, such as a limit or a second account."""
+    """Whether the target lacks the subject of a scenario, such as a limit or a second account."""
     return any(notice.verdict == "not-applicable" and scenario_of(notice.case) == name for notice in log.notices)
 
 
 def ending(code: int, reason: str, written: Sequence[Written], requested: Sequence[str]) -> tuple[int, str]:
-    """The exit code of a recording and its reason; what *requested* scenarios are about has to be there."""
+    """The exit code of `record` and its reason; a *requested* scenario must not be absent."""
     missing = [one.name for one in written if one.path is None and (not one.is_absent or one.name in requested)]
     done = f"{sum(one.path is not None for one in written)} of {len(written)} scenarios recorded"
     if code in (1, 2, 130):
@@ -182,7 +182,7 @@ def ending(code: int, reason: str, written: Sequence[Written], requested: Sequen
 
 
 def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
-    """The terms of a run, from the settings of its target in the run log."""
+    """The terms of a run, from the target's settings in the run log."""
     templates = target["templates"]
     given = (
         *(Given(ref, "primary", "ready") for ref in templates["buildable"]),
@@ -196,13 +196,13 @@ def terms_of(target: Mapping[str, Any], latency_s: float) -> Terms:
 
 
 def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str, str]) -> Written:
-    """What became of a scenario, whose recording is written if it holds none of *keys* and nothing alike."""
+    """Writes a recording if it holds none of *keys* and no text that looks like one; returns the result."""
     if isinstance(result, str):
         return Written(name, None, result)
     text = har.render(result)
     found = leaks(text, keys)
     if found:
-        return Written(name, None, f"line {found[0].line} of it would hold {found[0].what}")
+        return Written(name, None, f"line {found[0].line} would hold {found[0].what}")
     path = folder / f"{name}.har"
     try:
         write_whole(path, text)
@@ -212,5 +212,5 @@ def written(name: str, result: Recording | str, folder: Path, keys: Mapping[str,
 
 
 def scenario_of(case: str) -> str:
-    """The scenario that a case plays."""
+    """The scenario of a case id."""
     return case.removeprefix(f"{_CASE}[").removesuffix("]")

@@ -1,8 +1,8 @@
-"""A recording: the exchanges of one scenario, the terms on which they were made, and the steps that they show.
+"""A recording: the exchanges of one scenario, their terms, and the steps of the scenario.
 
-The base URL becomes BASE_URL and the run id in names RUN_ID, so that a test that uses a recording does not change when
-it is made again. Secrets that a run knows are marked before (redact.py); headers that mean nothing, and values that
-are credentials by their name, are left out here.
+BASE_URL replaces the base URL and RUN_ID the run id in names. A test that uses a recording therefore does not change
+when the recording is made again. redact.py has marked the known secrets before. This module removes headers without
+a meaning, and values whose names show that they are credentials.
 """
 
 import re
@@ -32,7 +32,7 @@ Origin = Literal[
     "har",  # saved by a browser, a proxy or a tester
 ]
 Owner = Literal["primary", "second", "restricted"]
-# Whose a key of a file of others is, and of each key which of them.
+# The account of a key in a foreign file.
 Account = Literal["primary", "second", "restricted", "unknown"]
 Accounts = Mapping[str, Account]
 Ends = Literal["ready", "failed", "unknown"]
@@ -40,7 +40,7 @@ Ends = Literal["ready", "failed", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A version that was there before the recording began: whose it is, and how its build ends."""
+    """A version that existed before the recording: its owner, and the outcome of its build."""
 
     ref: str
     owner: Owner = "primary"
@@ -49,14 +49,14 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a scenario was played on, and has to be played on again to send the same requests."""
+    """Settings of the recorded target; a replay needs the same ones to send the same requests."""
 
     latency_s: float = 0.0  # of a status read
     build_timeout_s: float = 600.0
     cancel_timeout_s: float = 60.0
     patience_s: float = 120.0
     publish: Literal["raw", "wrapped", "never"] = "raw"
-    keys: tuple[Owner, ...] = ("primary",)  # which accounts had one
+    keys: tuple[Owner, ...] = ("primary",)  # accounts with a key
     given: tuple[Given, ...] = ()
 
 
@@ -64,40 +64,40 @@ class Terms:
 class Recording:
     """The exchanges of one scenario."""
 
-    name: str  # of the scenario; of a file that somebody else wrote, its own
-    exchanges: tuple[Exchange, ...]  # in the order of *seq*; *sent_at* of the first one is 0
+    name: str  # of the scenario, or of a foreign file
+    exchanges: tuple[Exchange, ...]  # sorted by *seq*; *sent_at* of the first is 0
     origin: Origin = "touchstone"
-    path: str = ""  # empty for one that was not read from a file
-    recorded_at: str = ""  # of the first request, ISO 8601 in UTC with microseconds; empty where nobody says
+    path: str = ""  # empty without a file
+    recorded_at: str = ""  # of the first request, ISO 8601 in UTC with microseconds; empty if unknown
     tool_version: str = ""
     contract_sha256: str = ""
-    target: str = ""  # ``embedded``, or the name of a target of the settings
+    target: str = ""  # ``embedded``, or a name in the settings
     case: str = ""
-    claims: tuple[str, ...] = ()  # that the scenario sets out to show
+    claims: tuple[str, ...] = ()  # that the scenario tests
     terms: Terms = Terms()
-    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # by *seq*, the claims of an exchange
-    left_out: Mapping[str, int] = field(default_factory=dict)  # how many exchanges of a file, by reason
-    is_changed: bool = False  # since Touchstone wrote it
+    evidence: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # claims by *seq* of an exchange
+    left_out: Mapping[str, int] = field(default_factory=dict)  # number of skipped entries of a file, by reason
+    is_changed: bool = False  # by hand, after Touchstone wrote it
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The steps that it shows, in order; one that is repeated stands once."""
+        """The steps in order; consecutive equal steps are listed once."""
         return tuple(name for name, _ in groupby(map(step, self.exchanges)))
 
     @property
     def place(self) -> str:
-        """What to call it in messages."""
+        """The name for messages."""
         return PurePath(self.path).name or self.name
 
 
 def moved(exchange: Exchange, seq: int, by_s: float) -> Exchange:
-    """The exchange with another number, so many seconds later."""
+    """The exchange with another number, *by_s* seconds later."""
     sent_at, head_at, done_at = (round(at + by_s, 6) for at in (exchange.sent_at, exchange.head_at, exchange.done_at))
     return replace(exchange, seq=seq, sent_at=sent_at, head_at=head_at, done_at=done_at)
 
 
 def step(exchange: Exchange) -> str:
-    """The step that one exchange shows, such as ``building`` or ``nothing to cancel``."""
+    """The step of one exchange, such as ``building`` or ``nothing to cancel``."""
     status, state = exchange.status, str(exchange.body.get("status", ""))
     if exchange.response is None:
         return "no answer"
@@ -127,14 +127,14 @@ def _last_phase(exchange: Exchange) -> str:
     try:
         value = read_json(events[-1].data.encode())
     except ValueError:
-        return "what is no JSON"
+        return "no JSON"
     if not isinstance(value, dict):
-        return "what is no object"
+        return "no object"
     return str(value.get("phase")) + (", an error" if value.get("level") == "error" else "")
 
 
-# What a request or an answer means depends on these; whatever else is sent belongs to the client or to its network.
-# Lengths are left out, since names that are called otherwise have others.
+# The meaning of a request or a response depends on these headers. All others belong to the client or its network.
+# Lengths are removed: replaced names change them.
 REQUEST_HEADERS = frozenset({"accept", "authorization", "content-type", "idempotency-key", "last-event-id"})
 # fmt: off
 RESPONSE_HEADERS = frozenset({
@@ -145,7 +145,7 @@ RESPONSE_HEADERS = frozenset({
 # fmt: on
 
 _NAMES = r"(?:[\w-]*(?:api[_-]?key|access[_-]?token|auth[_-]?token|password|passwd|secret)|token|authorization|cookie)"
-# A value is let alone where it is a marker: that one shows whose key it was.
+# Markers stay: they show the account of a key.
 _BY_NAME = (
     re.compile(rf'(?i)("{_NAMES}"\s*:\s*")(?!<)((?:[^"\\]|\\.)+)(")'),
     re.compile(rf"""(?i)([?&]{_NAMES}=)(?!<|%3C)([^&\s"'<>]+)()"""),
@@ -155,13 +155,13 @@ _FRAME = re.compile(rb"(?s).*?(?:\r\n|\r|\n){2}|.+")
 
 
 def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None) -> Exchange:
-    """The exchange without credentials and meaningless headers; *change* applies to texts, *change_body* to bodies."""
+    """Removes credentials and irrelevant headers; *change* replaces other text, *change_body* text in bodies."""
 
     def clean(text: str) -> str:
         return without_credentials(change(text))
 
     def data(body: bytes) -> bytes:
-        # Latin-1 gives each byte a letter, so that bytes of any encoding come back as they were.
+        # Latin-1 maps each byte to one character, so bytes of any encoding survive.
         return without_credentials((change_body or change)(body.decode("latin-1"))).encode("latin-1")
 
     def kept(headers: Headers, names: frozenset[str]) -> Headers:
@@ -183,14 +183,14 @@ def cleaned(exchange: Exchange, change: Clean, change_body: Clean | None = None)
 
 
 def without_credentials(text: str) -> str:
-    """The text without the values of members, parameters and schemes that are known for carrying credentials."""
+    """Removes the values of JSON members, query parameters and auth schemes that carry credentials."""
     for pattern in _BY_NAME:
         text = pattern.sub(rf"\1{REDACTED}\3", text)
     return text
 
 
 def _cut(body: bytes, response: Response) -> tuple[Chunk, ...]:
-    """The pieces of a stream cut anew after each frame, so that they do not depend on the network; *body* is clean."""
+    """Splits a stream after each frame, independent of the network; *body* is the cleaned body."""
     if not response.chunks:
         return ()
     arrived = list(accumulate(len(chunk.data) for chunk in response.chunks))

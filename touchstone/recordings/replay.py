@@ -1,10 +1,10 @@
-"""Recordings in the place of a target: which are played, how they answer, and what each needs to be judged.
+"""Recordings instead of a target: serving the recorded responses, and judging recordings.
 
-Each is judged by itself. A request is answered by the recorded exchange with the same method, path, query and body;
-where there are several, by each in its turn, and then by an error.
+Each recording is judged separately. A recorded exchange answers a request with the same method, path, query and body.
+Several equal exchanges are used in their order; after the last one, the request is an error.
 
-A file of others shows only a part of what happened to an account: other clients may use the same key at the same time.
-What depends on the earlier state of a version is no finding there; what an answer says by itself is one.
+A foreign file shows only a part of the requests of an account: other clients may use the same key at the same time.
+A violation that depends on the earlier state of a version is therefore no finding. One within a single response is.
 """
 
 import contextlib
@@ -35,33 +35,33 @@ from touchstone.rules.judge import Judge, by_all_rules
 from touchstone.target.clock import RecordedClock, wait_s
 from touchstone.target.transport import SERVED
 
-# What stands for keys in a replay: the recording has only markers of them.
+# Keys of a replay; the recording has only markers of the real ones.
 KEYS = {role: f"sk_live_test_replayed_{role}" for role in ("primary", "second", "restricted")}
-WHY = "something that the recording does not show may explain it"
+WHY = "requests outside the recording may explain it"
 
 _BASE = urlsplit(BASE_URL)
 _MAX_QUOTED = 200
 _HEADERS_OF_THE_WIRE = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
-# The rule that concludes from the starts of a run that nothing of it can still be in the way.
+# This rule assumes that it knows every start of the account.
 _OF_ALL_STARTS = frozenset({"room.free"})
 _OF_ONE_ANSWER = frozenset(rule.id for rule in catalogue.EXCHANGE_RULES) - _OF_ALL_STARTS
-# What story rules say of one answer by itself: that the publish which asks for a build tells of it, and no other one,
-# and that no line of a log is younger than its answer.
-_BY_ITSELF = frozenset(
+# Claims of history rules that depend on a single exchange if the evidence is one exchange: whether a publish reports
+# its auto-build, and whether each event is older than the response that holds it.
+_IN_ONE_EXCHANGE = frozenset(
     {"publish.auto-build-starts", "publish.auto-build-only-when-asked", "events.timestamps-are-true"}
 )
-# A start that is answered ready has found a golden, whatever was known of the version before.
+# A start that returns ready reuses a snapshot, whatever the earlier state of the version.
 _ALWAYS = frozenset({"reuse.is-flagged"})
 
 
 class RequestKey(NamedTuple):
-    """What a request is recognised by, each part in canonical form."""
+    """Key for matching requests, each part in canonical form."""
 
     method: str
-    path: str  # below the base of the API, each part percent-encoded anew
+    path: str  # below the base URL, percent-encoded in one way
     query: str  # sorted, form-encoded
-    body: bytes  # JSON without white space and with sorted keys, or the bytes as they are
+    body: bytes  # JSON without white space and with sorted keys; other bodies unchanged
 
     def __str__(self) -> str:
         query = f"?{self.query}" if self.query else ""
@@ -70,7 +70,7 @@ class RequestKey(NamedTuple):
 
 
 def request_key(method: str, target: str, body: bytes) -> RequestKey:
-    """The canonical form of a request; *target* is path and query as sent, below the origin."""
+    """Returns the key of a request; *target* is its path and query."""
     path, _, query = target.partition("?")
     parts = path.removeprefix(_BASE.path).split("/")
     pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="replace"))
@@ -82,13 +82,13 @@ def request_key(method: str, target: str, body: bytes) -> RequestKey:
 
 
 class Playback:
-    """One recording being served; streams come *speed* times as fast, at once where it is infinite."""
+    """Serves one recording; *speed* is the speed of event streams: 1 as recorded, infinite for at once."""
 
     def __init__(self, recording: Recording, speed: float = math.inf, clock: RecordedClock | None = None) -> None:
         self.recording = recording
         self.clock = clock or RecordedClock()
-        self.clean: Callable[[str], str] = str  # makes the text of a request what it is in a recording: no secrets
-        self.errors: list[str] = []  # requests without an answer
+        self.clean: Callable[[str], str] = str  # replaces secrets in a request by their markers
+        self.errors: list[str] = []  # requests without a recorded response
         self._speed = speed
         self._served: Counter[RequestKey] = Counter()
         self._lock = threading.Lock()
@@ -98,17 +98,17 @@ class Playback:
             self._recorded[request_key(exchange.request.method, target, exchange.request.body)].append(exchange)
 
     def left(self) -> tuple[Exchange, ...]:
-        """The exchanges that nobody has asked for, in their order."""
+        """The unused exchanges in their order."""
         left = (exchange for key, known in self._recorded.items() for exchange in known[self._served[key] :])
         return tuple(sorted(left, key=lambda exchange: exchange.seq))
 
     def serve(self, request: httpx.Request) -> httpx.Response:
-        """The recorded answer to a request.
+        """Returns the recorded response to a request.
 
         Raises:
-            RecordingError: there is none, or none any more; the message shows the nearest one. Or it is for another
-                place than BASE_URL.
-            httpx.TransportError: none came when it was recorded.
+            RecordingError: the request is not recorded, was sent too often, or is not below BASE_URL. The message
+                has the nearest recorded request.
+            httpx.TransportError: the recorded request got no response.
         """
         exchange = self._next(request)
         if (slot := request.extensions.get(SERVED)) is not None:
@@ -124,9 +124,9 @@ class Playback:
         sent = urlsplit(str(request.url))
         if (sent.scheme, sent.netloc) != (_BASE.scheme, _BASE.netloc) or not target.startswith(f"{_BASE.path}/"):
             where = f"{sent.scheme}://{sent.netloc}{sent.path}"  # no query: it may hold a key
-            raise self._in_vain(
-                f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; give the client "
-                "the attribute url of the recording"
+            raise self._rejected(
+                f"{request.method} {where}: not below the URL of the recording; expected {BASE_URL}/…; set the base "
+                "URL of the client to the recording's attribute url"
             )
         body = request.read() if isinstance(request.stream, httpx.ByteStream) else request.content
         key = request_key(request.method, self.clean(target), self.clean(body.decode("latin-1")).encode("latin-1"))
@@ -137,23 +137,23 @@ class Playback:
                 return known[times]
         if known:
             entries = ", ".join(map(self._number, known))
-            raise self._in_vain(f"{key}: asked for the {times + 1}. time, recorded {times} times (entry {entries})")
-        raise self._in_vain(f"{key}: not in this recording; {self._nearest(key)}")
+            raise self._rejected(f"{key}: sent {times + 1} times, recorded {times} times (entry {entries})")
+        raise self._rejected(f"{key}: not in this recording; {self._nearest(key)}")
 
-    def _in_vain(self, problem: str) -> RecordingError:
+    def _rejected(self, problem: str) -> RecordingError:
         self.errors.append(f"{self.recording.place}: {problem}")
         return RecordingError(self.errors[-1])
 
     def _nearest(self, wanted: RequestKey) -> str:
-        """Which recorded request is nearest to one, and how it differs part by part."""
+        """Describes the most similar recorded request and its differences."""
 
-        def likeness(one: RequestKey) -> tuple[bool, bool, float, bool]:
+        def similarity(one: RequestKey) -> tuple[bool, bool, float, bool]:
             alike = SequenceMatcher(None, one.path, wanted.path).ratio()
             return one.path == wanted.path, one.method == wanted.method, alike, one.query == wanted.query
 
         if not self._recorded:
-            return "it is empty"
-        near = max(self._recorded, key=likeness)
+            return "the recording is empty"
+        near = max(self._recorded, key=similarity)
         parts = "; ".join(
             f"{name}: sent {sent!r:.{_MAX_QUOTED}}, recorded {recorded!r:.{_MAX_QUOTED}}"
             for name, sent, recorded in zip(RequestKey._fields, wanted, near, strict=True)
@@ -166,24 +166,24 @@ class Playback:
 
 
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of a recorded answer, in the pieces and at the pace in which it came."""
+    """The body of a recorded response, in the recorded chunks and at the recorded pace."""
 
     def __init__(self, exchange: Exchange, speed: float, request: httpx.Request) -> None:
         self._exchange, self._speed, self._request = exchange, speed, request
 
     def __iter__(self) -> Iterator[bytes]:
-        for data, pause_s in self._pieces():
+        for data, pause_s in self._paced_chunks():
             wait_s(pause_s)
             yield data
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for data, pause_s in self._pieces():
+        for data, pause_s in self._paced_chunks():
             if pause_s > 0:
                 await anyio.sleep(pause_s)
             yield data
 
-    def _pieces(self) -> Iterator[tuple[bytes, float]]:
-        """Each piece, and how long to wait before it; then the error that it broke off with."""
+    def _paced_chunks(self) -> Iterator[tuple[bytes, float]]:
+        """Yields each chunk with the pause before it, in seconds; then raises the recorded error."""
         exchange, response = self._exchange, self._exchange.response
         if response is None or not response.chunks:
             yield (response.body if response else b""), 0.0
@@ -197,7 +197,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
-    """The exception that a recorded error began with, or that of a connection which broke off."""
+    """The exception of a recorded error, RemoteProtocolError if the error names none."""
     name, _, message = error.partition(": ")
     kind = getattr(httpx, name, None)
     if not (isinstance(kind, type) and issubclass(kind, httpx.TransportError)):
@@ -207,7 +207,7 @@ def _failure(error: str, request: httpx.Request) -> httpx.TransportError:
 
 @functools.lru_cache(maxsize=1)
 def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) -> Mapping[str, Recording]:
-    """The recordings in files by their names, numbered where an earlier one has the same; *accounts* by key."""
+    """Reads recordings and returns them by name; repeated names get numbers. *accounts* are (key, account) pairs."""
     found: dict[str, Recording] = {}
     times: Counter[str] = Counter()
     for path in paths:
@@ -219,7 +219,7 @@ def plays(paths: tuple[str, ...], accounts: tuple[tuple[str, str], ...] = ()) ->
 
 
 def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
-    """The settings that a recording was made with."""
+    """The settings that a recording was made with; all others as in *like*."""
     terms = recording.terms
     templates = Templates(
         buildable=tuple(one.ref for one in terms.given if one.outcome == "ready"),
@@ -240,24 +240,24 @@ def target_of(recording: Recording, like: TargetSettings) -> TargetSettings:
 
 
 def in_short(exchange: Exchange) -> str:
-    """A recorded exchange in a few words."""
+    """Describes a recorded exchange, such as ``POST /templates → 201``."""
     return f"{exchange.request.method} {exchange.request.url.removeprefix(BASE_URL)} → {exchange.status}"
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """A recording judged by itself, without being played."""
+    """The judgements of one recording, without a replay."""
 
     judge: Judge
     judgements: tuple[Judgement, ...]
 
     def findings(self) -> tuple[Finding, ...]:
-        """The disagreements that it shows."""
+        """The findings of the recording."""
         return tuple(self.judge.finding(j) for j in self.judgements if j.outcome == "broken")
 
 
 def alone(recording: Recording) -> Alone:
-    """What the rules say of a recording, exchanges judged in the order in which they were over."""
+    """Judges a recording; exchanges are judged in the order of their ends."""
     judge = judge_of(recording)
     by_end = sorted(recording.exchanges, key=lambda exchange: exchange.done_at)
     judgements = [judgement for exchange in by_end for judgement in judge.add(exchange)]
@@ -266,13 +266,13 @@ def alone(recording: Recording) -> Alone:
 
 
 def judge_of(recording: Recording) -> Judge:
-    """A judge who knows what was there before a recording, and how long builds and cancels might take."""
+    """A judge with the versions and time limits from the terms of a recording."""
     bounds = Bounds(recording.terms.build_timeout_s, recording.terms.cancel_timeout_s)
     return by_all_rules(bounds, given_of(recording))
 
 
 def given_of(recording: Recording) -> dict[str, Content]:
-    """The versions that were there before, as the rules know them."""
+    """The versions that existed before the recording, in the form that rules use."""
     before = float("-inf")
     return {
         one.ref: Content(one.ref, one.owner, f"given:{one.ref}", one.outcome, 0.0, "", 0, before, before)
@@ -281,21 +281,21 @@ def given_of(recording: Recording) -> dict[str, Content]:
 
 
 def conclusion_of(recording: Recording) -> Callable[[Judgement], Judgement]:
-    """What becomes of a judgement: a file of others shows a part of what happened, one of ours all of it."""
+    """The final step of a judgement: `doubted` for a foreign file, none for a complete recording."""
     return (lambda judgement: judgement) if recording.origin == "touchstone" else doubted
 
 
 def doubted(judgement: Judgement) -> Judgement:
-    """A broken judgement that the unseen may explain as one that is open; any other as it is."""
+    """Turns *broken* into *indeterminate* if unrecorded requests may explain it; leaves other judgements."""
     if judgement.outcome != "broken" or judgement.check in _OF_ONE_ANSWER or judgement.claim in _ALWAYS:
         return judgement
-    if judgement.claim in _BY_ITSELF and len(judgement.evidence) == 1:
+    if judgement.claim in _IN_ONE_EXCHANGE and len(judgement.evidence) == 1:
         return judgement
     return replace(judgement, outcome="indeterminate", expected="", actual=f"{WHY}: {judgement.actual}")
 
 
 def evidence_of(judged: Alone, recording: Recording) -> dict[int, tuple[str, ...]]:
-    """By *seq*, the claims that an exchange was the last evidence for; equal requests that overlapped share them."""
+    """Claims by *seq* of the last exchange of their evidence; equal requests that overlap share their claims."""
     found: dict[int, set[str]] = defaultdict(set)
     for judgement in judged.judgements:
         if judgement.outcome == "held":

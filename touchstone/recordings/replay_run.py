@@ -1,6 +1,6 @@
-"""A run of the contract tests with recordings in the place of a target; pytest loads this module as a plugin.
+"""A run of the contract tests with recordings instead of a target; pytest loads this module as a plugin.
 
-In its run log each takes place after the one before it, and its exchanges are numbered on.
+In the run log the recordings follow each other in time, and their exchanges are numbered consecutively.
 """
 
 import math
@@ -25,14 +25,14 @@ from touchstone.recordings.replay import Playback, conclusion_of, in_short, judg
 from touchstone.target.clock import RecordedClock
 from touchstone.target.transport import Transport
 
-# Between two recordings, in seconds of the run log.
+# Pause between two recordings in the run log.
 PAUSE_S = 1.0
 _MAX_UNUSED = 3
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Puts recordings in the place of the target."""
+    """Replaces the target by recordings."""
     try:
         config.stash[RUN] = ReplayRun(CheckHandover.received())
     except HarnessError as error:
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ReplayRun(Run):
-    """A run that plays recordings, one after the other, each judged by itself."""
+    """A run that replays recordings one after the other and judges each separately."""
 
     is_replay = True
 
@@ -70,13 +70,13 @@ class ReplayRun(Run):
 
     @contextmanager
     def playing(self, play_id: str, *, is_story: bool) -> Iterator[Examination]:
-        """Serves one recording; what nobody asks for is judged afterwards, and a warning where *is_story*."""
+        """Serves one recording and judges unused exchanges afterwards; they are a warning if *is_story*."""
         recording = self._recordings[play_id]
         if recording.is_changed:
-            self._warn(f"{recording.place}: was changed since it was recorded")
+            self._warn(f"{recording.place}: was changed after it was recorded")
         for reason, number in sorted(recording.left_out.items()):
             self._warn(f"{recording.place}: {number} left out: {reason}")
-        playback = self._playback = self._put_on(recording)
+        playback = self._playback = self._playback_of(recording)
         playback.clean = self.transport.secrets.text
         self.judge = judge_of(recording)
         self._conclusion = conclusion_of(recording)
@@ -94,11 +94,11 @@ class ReplayRun(Run):
                 more = f" and {len(unused) - _MAX_UNUSED} more" if len(unused) > _MAX_UNUSED else ""
                 first = ", ".join(map(in_short, unused[:_MAX_UNUSED]))
                 self._warn(
-                    f"{recording.place}: {len(unused)} recorded, but not asked for by the scenario: {first}{more}"
+                    f"{recording.place}: {len(unused)} recorded, but not requested by the scenario: {first}{more}"
                 )
 
-    def _put_on(self, recording: Recording) -> Playback:
-        """What serves a recording, which goes on where the one before it ended."""
+    def _playback_of(self, recording: Recording) -> Playback:
+        """Returns the playback of a recording, moved behind the previous recording."""
         began_at = self._clock.now() + PAUSE_S if self._last_seq else 0.0
         exchanges = tuple(moved(each, each.seq + self._last_seq, began_at) for each in recording.exchanges)
         self._last_seq = max((exchange.seq for exchange in exchanges), default=self._last_seq)
@@ -110,7 +110,7 @@ class ReplayRun(Run):
             self._unjudged.append(exchange)
 
     def _catch_up(self) -> None:
-        """Judges what was replayed in the order in which it was over when it was recorded."""
+        """Judges the replayed exchanges in the order of their recorded ends."""
         for exchange in sorted(self._unjudged, key=lambda each: each.done_at):
-            self._see(exchange)
+            self._write_and_judge(exchange)
         self._unjudged.clear()

@@ -1,4 +1,4 @@
-"""Fixtures for tests of a client: a recording that answers its requests, or a twin of its own."""
+"""Servers for tests of an API client: a recording that answers its requests, or a twin of its own."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ PUBLISHED_WITHIN_S = 10.0
 class ServedRecording(Playback):
     """A recording that answers every httpx client of the process, sync or async, from `start` to `stop`.
 
-    Each recorded exchange answers one request. A test that expects an error takes it out of *errors*.
+    Each recorded exchange answers one request. A test that expects an error clears *errors*.
     """
 
     url = BASE_URL
@@ -41,20 +41,20 @@ class ServedRecording(Playback):
         super().__init__(recording, checked("speed", speed, _amount) or math.inf)
         self._router = respx.MockRouter(assert_all_called=False)
         self._router.route().mock(side_effect=self.serve)
-        # The versions that it is about, ``namespace/name@version``, in their order; *ref* is that of the scenario.
+        # All versions in the recording, ``namespace/name@version``, in order; *ref* is the one of the scenario.
         self.refs = tuple(dict.fromkeys(each.ref for each in recording.exchanges if each.ref))
-        about = f"/touchstone-{RUN_ID}-{recording.name}@"
-        self.ref = next((ref for ref in self.refs if about in ref), next(iter(self.refs), ""))
+        own = f"/touchstone-{RUN_ID}-{recording.name}@"
+        self.ref = next((ref for ref in self.refs if own in ref), next(iter(self.refs), ""))
         path, _, self.version = self.ref.partition("@")
         self.namespace, _, self.name = path.partition("/")
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The recorded exchanges that nobody has asked for, in their order, such as ``POST /templates → 201``."""
+        """The unused exchanges in their order, such as ``POST /templates → 201``."""
         return tuple(map(in_short, self.left()))
 
     def start(self) -> None:
-        """Begins to answer; clients that were made before are answered, too."""
+        """Starts to answer all clients, including those opened before."""
         self._router.start()
 
     def stop(self) -> None:
@@ -64,11 +64,11 @@ class ServedRecording(Playback):
 
 @contextmanager
 def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = None) -> Iterator[ServedRecording]:
-    """Serves a recording as `build_recordings` does, and complains at the end of requests that it could not answer.
+    """Serves a recording as `build_recordings` does.
 
     Raises:
-        UsageError: there is no such recording.
-        RecordingError: it cannot be read; afterwards, a request was not in it, whatever the client made of that.
+        UsageError: the recording does not exist.
+        RecordingError: the file is invalid. At the end: a request had no recorded response.
     """
     served = ServedRecording(reader.read(found(scenario, folder)), speed)
     served.start()
@@ -81,7 +81,7 @@ def recorded(scenario: str | Path, speed: float = 0.0, folder: Path | None = Non
 
 
 def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
-    """The file of a scenario, or the path itself; a UsageError where there is none, with the nearest name."""
+    """The file of a scenario, or the path itself; raises a UsageError if it does not exist."""
     if isinstance(scenario, Path) or Path(scenario).suffix in {".har", ".json"}:
         if not Path(scenario).is_file():
             raise UsageError(f"recording {str(scenario)!r}: no such file; expected one, or the name of a scenario")
@@ -90,7 +90,7 @@ def found(scenario: str | Path, folder: str | Path | None = None) -> Path:
     known = {path.stem: path for path in place.glob("*.har")}
     if scenario not in known:
         where = f" in {folder}" if folder else ""
-        raise UsageError(f"scenario {scenario!r}: no recording of it{where}; {nearest(scenario, known)}")
+        raise UsageError(f"scenario {scenario!r}: no recording{where}; {nearest(scenario, known)}")
     return known[scenario]
 
 
@@ -98,20 +98,20 @@ class ServedTwin(Twin):
     """A live twin on a free port of this machine.
 
     Args:
-        plan: Of the account with *key*: ``scale``, or ``hacker`` for one below the plan.
-        fault: Name of a promise that it breaks, see `touchstone prove --list`.
-        variant: Name of another legitimate reading of the documentation.
-        options: Fields of TwinSettings; *rate* as text such as ``2/1``. None leaves one as it is.
+        plan: Plan of the account with *key*: ``scale``, or ``hacker``, which may neither publish nor build.
+        fault: Name of a fault; `touchstone prove --list` prints them.
+        variant: Name of another correct reading of the documentation.
+        options: Fields of TwinSettings; *rate* as text such as ``2/1``. None means the default.
 
     Raises:
-        UsageError: an option or a value is unknown or does not fit; the message names the nearest one that does.
+        UsageError: an option or a value is unknown or invalid; the message has the nearest valid one.
     """
 
     def __init__(
         self, *, plan: str | None = None, fault: str | None = None, variant: str | None = None, **options: Any
     ) -> None:
-        wanted = checked("plan", plan or "scale", _of("scale", "hacker"))
-        self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == wanted)
+        plan = checked("plan", plan or "scale", _of("scale", "hacker"))
+        self.key = next(account.key for account in DEFAULT_ACCOUNTS if account.plan == plan)
         self.keys = {account.name: account.key for account in DEFAULT_ACCOUNTS}
         chosen, behaviour = _checked(options), _behaviour(fault, variant)
         for name in sorted(behaviour.pace.keys() & chosen.keys()):
@@ -122,22 +122,22 @@ class ServedTwin(Twin):
         self._numbers = itertools.count(1)
 
     def publish(self, *steps: str, name: str = "", version: str = "1.0.0") -> str:
-        """Publishes a version with the key of the account ``primary``, and returns its ref, ``namespace/name@version``.
+        """Publishes a version for the account ``primary`` and returns its ref, ``namespace/name@version``.
 
         Args:
-            steps: What its build runs: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
-            name: One that no version has yet where it is empty.
+            steps: Build steps: ``echo TEXT``, ``sleep N``, or ``exit 1`` to fail.
+            name: A new name by default.
 
         Raises:
-            UsageError: the twin refuses it.
+            UsageError: the twin rejects the version.
         """
-        __tracebackhide__ = True  # the message says it all
+        __tracebackhide__ = True
         name = name or f"published-{next(self._numbers)}"
         about = {"name": name, "version": version}
         document = {"api_version": "orgo.ai/v1", "template": about, "build": {"run": list(steps)}}
         headers = {"Authorization": f"Bearer {self.keys['primary']}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/templates", json.dumps(document).encode(), headers)
-        # A proxy of the environment is for other hosts than this machine.
+        # Ignore proxies of the environment: the twin runs on this machine.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             opener.open(request, timeout=PUBLISHED_WITHIN_S).close()
@@ -180,21 +180,19 @@ OPTIONS: Mapping[str, Kind[Any]] = {
 def _checked(options: Mapping[str, object]) -> dict[str, Any]:
     for name in options:
         if name not in OPTIONS:
-            raise UsageError(
-                f"{name}: there is no such option; {nearest(name, [*OPTIONS, 'plan', 'fault', 'variant'])}"
-            )
+            raise UsageError(f"{name}: unknown option; {nearest(name, [*OPTIONS, 'plan', 'fault', 'variant'])}")
     return {name: checked(name, value, OPTIONS[name]) for name, value in options.items() if value is not None}
 
 
 def _behaviour(fault: str | None, variant: str | None) -> Behaviour:
     if fault is not None and variant is not None:
-        raise UsageError("fault and variant: a twin has one of them; start another twin for the other one")
+        raise UsageError("fault and variant: expected only one; start a second twin for the other")
     try:
         if fault is not None:
             return catalogue.fault(checked("fault", fault, kind(Text)))
         if variant is not None:
             return catalogue.variant(checked("variant", variant, kind(Text)))
     except UsageError as error:
-        # There, the names are those of flags.
+        # The catalogue names command-line flags.
         raise UsageError(str(error).removeprefix("--")) from None
     return Behaviour("faithful", "Keeps every promise.")

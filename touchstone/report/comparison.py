@@ -161,14 +161,14 @@ class Comparison:
 
     @property
     def has_new_failure(self) -> bool:
-        """Whether the second run newly broke a claim whose break fails a run: ``must``, or any with --strict."""
+        """Whether the second run newly broke a claim that fails a run: ``must``, or any with --strict."""
         strict = self.after.header.strict
         return any(strict or item.claim.level == "must" for item in self.claims.newly_broken)
 
     @property
     def _changes(self) -> list[Change]:
         operations = self.operations if self.is_load else ()
-        return [change for one in operations for change in (*one.times, *one.counted) if change.tells]
+        return [change for one in operations for change in (*one.times, *one.counted) if change.has_value]
 
     @property
     def differing(self) -> int:
@@ -213,7 +213,7 @@ class Comparison:
         parts.append(f"{plural(len(claims.turned), 'claim')} with another verdict{f' ({groups})' if groups else ''}")
         parts.append(f"{plural(len(claims.new), 'new finding')}, {len(claims.gone)} gone")
         apart = len(self.slower_or_faster)
-        parts += [f"different latency of {plural(apart, 'operation')}"] if apart else []
+        parts += [f"{plural(apart, 'operation')} with different latency"] if apart else []
         return ", ".join(parts)
 
 

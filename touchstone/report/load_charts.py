@@ -171,9 +171,9 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
         (refusal.below, round(columns.share(refusal.at_s) * _MOST_MARKS), at)
         for refusal, at in zip(found.refusals, refused_at, strict=True)
     )
-    for is_below, number, css, key, level_text in (
-        (False, full, "r-full", "start refused at this maximum", "at this maximum"),
-        (True, below, "r-below", "start refused below it", "below it"),
+    for is_below, number, css, where in (
+        (False, full, "r-full", "at the maximum"),
+        (True, below, "r-below", "below the maximum"),
     ):
         if number:
             path = (
@@ -182,8 +182,8 @@ def flight_chart(found: Capacity, columns: Columns) -> Chart:
                 if is_own is is_below
             )
             shapes.append(Shape("".join(path), css))
-            keys.append(Key(css, key, "tick"))
-            caption += f"; {plural(number, 'start')} refused {level_text}"
+            keys.append(Key(css, f"start refused {where}", "tick"))
+            caption += f"; {plural(number, 'start')} refused {where}"
     is_range = found.at_most is not None and found.at_most > found.at_least
     known = f"capacity {found.at_least}{f' to {found.at_most}' if is_range else ''}"
     return Chart(

@@ -11,7 +11,7 @@ from touchstone.loadgen.metrics import Metrics, Punctuality, metrics, punctualit
 from touchstone.loadgen.not_judged import Fallen, Pause, fallen, limit_starts, pauses
 from touchstone.loadgen.thresholds import STATISTICS, Reading, ReadingVerdict, measured, scope_text, value_text
 
-_HARDLY = 0.0005  # measured share of the limit below which the margin would round to 100 %
+_TINY_SHARE = 0.0005  # measured share of the limit below which the margin would round to 100 %
 _ORDER: tuple[ReadingVerdict, ...] = ("broken", "indeterminate", "kept", "not-applicable")
 
 
@@ -95,6 +95,6 @@ def _margin_text(share: float | None, *, is_floor: bool) -> str:
     if not share:
         return "–" if share is None else "exactly at the limit"
     if share > 0 and not is_floor:
-        return "over 99.9 % left" if 0 < 1 - share < _HARDLY else f"{percentage(min(share, 1.0))} left"
+        return "over 99.9 % left" if 0 < 1 - share < _TINY_SHARE else f"{percentage(min(share, 1.0))} left"
     times = 1 + share if is_floor else 1 - share
-    return f"{figure(times, 7 if figure(times) == '1' else 3)} times the {'minimum' if is_floor else 'limit'}"
+    return f"{figure(times, 7 if figure(times) == '1' else 3)} × the {'minimum' if is_floor else 'limit'}"

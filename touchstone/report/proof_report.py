@@ -37,7 +37,7 @@ ENDINGS: dict[State, Ending] = {
     "missed": Ending("broken", "bold red", "fault", "missed"),
     "noisy": Ending("indeterminate", "bold red", "fault", "found with noise"),
     "accused": Ending("broken", "bold red", "correct server", "accused"),
-    "failed": Ending("could-not-run", "bold yellow", "trial", "not finished"),
+    "failed": Ending("could-not-run", "bold yellow", "trial", "failed"),
     "killed": Ending("upheld", "green"),
     "survived": Ending("upheld", "green"),
 }
@@ -163,7 +163,7 @@ def _ending(run: ProofRun, trials: Sequence[Trial], unproven: int) -> tuple[int,
 def headline_of(view: ProofView) -> tuple[str, str]:
     """Tone and headline of a proof."""
     if view.exit_code in (3, 130):
-        return "could-not-run", "Interrupted" if view.exit_code == 130 else "Not finished"
+        return "could-not-run", "Interrupted" if view.exit_code == 130 else "Trials failed"
     if view.exit_code:
         return "broken", "Not proven"
     praise = "All faults found" if view.total["faults"] else "No correct server accused"

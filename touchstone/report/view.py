@@ -16,7 +16,7 @@ from touchstone.report.probe_view import ProbeView, probe_of
 from touchstone.report.timeline import Timeline, timeline
 from touchstone.rules.verdict import VERDICTS, CheckCount, ClaimVerdict, RunVerdict, Verdict, judge, unexplained
 
-COMMON = 12  # claims with the same reason from which on they are not listed
+COMMON = 12  # from this number of claims on, a reason does not list them
 MAX_EVIDENCE = 6  # exchanges shown in full for one finding
 MAX_EVIDENCE_CHARS = 70_000  # of all findings together; keeps the page under its 300 KB
 MAX_BODY_CHARS = 2_000

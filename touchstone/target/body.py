@@ -30,7 +30,7 @@ class _Decoder:
         self._zlib = None if name == "deflate" else zlib.decompressobj(_GZIP_BITS)
 
     def decompress(self, data: bytes, most: int) -> bytes:
-        """Decompresses *data* to little more than *most* bytes, with further members of gzip (RFC 1952 2.2)."""
+        """Decompresses *data*, with further gzip members (RFC 1952 2.2); returns at most about *most* bytes."""
         if self._zlib is None or not self._begun:
             data = self._begun = self._begun + data
         if self._zlib is None:

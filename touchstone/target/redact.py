@@ -197,7 +197,7 @@ def marker(name: str) -> str:
 
 
 def _forms(value: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yields the value in each encoding, folded, with the minimum length of a part that counts."""
+    """Yields each encoding of a value, with folded case, and the minimum length of a part that counts."""
     is_short = len(value) < PART_CHARS or value in UNKNOWN_KEY.encode()
     coded = [(value, PART_CHARS), (value.hex().encode(), 2 * PART_CHARS)]
     for before in range(3):

@@ -1,4 +1,4 @@
-"""The twin: a reference server of the whole contract, which shares no code with what examines it."""
+"""The twin: a reference server of the whole API; it shares no code with the rules."""
 
 from touchstone.twin.app import App
 from touchstone.twin.engine import Engine

@@ -1,4 +1,4 @@
-"""The engine behind HTTP: requests in, answers out, no decision of its own about builds."""
+"""The HTTP layer of the twin: it parses requests and renders responses; the engine decides about builds."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ NO_REF = Ref("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What a path names; *ref* is empty for the collection of templates."""
+    """The resource of a path; *ref* is empty for the collection of templates."""
 
     kind: Kind
     ref: Ref = NO_REF
@@ -39,7 +39,7 @@ class Resource:
 
 @lru_cache(maxsize=512)
 def resource_at(raw_path: bytes, base_path: str) -> Resource | None:
-    """The resource at a path, split before decoding: an encoded slash separates nothing (RFC 3986, 2.4)."""
+    """Returns the resource at a path; an encoded slash is no separator (RFC 3986, section 2.4)."""
     prefix = base_path.encode() + b"/"
     if not raw_path.startswith(prefix):
         return None
@@ -67,7 +67,7 @@ class App:
         self._request_ids = RequestIds(engine.settings.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, whatever happens."""
+        """Answers one request; a crash becomes a 500."""
         if scope["type"] != "http":
             return
         if self.settings.latency_s:
@@ -84,12 +84,12 @@ class App:
         await response(scope, receive, send)
 
     def refused(self, refusal: Refusal) -> Response:
-        """An error as JSON."""
+        """Renders an error as JSON."""
         body = {**refusal.body, "request_id": self._request_ids.next()}
         return answer_json(refusal.status, body, refusal.headers)
 
     async def answer(self, request: Request) -> Response:
-        """Finds out who asks for what, and lets the engine decide; a Refusal is an answer that is an error."""
+        """Identifies account and resource, then carries out the operation; raises a Refusal for an error response."""
         raw_path: bytes = request.scope["raw_path"]
         base = f"{self.settings.base_path}/".encode()
         if not raw_path.startswith(base):
@@ -124,13 +124,13 @@ class App:
         return response
 
     async def hold(self) -> None:
-        """Holds back the answer of the start that was let through just now, where its limiter says so."""
+        """Delays the response to the start that was just accepted, by the delay of its limiter."""
         delay_s = self.engine.pop_delay_s()
         if delay_s:
             await asyncio.sleep(delay_s)
 
     async def publish(self, request: Request, account: Account) -> Response:
-        """Publishes what the body holds, and starts its build where that is asked for."""
+        """Publishes the document in the body, and starts its build with ``auto_build``."""
         self.engine.require_plan(account, "Publishing")
         switches = read_switches(request.scope["query_string"], ("auto_build", "force"))
         body = await read_limited(request)
@@ -143,14 +143,14 @@ class App:
         return answer_json(201, answer)
 
     def auto_build(self, account: Account, version: Version) -> str:
-        """The status of the build that publishing started; ``not_built`` where it was refused."""
+        """Starts the build of a publish; returns its status, ``not_built`` if the start was rejected."""
         try:
             return str(self.engine.start(account, version)["status"])
         except Refusal:
             return "not_built"
 
     def get_template(self, version: Version) -> Response:
-        """The version and its document."""
+        """Returns the version and its document."""
         return answer_json(200, self.engine.template_body(version))
 
     def delete_template(self, version: Version) -> Response:
@@ -159,21 +159,21 @@ class App:
         return answer_json(200, self.engine.delete(version))
 
     def start_build(self, account: Account, version: Version) -> Response:
-        """Starts its build and does not wait for it."""
+        """Starts the build and does not wait for it."""
         return answer_json(202, self.engine.start(account, version))
 
     def get_build(self, version: Version) -> Response:
-        """The status of its build."""
+        """Returns the status of the build."""
         return answer_json(200, self.engine.status_body(version))
 
     def cancel_build(self, version: Version) -> Response:
-        """Cancels its build; where there is none, the 404 has a body of its own."""
+        """Cancels the build; without one, the 404 has the body ``{"status": "idle"}``."""
         if self.engine.cancel(version):
             return answer_json(202, {"status": "cancelling"})
         return answer_json(404, {"status": "idle"})
 
     def stream_events(self, request: Request, version: Version) -> Response:
-        """The events of its last build."""
+        """Streams the events of the last build."""
         events = self.engine.events(version)
         if events is None:
             raise no_such_build()
@@ -182,20 +182,20 @@ class App:
 
 
 def no_such_build() -> Refusal:
-    """The version was never built, so that there is nothing to stream."""
+    """The 404 for the events of a version that was never built."""
     refusal = no_such_version()
     refusal.body["error"] = "This version has never been built."
     return refusal
 
 
 def answer_json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    """A response with a JSON body."""
+    """Renders a response with a JSON body."""
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(content, status, headers, "application/json")
 
 
 async def read_limited(request: Request) -> bytes:
-    """The body of a request; a 413 as soon as it is known to be too long."""
+    """Reads the body of a request; raises a 413 as soon as it is too long."""
     parts, size_bytes = [], 0
     async for part in request.stream():
         parts.append(part)
@@ -206,12 +206,12 @@ async def read_limited(request: Request) -> bytes:
 
 
 def read_switches(query: bytes, names: tuple[str, ...]) -> dict[str, bool]:
-    """The values of yes-or-no query parameters, the last of several; absent ones are off, a 422 for other values."""
-    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    wrong = [name for name in names if given.get(name, "false").lower() not in SWITCHES]
+    """Parses boolean query parameters; false by default, the last value wins, 422 for other values."""
+    sent = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    wrong = [name for name in names if sent.get(name, "false").lower() not in SWITCHES]
     if wrong:
         raise invalid([Problem(name, "invalid_type", "expected true or false") for name in wrong])
-    return {name: SWITCHES[given.get(name, "false").lower()] for name in names}
+    return {name: SWITCHES[sent.get(name, "false").lower()] for name in names}
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""One run of a build: what it does by its document, its phases, its event stream, and how it ends."""
+"""One run of a build: its steps, its phases, its event stream and its end."""
 
 import asyncio
 import itertools
@@ -19,13 +19,13 @@ Phase = Literal["publish", "compile", "boot", "install", "snapshot", "record", "
 
 
 def timestamp(epoch_s: float) -> str:
-    """ISO 8601 in UTC with milliseconds and a Z."""
+    """Formats a time in ISO 8601, in UTC with milliseconds and a Z."""
     whole = datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
     return whole.replace("+00:00", "Z")
 
 
 def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "") -> bytes:
-    """One event as the bytes of a server-sent event. JSON escapes line ends, so the data is always one line."""
+    """Renders one event as a server-sent event; JSON escapes line ends, so its data is one line."""
     event = {"ts": ts, "level": level, "phase": phase}
     if source:
         event["source"] = source
@@ -34,12 +34,12 @@ def frame(ts: str, level: EventLevel, phase: Phase, line: str, source: str = "")
 
 
 class Stream:
-    """Keeps every frame of a build, so that a late subscriber misses none."""
+    """The event stream of a build; it keeps every frame for late subscribers."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
         self.closed = False
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def emit(self, frame_bytes: bytes) -> None:
         """Adds a frame and wakes the subscribers."""
@@ -47,17 +47,17 @@ class Stream:
         self._wake()
 
     def close(self) -> None:
-        """Lets every subscriber finish once it has read what is there."""
+        """Ends the stream; each subscriber still reads the remaining frames."""
         self.closed = True
         self._wake()
 
     def _wake(self) -> None:
-        # Each piece of news has its own event: a subscriber that is still sending cannot swallow another's.
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        # Each change has its own event: a slow subscriber cannot consume another's.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """Yields all frames from the beginning, then each new one, until the stream is closed."""
+        """Yields all frames, first the earlier ones, then each new one until the stream is closed."""
         sent = 0
         while True:
             while sent < len(self.frames):
@@ -65,7 +65,7 @@ class Stream:
                 yield self.frames[sent - 1]
             if self.closed:
                 return
-            await self._news.wait()
+            await self._changed.wait()
 
 
 Outcome = Literal["", "ready", "failed", "cancelled"]
@@ -77,7 +77,7 @@ PHASES: tuple[tuple[Phase, str], ...] = (
     ("record", "recorded the result"),
     ("archive", "archived the snapshot"),
 )
-# Timers round to a millisecond and may fire early; a build must not take less than its parts.
+# Timers round to a millisecond and may fire early; a build must not be shorter than its parts.
 TIMER_GRAIN_S = 0.001
 
 SLEEP = re.compile(r"sleep\s+(\d+(?:\.\d*)?|\.\d+)s?\s*")
@@ -98,20 +98,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a build does in its install phase, in order."""
+    """The commands of the install phase, in order."""
 
     installs: tuple[tuple[str, str], ...] = ()  # source and line of each package
     steps: tuple[Step, ...] = ()
-    apps: tuple[str, ...] = ()  # a line for each app
+    apps: tuple[str, ...] = ()  # line of each app
 
     @property
     def pause_s(self) -> float:
-        """Seconds that the steps take together, up to the first that fails."""
+        """Total seconds of the steps before the first failing one."""
         return sum(step.pause_s for step in itertools.takewhile(lambda step: not step.exit_status, self.steps))
 
 
 def read_step(command: str) -> Step:
-    """What one command does. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``, and names the rest."""
+    """Parses one command. The twin runs no shell: it knows ``echo``, ``sleep`` and ``exit``, and prints others."""
     text = command.strip()
     if found := SLEEP.fullmatch(text):
         return Step(pause_s=min(float(found[1]), DAY_S))
@@ -125,12 +125,12 @@ def read_step(command: str) -> Step:
 def _printed(text: str) -> str:
     try:
         return " ".join(shlex.split(text))
-    except ValueError:  # an open quote: show what is there
+    except ValueError:  # an open quote
         return text
 
 
 def read_plan(document: dict[str, Any]) -> Plan:
-    """What the build of a valid canonical document does."""
+    """Parses the build plan of a valid canonical document."""
     build = document.get("build") or {}
     names = {str(name): str(value) for name, value in (document.get("vars") or {}).items()}
     installs = tuple(
@@ -143,21 +143,21 @@ def read_plan(document: dict[str, Any]) -> Plan:
 
 def _filled(command: str, names: dict[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
-        # Two dollar signs are the escape: one of them goes, the rest stays as it is.
+        # Two dollar signs escape a reference: remove one of them.
         return found[0][1:] if found[0].startswith("$$") else names.get(found[1], found[0])
 
     return VARIABLE.sub(value, command)
 
 
 class Build:
-    """A build in flight or over."""
+    """A build, running or ended."""
 
     def __init__(self, version: Version, settings: TwinSettings, on_end: Callable[["Build"], None]) -> None:
         self.version = version
         self.plan: Plan = read_plan(version.template)
         self.settings = settings
         self.stream = Stream()
-        self.outcome: Outcome = ""  # empty while it runs, also while it is being cancelled
+        self.outcome: Outcome = ""  # empty while it runs or is being cancelled
         self.cancelling = False
         self.error = ""
         self.build_time_ms = 0
@@ -169,21 +169,21 @@ class Build:
 
     @property
     def in_flight(self) -> bool:
-        """Whether it runs and nobody has asked it to stop."""
+        """Whether it runs and was not cancelled."""
         return not self.outcome and not self.cancelling
 
     @property
     def left_s(self) -> float:
-        """Seconds until it should be over."""
+        """Expected seconds until its end."""
         whole_s = self.settings.build_s + self.plan.pause_s
         return max(0.0, self._started_at + min(whole_s, self.settings.build_timeout_s or whole_s) - time.monotonic())
 
     def launch(self) -> None:
-        """Starts to run; returns at once."""
+        """Starts the run; returns at once."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def cancel(self) -> None:
-        """Stops working at once, and ends as cancelled when it has settled."""
+        """Stops the work at once; the build ends as cancelled after *settle_s*."""
         if self.outcome or self.cancelling:
             return
         self.cancelling = True
@@ -191,7 +191,7 @@ class Build:
         asyncio.get_running_loop().call_later(self.settings.settle_s, self.end_cancelled, "build cancelled")
 
     def end_cancelled(self, line: str) -> None:
-        """Ends as cancelled now, unless it is over."""
+        """Ends the build as cancelled now, unless it has ended."""
         self._stop_working()
         self.finish("cancelled", "warn", "cancel", line)
 
@@ -214,7 +214,7 @@ class Build:
             self.finish("ready", "success", "ready", self.ready_line())
 
     async def work(self) -> str:
-        """Goes through the phases; returns why the build failed, empty where it did not."""
+        """Runs the phases; returns the error of a failed build, else empty text."""
         share_s = self.settings.build_s / len(PHASES)
         for phase, line in PHASES:
             self.say("info", phase, line, "builder")
@@ -224,7 +224,7 @@ class Build:
         return ""
 
     async def install(self) -> str:
-        """Runs the steps, then installs the apps; returns which step failed, empty where none did."""
+        """Runs the steps, then installs the apps; returns the error of a failed step, else empty text."""
         for source, line in self.plan.installs:
             self.say("info", "install", line, source)
         for number, step in enumerate(self.plan.steps, 1):
@@ -238,22 +238,22 @@ class Build:
         return ""
 
     async def spend(self, seconds: float) -> None:
-        """Waits; lateness of one wait is taken off the next, so that a build takes what its parts take."""
+        """Waits; the delay of one wait shortens the next, so a build takes the time of its parts."""
         self._due_at += seconds
         if seconds:
             await asyncio.sleep(max(0.0, self._due_at + TIMER_GRAIN_S - time.monotonic()))
 
     def ready_line(self) -> str:
-        """The last line of a build that succeeded; its seconds are those of *build_time_ms*."""
+        """The last line of a successful build; its seconds equal *build_time_ms*."""
         return f"golden snapshot ready in {self.build_time_ms / 1000:.1f} s"
 
     def say(self, level: EventLevel, phase: Phase, line: str, source: str = "") -> None:
-        """Adds an event. The clock that stamps it cannot go backwards."""
+        """Adds an event with a timestamp that never decreases."""
         now_s = self._epoch_s + time.monotonic() - self._started_at
         self.stream.emit(frame(timestamp(now_s), level, phase, line, source))
 
     def finish(self, outcome: Outcome, level: EventLevel, phase: Phase, line: str) -> None:
-        """Ends, once. State first, last event next, end of the stream last: who saw the one can rely on the other."""
+        """Ends the build once: first the state changes, then the last event is sent, then the stream closes."""
         if self.outcome:
             return
         self.outcome = outcome
@@ -263,7 +263,7 @@ class Build:
 
 
 def finished_build(version: Version, build_time_ms: int) -> Build:
-    """A build that ended well before anybody looked."""
+    """A successful build from before the start of the twin."""
     build = Build(version, TwinSettings(), lambda _: None)
     build.build_time_ms = build_time_ms
     for phase, line in PHASES:

@@ -10,7 +10,7 @@ CURATED_NAMESPACE = "system"
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """What a path names: decoded, but not otherwise touched."""
+    """The namespace, name and version of a path, decoded and otherwise unchanged."""
 
     namespace: str
     name: str
@@ -32,7 +32,7 @@ class Version:
 
     @property
     def curated(self) -> bool:
-        """Whether it belongs to everyone."""
+        """Whether it belongs to all accounts."""
         return self.owner == EVERYONE
 
 
@@ -43,20 +43,20 @@ class Catalog:
         self._versions: dict[tuple[str, Ref], Version] = {}
 
     def get(self, owner: str, ref: Ref) -> Version | None:
-        """The version that an owner has under a ref."""
+        """Returns an owner's version with this ref."""
         return self._versions.get((owner, ref))
 
     def put(self, version: Version) -> None:
-        """Stores a version, in place of one with the same owner and ref."""
+        """Stores a version; replaces one with the same owner and ref."""
         self._versions[version.owner, version.ref] = version
 
     def remove(self, version: Version) -> None:
-        """Forgets a version."""
+        """Removes a version."""
         self._versions.pop((version.owner, version.ref), None)
 
     def __iter__(self) -> Iterator[Version]:
         return iter(self._versions.values())
 
     def holds(self, owner: str, digest: str) -> bool:
-        """Whether any version of an owner has a digest."""
+        """Whether an owner has a version with this digest."""
         return any(version.owner == owner and version.digest == digest for version in self)

@@ -1,4 +1,4 @@
-"""A publish body to a checked document with its digest."""
+"""Parses and validates the body of a publish, and computes its digest."""
 
 import hashlib
 import itertools
@@ -21,11 +21,11 @@ MAX_NODES = 100_000
 _LOADER: type[yaml.SafeLoader] = type(
     "TemplateLoader",
     (getattr(yaml, "CSafeLoader", yaml.SafeLoader),),
-    # Merge keys copy what they merge, once per alias: a few lines could ask for more memory than there is.
+    # Merge keys are ignored: each alias copies its target, so a few lines could exhaust the memory.
     {"flatten_mapping": lambda _loader, _node: None},
 )
-# The core schema of YAML 1.2: no yes/no booleans, no dates, no numbers in base 60 or 8, so that a document means
-# the same in YAML as it does in JSON.
+# The core schema of YAML 1.2: no yes/no booleans, no dates, no numbers in base 60 or 8. A document then has the same
+# meaning in YAML and in JSON.
 _LOADER.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
@@ -41,10 +41,10 @@ def _unreadable(why: str) -> Refusal:
 
 
 def read_body(body: bytes, content_type: str = "") -> Any:
-    """The data that a body holds, at most MAX_DEPTH levels deep; JSON is read as nothing but JSON, all else as YAML.
+    """Parses a body as JSON; if the content type is not JSON, also as YAML.
 
     Raises:
-        Refusal: 400 where it is empty, neither JSON nor YAML, or too deep or too large once its aliases are followed.
+        Refusal: 400 if it is empty, neither JSON nor YAML, deeper than MAX_DEPTH, or larger than MAX_NODES values.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
@@ -52,7 +52,7 @@ def read_body(body: bytes, content_type: str = "") -> Any:
     except UnicodeDecodeError:
         raise _unreadable("is not UTF-8") from None
     try:
-        # JSON first: it is faster, and a few JSON documents (tabs between tokens) are no YAML.
+        # JSON first: it is faster, and some JSON documents (tabs between tokens) are no valid YAML.
         data = json.loads(text) if text.strip() else None
     except (ValueError, RecursionError):
         if media == "application/json" or media.endswith("+json"):
@@ -95,10 +95,10 @@ HARDWARE = {"cpu": "cpu", "ram": "ram_gb", "display": "resolution"}
 
 
 def canonical(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document without its shorthands. What it does not know it leaves alone: validation speaks about it."""
+    """Expands the shorthands of a document; invalid parts stay for the validation."""
     result = {key: value for key, value in document.items() if value is not None}
     sections = {name: result.get(name, {}) for name in ("template", "hardware", "hooks")}
-    # Copies to write into; where something that is no section stands in the place of one, its shorthands stay.
+    # Copies to write into. If a section is no object, its shorthands stay.
     known = {name: dict(section) for name, section in sections.items() if isinstance(section, dict)}
     if isinstance(result.get("name"), str) and "template" in known:
         name, at, version = result.pop("name").partition("@")
@@ -131,14 +131,14 @@ REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a document."""
+    """One violation in a document."""
 
     field: str  # dotted path, list positions in brackets
     code: str
     message: str
 
 
-class _Section(BaseModel, strict=True):  # keys that a part of a document does not name are free
+class _Section(BaseModel, strict=True):  # further keys are free
     pass
 
 
@@ -154,14 +154,14 @@ def _secret(value: Any) -> Any:
 
 
 def _no_flag(value: Any) -> Any:
-    # True equals 1 in Python, not in JSON.
+    # True equals 1 in Python, but not in JSON.
     if isinstance(value, bool):
         raise PydanticCustomError("literal_error", "Input should be a number")
     return value
 
 
 Kebab = Annotated[str, Field(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$")]
-# The documentation is silent about namespaces, so they are held to the rule for names.
+# The documentation has no rule for namespaces: the rule for names applies.
 Name = Annotated[Kebab, Field(max_length=64)]
 _NUMBER, _WORD = r"(?:0|[1-9][0-9]*)", r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 SemVer = Annotated[
@@ -237,7 +237,7 @@ class _Document(_Section):
     apps: list[_App] = []
 
 
-# By what pydantic calls an error, the code of it; whatever else it finds is of a wrong type.
+# Codes by pydantic error type; all other errors are ``invalid_type``.
 CODES = {
     "missing": "required",
     "literal_error": "invalid_enum",
@@ -249,8 +249,8 @@ CODES = {
 
 
 def problems(document: dict[str, Any]) -> list[Problem]:
-    """Everything that is wrong with a canonical document and its namespace; empty for a valid one."""
-    # The schema knows texts, numbers and lists, and no null, also under keys that it does not name.
+    """All violations in a canonical document and its namespace."""
+    # null is never valid in these sections, not even under unknown keys.
     sections = {name: document.get(name) for name in ("template", "hardware", "build")}
     nulls = [
         Problem(f"{name}.{key}", "invalid_type", "expected a value; leave the key out for none")
@@ -301,7 +301,7 @@ ENVELOPE = frozenset({"namespace", "name", "version", "template"})
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A valid document in canonical form, and where it goes."""
+    """A valid document in canonical form, with its namespace, name and version."""
 
     namespace: str
     name: str
@@ -310,16 +310,16 @@ class Document:
 
 
 def read_document(body: bytes, content_type: str = "") -> Document:
-    """Reads a publish body: the document itself, or an envelope with namespace, name, version and the document.
+    """Parses a publish body: the document itself, or an envelope with namespace, name, version and the document.
 
     Raises:
-        Refusal: 400 where it is empty or cannot be parsed, 422 with every problem where it is no valid document.
+        Refusal: 400 if it is empty or cannot be parsed, 422 with all problems if the document is invalid.
     """
     data = read_body(body, content_type)
     if not isinstance(data, dict):
         raise invalid([Problem("", "invalid_type", "expected an object")])
     inner = data.get("template")
-    # Nothing but fields of an envelope, of which *template* holds an object.
+    # An envelope has no other fields, and its *template* is an object.
     is_envelope = isinstance(inner, dict) and set(data) <= ENVELOPE and (len(data) > 1 or "api_version" in inner)
     envelope: Mapping[str, Any] = data if is_envelope else {}
     content = canonical(envelope.get("template", data))
@@ -338,7 +338,7 @@ def read_document(body: bytes, content_type: str = "") -> Document:
 
 
 def invalid(found: list[Problem]) -> Refusal:
-    """The answer to a document that breaks rules."""
+    """The 422 for an invalid document."""
     errors = [{"field": each.field, "code": each.code, "message": each.message} for each in found]
     return Refusal(422, "The template is not valid.", errors=errors)
 

@@ -1,6 +1,6 @@
-"""What the API promises, one small method per promise: a broken server is a subclass that overrides one of them.
+"""The behaviour of the API, one small method per promise. A broken server is a subclass that overrides one.
 
-The engine lives in one event loop and nothing in it waits, so no request sees another half done.
+The engine runs in one event loop and never waits, so each request is atomic.
 """
 
 import math
@@ -15,7 +15,7 @@ from touchstone.twin.answers import Refusal
 from touchstone.twin.build import Build, finished_build, timestamp
 from touchstone.twin.catalog import CURATED_NAMESPACE, EVERYONE, Catalog, Ref, Version
 from touchstone.twin.documents import API_VERSION, Document, digest
-from touchstone.twin.limits import Limiter, let_through, limiter_of, parted
+from touchstone.twin.limits import Limiter, accept, limiter_of, parted
 from touchstone.twin.settings import Account, TwinSettings
 
 CURATED = ("claude-code", "openclaw", "hermes-agent")
@@ -26,10 +26,10 @@ Body = dict[str, Any]
 
 @dataclass(slots=True)
 class Slot:
-    """All that is known about one digest of one account."""
+    """The builds of one digest of one account."""
 
-    last: Build | None = None  # the one that was started last, in flight or over
-    golden: Build | None = None
+    last: Build | None = None  # started last, running or ended
+    golden: Build | None = None  # the successful build that starts reuse
 
 
 class Engine:
@@ -43,11 +43,11 @@ class Engine:
         self.slots: dict[tuple[str, str], Slot] = {}
         self.running: set[Build] = set()
         self._accounts = {account.key: account for account in settings.accounts}
-        # A start that joins or reuses begins no build, so that caps on builds are looked at by themselves.
+        # Caps on builds are separate: a start that joins or reuses begins no build.
         starts, self._most_builds = parted(settings.rate)
         self._limiters: dict[str, Limiter] = {key: limiter_of(starts) for key in self._accounts}
         self._delay_s = 0.0
-        # Windows and ticks follow the clock of the day, which a limiter must not see jump.
+        # Windows and ticks follow epoch seconds, but limiters need a clock that never jumps.
         self._epoch_s = time.time() - time.monotonic()
         self._seed_versions()
 
@@ -56,13 +56,13 @@ class Engine:
             version = self._store(EVERYONE, _small_document(CURATED_NAMESPACE, name))
             build = finished_build(version, CURATED_BUILD_TIME_MS)
             self.slots[EVERYONE, version.digest] = Slot(build, build)
-        # An account below the plan has a version of its own: without one its 403 could not be told from a 404.
+        # An account below the plan needs a version: the 403 of a start then differs from a 404.
         for account in self.settings.accounts:
             if not self.may_build(account):
                 self._store(account.key, _small_document("default", "legacy-demo"))
 
     def account_of(self, authorization: list[str]) -> Account:
-        """The account behind the values of the Authorization header; a 401 where there is none."""
+        """The account of the Authorization header values; raises a 401 without one."""
         if not authorization:
             raise answers.missing_key()
         scheme, _, token = authorization[0].partition(" ")
@@ -72,7 +72,7 @@ class Engine:
         return account
 
     def is_bearer(self, scheme: str) -> bool:
-        """Whether a scheme is ours; the case of its letters does not matter (RFC 9110, section 11.1)."""
+        """Whether an auth scheme is Bearer, ignoring case (RFC 9110, section 11.1)."""
         return scheme.lower() == "bearer"
 
     def may_build(self, account: Account) -> bool:
@@ -80,32 +80,32 @@ class Engine:
         return account.plan == "scale"
 
     def require_plan(self, account: Account, doing: str) -> None:
-        """Refuses an account below the plan with 403."""
+        """Rejects an account below the Scale plan with 403."""
         if not self.may_build(account):
             raise answers.plan_too_small(doing)
 
     def require_own(self, version: Version) -> None:
-        """Refuses to change what belongs to everyone, with 403."""
+        """Rejects a change of a curated version with 403."""
         if version.curated:
             raise answers.curated_is_fixed()
 
     def find(self, account: Account, ref: Ref) -> Version | None:
-        """The version that an account sees under a ref: its own, or a curated one."""
+        """The version with a ref: the account's own, or a curated one."""
         return self.catalog.get(account.key, ref) or self.catalog.get(EVERYONE, ref)
 
     def require(self, account: Account, ref: Ref) -> Version:
-        """The same, or a 404."""
+        """Like `find`, but raises a 404 without a version."""
         version = self.find(account, ref)
         if version is None:
             raise answers.no_such_version()
         return version
 
     def digest_of(self, document: Document) -> str:
-        """The digest under which a document is published and built."""
+        """The digest of a document."""
         return digest(document.content, self.settings.digest_scope)
 
     def publish(self, account: Account, document: Document, force: bool = False) -> Version:
-        """Publishes; the same content again changes nothing. 403 for the curated namespace, 409 for other content."""
+        """Publishes a version, unchanged for the same content; 403 for the curated namespace, 409 for other content."""
         if document.namespace == CURATED_NAMESPACE:
             raise answers.curated_is_fixed()
         old = self.catalog.get(account.key, Ref(document.namespace, document.name, document.version))
@@ -125,13 +125,13 @@ class Engine:
         return version
 
     def delete(self, version: Version) -> Body:
-        """Deletes a version; a build of it that nobody else needs ends."""
+        """Deletes a version, and ends its build unless another version shares it."""
         self.catalog.remove(version)
         self.release(version)
         return {"deleted": True}
 
     def release(self, version: Version) -> None:
-        """Drops what only a replaced or deleted version needed. A golden stays: it belongs to its digest."""
+        """Ends the build that only a replaced or deleted version needed; a golden stays with its digest."""
         slot = self.slots.get((version.owner, version.digest))
         if slot is None or self.catalog.holds(version.owner, version.digest):
             return
@@ -153,12 +153,12 @@ class Engine:
         return self._epoch_s + time.monotonic()
 
     def pop_delay_s(self) -> float:
-        """Seconds by which the answer of the start that was let through just now is held back; then forgets them."""
+        """Returns the response delay of the last accepted start, and resets it."""
         delay_s, self._delay_s = self._delay_s, 0.0
         return delay_s
 
     def start(self, account: Account, version: Version) -> Body:
-        """Starts a build, joins the one in flight, or reuses the golden; a 403 or a 429 changes nothing."""
+        """Starts a build, joins the running one, or reuses the golden; a 403 or a 429 changes nothing."""
         self.require_own(version)
         slot = self.slot_of(version)
         golden = self.reusable(slot)
@@ -170,41 +170,41 @@ class Engine:
             self.check_builds(account)
             slot.last = self.launch(version)
         if charged:
-            self._delay_s = let_through(self._limiters[account.key], self.now_at())
+            self._delay_s = accept(self._limiters[account.key], self.now_at())
         return self.reused_body(version, golden) if golden else self.building_body(version)
 
     def slot_of(self, version: Version) -> Slot:
-        """What is known about the digest of a version; builds of one account are not shared with another."""
+        """The builds of a version's digest; accounts share no builds."""
         return self.slots.setdefault((version.owner, version.digest), Slot())
 
     def last_of(self, version: Version) -> Build | None:
-        """The build of a version's digest that was started last; None where there was none."""
+        """The last build of a version's digest, or None."""
         slot = self.slots.get((version.owner, version.digest))
         return slot.last if slot is not None else None
 
     def reusable(self, slot: Slot) -> Build | None:
-        """The golden that makes a build unnecessary."""
+        """The golden that a start reuses, or None."""
         return slot.golden
 
     def joinable(self, slot: Slot) -> bool:
-        """Whether a build is in flight that a start can join; one that is being cancelled is not."""
+        """Whether a start can join a running build; one that is being cancelled cannot be joined."""
         return slot.last is not None and slot.last.in_flight
 
     def check_rate(self, account: Account) -> None:
-        """Refuses a start that is too early, with 429."""
+        """Rejects a start above the rate limit with 429."""
         limiter, now_at = self._limiters[account.key], self.now_at()
         if limiter.wait_s(now_at) > 0:
             limiter.refuse(now_at)
             raise self.too_many("Build rate limit reached. Back off and retry.", limiter.wait_s(now_at))
 
     def check_capacity(self) -> None:
-        """Refuses a build for which the host has no room, with 429."""
+        """Rejects a build above the host capacity with 429."""
         left_s = [build.left_s for build in self.running if build.in_flight]
         if self.settings.capacity is not None and len(left_s) >= self.settings.capacity:
             raise self.too_many("Host capacity reached. Back off and retry.", min(left_s))
 
     def check_builds(self, account: Account) -> None:
-        """Refuses a build more than its account may have, with 429. One that is being cancelled still counts."""
+        """Rejects a build above the cap of its account with 429; one that is being cancelled still counts."""
         own = [build for build in self.running if build.version.owner == account.key and not build.outcome]
         if self._most_builds is not None and len(own) >= self._most_builds:
             self._limiters[account.key].refuse(self.now_at())
@@ -212,7 +212,7 @@ class Engine:
             raise self.too_many("Too many builds in flight. Back off and retry.", left_s)
 
     def too_many(self, error: str, wait_s: float) -> Refusal:
-        """A 429 that says when to come back: whole seconds, never too short (RFC 9110, section 10.2.3)."""
+        """A 429 with Retry-After in whole seconds, rounded up (RFC 9110, section 10.2.3)."""
         seconds = max(1, math.ceil(wait_s))
         if self.settings.retry_after == "none":
             return Refusal(429, error)
@@ -229,22 +229,22 @@ class Engine:
         return build
 
     def make_build(self, version: Version) -> Build:
-        """A build of a version that has not begun."""
+        """Creates the build of a version without starting it."""
         slot = self.slot_of(version)
         return self.build_class(version, self.settings, lambda build: self.ended(slot, build))
 
     def ended(self, slot: Slot, build: Build) -> None:
-        """Keeps the golden of a build that succeeded."""
+        """Removes an ended build; a successful one becomes the golden."""
         self.running.discard(build)
         if build.outcome == "ready":
             slot.golden = build
 
     def building_body(self, version: Version) -> Body:
-        """The answer to a start that has to be waited for."""
+        """The response body of a start that began or joined a build."""
         return {"ref": str(version.ref), "digest": version.digest, "status": "building"}
 
     def reused_body(self, version: Version, golden: Build) -> Body:
-        """The answer to a start that found a golden."""
+        """The response body of a start that reuses a golden."""
         return {
             "ref": str(version.ref),
             "digest": version.digest,
@@ -254,7 +254,7 @@ class Engine:
         }
 
     def state_of(self, slot: Slot | None) -> Status:
-        """The status of a digest. A build that is being cancelled still reads ``building``."""
+        """The status of a digest; ``building`` also while a build is being cancelled."""
         if slot is None or slot.last is None:
             return "not_built"
         if slot.golden is not None:
@@ -264,7 +264,7 @@ class Engine:
         return "failed" if slot.last.outcome == "failed" else "not_built"
 
     def status_body(self, version: Version) -> Body:
-        """The build status of a version."""
+        """The response body of a status read."""
         slot = self.slots.get((version.owner, version.digest))
         state = self.state_of(slot)
         body: Body = {"ref": str(version.ref), "digest": version.digest, "status": state}
@@ -275,7 +275,7 @@ class Engine:
         return body
 
     def cancel(self, version: Version) -> bool:
-        """Cancels the build in flight, and says whether there was one; one that is being cancelled already counts."""
+        """Cancels the running build; returns whether there was one, also if it is already being cancelled."""
         self.require_own(version)
         last = self.last_of(version)
         if last is None or last.outcome:
@@ -284,16 +284,16 @@ class Engine:
         return True
 
     def events(self, version: Version) -> AsyncIterator[bytes] | None:
-        """The events of the build that was started last, from its beginning; None where there was none."""
+        """All events of the last build, or None without one."""
         last = self.last_of(version)
         return self.follow(last) if last is not None else None
 
     def follow(self, build: Build) -> AsyncIterator[bytes]:
-        """What one follower of a build is sent."""
+        """The events for one subscriber of a build."""
         return build.stream.follow()
 
     def close(self) -> None:
-        """Ends every build, and with them every open stream."""
+        """Ends every build and its streams."""
         for build in list(self.running):
             build.end_cancelled("build ended: the server is stopping")
 

@@ -1,4 +1,4 @@
-"""Limits on starts: the limiters, and the text that names one, such as ``token-bucket:8/4,burst=16``."""
+"""Rate limiters for starts, and their text form, such as ``token-bucket:8/4,burst=16``."""
 
 import contextlib
 import difflib
@@ -12,49 +12,48 @@ from typing import Any
 
 from touchstone.errors import UsageError
 
-# Where a limit ends only after a moment, this is the least that is left to wait at that moment; a clock of epoch
-# seconds has no finer grain.
+# The shortest wait of a limiter that still rejects; epoch seconds as floats have no finer resolution.
 GRAIN_S = 1e-6
 
 
 class Limiter:
-    """Counts the starts of one account; this one lets everything through. Times never go back."""
+    """Limiter for the starts of one account; this one accepts all starts. Times never decrease."""
 
     def wait_s(self, now_at: float) -> float:
-        """Seconds until a start would be let through, infinite where that takes the end of a build. Changes nothing."""
+        """Seconds until a start would be accepted; infinite if a build must end first. Changes nothing."""
         return 0.0
 
     def delay_s(self, now_at: float) -> float:
-        """Seconds by which the answer of a start is held back that is let through now. Changes nothing."""
+        """Seconds by which the response to a start that is accepted now is delayed. Changes nothing."""
         return 0.0
 
     def take(self, now_at: float, delay_s: float = 0.0) -> None:
-        """Counts one start, which is let through and whose answer is held back by *delay_s*, other tiers included."""
+        """Counts one accepted start; *delay_s* is the total delay of its response from all tiers."""
 
     def refuse(self, now_at: float) -> None:
-        """Notes that a start was refused, by this tier or by another one. Most limiters do not care."""
+        """Handles a start that this tier or another one rejected. Most limiters ignore it."""
 
     def ended(self, now_at: float) -> None:
-        """Notes that a build which one of the starts began has ended. Most limiters do not care."""
+        """Handles the end of a build. Most limiters ignore it."""
 
 
 def decide(limiter: Limiter, now_at: float) -> tuple[bool, float]:
-    """Lets one start through or refuses it; returns which, and by how many seconds its answer is held back."""
+    """Accepts or rejects one start; returns whether it was accepted, and the delay of its response in seconds."""
     if limiter.wait_s(now_at) > 0:
         limiter.refuse(now_at)
         return False, 0.0
-    return True, let_through(limiter, now_at)
+    return True, accept(limiter, now_at)
 
 
-def let_through(limiter: Limiter, now_at: float) -> float:
-    """Counts one start, and returns the seconds by which its answer is held back."""
+def accept(limiter: Limiter, now_at: float) -> float:
+    """Counts one accepted start; returns the delay of its response in seconds."""
     delay_s = limiter.delay_s(now_at)
     limiter.take(now_at, delay_s)
     return delay_s
 
 
 def window_of(now_at: float, window_s: float) -> int:
-    """The number of the window around *now_at*; edges are rounded, so that the end of one is never still in it."""
+    """The number of the window at *now_at*; a window excludes its end, in spite of rounding."""
     number = math.floor(now_at / window_s)
     if number * window_s > now_at:
         return number - 1
@@ -62,7 +61,7 @@ def window_of(now_at: float, window_s: float) -> int:
 
 
 def _left_s(due_at: float, now_at: float) -> float:
-    """Seconds until *due_at*; none where rounding alone makes it later."""
+    """Seconds until *due_at*; 0 if the difference is only rounding."""
     return due_at - now_at if due_at - now_at > GRAIN_S else 0.0
 
 
@@ -72,9 +71,11 @@ class FixedWindow(Limiter):
 
     limit: int
     window_s: float
-    opens: str = "first"  # its first start opens a window, or the ``clock``, at multiples of its length
-    block_s: float | None = None  # for so long the first start that a full window refuses shuts it
-    refused: str = ""  # ``restart``: each refused start lets a full window begin anew, as full as it is
+    opens: str = (
+        "first"  # ``first``: its first start opens a window; ``clock``: windows begin at multiples of *window_s*
+    )
+    block_s: float | None = None  # the first rejected start blocks all starts for this time
+    refused: str = ""  # ``restart``: each rejected start restarts the full window
     _closes_at: float = field(default=-math.inf, init=False)
     _shut_until_at: float = field(default=-math.inf, init=False)
     _taken: int = field(default=0, init=False)
@@ -102,7 +103,7 @@ class FixedWindow(Limiter):
 
 
 class SlidingLog(Limiter):
-    """At most *limit* starts in any stretch of *window_s* seconds; ``refused="count"`` counts refused ones as well."""
+    """At most *limit* starts in any *window_s* seconds; ``refused="count"`` counts rejected starts as well."""
 
     def __init__(self, limit: int, window_s: float, refused: str = "") -> None:
         self._window_s, self._refused = window_s, refused
@@ -121,14 +122,14 @@ class SlidingLog(Limiter):
 
 @dataclass(eq=False)
 class SlidingCounter(Limiter):
-    """The starts of two windows, those of the earlier one weighted by the share of it that the last *window_s* hold."""
+    """Counts the starts of two windows; the earlier is weighted by its share of the last *window_s* seconds."""
 
     limit: int
     window_s: float
-    opens: str = "clock"  # ``first``: the first start after two idle windows opens one
-    refused: str = ""  # ``count``: refused starts are counted as well
-    rule: str = ""  # ``below``: the sum without a start is below *limit*; else the sum with it is not above
-    # Windows are numbered from the origin, so that edges do not drift.
+    opens: str = "clock"  # ``first``: the first start after two idle windows opens a window
+    refused: str = ""  # ``count``: rejected starts count as well
+    rule: str = ""  # ``below``: accepts if the sum is below *limit*; else if sum + 1 is at most *limit*
+    # Windows are numbered from the origin, so edges do not drift.
     _origin_at: float = field(default=0.0, init=False)
     _window: int = field(default=0, init=False)
     _before: int = field(default=0, init=False)
@@ -139,7 +140,7 @@ class SlidingCounter(Limiter):
             self._origin_at = -math.inf
 
     def _rolled(self, now_at: float) -> tuple[float, int, int, int]:
-        """The origin, the window around *now_at*, and the starts of the one before it and of itself."""
+        """The origin, the window at *now_at*, and the starts in the window before it and in it."""
         if self._origin_at == -math.inf:
             return now_at, 0, 0, 0
         window = window_of(now_at - self._origin_at, self.window_s)
@@ -157,7 +158,7 @@ class SlidingCounter(Limiter):
             return 0.0
         most = self.limit if is_below else self.limit - 1
         if taken > most or (taken == most and (is_below or not before)):
-            # Not in this window, whatever leaves it.
+            # No start fits into this window any more.
             opened_at, before, taken = opened_at + self.window_s, taken, 0
         share_out = max(0.0, 1 - (most - taken) / before)
         return max(GRAIN_S, opened_at + share_out * self.window_s - now_at)
@@ -173,7 +174,7 @@ class SlidingCounter(Limiter):
 
 @dataclass(eq=False)
 class DecayingCounter(Limiter):
-    """A count that is multiplied by exp(-t / *window_s*) after t seconds; with one more it may reach *limit* ≥ 2."""
+    """A count that decays by exp(-t / *window_s*) in t seconds; a start may raise it to at most *limit* ≥ 2."""
 
     limit: int
     window_s: float
@@ -194,16 +195,16 @@ class DecayingCounter(Limiter):
 
 
 class TokenBucket(Limiter):
-    """A bucket of *burst* tokens that gains *limit* tokens in *window_s* seconds, kept as the time when it is full."""
+    """A bucket of *burst* tokens that gains *limit* in *window_s* seconds; its state is the time when it is full."""
 
     def __init__(
         self,
         limit: int,
         window_s: float,
         burst: int | None = None,
-        starts: str = "",  # ``empty``: it is empty when it gets its first start
-        tick_s: float | None = None,  # tokens are added only at whole multiples
-        early: float = 0.0,  # the share of a token that a start may lack
+        starts: str = "",  # ``empty``: the bucket is empty at its first start
+        tick_s: float | None = None,  # tokens are added only at multiples of it
+        early: float = 0.0,  # share of a token that a start may lack
     ) -> None:
         size = limit if burst is None else burst
         self._token_s = window_s / limit
@@ -219,7 +220,7 @@ class TokenBucket(Limiter):
 
     def wait_s(self, now_at: float) -> float:
         due_at = self._due_at(now_at) - self._depth_s
-        # Sums of parts of a second are rounded; the grain keeps a token from being late for that, by a tick at worst.
+        # Rounding must not make a token late by a whole tick.
         if self._tick_s is None or not _left_s(due_at, self._last_tick_at(now_at)):
             return _left_s(due_at, self._last_tick_at(now_at))
         tick = max(window_of(now_at, self._tick_s) + 1, math.ceil((due_at - GRAIN_S) / self._tick_s))
@@ -229,12 +230,12 @@ class TokenBucket(Limiter):
         self._full_at = max(self._due_at(now_at), self._last_tick_at(now_at)) + self._token_s
 
     def refuse(self, now_at: float) -> None:
-        """A bucket that was empty at first fills from now on."""
+        """A bucket that starts empty fills from now on."""
         self._full_at = self._due_at(now_at)
 
 
 class LeakyBucket(TokenBucket):
-    """One start is served each *window_s* / *limit* seconds; up to *burst* wait, of which *delay* are answered at once.
+    """Serves one start per *window_s* / *limit* seconds; up to *burst* starts wait, the first *delay* without a delay.
 
     Source: nginx, ngx_http_limit_req_module, ``limit_req … burst= delay=``.
     """
@@ -249,7 +250,7 @@ class LeakyBucket(TokenBucket):
 
 @dataclass(eq=False)
 class Concurrency(Limiter):
-    """At most *limit* starts being answered at once, each of which takes *takes_s* seconds."""
+    """At most *limit* starts in progress; each takes *takes_s* seconds."""
 
     limit: int
     window_s: float
@@ -269,7 +270,7 @@ class Concurrency(Limiter):
 
 @dataclass(eq=False)
 class BuildCap(Limiter):
-    """At most *limit* builds in flight; each start that is let through begins one."""
+    """At most *limit* running builds; each accepted start begins one."""
 
     limit: int
     window_s: float
@@ -287,7 +288,7 @@ class BuildCap(Limiter):
 
 @dataclass(eq=False)
 class Tiers(Limiter):
-    """Several limiters in a row: a start has to pass each and only then counts; each learns of every refused one."""
+    """Several limiters in a row. A start counts only if all accept it; each handles every rejected start."""
 
     tiers: Sequence[Limiter]
 
@@ -314,7 +315,7 @@ FORM = (
     "[FAMILY:]LIMIT/SECONDS[,OPTION=VALUE] with at least 1 start and more than 0 seconds, "
     "for example 8/4 or token-bucket:8/4,burst=16"
 )
-# What an option that is a number may be: its type, whether a value fits, and what a message says of it.
+# Numeric options: type, check of a value, and description for messages.
 _NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], str]] = {
     "SECONDS": (float, lambda value: 0 < value < math.inf, "SECONDS with more than 0 seconds, e.g. {}=0.5"),
     "SECONDS OR 0": (float, lambda value: 0 <= value < math.inf, "SECONDS with 0 or more seconds, e.g. {}=0.5"),
@@ -326,16 +327,16 @@ _NUMBERS: Mapping[str, tuple[type[int] | type[float], Callable[[float], bool], s
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A way to count starts."""
+    """A kind of limiter and its text form."""
 
     limiter: Callable[..., Limiter]
-    options: Mapping[str, str] = field(default_factory=dict)  # what each may be: a key of _NUMBERS, or choices
+    options: Mapping[str, str] = field(default_factory=dict)  # a key of _NUMBERS, or choices, for each option
     form: str = FORM
-    numbers: str = "LIMIT/SECONDS"  # what follows the name
+    numbers: str = "LIMIT/SECONDS"  # after the name
     least: int = 1  # the smallest limit
 
     def argument(self, option: str) -> str:
-        """What the constructor of the limiter calls an option."""
+        """The constructor argument of an option."""
         return f"{option}_s" if self.options[option].startswith("SECONDS") else option
 
 
@@ -366,30 +367,30 @@ FAMILIES: Mapping[str, Family] = {
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A limit on build starts per account."""
+    """A rate limit on the build starts of an account."""
 
-    limit: int  # starts per window, at least 1; of ``concurrency`` and ``builds``, those at once; 0 for ``none``
-    window_s: float  # above 0; 0 where the family has no window
+    limit: int  # starts per window; for ``concurrency`` and ``builds``, starts or builds at once; 0 for ``none``
+    window_s: float  # above 0; 0 without a window
     family: str = "fixed-window"
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # arguments of the limiter that are not usual
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)  # arguments other than the defaults
     also: "RateLimit | None" = None  # the other tier
 
     @property
     def tiers(self) -> tuple["RateLimit", ...]:
-        """The tiers in the order of the text, each by itself."""
+        """The tiers in the order of the text, each as a limit of its own."""
         alone = replace(self, also=None)
         return (alone,) if self.also is None else (alone, *self.also.tiers)
 
     def __str__(self) -> str:
-        """The shortest text that is read as this limit and names its family."""
+        """The shortest text that parses as this limit and has its family."""
         return "+".join(map(_text, self.tiers))
 
     @classmethod
     def parse(cls, text: str, where: str = "rate") -> "RateLimit":
-        """Reads the text form of a limit, one of the forms of FAMILIES, or two joined with ``+``.
+        """Parses the text form of a limit: one of the forms of FAMILIES, or two joined with ``+``.
 
         Raises:
-            UsageError: the text has another form, names an unknown family or option, or a value is out of range.
+            UsageError: the text has another form, an unknown family or option, or a value out of range.
         """
         tiers = [_tier(part.strip(), where) for part in text.strip().split("+")]
         if len(tiers) > 1 and any(tier.family == "none" for tier in tiers):
@@ -400,18 +401,18 @@ class RateLimit:
 
 
 def limiter_for(rate: RateLimit | None) -> Limiter:
-    """A fresh limiter for one account; one that lets everything through where *rate* is None."""
+    """Returns a new limiter for one account; None accepts all starts."""
     return limiter_of(rate.tiers if rate is not None else ())
 
 
 def limiter_of(tiers: Sequence[RateLimit]) -> Limiter:
-    """A fresh limiter for one account that has to pass these tiers; with none, it passes."""
+    """Returns a new limiter for one account; without tiers it accepts all starts."""
     limiters = [FAMILIES[tier.family].limiter(tier.limit, tier.window_s, **tier.options) for tier in tiers]
     return Tiers(limiters) if len(limiters) > 1 else limiters[0] if limiters else Limiter()
 
 
 def parted(rate: RateLimit | None) -> tuple[list[RateLimit], int | None]:
-    """The tiers that count starts, and how many builds may be in flight at once; None for any number."""
+    """Splits a limit into the tiers that count starts and the cap on running builds; None without a cap."""
     tiers = rate.tiers if rate is not None else ()
     caps = [tier.limit for tier in tiers if tier.family == "builds"]
     return [tier for tier in tiers if tier.family != "builds"], min(caps, default=None)
@@ -431,23 +432,21 @@ def _tier(text: str, where: str) -> RateLimit:
         limit, window_s = _numbers(family, numbers if colon or name == "fixed-window" else "")
     except ValueError:
         raise UsageError(f"{where}: found {text!r}; expected {family.form}") from None
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for part in parts:
         option, value = _option(name, part, text, where)
-        if option in given:
+        if option in options:
             raise UsageError(f"{where}: found {part!r} in {text!r}; expected each option once; keep one of the two")
-        given[option] = value
-    if given.get("refused") == "restart" and ("block" in given or given.get("opens") == "clock"):
-        other = "opens=clock" if given.get("opens") == "clock" else "block"
-        raise UsageError(
-            f"{where}: found refused=restart and {other} in {text!r}; "
-            "expected one of the two, since a window that restarts has no other opening; leave one out"
-        )
-    usual = {name: each.default for name, each in signature(family.limiter).parameters.items()}
+        options[option] = value
+    if options.get("refused") == "restart" and ("block" in options or options.get("opens") == "clock"):
+        other = "opens=clock" if options.get("opens") == "clock" else "block"
+        raise UsageError(f"{where}: found refused=restart and {other} in {text!r}; expected only one; leave one out")
+    defaults = {name: each.default for name, each in signature(family.limiter).parameters.items()}
     if name == "token-bucket":
-        usual["burst"] = limit
-    options = {family.argument(option): given[option] for option in family.options if option in given}
-    return RateLimit(limit, window_s, name, {key: value for key, value in options.items() if value != usual[key]})
+        defaults["burst"] = limit
+    arguments = {family.argument(option): options[option] for option in family.options if option in options}
+    changed = {key: value for key, value in arguments.items() if value != defaults[key]}
+    return RateLimit(limit, window_s, name, changed)
 
 
 def _numbers(family: Family, text: str) -> tuple[int, float]:
@@ -504,5 +503,5 @@ def _text(tier: RateLimit) -> str:
 def _shortest(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would part two tiers
+    text = format(Decimal(repr(value)), "f")  # no exponent: its sign would separate two tiers
     return text.rstrip("0").rstrip(".") if "." in text else text

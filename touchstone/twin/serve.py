@@ -1,4 +1,4 @@
-"""A twin on a port, in a thread of its own or in the foreground until a signal ends it, and how it behaves."""
+"""Serves a twin on a port: in a thread of its own, or in the foreground until a signal."""
 
 import asyncio
 import contextlib
@@ -24,17 +24,17 @@ GRACE_S = 0.5
 
 
 def unwrapped(asgi_app: Asgi) -> Asgi:
-    """The application as it is."""
+    """Returns the application unchanged."""
     return asgi_app
 
 
 def says_of(part: Any) -> str:
-    """The docstring of a part of the twin on one line, for people: code in it between single backticks."""
+    """The docstring of a part of the twin on one line, with code in single backticks."""
     return " ".join((part.__doc__ or "").split()).replace("``", "`")
 
 
 def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
-    """The class of a method of the twin with a function in the place of that method; without one, the part itself."""
+    """Returns a subclass with *part* as the method *over*; without *over*, returns *part*."""
     if over is None:
         return part
     base = getattr(sys.modules[over.__module__], over.__qualname__.partition(".")[0])
@@ -42,7 +42,7 @@ def with_method(part: Any, over: Callable[..., Any] | None) -> Any:
 
 
 class Twin:
-    """One server, of which any number may run in one process; *wrap* puts another application around its own."""
+    """One server; a process may run several. *wrap* wraps its ASGI application."""
 
     def __init__(
         self,
@@ -53,13 +53,13 @@ class Twin:
         wrap: Callable[[Asgi], Asgi] = unwrapped,
     ) -> None:
         self.settings = settings or TwinSettings()
-        self.url = ""  # without a slash at its end; empty while it is stopped
+        self.url = ""  # without a final slash; empty while stopped
         self._engine_class, self._app_class, self._wrap = engine, app, wrap
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Listens, and returns once requests are answered; UsageError where host or port cannot be listened on."""
+        """Starts the server and returns when it answers; raises a UsageError for an unusable host or port."""
         if self._server is not None:
             return self
         listener = _listener(self.settings)
@@ -68,13 +68,13 @@ class Twin:
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="twin", daemon=True)
         self._thread.start()
         if not self._server.up.wait(START_TIMEOUT_S):
-            raise RuntimeError(f"twin: no answer from its own thread within {START_TIMEOUT_S} s")
+            raise RuntimeError(f"twin: its thread did not start within {START_TIMEOUT_S} s")
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         self.url = f"http://{host}:{listener.getsockname()[1]}{self.settings.base_path}"
         return self
 
     def stop(self) -> None:
-        """Ends builds, closes open streams, and frees the port. The twin can be started again, empty."""
+        """Ends builds, closes streams and frees the port; the twin can be started again, empty."""
         if self._server is None or self._thread is None:
             return
         self._server.stop()
@@ -90,23 +90,23 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """A named way for the twin to behave."""
+    """A named behaviour of the twin."""
 
-    name: str  # lowercase words joined by hyphens; generated names also hold dots
-    says: str  # what it does otherwise, one sentence
+    name: str  # lowercase words joined by hyphens; derived names also have dots
+    says: str  # its difference, one sentence
     engine: type[Engine] = Engine
     app: type[App] = App
     wrap: Callable[[Asgi], Asgi] = unwrapped
-    pace: Mapping[str, Any] = field(default_factory=dict)  # fields of TwinSettings that it needs otherwise
-    target: Mapping[str, Any] = field(default_factory=dict)  # settings in touchstone.toml that its examination needs
+    pace: Mapping[str, Any] = field(default_factory=dict)  # fields of TwinSettings that it needs
+    target: Mapping[str, Any] = field(default_factory=dict)  # settings in touchstone.toml that a check needs
 
     def twin(self, settings: TwinSettings) -> Twin:
-        """A twin that behaves so; what *settings* say holds where the behaviour needs nothing else."""
+        """Returns a twin with this behaviour; its *pace* overrides *settings*."""
         return Twin(replace(settings, **self.pace), engine=self.engine, app=self.app, wrap=self.wrap)
 
 
 class _Server(uvicorn.Server):
-    """Notes when it is up, and stops without waiting for the next tick."""
+    """A server that signals its start and stops without waiting for the next tick."""
 
     def __init__(self, app: Asgi, engine: Engine) -> None:
         config = uvicorn.Config(
@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            # Longer than any client keeps an idle connection in its pool: ours must not be the end that closes.
+            # Longer than clients keep idle connections: the client must close first.
             timeout_keep_alive=120,
         )
         super().__init__(config)
@@ -137,21 +137,21 @@ class _Server(uvicorn.Server):
         self._engine.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Closes the listener, lets answers that are under way finish, and closes the connections."""
+        """Closes the listener, lets responses finish for GRACE_S seconds, and closes the connections."""
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=GRACE_S)
-        # Connections before tasks: a cancelled task would still write an answer of its own.
+        # Connections before tasks: a cancelled task would still write a response.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         for task in list(self.server_state.tasks):
             task.cancel()
         for listener in sockets or []:
             listener.close()
-        await asyncio.sleep(0)  # so that the loop notes aborted connections
+        await asyncio.sleep(0)  # lets the loop handle aborted connections
 
     def stop(self) -> None:
         if self._loop is not None:
@@ -169,13 +169,13 @@ def _listener(settings: TwinSettings) -> socket.socket:
             "expected a free port; choose another, or 0 for any free one"
             if error.errno == errno.EADDRINUSE
             else f"cannot listen on {settings.host!r} port {settings.port}: {error.strerror or error}; "
-            "expected an address of this machine and a port that you may use, e.g. 127.0.0.1 and 0"
+            "expected an address of this machine and a free port, e.g. 127.0.0.1 and 0"
         )
         raise UsageError(f"twin: {problem}") from None
 
 
 def serve_forever(twin: Twin, announce: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM, in the main thread; *announce* gets a line for the URL and for each account."""
+    """Serves until SIGINT or SIGTERM in the main thread; *announce* gets one line for the URL and each account."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""Everything about a twin that can be chosen."""
+"""Settings of a twin."""
 
 import math
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ Plan = Literal["scale", "hacker"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who may use the twin."""
+    """An account of the twin."""
 
     key: str
     plan: Plan = "scale"  # ``hacker`` may neither publish nor build
-    name: str = ""  # what announcements call it
+    name: str = ""  # for messages
 
 
 DEFAULT_ACCOUNTS = (
@@ -28,22 +28,22 @@ DEFAULT_ACCOUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class TwinSettings:
-    """How a twin behaves; every default keeps every promise."""
+    """Settings of a twin; the defaults keep every promise."""
 
     host: str = "127.0.0.1"
-    port: int = 0  # any free one
+    port: int = 0  # 0: any free port
     base_path: str = "/api"
     accounts: tuple[Account, ...] = DEFAULT_ACCOUNTS  # their keys differ
-    build_s: float = 0.2  # of a build besides its own ``sleep`` steps
-    settle_s: float = 0.05  # for so long a cancelled build still reads ``building``
-    rate: RateLimit | None = None  # on starts per account
-    charges: Literal["starts", "builds"] = "starts"  # what the rate counts: all starts, or those that begin a build
-    capacity: int | None = None  # builds in flight at once, all accounts together
-    latency_s: float = 0.0  # added to every answer
-    retry_after: Literal["seconds", "date", "none"] = "seconds"  # how a 429 says when to come back
-    build_timeout_s: float | None = None  # a build that takes longer ends as failed
-    digest_scope: Literal["document", "content"] = "document"  # ``content`` leaves name and version out of the digest
-    seed: int | None = None  # makes the request ids of errors repeat
+    build_s: float = 0.2  # of a build, besides its ``sleep`` steps
+    settle_s: float = 0.05  # a cancelled build still reads ``building`` for this time
+    rate: RateLimit | None = None  # of starts per account
+    charges: Literal["starts", "builds"] = "starts"  # the rate counts all starts, or only new builds
+    capacity: int | None = None  # running builds of all accounts together
+    latency_s: float = 0.0  # delay of every response
+    retry_after: Literal["seconds", "date", "none"] = "seconds"  # form of the Retry-After header
+    build_timeout_s: float | None = None  # a longer build fails
+    digest_scope: Literal["document", "content"] = "document"  # ``content`` excludes name and version
+    seed: int | None = None  # makes request ids repeatable
 
     def __post_init__(self) -> None:
         _check("port", self.port, "0 to 65535", 0 <= self.port <= 65535)
@@ -54,13 +54,13 @@ class TwinSettings:
             _check("build_timeout_s", self.build_timeout_s, "seconds, more than 0", 0 < self.build_timeout_s < math.inf)
         if self.capacity is not None:
             _check("capacity", self.capacity, "1 build or more", self.capacity >= 1)
-        rooted = not self.base_path or (self.base_path.startswith("/") and not self.base_path.endswith("/"))
-        _check("base_path", self.base_path, "a path such as /api, without a slash at its end", rooted)
+        is_rooted = not self.base_path or (self.base_path.startswith("/") and not self.base_path.endswith("/"))
+        _check("base_path", self.base_path, "a path such as /api, without a final slash", is_rooted)
         keys = [account.key for account in self.accounts]
-        fine = bool(keys) and all(keys) and len(set(keys)) == len(keys)
-        _check("accounts", f"{len(keys)} accounts", "at least one, each with a key of its own", fine)
+        is_valid = bool(keys) and all(keys) and len(set(keys)) == len(keys)
+        _check("accounts", f"{len(keys)} accounts", "at least one, each with a key of its own", is_valid)
 
 
-def _check(name: str, value: object, expected: str, fine: bool) -> None:
-    if not fine:
+def _check(name: str, value: object, expected: str, is_valid: bool) -> None:
+    if not is_valid:
         raise UsageError(f"twin: {name}: found {value!r}; expected {expected}")

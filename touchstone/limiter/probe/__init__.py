@@ -1,1 +1,1 @@
-"""The probe: sends what the identification asks for and reports what was answered."""
+"""Probe process: sends the stimuli of the identification, and records the responses."""

@@ -1,4 +1,4 @@
-"""`python -m touchstone.limiter.probe`: the process that sends what a probe asks for."""
+"""`python -m touchstone.limiter.probe`: child process that sends the requests of a probe."""
 
 from touchstone.limiter.probe.loop import main
 

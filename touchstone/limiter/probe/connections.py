@@ -1,4 +1,4 @@
-"""Connections that stand open before a request is due, as those of a pool of httpcore would not."""
+"""Connections that are open before a request is due, unlike those of a pool of httpcore."""
 
 import contextlib
 import functools
@@ -21,16 +21,16 @@ from touchstone.target.call import Call, Keys, MessageBuilder, OutgoingRequest
 from touchstone.target.connections import BoundedBackend, Deadline
 from touchstone.target.tls import trusting
 
-# Servers close connections that are idle, some after a few seconds.
+# Servers close idle connections, some after a few seconds.
 _FRESH_S = 1.5
-# RFC 9110 9.2.1: what changes nothing may be sent again where a connection turns out to be closed.
+# RFC 9110 9.2.1: safe methods may be sent again on a new connection if the old one was closed.
 _SAFE = frozenset({"GET", "HEAD"})
 _FAILED = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request that is ready to be sent: its headers hold the key, *request* no secret."""
+    """Prepared request: its headers hold the key, *request* holds no secret."""
 
     outgoing: OutgoingRequest
     url: httpcore.URL = field(repr=False)
@@ -40,7 +40,7 @@ class Prepared:
 
 @dataclass(slots=True)
 class Reply:
-    """One answer, or why it is not complete. Times are run seconds; the status is 0 where no head came."""
+    """One response, or the error that cut it off; times are run seconds, and the status is 0 without a head."""
 
     sent_at: float = 0.0
     head_at: float = 0.0
@@ -52,24 +52,24 @@ class Reply:
 
     @property
     def whole_status(self) -> int:
-        """The status, or 0 where no complete answer came."""
+        """The status; 0 without a complete response."""
         return 0 if self.error else self.status
 
     @property
     def build_status(self) -> object:
-        """The status of the build in it; None where it holds none."""
+        """Status of the build in the body; None without one."""
         with contextlib.suppress(ValueError, RecursionError, AttributeError):
             return json.loads(self.body).get("status")
         return None
 
     @property
     def retry_after_s(self) -> float | None:
-        """Seconds that Retry-After asks to wait, or None."""
+        """Seconds of its Retry-After; None without one."""
         return retry_after_s(Response(self.status, self.headers))
 
 
 class Link:
-    """Sends requests with the first key, each in the thread that calls; usable from several threads."""
+    """Client for limited requests with the first key; sends each in the calling thread, and is thread-safe."""
 
     def __init__(self, url: str, target: TargetSettings, contract: Contract, now: Callable[[], float]) -> None:
         base = urlsplit(url)
@@ -82,13 +82,13 @@ class Link:
         self.now, self.timeout_s, self.bounds = now, target.request_timeout_s, target.bounds
         self._closed = threading.Event()
         self._deadline = Deadline(self._closed.is_set)
-        self._threads = ThreadPoolExecutor(1024)  # one for each request under way at once
+        self._threads = ThreadPoolExecutor(1024)  # one for each concurrent request
         self.spawn = self._threads.submit
-        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []  # with when each was used last
+        self._free: list[tuple[float, httpcore.HTTP11Connection]] = []  # with the time of its last use
         self.prepared = functools.lru_cache(4096)(self._prepared)
 
     def open(self, count: int) -> None:
-        """Has so many connections stand open; one that fails is opened again when it is needed."""
+        """Opens connections until *count* are free; a failed one is opened again when it is needed."""
         fresh = [each for each in (self._taken() for _ in range(count)) if each]
         opening = [self.spawn(self._connected) for _ in range(count - len(fresh))]
         wait(opening)
@@ -109,16 +109,16 @@ class Link:
         try:
             stream = BoundedBackend(self._deadline).connect_tcp(self._host, self._port, self.timeout_s)
             stream = stream.start_tls(self._tls, self._host, self.timeout_s) if self._tls else stream
-        except ValueError as error:  # the name is none that DNS or TLS can hold
+        except ValueError as error:  # DNS or TLS cannot represent the name
             raise httpcore.ConnectError(str(error)) from None
         return httpcore.HTTP11Connection(origin, stream)
 
     def send(self, prepared: Prepared, timeout_s: float = 0.0, sent: threading.Event | None = None) -> Reply:
-        """Sends a request and waits for the answer. A read that finds its connection just closed is sent once more.
+        """Sends a request and waits for the response; a read on a connection that was just closed is sent again.
 
         Args:
-            timeout_s: What it may take, in the place of what the target may take for any answer.
-            sent: Is set as soon as it is sent, or cannot be.
+            timeout_s: Time-out of this request, instead of that of the target.
+            sent: Set as soon as the request is sent, or cannot be.
         """
         sent = sent or threading.Event()
         extensions = {
@@ -132,8 +132,8 @@ class Link:
         connection, timeout_s = self._taken(), timeout_s or self.timeout_s
         was_used = connection is not None and connection.is_idle()
         reply = self._exchange(request, timeout_s, connection)
-        is_unheard = not (reply.status or self._deadline.received_bytes)
-        if reply.error and was_used and is_unheard and outgoing.method in _SAFE:
+        is_empty = not (reply.status or self._deadline.received_bytes)
+        if reply.error and was_used and is_empty and outgoing.method in _SAFE:
             reply = self._exchange(request, timeout_s, None)
         sent.set()
         return reply
@@ -147,12 +147,12 @@ class Link:
             connection = connection or self._connected()
             self._read(reply, connection.handle_request(request))
         except httpcore.ReadTimeout:
-            what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no answer within"
+            what = f"body not complete after {len(reply.body)} bytes and" if reply.status else "no response within"
             reply.error = f"ReadTimeout: {what} {timeout_s:g} s"
         except _FAILED as error:
             reply.error = f"{type(error).__name__}: {error}"
         reply.done_at = self.now()
-        # What comes behind the end of an answer would be taken for the next one.
+        # Bytes after the end of a response would be read as the next one.
         if connection and (reply.error or connection._h11_state.trailing_data[0]):  # noqa: SLF001 - nothing public has it
             connection.close()
         elif connection and connection.is_idle():
@@ -160,7 +160,7 @@ class Link:
         return reply
 
     def _read(self, reply: Reply, response: httpcore.Response) -> None:
-        """Reads an answer into *reply*, as far as it keeps to its bounds."""
+        """Reads a response into *reply*, up to its bounds."""
         self._deadline.end_head()
         reply.status, reply.head_at = response.status, self.now()
         reply.headers = tuple((k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.headers)
@@ -179,7 +179,7 @@ class Link:
             response.close()
 
     def exchange(self, prepared: Prepared, reply: Reply, seq: int, case: str) -> Exchange:
-        """What crossed the wire, without secrets."""
+        """The exchange of a request and its response, without secrets."""
         is_cut = bool(reply.error)
         response = self._builder.response(
             reply.status, reply.headers, reply.body, is_cut=is_cut, most_bytes=KEPT_BYTES if is_cut else None
@@ -208,7 +208,7 @@ class Link:
         return Prepared(outgoing, url, raw, self._builder.request(outgoing))
 
     def close(self) -> None:
-        """Closes all connections; whoever waits for an answer gets an error soon after."""
+        """Closes all connections; pending requests fail soon after."""
         self._closed.set()
         while self._free:
             self._free.pop()[1].close()

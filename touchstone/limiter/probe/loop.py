@@ -1,4 +1,4 @@
-"""The child of a probe: asks what comes next, sends it, records what was answered, until nothing more is asked."""
+"""Child process of a probe: sends one stimulus after the other, and records the responses in the run log."""
 
 import gc
 import itertools
@@ -19,7 +19,7 @@ from touchstone.contract.document import Contract
 from touchstone.errors import HarnessError, RunLogError, UsageError
 from touchstone.facts.events import Case
 from touchstone.facts.observed import Answer
-from touchstone.facts.probe_events import Answered, StimulusEnd, Identified, ProbeStory, Sending
+from touchstone.facts.probe_events import Answered, Identified, ProbeStory, Sending, StimulusEnd
 from touchstone.facts.runlog import RunLogWriter, read
 from touchstone.facts.stimulus import Stimulus
 from touchstone.limiter.identify import Probe
@@ -35,12 +35,12 @@ CASE = "probe"
 
 @dataclass(frozen=True, slots=True)
 class ProbeHandover(Handover):
-    """What the process is to do. What an interrupted probe has recorded already stands in the run log.
+    """Task of the child process; the run log already holds the events of an interrupted probe.
 
     Attributes:
-        refs: The versions that may be started, none of which is built; of another operation, the one that is read.
-        origin: The machine's monotonic clock at run second 0.
-        until_at: Run second at which nothing more is sent.
+        refs: Versions to start, none of them built; for another operation, the version to read.
+        origin: Monotonic clock of the machine at run second 0.
+        until_at: Run second at which sending ends.
     """
 
     by_hand = ("probe", "touchstone probe")
@@ -53,30 +53,30 @@ class ProbeHandover(Handover):
 
 
 def terms_of(values: Mapping[str, Any]) -> Terms:
-    """The terms of a probe from its run log.
+    """Terms of a probe from its run log.
 
     Raises:
-        UsageError: another version of touchstone wrote it.
+        UsageError: Another version of touchstone wrote the run log.
     """
     try:
         return Terms(**values)
     except TypeError as error:
-        raise UsageError(f"terms of the probe: {error}; go on with the version of touchstone that wrote them") from None
+        raise UsageError(f"terms of the probe: {error}; resume with the touchstone version that wrote them") from None
 
 
 class ProbeRun:
-    """One probe, or what is left of one that was interrupted."""
+    """One probe, or the rest of an interrupted one."""
 
-    def __init__(self, handover: ProbeHandover, brain: Callable[[Terms], Probe]) -> None:
+    def __init__(self, handover: ProbeHandover, create_probe: Callable[[Terms], Probe]) -> None:
         self._handover = handover
         self._story = _story(handover)
         self._log = RunLogWriter(Path(handover.run_log), drops=True)
         probing, target = self._story.probing, handover.settings.target
         terms = terms_of(probing.terms)
-        self._brain = brain(terms)
+        self._probe = create_probe(terms)
         self.bounds = Bounds(terms, handover.until_at, self.now, handover.spent_builds)
         self._link = Link(target.url or "", target, Contract.load(), self.now)
-        # Exchanges that are kept and judged.
+        # Room for exchanges in the run log.
         self._room, self._left = Room(target.bounds.max_total_bytes), 5_000
         starts = probing.operation == STARTS
         self._pool = Pool(handover.refs, self._link, target.cancel_timeout_s) if starts else None
@@ -84,26 +84,26 @@ class ProbeRun:
         self._sender = Sender(
             probing.operation, self._link, self._pool, handover.refs[0], self.bounds, self._record, self._seqs
         )
-        self._unkept: list[tuple[Prepared, Reply, int]] = []
+        self._pending: list[tuple[Prepared, Reply, int]] = []
 
     def now(self) -> float:
-        """Seconds on the clock of the run."""
+        """Seconds since the start of the run."""
         return time.monotonic() - self._handover.origin
 
     @property
     def is_lost(self) -> bool:
-        """Whether the run log takes no more."""
+        """Whether the run log can no longer be written."""
         return self._log.lost is not None
 
     def run(self) -> None:
-        """Sends until nothing more is asked, or may be; writes what is known, whatever happens."""
+        """Sends stimuli until the probe ends; always writes the result."""
         self._attempt(self._go)
-        if self.bounds.why:  # what ends the search for a knee does not end what was before
-            self._brain.stop(self.bounds.why)
+        if self.bounds.why:  # the end of the knee search is no reason for the end of the probe
+            self._probe.stop(self.bounds.why)
         if self._story.probing.knee and not self.is_lost:
             self._attempt(self._seek)
         try:
-            self._log.write(Identified(self._brain.known(), tuple(self._brain.steps)))
+            self._log.write(Identified(self._probe.known(), tuple(self._probe.steps)))
             if self.bounds.failure:
                 self._log.write(Case(CASE, "", "error", 0.0, (), self._link.secrets.text(self.bounds.failure)))
         finally:
@@ -119,7 +119,7 @@ class ProbeRun:
             self.bounds.end("interrupted", f"the probe failed: {type(error).__name__}: {error}")
 
     def _go(self) -> None:
-        number, thinks_s = self._replayed(), 0.0
+        number, computes_s = self._replayed(), 0.0
         other = "getTemplate" if self._story.probing.operation == "getBuild" else "getBuild"
         self._link.send(self._link.prepared(other, self._handover.refs[0]))
         gc.collect()
@@ -128,9 +128,9 @@ class ProbeRun:
             if self._pool:
                 self._pool.settle()
             began_at = self.now()
-            # What is sent begins when it is known: to think of it takes about as long as last time.
-            stimulus = self._brain.propose(began_at + min(1.25 * thinks_s, 10.0))
-            thinks_s = self.now() - began_at
+            # The stimulus begins once it is computed, which takes about as long as last time.
+            stimulus = self._probe.propose(began_at + min(1.25 * computes_s, 10.0))
+            computes_s = self.now() - began_at
             if stimulus is None:
                 break
             number += 1
@@ -138,14 +138,14 @@ class ProbeRun:
             gc.disable()
             answers = self._sender.send(number, stimulus)
             gc.enable()
-            for each in self._unkept:
+            for each in self._pending:
                 self._keep(*each)
-            self._unkept.clear()
+            self._pending.clear()
             self._observe(number, stimulus, answers)
 
     def _seek(self) -> None:
-        """Looks for the knee where the limiter is known for sure."""
-        story, identity, bounds = _story(self._handover), self._brain.known(), self.bounds
+        """Searches for the knee if the limiter is certain."""
+        story, identity, bounds = _story(self._handover), self._probe.known(), self.bounds
         terms = story.probing.knee
         assert terms is not None
         highest_per_s, rest_s = ceiling(identity)
@@ -175,32 +175,32 @@ class ProbeRun:
         self._log.write(search.known())
 
     def _replayed(self) -> int:
-        """Has the brain hear what an earlier session recorded; the number of the last stimulus."""
+        """Replays the responses of an earlier session; returns the number of the last stimulus."""
         ended = {end.stimulus for end in self._story.ended}
         for answered in self._story.answers:
             self.bounds.recall(answered)
         for sending in self._story.sent:
             answers = self._story.answers_to(sending.number)
             if sending.number in ended:
-                self._brain.observe(sending.stimulus, answers)
+                self._probe.observe(sending.stimulus, answers)
             else:
                 self._observe(sending.number, sending.stimulus, answers)
         if self._story.sent:
-            self._brain.resume()
+            self._probe.resume()
         return max((sending.number for sending in self._story.sent), default=0)
 
     def _observe(self, number: int, stimulus: Stimulus, answers: Sequence[Answer]) -> None:
         at = max((answer.done_at for answer in answers), default=self.now())
-        self._brain.observe(stimulus, answers)
-        families = self._brain.steps[-1].families if self._brain.steps else {}
+        self._probe.observe(stimulus, answers)
+        families = self._probe.steps[-1].families if self._probe.steps else {}
         bounds = self.bounds
         counts = bounds.requests, bounds.refused, bounds.spent_builds
         self._log.write(StimulusEnd(number, round(at, 6), dict(families), *counts))
 
     def _record(self, answered: Answered, prepared: Prepared, reply: Reply) -> None:
-        """Writes an answer down; its exchange follows after the stimulus."""
+        """Records a response; its exchange follows after the stimulus."""
         self._log.write(answered)
-        self._unkept.append((prepared, reply, answered.seq))
+        self._pending.append((prepared, reply, answered.seq))
 
     def _keep(self, prepared: Prepared, reply: Reply, seq: int) -> None:
         if self._left and self._room.take(len(reply.body) + head_bytes(reply.headers)):
@@ -211,17 +211,17 @@ class ProbeRun:
 def _story(handover: ProbeHandover) -> ProbeStory:
     story = read(Path(handover.run_log)).probe
     if story is None:
-        raise RunLogError(f"{handover.run_log}: says nothing of a probe")
+        raise RunLogError(f"{handover.run_log}: no probe in this run log; expected one that `touchstone probe` wrote")
     return story
 
 
-def main(brain: Callable[[Terms], Probe] = Probe) -> int:
-    """Runs the probe that the environment asks for; the exit code is 2 where nothing could be sent."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a thread of its own waits for it
-    sys.setswitchinterval(0.0005)  # seconds: who waits for an answer notices it at once, whatever else computes
+def main(create_probe: Callable[[Terms], Probe] = Probe) -> int:
+    """Runs the probe of the handover; returns the exit code, 2 if nothing could be sent."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a separate thread waits for it
+    sys.setswitchinterval(0.0005)  # seconds: a thread wakes up for its response while another one computes
     hold_lifeline(os.environ)
     try:
-        run = ProbeRun(ProbeHandover.received(), brain)
+        run = ProbeRun(ProbeHandover.received(), create_probe)
 
         def wait_for_interrupt() -> None:
             signal.sigwait({signal.SIGINT})

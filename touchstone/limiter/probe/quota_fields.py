@@ -1,4 +1,4 @@
-"""What an answer says about its caller's quota, in the dialects that servers speak; pure."""
+"""Quota of a client, parsed from the header fields of a response in all common dialects; pure."""
 
 import math
 import re
@@ -9,16 +9,15 @@ Quota = dict[str, float]
 # The parameters of draft 8 and later.
 _PARAMETERS = {"q": "limit", "w": "window_s", "r": "remaining"}
 _KEYS = ("limit", "remaining")
-# Quota units of draft 8 and later; others, such as bytes, are no limit on requests.
+# Quota units of draft 8 and later; others, such as bytes, do not limit requests.
 _REQUESTS, _AT_ONCE = "requests", "concurrent-requests"
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 def quota(headers: Sequence[tuple[str, str]]) -> Quota:
-    """``limit``, ``remaining``, ``window_s``, ``cap`` and ``cap_remaining``; those that the answer has.
+    """Parses ``limit``, ``remaining`` and ``window_s`` of a rate limit, ``cap`` and ``cap_remaining`` of concurrency.
 
-    The first three are about a rate of requests, the last two about requests at once. Where an answer speaks several
-    dialects, the newest one counts.
+    Missing ones are left out. If a response uses several dialects, the newest one counts.
 
     Args:
         headers: Names in any case, and values.
@@ -26,7 +25,7 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
     Source: draft-ietf-httpapi-ratelimit-headers, 00 to 10.
     """
     fields: dict[str, str] = {}
-    for name, value in headers:  # of a field that comes twice, both count (RFC 9110 5.3)
+    for name, value in headers:  # repeated fields are joined (RFC 9110 5.3)
         fields[name.lower()] = f"{fields[name.lower()]}, {value}" if name.lower() in fields else value
     keyed = [part.partition("=") for part, _ in _items(fields.get("ratelimit", ""))]
     return (
@@ -40,9 +39,9 @@ def quota(headers: Sequence[tuple[str, str]]) -> Quota:
 
 
 def _structured(fields: Mapping[str, str]) -> Quota:
-    """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name, which says what is counted.
+    """Draft 8 and later: ``"default";r=5;t=3``, and the policy of the same name with its unit.
 
-    Of several quotas of one unit, the one with the least left counts, and before one without a window one with it.
+    Of several quotas of one unit, the one with the least left counts; if equal, one with a window.
     """
     items: dict[str, dict[str, str]] = {}
     for name, parameters in [*_items(fields.get("ratelimit-policy", "")), *_items(fields.get("ratelimit", ""))]:
@@ -61,13 +60,13 @@ def _structured(fields: Mapping[str, str]) -> Quota:
 
 
 def _apart(fields: Mapping[str, str], prefix: str) -> Quota:
-    """One field for each number, as in drafts 0 to 3 and, with X- before it, in what came before them."""
+    """One field for each number, as in drafts 0 to 3, and with X- in older dialects."""
     first = {key: next(_items(fields.get(f"{prefix}{key}", "")), ("", {}))[0] for key in _KEYS}
     return _policy(fields.get(f"{prefix}limit", "")) | _numbers(first)
 
 
 def _policy(value: str) -> Quota:
-    """``10;w=60``, as before draft 8; of several policies, the first one that has a window."""
+    """``10;w=60``, as before draft 8; of several policies, the first one with a window."""
     for item, parameters in _items(value):
         if not _is_quoted(item) and _NUMBER.fullmatch(parameters.get("w", "")):
             return _numbers({"limit": item, "window_s": parameters["w"]})
@@ -75,10 +74,10 @@ def _policy(value: str) -> Quota:
 
 
 def _items(value: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The members of a list, each with its parameters; a comma or semicolon within quotes is none (RFC 9651 4.2)."""
+    """Members of a list, each with its parameters; quoted commas and semicolons do not separate (RFC 9651 4.2)."""
     for member in _split(value, ","):
         parts = [part.strip() for part in _split(member, ";")]
-        if parts:  # a semicolon alone has none
+        if parts:  # a single semicolon has no parts
             pairs = [part.partition("=") for part in parts[1:]]
             yield parts[0], {key.strip(): text.strip() for key, _, text in pairs}
 

@@ -1,4 +1,4 @@
-"""Runs a probe from beginning to end: target, set-up, a child process that sends, clean-up, judgement, reports."""
+"""Probe command: set-up and clean-up in this process, sending in a child process, and the judgement."""
 
 import dataclasses
 import sys
@@ -32,15 +32,15 @@ from touchstone.rules.history import Bounds, History
 from touchstone.rules.judge import Judge
 from touchstone.types import Conclude, Progress
 
-# Versions besides those whose builds are left in flight: so many builds may be on their way to end.
+# Versions in addition to those whose builds stay in flight: for builds that are still being cancelled.
 SPARE = 32
-# How long the builds of a probe last, in seconds, unless they are cancelled.
+# Duration of the builds of a probe in seconds, unless they are cancelled.
 BUILD_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What is to be found out, on this machine or on *allows*; *past* is the run log of an interrupted probe."""
+    """How to launch one probe; *past* is the run log of an interrupted one."""
 
     operation: str
     terms: Terms
@@ -50,7 +50,7 @@ class Launch:
 
 
 def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
-    """What a probe needs of a target: versions whose builds last as long as it lets them, or those that it has."""
+    """Versions that a probe needs: with long builds if it may publish, else those of the target."""
     target = settings.target
     has = len(set(target.templates.buildable)) if target.publish == "never" else None
     if not terms.starts:
@@ -61,7 +61,7 @@ def needs(settings: Settings, terms: Terms) -> tuple[Need, ...]:
 
 
 def builds_s(settings: Settings) -> float:
-    """How long a build of a version lasts that the probe publishes; 0 where it publishes none."""
+    """Duration of the builds of published versions, in seconds; 0 if the probe publishes none."""
     target = settings.target
     if target.publish == "never":
         return 0.0
@@ -69,34 +69,26 @@ def builds_s(settings: Settings) -> float:
 
 
 def check_terms(settings: Settings, launch: Launch) -> None:
-    """Makes sure that the target may be probed.
-
-    Raises:
-        UsageError: it may not, or has nothing to be started.
-    """
+    """Raises `UsageError` if a probe of the target is not allowed, or there is no version to start."""
     target = settings.target
     if target.url:
         check_allowed(target.url, launch.allowed_host)
     if launch.terms.starts and target.publish == "never" and not target.templates.buildable:
         raise UsageError(
-            "probe: starts builds, publishing is switched off, and no version is named; name some in "
-            "templates.buildable, or probe with --operation getBuild"
+            'probe: no version to start: publish is "never", and templates.buildable is empty; add versions to it, or '
+            "probe with --operation getBuild"
         )
 
 
 def probe(settings: Settings, launch: Launch, argv: Sequence[str], progress: Progress, conclude: Conclude) -> Outcome:
-    """Finds out which limiter is behind the target of *settings*, as far as *launch* lets it.
-
-    Raises:
-        UsageError: the target may not be probed.
-    """
+    """Identifies the rate limiter of the target; raises the errors of `check_terms`."""
     with unsent():
         check_terms(settings, launch)
     return _Probe(settings, progress, launch).run(argv, conclude)
 
 
 class _Probe(StagedJob):
-    """A probe, or what is left of one that was interrupted."""
+    """One probe, or the rest of an interrupted one."""
 
     errand = Errand(command="probe")
     child = ("the probe's process", "probe.log")
@@ -105,16 +97,16 @@ class _Probe(StagedJob):
         super().__init__(settings, progress)
         self._launch = launch
         past = launch.past.probe if launch.past else None
-        # Events that are written once more, and are not reported again.
+        # Events of the earlier session that are written again, but not reported again.
         self._recalled = Counter({"stimulus": len(past.sent), "tried": len(past.tried)} if past else {})
-        self._show, self.progress = self.progress, self._progress
+        self._report, self.progress = self.progress, self._progress
 
     def _progress(self, event: dict[str, Any]) -> None:
         kind = event.get("type", "")
         if self._recalled[kind] > 0:
             self._recalled[kind] -= 1
         else:
-            self._show(event)
+            self._report(event)
 
     def send(self, stage: SettingUp) -> Footer:
         until_at = self._begin(stage)
@@ -126,7 +118,7 @@ class _Probe(StagedJob):
         handover = ProbeHandover(
             settings=self.settings,
             run_log=str(self.run_log.absolute()),
-            # A version that does not exist is read as well: with 404, unless the read is refused.
+            # A read of a missing version works too: it is answered with 404, unless it is refused.
             refs=tuple(dict.fromkeys(built.refs("own"))) or (REF,),
             origin=stage.clock.origin,
             until_at=until_at,
@@ -149,12 +141,12 @@ class _Probe(StagedJob):
                 writer.write(Remark(odd))
             if not footer.exit_code and (reason := unsure(log.probe) or no_knee(log.probe)):
                 footer = dataclasses.replace(footer, exit_code=3, reason=reason)
-            if footer.exit_code and log.findings:  # they decide how the run ends, and its own reason would be lost
+            if footer.exit_code and log.findings:  # they replace the reason of the run's end
                 writer.write(Remark(footer.reason))
         return footer
 
     def _begin(self, stage: SettingUp) -> float:
-        """Writes what is asked for, and what an earlier session received; the run second at which time is up."""
+        """Writes the task and the events of an earlier session; returns the run second at which time is up."""
         terms, past, origin_utc = self._launch.terms, self._launch.past, round(time.time() - stage.clock.now(), 6)
         plain = dataclasses.asdict(terms)
         probing = Probing(self._launch.operation, terms.seed, plain, origin_utc, knee=self._launch.knee)
@@ -175,38 +167,38 @@ class _Probe(StagedJob):
 
 
 def probe_command() -> list[str]:
-    """The command line of the child process."""
+    """Command line of the child process."""
     return [sys.executable, "-m", "touchstone.limiter.probe"]
 
 
 def unsure(story: ProbeStory | None) -> str:
-    """Why a probe did not find its limiter, and what would help; empty where it did."""
+    """Why the limiter is not certain, and what to do; empty if it is."""
     if story is None or story.identified is None:
-        return "the probe ended before it knew anything"
+        return "the probe ended without a result"
     identity = story.identified.identity
     if identity.sure:
         return ""
-    known = "the limiter is not known for sure"
+    known = "the limiter is not certain"
     if identity.families:
         first = identity.families[0]
         known += f" ({first.family.replace('-', ' ')} with a probability of {describe_chance(first.probability)})"
     elif identity.unlimited_to:
-        known = f"no limit was met by {plural(identity.unlimited_to, 'request')}"
-    whys = {"budget": _spent(story, identity), "nothing left to learn": "no request that may be sent would tell more"}
-    return f"{known}: {whys.get(identity.why, 'it ended before that')}"
+        known = f"no limit within {plural(identity.unlimited_to, 'request')}"
+    whys = {"budget": _spent(story, identity), "nothing left to learn": "no further request gives more information"}
+    return f"{known}: {whys.get(identity.why, 'the probe ended early')}"
 
 
 def no_knee(story: ProbeStory | None) -> str:
-    """Why a probe does not know the knee that it was to find, and what would help; empty where it is not to."""
+    """Why the requested knee is unknown, and what to do; empty if it is known or not requested."""
     if story is None or story.probing.knee is None:
         return ""
     if story.knee is None:
-        return "the probe ended before it knew anything of the knee"
-    return "" if story.knee.is_known else f"the knee is not known: {describe_reason(story.knee)}"
+        return "the probe ended without a result for the knee"
+    return "" if story.knee.is_known else f"the knee is unknown: {describe_reason(story.knee)}"
 
 
 def _spent(story: ProbeStory, identity: Identity) -> str:
-    """Which budget is spent, and what raises it."""
+    """The budget that is spent, and the option that raises it."""
     most = story.probing.terms
     builds = max([sum(each.may_have_begun for each in story.answers), *(end.builds for end in story.ended)])
     if identity.cost.requests >= most["most_requests"]:
@@ -219,17 +211,17 @@ def _spent(story: ProbeStory, identity: Identity) -> str:
 
 
 def _odd(story: ProbeStory | None) -> str:
-    """The answers that show nothing of a limiter, in a sentence; empty where there are none."""
+    """Sentence about responses that are no evidence about a limiter; empty without any."""
     answers = [answered for answered in story.answers if not answered.is_evidence] if story else []
     if story is None or not answers:
         return ""
-    counts = Counter(f"status {answered.status}" if answered.status else "no answer" for answered in answers)
+    counts = Counter(f"status {answered.status}" if answered.status else "no response" for answered in answers)
     others = ", ".join(f"{count:,} times {what}" for what, count in sorted(counts.items()))
-    return f"of {plural(len(story.answers), 'limited request')} these told nothing of a limiter: {others}"
+    return f"{plural(len(story.answers), 'limited request')}, some without information about a limiter: {others}"
 
 
 def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> None:
-    """Judges what was sent; an answer to a limited request that shows nothing of a limiter breaks no promise."""
+    """Judges the exchanges, except limited requests whose responses are no evidence about a limiter."""
     bounds = Bounds(settings.target.build_timeout_s, settings.target.cancel_timeout_s)
     history = History(Contract.load(), bounds, given=given_contents(settings))
     judge = Judge(history, ledger_of_claims.load(), INLINE_RULES, (), settings.target.key_sources)
@@ -243,12 +235,12 @@ def _judge_exchanges(log: RunLog, settings: Settings, writer: RunLogWriter) -> N
 
 
 def _note_unjudged(log: RunLog, writer: RunLogWriter) -> None:
-    """Notes the claims that nothing judged, and how the probe itself ended."""
+    """Records the claims that no exchange judged, and the outcome of the probe itself."""
     judged = {tally.claim for tally in log.tallies} | {finding.claim for finding in log.findings}
     judged |= {notice.claim for notice in log.notices}
-    unshown = "a probe does not set out to show it; `touchstone check` does"
-    writer.write(*(Notice(c.id, "not-applicable", unshown) for c in log.header.claims if c.id not in judged))
+    reason = "a probe does not test it; `touchstone check` does"
+    writer.write(*(Notice(c.id, "not-applicable", reason) for c in log.header.claims if c.id not in judged))
     outcome: CaseOutcome = "failed" if any(occurrence.case == CASE for occurrence in log.occurrences) else "passed"
     lasted_s = log.probe.last_at - log.probe.probing.began_at if log.probe else 0.0
     if not any(case.id == CASE for case in log.cases):
-        writer.write(Case(CASE, "Finds out which rate limiter is behind an operation.", outcome, round(lasted_s, 3)))
+        writer.write(Case(CASE, "Identifies the rate limiter of an operation.", outcome, round(lasted_s, 3)))

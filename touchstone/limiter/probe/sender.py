@@ -1,4 +1,4 @@
-"""Sends what a probe asks for: within its budget, each request no sooner than it is due, on an open connection."""
+"""Sends the stimuli of a probe: within its budget, each request not before it is due, on an open connection."""
 
 import threading
 import time
@@ -22,24 +22,24 @@ from touchstone.target.bounds import Room
 
 STARTS = "startBuild"
 
-# So many answers in a row that tell nothing of a limiter are no accident.
+# Responses in a row without evidence about a limiter that end the probe.
 MOST_OTHERS = 5
-# Before a request is due: when its connection is opened, and when sleeping ends.
+# Seconds before a request is due at which its connection is opened, and at which sleeping ends.
 _AHEAD_S, _AWAKE_S = 0.3, 0.002
-# The rate of answers is measured from this share of a trial on: the first ones are not there at once.
+# The rate of responses is measured from this share of a trial on: the first responses take some time.
 _STEADY_FROM = 1 / 3
 
 Record = Callable[[Answered, Prepared, Reply], None]
 
 
 class Bounds:
-    """The budget of a probe in requests, builds and seconds; usable from several threads.
+    """Budget of a probe in requests, builds and seconds; thread-safe.
 
     Attributes:
-        ended: Set when nothing more is to be sent.
-        failure: Why the target cannot be judged, in a sentence.
-        requests: Limited requests that were sent, of this session and those before it.
-        spent_builds: Builds that began, or may have.
+        ended: Set at the end of sending.
+        failure: Sentence on why the target cannot be judged.
+        requests: Limited requests of this session and earlier ones.
+        spent_builds: Builds that began or may have begun.
     """
 
     def __init__(self, terms: Terms, until_at: float, now: Callable[[], float], spent_builds: int) -> None:
@@ -53,14 +53,14 @@ class Bounds:
         self._others = 0
 
     def end(self, why: Why, failure: str = "") -> None:
-        """Has nothing more sent; the first reason counts."""
+        """Ends sending; the first reason counts."""
         with self._lock:
             if not self.ended.is_set():
                 self.why, self.failure = why, failure
                 self.ended.set()
 
     def room(self, at: float) -> int:
-        """How many requests may be sent at a moment to come; 0 ends the probe."""
+        """Number of requests that may be sent at run second *at*; 0 ends the probe."""
         if self.ended.is_set():
             return 0
         left = self._terms.most_requests - self.requests
@@ -72,7 +72,7 @@ class Bounds:
         return left
 
     def wait_until(self, at: float) -> bool:
-        """Waits until a moment in run seconds; whether the probe still goes on then."""
+        """Waits until run second *at*; returns whether the probe continues."""
         left_s = at - _AWAKE_S - self._now()
         if self.ended.wait(left_s) if left_s > 0 else self.ended.is_set():
             return False
@@ -81,7 +81,7 @@ class Bounds:
         return True
 
     def recall(self, answered: Answered) -> None:
-        """Counts one request of an earlier session. A start without an answer may have begun a build all the same."""
+        """Counts one request of an earlier session; a start without a response may have begun a build."""
         with self._lock:
             self.requests += 1
             self.refused += answered.status == 429
@@ -89,22 +89,22 @@ class Bounds:
                 self.spent_builds += answered.may_have_begun
 
     def take(self, answered: Answered) -> None:
-        """Counts one request, whatever was answered; too many answers that tell nothing end the probe."""
+        """Counts one request; too many responses in a row without evidence end the probe."""
         with self._lock:
             self.recall(answered)
             self._others = 0 if answered.is_evidence else self._others + 1
-        what = f"status {answered.status}" if answered.status else "no answer"
+        what = f"status {answered.status}" if answered.status else "no response"
         if answered.status in {401, 403}:
-            self.end("interrupted", f"a request was answered with {what}: the key may not do this; give another one")
+            self.end("interrupted", f"a request was answered with {what}: the key may not do this; use another key")
         elif self._others >= MOST_OTHERS:
-            self.end("interrupted", f"{self._others} requests in a row told nothing of a limiter, the last with {what}")
+            self.end("interrupted", f"{self._others} requests in a row gave no evidence of a limiter, the last {what}")
 
 
 class Pool:
-    """The versions that a probe starts, each again only when its last build was cancelled and is seen to have ended.
+    """Versions that a probe starts; each is started again only after its last build was cancelled and has ended.
 
-    A start that joins a build which still runs says nothing about a limiter. A build that reads as running for more
-    than *settle_s* after its cancel is given up.
+    A start that joins a running build is no evidence about a limiter. A version whose build still runs *settle_s* after
+    its cancel is given up.
     """
 
     def __init__(self, refs: Iterable[str], link: Link, settle_s: float) -> None:
@@ -115,34 +115,34 @@ class Pool:
         self._closed = threading.Event()
 
     def take(self, count: int, stopped: threading.Event) -> list[str]:
-        """Waits for so many versions that can be started; fewer where no more will come."""
+        """Waits for *count* versions that can be started; returns fewer if no more become free."""
         while len(self._free) < count and self._leaving and not stopped.is_set():
             time.sleep(0.005)
         return [self._free.popleft() for _ in range(min(count, len(self._free)))]
 
     def give_back(self, refs: Sequence[str]) -> None:
-        """Takes back versions that were not started after all."""
+        """Returns versions that were not started."""
         self._free.extendleft(reversed(refs))
 
     def started(self, ref: str, *, holds: bool) -> None:
-        """Leaves a build of *ref*, which may run, in flight, or cancels it."""
+        """Leaves the new build of *ref* in flight if *holds*, else cancels it."""
         if holds:
             self._held.append(ref)
         else:
             cancelled = threading.Event()
             self._spawn(ref, cancelled)
-            cancelled.wait(1.0)  # the next start comes after it: a target may have room for few builds
+            cancelled.wait(1.0)  # before the next start: a target may have room for few builds
 
     def release(self, count: int) -> None:
-        """Cancels so many of the builds in flight, and waits until they have ended."""
+        """Cancels *count* builds in flight, and waits until they have ended."""
         wait([self._spawn(self._held.popleft()) for _ in range(min(count, len(self._held)))])
 
     def settle(self, within_s: float = 5.0) -> None:
-        """Waits until no build is on its way to end."""
+        """Waits until all cancelled builds have ended."""
         wait(self._leaving.copy(), within_s)
 
     def close(self) -> None:
-        """Cancels all that is in flight; builds that take longer to end are left to the clean-up."""
+        """Cancels all builds in flight; leaves builds that take longer to the clean-up."""
         while self._held:
             self._spawn(self._held.popleft())
         self.settle(3.0)
@@ -165,20 +165,20 @@ class Pool:
                 return
 
     def _ended(self, ref: str) -> bool:
-        """Waits until a build does not run any more; whether another one can be started then."""
+        """Waits until a build has ended; returns whether the version can be started again."""
         began_at = self._link.now()
         while (waited_s := self._link.now() - began_at) <= self._settle_s and not self._closed.is_set():
             reply = self._link.send(self._link.prepared("getBuild", ref))
             status = reply.whole_status
             if status == 404 or (status == 200 and reply.build_status != "building"):
-                # A version whose build is there is not started again: a start would begin none.
+                # A version with a finished build is not started again: a start would begin no build.
                 return status == 404 or reply.build_status != "ready"
             self._closed.wait(poll_s(waited_s) if status == 200 else reply.retry_after_s or FIRST_WAIT_S)
         return False
 
 
 class Sender:
-    """Sends stimuli: starts of the versions in *pool*, or reads of *ref* where there is none."""
+    """Sends stimuli: starts of the versions in *pool*, or reads of *ref* without a pool."""
 
     def __init__(
         self, operation: str, link: Link, pool: Pool | None, ref: str, bounds: Bounds, keep: Record, seqs: Iterator[int]
@@ -190,7 +190,7 @@ class Sender:
         self._lock = threading.Lock()
 
     def send(self, number: int, stimulus: Stimulus) -> tuple[Answer, ...]:
-        """Sends as much of a stimulus as there is room for; what was answered, in the order in which it was sent."""
+        """Sends as much of a stimulus as the budget allows; returns the responses in order of sending."""
         self._number, self._answers = number, []
         if self._pool and stimulus.frees:
             self._pool.release(stimulus.frees)
@@ -200,7 +200,7 @@ class Sender:
         return in_order(self._answers)
 
     def _in_turn(self, segment: Segment) -> bool:
-        """Sends each after the answer to the one before it; whether the probe goes on."""
+        """Sends each request after the response to the last one; returns whether the probe continues."""
         took_s: list[float] = []
         for at in segment.at:
             if segment.alone and self._pool:
@@ -216,15 +216,15 @@ class Sender:
         return not self._bounds.ended.is_set()
 
     def _together(self, segment: Segment) -> bool:
-        """Sends each in a thread of its own; whether the probe goes on."""
+        """Sends each request in its own thread; returns whether the probe continues."""
         before, flights = len(self._answers), list[Future[Any]]()
         refs = self._ready(segment.at[0], len(segment.at))
-        # Where connections opened too late, the whole segment moves: its gaps stay.
+        # If connections opened too late, the whole segment moves, so that its gaps stay the same.
         late_s = max(0.0, self._link.now() - segment.at[0])
         for at, ref in zip(segment.at, refs, strict=False):
             if not self._bounds.wait_until(at + late_s):
                 break
-            # One of those that were sent before may have been what ends it.
+            # The response to an earlier request may end the segment.
             new = [each for each in self._answers[before:] if each.is_evidence] if at > segment.at[0] else []
             if any(segment.until == ("accepted" if each.answer.accepted else "refused") for each in new):
                 break
@@ -236,17 +236,17 @@ class Sender:
         return len(refs) == len(segment.at) and not self._bounds.ended.is_set()
 
     def _ready(self, at: float, count: int) -> list[str]:
-        """Waits until requests are due; their versions, fewer where there is room for fewer."""
+        """Waits until requests are due; returns their versions, fewer if the budget is smaller."""
         bounds, pool, link = self._bounds, self._pool, self._link
         count = min(count, bounds.room(at))
         refs = pool.take(count, bounds.ended) if pool else [self._ref] * count
         if count and not refs and not bounds.ended.is_set():
-            bounds.end("interrupted", "no version is left that can be started: builds do not end when cancelled")
+            bounds.end("interrupted", "no version is left to start: cancelled builds do not end")
         if refs and bounds.wait_until(at - _AHEAD_S):
             beside = 8 if pool and link.now() < at else 0  # for cancels
             link.open(len(refs) + beside)
             for ref in refs:
-                link.prepared(self._operation, ref)  # made now, and not when it is due
+                link.prepared(self._operation, ref)  # prepared now, so that it is ready when it is due
             if bounds.wait_until(at) and bounds.room(at) > 0:
                 return refs
         if pool:
@@ -278,26 +278,26 @@ class Sender:
 
 
 def _is_let_through(operation: str, status: int) -> bool:
-    """Whether a build is promised, or a read is answered; what a key may not do reached no limiter."""
+    """Whether a start is accepted or a read is answered; a 401 or 403 says nothing about a limiter."""
     return 200 <= status < 300 or (operation != STARTS and 300 <= status < 500 and status not in {401, 403, 429})
 
 
 class OpenLoop:
-    """One trial: reads go out when they are due. *distinct* has the first of answers that are alike, to judge."""
+    """Open-loop trial: sends reads when they are due; *distinct* keeps one of all equal responses, to be judged."""
 
     def __init__(self, trial: Trial, slo_s: float, link: Link, prepared: Prepared) -> None:
         self.distinct: dict[str, Reply] = {}
         self._trial, self._slo_s, self._link, self._prepared = trial, slo_s, link, prepared
         self._room = Room(link.bounds.max_total_bytes)
-        self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # a later answer is too late anyway
+        self._wait_s = min(link.timeout_s, max(5.0, 4 * slo_s))  # later responses have missed the limit anyway
         self._reads: list[tuple[float, Reply]] = []
         self._missed = self._refused = self._barred = 0
         self._lock = threading.Lock()
 
     def run(self, bounds: Bounds, until_at: float) -> Outcome:
-        """Sends its reads, until nothing that follows would change what it shows."""
+        """Sends its reads until the result of the trial is decided."""
         link, due_s = self._link, due_times(self._trial)
-        link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # those that answers keep busy, and more
+        link.open(min(int(self._trial.rate_per_s * self._slo_s) + 8, 256))  # busy connections, and spare ones
         began_at = link.now() + 0.1
         flights, stopped = list[Future[None]](), False
         for due_at in began_at + due_s:
@@ -371,6 +371,6 @@ class OpenLoop:
 
 
 def _is_failed(reply: Reply) -> bool:
-    """Whether there is no answer that a working client expects: a success, a refusal, or that nothing is there."""
+    """Whether a response is neither a success nor one of 404, 409 and 429."""
     status = reply.whole_status
     return not (200 <= status < 300 or status in (404, 409, 429))

@@ -1,8 +1,11 @@
-"""The transport of checks against servers that misbehave: bounded, named, and nothing that acts is sent twice."""
+"""Clients of checks and loads against hostile servers: bounded, with reasons, and no write is sent twice."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,9 +14,13 @@ from tests.hostile.catalogue import FLAWS
 from tests.hostile.detours import authority
 from tests.hostile.server import Server
 from touchstone.check.preflight import smoke
+from touchstone.config import Settings, TargetSettings
 from touchstone.contract.document import Contract
 from touchstone.errors import TargetError
 from touchstone.facts.exchange import Exchange
+from touchstone.loadgen.client import Connections
+from touchstone.loadgen.setup import SettingUp
+from touchstone.target.answer import Answer
 from touchstone.target.bounds import KEPT_BYTES, LEAST_KEPT_BYTES, Bounds, head_bytes
 from touchstone.target.call import Call, Keys
 from touchstone.target.tls import trusting
@@ -33,7 +40,7 @@ def healthy() -> Iterator[str]:
 
 @contextmanager
 def transport_to(name: str, healthy: str, timeout_s: float = 20.0, bounds: Bounds | None = None) -> Iterator[Transport]:
-    """A transport to a server that misbehaves; no request reaches another host."""
+    """A transport to a hostile server; no request reaches another host."""
     with Server(FLAWS[name], healthy) as server:
         keep_none = lambda _exchange: None  # noqa: E731 - nobody listens
         keys, known = Keys(PRIMARY), bounds or Bounds()
@@ -54,7 +61,7 @@ def read(name: str, healthy: str, timeout_s: float = 20.0) -> Exchange:
 # --- what is sent again -----------------------------------------------------------------------------------------------
 
 
-def test_read_that_meets_a_closed_connection_is_sent_again(healthy: str) -> None:
+def test_read_on_a_closed_connection_is_resent(healthy: str) -> None:
     with transport_to("closed-at-second", healthy) as transport:
         exchanges = [transport.send(READ) for _ in range(3)]
         assert [exchange.status for exchange in exchanges] == [404] * 3
@@ -69,7 +76,6 @@ def test_read_that_is_reset_twice_is_given_up(healthy: str) -> None:
 
 
 def test_what_acts_is_never_sent_twice(healthy: str) -> None:
-    """A start has a connection of its own, so that it meets none that is closed."""
     with transport_to("reset-at-second", healthy) as transport:
         for _ in range(3):
             assert transport.send(READ).status == 404
@@ -105,7 +111,6 @@ def test_head_is_bounded(name: str, bound: str, healthy: str) -> None:
     ],
 )
 def test_body_is_bounded(name: str, bound: str, healthy: str) -> None:
-    """Of a body that is too long, too deep or unreadable little is kept."""
     exchange = read(name, healthy)
     assert exchange.response
     assert len(exchange.response.body) <= KEPT_BYTES
@@ -129,7 +134,6 @@ def test_stream_is_bounded(name: str, bound: str, healthy: str) -> None:
 
 
 def test_bodies_are_bounded_together(healthy: str) -> None:
-    """Bodies that are each within their bound do not fill the memory in the long run."""
     with transport_to("bodies-of-1mb", healthy, bounds=Bounds(max_total_bytes=2_500_000)) as transport:
         exchanges = [transport.send(READ) for _ in range(3)]
         assert transport.remark.startswith("1 long body ")
@@ -144,7 +148,6 @@ def test_bodies_kept_in_part_count_as_well(healthy: str) -> None:
 
 
 def test_heads_are_bounded_together_with_bodies(healthy: str) -> None:
-    """A head that was cut says so."""
     with transport_to("header-of-60kb", healthy, bounds=Bounds(max_total_bytes=130_000)) as transport:
         exchanges = [transport.send(READ) for _ in range(4)]
         assert "2 long heads" in transport.remark
@@ -173,7 +176,7 @@ def test_redirect_is_an_answer_and_not_followed(name: str, healthy: str) -> None
 @pytest.mark.parametrize(
     "name", ["bare-lf", "obs-fold", "same-length-twice", "http-1.0", "interim-answers", "gzip-unasked"]
 )
-def test_what_a_client_has_to_put_up_with_changes_nothing(name: str, healthy: str) -> None:
+def test_tolerable_oddity_changes_nothing(name: str, healthy: str) -> None:
     exchange = read(name, healthy)
     assert (exchange.status, exchange.error, "error" in exchange.body) == (404, "", True)
 
@@ -210,3 +213,61 @@ def test_certificate_of_ssl_cert_file_is_trusted(healthy: str, monkeypatch: pyte
             assert "expired" in read("tls-expired", healthy).error
         finally:
             trusting.cache_clear()
+
+
+# --- the client of loads ----------------------------------------------------------------------------------------------
+
+LIMIT_S = 20.0
+
+
+def answers(name: str, healthy: str, *methods: str) -> list[Answer]:
+    """Responses to requests in sequence."""
+    with Server(FLAWS[name], healthy) as server:
+        path = f"{urlsplit(server.url).path}/templates/default/demo/1.0.0/build"
+        client = Connections(server.url, LIMIT_S)
+        more = "Host: hostile\r\nContent-Length: 0\r\nAccept-Encoding: identity\r\n\r\n"
+        try:
+            return [client.send(method, f"{method} {path} HTTP/1.1\r\n{more}".encode()) for method in methods]
+        finally:
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        *((name, HEAD) for name in ("endless-head", "endless-fields", "header-of-1mb-reads", "interim-flood-reads")),
+        ("5000-headers-reads", "max_headers = 256"),
+        *((name, BODY) for name in ("body-of-1gb", "gzip-bomb")),
+        ("nested-100000", "max_json_depth = 100"),
+        ("many-values", "max_json_values = 50000"),
+        ("long-reason", "8000 bytes"),
+        ("brotli-unasked", "'br'"),
+        ("conflicting-lengths", "RemoteProtocolError: Duplicate Content-Length"),
+    ],
+)
+def test_answer_to_a_load_is_bounded(name: str, bound: str, healthy: str) -> None:
+    (answer,) = answers(name, healthy, "GET")
+    assert bound in answer.error
+
+
+@pytest.mark.parametrize("name", ["bare-lf", "obs-fold", "controls-in-header", "gzip-unasked", "http-1.0"])
+def test_load_accepts_what_a_check_accepts(name: str, healthy: str) -> None:
+    (answer,) = answers(name, healthy, "GET")
+    assert (answer.status, answer.error, answer.body[:2]) == (401, "", b'{"')
+
+
+def test_load_sends_nothing_that_acts_on_connections_closed_early(healthy: str) -> None:
+    found = answers("closed-at-second", healthy, *["GET"] * 4, *["POST"] * 4)
+    assert [answer.error for answer in found] == [""] * 8
+
+
+@pytest.mark.parametrize(("name", "kept"), [("status-999", 0), ("keep-alive-closed", 2)])
+def test_server_that_is_not_the_api_is_not_judged(name: str, kept: int, healthy: str, tmp_path: Path) -> None:
+    run_log = tmp_path / "runlog.jsonl"
+    with Server(FLAWS[name], healthy) as server:
+        target = TargetSettings("url", server.url, api_key=PRIMARY)
+        setting_up = SettingUp(Settings(target=target, state_dir=tmp_path / "state"), "260101-000000-aaaaaa", run_log)
+        with contextlib.suppress(TargetError):
+            setting_up.smoke(lambda: False)
+        setting_up.close()
+    assert run_log.read_text("utf-8").count('"type":"exchange"') == kept
