@@ -47,7 +47,7 @@ class HarEntry:
     timings: Mapping[str, Any] = field(default_factory=dict)
 
     def entry(self) -> dict[str, Any]:
-        timings = {"blocked": -1, "dns": -1, "connect": -1, "send": 0}
+        timings: dict[str, float] = {"blocked": -1, "dns": -1, "connect": -1, "send": 0}
         timings |= {"wait": self.wait_s * 1000, "receive": self.receive_s * 1000}
         entry: dict[str, Any] = {
             "startedDateTime": (BEGAN + timedelta(seconds=self.at)).isoformat().replace("+00:00", "Z"),

@@ -102,23 +102,16 @@ FixedWindow = limits.FixedWindow
 
 @dataclass(frozen=True)
 class Storm:
-    """Clients that want a build each, all at the same moment, and a target that lets in so many.
-
-    Attributes:
-        retry_s: When a refused client tries again; 0 for when it is told to, in whole seconds.
-        poll_s: Between two reads of a build.
-        patience: Tries after which a client gives up.
-        lengths: How long builds take, in turns, as multiples of *build_s*.
-    """
+    """Clients that want a build each, all at the same moment, and a target that lets in so many."""
 
     starts: int = 40
     capacity: int | None = 4
     rate: Callable[[], NoLimit] = NoLimit
     build_s: float = 1.0
-    retry_s: float = 0.0
+    retry_s: float = 0.0  # when a refused client tries again; 0 for the advised time, in whole seconds
     poll_s: float = 0.2
-    patience: int = 50
-    lengths: tuple[float, ...] = (1.0,)
+    patience: int = 50  # tries after which a client gives up
+    lengths: tuple[float, ...] = (1.0,)  # how long builds take, in turns, as multiples of build_s
 
     def run(self) -> RunLog:
         attempts, lives = self._starts()

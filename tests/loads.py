@@ -16,14 +16,8 @@ THRESHOLDS = "".join(f'[{name}."*"]\nerror_share = 0.0\n' for name in SCENARIOS)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load run to be made.
-
-    Attributes:
-        fault: Of the twin; empty for none.
-    """
-
     scenario: str
-    fault: str = ""
+    fault: str = ""  # of the twin; empty for none
     rate: str = "6/1"
     capacity: int = 2
     flags: tuple[str, ...] = ()
@@ -32,12 +26,10 @@ class Load:
 
     @property
     def name(self) -> str:
-        """What tests call it."""
         return f"{self.scenario}-{self.fault or 'correct'}"
 
 
 def run_load(load: Load, folder: Path) -> Ended:
-    """Runs the command in *folder*."""
     settings = TwinSettings(rate=RateLimit.parse(load.rate) if load.rate else None, capacity=load.capacity or None)
     twin = catalogue.fault(load.fault).twin(settings) if load.fault else Twin(settings)
     with twin:
@@ -58,6 +50,5 @@ max_builds = 500
 
 
 def broken(ended: Ended) -> set[str]:
-    """The claims that a run found broken."""
     verdict = judge(read(ended.results / "runlog.jsonl"))
     return {claim.claim.id for claim in verdict.claims if claim.verdict == "broken"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.contract.files import recordings_dir
-from touchstone.facts.exchange import Chunk, Exchange
+from touchstone.facts.exchange import Exchange
 from touchstone.recordings import reader
 from touchstone.recordings.recording import Recording
 
@@ -45,16 +45,6 @@ def saved(har: Document, folder: Path) -> Path:
     path = folder / f"{har['log']['pages'][0]['id']}.har"
     path.write_text(json.dumps(har), "utf-8")
     return path
-
-
-def with_body(exchange: Exchange, body: bytes) -> Exchange:
-    """The exchange with another body of the same length, in pieces of the same lengths."""
-    assert exchange.response is not None
-    chunks, start = [], 0
-    for chunk in exchange.response.chunks:
-        chunks.append(Chunk(chunk.at_s, body[start : start + len(chunk.data)]))
-        start += len(chunk.data)
-    return replace(exchange, response=replace(exchange.response, body=body, chunks=tuple(chunks)))
 
 
 def changed(recording: Recording, number: int, change: Callable[[Exchange], Exchange]) -> Recording:

@@ -53,6 +53,11 @@ LIMITERS: dict[str, tuple[Front, str]] = {
     "nginx-limit-req-burst": (proxy(proxies.limit_req("5r/s", 4)), "leaky-bucket:5/1,burst=4"),
     "nginx-limit-req-delay": (proxy(proxies.limit_req("5r/s", 6, "delay=2")), "leaky-bucket:5/1,burst=6,delay=2"),
     "nginx-limit-conn": (proxy(proxies.limit_conn(3), 0.05), "concurrency:3"),
+    "haproxy-conn-cur": (proxy(proxies.conn_cur(3), 0.05), "concurrency:3"),
+    "haproxy-http-req-rate": (
+        proxy(proxies.http_req_rate(6, 0.8)),
+        "sliding-counter:6/0.8,opens=first,rule=below,refused=count",
+    ),
     "express-rate-limit": (proxy(proxies.express_rate_limit(5, 0.8)), "fixed-window:5/0.8"),
 }
 

@@ -59,7 +59,7 @@ max_builds = 60
 
 # Output without a terminal consists of text and line feeds; these are the forbidden characters.
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-_TOO_LATE = "the generator sent"
+_TOO_LATE = "the generator was"
 _LAST = re.compile(r"exit (\d+): ")
 
 

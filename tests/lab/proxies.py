@@ -1,4 +1,4 @@
-"""Limiters that are programs of their own, in front of a twin: nginx, and express-rate-limit under Node.js.
+"""Limiters that are programs of their own, in front of a twin: nginx, HAProxy, and express-rate-limit under Node.js.
 
 Each is started on a port that is taken already, and stopped for certain. It yields the base URL.
 """
@@ -66,6 +66,31 @@ http {{
 }}
 """
 
+# A stick table. HAProxy counts a request before it judges it, so refused requests count.
+_HAPROXY = """
+global
+    nbthread 1
+    maxconn 2000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout http-keep-alive 120s
+frontend lab
+    bind fd@{listener}
+    acl counted_method method POST
+    acl counted_path path_reg {counted}
+    http-request track-sc0 req.hdr(authorization) table callers if counted_method counted_path
+    http-request deny deny_status 429 if counted_method counted_path {{ sc_{measure}(0,callers) gt {limit} }}
+    default_backend twin
+backend callers
+    stick-table type string len 128 size 1k expire 60s store {stored}
+backend twin
+    http-reuse always
+    server twin {twin}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -104,6 +129,8 @@ def missing(name: str) -> str:
     """What has to be installed for a limiter, by the beginning of its name; empty where nothing has to be."""
     if name.startswith("nginx"):
         return "" if program("nginx") else "nginx is not installed: apt-get install nginx-light"
+    if name.startswith("haproxy"):
+        return "" if program("haproxy") else "HAProxy is not installed: apt-get install haproxy"
     if not name.startswith("express"):
         return ""
     if not program("node"):
@@ -136,6 +163,28 @@ def limit_req(rate: str, burst: int, delay: str = "") -> Callable[[Place], Comma
 def limit_conn(cap: int) -> Callable[[Place], Command]:
     """At most *cap* requests in flight at nginx; how long each is in flight is the latency of the twin."""
     return nginx("limit_conn_zone $counted zone=lab:1m;", f"limit_conn lab {cap};")
+
+
+def haproxy(measure: str, stored: str, limit: int) -> Callable[[Place], Command]:
+    """HAProxy that refuses a start when *measure* of its stick table exceeds the limit."""
+
+    def command(place: Place) -> Command:
+        where = {"listener": place.listener, "counted": place.counted, "twin": place.twin}
+        file = place.folder / "haproxy.cfg"
+        file.write_text(_HAPROXY.format(measure=measure, stored=stored, limit=limit, **where), encoding="utf-8")
+        return Command((program("haproxy"), "-db", "-f", str(file)))
+
+    return command
+
+
+def http_req_rate(limit: int, window_s: float) -> Callable[[Place], Command]:
+    """A counter of two weighted windows."""
+    return haproxy("http_req_rate", f"http_req_rate({round(window_s * 1000)}ms)", limit)
+
+
+def conn_cur(cap: int) -> Callable[[Place], Command]:
+    """At most *cap* requests in flight."""
+    return haproxy("conn_cur", "conn_cur", cap)
 
 
 def express_rate_limit(limit: int, window_s: float) -> Callable[[Place], Command]:

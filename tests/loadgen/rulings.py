@@ -21,7 +21,6 @@ FINDING = Finding(
 
 
 def ruling_of(log: RunLog) -> Ruling:
-    """What the load rules say, none of which may fail."""
     ruling = judge_load(log, LEDGER)
     assert [notice.reason for notice in ruling.notices if notice.verdict == "could-not-run"] == []
     return ruling
@@ -39,7 +38,6 @@ def outcomes(log: RunLog, claim: str) -> set[str]:
 
 
 def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: Any) -> Attempt:
-    """One try of a client that wants one build."""
     values: dict[str, Any] = {
         "want": 1, "number": number, "ref": REF, "credential": "primary", "phase": "", "fresh": True,
         "intended_at": sent_at, "sent_at": sent_at, "done_at": sent_at + 0.1, "status": status,
@@ -49,7 +47,6 @@ def attempt(number: int = 1, status: int = 429, sent_at: float = 1.0, **facts: A
 
 
 def ended(end: BuildEnd, **facts: Any) -> Build:
-    """What became of the build of that client."""
     values: dict[str, Any] = {
         "want": 1, "ref": REF, "credential": "primary", "accepted_at": 1.1, "ended_at": 3.0, "end": end,
         "seen_building_at": None, "seq": 50,
@@ -58,7 +55,6 @@ def ended(end: BuildEnd, **facts: Any) -> Build:
 
 
 def read(state: str, sent_at: float, **facts: Any) -> Exchange:
-    """One status read that was kept."""
     times = {"sent_at": sent_at, "done_at": sent_at + 0.05, "seq": int(1000 * sent_at)}
     return exchange(json=build(state, REF), ref=REF, **(times | facts))
 

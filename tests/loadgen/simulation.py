@@ -26,8 +26,6 @@ Client = Generator[float | Request, Any, None]
 
 @dataclass
 class Version:
-    """One version: what it reads, and when that changes."""
-
     state: str = "not_built"
     ends_at: float = math.inf
     ends_as: str = "ready"
@@ -35,18 +33,11 @@ class Version:
 
 @dataclass
 class Server:
-    """Answers starts, reads and cancels.
-
-    Attributes:
-        counts_refused: Whether a start that is refused for the rate counts like one that is served.
-        has_retry_after: Whether refusals carry Retry-After.
-    """
-
     limiter: Callable[[], Limiter] = Limiter
     capacity: int | None = None
     build_s: float = 0.5
     settle_s: float = 0.05
-    counts_refused: bool = False
+    counts_refused: bool = False  # whether a start that is refused for the rate counts like one that is served
     has_retry_after: bool = True
     versions: dict[tuple[str, str], Version] = field(default_factory=dict)
     limiters: dict[str, Limiter] = field(default_factory=dict)
@@ -63,7 +54,6 @@ class Server:
         return sorted(version.ends_at - at for version in running)
 
     def key_of(self, account: str) -> str:
-        """Whose rate a start counts for."""
         return account
 
     def start(self, ref: str, account: str, at: float) -> Answer:
@@ -93,7 +83,6 @@ class Server:
         return 200, self.version(ref, account, at).state, None
 
     def cancel(self, ref: str, account: str, at: float) -> Answer:
-        """Ends a build a little later."""
         version = self.version(ref, account, at)
         if version.state != "building":
             return 404, "", None
@@ -108,15 +97,11 @@ class Server:
 
 @dataclass
 class Crowd:
-    """Clients of one server, and what they wrote down.
-
-    Attributes:
-        latency_s: What a request takes at most, on its way there and on its way back.
-    """
+    """Clients of one server, and what they wrote down."""
 
     server: Server
     random: random.Random
-    latency_s: float = 0.02
+    latency_s: float = 0.02  # at most, on the way there and on the way back
     patience_s: float = 8.0
     jitter_s: float = 0.25
     poll_s: float = 0.25
@@ -138,7 +123,6 @@ class Crowd:
         self.exchanges.append(exchange("getBuild", json=build("ready", ref), ref=ref, credential=key, **times))
 
     def run(self) -> RunLog:
-        """Lets all clients do what they do; the log that they leave."""
         while self._due:
             self.now, _, act = heapq.heappop(self._due)
             act()
@@ -187,7 +171,6 @@ class Crowd:
     def start(
         self, want: int, ref: str, key: Credential, *, fresh: bool = True, patient: bool = True, phase: str = ""
     ) -> Generator[float | Request, Any, Reply]:
-        """Starts, and backs off while it is refused."""
         waited_s, wait_s = 0.0, 1.0
         for number in itertools.count(1):
             reply = yield "startBuild", ref, key
@@ -210,7 +193,6 @@ class Crowd:
     def await_end(
         self, want: int, ref: str, key: Credential, reply: Reply, *, cancelled: bool, timeout_s: float = 30.0
     ) -> Generator[float | Request, Any, None]:
-        """Polls a build to its end."""
         accepted_at, seq, running_at, idle = reply[4], reply[5], None, 0
         end: BuildEnd = "stuck"
         while self.now < accepted_at + timeout_s:
@@ -225,7 +207,6 @@ class Crowd:
         self.builds.append(Build(want, ref, key, accepted_at, self.now, end, running_at, seq))
 
     def wants(self, want: int, ref: str, key: Credential = "primary", *, cancels: bool = False) -> Client:
-        """A client that wants one build, or starts one to cancel it."""
         reply = yield from self.start(want, ref, key)
         if reply[0] == 202:
             if cancels:

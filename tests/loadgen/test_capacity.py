@@ -123,14 +123,6 @@ def test_build_in_flight_is_sure_or_possible() -> None:
     assert [flight.at_most(*span) for span in ((2.4, 2.6), (2.55, 2.65), (2.4, 2.75), (0.1, 0.8))] == [1, 0, 2, 0]
 
 
-def test_steps_have_both_numbers_over_time() -> None:
-    flight = InFlight([Life(0.9, 1.0, 2.0, 2.5), Life(1.4, 1.5, 3.0, 3.1)])
-    assert [(step.at_s, step.sure, step.unsure) for step in flight.steps(9.0)] == [
-        (1.0, 1, 0), (1.5, 2, 0), (2.0, 1, 1), (2.5, 1, 0), (3.0, 0, 1), (3.1, 0, 0),
-    ]  # fmt: skip
-    assert [step.at_s for step in flight.steps(1.5)] == [1.0, 1.5]
-
-
 def room_of(steps: str, **pace: float) -> Room:
     found = room(log_of(workload("storm"), exchanges=story(steps, **pace)))
     assert found is not None
@@ -138,7 +130,6 @@ def room_of(steps: str, **pace: float) -> Room:
 
 
 def storm_with(steps: str, storm: Storm | None = None) -> RunLog:
-    """A storm whose refusals a rate limit could explain, and the client after it."""
     log = (storm or Storm()).run()
     facts = {"attempts": log.attempts, "builds": log.builds, "windows": log.windows}
     return log_of(workload("storm"), **facts, exchanges=story(steps))

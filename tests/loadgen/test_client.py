@@ -34,8 +34,6 @@ Requests = list[tuple[int, str]]
 
 @dataclass
 class Peer:
-    """The server's end of one connection."""
-
     number: int
     sock: socket.socket
     requests: Requests
@@ -102,8 +100,6 @@ def once(answer: bytes) -> Script:
 
 
 def then_waits(answer: bytes) -> Script:
-    """Gives one answer, and nothing more until the client has closed."""
-
     def script(peer: Peer) -> None:
         peer.receive()
         peer.send(answer)
@@ -201,11 +197,6 @@ def test_only_a_safe_request_is_repeated_on_a_new_connection(
         connections.send("GET", wire("GET"))
         assert outcome(connections.send(method, wire(method))) == expected
     assert [request for _, request in requests] == ["GET /base", *[f"{method} /base"] * (sent - 1)]
-
-
-def test_request_larger_than_a_socket_buffer_is_sent_whole() -> None:
-    with connected(always(OK)) as (connections, _):
-        assert outcome(connections.send("POST", wire("POST", b"x" * 5_000_000))) == (200, b"{}", "")
 
 
 @pytest.mark.parametrize(

@@ -2,34 +2,14 @@
 
 import pytest
 
-from touchstone.facts import runlog
 from touchstone.facts.events import Remark
-from touchstone.facts.sample import NO_ANSWER, Histogram, Sample, Window
+from touchstone.facts.sample import Histogram, Sample
 from touchstone.loadgen.load_run import Collector
 from touchstone.loadgen.metrics import BEHIND_S
 
 
 def sample(intended_at: float, late_s: float = 0.0, outcome: str = "200", operation: str = "getBuild") -> Sample:
-    """A sample that takes 10 ms once it is sent."""
     return Sample(operation, outcome, intended_at, intended_at + late_s, intended_at + late_s + 0.01, 8)
-
-
-def windows(collector: Collector) -> list[Window]:
-    return [runlog.decode(event) for event in collector.drain() if event["type"] == "window"]
-
-
-def test_samples_are_gathered_by_second_outcome_and_pace() -> None:
-    collector = Collector(3)
-    for at in (5.0, 5.999, 6.0):
-        collector.sample(sample(at, late_s=0.5), paced=True)
-    collector.sample(sample(5.5, outcome="404"), paced=True)
-    collector.sample(sample(5.5, operation="startBuild", outcome=NO_ANSWER), paced=False)
-    assert [(w.worker, w.at_s, w.operation, w.outcome, w.count, w.paced) for w in windows(collector)] == [
-        (3, 5, "getBuild", "200", 2, True),
-        (3, 6, "getBuild", "200", 1, True),
-        (3, 5, "getBuild", "404", 1, True),
-        (3, 5, "startBuild", NO_ANSWER, 1, False),
-    ]
 
 
 def test_each_sample_and_event_is_reported_once() -> None:

@@ -21,7 +21,7 @@ from touchstone.loadgen import runner
 from touchstone.loadgen.handover import JOINED, REFUSAL, LoadHandover
 from touchstone.loadgen.metrics import TARGET
 from touchstone.loadgen.plan import plan
-from touchstone.loadgen.runner import SLACK_S, Launch, check_allowed, check_host, check_terms
+from touchstone.loadgen.runner import SLACK_S, Launch, check_allowed, check_terms
 from touchstone.loadgen.workloads import SCENARIOS, Options
 
 Load = Callable[..., Ended]
@@ -31,7 +31,6 @@ FAR = "--url http://10.1.2.3/api"
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Load:
-    """The command in this process; its arguments in one string."""
     return lambda arguments: called(Shell(tmp_path), monkeypatch, capsys, "load", *arguments.split())
 
 
@@ -63,13 +62,9 @@ def rows(ended: Ended) -> list[list[int]]:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (
-            f"storm --builds 6 {LOCAL}",
-            {"builds": "15 40", "requests": "202 52", "seconds": "0.5 2,057", "at worst": "120 3 600"},
-        ),
+        (f"storm --builds 6 {LOCAL}", {"builds": "15 40", "requests": "202 52", "at worst": "120 3 600"}),
         ("storm", {"builds": "40 10,000", "seconds": "0.5 897", "at worst": "120 3 10", "target": "20"}),
         ("steady --model closed", {"requests": "8 20 215", "in turn": "352 16 16 16", "target": "8 20"}),
-        ("storm --max-seconds 30", {"seconds": "0.5 30"}),
         ("soak --rate 0.00005 --duration 60000", {"target": "0.00005 20"}),
         (f"storm {FAR} --allow-load 10.1.2.3", {"builds": "40 40"}),
     ],
@@ -85,19 +80,15 @@ def test_plan_shows_the_cost_and_sends_nothing(
     assert found == {"target": []} | {line: numbers.split() for line, numbers in expected.items()}
 
 
-def test_plan_shows_arrivals_by_second_and_action(load: Load) -> None:
+def test_plan_shows_arrivals_by_second_and_action(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "trace.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
     expected = [[0, 10, 1, 0, 0], [1, 9, 0, 1, 1], [2, 10, 1, 0, 0], [3, 9, 0, 1, 1]]
     assert rows(load("steady --rate 11 --duration 4 --plan")) == expected
     assert rows(load("steady --model closed --users 3 --plan")) == []
+    assert len(rows(load("steady --arrivals trace:trace.txt --plan"))) == 5
     long = rows(load("soak --plan"))
     assert [row[0] for row in long] == [300 * span for span in range(12)]
     assert sum(number for row in long for number in row[1:]) == 18_008
-
-
-@pytest.mark.parametrize(("flags", "spans"), [("", 5), ("--duration 2", 2)])
-def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: str, spans: int) -> None:
-    (tmp_path / "trace.txt").write_text("0.5\n1.25\n4.0\n", encoding="utf-8")
-    assert len(rows(load(f"steady --arrivals trace:trace.txt {flags} --plan"))) == spans
 
 
 @pytest.mark.parametrize(
@@ -124,11 +115,9 @@ def test_trace_lasts_as_long_as_its_arrivals(load: Load, tmp_path: Path, flags: 
         ("steady --model x", "--model 'x' 'open', 'closed'"),
         ("storm --model closed", "--model closed storm steady, churn, soak"),
         ("steady --model closed --rate 30", "--rate 30.0 --users"),
-        ("churn --model closed --arrivals 5", "--arrivals 5"),
         ("steady --users 3", "--users 3 --model closed"),
         ("steady --builds 4", "--builds 4 steady storm, churn, watchers"),
         ("storm --rate 4 --builds 9", "--builds 9 constant:4"),
-        ("storm --build-s inf", "--build-s 'inf' 1000000000"),
         ("steady --master --processes 2", "--master --processes"),
         ("steady --expect-workers 2", "--expect-workers 2 --master"),
         ("steady --worker there --master", "--worker --master"),
@@ -165,7 +154,6 @@ def test_wrong_flag_ends_with_2_before_anything_is_sent(
         *((f"http://{host}/", "", False) for host in ("localhost.", "127.1", "128.0.0.1", "[::]", "127.0.0.1.test")),
         ("http:///api", "", False),
         ("https://127.0.0.1@api.example.test", "127.0.0.1", False),
-        ("https://localhost.example.test", "localhost", False),
         # another machine needs its own name, in whatever case
         ("https://API.example.test:8443/v1", "api.Example.Test", True),
         ("https://api.example.test", "", False),
@@ -210,7 +198,7 @@ class Child:
         self.handover = LoadHandover.received(environment)
         self.go = self.handover.go() if self.handover.go_file else None
         self.max_seconds = max_seconds
-        for look in looks:
+        for look in looks * 2:
             look()
         if self.facts:
             with RunLogWriter(run_log) as writer:
@@ -223,6 +211,7 @@ def test_child_is_given_what_is_left_after_the_set_up(load: Load, monkeypatch: p
     monkeypatch.setattr(job, "watched", child)
     ended = load("steady --rate 4 --duration 1 --mix read=1,start=1 --processes 3 --abort-on-fail --max-requests 99")
     handover, go, log = child.handover, child.go, read(ended.results / "runlog.jsonl")
+    assert ended.code == 3  # no worker has reported anything
     assert handover
     assert go
     assert (handover.aborts, handover.workers, go.workers, go.options.max_requests) == (True, 3, 3, 99)
@@ -249,7 +238,7 @@ def test_child_that_failed_is_no_pass_and_leaves_nothing(
     monkeypatch.setattr(job, "watched", child)
     ended = load("storm --builds 1 --max-seconds 9")
     assert (ended.code, child.max_seconds) == (3, 9.0)
-    assert [item for item in data.split() if item not in ended.last_line] == []
+    assert all(item in ended.last_line for item in data.split())
     assert (ended.report()["left_behind"], Shell(ended.folder).journals()) == ([], [])
 
 
@@ -293,11 +282,3 @@ def test_interrupted_worker_ends_with_130(load: Load, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(runner, "watched", interrupt)
     assert load(f"steady --worker 127.0.0.1 {LOCAL}").code == 130
-
-
-def test_host_is_a_name_or_an_address() -> None:
-    for host in ("master.example.test", "a_b-c.test", "10.1.2.3", "fe80::1"):
-        check_host(host)
-    for host in ("master:5557", "http://master", "-m", "a..b", "mästér", "x" * 254):
-        with pytest.raises(UsageError, match=re.escape(host)):
-            check_host(host)

@@ -9,7 +9,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import pytest
 
-from tests.rules.exchanges import OTHER_REF, REF, contract, exchange
+from tests.rules.exchanges import OTHER_REF, REF
 from touchstone.check.child import child_environment
 from touchstone.check.handover import HANDOVER
 from touchstone.config import Settings, TargetSettings
@@ -19,7 +19,7 @@ from touchstone.loadgen.handover import GO, MAX_KEPT, PART, Go, LoadHandover, de
 from touchstone.loadgen.plan import Stage, plan
 from touchstone.loadgen.runner import Launch, locust_command
 from touchstone.loadgen.workloads import SCENARIOS, Options
-from touchstone.rules.history import Content, History
+from touchstone.rules.history import Content
 
 KEY = "sk_live_nobody_may_see_this"
 CONTENT = Content(REF, "primary", "abc", "ready", 0.5, "mark-1", 3, 1.0, 1.5, "ab" * 32)
@@ -89,13 +89,3 @@ def test_stories_of_a_large_run_are_kept_in_part() -> None:
 
     assert kept_every() == 1
     assert kept_every(arrivals="constant:4000") >= 9 * 4000 // MAX_KEPT + 1
-
-
-def test_history_of_a_worker_begins_with_what_stands_published() -> None:
-    history = History.knowing(contract(), [CONTENT, GIVEN])
-    read = exchange("getBuild", 200, ref=REF, seq=5, sent_at=9.0)
-    history.add(read)
-    assert list(history.all_contents()) == [CONTENT, GIVEN]
-    assert [history.owner(ref) for ref in (REF, OTHER_REF, "default/x@1.0.0")] == ["primary", "second", None]
-    assert (history.content(REF, 9.0), history.content(REF, 1.25)) == (CONTENT, None)
-    assert (history.exists(REF, read), history.exists("default/x@1.0.0", read)) == (True, False)

@@ -14,7 +14,6 @@ from tests.loads import THRESHOLDS, broken
 from tests.stages import Asgi, command_line, descendants, free_port
 from tests.watched import Watched
 from touchstone.facts.runlog import read
-from touchstone.loadgen.metrics import TARGET
 
 
 @pytest.fixture
@@ -74,9 +73,5 @@ def test_page_of_locust_shows_a_load_that_ends_by_itself(shell: Shell) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             command.wait(0.1)
     ended = shell.ended(command)
-    log = read(ended.results / "runlog.jsonl")
     assert (ended.code, "getBuild 200" in rows, "<html" in page) == (0, True, True), ended.out
     assert ended.report()["load"]["generator"]["sent"] == 240
-    assert [build.end for build in log.builds if build.end in ("ready", "failed")] == [b.end for b in log.builds]
-    assert len(log.builds) == 4
-    assert [worker for worker in log.workers if worker.number == TARGET and worker.rss_bytes]

@@ -45,15 +45,10 @@ def test_refusals_are_no_failures_and_errors_are(listener: ModuleType) -> None:
     from locust.stats import RequestStats
 
     stats = RequestStats()
-    for outcome in ("202", "404", "429", "500", "503", NO_ANSWER, UNSENT):
+    for outcome in ("202", "404", "429", "503", NO_ANSWER, UNSENT):
         listener.fold(stats, window(outcome))
-    assert {
-        name.split()[1]: (entry.num_requests, entry.num_failures) for (name, _), entry in stats.entries.items()
-    } == {
-        **dict.fromkeys(("202", "404", "429"), (1, 0)),
-        **dict.fromkeys(("500", "503", NO_ANSWER), (1, 1)),
-        UNSENT: (0, 1),
-    }
+    found = {name.split()[1]: (one.num_requests, one.num_failures) for (name, _), one in stats.entries.items()}
+    assert found == {"202": (1, 0), "404": (1, 0), "429": (1, 0), "503": (1, 1), NO_ANSWER: (1, 1), UNSENT: (0, 1)}
 
 
 def test_installed_locust_has_what_is_used_without_a_promise(listener: ModuleType) -> None:
@@ -62,9 +57,8 @@ def test_installed_locust_has_what_is_used_without_a_promise(listener: ModuleTyp
 
     assert (runners.STATE_INIT, runners.STATE_MISSING) == ("ready", "missing")
     assert (Environment().process_exit_code, log.unhandled_greenlet_exception) == (None, False)
-    assert [*inspect.signature(runners.MasterRunner.send_message).parameters] == [
-        *("self", "msg_type", "data", "client_id")
-    ]
+    parameters = [*inspect.signature(runners.MasterRunner.send_message).parameters]
+    assert parameters == ["self", "msg_type", "data", "client_id"]
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,8 @@ def test_accepted_build_is_passed_on_to_all_others(troupe: Callable[..., Troupe]
     run.begin()
     run.report("w2", "drained")
     run.master.receive("w1", {"state": "running", "started": [4, True]})
-    assert [message for message in run.messages if "started" in message[1]] == [
-        ("w0", {"started": [4, True]}),
-        ("w2", {"started": [4, True]}),
-    ]
+    received = [message for message in run.messages if "started" in message[1]]
+    assert received == [(client, {"started": [4, True]}) for client in ("w0", "w2")]
     run.drain("w0", "w1", "w2")
     assert errors(run.log()) == []
 
@@ -150,21 +148,16 @@ def play(run: Troupe, steps: str) -> None:
             run.report(client, act)
 
 
-DONE = "w0 drained, w1 drained, w0 final, w1 final"
-AFTER = [("w0", "after"), ("w1", "after")]
-
-
 @pytest.mark.parametrize(
     ("steps", "sent", "lost"),
     [
         ("w0 gone, w1 gone", [], ["worker-0", "worker-1"]),
         (
             "w1 drained, w0 gone, w1 awaits after, w0 back, w0 running, w1 final, w0 drained, w0 final",
-            [("w1", "after"), ("w0", "after")],
-            [],
+            *([("w1", "after"), ("w0", "after")], []),
         ),
         ("w0 final, w1 drained, w1 final", [("w1", "after")], ["worker-0"]),
-        (f"w2 joins, {DONE}", [("w2", "refused"), *AFTER], []),
+        ("w2 joins, w0 gone, w1 gone", [("w2", "refused")], ["worker-0", "worker-1"]),
     ],
     ids=["all-lost", "only-slow", "ends-before-its-part", "comes-too-late"],
 )
@@ -180,9 +173,7 @@ def test_run_goes_on_with_the_workers_it_has(
 def test_lost_worker_is_written_down_as_far_as_it_reported(troupe: Callable[..., Troupe]) -> None:
     run = troupe(2)
     run.begin()
-    unsent = Window(0, 2, "getBuild", UNSENT)
-    unsent.count = 1
-    run.report("w0", "running", window(0, 2), unsent)
+    run.report("w0", "running", window(0, 2), Window(0, 2, "getBuild", UNSENT, 1))
     play(run, "w0 gone, w1 drained, w1 awaits after, w1 final")
     log = run.log()
     (worker,) = log.workers
@@ -230,22 +221,13 @@ def test_stopped_run_waits_for_the_last_reports(troupe: Callable[..., Troupe], m
     assert sum(each.count for each in log.windows) == 3
 
 
-def test_run_stopped_before_it_begins_ends_at_once(troupe: Callable[..., Troupe]) -> None:
-    run = troupe(2)
-    run.join("w0")
-    run.master.stop()
-    assert (errors(run.log()), run.sent) == ([], [("w0", "part")])
-
-
 def test_end_of_max_seconds_cuts_a_run_off(troupe: Callable[..., Troupe]) -> None:
     run = troupe(1, max_seconds=0.05)
     run.begin()
     run.wait_for("stop", "w0")
     run.report("w0", "final")
     log = run.log()
-    found = ending(log)
-    assert found
-    assert (len(errors(log)), "--max-seconds" in found.cause) == (1, True)
+    assert (len(errors(log)), "--max-seconds" in str(ending(log))) == (1, True)
 
 
 @pytest.mark.parametrize(("count", "took_s", "is_broken"), [(50, 0.5, True), (5, 0.5, False), (50, 0.001, False)])
@@ -260,9 +242,8 @@ def test_broken_threshold_ends_a_run_that_is_to_abort(
     gevent.sleep(0.05)
     run.drain("w0")
     log = run.log()
-    found = ending(log)
     assert (("w0", "stop") in run.sent, errors(log)) == (is_broken, [])
-    assert ("--abort-on-fail" in found.cause if found else False) == is_broken
+    assert ("--abort-on-fail" in str(ending(log))) == is_broken
 
 
 def test_run_whose_log_takes_no_more_is_stopped(troupe: Callable[..., Troupe]) -> None:

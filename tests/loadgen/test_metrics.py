@@ -1,6 +1,5 @@
 """The numbers of a load run: how often, how fast, how long and how late; throughput, and how its generator fared."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from tests.loadlogs import (
     workload,
 )
 from touchstone.facts.events import RunLog
-from touchstone.facts.sample import NO_ANSWER, Sample
+from touchstone.facts.sample import Sample
 from touchstone.loadgen.metrics import (
     ALL,
     SHARES,
@@ -32,7 +31,6 @@ from touchstone.loadgen.metrics import (
 
 
 def sample(outcome: str, took_s: float, at: float = 0.0, operation: str = "getBuild", late_s: float = 0.0) -> Sample:
-    """One sample that was due so many seconds after the schedule began."""
     due_at = BEGAN_AT + at
     return Sample(operation, outcome, due_at, due_at + late_s, due_at + late_s + took_s)
 
@@ -84,20 +82,6 @@ def test_outcomes_add_up() -> None:
     assert total.whole.timed == 3000 - streams.whole.count - total.kinds["refused"]
 
 
-def test_times_of_refused_and_failed_requests_are_apart() -> None:
-    served = [sample("202", 0.1) for _ in range(10)]
-    found = only(log_with([*served, *(sample(code, 0.001) for code in ("429", "500") for _ in range(50))]))
-    assert found.whole.response is not None
-    assert (found.whole.count, found.whole.response.count, found.whole.response.min_s) == (110, 10, pytest.approx(0.1))
-    assert (found.error_share, found.refused_share) == (pytest.approx(50 / 110), pytest.approx(50 / 110))
-    assert [(row.outcome, row.times and row.times.count) for row in found.outcomes] == [
-        ("202", 10), ("429", 50), ("500", 50),
-    ]  # fmt: skip
-    times = response_of(log_with([*served, *(sample(NO_ANSWER, 0.1) for _ in range(10))]))
-    assert (times.at(0.5).value_s, times.at(0.9).value_s) == (pytest.approx(0.1, rel=0.001), math.inf)
-    assert (times.count, times.never) == (10, 10)
-
-
 def test_closed_model_has_service_times_only() -> None:
     log = log_with((sample("200", 0.01) for _ in range(5)), model="closed")
     numbers, whole = metrics(log), only(log).whole
@@ -112,7 +96,8 @@ def test_only_paced_requests_are_late() -> None:
     late, of_reads = punctuality(log).late, only(log).whole.late
     assert late
     assert of_reads
-    assert (late.count, late.max_s, of_reads.count, punctuality(log).sent) == (1, pytest.approx(0.002), 1, 1)
+    assert (late.count, of_reads.count, punctuality(log).sent) == (1, 1, 1)
+    assert late.max_s == pytest.approx(0.002)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ WEIGHTS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 60).map(lambda 
 
 
 def schedule(text: str = "constant:20", seed: int = 1, **more: Any) -> Schedule:
-    """A schedule of 40 seconds with a mix of actions."""
     return schedule_of(replace(Options(SCENARIOS["steady"], text, 40.0, MIX, seed), **more))
 
 
@@ -39,7 +38,6 @@ def due_of(found: Plan, action: str) -> list[float]:
 
 
 def own(found: Plan) -> list[Need]:
-    """The versions of arrivals that build."""
     return [need for need in found.needs if need.role == "own"]
 
 
@@ -65,14 +63,6 @@ def test_workers_share_the_schedule_evenly(weights: dict[str, float], rate: int,
     counts = [[len(share) for share in shares]]
     counts += [[share.counts.get(name, 0) for share in shares] for name in whole.counts]
     assert all(max(of_workers) - min(of_workers) <= 1 for of_workers in counts)
-
-
-def test_schedule_follows_from_its_options() -> None:
-    seeded = "poisson:20"
-    others = [schedule(seeded, seed=2), schedule("21"), schedule("20"), schedule("20", mix={**MIX, "read": 87.0})]
-    found = {one.rows.tobytes() for one in (schedule(seeded), *others, schedule(seeded, duration_s=41.0))}
-    assert len(found) == 6
-    assert schedule(seeded).rows.tobytes() in found
 
 
 def test_trace_decides_actions_where_it_has_them(tmp_path: Path) -> None:
@@ -160,7 +150,6 @@ def test_fairness_is_modest_alone_and_then_beside_a_greedy_key() -> None:
     [
         ("watchers", {"build_s": 1.0}, "--build-s 1: .* 1.2 s"),
         ("watchers", {"builds": 4, "watchers": 1}, "--watchers 1: .* 2"),
-        ("fairness", {"arrivals": "constant:0.001"}, "--arrivals: constant:0.001"),
         ("fairness", {"mix": {"modest": 1}}, "--mix 'modest=1'"),
         ("fairness", {"mix": {"modest": 9, "greedy": 1}}, "--mix 'modest=9,greedy=1'"),
         ("fairness", {"mix": {"modest": 1, "greedy": 1e12}}, "fairness: .*24,000,000,000,000"),
@@ -203,4 +192,5 @@ def test_least_cost_is_that_of_an_unrefused_run(
     name: str, changes: dict[str, Any], around: int, sends: int, least_s: float
 ) -> None:
     found = planned(name, **changes)
-    assert (found.around(), found.sends(), found.least_s()) == (around, sends, pytest.approx(least_s))
+    assert (found.around(), found.sends()) == (around, sends)
+    assert found.least_s() == pytest.approx(least_s)

@@ -55,7 +55,6 @@ def load(name: str, folder: Path) -> tuple[int, RunLog]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """All runs beside each other: they wait most of the time."""
     with ThreadPoolExecutor(4) as pool:
         return {name: pool.submit(load, name, tmp_path_factory.mktemp(name.replace(" ", "-"))) for name in RUNS}
 

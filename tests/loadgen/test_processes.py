@@ -1,6 +1,5 @@
 """Loads as processes: interrupted they clear up and report; killed or shared they never pass by mistake."""
 
-import asyncio
 import os
 import signal
 import threading
@@ -9,13 +8,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pytest
 
 from tests.command import LIMIT_S, Ended, Shell, gone
 from tests.loads import THRESHOLDS
-from tests.stages import Asgi, Stage, Stages, descendants, free_port
+from tests.stages import Stage, Stages, descendants, free_port
 from tests.watched import Watched
 from touchstone.facts.runlog import read
 from touchstone.twin import RateLimit
@@ -28,8 +26,6 @@ MIXED = (
     *("steady", "--rate", "15", "--duration", "6", "--mix", "read=14,start=1", "--max-builds", "40"),
     *("--thresholds", "thresholds.toml"),
 )
-# Meanwhile the first request of the clean-up waits for its answer, so that there is time to interrupt it.
-HOLD_S = 2.0
 
 pytestmark = pytest.mark.whole
 
@@ -43,52 +39,30 @@ class Result:
     processes: tuple[int, ...] = ()
     others: tuple[Ended, ...] = ()  # commands that followed, or workers beside it
     late: tuple[int, int] = (0, 0)  # requests after the signal; after the first one of the clean-up
-    before: tuple[int, int] = (0, 0)  # versions and journals before a sweep
     journals: int = 0
 
 
-def holding(app: Asgi) -> Asgi:
-    """The same application, slow to answer what first removes something."""
-    removals: list[str] = []
-
-    async def held(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["method"] == "DELETE":
-            removals.append(scope["path"])
-            await asyncio.sleep(HOLD_S if len(removals) == 1 else 0.0)  # the slow server is what is tested
-        await app(scope, receive, send)
-
-    return held
-
-
-def stopped(
-    place: Place, stage: Stage, number: signal.Signals, flags: tuple[str, ...], insists: bool = False
-) -> Result:
-    """A load that gets a signal in a stage, once more in its clean-up where somebody insists, and perhaps a sweep."""
+def stopped(place: Place, stage: Stage, number: signal.Signals, flags: tuple[str, ...]) -> Result:
+    """A load that gets a signal in a stage, and a sweep after it if it was killed."""
     stages, shell = Stages(), place("stopped")
-    wrap = (lambda app: stages.wrap(holding(app))) if insists else stages.wrap
-    with Watched(wrap=wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
+    with Watched(wrap=stages.wrap, rate=RateLimit.parse("12/1"), capacity=4) as twin:
         more = ("--url", twin.url, "--max-builds", "200", "--report-dir", "reports/run")
         command = shell.start("load", *flags, *more)
         assert stages.reached[stage].wait(LIMIT_S)
         processes, stopped_at = descendants(command.pid), time.monotonic()
         command.send_signal(number)
-        if insists:
-            assert stages.reached["clean-up"].wait(LIMIT_S)
-            command.send_signal(number)
         ended = shell.ended(command)
         clearing_at = next((request.at for request in stages.received if request.method == "DELETE"), float("inf"))
         late = (len(stages.after(stopped_at)), len(stages.after(clearing_at)))
-        before = (len(twin.refs()), len(shell.journals()))
         others: list[Ended] = []
-        if number == signal.SIGKILL or insists:
+        if number == signal.SIGKILL:
             assert all(gone(process) for process in processes)
             others = [shell.run("report", "reports/run/runlog.jsonl"), shell.run("sweep", "--url", twin.url)]
         left = (twin.refs(), twin.running())
-    return Result(ended, left, tuple(processes), tuple(others), late, before, len(shell.journals()))
+    return Result(ended, left, tuple(processes), tuple(others), late, len(shell.journals()))
 
 
 def killed(place: Place, victim: int) -> Result:
-    """A load one of whose processes is killed in the middle."""
     stages, shell = Stages(), place("parent")
     with Watched(wrap=stages.wrap) as twin:
         command = shell.start("load", *MIXED, "--url", twin.url, "--processes", "2")
@@ -121,7 +95,6 @@ RUNS: Mapping[str, Callable[[Place], Result]] = {
     "aftermath": partial(stopped, stage="aftermath", number=signal.SIGINT, flags=STORM),
     "clean-up": partial(stopped, stage="clean-up", number=signal.SIGTERM, flags=SHORT),
     "killed": partial(stopped, stage="loading", number=signal.SIGKILL, flags=LONG),
-    "insisting": partial(stopped, stage="loading", number=signal.SIGINT, flags=LONG, insists=True),
     "worker": partial(killed, victim=-1),
     "master": partial(killed, victim=0),
     "shared": shared,
@@ -131,13 +104,12 @@ AT_A_TIME = 5
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Result]:
-    """All runs, some of them beside each other: they wait most of the time."""
-
     def place(name: str) -> Shell:
         shell = Shell(tmp_path_factory.mktemp(name))
         (shell.folder / "thresholds.toml").write_text(THRESHOLDS, encoding="utf-8")
         return shell
 
+    tmp_path_factory.getbasetemp()  # which threads cannot make side by side
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         running = {name: pool.submit(run, place) for name, run in RUNS.items()}
         return {name: run.result() for name, run in running.items()}
@@ -162,18 +134,10 @@ def test_interrupt_ends_the_sending_and_keeps_what_came(runs: Mapping[str, Resul
     assert "broken" not in run.ended.verdicts().values()
 
 
-def test_clean_up_interrupted_again_ends_and_reports_what_is_left(runs: Mapping[str, Result]) -> None:
-    run = runs["insisting"]
-    versions, journals = run.before
-    assert (run.ended.code, versions > 1, journals) == (130, True, 1), run.ended.err
-    assert len(run.ended.report()["left_behind"]) == versions
-
-
-@pytest.mark.parametrize(("name", "code"), [("killed", 3), ("insisting", 130)])
-def test_load_that_left_something_can_be_reported_and_swept(runs: Mapping[str, Result], name: str, code: int) -> None:
-    run = runs[name]
+def test_load_that_was_killed_can_be_reported_and_swept(runs: Mapping[str, Result]) -> None:
+    run = runs["killed"]
     report, sweep = run.others
-    assert (report.code, sweep.code, run.left, run.journals) == (code, 0, ([], 0), 0), sweep.err
+    assert (report.code, sweep.code, run.left, run.journals) == (3, 0, ([], 0), 0), sweep.err
     assert len(run.processes) == 1 + 2
 
 
@@ -183,18 +147,14 @@ def test_load_that_loses_a_worker_is_no_pass(runs: Mapping[str, Result]) -> None
     states = [worker.state for worker in read(ended.results / "runlog.jsonl").workers]
     assert (ended.code, states.count("lost"), states.count("done")) == (3, 1, 1), ended.out
     assert 0 < generator["unknown"] == ARRIVALS - generator["sent"] <= ARRIVALS / 2
+    assert ("broken" in ended.verdicts().values(), runs["worker"].left) == (False, ([], 0))
 
 
 def test_load_that_loses_its_master_is_no_pass(runs: Mapping[str, Result]) -> None:
     run = runs["master"]
-    assert (run.ended.code, "-9" in run.ended.last_line) == (3, True), run.ended.out
+    assert (run.ended.code, "-9" in run.ended.last_line, run.left) == (3, True, ([], 0)), run.ended.out
+    assert "broken" not in run.ended.verdicts().values()
     assert all(gone(process) for process in run.processes)
-
-
-@pytest.mark.parametrize("name", ["worker", "master"])
-def test_no_claim_is_broken_by_what_was_killed(runs: Mapping[str, Result], name: str) -> None:
-    assert "broken" not in runs[name].ended.verdicts().values()
-    assert runs[name].left == ([], 0)
 
 
 def test_workers_of_a_master_share_its_schedule(runs: Mapping[str, Result]) -> None:

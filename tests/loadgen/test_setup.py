@@ -38,8 +38,6 @@ NEVER_S = 9_999.0
 
 @dataclass
 class Stand:
-    """A set-up, the twin that it sends to, and where it writes."""
-
     twin: Watched
     setting_up: SettingUp
     settings: Settings
@@ -147,14 +145,6 @@ def test_stopped_set_up_publishes_no_more(stand: Stand) -> None:
     assert len(stage.refs("own")) == len(stand.twin.refs()) == 2
 
 
-def test_build_of_a_stopped_set_up_is_not_waited_for(tmp_path: Path) -> None:
-    with standing(tmp_path, Watched(build_s=ENDLESS_S)) as stand:
-        stage = stand.setting_up.stage(NEEDS, stand.twin.reached.is_set)
-        assert (stage.refs("own"), len(stand.twin.launched)) == ((), 1)
-        stand.setting_up.clear(stand.log())
-        assert (stand.twin.refs(), stand.twin.running(), leftovers(stand.settings.state_dir)) == ([], 0, [])
-
-
 def test_nothing_is_left_when_all_was_cleared(stand: Stand) -> None:
     stage = stand.stage()
     refs = (*stage.refs("ready"), *stage.refs("own"))
@@ -257,8 +247,6 @@ class Full(Engine):
 
 
 class Failing(Engine):
-    """Builds fail, whatever their steps are."""
-
     def make_build(self, version: Version) -> TwinBuild:
         return super().make_build(replace(version, template={**version.template, "build": {"run": ["exit 1"]}}))
 

@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from tests.recorded import document, entry, recorded
 from tests.recordings.conftest import Run
 from touchstone.contract.files import recordings_dir
-from touchstone.recordings import har, reader
+from touchstone.recordings import har
 from touchstone.recordings.linting import OLD_DAYS, Remark, lint
+from touchstone.recordings.recording import moved
 from touchstone.recordings.replay import alone
 
 NAME = "cancel-when-idle"
@@ -113,26 +115,11 @@ def test_command_ends_with_1_for_faults_and_shows_no_key(tmp_path: Path, run: Ru
     assert "zZ9" not in ended.out
 
 
-def lengthened(folder: Path, entries: int) -> Path:
-    """A recording that repeats the same exchanges of one version."""
-    found = document("fresh-build")
-    once = found["log"]["entries"]
-    found["log"]["entries"] = []
-    for number in range(entries):
-        more = json.loads(json.dumps(once[number % len(once)]))
-        began_at = datetime.fromisoformat(more["startedDateTime"]) + timedelta(seconds=10.0 * (number // len(once)))
-        more["startedDateTime"] = began_at.isoformat()
-        more["_exchange"]["seq"] = number + 1
-        found["log"]["entries"].append(more)
-    path = folder / f"{entries}.har"
-    path.write_text(json.dumps(found), "utf-8")
-    return path
-
-
-def calls_to_judge(path: Path) -> int:
-    """The number of function calls for judging a recording."""
-    recording = reader.read(path)
-    calls = 0
+def calls_to_judge(repeats: int) -> int:
+    """The number of function calls for judging a recording that repeats the exchanges of one version."""
+    once, calls = recorded("fresh-build"), 0
+    size = len(once.exchanges)
+    exchanges = tuple(moved(each, each.seq + n * size, 10.0 * n) for n in range(repeats) for each in once.exchanges)
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal calls
@@ -140,12 +127,11 @@ def calls_to_judge(path: Path) -> int:
 
     sys.setprofile(count)
     try:
-        alone(recording).findings()
+        alone(replace(once, exchanges=exchanges)).findings()
     finally:
         sys.setprofile(None)
     return calls
 
 
-def test_work_grows_linearly_with_the_recording(tmp_path: Path) -> None:
-    short, long = (calls_to_judge(lengthened(tmp_path, entries)) for entries in (80, 320))
-    assert long < 8 * short  # quadratic work would be sixteen times as much
+def test_work_grows_linearly_with_the_recording() -> None:
+    assert calls_to_judge(32) < 8 * calls_to_judge(8)  # quadratic work would be sixteen times as much

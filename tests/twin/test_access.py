@@ -118,22 +118,31 @@ def test_curated_templates_are_read_by_all_and_changed_by_none(api: Api, name: s
 @pytest.mark.parametrize(
     "path",
     [
-        *("/templates/default/unknown/1.0.0/build", "/templates/default/demo/1.0.1/build"),
+        *(
+            f"/templates/default/{name}/1.0.0/build"
+            for name in (
+                "unknown",
+                "demo/",
+                "/demo",
+                "demo%00",
+                "demo%FF",
+                "demo%C0%AF",
+                "demo%",
+                "demo%20",
+                "demo%0D%0A",
+            )
+        ),
+        *(f"/templates/default/{name}/1.0.0/build" for name in ("%F0%9F%94%A5", "demo/../demo", "demo;a=b", "\xff")),
+        *(f"/templates/default/demo/{rest}" for rest in ("1.0.1/build", "v1.0.0/build", "%D9%A1.0.0/build")),
+        *(
+            f"/templates/default/demo/{rest}"
+            for rest in ("%2e%2e/build", "1.0.0%2Fbuild", "1.0.0/Build", "1.0.0/builds")
+        ),
+        *(f"{BUILD}{rest}" for rest in ("/", "/../build", "%3Fx=1", "/event", "/events/")),
         *("/templates/other/demo/1.0.0/build", "/templates/Default/demo/1.0.0/build"),
-        *("/templates/default/demo/v1.0.0/build", "/templates/default/demo/1.0.0/build/"),
-        *("/templates/default/demo//1.0.0/build", "/templates//default/demo/1.0.0/build"),
-        *("/templates/default/demo/1.0.0/Build", "/templates/default/demo%2F1.0.0/build"),
-        *("/templates/default%2Fdemo/1.0.0/build", "/templates/default/demo/1.0.0%2Fbuild"),
-        *("/templates/default/demo%00/1.0.0/build", "/templates/default/demo%FF/1.0.0/build"),
-        *("/templates/default/demo%C0%AF/1.0.0/build", "/templates/default/demo%/1.0.0/build"),
-        *("/templates/default/demo%20/1.0.0/build", "/templates/default/demo%0D%0A/1.0.0/build"),
-        *("/templates/default/%F0%9F%94%A5/1.0.0/build", "/templates/default/demo/%D9%A1.0.0/build"),
-        *("/templates/default/demo/../demo/1.0.0/build", "/templates/default/demo/%2e%2e/build"),
-        *("/templates/default/demo/1.0.0/build/../build", "/templates/default/demo;a=b/1.0.0/build"),
-        *("/templates/default/demo/1.0.0/build%3Fx=1", "/templates/default/" + "a" * 8192 + "/1.0.0/build"),
-        *("/templates/default/demo/1.0.0/build/event", "/templates/default/demo/1.0.0/builds"),
-        *("/templates/default/demo", "/templates/", "//templates", "/", "", "s/templates/default/demo/1.0.0/build"),
-        "/templates/default/\xff/1.0.0/build",
+        *("/templates/default/demo%2F1.0.0/build", "/templates/default%2Fdemo/1.0.0/build"),
+        "/templates/default/" + "a" * 8192 + "/1.0.0/build",
+        *("/templates/default/demo", "/templates/", "//templates", "/", "", f"s{BUILD}"),
     ],
 )
 def test_unknown_path_is_404(api: Api, path: str) -> None:

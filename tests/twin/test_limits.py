@@ -6,15 +6,7 @@ import math
 import pytest
 
 from touchstone.errors import UsageError
-from touchstone.twin.limits import (
-    GRAIN_S,
-    Limiter,
-    RateLimit,
-    decide,
-    limiter_for,
-    parted,
-    window_of,
-)
+from touchstone.twin.limits import GRAIN_S, RateLimit, decide, limiter_for, parted, window_of
 
 
 def admitted(text: str, times: list[float]) -> str:
@@ -108,7 +100,12 @@ def test_responses_are_delayed_as_computed_by_hand(
         *("token-bucket:3/2.73,burst=7,early=0.3", "sliding-counter:3/2.73", "sliding-counter:3/2.73,rule=below"),
         *("sliding-counter:3/2.73,refused=count", "sliding-counter:1/2.73,opens=first,refused=count"),
         *("sliding-counter:3/2.73,opens=first", "sliding-counter:1/2.73", "sliding-counter:1/2.73,rule=below"),
-        *("decaying-counter:3/2.73", "leaky-bucket:3/2.73,burst=4", "concurrency:3,takes=2.73"),
+        *(
+            "decaying-counter:3/2.73",
+            "decaying-counter:2/2.73",
+            "leaky-bucket:3/2.73,burst=4",
+            "concurrency:3,takes=2.73",
+        ),
         "sliding-log:3/1+fixed-window:7/2.73",
     ],
 )
@@ -117,19 +114,13 @@ def test_wait_is_neither_too_short_nor_too_long(text: str, began_at: float) -> N
     limiter, at = limiter_for(RateLimit.parse(text)), began_at
     for number in range(6):
         at += 0.01 * number
+        assert limiter.wait_s(at) == limiter.wait_s(at)  # changes nothing
         list(itertools.takewhile(bool, (decide(limiter, at)[0] for _ in range(100))))
         wait_s = limiter.wait_s(at)
         assert wait_s > 0
         assert limiter.wait_s(at + wait_s - 10 * GRAIN_S) > 0
         at += wait_s + 2 * GRAIN_S
         assert limiter.wait_s(at) == 0
-
-
-@pytest.mark.parametrize("limit", [2, 5])
-def test_decayed_count_has_room_for_one_more_in_time(limit: int) -> None:
-    limiter = limiter_for(RateLimit.parse(f"decaying-counter:{limit}/10"))
-    assert [decide(limiter, 1.0)[0] for _ in range(limit + 1)] == [True] * limit + [False]
-    assert limiter.wait_s(1.0) == pytest.approx(10 * math.log(limit / (limit - 1)))
 
 
 def test_build_that_ends_makes_room_for_one() -> None:
@@ -145,14 +136,6 @@ def test_build_that_ends_makes_room_for_one() -> None:
         through += [decide(limiter, 0.0)[0], decide(limiter, 0.0)[0]]
         limiter.ended(0.0)
     assert through == [True, False] * 3 + [False, False]
-
-
-def test_wait_is_read_without_counting() -> None:
-    for text in ("3/4", "sliding-log:3/4", "token-bucket:3/4"):
-        limiter = limiter_for(RateLimit.parse(text))
-        assert [limiter.wait_s(float(now)) for now in range(5)] == [0.0] * 5
-        assert [decide(limiter, 5.0)[0] for _ in range(4)] == [True, True, True, False]
-    assert (Limiter().wait_s(1.0), limiter_for(None).wait_s(0.0)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("window_s", [0.1, 0.3, 1.0, 2.73, 60.0])

@@ -45,7 +45,7 @@ def chosen(mask: Array | Mask, later: State, before: State) -> State:
 
 
 class Kind:
-    """Kind of limiter; *text*: its notation in `serve --rate` without numbers; *phase*: whether it has a clock phase."""
+    """Kind of limiter; *text*: its notation in `serve --rate` without numbers; *phase*: whether its clock has one."""
 
     scales: tuple[str, ...] = ("window_s",)  # names of its times; the first is its window, or the time of one token
     levels = True  # whether a refusal sets its state to empty, which includes the use by other clients

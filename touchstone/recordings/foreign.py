@@ -369,11 +369,7 @@ _OTHER_PARAMETERS = re.compile(r"(?i)key|jwt|sig|signature|session|(?:\w+[_-])?(
 
 
 def _key_of(request: Request, *, is_complete: bool) -> tuple[str, str]:
-    """The form of a request's key, and the key.
-
-    Forms: ``bearer``, ``lowercase-scheme``, ``malformed``, ``query``, ``none``, and ``unclear`` for a masked key or if
-    another credential may replace it.
-    """
+    """Form and text of a request's key; ``unclear`` for a masked key or if another credential may replace it."""
     header = next((value for name, value in request.headers if name.lower() == "authorization"), None)
     has_other = not is_complete or bool(_other_keys(request))
     if header is not None:

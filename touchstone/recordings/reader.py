@@ -16,11 +16,7 @@ _LIKE_VARIABLE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 
 
 def found(paths: Sequence[Path]) -> list[Path]:
-    """The HAR files in *paths*, searching folders; the bundled ones without paths.
-
-    Raises:
-        RecordingError: a path does not exist, or a folder holds no HAR file.
-    """
+    """The HAR files in *paths* and their folders, or the bundled ones; raises a RecordingError if a path has none."""
     files: list[Path] = []
     for path in paths or (recordings_dir(),):
         if path.is_dir():
@@ -58,10 +54,7 @@ def accounts_of(options: Sequence[str], environ: Mapping[str, str]) -> Accounts:
 
 
 def read(path: Path, accounts: Accounts | None = None) -> Recording:
-    """Reads a recording, written by Touchstone or by another tool.
-
-    Args:
-        accounts: The account of each key in a foreign file; None accepts every key.
+    """Reads a recording; *accounts* are those of the keys in a foreign file, None accepts all keys.
 
     Raises:
         RecordingError: the file is no HAR, or the account of a key is unknown. The message has the place.
